@@ -1,0 +1,152 @@
+"""What every command shares: the context, options, names with completion, one run over several instances."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ocm.core.names import InstanceName, parse_name
+from ocm.errors import FAILED, SOME_FAILED, Invalid, OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ocm.operations.result import Outcome
+    from ocm.system.context import Context
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+
+class NameType(click.ParamType):
+    """An instance name; completes to the instances that exist."""
+
+    name = "name"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> InstanceName:
+        """Return the name, or raise `Invalid`."""
+        del param, ctx
+        return parse_name(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return the instances whose names begin with what was typed."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only completion needs it
+
+        from ocm.system.host import current_host  # noqa: PLC0415
+        from ocm.system.names import instance_names  # noqa: PLC0415
+
+        del param
+        given = ctx.params.get("names") or ()
+        names = instance_names(current_host(os.environ).paths)
+        return [CompletionItem(name) for name in names if name.startswith(incomplete) and name not in given]
+
+
+NAME = NameType()
+name_argument = click.argument("name", type=NAME, metavar="NAME")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+
+
+def names_argument(function: _F) -> _F:
+    """Let a command take several names, or --all."""
+    all_option = click.option("--all", "everything", is_flag=True, help="All instances.")
+    argument = click.argument("names", type=NAME, nargs=-1, metavar="NAME...")
+    return argument(all_option(function))
+
+
+def effort_options(function: _F) -> _F:
+    """Let a command say how it waits for the gateway and what it does about trouble."""
+    for option in (
+        click.option(
+            "--timeout",
+            "timeout_seconds",
+            type=click.FloatRange(min=1),
+            default=180.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long to wait until the gateway is ready.",
+        ),
+        click.option("--keep", is_flag=True, help="Leave everything as it is when it fails, for inspection."),
+        click.option("--repair", is_flag=True, help="Write a unit anew that was edited by hand."),
+    ):
+        function = option(function)
+    return function
+
+
+def open_context(ctx: click.Context, report: Callable[[str], None] | None = None) -> Context:
+    """Return the context of this run; operations that were cut off are finished or undone first."""
+    from ocm.operations.change import recover_all  # noqa: PLC0415 - commands load what they use
+    from ocm.system.context import make_context  # noqa: PLC0415
+    from ocm.system.host import current_host  # noqa: PLC0415
+
+    host = current_host(os.environ, verbose=bool(ctx.obj and ctx.obj["verbose"]))
+    context = make_context(host, report or (lambda _phase: None))
+    for sentence in recover_all(context):
+        click.echo(f"ocm: {sentence}", err=True)
+    return context
+
+
+def choose(context: Context, names: Sequence[InstanceName], *, everything: bool) -> tuple[InstanceName, ...]:
+    """Return the instances that the user named, each once."""
+    from ocm.system.names import instance_names  # noqa: PLC0415
+
+    if bool(names) == everything:
+        message = "name one or more instances, or say --all"
+        raise click.UsageError(message)
+    return instance_names(context.host.paths) if everything else tuple(dict.fromkeys(names))
+
+
+def run_each(
+    ctx: click.Context,
+    names: Sequence[InstanceName],
+    operation: Callable[[Context, InstanceName], Outcome],
+    *,
+    everything: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Run an operation on each instance, print what became of each, and return the exit code."""
+    from ocm.cli import render  # noqa: PLC0415
+    from ocm.cli.progress import progress  # noqa: PLC0415
+
+    outcomes: list[Outcome] = []
+    errors: list[tuple[str, OcmError]] = []
+    context = open_context(ctx)
+    for name in choose(context, names, everything=everything):
+        try:
+            with progress(name) as report:
+                outcome = operation(_with_report(context, report), name)
+        except OcmError as error:
+            errors.append((name, error))
+            if not as_json:
+                render.show_error(name, error)
+            continue
+        outcomes.append(outcome)
+        if not as_json:
+            render.show_outcome(outcome)
+    if as_json:
+        render.print_json(ctx.info_name or "", outcomes, errors)
+    if not errors:
+        return 0
+    return SOME_FAILED if outcomes else max((error.exit_code for _name, error in errors), default=FAILED)
+
+
+def _with_report(context: Context, report: Callable[[str], None]) -> Context:
+    import dataclasses  # noqa: PLC0415
+
+    return dataclasses.replace(context, report=report)
+
+
+def streams_are_terminals() -> bool:
+    """Tell whether standard input and output both are a terminal."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def confirm(question: str) -> None:
+    """Ask on a terminal; raise `Invalid` where nobody can answer and `click.Abort` where the answer is no."""
+    if not sys.stdin.isatty():
+        raise Invalid(question, hint="--yes answers", code="not_confirmed")
+    click.confirm(question, abort=True, err=True)

@@ -1,0 +1,223 @@
+"""The commands that make, start, stop and delete instances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ocm.cli import frame
+from ocm.cli.frame import NAME, dry_run_option, effort_options, json_option, names_argument, run_each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocm.core.names import InstanceName
+    from ocm.operations.create import Wanted
+    from ocm.operations.start import Effort
+
+Names = tuple["InstanceName", ...]
+
+
+def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command say what an instance is to be."""
+    for option in (
+        click.option("--tasks", type=click.IntRange(64, 100_000), metavar="N", help="Threads at most."),
+        click.option("--cpus", type=click.FloatRange(min=0.05, max=1024), metavar="N", help="CPUs at most."),
+        click.option("--memory", metavar="SIZE", help="Memory at most, such as 2G."),
+        click.option("--autostart", is_flag=True, help="Start with the machine."),
+        click.option("--port", type=int, help="The gateway's port; the first free one from 19001 if left out."),
+        click.option("--model", metavar="P/M", help="The agent's model, such as minimax/minimax-m2.5."),
+    ):
+        function = option(function)
+    return click.argument("names", type=NAME, nargs=-1, required=True, metavar="NAME...")(function)
+
+
+def _wanted(names: Names, options: dict[str, Any]) -> Callable[[InstanceName], Wanted]:
+    """Return what is wanted of each instance; bad input is refused before anything is touched."""
+    from ocm.core.record import DEFAULT_TASKS, Limits, parse_memory, parse_model
+    from ocm.operations.create import Wanted, check_wanted
+
+    if options["port"] is not None and len(names) > 1:
+        message = "--port takes one instance: each needs a port of its own"
+        raise click.UsageError(message)
+    memory, model = options["memory"], options["model"]
+    limits = Limits(
+        memory=None if memory is None else parse_memory(memory),
+        cpus=options["cpus"],
+        tasks=options["tasks"] or DEFAULT_TASKS,
+    )
+    checked = None if model is None else parse_model(model)
+
+    def wanted(name: InstanceName) -> Wanted:
+        return Wanted(
+            name=name, model=checked, port=options["port"], autostart=options["autostart"], limits=limits
+        )
+
+    check_wanted(wanted(names[0]))
+    return wanted
+
+
+def _effort(options: dict[str, Any]) -> Effort:
+    from ocm.operations.start import Effort
+
+    return Effort(timeout_seconds=options["timeout_seconds"], keep=options["keep"], repair=options["repair"])
+
+
+@click.command(epilog="Example: ocm create worker1 --memory 2G --cpus 1")
+@creation_options
+@dry_run_option
+@json_option
+@click.pass_context
+def create(ctx: click.Context, names: Names, *, dry_run: bool, as_json: bool, **options: Any) -> int:
+    """Create an instance without starting it."""
+    from ocm.operations.create import create as run
+
+    wanted = _wanted(names, options)
+    return run_each(
+        ctx, names, lambda context, name: run(context, wanted(name), dry_run=dry_run), as_json=as_json
+    )
+
+
+@click.command(epilog="Example: ocm deploy worker1 --model minimax/minimax-m2.5")
+@creation_options
+@effort_options
+@dry_run_option
+@json_option
+@click.pass_context
+def deploy(ctx: click.Context, names: Names, *, dry_run: bool, as_json: bool, **options: Any) -> int:
+    """Create an instance, start it and prove that it is sealed.
+
+    Succeeds only once the gateway is ready and a probe inside its sandbox found the policy in force.
+    A deploy that fails leaves no trace, unless --keep is given.
+    """
+    from ocm.operations.create import deploy as run
+
+    wanted, effort = _wanted(names, options), _effort(options)
+    return run_each(
+        ctx, names, lambda context, name: run(context, wanted(name), effort, dry_run=dry_run), as_json=as_json
+    )
+
+
+@click.command(epilog="Example: ocm delete worker1 --force --yes")
+@names_argument
+@click.option("--force", is_flag=True, help="Delete an instance that is running.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@json_option
+@click.pass_context
+def delete(  # noqa: PLR0913 - one for each option
+    ctx: click.Context, names: Names, *, everything: bool, force: bool, yes: bool, dry_run: bool, as_json: bool
+) -> int:
+    """Delete instances with all that belongs to them.
+
+    Removes unit, state, config link, record and secrets. Nothing else is touched, nothing can be undone.
+    """
+    from ocm.operations.delete import delete as run
+    from ocm.operations.observe import selected
+
+    context = frame.open_context(ctx)
+    chosen = selected(context, frame.choose(context, names, everything=everything)) if names or everything else ()
+    if chosen and not yes and not dry_run:
+        frame.confirm(f"Delete {', '.join(chosen)} with all that is in {'it' if len(chosen) == 1 else 'them'}?")
+    return run_each(
+        ctx,
+        names,
+        lambda context, name: run(context, name, force=force, dry_run=dry_run),
+        everything=everything,
+        as_json=as_json,
+    )
+
+
+@click.command(epilog="Example: ocm start --all")
+@names_argument
+@effort_options
+@dry_run_option
+@json_option
+@click.pass_context
+def start(
+    ctx: click.Context, names: Names, *, everything: bool, dry_run: bool, as_json: bool, **options: Any
+) -> int:
+    """Start instances and prove that they are sealed."""
+    from ocm.operations.start import start as run
+
+    effort = _effort(options)
+    return run_each(
+        ctx,
+        names,
+        lambda context, name: run(context, name, effort, dry_run=dry_run),
+        everything=everything,
+        as_json=as_json,
+    )
+
+
+@click.command(epilog="Example: ocm restart worker1")
+@names_argument
+@effort_options
+@dry_run_option
+@json_option
+@click.pass_context
+def restart(
+    ctx: click.Context, names: Names, *, everything: bool, dry_run: bool, as_json: bool, **options: Any
+) -> int:
+    """Restart instances and prove that they are sealed."""
+    from ocm.operations.start import restart as run
+
+    effort = _effort(options)
+    return run_each(
+        ctx,
+        names,
+        lambda context, name: run(context, name, effort, dry_run=dry_run),
+        everything=everything,
+        as_json=as_json,
+    )
+
+
+@click.command(epilog="Example: ocm stop worker1 worker2")
+@names_argument
+@dry_run_option
+@json_option
+@click.pass_context
+def stop(ctx: click.Context, names: Names, *, everything: bool, dry_run: bool, as_json: bool) -> int:
+    """Stop instances."""
+    from ocm.operations.start import stop as run
+
+    return run_each(
+        ctx,
+        names,
+        lambda context, name: run(context, name, dry_run=dry_run),
+        everything=everything,
+        as_json=as_json,
+    )
+
+
+def _autostart_command(word: str, help_text: str, *, wanted: bool) -> click.Command:
+    @click.command(word, help=help_text, epilog=f"Example: ocm {word} worker1")
+    @names_argument
+    @dry_run_option
+    @json_option
+    @click.pass_context
+    def command(ctx: click.Context, names: Names, *, everything: bool, dry_run: bool, as_json: bool) -> int:
+        from ocm.operations.autostart import set_autostart
+
+        return run_each(
+            ctx,
+            names,
+            lambda context, name: set_autostart(context, name, wanted=wanted, dry_run=dry_run),
+            everything=everything,
+            as_json=as_json,
+        )
+
+    return command
+
+
+COMMANDS = {
+    "create": create,
+    "deploy": deploy,
+    "delete": delete,
+    "start": start,
+    "stop": stop,
+    "restart": restart,
+    "enable": _autostart_command("enable", "Have instances start with the machine.", wanted=True),
+    "disable": _autostart_command("disable", "Have instances no longer start with the machine.", wanted=False),
+}

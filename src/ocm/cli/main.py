@@ -1,0 +1,127 @@
+"""The command group: loads a command when it is asked for, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from ocm import __version__
+from ocm.errors import BUG, FAILED, INTERRUPTED, OcmError
+
+# Where each command lives, and the line that `ocm --help` shows for it without loading it.
+COMMANDS = {
+    "create": ("lifecycle", "Create an instance without starting it."),
+    "deploy": ("lifecycle", "Create an instance, start it and prove that it is sealed."),
+    "delete": ("lifecycle", "Delete instances with all that belongs to them."),
+    "start": ("lifecycle", "Start instances and prove that they are sealed."),
+    "stop": ("lifecycle", "Stop instances."),
+    "restart": ("lifecycle", "Restart instances and prove that they are sealed."),
+    "enable": ("lifecycle", "Have instances start with the machine."),
+    "disable": ("lifecycle", "Have instances no longer start with the machine."),
+    "list": ("inspect", "List the instances and how they are."),
+    "status": ("inspect", "Show everything about an instance."),
+    "health": ("inspect", "Tell whether instances are ready; exit 1 if one is not."),
+    "logs": ("inspect", "Print what an instance logged."),
+    "use": ("sandbox", "Run openclaw as an instance, in its sandbox."),
+    "enter": ("sandbox", "Open a shell in an instance's sandbox."),
+    "edit": ("config", "Change an instance's OpenClaw config, validated by OpenClaw."),
+    "completion": ("shell", "Print the completion script for bash, zsh or fish."),
+}
+_BROKEN_PIPE = 141
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order in which they are best read."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, None where there is none of that name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ocm.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.COMMANDS[cmd_name]
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing one."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_module, line) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete the names of commands without importing one."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only completion needs it
+
+        names = [
+            CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return names or super().shell_complete(ctx, incomplete)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: ocm deploy worker1 --model minimax/minimax-m2.5",
+)
+@click.version_option(__version__, prog_name="ocm", message="%(prog)s %(version)s")
+@click.option("-v", "--verbose", is_flag=True, help="Print every command that is run, to stderr.")
+@click.option("--debug", is_flag=True, help="Print a traceback where OCM itself fails.")
+@click.pass_context
+def ocm(ctx: click.Context, *, verbose: bool, debug: bool) -> None:
+    """Run many sealed OpenClaw gateways on one machine."""
+    ctx.obj = {"verbose": verbose, "debug": debug}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code; every error ends here, in one place."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        result = ocm.main(args=arguments, prog_name="ocm", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        _say(error.format_message(), hint="ocm --help shows the commands")
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone; the flush at exit must not find the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except OcmError as error:
+        _say(error.message, hint=error.hint, details=error.details)
+        return error.exit_code
+    except OSError as error:
+        named = f": {error.filename}" if error.filename else ""
+        _say(f"{error.strerror or error}{named}", hint="nothing is lost: the next ocm command undoes what was begun")
+        return FAILED
+    except Exception as error:  # noqa: BLE001 - the last resort, so that no user meets a traceback
+        return _bug(error)
+    return result if isinstance(result, int) else 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(message: str, *, hint: str | None = None, details: tuple[str, ...] = ()) -> None:
+    lines = [f"ocm: {message}", *(f"  {line}" for line in details), *([f"ocm: {hint}"] if hint else [])]
+    click.echo("\n".join(lines), err=True)
+
+
+def _bug(error: Exception) -> int:
+    if "--debug" in sys.argv:
+        raise error
+    _say(f"a bug in OCM: {type(error).__name__}: {error}", hint="run it again with ocm --debug and report that")
+    return BUG

@@ -1,0 +1,159 @@
+"""Results as text for a person or as one JSON envelope for a program."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from ocm.core.journal import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocm.errors import OcmError
+    from ocm.operations.edit import Edited
+    from ocm.operations.observe import Row, Status
+    from ocm.operations.result import Outcome
+
+_COLOURS = {"ready": "green", "starting": "yellow", "draining": "yellow", "failed": "red"}
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def print_json(command: str, results: Sequence[Any], errors: Sequence[tuple[str | None, OcmError]] = ()) -> None:
+    """Print the envelope that every command answers with under --json."""
+    envelope = {
+        "ok": not errors,
+        "command": command,
+        "results": results,
+        "errors": [
+            {
+                "name": name,
+                "code": error.code,
+                "message": error.message,
+                "hint": error.hint,
+                "details": error.details,
+            }
+            for name, error in errors
+        ],
+    }
+    click.echo(msgspec.json.format(msgspec.json.encode(envelope), indent=2).decode())
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """Print what became of one instance: the answer to stdout, warnings to stderr."""
+    click.echo(f"{outcome.name}: {outcome.message}")
+    if outcome.dry_run:
+        for step in outcome.steps:
+            click.echo(f"  {step}")
+    show_notes(outcome.notes)
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """Print warnings."""
+    for note in notes:
+        click.echo(f"ocm: {note}", err=True)
+
+
+def show_error(name: str, error: OcmError) -> None:
+    """Print why an operation on one instance failed."""
+    message = error.message if name in error.message else f"{name}: {error.message}"
+    lines = [f"ocm: {message}", *(f"  {printable(line)}" for line in error.details)]
+    click.echo("\n".join([*lines, *([f"ocm: {error.hint}"] if error.hint else [])]), err=True)
+
+
+def show_rows(rows: Sequence[Row]) -> None:
+    """Print instances as a table: plain columns that `awk` can read, coloured on a terminal."""
+    if not rows:
+        click.echo("no instances: ocm deploy worker1 makes one", err=True)
+        return
+    header = ("NAME", "STATE", "PORT", "VERSION", "UPTIME", "AUTOSTART", "REASON")
+    lines = [header, *map(_cells, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header) - 1)]
+    for index, line in enumerate(lines):
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+        if index:
+            padded[1] = click.style(padded[1], fg=_COLOURS.get(line[1]))
+        click.echo("  ".join((*padded, line[-1])).rstrip(), color=_colour())
+
+
+def _colour() -> bool | None:
+    import os  # noqa: PLC0415
+
+    return False if os.environ.get("NO_COLOR") or not sys.stdout.isatty() else None
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.name,
+        row.state,
+        str(row.port or "-"),
+        row.version or "-",
+        duration(row.uptime_seconds),
+        "yes" if row.autostart else "no",
+        row.reason or "",
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """Return a length of time in its two largest units."""
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    if whole >= _DAY:
+        return f"{whole // _DAY}d{whole % _DAY // _HOUR}h"
+    if whole >= _HOUR:
+        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE}m"
+    return f"{whole // _MINUTE}m{whole % _MINUTE}s" if whole >= _MINUTE else f"{whole}s"
+
+
+def show_status(status: Status) -> None:
+    """Print everything about one instance."""
+    row = status.row
+    memory = f"{status.memory_bytes / 2**20:.0f} MB" if status.memory_bytes is not None else "-"
+    seconds = f"{status.cpu_seconds:.0f} s" if status.cpu_seconds is not None else "-"
+    facts = (
+        ("state", row.state + (f" ({row.reason})" if row.reason else "")),
+        ("url", status.url),
+        ("version", row.version or "-"),
+        ("uptime", duration(row.uptime_seconds)),
+        ("restarts", str(row.restarts)),
+        ("memory", memory),
+        ("cpu", seconds),
+        ("limits", status.limits),
+        ("autostart", "yes" if row.autostart else "no"),
+        ("linger", "yes" if status.linger else "no"),
+        ("pid", str(row.pid or "-")),
+        ("node", status.node),
+        ("openclaw", status.openclaw),
+        *status.paths.items(),
+    )
+    click.echo(row.name)
+    for key, value in facts:
+        click.echo(f"  {key + ':':<11}{value}")
+    for title, lines in (("drift", status.drift), ("not enforced", status.gaps), ("notes", status.notes)):
+        if lines:
+            click.echo(f"  {title}:")
+        for line in lines:
+            click.echo(f"    {printable(line)}")
+
+
+def show_edited(edited: Edited) -> None:
+    """Print what an edit changed and when it takes effect."""
+    if not edited.keys:
+        click.echo(f"{edited.name}: nothing to change")
+    else:
+        keys = ", ".join(edited.keys)
+        click.echo(f"{edited.name}: {'would change' if edited.dry_run else 'changed'} {keys}; {effect(edited)}")
+    show_notes(edited.notes)
+
+
+def effect(edited: Edited) -> str:
+    """Return in words when a change takes effect."""
+    if not edited.running:
+        return "takes effect at the next start"
+    if edited.restart_keys:
+        return f"needs a restart, which the gateway does by itself; ocm restart {edited.name} also proves it"
+    return "live"

@@ -1,0 +1,1 @@
+"""What OCM knows: pure data and pure functions, no side effects."""

@@ -1,0 +1,98 @@
+"""Reading and changing an OpenClaw config as data: JSON5 in, JSON out, dotted keys."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import Any
+
+from ocm.errors import Invalid, OcmError
+
+# OpenClaw 2026.9.6 itself refuses to read a config above its own limits; a state directory is the
+# instance's to write, so its size is bounded before it is parsed.
+MAX_BYTES = 4 * 2**20
+_MAX_DEPTH = 100
+_PART = re.compile(r"[^\s.\[\]\x00-\x1f]{1,200}")
+_FORBIDDEN = frozenset({"__proto__", "constructor", "prototype"})
+
+
+def parse_config(data: bytes, *, source: str) -> dict[str, Any]:
+    """Return the config object in `data`, JSON5 as OpenClaw takes it, or raise `OcmError`."""
+    import pyjson5  # noqa: PLC0415 - start-up stays fast where no config is read
+
+    hint = "mend the file, or restore openclaw.json.bak beside it"
+    try:
+        config = pyjson5.decode_utf8(data, maxdepth=_MAX_DEPTH, some=False)
+    except (pyjson5.Json5Exception, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        message = f"{source} is not valid JSON5: {reason}"
+        raise OcmError(message, hint=hint, code="config_unreadable") from None
+    if not isinstance(config, dict):
+        message = f"{source} holds no JSON object"
+        raise OcmError(message, hint=hint, code="config_unreadable")
+    return config
+
+
+def format_config(config: dict[str, Any]) -> bytes:
+    """Return the config as OpenClaw itself writes it: JSON, two spaces, a final newline."""
+    return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def parse_key(text: str) -> tuple[str, ...]:
+    """Return the parts of a dotted key, or raise `Invalid`."""
+    parts = tuple(text.split("."))
+    if not text or any(not _PART.fullmatch(part) or part in _FORBIDDEN for part in parts):
+        message = f"{text!r} is no config key: write dotted names such as agents.defaults.model"
+        raise Invalid(message, code="key_invalid")
+    return parts
+
+
+def parse_value(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the JSON value that `text` spells, or `text` itself where it spells none.
+
+    So `true`, `3` and `{"a": 1}` are what they look like and `minimax/minimax-m2.5` is a string.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return a copy of `config` in which the dotted `key` is `value`; missing objects are made."""
+    changed = copy.deepcopy(config)
+    *parents, last = parse_key(key)
+    target = changed
+    for part in parents:
+        below = target.setdefault(part, {})
+        if not isinstance(below, dict):
+            message = f"{key} cannot be set: {part} holds a value, not an object"
+            raise Invalid(message, hint="set the whole of it with a JSON value", code="key_invalid")
+        target = below
+    target[last] = value
+    return changed
+
+
+def without_value(config: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return a copy of `config` without the dotted `key`; the same content where it is not set."""
+    changed = copy.deepcopy(config)
+    *parents, last = parse_key(key)
+    target: Any = changed
+    for part in parents:
+        target = target.get(part) if isinstance(target, dict) else None
+    if isinstance(target, dict):
+        target.pop(last, None)
+    return changed
+
+
+def changed_keys(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> tuple[str, ...]:
+    """Return the dotted keys whose values differ between two configs."""
+    keys: list[str] = []
+    for name in dict.fromkeys((*before, *after)):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys += changed_keys(old, new, f"{prefix}{name}.")
+        elif name not in before or name not in after or old != new:
+            keys.append(f"{prefix}{name}")
+    return tuple(keys)

@@ -1,0 +1,148 @@
+"""Where everything of an instance is (design.md, "Where things are")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from ocm.core.names import unit_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocm.core.names import InstanceName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPaths:
+    """The directories of one user, XDG variables honoured."""
+
+    home: PurePosixPath
+    config_home: PurePosixPath
+    state_home: PurePosixPath
+    data_home: PurePosixPath
+
+    @property
+    def ocm_config(self) -> PurePosixPath:
+        """Directory of records, secrets and settings."""
+        return self.config_home / "ocm"
+
+    @property
+    def ocm_state(self) -> PurePosixPath:
+        """Directory of locks and transaction journals."""
+        return self.state_home / "ocm"
+
+    @property
+    def records(self) -> PurePosixPath:
+        """Directory of the records, one TOML file for each instance."""
+        return self.ocm_config / "instances"
+
+    @property
+    def settings(self) -> PurePosixPath:
+        """File of host-wide settings."""
+        return self.ocm_config / "settings.toml"
+
+    @property
+    def transactions(self) -> PurePosixPath:
+        """Directory of transaction journals: a file here is work that was begun and not finished."""
+        return self.ocm_state / "transactions"
+
+    @property
+    def locks(self) -> PurePosixPath:
+        """Directory of lock files."""
+        return self.ocm_state / "locks"
+
+    @property
+    def units(self) -> PurePosixPath:
+        """Directory of the user manager's own unit files."""
+        return self.config_home / "systemd" / "user"
+
+    @property
+    def main_state(self) -> PurePosixPath:
+        """State directory of main, the user's own OpenClaw."""
+        return self.home / ".openclaw"
+
+    def instance(self, name: InstanceName) -> InstancePaths:
+        """Return the paths of one instance."""
+        state = self.home / f".openclaw-{name}"
+        return InstancePaths(
+            name=name,
+            host=self,
+            state=state,
+            config=state / "openclaw.json",
+            config_link=self.main_state / f"openclaw-{name}.json",
+            unit=self.units / unit_name(name),
+            record=self.records / f"{name}.toml",
+            secrets=self.ocm_config / "secrets" / f"{name}.env",
+            shell=self.data_home / "ocm" / "instances" / name,
+            scratch=self.ocm_state / "tmp" / name,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstancePaths:
+    """The files and directories of one instance.
+
+    `shell` is what OCM shows the instance, read-only: the empty `root` of its sandbox, the directory
+    `home` that stands for `~/.openclaw`, and `bin` with the commands on its PATH. `scratch` holds its
+    /tmp and /var/tmp.
+    """
+
+    name: InstanceName
+    host: HostPaths
+    state: PurePosixPath
+    config: PurePosixPath
+    config_link: PurePosixPath
+    unit: PurePosixPath
+    record: PurePosixPath
+    secrets: PurePosixPath
+    shell: PurePosixPath
+    scratch: PurePosixPath
+
+    def temporary(self, path: PurePosixPath) -> PurePosixPath:
+        """Return the directory that the sandbox sees as `path`, /tmp or /var/tmp."""
+        return self.scratch / str(path).strip("/").replace("/", "-")
+
+    @property
+    def workspace(self) -> PurePosixPath:
+        """The agent's workspace."""
+        return self.state / "workspace"
+
+    @property
+    def bin(self) -> PurePosixPath:
+        """Directory with `openclaw` for this instance, first on its PATH."""
+        return self.shell / "bin"
+
+    @property
+    def link_directory(self) -> PurePosixPath:
+        """Directory that the sandbox sees as `~/.openclaw`: one link and nothing else."""
+        return self.shell / "home"
+
+    @property
+    def root(self) -> PurePosixPath:
+        """Directory that becomes the root of the sandbox: empty but for mount points."""
+        return self.shell / "root"
+
+    @property
+    def log(self) -> PurePosixPath:
+        """OpenClaw's own log file."""
+        return self.state / "logs" / "gateway.log"
+
+
+def host_paths(home: PurePosixPath, environ: Mapping[str, str]) -> HostPaths:
+    """Return the user's directories from `home` and the XDG variables of `environ`.
+
+    A relative XDG value is ignored, as the XDG base directory specification asks.
+    """
+
+    def directory(variable: str, default: str) -> PurePosixPath:
+        value = PurePosixPath(environ.get(variable) or home / default)
+        return value if value.is_absolute() else home / default
+
+    return HostPaths(
+        home=home,
+        config_home=directory("XDG_CONFIG_HOME", ".config"),
+        state_home=directory("XDG_STATE_HOME", ".local/state"),
+        data_home=directory("XDG_DATA_HOME", ".local/share"),
+    )

@@ -1,0 +1,212 @@
+"""Steps as data: what a plan prints, what apply runs and what the transaction journal keeps. No secrets."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _Step(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """One change to the host."""
+
+
+class WriteRecord(_Step):
+    """Write the instance's record, which also reserves its port; `previous` is the text it replaces."""
+
+    path: str
+    text: str
+    previous: str | None = None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"write record {self.path}"
+
+
+class MakeState(_Step):
+    """Make the state directory, which must not exist yet."""
+
+    path: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"make state directory {self.path}"
+
+
+class MakeShell(_Step):
+    """Make what the sandbox shows of OCM, and its /tmp and /var/tmp."""
+
+    shell: str
+    scratch: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"make sandbox directories {self.shell} and {self.scratch}"
+
+
+class WriteConfig(_Step):
+    """Write the first OpenClaw config; the gateway's token is generated when the step runs."""
+
+    path: str
+    model: str | None = None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"write config {self.path} with a new gateway token"
+
+
+class LinkConfig(_Step):
+    """Link the config to where users look for it."""
+
+    link: str
+    target: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"link {self.link} to the config"
+
+
+class WriteUnit(_Step):
+    """Write the unit; `previous` is the text it replaces, None where there was none."""
+
+    path: str
+    text: str
+    previous: str | None = None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"{'write' if self.previous is None else 'replace'} unit {self.path}"
+
+
+class ReloadUnits(_Step):
+    """Have the backend read its units anew."""
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return "reload units"
+
+
+class Enable(_Step):
+    """Have the instance start with the machine."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"enable {self.name}"
+
+
+class Disable(_Step):
+    """Have the instance no longer start with the machine."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"disable {self.name}"
+
+
+class Start(_Step):
+    """Start the gateway."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"start {self.name}"
+
+
+class Restart(_Step):
+    """Restart the gateway."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"restart {self.name}"
+
+
+class Stop(_Step):
+    """Stop the gateway and every session in the instance's sandbox."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"stop {self.name}"
+
+
+class Verify(_Step):
+    """Wait until the gateway is ready, then prove the sandbox from within."""
+
+    name: str
+    timeout_seconds: float
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"wait until {self.name} is ready and prove its sandbox from within"
+
+
+class RemoveFile(_Step):
+    """Remove a file or a link of OCM's."""
+
+    path: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"remove {self.path}"
+
+
+class RemoveLink(_Step):
+    """Remove the link to the config, and the directory that held it where nothing else is left in it."""
+
+    link: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"remove {self.link}"
+
+
+class RemoveTree(_Step):
+    """Remove a directory of OCM's with all that is in it."""
+
+    path: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"remove {self.path} with all that is in it"
+
+
+Step = (
+    WriteRecord
+    | MakeState
+    | MakeShell
+    | WriteConfig
+    | LinkConfig
+    | WriteUnit
+    | ReloadUnits
+    | Enable
+    | Disable
+    | Start
+    | Restart
+    | Stop
+    | Verify
+    | RemoveFile
+    | RemoveLink
+    | RemoveTree
+)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operation does to one instance.
+
+    Up to `commit` steps a failure undoes what was done; from there on the rest is finished, at the
+    latest by the next command.
+    """
+
+    operation: str
+    name: str
+    steps: tuple[Step, ...]
+    commit: int
+
+    def describe(self) -> tuple[str, ...]:
+        """Return the steps in words."""
+        return tuple(step.describe() for step in self.steps)

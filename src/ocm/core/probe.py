@@ -1,0 +1,129 @@
+"""The proof of a sandbox: what is asked from within, and what each answer must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+READ, WRITE, CONNECT, LIST = "read", "write", "connect", "list"
+# Namespaces in which the sandbox must not be with the rest of the user's processes.
+NAMESPACES = ("user", "mnt", "ipc")
+PID_NAMESPACE = "pid"
+
+# Runs under the instance's own Node within the gateway's namespaces; it takes the questions on stdin and
+# answers with one JSON object, true where the thing could be done.
+SCRIPT = r"""
+const fs = require("fs"), net = require("net"), path = require("path");
+const ask = JSON.parse(fs.readFileSync(0, "utf8"));
+const can = (f) => { try { f(); return true; } catch { return false; } };
+const read = (p) => can(() => {
+  const d = fs.openSync(p, "r");
+  try { if (fs.fstatSync(d).isDirectory()) fs.readdirSync(p); else fs.readSync(d, Buffer.alloc(1)); }
+  finally { fs.closeSync(d); }
+});
+const write = (p) => can(() => {
+  let isDirectory = false;
+  try { isDirectory = fs.statSync(p).isDirectory(); } catch {}
+  if (!isDirectory) { fs.closeSync(fs.openSync(p, "r+")); return; }
+  const file = path.join(p, ".ocm-probe-" + process.pid + "-" + Math.random().toString(36).slice(2));
+  fs.closeSync(fs.openSync(file, "wx")); fs.unlinkSync(file);
+});
+const list = (p) => { try { return fs.readdirSync(p); } catch { return null; } };
+const connect = (p) => new Promise((done) => {
+  const s = net.connect(p); const end = (v) => { s.destroy(); done(v); };
+  s.once("connect", () => end(true)); s.once("error", () => end(false)); s.setTimeout(2000, () => end(false));
+});
+const each = (paths, f) => Object.fromEntries(paths.map((p) => [p, f(p)]));
+(async () => {
+  const sockets = {};
+  for (const p of ask.connect) sockets[p] = await connect(p);
+  process.stdout.write(JSON.stringify({
+    read: each(ask.read, read), write: each(ask.write, write), list: each(ask.list, list), connect: sockets,
+    processes: fs.readdirSync("/proc").filter((n) => /^[0-9]+$/.test(n)).length,
+  }));
+})();
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that a process inside must or must not be able to do."""
+
+    action: str
+    path: str
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A directory that holds, seen from inside, nothing but `names`, or cannot be seen at all."""
+
+    path: str
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """What the kernel says of the gateway's process, read from outside."""
+
+    no_new_privileges: bool
+    seccomp: bool
+    capabilities: int
+    bounding_set: int
+    own_namespaces: frozenset[str]
+
+
+def questions(checks: Iterable[Check], listings: Iterable[Listing]) -> dict[str, list[str]]:
+    """Return what `SCRIPT` reads from its standard input."""
+    asked: dict[str, list[str]] = {READ: [], WRITE: [], CONNECT: [], LIST: []}
+    for check in checks:
+        asked[check.action].append(check.path)
+    asked[LIST] = [listing.path for listing in listings]
+    return asked
+
+
+def violations(
+    answers: Mapping[str, Any],
+    kernel: Kernel,
+    *,
+    checks: Iterable[Check],
+    listings: Iterable[Listing],
+    private_pids: bool,
+) -> tuple[str, ...]:
+    """Return in words what is not as the policy says; empty when the sandbox is proved."""
+    return (
+        *_kernel_violations(kernel, private_pids=private_pids),
+        *_check_violations(answers, checks),
+        *_listing_violations(answers, listings),
+    )
+
+
+def _kernel_violations(kernel: Kernel, *, private_pids: bool) -> Iterator[str]:
+    if not kernel.no_new_privileges:
+        yield "the gateway may gain new privileges (NoNewPrivileges is off)"
+    if not kernel.seccomp:
+        yield "the gateway has no system call filter"
+    if kernel.capabilities or kernel.bounding_set:
+        yield "the gateway has capabilities"
+    wanted = (*NAMESPACES, PID_NAMESPACE) if private_pids else NAMESPACES
+    for name in wanted:
+        if name not in kernel.own_namespaces:
+            yield f"the gateway shares the {name} namespace of the user's other processes"
+
+
+def _check_violations(answers: Mapping[str, Any], checks: Iterable[Check]) -> Iterator[str]:
+    for check in checks:
+        answer = answers.get(check.action, {}).get(check.path)
+        if answer is not check.allowed:
+            yield f"a process inside {'can' if answer else 'cannot'} {check.action} {check.path}"
+
+
+def _listing_violations(answers: Mapping[str, Any], listings: Iterable[Listing]) -> Iterator[str]:
+    for listing in listings:
+        seen = answers.get(LIST, {}).get(listing.path)
+        names = set(map(str, seen)) if isinstance(seen, list) else set()
+        if extra := sorted(names - listing.names):
+            yield f"a process inside sees {', '.join(extra[:5])} in {listing.path}"

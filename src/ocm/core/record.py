@@ -1,0 +1,79 @@
+"""The record: an instance's wanted state, and the host settings. Strict when read from disk."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from ocm.core import ports
+from ocm.errors import Invalid
+
+VERSION = 1
+DEFAULT_TASKS = 512
+_MEMORY = re.compile(r"([1-9][0-9]{0,6})([MG])")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[^\s\x00-\x1f\"'\\]{1,200}")
+_UNITS = {"M": 2**20, "G": 2**30}
+# Below this OpenClaw 2026.9.6 does not become ready (0.54 GB at idle, 1.2 GB after an agent turn).
+MINIMUM_MEMORY = 768 * 2**20
+
+Absolute = Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]*\Z", max_length=4096)]
+
+
+class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which Node runs which OpenClaw: absolute, resolved paths of the binary and of the package directory."""
+
+    node: Absolute
+    openclaw: Absolute
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the instance may use at most; None is no limit of OCM's own."""
+
+    memory: str | None = None
+    cpus: Annotated[float, msgspec.Meta(gt=0, le=1024)] | None = None
+    tasks: Annotated[int, msgspec.Meta(ge=64, le=100_000)] = DEFAULT_TASKS
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One instance as the user wants it. Lives out of the instance's own reach."""
+
+    version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
+    name: str
+    port: Annotated[int, msgspec.Meta(ge=1024, le=ports.LAST_PORT)]
+    autostart: bool = False
+    docker: bool = False
+    runtime: Runtime
+    limits: Limits = Limits()
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Host-wide settings, `~/.config/ocm/settings.toml`."""
+
+    port_step: Annotated[int, msgspec.Meta(ge=ports.WINDOW, le=1000)] = ports.DEFAULT_STEP
+
+
+def parse_memory(text: str) -> str:
+    """Return a memory limit such as `2G` or `1536M` in systemd's spelling, or raise `Invalid`."""
+    match = _MEMORY.fullmatch(text)
+    if not match:
+        message = f"{text!r} is no memory size: write 2G or 1536M"
+        raise Invalid(message, code="memory_invalid")
+    if memory_bytes(text) < MINIMUM_MEMORY:
+        message = f"{text} is too little for a gateway: it needs {MINIMUM_MEMORY // 2**20}M at the least"
+        raise Invalid(message, hint="--memory 2G leaves room for an agent's turn", code="memory_invalid")
+    return text
+
+
+def memory_bytes(text: str) -> int:
+    """Return the bytes of a memory limit that `parse_memory` accepted."""
+    return int(text[:-1]) * _UNITS[text[-1]]
+
+
+def parse_model(text: str) -> str:
+    """Return a model reference `provider/model`, or raise `Invalid`."""
+    if not _MODEL.fullmatch(text):
+        message = f"{text!r} is no model: write provider/model"
+        raise Invalid(message, hint="for example minimax/minimax-m2.5", code="model_invalid")
+    return text

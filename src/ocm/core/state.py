@@ -1,0 +1,134 @@
+"""What an instance is doing, judged from what was observed: its unit, its answers, its port."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+CONFIG_ERROR = 78
+_OUT_OF_MEMORY = "oom-kill"
+_SETUP_STATUS = range(200, 250)
+# The slowest first start seen took 36 s on a busy machine with 2 cores; a small server has a fraction of one.
+START_GRACE_SECONDS = 300
+
+
+class State(str, Enum):
+    """One word for what an instance is doing."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """What the backend says of an instance's process.
+
+    `activity` is one of running, starting, stopping, waiting (for the next automatic restart), stopped
+    and failed. `exit_status` is that of the last process that ended; `since` is in seconds since the
+    epoch; `memory_bytes` and `cpu_seconds` are None where the backend keeps no account.
+    """
+
+    activity: str
+    installed: bool
+    autostart: bool
+    pid: int | None = None
+    exit_status: int | None = None
+    killed_by: int | None = None
+    result: str = "success"
+    restarts: int = 0
+    since: float | None = None
+    memory_bytes: int | None = None
+    cpu_seconds: float | None = None
+    changed_on_disk: bool = False
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the gateway said over HTTP; `problem` says why there is no usable answer."""
+
+    ready: bool = False
+    phase: str | None = None
+    version: str | None = None
+    failing: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """The process that listens on an instance's port; `pid` is None where the kernel does not tell."""
+
+    pid: int | None
+    command: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """The verdict on one instance, with the reason where it is not ready."""
+
+    state: State
+    reason: str | None = None
+    version: str | None = None
+
+
+def judge(
+    process: Process, answer: Answer, *, port: int, stranger: Listener | None, now: float
+) -> Health:
+    """Return the verdict on an instance.
+
+    `stranger` is a listener on the instance's port that is no process of the instance; `now` is in
+    seconds since the epoch.
+    """
+    if process.activity == "stopping":
+        return Health(state=State.DRAINING, reason="stopping, work in progress may finish")
+    if stranger is not None and process.activity != "stopped":
+        return Health(state=State.FAILED, reason=_taken(port, stranger))
+    if process.activity == "failed":
+        return Health(state=State.FAILED, reason=_failure(process))
+    if process.activity == "stopped":
+        return Health(state=State.STOPPED)
+    if process.activity == "waiting":
+        return Health(state=State.FAILED, reason=f"{_failure(process)}; it is started again by itself")
+    if answer.phase == "draining":
+        return Health(state=State.DRAINING, reason="draining", version=answer.version)
+    if answer.ready:
+        return Health(state=State.READY, version=answer.version)
+    return _not_ready(process, answer, now)
+
+
+def _not_ready(process: Process, answer: Answer, now: float) -> Health:
+    age = now - process.since if process.since is not None else 0.0
+    reason = answer.problem or ", ".join(answer.failing) or "not ready"
+    if answer.phase == "started":
+        return Health(state=State.FAILED, reason=f"not ready: {reason}", version=answer.version)
+    if age > START_GRACE_SECONDS:
+        return Health(
+            state=State.FAILED, reason=f"not ready after {round(age)} s: {reason}", version=answer.version
+        )
+    return Health(state=State.STARTING, reason=reason, version=answer.version)
+
+
+def _taken(port: int, stranger: Listener) -> str:
+    if stranger.pid is None:
+        return f"port {port} is taken by a process of another user"
+    return f"port {port} is taken by PID {stranger.pid} ({stranger.command or 'unknown'})"
+
+
+def _failure(process: Process) -> str:
+    """Return in words why the process ended."""
+    if process.result == _OUT_OF_MEMORY:
+        return "out of memory: the kernel killed it (raise the limit or the machine's memory)"
+    if process.exit_status == CONFIG_ERROR:
+        return "exit 78: OpenClaw refuses its config or its state"
+    if process.exit_status in _SETUP_STATUS:
+        return f"exit {process.exit_status}: systemd could not set up the sandbox"
+    if process.result == "start-limit-hit":
+        return f"gave up after too many restarts, last exit {_exit(process)}"
+    return f"ended with {_exit(process)}"
+
+
+def _exit(process: Process) -> str:
+    return f"signal {process.killed_by}" if process.killed_by is not None else f"exit {process.exit_status}"

@@ -1,0 +1,157 @@
+"""The systemd renderer: policy and record to directives, unit text and back, for drift.
+
+Which directives a user manager enforces was measured on systemd 252 and 257 (reference/isolation.md):
+none of the file-system ones without PrivateUsers=.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from ocm.core.launch import gateway_argv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import PurePosixPath
+
+    from ocm.core.paths import InstancePaths
+    from ocm.core.policy import Mount, Policy
+    from ocm.core.record import Limits, Record
+
+Directive = tuple[str, str]
+
+# First systemd with PrivatePIDs=: before it a process can signal the user's other processes.
+PRIVATE_PIDS_VERSION = 257
+
+# Inside its sandbox OpenClaw cannot ask systemd for the stop timeout and assumes the default of 90 s,
+# of which it drains for 85 s (dist/run-*.mjs, resolveGatewayShutdownBudget).
+STOP_TIMEOUT_SECONDS = 120
+
+_HEADER = "# Made by ocm. Put changes into a drop-in: OCM does not start a unit that was edited. sha256:"
+
+
+def quote(value: str) -> str:
+    """Return one word of a directive that takes several (systemd.syntax(7))."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if escaped != value or not value or set(value) & set(" \t'#;") else value
+
+
+def quote_argument(value: str) -> str:
+    """Return one argument of ExecStart=, variables kept literal as well."""
+    return quote(value.replace("$", "$$"))
+
+
+def _bind(mount: Mount) -> str:
+    source, target = (str(path).replace(":", "\\:") for path in (mount.source, mount.target))
+    optional = "-" if mount.optional else ""
+    return quote(optional + source if source == target else f"{optional}{source}:{target}")
+
+
+def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directive, ...]:
+    """Return the directives that enforce `policy`, the same for the gateway and for every session.
+
+    The values are as systemd-run(1) takes them: in a unit file specifiers are to be escaped yet.
+    """
+    read_only = " ".join(_bind(mount) for mount in policy.mounts if not mount.writable)
+    read_write = " ".join(_bind(mount) for mount in policy.mounts if mount.writable)
+    writable = " ".join(quote(str(path)) for path in policy.writable)
+    directives = [
+        ("PrivateUsers", "yes"),
+        # TemporaryFileSystem=/ reads like the way to hide everything; in a user unit it does nothing at all.
+        ("RootDirectory", str(policy.root)),
+        ("MountAPIVFS", "yes"),
+        ("BindReadOnlyPaths", read_only),
+        ("BindPaths", read_write),
+        ("ProtectSystem", "strict"),
+        # ProtectSystem= makes an exception for /home and /root, and 252 leaves the tmpfs here writable.
+        ("ProtectHome", "tmpfs"),
+        ("ReadWritePaths", writable),
+        # PrivateDevices= keeps the host's shared memory, and the terminals of the user's other logins.
+        ("TemporaryFileSystem", "/home:ro /root:ro /run:ro /dev/shm:mode=1777 /dev/pts:ro"),
+        ("PrivateTmp", "yes"),
+        ("PrivateDevices", "yes"),
+        ("PrivateIPC", "yes"),
+        ("NoNewPrivileges", "yes"),
+        ("ProtectKernelTunables", "yes"),
+        ("ProtectKernelModules", "yes"),
+        ("ProtectControlGroups", "yes"),
+        ("ProtectClock", "yes"),
+        ("ProtectHostname", "yes"),
+        ("RestrictRealtime", "yes"),
+        ("RestrictNamespaces", "yes"),
+        ("LockPersonality", "yes"),
+        ("CapabilityBoundingSet", ""),
+        ("RestrictAddressFamilies", " ".join(policy.address_families)),
+        ("SystemCallArchitectures", "native"),
+        ("SystemCallFilter", "@system-service"),
+        ("SystemCallFilter", "~@keyring"),
+        ("SystemCallErrorNumber", "EPERM"),
+        ("UMask", "0077"),
+        ("LimitCORE", "0"),
+        ("KeyringMode", "private"),
+    ]
+    if systemd_version >= PRIVATE_PIDS_VERSION:
+        directives += [("PrivatePIDs", "yes"), ("BindLogSockets", "no")]
+    return tuple(directives)
+
+
+def limit_directives(limits: Limits) -> tuple[Directive, ...]:
+    """Return the directives of the record's resource limits (systemd.resource-control(5))."""
+    directives = [("TasksMax", str(limits.tasks))]
+    if limits.memory is not None:
+        directives.append(("MemoryMax", limits.memory))
+    if limits.cpus is not None:
+        directives.append(("CPUQuota", f"{round(limits.cpus * 100)}%"))
+    return tuple(directives)
+
+
+def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd_version: int) -> str:
+    """Return the text of the instance's unit file."""
+    exec_start = " ".join(quote_argument(word) for word in gateway_argv(paths, record))
+    service = (
+        ("Type", "exec"),
+        ("ExecStart", _literal(exec_start)),
+        ("WorkingDirectory", _literal(str(paths.state))),
+        ("Slice", "ocm.slice"),
+        # OpenClaw exits with 0 to be started anew after a change of its config, so on-failure is not enough.
+        ("Restart", "always"),
+        ("RestartSec", "5"),
+        # EX_CONFIG: it would say the same at every start.
+        ("RestartPreventExitStatus", "78"),
+        ("SuccessExitStatus", "143"),
+        ("KillMode", "mixed"),
+        ("TimeoutStopSec", str(STOP_TIMEOUT_SECONDS)),
+        ("OOMPolicy", "continue"),
+        *limit_directives(record.limits),
+        *(
+            (key, _literal(value))
+            for key, value in sandbox_directives(policy, systemd_version=systemd_version)
+        ),
+    )
+    unit = (
+        ("Description", f"OpenClaw gateway {record.name} (ocm)"),
+        ("StartLimitIntervalSec", "600"),
+        ("StartLimitBurst", "5"),
+    )
+    sections = (("Unit", unit), ("Service", service), ("Install", (("WantedBy", "default.target"),)))
+    body = "\n".join(_section(name, directives) for name, directives in sections)
+    return f"{_HEADER}{_digest(body)}\n{body}"
+
+
+def is_edited(text: str) -> bool:
+    """Tell whether a unit is no longer as OCM, in this version or an older one, wrote it."""
+    first, _, body = text.partition("\n")
+    return first != _HEADER + _digest(body)
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _literal(value: str) -> str:
+    return value.replace("%", "%%")
+
+
+def _section(name: str, directives: Iterable[Directive]) -> str:
+    return f"[{name}]\n" + "".join(f"{key}={value}\n" for key, value in directives)

@@ -1,0 +1,60 @@
+"""Errors that a user can act on, and the exit codes of the program."""
+
+from __future__ import annotations
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+SOME_FAILED = 3
+UNDO_INCOMPLETE = 4
+BUG = 70
+INTERRUPTED = 130
+
+
+class OcmError(Exception):
+    """What happened to which instance, and what to type next.
+
+    `code` is the stable slug that `--json` carries; `details` are further lines for a person,
+    such as the gateway's own last words.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        code: str = "failed",
+        exit_code: int = FAILED,
+        details: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+        self.exit_code = exit_code
+        self.details = details
+
+
+class Invalid(OcmError):
+    """The user asked for something that cannot be: nothing was touched."""
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str = "invalid") -> None:
+        super().__init__(message, hint=hint, code=code, exit_code=USAGE)
+
+
+class CommandFailed(OcmError):
+    """A foreign program ended with a status that the caller did not expect."""
+
+    def __init__(self, message: str, *, returncode: int, stderr: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, code="command_failed")
+        self.returncode = returncode
+        self.stderr = stderr
+
+
+class UndoIncomplete(OcmError):
+    """A failed operation could not be undone: a person is needed."""
+
+    def __init__(self, message: str, *, hint: str | None = None, details: tuple[str, ...] = ()) -> None:
+        super().__init__(
+            message, hint=hint, code="undo_incomplete", exit_code=UNDO_INCOMPLETE, details=details
+        )

@@ -1,0 +1,46 @@
+"""`ocm enable` and `ocm disable`: whether an instance starts with the machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ocm.core.plan import Disable, Enable, WriteRecord
+from ocm.operations.change import carry_out, changing, make_plan
+from ocm.operations.start import repair_steps
+from ocm.operations.warnings import linger_note
+from ocm.system.records import encode_record, read_record
+
+if TYPE_CHECKING:
+    from ocm.core.names import InstanceName
+    from ocm.core.plan import Step
+    from ocm.operations.result import Outcome
+    from ocm.system.context import Context
+
+
+def set_autostart(context: Context, name: InstanceName, *, wanted: bool, dry_run: bool) -> Outcome:
+    """Have an instance start with the machine, or no longer; nothing where it is so already."""
+    with changing(context, name):
+        record = read_record(context.host.paths, name)
+        steps: list[Step] = repair_steps(context, name, record, repair=False) if wanted else []
+        if record.autostart is not wanted:
+            changed = msgspec.structs.replace(record, autostart=wanted)
+            steps.append(
+                WriteRecord(
+                    path=str(context.host.instance(name).record),
+                    text=encode_record(changed),
+                    previous=encode_record(record),
+                )
+            )
+        if context.backend.observe([name])[name].autostart is not wanted:
+            steps.append(Enable(name=name) if wanted else Disable(name=name))
+        word = "enabled" if wanted else "disabled"
+        return carry_out(
+            context,
+            make_plan("enable" if wanted else "disable", name, steps),
+            done=word,
+            nothing=f"already {word}",
+            dry_run=dry_run,
+            notes=linger_note(context) if wanted else (),
+        )

@@ -1,0 +1,179 @@
+"""`ocm create` and `ocm deploy`: an instance from nothing, and on to a proved, answering gateway."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocm.core import ports
+from ocm.core.config import MAX_BYTES, parse_config
+from ocm.core.gateway import lookup
+from ocm.core.plan import (
+    Enable,
+    LinkConfig,
+    MakeShell,
+    MakeState,
+    ReloadUnits,
+    Start,
+    WriteConfig,
+    WriteRecord,
+    WriteUnit,
+)
+from ocm.core.record import Limits, Record
+from ocm.errors import Invalid, OcmError
+from ocm.operations.change import allocating, carry_out, changing, make_plan
+from ocm.operations.start import Effort, start_steps
+from ocm.operations.warnings import linger_note, model_note
+from ocm.system import files, processes
+from ocm.system.host import namespaces_forbidden
+from ocm.system.openclaw import find_runtime
+from ocm.system.names import instance_names
+from ocm.system.records import encode_record, read_record, read_settings
+
+if TYPE_CHECKING:
+    from ocm.core.names import InstanceName
+    from ocm.core.plan import Step
+    from ocm.operations.result import Outcome
+    from ocm.system.context import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the user asked for; None is OCM's choice."""
+
+    name: InstanceName
+    model: str | None = None
+    port: int | None = None
+    autostart: bool = False
+    limits: Limits = Limits()
+
+
+def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
+    """Make an instance without starting it; nothing where it exists as wanted."""
+    with changing(context, wanted.name), allocating(context):
+        steps = [] if _exists(context, wanted) else _creation(context, wanted)
+        return carry_out(
+            context,
+            make_plan("create", wanted.name, steps),
+            done=f"created, not started: ocm start {wanted.name}",
+            nothing="exists already",
+            dry_run=dry_run,
+            notes=(*linger_note(context), *model_note(wanted.model)),
+        )
+
+
+def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -> Outcome:
+    """Make an instance where there is none, start it and prove it; a failure leaves no trace."""
+    name = wanted.name
+    with changing(context, name), contextlib.ExitStack() as until_reserved:
+        until_reserved.enter_context(allocating(context))
+        if _exists(context, wanted):
+            until_reserved.close()
+            steps = start_steps(context, name, effort)
+        else:
+            steps = [*_creation(context, wanted), Start(name=name), effort.verify(name)]
+        return carry_out(
+            context,
+            make_plan("deploy", name, steps),
+            done="ready and sealed",
+            nothing="already ready and sealed",
+            dry_run=dry_run,
+            keep=effort.keep,
+            notes=(*linger_note(context), *model_note(wanted.model)),
+            reserved=until_reserved.close,
+        )
+
+
+def _exists(context: Context, wanted: Wanted) -> bool:
+    """Tell whether the instance exists; raise `OcmError` where it exists otherwise than wanted."""
+    if wanted.name not in instance_names(context.host.paths):
+        return False
+    record = read_record(context.host.paths, wanted.name)
+    if wanted.port is not None and wanted.port != record.port:
+        message = f"{wanted.name} exists already, on port {record.port}"
+        raise OcmError(message, hint=f"ocm delete {wanted.name}, or choose another name", code="exists")
+    if wanted.model is not None:
+        message = f"{wanted.name} exists already; its model is not changed by this"
+        hint = f"ocm edit {wanted.name} agents.defaults.model.primary {wanted.model}"
+        raise OcmError(message, hint=hint, code="exists")
+    return True
+
+
+def _creation(context: Context, wanted: Wanted) -> list[Step]:
+    """Return the steps that make an instance; raise `OcmError` where something stands in the way."""
+    name = wanted.name
+    paths = context.host.instance(name)
+    context.backend.version()
+    _check_namespaces()
+    for path in (paths.state, paths.unit, paths.config_link, paths.shell):
+        if Path(path).is_symlink() or Path(path).exists():
+            message = f"{path} exists already and is not OCM's"
+            raise OcmError(message, hint="move it away, or choose another name", code="exists")
+    record = Record(
+        name=name,
+        port=_choose_port(context, wanted.port),
+        autostart=wanted.autostart,
+        runtime=find_runtime(context.host),
+        limits=wanted.limits,
+    )
+    enable: list[Step] = [Enable(name=name)] if wanted.autostart else []
+    return [
+        WriteRecord(path=str(paths.record), text=encode_record(record)),
+        MakeState(path=str(paths.state)),
+        MakeShell(shell=str(paths.shell), scratch=str(paths.scratch)),
+        WriteConfig(path=str(paths.config), model=wanted.model),
+        LinkConfig(link=str(paths.config_link), target=str(paths.config)),
+        WriteUnit(path=str(paths.unit), text=context.unit_text(name, record)),
+        ReloadUnits(),
+        *enable,
+    ]
+
+
+def _check_namespaces() -> None:
+    mend = namespaces_forbidden()
+    if mend is not None:
+        raise OcmError(
+            "this machine forbids user namespaces, without which nothing can be sealed",
+            hint=f"sudo sysctl -w {mend}",
+            code="namespaces_forbidden",
+        )
+
+
+def _choose_port(context: Context, port: int | None) -> int:
+    paths = context.host.paths
+    owners = {read_record(paths, name).port: str(name) for name in instance_names(paths)}
+    owners.setdefault(_main_port(context), "main")
+    if port is None:
+        step = read_settings(paths).port_step
+        return ports.allocate_port(owners, step=step, is_free=processes.can_bind)
+    other = ports.overlap(ports.parse_port(port), owners)
+    if other is not None:
+        message = f"port {port} is within {ports.WINDOW} of port {other}, which belongs to {owners[other]}"
+        raise OcmError(message, hint="leave --port out and OCM takes a free one", code="port_taken")
+    taken = next((number for number in ports.window(port) if not processes.can_bind(number)), None)
+    if taken is not None:
+        listener = processes.listeners([taken]).get(taken)
+        who = f"PID {listener.pid} ({listener.command})" if listener and listener.pid else "another process"
+        message = f"port {taken} is taken by {who}; an instance on {port} needs {port} to {port + ports.WINDOW - 1}"
+        raise OcmError(message, hint="leave --port out and OCM takes a free one", code="port_taken")
+    return port
+
+
+def _main_port(context: Context) -> int:
+    """Return the port of main, as far as its config can be read."""
+    try:
+        with files.open_state(context.host.paths.main_state) as directory:
+            config = parse_config(files.read_in(directory, "openclaw.json", limit=MAX_BYTES), source="main")
+    except (OcmError, OSError):
+        return ports.MAIN_PORT
+    port = lookup(config, "gateway.port")
+    return port if isinstance(port, int) else ports.MAIN_PORT
+
+
+def check_wanted(wanted: Wanted) -> None:
+    """Raise `Invalid` for a port that no instance may have."""
+    if wanted.port is not None and ports.parse_port(wanted.port) == ports.MAIN_PORT:
+        message = f"port {ports.MAIN_PORT} belongs to main"
+        raise Invalid(message, hint="leave --port out and OCM takes a free one", code="port_invalid")

@@ -1,0 +1,53 @@
+"""`ocm delete`: nothing of the instance is left, and nothing else is touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocm.core.plan import Disable, ReloadUnits, RemoveFile, RemoveLink, RemoveTree, Stop
+from ocm.errors import OcmError
+from ocm.operations.change import carry_out, changing, make_plan
+from ocm.system.names import instance_names
+from ocm.system.records import read_record
+
+if TYPE_CHECKING:
+    from ocm.core.names import InstanceName
+    from ocm.core.plan import Step
+    from ocm.operations.result import Outcome
+    from ocm.system.context import Context
+
+
+def delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) -> Outcome:
+    """Remove an instance; refuses while it runs unless `force`. A corrupt record does not stop it."""
+    with changing(context, name):
+        if name not in instance_names(context.host.paths):
+            read_record(context.host.paths, name)
+        process = context.backend.observe([name])[name]
+        runs = process.activity not in ("stopped", "failed")
+        if runs and not force:
+            message = f"{name} is running"
+            raise OcmError(message, hint=f"ocm stop {name}, or ocm delete {name} --force", code="running")
+        undoable: list[Step] = [Stop(name=name)]
+        if process.autostart:
+            undoable.append(Disable(name=name))
+        return carry_out(
+            context,
+            make_plan("delete", name, [*undoable, *_removal(context, name)], commit=len(undoable)),
+            done="deleted",
+            nothing="",
+            dry_run=dry_run,
+        )
+
+
+def _removal(context: Context, name: InstanceName) -> tuple[Step, ...]:
+    paths = context.host.instance(name)
+    return (
+        RemoveFile(path=str(paths.unit)),
+        ReloadUnits(),
+        RemoveLink(link=str(paths.config_link)),
+        RemoveTree(path=str(paths.shell)),
+        RemoveTree(path=str(paths.scratch)),
+        RemoveTree(path=str(paths.state)),
+        RemoveFile(path=str(paths.secrets)),
+        RemoveFile(path=str(paths.record)),
+    )

@@ -1,0 +1,186 @@
+"""`ocm edit`: a change to an instance's OpenClaw config that OpenClaw itself has validated first."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ocm.core import config as configs
+from ocm.core.gateway import is_live, weakened
+from ocm.core.journal import printable
+from ocm.errors import Invalid, OcmError
+from ocm.operations.change import changing
+from ocm.operations.session import capture
+from ocm.system import files
+from ocm.system.records import read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocm.core.names import InstanceName
+    from ocm.system.context import Context
+
+_VALIDATE_SECONDS = 120.0
+_CONFIG = "openclaw.json"
+_MAX_ISSUES = 10
+# The record has the last word on these: the unit passes the port on the command line.
+_IN_RECORD = ("gateway.port",)
+
+Change = "Callable[[dict[str, Any]], dict[str, Any]]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edited:
+    """What an edit changed: the dotted keys, and of these the ones that a running gateway takes up only
+    with a restart. Values are left out: they may be secrets."""
+
+    name: str
+    changed: bool
+    dry_run: bool
+    keys: tuple[str, ...]
+    restart_keys: tuple[str, ...]
+    running: bool
+    notes: tuple[str, ...]
+
+
+def set_value(context: Context, name: InstanceName, key: str, value: Any, *, dry_run: bool) -> Edited:  # noqa: ANN401 - any JSON value
+    """Set a dotted key; raises `OcmError` where OpenClaw would refuse the result, and changes nothing."""
+    configs.parse_key(key)
+    return _edit(context, name, lambda config: configs.with_value(config, key, value), dry_run=dry_run)
+
+
+def unset_value(context: Context, name: InstanceName, key: str, *, dry_run: bool) -> Edited:
+    """Remove a dotted key; nothing where it is not set."""
+    configs.parse_key(key)
+    return _edit(context, name, lambda config: configs.without_value(config, key), dry_run=dry_run)
+
+
+def open_editor(context: Context, name: InstanceName, editor: str) -> Edited:
+    """Let the user change the config in an editor; what OpenClaw refuses is kept in a file to mend."""
+    before = _read(context, name)[1]
+    descriptor, path = tempfile.mkstemp(prefix=f"ocm-{name}-", suffix=".json")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(configs.format_config(before))
+    context.host.runner.edit(editor, path)
+    text = Path(path).read_bytes()
+    try:
+        wanted = configs.parse_config(text, source="what you saved")
+        edited = _edit(context, name, lambda _config: wanted, dry_run=False, expected=before)
+    except OcmError as error:
+        message = f"{error.message}; nothing was changed"
+        raise OcmError(
+            message, hint=f"your text is kept in {path}", code=error.code, details=error.details
+        ) from None
+    Path(path).unlink()
+    return edited
+
+
+def _edit(
+    context: Context,
+    name: InstanceName,
+    change: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
+    dry_run: bool,
+    expected: dict[str, Any] | None = None,
+) -> Edited:
+    with changing(context, name):
+        record = read_record(context.host.paths, name)
+        data, before = _read(context, name)
+        if expected is not None and before != expected:
+            message = "the config was changed by someone else meanwhile"
+            raise OcmError(message, code="config_changed")
+        after = change(before)
+        keys = configs.changed_keys(before, after)
+        _refuse_record_keys(name, keys)
+        if keys:
+            _validate(context, name, after)
+        if keys and not dry_run:
+            _replace(context, name, data, after)
+        running = context.backend.observe([name])[name].activity == "running"
+        return Edited(
+            name=name,
+            changed=bool(keys) and not dry_run,
+            dry_run=dry_run,
+            keys=keys,
+            restart_keys=tuple(key for key in keys if not is_live(key)),
+            running=running,
+            notes=weakened(after, port=record.port) if keys else (),
+        )
+
+
+def _refuse_record_keys(name: InstanceName, keys: tuple[str, ...]) -> None:
+    for key in _IN_RECORD:
+        if key in keys:
+            message = f"{key} of {name} is kept in its record, and the unit passes it to OpenClaw"
+            raise Invalid(message, hint="the port of an instance stays; deploy another one", code="key_in_record")
+
+
+def _read(context: Context, name: InstanceName) -> tuple[bytes, dict[str, Any]]:
+    paths = context.host.instance(name)
+    read_record(context.host.paths, name)
+    with files.open_state(paths.state) as directory:
+        try:
+            data = files.read_in(directory, _CONFIG, limit=configs.MAX_BYTES)
+        except FileNotFoundError:
+            message = f"{name} has no config {paths.config}"
+            hint = f"put it back, {paths.config}.bak may hold it"
+            raise OcmError(message, hint=hint, code="config_missing") from None
+    return data, configs.parse_config(data, source=str(paths.config))
+
+
+def _validate(context: Context, name: InstanceName, config: dict[str, Any]) -> None:
+    """Have the instance's own OpenClaw judge `config`, inside its sandbox: reading a config may load its plugins."""
+    paths = context.host.instance(name)
+    candidate = f".ocm-candidate-{secrets.token_hex(6)}.json"
+    with files.open_state(paths.state) as directory:
+        files.write_in(directory, candidate, configs.format_config(config))
+        try:
+            context.report("validate with OpenClaw")
+            completed = capture(
+                context,
+                name,
+                ("config", "validate", "--json"),
+                extra={"OPENCLAW_CONFIG_PATH": str(paths.state / candidate)},
+                timeout=_VALIDATE_SECONDS,
+            )
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(candidate, dir_fd=directory)
+    verdict = _parse_verdict(completed.stdout)
+    if completed.returncode == 0 and verdict.get("valid") is True:
+        return
+    issues = tuple(_issues(verdict)) or tuple(map(printable, completed.stderr.strip().splitlines()[-5:]))
+    message = f"OpenClaw would refuse this config of {name}"
+    raise OcmError(message, hint="nothing was changed", code="config_invalid", details=issues)
+
+
+def _parse_verdict(text: str) -> dict[str, Any]:
+    try:
+        verdict = json.loads(text)
+    except ValueError:
+        return {}
+    return verdict if isinstance(verdict, dict) else {}
+
+
+def _issues(verdict: dict[str, Any]) -> list[str]:
+    issues = verdict.get("issues")
+    lines = []
+    for issue in issues[:_MAX_ISSUES] if isinstance(issues, list) else []:
+        if isinstance(issue, dict):
+            lines.append(printable(f"{issue.get('path') or '<root>'}: {issue.get('message')}"))
+    return lines
+
+
+def _replace(context: Context, name: InstanceName, before: bytes, config: dict[str, Any]) -> None:
+    """Put `config` in place, unless the file is no longer what was read."""
+    with files.open_state(context.host.instance(name).state) as directory:
+        if files.read_in(directory, _CONFIG, limit=configs.MAX_BYTES) != before:
+            message = f"OpenClaw changed the config of {name} meanwhile; nothing was changed"
+            raise OcmError(message, hint="try again", code="config_changed")
+        files.write_in(directory, _CONFIG, configs.format_config(config))

@@ -1,0 +1,236 @@
+"""`ocm list`, `health` and `status`: observed now, never remembered."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ocm.core.config import MAX_BYTES, parse_config
+from ocm.core.gateway import weakened
+from ocm.core.names import unit_name, unknown_instance
+from ocm.core.policy import DOCKER_SOCKET
+from ocm.core.state import Answer, Listener, Process, State, judge
+from ocm.core.unit import PRIVATE_PIDS_VERSION, is_edited
+from ocm.errors import OcmError
+from ocm.operations.warnings import linger_note
+from ocm.system import files, health, processes
+from ocm.system.openclaw import package_version
+from ocm.system.names import instance_names
+from ocm.system.records import read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ocm.core.names import InstanceName
+    from ocm.core.record import Record
+    from ocm.system.context import Context
+
+_DEADLINE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One instance at a glance; `problem` says what is wrong with its record where it cannot be read."""
+
+    name: str
+    state: str
+    reason: str | None
+    port: int | None
+    version: str | None
+    autostart: bool
+    pid: int | None
+    restarts: int
+    uptime_seconds: float | None
+    problem: str | None = None
+
+    @property
+    def unhealthy(self) -> bool:
+        """Tell whether the instance should be ready and is not."""
+        should_run = self.autostart or self.state != State.STOPPED
+        return self.problem is not None or (should_run and self.state != State.READY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything about one instance."""
+
+    row: Row
+    url: str
+    memory_bytes: int | None
+    cpu_seconds: float | None
+    node: str
+    openclaw: str
+    limits: str
+    paths: Mapping[str, str]
+    linger: bool
+    gaps: tuple[str, ...]
+    drift: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def observe(context: Context, names: tuple[InstanceName, ...]) -> tuple[Row, ...]:
+    """Return a row for each instance: one call to the backend, one pass over ports, health in parallel."""
+    records, problems = _read_records(context, names)
+    seen = context.backend.observe(names)
+    ports = {name: record.port for name, record in records.items()}
+    active = {name: port for name, port in ports.items() if seen[name].activity != "stopped"}
+    answers = health.ask_all(active, deadline_seconds=_DEADLINE_SECONDS) if active else {}
+    heard = processes.listeners(active.values()) if active else {}
+    return tuple(
+        _broken_row(name, seen[name], problems[name])
+        if name in problems
+        else _row(records[name], seen[name], answers.get(name, Answer()), heard.get(ports[name]))
+        for name in names
+    )
+
+
+def _read_records(
+    context: Context, names: tuple[InstanceName, ...]
+) -> tuple[dict[InstanceName, Record], dict[InstanceName, str]]:
+    records, problems = {}, {}
+    for name in names:
+        try:
+            records[name] = read_record(context.host.paths, name)
+        except OcmError as error:
+            problems[name] = error.message
+    return records, problems
+
+
+def _row(record: Record, process: Process, answer: Answer, heard: Listener | None) -> Row:
+    stranger = heard if heard is not None and not _is_own(heard, process) else None
+    now = time.time()
+    verdict = judge(process, answer, port=record.port, stranger=stranger, now=now)
+    running = process.pid is not None and process.since is not None
+    return Row(
+        name=record.name,
+        state=verdict.state.value,
+        reason=verdict.reason,
+        port=record.port,
+        version=verdict.version or _installed_version(record),
+        autostart=process.autostart,
+        pid=process.pid,
+        restarts=process.restarts,
+        uptime_seconds=now - process.since if running and process.since is not None else None,
+    )
+
+
+def _is_own(heard: Listener, process: Process) -> bool:
+    if heard.pid is None or process.pid is None:
+        return False
+    return processes.is_same_or_below(heard.pid, process.pid)
+
+
+def _installed_version(record: Record) -> str | None:
+    try:
+        return package_version(PurePosixPath(record.runtime.openclaw))
+    except OcmError:
+        return None
+
+
+def _broken_row(name: InstanceName, process: Process, problem: str) -> Row:
+    return Row(
+        name=name,
+        state=State.FAILED.value,
+        reason=problem,
+        port=None,
+        version=None,
+        autostart=process.autostart,
+        pid=process.pid,
+        restarts=process.restarts,
+        uptime_seconds=None,
+        problem=problem,
+    )
+
+
+def selected(context: Context, names: tuple[InstanceName, ...]) -> tuple[InstanceName, ...]:
+    """Return `names`, or every instance where there are none; raise `OcmError` for an unknown one."""
+    known = instance_names(context.host.paths)
+    for name in names:
+        if name not in known:
+            raise unknown_instance(name, known)
+    return names or known
+
+
+def status(context: Context, name: InstanceName) -> Status:
+    """Return everything about one instance; raises `OcmError` where there is none or its record is corrupt."""
+    paths = context.host.instance(name)
+    record = read_record(context.host.paths, name)
+    (row,) = observe(context, (name,))
+    process = context.backend.observe([name])[name]
+    memory, seconds = process.memory_bytes, process.cpu_seconds
+    if row.pid is not None and (memory is None or seconds is None):
+        # Without the controllers of control groups v2 systemd keeps no account: the kernel does.
+        memory, seconds = processes.memory_and_cpu(row.pid)
+    limits = record.limits
+    return Status(
+        row=row,
+        url=f"http://127.0.0.1:{record.port}/",
+        memory_bytes=memory,
+        cpu_seconds=seconds,
+        node=record.runtime.node,
+        openclaw=record.runtime.openclaw,
+        limits=f"memory {limits.memory or 'unlimited'}, cpus {limits.cpus or 'unlimited'}, tasks {limits.tasks}",
+        paths={
+            "state": str(paths.state),
+            "config": str(paths.config),
+            "link": str(paths.config_link),
+            "record": str(paths.record),
+            "unit": str(paths.unit),
+        },
+        linger=not linger_note(context),
+        gaps=_gaps(context, process, record),
+        drift=tuple(_drift(context, name, record, process)),
+        notes=(*linger_note(context), *_sandbox_note(record)),
+    )
+
+
+def _gaps(context: Context, process: Process, record: Record) -> tuple[str, ...]:
+    """Return what the policy asks for and this machine cannot enforce."""
+    gaps = ["the loopback network is shared: other gateways' ports can be reached, their tokens protect them"]
+    version = context.backend.version()
+    if version < PRIVATE_PIDS_VERSION:
+        gaps.append(
+            f"systemd {version} has no PrivatePIDs= (it came with {PRIVATE_PIDS_VERSION}): the instance sees "
+            "your other processes and can signal them, though not read them"
+        )
+    limited = record.limits.memory is not None or record.limits.cpus is not None
+    if process.pid is not None and process.memory_bytes is None and limited:
+        gaps.append("no control groups v2 here: limits of memory and CPU do not bind")
+    return tuple(gaps)
+
+
+def _sandbox_note(record: Record) -> tuple[str, ...]:
+    if record.docker and Path(DOCKER_SOCKET).exists():
+        return ()
+    return (
+        "sessions other than the main one are to run in OpenClaw's own sandbox, and no backend for it (Docker) "
+        "is within reach: they fail closed",
+    )
+
+
+def _drift(
+    context: Context, name: InstanceName, record: Record, process: Process
+) -> Iterator[str]:
+    paths = context.host.instance(name)
+    unit = files.read_own(paths.unit)
+    text = unit.decode(errors="replace") if unit is not None else None
+    if text is None:
+        yield f"the unit {paths.unit} is missing: ocm start {name} writes it"
+    elif is_edited(text):
+        yield f"the unit was edited by hand: ocm start {name} --repair writes it anew"
+    elif text != context.unit_text(name, record):
+        yield f"the unit is older than the record or this ocm: ocm restart {name}"
+    if process.changed_on_disk:
+        yield f"systemd has not read the unit as it is now: ocm restart {name}"
+    for override in process.overrides:
+        yield f"a drop-in changes {unit_name(name)}: {override}"
+    if not Path(paths.config_link).is_symlink():
+        yield f"{paths.config_link} is no longer the link to the config"
+    try:
+        with files.open_state(paths.state) as directory:
+            data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
+        yield from weakened(parse_config(data, source=str(paths.config)), port=record.port)
+    except (OcmError, OSError) as error:
+        yield f"the config cannot be read: {error}"

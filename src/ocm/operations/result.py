@@ -1,0 +1,18 @@
+"""What operations return: frozen, and rendered in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What an operation did to one instance, or with `dry_run` would do; `notes` are warnings."""
+
+    name: str
+    operation: str
+    changed: bool
+    message: str
+    dry_run: bool = False
+    steps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,102 @@
+"""`ocm use` and `ocm enter`: a command in the very sandbox of an instance, whether or not it runs."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocm.core.launch import clean, environment, openclaw_argv
+from ocm.operations.change import changing
+from ocm.operations.start import repair_steps
+from ocm.system.apply import apply_step
+from ocm.system.records import read_record
+from ocm.system.runner import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocm.core.names import InstanceName
+    from ocm.core.record import Record
+    from ocm.system.context import Context
+    from ocm.system.runner import Completed
+
+_SHELL = ("/bin/bash", "--noprofile", "--norc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """What the caller's standard streams are: `attached` where both ends are a terminal."""
+
+    attached: bool
+    environ: Mapping[str, str]
+
+
+def use(context: Context, name: InstanceName, arguments: tuple[str, ...], terminal: Terminal) -> int:
+    """Run `openclaw ARGUMENTS` as the instance on the caller's streams and return its exit status."""
+    record = _ready_for_session(context, name)
+    return _pass_through(context, name, record, openclaw_argv(record, arguments), terminal)
+
+
+def enter(context: Context, name: InstanceName, terminal: Terminal) -> int:
+    """Open a shell in the instance's sandbox and return its exit status."""
+    record = _ready_for_session(context, name)
+    prompt = {"PS1": f"[{name}] \\w\\$ "}
+    named = Terminal(attached=terminal.attached, environ={**terminal.environ, **prompt})
+    return _pass_through(context, name, record, _SHELL, named)
+
+
+def capture(
+    context: Context, name: InstanceName, arguments: tuple[str, ...], *, extra: Mapping[str, str], timeout: float
+) -> Completed:
+    """Run `openclaw ARGUMENTS` in the instance's sandbox and return what it printed."""
+    record = _ready_for_session(context, name)
+    environ = {**environment(context.host.instance(name), record), **extra}
+    argv, unit = _session_argv(
+        context, name, record, clean(environ, openclaw_argv(record, arguments)), attached=False
+    )
+    try:
+        return context.host.runner.run(Command(argv=argv, timeout_seconds=timeout, stdin=b""), check=False)
+    except BaseException:
+        context.backend.signal_session(unit, signal.SIGKILL)
+        raise
+
+
+def _ready_for_session(context: Context, name: InstanceName) -> Record:
+    """Return the record; what the sandbox needs of OCM's directories is there afterwards."""
+    record = read_record(context.host.paths, name)
+    paths = context.host.instance(name)
+    if not all(Path(path).exists() for path in (paths.bin / "openclaw", paths.root, paths.scratch, paths.state)):
+        with changing(context, name):
+            for step in repair_steps(context, name, record, repair=False):
+                apply_step(context, step)
+    return record
+
+
+def _session_argv(
+    context: Context, name: InstanceName, record: Record, argv: tuple[str, ...], *, attached: bool
+) -> tuple[tuple[str, ...], str]:
+    return context.backend.session_argv(
+        name,
+        argv,
+        policy=context.policy(name, record),
+        limits=record.limits,
+        directory=str(context.host.instance(name).state),
+        terminal=attached,
+    )
+
+
+def _pass_through(
+    context: Context, name: InstanceName, record: Record, argv: tuple[str, ...], terminal: Terminal
+) -> int:
+    environ = {**environment(context.host.instance(name), record), **terminal.environ}
+    run, unit = _session_argv(context, name, record, clean(environ, argv), attached=terminal.attached)
+    received: list[int] = []
+
+    def forward(number: int) -> None:
+        # The first Ctrl-C is the program's to answer; the second ends it.
+        context.backend.signal_session(unit, signal.SIGKILL if number in received else number)
+        received.append(number)
+
+    return context.host.runner.pass_through(run, forward)

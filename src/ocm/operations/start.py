@@ -1,0 +1,128 @@
+"""`ocm start`, `stop` and `restart`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocm.core.plan import MakeShell, ReloadUnits, Restart, Start, Stop, Verify, WriteUnit
+from ocm.core.state import State
+from ocm.core.unit import is_edited
+from ocm.errors import OcmError
+from ocm.operations.change import carry_out, changing, make_plan
+from ocm.operations.warnings import linger_note
+from ocm.system import files
+from ocm.system.records import read_record
+from ocm.system.verify import prove, verdict_on
+
+if TYPE_CHECKING:
+    from ocm.core.names import InstanceName
+    from ocm.core.plan import Step
+    from ocm.core.record import Record
+    from ocm.operations.result import Outcome
+    from ocm.system.context import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How long a start waits, and what it does about a failure (`keep`) and an edited unit (`repair`)."""
+
+    timeout_seconds: float
+    keep: bool = False
+    repair: bool = False
+
+    def verify(self, name: InstanceName) -> Verify:
+        """Return the step that verifies `name`."""
+        return Verify(name=name, timeout_seconds=self.timeout_seconds)
+
+
+def start(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
+    """Start an instance and prove it; nothing where it is ready and sealed already."""
+    with changing(context, name):
+        steps = start_steps(context, name, effort)
+        return carry_out(
+            context,
+            make_plan("start", name, steps),
+            done="ready and sealed",
+            nothing="already ready and sealed",
+            dry_run=dry_run,
+            keep=effort.keep,
+            notes=linger_note(context),
+        )
+
+
+def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
+    """Restart an instance, or start it, and prove it."""
+    with changing(context, name):
+        record = read_record(context.host.paths, name)
+        repair = repair_steps(context, name, record, repair=effort.repair)
+        steps = [*repair, Restart(name=name), effort.verify(name)]
+        return carry_out(
+            context,
+            make_plan("restart", name, steps),
+            done="ready and sealed",
+            nothing="",
+            dry_run=dry_run,
+            keep=effort.keep,
+            notes=linger_note(context),
+        )
+
+
+def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
+    """Stop an instance and every session in it; nothing where it is stopped already."""
+    with changing(context, name):
+        read_record(context.host.paths, name)
+        process = context.backend.observe([name])[name]
+        steps: list[Step] = [] if process.activity == "stopped" else [Stop(name=name)]
+        return carry_out(
+            context,
+            make_plan("stop", name, steps, commit=0),
+            done="stopped",
+            nothing="already stopped",
+            dry_run=dry_run,
+        )
+
+
+def start_steps(context: Context, name: InstanceName, effort: Effort) -> list[Step]:
+    """Return what is missing between the instance as it is and a proved, ready gateway."""
+    record = read_record(context.host.paths, name)
+    verify = effort.verify(name)
+    steps = repair_steps(context, name, record, repair=effort.repair)
+    process = context.backend.observe([name])[name]
+    if process.activity in ("stopped", "failed", "waiting"):
+        return [*steps, Start(name=name), verify]
+    if steps or process.changed_on_disk:
+        return [*steps, Restart(name=name), verify]
+    verdict = verdict_on(process, record)
+    if verdict.state is not State.READY or prove(context, name, record, process):
+        return [Restart(name=name), verify]
+    return []
+
+
+def repair_steps(context: Context, name: InstanceName, record: Record, *, repair: bool) -> list[Step]:
+    """Return the steps that bring unit and sandbox directories back to what the record asks for.
+
+    Raises `OcmError` for a unit that was edited by hand, unless `repair`.
+    """
+    paths = context.host.instance(name)
+    if not Path(paths.state).is_dir():
+        message = f"{name} has no state directory {paths.state}"
+        raise OcmError(message, hint=f"put it back, or ocm delete {name}", code="state_missing")
+    steps: list[Step] = []
+    directories = (paths.root, paths.bin / "openclaw", paths.link_directory, paths.scratch)
+    if not all(Path(path).exists() for path in directories):
+        steps.append(MakeShell(shell=str(paths.shell), scratch=str(paths.scratch)))
+    data = files.read_own(paths.unit)
+    before = None if data is None else data.decode(errors="replace")
+    wanted = context.unit_text(name, record)
+    if before == wanted:
+        return steps
+    if before is not None and is_edited(before) and not repair:
+        raise OcmError(
+            f"the unit of {name} was edited by hand: {paths.unit}",
+            hint=f"move the change to a drop-in (systemctl --user edit {paths.unit.name}), "
+            f"or ocm start {name} --repair writes the unit anew",
+            code="unit_edited",
+        )
+    return [*steps, WriteUnit(path=str(paths.unit), text=wanted, previous=before), ReloadUnits()]

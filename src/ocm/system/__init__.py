@@ -1,0 +1,1 @@
+"""Adapters to the host: the only code with side effects."""

@@ -1,0 +1,246 @@
+"""One apply and one undo for each kind of step. Both may run again after a crash, to the same end."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ocm.core import plan as steps
+from ocm.core.config import format_config
+from ocm.core.gateway import initial_config
+from ocm.core.launch import ENTRY
+from ocm.core.names import InstanceName, parse_name
+from ocm.core.policy import SYSTEM
+from ocm.core.ports import CDP_OFFSET
+from ocm.errors import CommandFailed, OcmError
+from ocm.system import files
+from ocm.system.journal import last_words
+from ocm.system.records import read_record
+from ocm.system.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocm.core.plan import Step
+    from ocm.core.record import Record
+    from ocm.system.context import Context
+
+_TOKEN_BYTES = 32
+_STICKY = 0o1777
+
+
+def apply_step(context: Context, step: Step) -> None:
+    """Run one step."""
+    _APPLY[type(step)](context, step)
+
+
+def undo_step(context: Context, step: Step) -> None:
+    """Undo one step that was begun, whether or not it came to its end; nothing for one that cannot be undone."""
+    _UNDO.get(type(step), _nothing)(context, step)
+
+
+def _nothing(_context: Context, _step: Step) -> None:
+    pass
+
+
+def _write_record(_context: Context, step: steps.WriteRecord) -> None:
+    files.write_file(PurePosixPath(step.path), step.text.encode())
+
+
+def _restore_record(_context: Context, step: steps.WriteRecord) -> None:
+    if step.previous is None:
+        files.remove_file(PurePosixPath(step.path))
+    else:
+        files.write_file(PurePosixPath(step.path), step.previous.encode())
+
+
+def _make_state(_context: Context, step: steps.MakeState) -> None:
+    try:
+        Path(step.path).mkdir(mode=0o700)
+    except FileExistsError:
+        message = f"{step.path} exists already"
+        raise OcmError(message, hint="move it away, or choose another name", code="state_exists") from None
+    for directory in ("workspace", "logs", "cache", "credentials"):
+        Path(step.path, directory).mkdir(mode=0o700)
+
+
+def _remove_state(_context: Context, step: steps.MakeState) -> None:
+    files.remove_tree(PurePosixPath(step.path))
+
+
+def _make_shell(context: Context, step: steps.MakeShell) -> None:
+    name = parse_name(PurePosixPath(step.shell).name)
+    paths = context.host.instance(name)
+    record = read_record(context.host.paths, name)
+    for directory in (paths.root, paths.link_directory, paths.bin, paths.scratch):
+        files.make_directory(directory)
+    for path in ("/tmp", "/var/tmp"):  # noqa: S108 - as the sandbox calls them
+        directory = paths.temporary(PurePosixPath(path))
+        files.make_directory(directory)
+        Path(directory).chmod(_STICKY)
+    _link(paths.link_directory / paths.config_link.name, f"../{paths.state.name}/{paths.config.name}")
+    for command, target in _commands(record).items():
+        _link(paths.bin / command, target)
+    files.write_file(paths.bin / "openclaw", _wrapper(record).encode(), mode=0o755)
+
+
+def _commands(record: Record) -> dict[str, str]:
+    """Return the links on the instance's PATH: its Node, and the npm that came with it."""
+    node = PurePosixPath(record.runtime.node)
+    npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin"
+    links = {"node": str(node)}
+    if not any(npm.is_relative_to(directory) for directory in SYSTEM) and Path(npm).is_dir():
+        links |= {"npm": str(npm / "npm-cli.js"), "npx": str(npm / "npx-cli.js")}
+    return links
+
+
+def _wrapper(record: Record) -> str:
+    """Return the command `openclaw` that a shell in the sandbox finds: always this instance."""
+    entry = PurePosixPath(record.runtime.openclaw) / ENTRY
+    words = (record.runtime.node, "--disable-warning=ExperimentalWarning", str(entry))
+    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
+    return f'#!/bin/sh\nexec {quoted} --profile {record.name} "$@"\n'
+
+
+def _link(link: PurePosixPath, target: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        Path(link).symlink_to(target)
+
+
+def _remove_shell(_context: Context, step: steps.MakeShell) -> None:
+    files.remove_tree(PurePosixPath(step.shell))
+    files.remove_tree(PurePosixPath(step.scratch))
+
+
+def _write_config(context: Context, step: steps.WriteConfig) -> None:
+    state = PurePosixPath(step.path).parent
+    name = parse_name(state.name.removeprefix(".openclaw-"))
+    record = read_record(context.host.paths, name)
+    config = initial_config(
+        context.host.instance(name),
+        port=record.port,
+        cdp_port=record.port + CDP_OFFSET,
+        token=secrets.token_hex(_TOKEN_BYTES),
+        model=step.model,
+    )
+    with files.open_state(state) as directory:
+        files.write_in(directory, PurePosixPath(step.path).name, format_config(config))
+
+
+def _link_config(_context: Context, step: steps.LinkConfig) -> None:
+    files.make_directory(PurePosixPath(step.link).parent)
+    try:
+        Path(step.link).symlink_to(step.target)
+    except FileExistsError:
+        message = f"{step.link} exists already"
+        raise OcmError(message, hint="move it away, or choose another name", code="link_exists") from None
+
+
+def _remove_link(_context: Context, step: steps.LinkConfig | steps.RemoveLink) -> None:
+    link = Path(step.link)
+    if link.is_symlink():
+        link.unlink()
+    with contextlib.suppress(OSError):
+        # Only an empty directory goes: one that OCM made, for main keeps its state in it.
+        link.parent.rmdir()
+
+
+def _write_unit(_context: Context, step: steps.WriteUnit) -> None:
+    files.write_file(PurePosixPath(step.path), step.text.encode(), mode=0o644)
+
+
+def _restore_unit(context: Context, step: steps.WriteUnit) -> None:
+    if step.previous is None:
+        files.remove_file(PurePosixPath(step.path))
+    else:
+        files.write_file(PurePosixPath(step.path), step.previous.encode(), mode=0o644)
+    context.backend.reload()
+
+
+def _reload(context: Context, _step: steps.ReloadUnits) -> None:
+    context.backend.reload()
+
+
+def _enable(context: Context, step: steps.Enable | steps.Disable) -> None:
+    context.backend.enable(InstanceName(step.name))
+
+
+def _disable(context: Context, step: steps.Enable | steps.Disable) -> None:
+    context.backend.disable(InstanceName(step.name))
+
+
+def _start(context: Context, step: steps.Start | steps.Stop) -> None:
+    name = InstanceName(step.name)
+    _launch(context, name, context.backend.start)
+
+
+def _restart(context: Context, step: steps.Restart) -> None:
+    name = InstanceName(step.name)
+    _launch(context, name, context.backend.restart)
+
+
+def _launch(context: Context, name: InstanceName, launch: Callable[[InstanceName], None]) -> None:
+    began = time.time()
+    try:
+        launch(name)
+    except CommandFailed as error:
+        message = f"{name} could not be started: {error.message}"
+        words = last_words(context, name, since=began)
+        raise OcmError(message, hint=f"ocm logs {name}", code="not_started", details=words) from None
+
+
+def _stop(context: Context, step: steps.Start | steps.Restart | steps.Stop) -> None:
+    name = InstanceName(step.name)
+    context.backend.stop_sessions(name)
+    context.backend.stop(name)
+
+
+def _stop_gateway(context: Context, step: steps.Start | steps.Restart) -> None:
+    context.backend.stop(InstanceName(step.name))
+
+
+def _verify(context: Context, step: steps.Verify) -> None:
+    verify(context, InstanceName(step.name), timeout_seconds=step.timeout_seconds)
+
+
+def _remove_file(_context: Context, step: steps.RemoveFile) -> None:
+    files.remove_file(PurePosixPath(step.path))
+
+
+def _remove_tree(_context: Context, step: steps.RemoveTree) -> None:
+    files.remove_tree(PurePosixPath(step.path))
+
+
+_APPLY: dict[type, Callable[..., None]] = {
+    steps.WriteRecord: _write_record,
+    steps.MakeState: _make_state,
+    steps.MakeShell: _make_shell,
+    steps.WriteConfig: _write_config,
+    steps.LinkConfig: _link_config,
+    steps.WriteUnit: _write_unit,
+    steps.ReloadUnits: _reload,
+    steps.Enable: _enable,
+    steps.Disable: _disable,
+    steps.Start: _start,
+    steps.Restart: _restart,
+    steps.Stop: _stop,
+    steps.Verify: _verify,
+    steps.RemoveFile: _remove_file,
+    steps.RemoveLink: _remove_link,
+    steps.RemoveTree: _remove_tree,
+}
+_UNDO: dict[type, Callable[..., None]] = {
+    steps.WriteRecord: _restore_record,
+    steps.MakeState: _remove_state,
+    steps.MakeShell: _remove_shell,
+    steps.LinkConfig: _remove_link,
+    steps.WriteUnit: _restore_unit,
+    steps.Enable: _disable,
+    steps.Disable: _enable,
+    steps.Start: _stop_gateway,
+    steps.Restart: _stop_gateway,
+    steps.Stop: _start,
+}

@@ -1,0 +1,168 @@
+"""Files: written beside and renamed, locked, and read with suspicion where an instance can write."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocm.errors import OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import PurePosixPath
+
+_LOCK_WAIT_SECONDS = 10.0
+_LOCK_POLL_SECONDS = 0.1
+_CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def make_directory(path: PurePosixPath) -> None:
+    """Make a directory of OCM's own, 0700, with the parents it needs; nothing where it exists."""
+    missing = [parent for parent in (Path(path), *Path(path).parents) if not parent.exists()]
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+
+
+def write_file(path: PurePosixPath, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file so that it is there whole or not at all, after a crash too."""
+    make_directory(path.parent)
+    directory = os.open(path.parent, _CLOSED_DIRECTORY & ~os.O_NOFOLLOW)
+    try:
+        write_in(directory, path.name, data, mode=mode)
+    finally:
+        os.close(directory)
+
+
+def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> None:
+    """Write file `name` in an open directory: beside, flushed to disk, renamed. Follows no link."""
+    beside = f".{name}.{secrets.token_hex(6)}.ocm"
+    descriptor = os.open(
+        beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory
+    )
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside, dir_fd=directory)
+        raise
+    os.fsync(directory)
+
+
+def read_own(path: PurePosixPath, *, limit: int = 2**20) -> bytes | None:
+    """Return the content of a file of OCM's own, None where there is none."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(limit)
+    except FileNotFoundError:
+        return None
+
+
+@contextlib.contextmanager
+def open_state(path: PurePosixPath) -> Iterator[int]:
+    """Open a directory that an instance can write and yield its descriptor; a link is refused."""
+    try:
+        directory = os.open(path, _CLOSED_DIRECTORY)
+    except OSError as error:
+        message = f"the state directory {path} cannot be opened: {os.strerror(error.errno or 0)}"
+        raise OcmError(message, code="state_unreadable") from None
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def read_in(directory: int, name: str, *, limit: int) -> bytes:
+    """Return the content of a regular file that an instance can write.
+
+    Raises `OcmError` for a link, a pipe, a device or a file above `limit` bytes, any of which an
+    instance could put there, and `FileNotFoundError` where there is none.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=directory)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        message = f"{name} is a link, which OCM does not follow"
+        raise OcmError(message, code="config_unreadable") from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            message = f"{name} is no regular file"
+            raise OcmError(message, code="config_unreadable")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        message = f"{name} is larger than {limit} bytes"
+        raise OcmError(message, code="config_unreadable")
+    return data
+
+
+def remove_file(path: PurePosixPath) -> None:
+    """Remove a file or a link; nothing where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        Path(path).unlink()
+
+
+def remove_tree(path: PurePosixPath) -> None:
+    """Remove a directory with all that is in it, whatever modes an instance gave it; follows no link."""
+    if not os.path.lexists(path):
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        _open_directories(path)
+        shutil.rmtree(path)
+
+
+def _open_directories(path: PurePosixPath) -> None:
+    """Give every directory below `path` the mode 0700, which an instance may have taken away."""
+    Path(path).chmod(0o700)
+    for directory, names, _files in os.walk(path, followlinks=False):
+        for name in names:
+            entry = Path(directory, name)
+            if not entry.is_symlink():
+                entry.chmod(0o700)
+
+
+@contextlib.contextmanager
+def lock(path: PurePosixPath, what: str) -> Iterator[None]:
+    """Hold the lock file `path` exclusively; raise `OcmError` where another ocm keeps it too long."""
+    make_directory(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _acquire(descriptor, what)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, what: str) -> None:
+    deadline = time.monotonic() + _LOCK_WAIT_SECONDS
+    while not try_lock(descriptor):
+        if time.monotonic() > deadline:
+            message = f"{what} is being changed by another ocm"
+            raise OcmError(message, hint="wait for it to end and try again", code="locked")
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock on an open file if it is free and tell whether it was."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""The host as the rest of the program sees it: whose it is, where things are, how to run something."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ocm.core.paths import HostPaths, InstancePaths, host_paths
+from ocm.system.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocm.core.names import InstanceName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One user on one machine."""
+
+    user: str
+    uid: int
+    paths: HostPaths
+    runtime: PurePosixPath
+    runner: Runner
+    search_path: str
+
+    def instance(self, name: InstanceName) -> InstancePaths:
+        """Return the paths of one instance."""
+        return self.paths.instance(name)
+
+
+def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
+    """Return the host of the user who runs this process."""
+    uid = os.getuid()
+    account = pwd.getpwuid(uid)
+    home = PurePosixPath(environ.get("HOME") or account.pw_dir)
+    # `su` and `sudo -u` leave the variable out although the user manager is there.
+    runtime = PurePosixPath(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}")
+    bus = environ.get("DBUS_SESSION_BUS_ADDRESS") or f"unix:path={runtime}/bus"
+    own = {"HOME": str(home), "USER": account.pw_name, "TERM": environ.get("TERM", "dumb")}
+    runner_environment = {**own, "XDG_RUNTIME_DIR": str(runtime), "DBUS_SESSION_BUS_ADDRESS": bus}
+    return Host(
+        user=account.pw_name,
+        uid=uid,
+        paths=host_paths(home, environ),
+        runtime=runtime,
+        runner=Runner(environ=runner_environment, verbose=verbose),
+        search_path=environ.get("PATH", ""),
+    )
+
+
+def has_linger(host: Host) -> bool:
+    """Tell whether the user's services outlive the last logout (loginctl(1))."""
+    return Path("/var/lib/systemd/linger", host.user).exists()
+
+
+def resolver_directory() -> PurePosixPath | None:
+    """Return the directory below /run to which /etc/resolv.conf leads, None where it lies elsewhere."""
+    target = PurePosixPath(Path("/etc/resolv.conf").resolve())
+    run = PurePosixPath("/run")
+    if not target.is_relative_to(run) or target.parent == run:
+        return None
+    return target.parent
+
+
+# sysctl, the value that forbids unprivileged user namespaces, the value that allows them.
+_NAMESPACE_SWITCHES = (
+    ("user.max_user_namespaces", "0", "15000"),
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    # Ubuntu 24.04 sets it; PrivateUsers= in a user unit then fails.
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+)
+
+
+def namespaces_forbidden() -> str | None:
+    """Return the sysctl assignment that would allow user namespaces, None where they are allowed."""
+    for name, forbidding, allowing in _NAMESPACE_SWITCHES:
+        with contextlib.suppress(OSError):
+            if Path("/proc/sys", *name.split(".")).read_text().strip() == forbidding:
+                return f"{name}={allowing}"
+    return None

@@ -1,0 +1,103 @@
+"""What the kernel says of processes and ports: listeners, memory, namespaces, capabilities."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocm.core.probe import NAMESPACES, PID_NAMESPACE, Kernel
+from ocm.core.state import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SECCOMP_FILTER = "2"
+
+
+def can_bind(port: int) -> bool:
+    """Tell whether a port can be bound now, on IPv4 and, where the machine has it, on IPv6."""
+    return _can_bind(socket.AF_INET, "0.0.0.0", port) and _can_bind(socket.AF_INET6, "::", port)  # noqa: S104 - a test, nothing listens
+
+
+def _can_bind(family: socket.AddressFamily, address: str, port: int) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        return error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+    return True
+
+
+def listeners(ports: Iterable[int]) -> dict[int, Listener]:
+    """Return who listens on each of `ports`; a port without a listener is left out."""
+    import psutil  # noqa: PLC0415 - start-up stays fast where no port is looked at
+
+    wanted = set(ports)
+    found: dict[int, Listener] = {}
+    for connection in psutil.net_connections(kind="tcp"):
+        port = connection.laddr.port if connection.laddr else None
+        if connection.status != psutil.CONN_LISTEN or port not in wanted:
+            continue
+        if port not in found or found[port].pid is None:
+            found[port] = Listener(pid=connection.pid, command=_command(connection.pid))
+    return found
+
+
+def _command(pid: int | None) -> str | None:
+    if pid is None:
+        return None
+    try:
+        text = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return None
+    return "".join(character for character in text if character.isprintable())
+
+
+def is_same_or_below(pid: int, ancestor: int) -> bool:
+    """Tell whether a process is `ancestor` or descends from it."""
+    import psutil  # noqa: PLC0415
+
+    with contextlib.suppress(psutil.Error):
+        return pid == ancestor or ancestor in (parent.pid for parent in psutil.Process(pid).parents())
+    return False
+
+
+def memory_and_cpu(pid: int) -> tuple[int | None, float | None]:
+    """Return the proportional memory in bytes and the CPU seconds of a process and all below it."""
+    import psutil  # noqa: PLC0415
+
+    memory, seconds = 0, 0.0
+    try:
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                memory += process.memory_full_info().pss
+                seconds += sum(process.cpu_times()[:2])
+    except psutil.Error:
+        return None, None
+    return memory, seconds
+
+
+def kernel_view(pid: int) -> Kernel:
+    """Return what the kernel says of the process `pid`; raises `OSError` when it is gone."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    own = {
+        name
+        for name in (*NAMESPACES, PID_NAMESPACE)
+        if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}")
+    }
+    return Kernel(
+        no_new_privileges=status.get("NoNewPrivs") == "1",
+        seccomp=status.get("Seccomp") == _SECCOMP_FILTER,
+        capabilities=int(status.get("CapEff", "f"), 16),
+        bounding_set=int(status.get("CapBnd", "f"), 16),
+        own_namespaces=frozenset(own),
+    )

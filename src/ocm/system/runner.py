@@ -1,0 +1,153 @@
+"""Runs foreign programs: the one place that imports subprocess. Never a shell, never the caller's environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ocm.errors import CommandFailed, OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_TAIL_LINES = 5
+_SHOWN_WORD = 160
+_SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program to run: `argv` in full, `env` on top of a minimal environment, a mandatory time limit."""
+
+    argv: tuple[str, ...]
+    timeout_seconds: float
+    stdin: bytes | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """How a program ended and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """Runs commands with the environment `environ` and nothing else of the caller's."""
+
+    environ: Mapping[str, str]
+    verbose: bool = False
+
+    def run(self, command: Command, *, check: bool = True) -> Completed:
+        """Run `command` to its end and return what it printed.
+
+        Raises `CommandFailed` on an exit status other than 0 when `check`, and `OcmError` when the
+        program is missing or takes longer than it may.
+        """
+        program = command.argv[0]
+        self._show(command.argv)
+        try:
+            done = subprocess.run(  # noqa: S603 - argv is built by OCM, no shell
+                command.argv,
+                input=command.stdin,
+                stdin=subprocess.DEVNULL if command.stdin is None else None,
+                capture_output=True,
+                env=self._environment(command.env),
+                timeout=command.timeout_seconds,
+                check=False,
+            )
+        except FileNotFoundError:
+            message = f"{program} is not installed"
+            raise OcmError(message, hint=f"sudo apt install {_package(program)}", code="missing") from None
+        except subprocess.TimeoutExpired:
+            message = f"{program} did not end within {command.timeout_seconds:g} s"
+            raise OcmError(message, code="timeout") from None
+        completed = Completed(
+            returncode=done.returncode,
+            stdout=done.stdout.decode(errors="replace"),
+            stderr=done.stderr.decode(errors="replace"),
+        )
+        if check and completed.returncode != 0:
+            raise failure(command.argv, completed.returncode, completed.stderr)
+        return completed
+
+    def lines(self, argv: tuple[str, ...]) -> Iterator[bytes]:
+        """Yield the lines that a program prints, as they come; it is ended when the caller stops asking."""
+        self._show(argv)
+        with subprocess.Popen(  # noqa: S603 - argv is built by OCM, no shell
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self._environment({}),
+        ) as process:
+            try:
+                yield from process.stdout or ()
+                stderr = process.stderr.read() if process.stderr else b""
+                if process.wait():
+                    raise failure(argv, process.returncode, stderr.decode(errors="replace"))
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+
+    def pass_through(self, argv: tuple[str, ...], on_signal: Callable[[int], None]) -> int:
+        """Run a program on the caller's own standard streams and return its exit status.
+
+        A signal that would end the caller is not passed to the program; `on_signal` gets it instead.
+        """
+        self._show(argv)
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+        try:
+            # Ignored signals stay ignored in the child, so that Ctrl-C does not leave its unit behind.
+            process = subprocess.Popen(argv, env=self._environment({}))  # noqa: S603
+            for number in signals:
+                signal.signal(number, lambda received, _frame: on_signal(received))
+            status = process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return status if status >= 0 else 128 - status
+
+    def edit(self, editor: str, path: str) -> None:
+        """Open `path` in the user's editor, with the user's own environment, and wait for it."""
+        argv = (*shlex.split(editor), path)
+        try:
+            status = subprocess.run(argv, check=False).returncode  # noqa: S603
+        except FileNotFoundError:
+            message = f"the editor {argv[0]} is not installed"
+            raise OcmError(message, hint="set EDITOR to one that is", code="missing") from None
+        if status:
+            message = f"{argv[0]} ended with exit status {status}; nothing was changed"
+            raise OcmError(message, code="editor_failed")
+
+    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        return {"PATH": _SAFE_PATH, "LANG": "C.UTF-8", **self.environ, **extra}
+
+    def _show(self, argv: tuple[str, ...]) -> None:
+        if self.verbose:
+            with contextlib.suppress(OSError):
+                words = (word if len(word) <= _SHOWN_WORD else word[:_SHOWN_WORD] + "..." for word in argv)
+                sys.stderr.write(f"+ {shlex.join(words)}\n")
+
+
+def failure(argv: tuple[str, ...], returncode: int, stderr: str) -> CommandFailed:
+    """Return the error for a program that ended with `returncode`, with the end of what it said."""
+    tail = [line for line in stderr.strip().splitlines() if line.strip()][-_TAIL_LINES:]
+    said = f": {' '.join(tail)}" if tail else ""
+    program = os.path.basename(argv[0])  # noqa: PTH119 - a name from argv, not a file
+    message = f"{program} ended with exit status {returncode}{said}"
+    return CommandFailed(message, returncode=returncode, stderr=stderr)
+
+
+def _package(program: str) -> str:
+    return {"systemctl": "systemd", "journalctl": "systemd", "nsenter": "util-linux"}.get(program, program)

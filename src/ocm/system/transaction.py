@@ -1,0 +1,150 @@
+"""The journal of one operation on one instance: what was begun, so that it can be undone or finished.
+
+A file in the transactions directory is an operation that did not end. It holds the plan (no secrets)
+and one line for each step begun, each flushed to disk before the step runs.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ocm.core.names import parse_name
+from ocm.core.plan import Plan
+from ocm.errors import OcmError, UndoIncomplete
+from ocm.system import files
+from ocm.system.apply import apply_step, undo_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import PurePosixPath
+
+    from ocm.core.names import InstanceName
+    from ocm.system.context import Context
+
+_MAX_BYTES = 2**22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """A plan under way. `progress` is told each step before it runs."""
+
+    context: Context
+    plan: Plan
+    progress: Callable[[str], None]
+
+    @property
+    def path(self) -> PurePosixPath:
+        """The journal file."""
+        return _journal(self.context, self.plan.name)
+
+    def run(self, *, keep: bool = False, reserved: Callable[[], None] | None = None) -> None:
+        """Apply every step; on any failure or interruption undo what was begun and raise again.
+
+        With `keep` a failed step leaves everything as it is, for inspection. `reserved` is called once
+        the first step is done, which is the one that reserves a port.
+        """
+        files.write_file(self.path, msgspec.json.encode(self.plan) + b"\n")
+        begun = 0
+        try:
+            for index, step in enumerate(self.plan.steps):
+                self._note(index)
+                begun = index + 1
+                self.progress(step.describe())
+                apply_step(self.context, step)
+                if index == 0 and reserved is not None:
+                    reserved()
+        except BaseException as error:
+            self._fail(error, begun, keep=keep)
+            raise
+        self._end()
+
+    def _fail(self, error: BaseException, begun: int, *, keep: bool) -> None:
+        if begun > self.plan.commit:
+            # Past the commit point the only way is forward: the next command finishes it.
+            return
+        if keep and isinstance(error, OcmError):
+            self._end()
+            return
+        self.progress("undo")
+        undo(self.context, self.plan, begun)
+        self._end()
+
+    def _note(self, index: int) -> None:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"%d\n" % index)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _end(self) -> None:
+        files.remove_file(self.path)
+
+
+def _journal(context: Context, name: str) -> PurePosixPath:
+    return context.host.paths.transactions / f"{name}.jsonl"
+
+
+def undo(context: Context, plan: Plan, begun: int) -> None:
+    """Undo the first `begun` steps of a plan in reverse; raise `UndoIncomplete` where one cannot be undone."""
+    problems: list[str] = []
+    for step in reversed(plan.steps[:begun]):
+        try:
+            undo_step(context, step)
+        except (OcmError, OSError) as error:
+            problems.append(f"{step.describe()}: {error}")
+    if problems:
+        message = f"{plan.operation} {plan.name} failed and could not be undone in full"
+        raise UndoIncomplete(
+            message, hint=f"ocm {plan.operation} {plan.name} tries again", details=tuple(problems)
+        )
+
+
+def unfinished(context: Context) -> tuple[InstanceName, ...]:
+    """Return the instances with a journal left behind."""
+    directory = Path(context.host.paths.transactions)
+    if not directory.is_dir():
+        return ()
+    return tuple(parse_name(path.stem) for path in sorted(directory.glob("*.jsonl")))
+
+
+def recover(context: Context, name: InstanceName) -> str | None:
+    """Finish or undo the operation on `name` that did not end; the caller holds the instance's lock.
+
+    Returns a sentence on what was done, or None where there was nothing to do.
+    """
+    path = _journal(context, name)
+    data = files.read_own(path, limit=_MAX_BYTES)
+    if data is None:
+        return None
+    plan, begun = _read_journal(data, name)
+    if plan is None:
+        # Cut off within its first line: no step had begun.
+        files.remove_file(path)
+        return None
+    if begun > plan.commit:
+        for step in plan.steps[plan.commit :]:
+            apply_step(context, step)
+        done = "finished"
+    else:
+        undo(context, plan, begun)
+        done = "undone"
+    files.remove_file(path)
+    return f"an interrupted {plan.operation} of {name} was {done}"
+
+
+def _read_journal(data: bytes, name: InstanceName) -> tuple[Plan | None, int]:
+    first, _, rest = data.partition(b"\n")
+    try:
+        plan = msgspec.json.decode(first, type=Plan)
+    except msgspec.MsgspecError:
+        return None, 0
+    if plan.name != name:
+        message = f"the journal of {name} speaks of {plan.name}"
+        raise OcmError(message, code="journal_corrupt")
+    return plan, max((int(line) + 1 for line in rest.split() if line.isdigit()), default=0)
