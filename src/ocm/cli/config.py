@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from ocm.core.names import InstanceName
 
 
-@click.command(
-    epilog="Examples: ocm edit worker1 agents.defaults.model minimax/minimax-m2.5 | ocm edit worker1 --unset tools | "
-    "ocm edit worker1"
-)
+@click.command(epilog="Example: ocm edit worker1 agents.defaults.model minimax/minimax-m2.5")
 @name_argument
 @click.argument("key", required=False)
 @click.argument("value", required=False)

@@ -20,24 +20,22 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
 
-class NameType(click.ParamType):
+class NameType(click.ParamType[InstanceName]):
     """An instance name; completes to the instances that exist."""
 
     name = "name"
 
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> InstanceName:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> InstanceName:
         """Return the name, or raise `Invalid`."""
         del param, ctx
         return parse_name(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Return the instances whose names begin with what was typed."""
-        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only completion needs it
+        from click.shell_completion import CompletionItem
 
-        from ocm.system.host import current_host  # noqa: PLC0415
-        from ocm.system.names import instance_names  # noqa: PLC0415
+        from ocm.system.host import current_host
+        from ocm.system.names import instance_names
 
         del param
         given = ctx.params.get("names") or ()
@@ -79,9 +77,9 @@ def effort_options(function: _F) -> _F:
 
 def open_context(ctx: click.Context, report: Callable[[str], None] | None = None) -> Context:
     """Return the context of this run; operations that were cut off are finished or undone first."""
-    from ocm.operations.change import recover_all  # noqa: PLC0415 - commands load what they use
-    from ocm.system.context import make_context  # noqa: PLC0415
-    from ocm.system.host import current_host  # noqa: PLC0415
+    from ocm.operations.change import recover_all
+    from ocm.system.context import make_context
+    from ocm.system.host import current_host
 
     host = current_host(os.environ, verbose=bool(ctx.obj and ctx.obj["verbose"]))
     context = make_context(host, report or (lambda _phase: None))
@@ -92,7 +90,7 @@ def open_context(ctx: click.Context, report: Callable[[str], None] | None = None
 
 def choose(context: Context, names: Sequence[InstanceName], *, everything: bool) -> tuple[InstanceName, ...]:
     """Return the instances that the user named, each once."""
-    from ocm.system.names import instance_names  # noqa: PLC0415
+    from ocm.system.names import instance_names
 
     if bool(names) == everything:
         message = "name one or more instances, or say --all"
@@ -109,8 +107,8 @@ def run_each(
     as_json: bool = False,
 ) -> int:
     """Run an operation on each instance, print what became of each, and return the exit code."""
-    from ocm.cli import render  # noqa: PLC0415
-    from ocm.cli.progress import progress  # noqa: PLC0415
+    from ocm.cli import render
+    from ocm.cli.progress import progress
 
     outcomes: list[Outcome] = []
     errors: list[tuple[str, OcmError]] = []
@@ -135,7 +133,7 @@ def run_each(
 
 
 def _with_report(context: Context, report: Callable[[str], None]) -> Context:
-    import dataclasses  # noqa: PLC0415
+    import dataclasses
 
     return dataclasses.replace(context, report=report)
 

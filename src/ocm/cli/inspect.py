@@ -78,7 +78,13 @@ def status(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each line.")
 @click.pass_context
 def logs(  # noqa: PLR0913 - one for each option
-    ctx: click.Context, name: InstanceName, *, follow: bool, lines: int | None, since: str | None, as_json: bool
+    ctx: click.Context,
+    name: InstanceName,
+    *,
+    follow: bool,
+    lines: int | None,
+    since: str | None,
+    as_json: bool,
 ) -> int:
     """Print what an instance logged."""
     import msgspec
@@ -91,7 +97,11 @@ def logs(  # noqa: PLR0913 - one for each option
         if as_json:
             line = msgspec.json.encode(entry).decode()
         else:
-            line = entry.message if entry.source == "gateway" else f"{entry.time} [{entry.source}] {entry.message}"
+            line = (
+                entry.message
+                if entry.source == "gateway"
+                else f"{entry.time} [{entry.source}] {entry.message}"
+            )
         click.echo(line)
     return 0
 

@@ -10,7 +10,7 @@ from ocm.cli import frame
 from ocm.cli.frame import NAME, dry_run_option, effort_options, json_option, names_argument, run_each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ocm.core.names import InstanceName
     from ocm.operations.create import Wanted
@@ -26,14 +26,16 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--cpus", type=click.FloatRange(min=0.05, max=1024), metavar="N", help="CPUs at most."),
         click.option("--memory", metavar="SIZE", help="Memory at most, such as 2G."),
         click.option("--autostart", is_flag=True, help="Start with the machine."),
-        click.option("--port", type=int, help="The gateway's port; the first free one from 19001 if left out."),
+        click.option(
+            "--port", type=int, help="The gateway's port; the first free one from 19001 if left out."
+        ),
         click.option("--model", metavar="P/M", help="The agent's model, such as minimax/minimax-m2.5."),
     ):
         function = option(function)
     return click.argument("names", type=NAME, nargs=-1, required=True, metavar="NAME...")(function)
 
 
-def _wanted(names: Names, options: dict[str, Any]) -> Callable[[InstanceName], Wanted]:
+def _wanted(names: Names, options: Mapping[str, Any]) -> Callable[[InstanceName], Wanted]:
     """Return what is wanted of each instance; bad input is refused before anything is touched."""
     from ocm.core.record import DEFAULT_TASKS, Limits, parse_memory, parse_model
     from ocm.operations.create import Wanted, check_wanted
@@ -58,7 +60,7 @@ def _wanted(names: Names, options: dict[str, Any]) -> Callable[[InstanceName], W
     return wanted
 
 
-def _effort(options: dict[str, Any]) -> Effort:
+def _effort(options: Mapping[str, Any]) -> Effort:
     from ocm.operations.start import Effort
 
     return Effort(timeout_seconds=options["timeout_seconds"], keep=options["keep"], repair=options["repair"])
@@ -69,7 +71,7 @@ def _effort(options: dict[str, Any]) -> Effort:
 @dry_run_option
 @json_option
 @click.pass_context
-def create(ctx: click.Context, names: Names, *, dry_run: bool, as_json: bool, **options: Any) -> int:
+def create(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool, **options: object) -> int:
     """Create an instance without starting it."""
     from ocm.operations.create import create as run
 
@@ -85,7 +87,7 @@ def create(ctx: click.Context, names: Names, *, dry_run: bool, as_json: bool, **
 @dry_run_option
 @json_option
 @click.pass_context
-def deploy(ctx: click.Context, names: Names, *, dry_run: bool, as_json: bool, **options: Any) -> int:
+def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool, **options: object) -> int:
     """Create an instance, start it and prove that it is sealed.
 
     Succeeds only once the gateway is ready and a probe inside its sandbox found the policy in force.
@@ -107,7 +109,15 @@ def deploy(ctx: click.Context, names: Names, *, dry_run: bool, as_json: bool, **
 @json_option
 @click.pass_context
 def delete(  # noqa: PLR0913 - one for each option
-    ctx: click.Context, names: Names, *, everything: bool, force: bool, yes: bool, dry_run: bool, as_json: bool
+    ctx: click.Context,
+    /,
+    names: Names,
+    *,
+    everything: bool,
+    force: bool,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Delete instances with all that belongs to them.
 
@@ -117,9 +127,13 @@ def delete(  # noqa: PLR0913 - one for each option
     from ocm.operations.observe import selected
 
     context = frame.open_context(ctx)
-    chosen = selected(context, frame.choose(context, names, everything=everything)) if names or everything else ()
+    chosen = (
+        selected(context, frame.choose(context, names, everything=everything)) if names or everything else ()
+    )
     if chosen and not yes and not dry_run:
-        frame.confirm(f"Delete {', '.join(chosen)} with all that is in {'it' if len(chosen) == 1 else 'them'}?")
+        frame.confirm(
+            f"Delete {', '.join(chosen)} with all that is in {'it' if len(chosen) == 1 else 'them'}?"
+        )
     return run_each(
         ctx,
         names,
@@ -136,7 +150,7 @@ def delete(  # noqa: PLR0913 - one for each option
 @json_option
 @click.pass_context
 def start(
-    ctx: click.Context, names: Names, *, everything: bool, dry_run: bool, as_json: bool, **options: Any
+    ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool, as_json: bool, **options: object
 ) -> int:
     """Start instances and prove that they are sealed."""
     from ocm.operations.start import start as run
@@ -158,7 +172,7 @@ def start(
 @json_option
 @click.pass_context
 def restart(
-    ctx: click.Context, names: Names, *, everything: bool, dry_run: bool, as_json: bool, **options: Any
+    ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool, as_json: bool, **options: object
 ) -> int:
     """Restart instances and prove that they are sealed."""
     from ocm.operations.start import restart as run
@@ -178,7 +192,7 @@ def restart(
 @dry_run_option
 @json_option
 @click.pass_context
-def stop(ctx: click.Context, names: Names, *, everything: bool, dry_run: bool, as_json: bool) -> int:
+def stop(ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool, as_json: bool) -> int:
     """Stop instances."""
     from ocm.operations.start import stop as run
 
@@ -197,7 +211,9 @@ def _autostart_command(word: str, help_text: str, *, wanted: bool) -> click.Comm
     @dry_run_option
     @json_option
     @click.pass_context
-    def command(ctx: click.Context, names: Names, *, everything: bool, dry_run: bool, as_json: bool) -> int:
+    def command(
+        ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool, as_json: bool
+    ) -> int:
         from ocm.operations.autostart import set_autostart
 
         return run_each(
@@ -219,5 +235,7 @@ COMMANDS = {
     "stop": stop,
     "restart": restart,
     "enable": _autostart_command("enable", "Have instances start with the machine.", wanted=True),
-    "disable": _autostart_command("disable", "Have instances no longer start with the machine.", wanted=False),
+    "disable": _autostart_command(
+        "disable", "Have instances no longer start with the machine.", wanted=False
+    ),
 }

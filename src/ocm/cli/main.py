@@ -1,4 +1,4 @@
-"""The command group: loads a command when it is asked for, and turns errors into one line and an exit code."""
+"""The command group: loads a command when it is asked for, turns errors into a line and an exit code."""
 
 from __future__ import annotations
 
@@ -60,10 +60,12 @@ class Commands(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """Complete the names of commands without importing one."""
-        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only completion needs it
+        from click.shell_completion import CompletionItem
 
         names = [
-            CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
         ]
         return names or super().shell_complete(ctx, incomplete)
 
@@ -82,7 +84,7 @@ def ocm(ctx: click.Context, *, verbose: bool, debug: bool) -> None:
     ctx.obj = {"verbose": verbose, "debug": debug}
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911 - one for each kind of end
     """Run the command line and return the exit code; every error ends here, in one place."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -104,7 +106,10 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except OSError as error:
         named = f": {error.filename}" if error.filename else ""
-        _say(f"{error.strerror or error}{named}", hint="nothing is lost: the next ocm command undoes what was begun")
+        _say(
+            f"{error.strerror or error}{named}",
+            hint="nothing is lost: the next ocm command undoes what was begun",
+        )
         return FAILED
     except Exception as error:  # noqa: BLE001 - the last resort, so that no user meets a traceback
         return _bug(error)
@@ -123,5 +128,7 @@ def _say(message: str, *, hint: str | None = None, details: tuple[str, ...] = ()
 def _bug(error: Exception) -> int:
     if "--debug" in sys.argv:
         raise error
-    _say(f"a bug in OCM: {type(error).__name__}: {error}", hint="run it again with ocm --debug and report that")
+    _say(
+        f"a bug in OCM: {type(error).__name__}: {error}", hint="run it again with ocm --debug and report that"
+    )
     return BUG

@@ -1,4 +1,4 @@
-"""What a person sees on a terminal while something takes long: the phase and the seconds. Elsewhere nothing."""
+"""What a person sees on a terminal while something takes long: the phase, the seconds. Elsewhere nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def progress(name: str) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda _phase: None
         return
-    from rich.console import Console  # noqa: PLC0415 - imported only when drawing
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     began = time.monotonic()

@@ -22,7 +22,9 @@ _COLOURS = {"ready": "green", "starting": "yellow", "draining": "yellow", "faile
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def print_json(command: str, results: Sequence[Any], errors: Sequence[tuple[str | None, OcmError]] = ()) -> None:
+def print_json(
+    command: str, results: Sequence[Any], errors: Sequence[tuple[str | None, OcmError]] = ()
+) -> None:
     """Print the envelope that every command answers with under --json."""
     envelope = {
         "ok": not errors,
@@ -80,7 +82,7 @@ def show_rows(rows: Sequence[Row]) -> None:
 
 
 def _colour() -> bool | None:
-    import os  # noqa: PLC0415
+    import os
 
     return False if os.environ.get("NO_COLOR") or not sys.stdout.isatty() else None
 
@@ -146,7 +148,9 @@ def show_edited(edited: Edited) -> None:
         click.echo(f"{edited.name}: nothing to change")
     else:
         keys = ", ".join(edited.keys)
-        click.echo(f"{edited.name}: {'would change' if edited.dry_run else 'changed'} {keys}; {effect(edited)}")
+        click.echo(
+            f"{edited.name}: {'would change' if edited.dry_run else 'changed'} {keys}; {effect(edited)}"
+        )
     show_notes(edited.notes)
 
 

@@ -30,7 +30,11 @@ def _terminal() -> Terminal:
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": ["--help"]},
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+        "help_option_names": ["--help"],
+    },
     epilog="Example: ocm use worker1 agent --message hi --json",
 )
 @name_argument

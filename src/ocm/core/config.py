@@ -19,7 +19,7 @@ _FORBIDDEN = frozenset({"__proto__", "constructor", "prototype"})
 
 def parse_config(data: bytes, *, source: str) -> dict[str, Any]:
     """Return the config object in `data`, JSON5 as OpenClaw takes it, or raise `OcmError`."""
-    import pyjson5  # noqa: PLC0415 - start-up stays fast where no config is read
+    import pyjson5
 
     hint = "mend the file, or restore openclaw.json.bak beside it"
     try:

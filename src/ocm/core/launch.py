@@ -58,7 +58,6 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
         "OPENCLAW_NO_AUTO_UPDATE": "1",
         "OPENCLAW_DISABLE_BONJOUR": "1",
         "MALLOC_ARENA_MAX": "2",
-        "UV_THREADPOOL_SIZE": "2",
     }
 
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class _Step(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """One change to the host."""
-
-
-class WriteRecord(_Step):
+class WriteRecord(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Write the instance's record, which also reserves its port; `previous` is the text it replaces."""
 
     path: str
@@ -21,7 +17,7 @@ class WriteRecord(_Step):
         return f"write record {self.path}"
 
 
-class MakeState(_Step):
+class MakeState(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Make the state directory, which must not exist yet."""
 
     path: str
@@ -31,7 +27,7 @@ class MakeState(_Step):
         return f"make state directory {self.path}"
 
 
-class MakeShell(_Step):
+class MakeShell(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Make what the sandbox shows of OCM, and its /tmp and /var/tmp."""
 
     shell: str
@@ -42,7 +38,7 @@ class MakeShell(_Step):
         return f"make sandbox directories {self.shell} and {self.scratch}"
 
 
-class WriteConfig(_Step):
+class WriteConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Write the first OpenClaw config; the gateway's token is generated when the step runs."""
 
     path: str
@@ -53,7 +49,7 @@ class WriteConfig(_Step):
         return f"write config {self.path} with a new gateway token"
 
 
-class LinkConfig(_Step):
+class LinkConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Link the config to where users look for it."""
 
     link: str
@@ -64,7 +60,7 @@ class LinkConfig(_Step):
         return f"link {self.link} to the config"
 
 
-class WriteUnit(_Step):
+class WriteUnit(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Write the unit; `previous` is the text it replaces, None where there was none."""
 
     path: str
@@ -76,7 +72,7 @@ class WriteUnit(_Step):
         return f"{'write' if self.previous is None else 'replace'} unit {self.path}"
 
 
-class ReloadUnits(_Step):
+class ReloadUnits(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Have the backend read its units anew."""
 
     def describe(self) -> str:
@@ -84,7 +80,7 @@ class ReloadUnits(_Step):
         return "reload units"
 
 
-class Enable(_Step):
+class Enable(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Have the instance start with the machine."""
 
     name: str
@@ -94,7 +90,7 @@ class Enable(_Step):
         return f"enable {self.name}"
 
 
-class Disable(_Step):
+class Disable(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Have the instance no longer start with the machine."""
 
     name: str
@@ -104,7 +100,7 @@ class Disable(_Step):
         return f"disable {self.name}"
 
 
-class Start(_Step):
+class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Start the gateway."""
 
     name: str
@@ -114,7 +110,7 @@ class Start(_Step):
         return f"start {self.name}"
 
 
-class Restart(_Step):
+class Restart(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Restart the gateway."""
 
     name: str
@@ -124,7 +120,7 @@ class Restart(_Step):
         return f"restart {self.name}"
 
 
-class Stop(_Step):
+class Stop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Stop the gateway and every session in the instance's sandbox."""
 
     name: str
@@ -134,7 +130,7 @@ class Stop(_Step):
         return f"stop {self.name}"
 
 
-class Verify(_Step):
+class Verify(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Wait until the gateway is ready, then prove the sandbox from within."""
 
     name: str
@@ -145,7 +141,7 @@ class Verify(_Step):
         return f"wait until {self.name} is ready and prove its sandbox from within"
 
 
-class RemoveFile(_Step):
+class RemoveFile(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Remove a file or a link of OCM's."""
 
     path: str
@@ -155,7 +151,7 @@ class RemoveFile(_Step):
         return f"remove {self.path}"
 
 
-class RemoveLink(_Step):
+class RemoveLink(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Remove the link to the config, and the directory that held it where nothing else is left in it."""
 
     link: str
@@ -165,7 +161,7 @@ class RemoveLink(_Step):
         return f"remove {self.link}"
 
 
-class RemoveTree(_Step):
+class RemoveTree(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Remove a directory of OCM's with all that is in it."""
 
     path: str

@@ -47,9 +47,7 @@ class Policy:
         return tuple(mount.target for mount in self.mounts if mount.writable)
 
 
-def instance_policy(
-    paths: InstancePaths, record: Record, *, resolver: PurePosixPath | None = None
-) -> Policy:
+def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosixPath | None = None) -> Policy:
     """Return the policy of an instance.
 
     `resolver` is the directory below /run to which /etc/resolv.conf leads, where it does: without it

@@ -16,6 +16,7 @@ WINDOW = 20
 CDP_OFFSET = 11
 # OpenClaw 2026.9.6 falls back to a CDP range shared by all instances when base+110 passes 65535.
 LAST_PORT = 65425
+_LOWEST_PORT = 1024  # below it only root may listen
 
 
 def window(base: int) -> range:
@@ -25,8 +26,8 @@ def window(base: int) -> range:
 
 def parse_port(port: int) -> int:
     """Return `port` if an instance may have it as its base, otherwise raise `Invalid`."""
-    if not 1024 <= port <= LAST_PORT:
-        message = f"port {port} is out of range: an instance takes a port from 1024 to {LAST_PORT}"
+    if not _LOWEST_PORT <= port <= LAST_PORT:
+        message = f"port {port} is out of range: an instance takes a port from {_LOWEST_PORT} to {LAST_PORT}"
         raise Invalid(message, hint="leave --port out and OCM takes the first free one", code="port_invalid")
     return port
 

@@ -74,7 +74,7 @@ class Health:
     version: str | None = None
 
 
-def judge(
+def judge(  # noqa: PLR0911 - one for each state
     process: Process, answer: Answer, *, port: int, stranger: Listener | None, now: float
 ) -> Health:
     """Return the verdict on an instance.

@@ -13,7 +13,6 @@ from ocm.core.launch import gateway_argv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import PurePosixPath
 
     from ocm.core.paths import InstancePaths
     from ocm.core.policy import Mount, Policy
@@ -24,9 +23,9 @@ Directive = tuple[str, str]
 # First systemd with PrivatePIDs=: before it a process can signal the user's other processes.
 PRIVATE_PIDS_VERSION = 257
 
-# Inside its sandbox OpenClaw cannot ask systemd for the stop timeout and assumes the default of 90 s,
-# of which it drains for 85 s (dist/run-*.mjs, resolveGatewayShutdownBudget).
-STOP_TIMEOUT_SECONDS = 120
+# OpenClaw drains for up to 325 s. In its sandbox it cannot ask systemd for the stop timeout: where it finds
+# its unit in /proc/self/cgroup it assumes 90 s, elsewhere 330 s (dist/run-*.mjs, readSystemdStopTimeout).
+STOP_TIMEOUT_SECONDS = 330
 
 _HEADER = "# Made by ocm. Put changes into a drop-in: OCM does not start a unit that was edited. sha256:"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,8 @@ from ocm.operations.start import Effort, start_steps
 from ocm.operations.warnings import linger_note, model_note
 from ocm.system import files, processes
 from ocm.system.host import namespaces_forbidden
-from ocm.system.openclaw import find_runtime
 from ocm.system.names import instance_names
+from ocm.system.openclaw import find_runtime
 from ocm.system.records import encode_record, read_record, read_settings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Wanted:
     model: str | None = None
     port: int | None = None
     autostart: bool = False
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
@@ -156,7 +156,9 @@ def _choose_port(context: Context, port: int | None) -> int:
     if taken is not None:
         listener = processes.listeners([taken]).get(taken)
         who = f"PID {listener.pid} ({listener.command})" if listener and listener.pid else "another process"
-        message = f"port {taken} is taken by {who}; an instance on {port} needs {port} to {port + ports.WINDOW - 1}"
+        message = (
+            f"port {taken} is taken by {who}; an instance on {port} needs {port} to {port + ports.WINDOW - 1}"
+        )
         raise OcmError(message, hint="leave --port out and OCM takes a free one", code="port_taken")
     return port
 

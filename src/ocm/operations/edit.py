@@ -37,8 +37,10 @@ Change = "Callable[[dict[str, Any]], dict[str, Any]]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edited:
-    """What an edit changed: the dotted keys, and of these the ones that a running gateway takes up only
-    with a restart. Values are left out: they may be secrets."""
+    """What an edit changed, as dotted keys; values are left out, for they may be secrets.
+
+    `restart_keys` are those that a running gateway takes up only with a restart.
+    """
 
     name: str
     changed: bool
@@ -118,7 +120,9 @@ def _refuse_record_keys(name: InstanceName, keys: tuple[str, ...]) -> None:
     for key in _IN_RECORD:
         if key in keys:
             message = f"{key} of {name} is kept in its record, and the unit passes it to OpenClaw"
-            raise Invalid(message, hint="the port of an instance stays; deploy another one", code="key_in_record")
+            raise Invalid(
+                message, hint="the port of an instance stays; deploy another one", code="key_in_record"
+            )
 
 
 def _read(context: Context, name: InstanceName) -> tuple[bytes, dict[str, Any]]:
@@ -135,7 +139,7 @@ def _read(context: Context, name: InstanceName) -> tuple[bytes, dict[str, Any]]:
 
 
 def _validate(context: Context, name: InstanceName, config: dict[str, Any]) -> None:
-    """Have the instance's own OpenClaw judge `config`, inside its sandbox: reading a config may load its plugins."""
+    """Have the instance's own OpenClaw judge `config`, in its sandbox: reading one may load its plugins."""
     paths = context.host.instance(name)
     candidate = f".ocm-candidate-{secrets.token_hex(6)}.json"
     with files.open_state(paths.state) as directory:
@@ -170,11 +174,11 @@ def _parse_verdict(text: str) -> dict[str, Any]:
 
 def _issues(verdict: dict[str, Any]) -> list[str]:
     issues = verdict.get("issues")
-    lines = []
-    for issue in issues[:_MAX_ISSUES] if isinstance(issues, list) else []:
-        if isinstance(issue, dict):
-            lines.append(printable(f"{issue.get('path') or '<root>'}: {issue.get('message')}"))
-    return lines
+    return [
+        printable(f"{issue.get('path') or '<root>'}: {issue.get('message')}")
+        for issue in (issues[:_MAX_ISSUES] if isinstance(issues, list) else [])
+        if isinstance(issue, dict)
+    ]
 
 
 def _replace(context: Context, name: InstanceName, before: bytes, config: dict[str, Any]) -> None:

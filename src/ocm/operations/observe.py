@@ -16,15 +16,15 @@ from ocm.core.unit import PRIVATE_PIDS_VERSION, is_edited
 from ocm.errors import OcmError
 from ocm.operations.warnings import linger_note
 from ocm.system import files, health, processes
-from ocm.system.openclaw import package_version
 from ocm.system.names import instance_names
+from ocm.system.openclaw import package_version
 from ocm.system.records import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ocm.core.names import InstanceName
-    from ocm.core.record import Record
+    from ocm.core.record import Limits, Record
     from ocm.system.context import Context
 
 _DEADLINE_SECONDS = 5.0
@@ -154,7 +154,7 @@ def selected(context: Context, names: tuple[InstanceName, ...]) -> tuple[Instanc
 
 
 def status(context: Context, name: InstanceName) -> Status:
-    """Return everything about one instance; raises `OcmError` where there is none or its record is corrupt."""
+    """Return everything about one instance; `OcmError` where there is none."""
     paths = context.host.instance(name)
     record = read_record(context.host.paths, name)
     (row,) = observe(context, (name,))
@@ -163,7 +163,6 @@ def status(context: Context, name: InstanceName) -> Status:
     if row.pid is not None and (memory is None or seconds is None):
         # Without the controllers of control groups v2 systemd keeps no account: the kernel does.
         memory, seconds = processes.memory_and_cpu(row.pid)
-    limits = record.limits
     return Status(
         row=row,
         url=f"http://127.0.0.1:{record.port}/",
@@ -171,7 +170,7 @@ def status(context: Context, name: InstanceName) -> Status:
         cpu_seconds=seconds,
         node=record.runtime.node,
         openclaw=record.runtime.openclaw,
-        limits=f"memory {limits.memory or 'unlimited'}, cpus {limits.cpus or 'unlimited'}, tasks {limits.tasks}",
+        limits=_limits_in_words(record.limits),
         paths={
             "state": str(paths.state),
             "config": str(paths.config),
@@ -184,6 +183,11 @@ def status(context: Context, name: InstanceName) -> Status:
         drift=tuple(_drift(context, name, record, process)),
         notes=(*linger_note(context), *_sandbox_note(record)),
     )
+
+
+def _limits_in_words(limits: Limits) -> str:
+    memory, cpus = limits.memory or "unlimited", limits.cpus or "unlimited"
+    return f"memory {memory}, cpus {cpus}, tasks {limits.tasks}"
 
 
 def _gaps(context: Context, process: Process, record: Record) -> tuple[str, ...]:
@@ -205,14 +209,11 @@ def _sandbox_note(record: Record) -> tuple[str, ...]:
     if record.docker and Path(DOCKER_SOCKET).exists():
         return ()
     return (
-        "sessions other than the main one are to run in OpenClaw's own sandbox, and no backend for it (Docker) "
-        "is within reach: they fail closed",
+        "OpenClaw would run sessions other than main in Docker, which is out of reach here: they fail closed",
     )
 
 
-def _drift(
-    context: Context, name: InstanceName, record: Record, process: Process
-) -> Iterator[str]:
+def _drift(context: Context, name: InstanceName, record: Record, process: Process) -> Iterator[str]:
     paths = context.host.instance(name)
     unit = files.read_own(paths.unit)
     text = unit.decode(errors="replace") if unit is not None else None

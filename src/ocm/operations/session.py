@@ -48,7 +48,12 @@ def enter(context: Context, name: InstanceName, terminal: Terminal) -> int:
 
 
 def capture(
-    context: Context, name: InstanceName, arguments: tuple[str, ...], *, extra: Mapping[str, str], timeout: float
+    context: Context,
+    name: InstanceName,
+    arguments: tuple[str, ...],
+    *,
+    extra: Mapping[str, str],
+    timeout: float,
 ) -> Completed:
     """Run `openclaw ARGUMENTS` in the instance's sandbox and return what it printed."""
     record = _ready_for_session(context, name)
@@ -67,7 +72,9 @@ def _ready_for_session(context: Context, name: InstanceName) -> Record:
     """Return the record; what the sandbox needs of OCM's directories is there afterwards."""
     record = read_record(context.host.paths, name)
     paths = context.host.instance(name)
-    if not all(Path(path).exists() for path in (paths.bin / "openclaw", paths.root, paths.scratch, paths.state)):
+    if not all(
+        Path(path).exists() for path in (paths.bin / "openclaw", paths.root, paths.scratch, paths.state)
+    ):
         with changing(context, name):
             for step in repair_steps(context, name, record, repair=False):
                 apply_step(context, step)

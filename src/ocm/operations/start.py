@@ -13,8 +13,9 @@ from ocm.errors import OcmError
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.warnings import linger_note
 from ocm.system import files
+from ocm.system.prove import prove
 from ocm.system.records import read_record
-from ocm.system.verify import prove, verdict_on
+from ocm.system.verify import verdict_on
 
 if TYPE_CHECKING:
     from ocm.core.names import InstanceName

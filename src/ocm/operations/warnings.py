@@ -18,10 +18,7 @@ def linger_note(context: Context) -> tuple[str, ...]:
     if has_linger(context.host):
         return ()
     user = context.host.user
-    return (
-        f"instances stop when {user} logs out, and do not start with the machine: "
-        f"sudo loginctl enable-linger {user}",
-    )
+    return (f"instances stop when {user} logs out: sudo loginctl enable-linger {user}",)
 
 
 def model_note(model: str | None) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def apply_step(context: Context, step: Step) -> None:
 
 
 def undo_step(context: Context, step: Step) -> None:
-    """Undo one step that was begun, whether or not it came to its end; nothing for one that cannot be undone."""
+    """Undo one step that was begun, whether or not it came to its end; some have nothing to undo."""
     _UNDO.get(type(step), _nothing)(context, step)
 
 
@@ -84,6 +84,9 @@ def _make_shell(context: Context, step: steps.MakeShell) -> None:
     _link(paths.link_directory / paths.config_link.name, f"../{paths.state.name}/{paths.config.name}")
     for command, target in _commands(record).items():
         _link(paths.bin / command, target)
+    # A session cannot see whose socket the gateway's is. OpenClaw 2026.9.6 allows for that where no tool
+    # tells (as with lsof missing), but takes a row of `ss` without a process for a foreign listener.
+    _link(paths.bin / "ss", "/usr/bin/false")
     files.write_file(paths.bin / "openclaw", _wrapper(record).encode(), mode=0o755)
 
 

@@ -1,4 +1,4 @@
-"""Which instances there are: the names of the record files, without reading one (completion is to be fast)."""
+"""Which instances there are: the names of the record files, none of them read (completion is fast)."""
 
 from __future__ import annotations
 

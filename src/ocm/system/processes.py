@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +36,7 @@ def _can_bind(family: socket.AddressFamily, address: str, port: int) -> bool:
 
 def listeners(ports: Iterable[int]) -> dict[int, Listener]:
     """Return who listens on each of `ports`; a port without a listener is left out."""
-    import psutil  # noqa: PLC0415 - start-up stays fast where no port is looked at
+    import psutil
 
     wanted = set(ports)
     found: dict[int, Listener] = {}
@@ -62,7 +61,7 @@ def _command(pid: int | None) -> str | None:
 
 def is_same_or_below(pid: int, ancestor: int) -> bool:
     """Tell whether a process is `ancestor` or descends from it."""
-    import psutil  # noqa: PLC0415
+    import psutil
 
     with contextlib.suppress(psutil.Error):
         return pid == ancestor or ancestor in (parent.pid for parent in psutil.Process(pid).parents())
@@ -71,7 +70,7 @@ def is_same_or_below(pid: int, ancestor: int) -> bool:
 
 def memory_and_cpu(pid: int) -> tuple[int | None, float | None]:
     """Return the proportional memory in bytes and the CPU seconds of a process and all below it."""
-    import psutil  # noqa: PLC0415
+    import psutil
 
     memory, seconds = 0, 0.0
     try:
@@ -92,7 +91,7 @@ def kernel_view(pid: int) -> Kernel:
     own = {
         name
         for name in (*NAMESPACES, PID_NAMESPACE)
-        if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}")
+        if Path(f"/proc/{pid}/ns/{name}").readlink() != Path(f"/proc/self/ns/{name}").readlink()
     }
     return Kernel(
         no_new_privileges=status.get("NoNewPrivs") == "1",

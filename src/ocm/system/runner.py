@@ -1,4 +1,4 @@
-"""Runs foreign programs: the one place that imports subprocess. Never a shell, never the caller's environment."""
+"""Runs foreign programs, never by a shell nor with the caller's environment: the home of subprocess."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Runner:
         program = command.argv[0]
         self._show(command.argv)
         try:
-            done = subprocess.run(  # noqa: S603 - argv is built by OCM, no shell
+            done = subprocess.run(
                 command.argv,
                 input=command.stdin,
                 stdin=subprocess.DEVNULL if command.stdin is None else None,
@@ -83,7 +83,7 @@ class Runner:
     def lines(self, argv: tuple[str, ...]) -> Iterator[bytes]:
         """Yield the lines that a program prints, as they come; it is ended when the caller stops asking."""
         self._show(argv)
-        with subprocess.Popen(  # noqa: S603 - argv is built by OCM, no shell
+        with subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -109,7 +109,7 @@ class Runner:
         before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
         try:
             # Ignored signals stay ignored in the child, so that Ctrl-C does not leave its unit behind.
-            process = subprocess.Popen(argv, env=self._environment({}))  # noqa: S603
+            process = subprocess.Popen(argv, env=self._environment({}))
             for number in signals:
                 signal.signal(number, lambda received, _frame: on_signal(received))
             status = process.wait()
@@ -122,7 +122,7 @@ class Runner:
         """Open `path` in the user's editor, with the user's own environment, and wait for it."""
         argv = (*shlex.split(editor), path)
         try:
-            status = subprocess.run(argv, check=False).returncode  # noqa: S603
+            status = subprocess.run(argv, check=False).returncode
         except FileNotFoundError:
             message = f"the editor {argv[0]} is not installed"
             raise OcmError(message, hint="set EDITOR to one that is", code="missing") from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ocm.core.names import unit_name
 from ocm.core.state import Process
-from ocm.core.unit import limit_directives, sandbox_directives
+from ocm.core.unit import STOP_TIMEOUT_SECONDS, limit_directives, sandbox_directives
 from ocm.errors import CommandFailed, OcmError
 from ocm.system.runner import Command
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 _SYSTEMCTL = ("systemctl", "--user")
 _QUERY_SECONDS = 30.0
-# `stop` waits for the unit's own stop timeout of 120 s.
-_CHANGE_SECONDS = 180.0
+_CHANGE_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
     *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),

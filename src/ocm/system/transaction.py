@@ -91,7 +91,7 @@ def _journal(context: Context, name: str) -> PurePosixPath:
 
 
 def undo(context: Context, plan: Plan, begun: int) -> None:
-    """Undo the first `begun` steps of a plan in reverse; raise `UndoIncomplete` where one cannot be undone."""
+    """Undo the first `begun` steps of a plan in reverse; raise `UndoIncomplete` where one resists."""
     problems: list[str] = []
     for step in reversed(plan.steps[:begun]):
         try:
