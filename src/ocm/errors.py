@@ -51,6 +51,10 @@ class CommandFailed(OcmError):
         self.stderr = stderr
 
 
+class Locked(OcmError):
+    """Another ocm is changing the same thing."""
+
+
 class UndoIncomplete(OcmError):
     """A failed operation could not be undone: a person is needed."""
 

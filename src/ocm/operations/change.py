@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocm.core.plan import Plan
+from ocm.errors import Locked
 from ocm.operations.result import Outcome
 from ocm.system import files
+from ocm.system.names import instance_names
 from ocm.system.transaction import Transaction, recover, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import PurePosixPath
 
     from ocm.core.names import InstanceName
     from ocm.core.plan import Step
@@ -22,23 +21,24 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def changing(context: Context, name: InstanceName) -> Iterator[None]:
-    """Hold the lock of an instance; an operation that was cut off is finished or undone first."""
-    with files.lock(_lock(context, name), name):
-        recovered = recover(context, name)
-        if recovered:
-            context.report(recovered)
-        yield
+def changing(context: Context, name: InstanceName, *, wait_seconds: float = 10.0) -> Iterator[str | None]:
+    """Hold the lock of an instance; an operation that was cut off is finished or undone first.
 
-
-def _lock(context: Context, name: str) -> PurePosixPath:
-    return context.host.paths.locks / f"{name}.lock"
+    Yields the sentence on that, None where there was nothing. A name without an instance keeps no lock file.
+    """
+    path = context.host.paths.locks / f"{name}.lock"
+    with files.lock(path, name, wait_seconds=wait_seconds):
+        try:
+            yield recover(context, name)
+        finally:
+            if name not in instance_names(context.host.paths) and name not in unfinished(context):
+                files.remove_file(path)
 
 
 @contextlib.contextmanager
 def allocating(context: Context) -> Iterator[None]:
     """Hold the host's lock, under which ports are chosen and reserved. No instance is named `@host`."""
-    with files.lock(_lock(context, "@host"), "the list of ports"):
+    with files.lock(context.host.paths.locks / "@host.lock", "the list of ports"):
         yield
 
 
@@ -46,15 +46,9 @@ def recover_all(context: Context) -> tuple[str, ...]:
     """Finish or undo every operation that was cut off, except where another ocm is at work now."""
     done = []
     for name in unfinished(context):
-        path = _lock(context, name)
-        files.make_directory(path.parent)
-        descriptor = os.open(Path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if files.try_lock(descriptor) and (sentence := recover(context, name)):
-                done.append(sentence)
-        finally:
-            os.close(descriptor)
-    return tuple(done)
+        with contextlib.suppress(Locked), changing(context, name, wait_seconds=0) as sentence:
+            done.append(sentence)
+    return tuple(sentence for sentence in done if sentence)
 
 
 def make_plan(operation: str, name: str, steps: list[Step], *, commit: int | None = None) -> Plan:

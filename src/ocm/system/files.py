@@ -13,13 +13,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocm.errors import OcmError
+from ocm.errors import Locked, OcmError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePosixPath
 
-_LOCK_WAIT_SECONDS = 10.0
 _LOCK_POLL_SECONDS = 0.1
 _CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -139,30 +138,29 @@ def _open_directories(path: PurePosixPath) -> None:
 
 
 @contextlib.contextmanager
-def lock(path: PurePosixPath, what: str) -> Iterator[None]:
+def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Iterator[None]:
     """Hold the lock file `path` exclusively; raise `OcmError` where another ocm keeps it too long."""
     make_directory(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + wait_seconds
+    while (descriptor := _try_lock(path)) is None:
+        if time.monotonic() >= deadline:
+            message = f"{what} is being changed by another ocm"
+            raise Locked(message, hint="wait for it to end and try again", code="locked")
+        time.sleep(_LOCK_POLL_SECONDS)
     try:
-        _acquire(descriptor, what)
         yield
     finally:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, what: str) -> None:
-    deadline = time.monotonic() + _LOCK_WAIT_SECONDS
-    while not try_lock(descriptor):
-        if time.monotonic() > deadline:
-            message = f"{what} is being changed by another ocm"
-            raise OcmError(message, hint="wait for it to end and try again", code="locked")
-        time.sleep(_LOCK_POLL_SECONDS)
-
-
-def try_lock(descriptor: int) -> bool:
-    """Take the lock on an open file if it is free and tell whether it was."""
+def _try_lock(path: PurePosixPath) -> int | None:
+    """Return the open, locked file, or None where another process holds it or has just removed it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # noqa: PTH116
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
