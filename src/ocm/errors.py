@@ -55,6 +55,10 @@ class Locked(OcmError):
     """Another ocm is changing the same thing."""
 
 
+class InTheWay(OcmError):
+    """A step found what is not OCM's where its own was to be; it did nothing, so nothing is to be undone."""
+
+
 class UndoIncomplete(OcmError):
     """A failed operation could not be undone: a person is needed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,6 +44,17 @@ class NameType(click.ParamType[InstanceName]):
         return [CompletionItem(name) for name in names if name.startswith(incomplete) and name not in given]
 
 
+class Finite(click.FloatRange):
+    """A number in a range; inf and nan, which a range lets through, are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Return the number, or fail."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
 NAME = NameType()
 name_argument = click.argument("name", type=NAME, metavar="NAME")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
@@ -62,7 +74,7 @@ def effort_options(function: _F) -> _F:
         click.option(
             "--timeout",
             "timeout_seconds",
-            type=click.FloatRange(min=1),
+            type=Finite(min=1),
             default=180.0,
             show_default=True,
             metavar="SECONDS",

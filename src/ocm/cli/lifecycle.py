@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ocm.cli import frame
-from ocm.cli.frame import NAME, dry_run_option, effort_options, json_option, names_argument, run_each
+from ocm.cli.frame import (
+    NAME,
+    Finite,
+    dry_run_option,
+    effort_options,
+    json_option,
+    names_argument,
+    run_each,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +31,7 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command say what an instance is to be."""
     for option in (
         click.option("--tasks", type=click.IntRange(64, 100_000), metavar="N", help="Threads at most."),
-        click.option("--cpus", type=click.FloatRange(min=0.05, max=1024), metavar="N", help="CPUs at most."),
+        click.option("--cpus", type=Finite(min=0.05, max=1024), metavar="N", help="CPUs at most."),
         click.option("--memory", metavar="SIZE", help="Memory at most, such as 2G."),
         click.option("--autostart", is_flag=True, help="Start with the machine."),
         click.option(

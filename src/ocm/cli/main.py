@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ocm import __version__
-from ocm.errors import BUG, FAILED, INTERRUPTED, OcmError
+from ocm.errors import BUG, INTERRUPTED, OcmError
 
 # Where each command lives, and the line that `ocm --help` shows for it without loading it.
 COMMANDS = {
@@ -84,35 +84,29 @@ def ocm(ctx: click.Context, *, verbose: bool, debug: bool) -> None:
     ctx.obj = {"verbose": verbose, "debug": debug}
 
 
-def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911 - one for each kind of end
+def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code; every error ends here, in one place."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        result = ocm.main(args=arguments, prog_name="ocm", standalone_mode=False)
-        sys.stdout.flush()
-    except click.ClickException as error:
-        _say(error.format_message(), hint="ocm --help shows the commands")
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
-        return INTERRUPTED
+        return _run(sys.argv[1:] if arguments is None else arguments)
     except BrokenPipeError:
         # The reader has gone; the flush at exit must not find the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
-    except OcmError as error:
-        _say(error.message, hint=error.hint, details=error.details)
+
+
+def _run(words: list[str]) -> int:
+    try:
+        result = ocm.main(args=list(words), prog_name="ocm", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
         return error.exit_code
-    except OSError as error:
-        named = f": {error.filename}" if error.filename else ""
-        _say(
-            f"{error.strerror or error}{named}",
-            hint="nothing is lost: the next ocm command undoes what was begun",
-        )
-        return FAILED
-    except Exception as error:  # noqa: BLE001 - the last resort, so that no user meets a traceback
-        return _bug(error)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort: no user meets a traceback
+        return _answer(_explain(error, debug="--debug" in words), words)
     return result if isinstance(result, int) else 0
 
 
@@ -120,15 +114,46 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _say(message: str, *, hint: str | None = None, details: tuple[str, ...] = ()) -> None:
-    lines = [f"ocm: {message}", *(f"  {line}" for line in details), *([f"ocm: {hint}"] if hint else [])]
-    click.echo("\n".join(lines), err=True)
-
-
-def _bug(error: Exception) -> int:
-    if "--debug" in sys.argv:
+def _explain(error: BaseException, *, debug: bool) -> OcmError:
+    """Return any error as one that a user can act on; with `debug` raise a bug anew."""
+    if isinstance(error, OcmError):
+        return error
+    if isinstance(error, click.ClickException):
+        hint = "ocm --help shows the commands"
+        return OcmError(error.format_message(), hint=hint, code="usage", exit_code=error.exit_code)
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return OcmError("interrupted", code="interrupted", exit_code=INTERRUPTED)
+    if isinstance(error, OSError):
+        named = f": {error.filename}" if error.filename else ""
+        hint = "nothing is lost: the next ocm command undoes what was begun"
+        return OcmError(f"{error.strerror or error}{named}", hint=hint, code="os_error")
+    if debug:
         raise error
-    _say(
-        f"a bug in OCM: {type(error).__name__}: {error}", hint="run it again with ocm --debug and report that"
-    )
-    return BUG
+    message = f"a bug in OCM: {type(error).__name__}: {error}"
+    hint = "run it again with ocm --debug and report that"
+    return OcmError(message, hint=hint, code="bug", exit_code=BUG)
+
+
+def _answer(error: OcmError, words: list[str]) -> int:
+    """Tell an error to a person, and to a program that asked for JSON."""
+    lines = [f"ocm: {error.message}", *(f"  {line}" for line in error.details)]
+    click.echo("\n".join([*lines, *([f"ocm: {error.hint}"] if error.hint else [])]), err=True)
+    command = _json_command(words)
+    if command is not None:
+        from ocm.cli.render import print_json
+
+        print_json(command, [], [(None, error)])
+        sys.stdout.flush()
+    return error.exit_code
+
+
+def _json_command(words: list[str]) -> str | None:
+    """Return the command that is to answer in JSON, None where it answers in text."""
+    options = words[: words.index("--")] if "--" in words else words
+    name = next((word for word in options if not word.startswith("-")), None)
+    if name is None or "--json" not in options:
+        return None
+    command = ocm.get_command(click.Context(ocm), name)
+    # What `ocm use` passes on to openclaw is no option of its own.
+    takes_json = command is None or any(parameter.name == "as_json" for parameter in command.params)
+    return name if takes_json else None

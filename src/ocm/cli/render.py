@@ -56,7 +56,7 @@ def show_outcome(outcome: Outcome) -> None:
 def show_notes(notes: Sequence[str]) -> None:
     """Print warnings."""
     for note in notes:
-        click.echo(f"ocm: {note}", err=True)
+        click.echo(f"ocm: {printable(note)}", err=True)
 
 
 def show_error(name: str, error: OcmError) -> None:
@@ -147,7 +147,7 @@ def show_edited(edited: Edited) -> None:
     if not edited.keys:
         click.echo(f"{edited.name}: nothing to change")
     else:
-        keys = ", ".join(edited.keys)
+        keys = printable(", ".join(edited.keys))
         click.echo(
             f"{edited.name}: {'would change' if edited.dry_run else 'changed'} {keys}; {effect(edited)}"
         )

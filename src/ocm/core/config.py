@@ -25,7 +25,9 @@ def parse_config(data: bytes, *, source: str) -> dict[str, Any]:
     try:
         config = pyjson5.decode_utf8(data, maxdepth=_MAX_DEPTH, some=False)
     except (pyjson5.Json5Exception, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        # Its other arguments are what was read so far, tokens and all.
+        said = error.args[0] if isinstance(error, pyjson5.Json5Exception) and error.args else ""
+        reason = said or type(error).__name__
         message = f"{source} is not valid JSON5: {reason}"
         raise OcmError(message, hint=hint, code="config_unreadable") from None
     if not isinstance(config, dict):
@@ -36,7 +38,8 @@ def parse_config(data: bytes, *, source: str) -> dict[str, Any]:
 
 def format_config(config: dict[str, Any]) -> bytes:
     """Return the config as OpenClaw itself writes it: JSON, two spaces, a final newline."""
-    return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+    # JavaScript has strings with half a surrogate pair, and JSON.stringify escapes them alike.
+    return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 def parse_key(text: str) -> tuple[str, ...]:

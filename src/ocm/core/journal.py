@@ -25,7 +25,7 @@ def parse_entry(line: bytes) -> Entry | None:
     try:
         fields = json.loads(line)
         stamp = datetime.fromtimestamp(int(fields["__REALTIME_TIMESTAMP"]) / 1e6, tz=timezone.utc)
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError):
         return None
     message = fields.get("MESSAGE")
     if isinstance(message, list):

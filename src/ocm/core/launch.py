@@ -19,6 +19,27 @@ if TYPE_CHECKING:
     from ocm.core.record import Record
 
 ENV = "/usr/bin/env"
+PERL = "/usr/bin/perl"
+INIT_NAME = "init"
+
+# The first process of a PID namespace gets no signal that it does not handle and inherits every orphan. Node
+# while it starts would not hear SIGTERM, and never buries an orphan: so this goes before it. Perl, because
+# perl-base is essential on Debian and takes 5 MB; a shell would start the program with SIGINT ignored.
+INIT = """\
+#!/usr/bin/perl
+# Runs a program as the second process of a sandbox: passes signals on, buries orphans, ends as it ended.
+use strict;
+use warnings;
+my $child = fork() // die "fork: $!";
+if (!$child) { exec { $ARGV[0] } @ARGV; exit 127; }
+for my $name (qw(HUP INT QUIT TERM USR1 USR2 CONT WINCH)) {
+    $SIG{$name} = sub { kill $name, $child };
+}
+while ((my $ended = wait()) != -1) {
+    next if $ended != $child;
+    exit($? & 127 ? 128 + ($? & 127) : $? >> 8);
+}
+"""
 ENTRY = "openclaw.mjs"
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -76,10 +97,15 @@ def openclaw_argv(record: Record, arguments: tuple[str, ...], *flags: str) -> tu
     return (record.runtime.node, *flags, warnings, entry, "--profile", record.name, *arguments)
 
 
-def gateway_argv(paths: InstancePaths, record: Record) -> tuple[str, ...]:
-    """Return the argument vector of the gateway itself."""
-    arguments = ("gateway", "--port", str(record.port))
-    return clean(environment(paths, record), openclaw_argv(record, arguments, *node_flags(record)))
+def gateway_argv(paths: InstancePaths, record: Record, *, private_pids: bool) -> tuple[str, ...]:
+    """Return the argument vector of the gateway itself, under an init of its own with `private_pids`."""
+    argv = openclaw_argv(record, ("gateway", "--port", str(record.port)), *node_flags(record))
+    return clean(environment(paths, record), under_init(paths, argv) if private_pids else argv)
+
+
+def under_init(paths: InstancePaths, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `argv` run by the instance's init, for a PID namespace of its own."""
+    return (PERL, str(paths.bin / INIT_NAME), *argv)
 
 
 def clean(environ: Mapping[str, str], argv: tuple[str, ...]) -> tuple[str, ...]:

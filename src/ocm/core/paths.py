@@ -7,11 +7,14 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core.names import unit_name
+from ocm.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ocm.core.names import InstanceName
+
+_SPACE = 0x20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +143,14 @@ def host_paths(home: PurePosixPath, environ: Mapping[str, str]) -> HostPaths:
         value = PurePosixPath(environ.get(variable) or home / default)
         return value if value.is_absolute() else home / default
 
-    return HostPaths(
+    paths = HostPaths(
         home=home,
         config_home=directory("XDG_CONFIG_HOME", ".config"),
         state_home=directory("XDG_STATE_HOME", ".local/state"),
         data_home=directory("XDG_DATA_HOME", ".local/share"),
     )
+    for path in (home, paths.config_home, paths.state_home, paths.data_home):
+        if any(ord(character) < _SPACE for character in str(path)):
+            message = f"{str(path)!r} holds a control character, which no unit file can name"
+            raise Invalid(message, hint="set HOME and the XDG variables to other directories")
+    return paths

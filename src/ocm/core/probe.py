@@ -122,6 +122,8 @@ def _check_violations(answers: Mapping[str, Any], checks: Iterable[Check]) -> It
 
 def _listing_violations(answers: Mapping[str, Any], listings: Iterable[Listing]) -> Iterator[str]:
     for listing in listings:
+        if listing.path not in answers.get(LIST, {}):
+            yield f"a process inside did not tell what is in {listing.path}"
         seen = answers.get(LIST, {}).get(listing.path)
         names = set(map(str, seen)) if isinstance(seen, list) else set()
         if extra := sorted(names - listing.names):

@@ -17,6 +17,7 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[^\s\x00-\x1f\"'\\]{1,200}")
 _UNITS = {"M": 2**20, "G": 2**30}
 # Below this OpenClaw 2026.9.6 does not become ready (0.54 GB at idle, 1.2 GB after an agent turn).
 MINIMUM_MEMORY = 768 * 2**20
+MINIMUM_CPUS = 0.05
 
 Absolute = Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]*\Z", max_length=4096)]
 
@@ -31,8 +32,8 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the instance may use at most; None is no limit of OCM's own."""
 
-    memory: str | None = None
-    cpus: Annotated[float, msgspec.Meta(gt=0, le=1024)] | None = None
+    memory: Annotated[str, msgspec.Meta(pattern=rf"\A{_MEMORY.pattern}\Z")] | None = None
+    cpus: Annotated[float, msgspec.Meta(ge=MINIMUM_CPUS, le=1024)] | None = None
     tasks: Annotated[int, msgspec.Meta(ge=64, le=100_000)] = DEFAULT_TASKS
 
 

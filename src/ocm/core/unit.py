@@ -30,6 +30,11 @@ STOP_TIMEOUT_SECONDS = 330
 _HEADER = "# Made by ocm. Put changes into a drop-in: OCM does not start a unit that was edited. sha256:"
 
 
+def has_private_pids(systemd_version: int) -> bool:
+    """Tell whether a systemd gives each sandbox a PID namespace of its own."""
+    return systemd_version >= PRIVATE_PIDS_VERSION
+
+
 def quote(value: str) -> str:
     """Return one word of a directive that takes several (systemd.syntax(7))."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
@@ -42,9 +47,14 @@ def quote_argument(value: str) -> str:
 
 
 def _bind(mount: Mount) -> str:
-    source, target = (str(path).replace(":", "\\:") for path in (mount.source, mount.target))
-    optional = "-" if mount.optional else ""
-    return quote(optional + source if source == target else f"{optional}{source}:{target}")
+    # Each side is quoted for itself: within quotes the colon between them would be part of the path.
+    source = _quote_side(("-" if mount.optional else "") + str(mount.source))
+    return source if mount.source == mount.target else f"{source}:{_quote_side(str(mount.target))}"
+
+
+def _quote_side(path: str) -> str:
+    quoted = quote(path)
+    return f'"{path}"' if ":" in path and quoted == path else quoted
 
 
 def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directive, ...]:
@@ -90,7 +100,7 @@ def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directi
         ("LimitCORE", "0"),
         ("KeyringMode", "private"),
     ]
-    if systemd_version >= PRIVATE_PIDS_VERSION:
+    if has_private_pids(systemd_version):
         directives += [("PrivatePIDs", "yes"), ("BindLogSockets", "no")]
     return tuple(directives)
 
@@ -107,7 +117,8 @@ def limit_directives(limits: Limits) -> tuple[Directive, ...]:
 
 def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd_version: int) -> str:
     """Return the text of the instance's unit file."""
-    exec_start = " ".join(quote_argument(word) for word in gateway_argv(paths, record))
+    argv = gateway_argv(paths, record, private_pids=has_private_pids(systemd_version))
+    exec_start = " ".join(quote_argument(word) for word in argv)
     service = (
         ("Type", "exec"),
         ("ExecStart", _literal(exec_start)),

@@ -12,7 +12,7 @@ from ocm.core.gateway import weakened
 from ocm.core.names import unit_name, unknown_instance
 from ocm.core.policy import DOCKER_SOCKET
 from ocm.core.state import Answer, Listener, Process, State, judge
-from ocm.core.unit import PRIVATE_PIDS_VERSION, is_edited
+from ocm.core.unit import PRIVATE_PIDS_VERSION, has_private_pids, is_edited
 from ocm.errors import OcmError
 from ocm.operations.warnings import linger_note
 from ocm.system import files, health, processes
@@ -194,7 +194,7 @@ def _gaps(context: Context, process: Process, record: Record) -> tuple[str, ...]
     """Return what the policy asks for and this machine cannot enforce."""
     gaps = ["the loopback network is shared: other gateways' ports can be reached, their tokens protect them"]
     version = context.backend.version()
-    if version < PRIVATE_PIDS_VERSION:
+    if not has_private_pids(version):
         gaps.append(
             f"systemd {version} has no PrivatePIDs= (it came with {PRIVATE_PIDS_VERSION}): the instance sees "
             "your other processes and can signal them, though not read them"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocm.core.launch import clean, environment, openclaw_argv
+from ocm.core.launch import clean, environment, openclaw_argv, under_init
+from ocm.core.unit import has_private_pids
 from ocm.operations.change import changing
 from ocm.operations.start import repair_steps
 from ocm.system.apply import apply_step
@@ -57,10 +58,8 @@ def capture(
 ) -> Completed:
     """Run `openclaw ARGUMENTS` in the instance's sandbox and return what it printed."""
     record = _ready_for_session(context, name)
-    environ = {**environment(context.host.instance(name), record), **extra}
-    argv, unit = _session_argv(
-        context, name, record, clean(environ, openclaw_argv(record, arguments)), attached=False
-    )
+    program = openclaw_argv(record, arguments)
+    argv, unit = _session_argv(context, name, record, program, Terminal(attached=False, environ=extra))
     try:
         return context.host.runner.run(Command(argv=argv, timeout_seconds=timeout, stdin=b""), check=False)
     except BaseException:
@@ -82,23 +81,25 @@ def _ready_for_session(context: Context, name: InstanceName) -> Record:
 
 
 def _session_argv(
-    context: Context, name: InstanceName, record: Record, argv: tuple[str, ...], *, attached: bool
+    context: Context, name: InstanceName, record: Record, program: tuple[str, ...], terminal: Terminal
 ) -> tuple[tuple[str, ...], str]:
+    paths = context.host.instance(name)
+    if has_private_pids(context.backend.version()):
+        program = under_init(paths, program)
     return context.backend.session_argv(
         name,
-        argv,
+        clean({**environment(paths, record), **terminal.environ}, program),
         policy=context.policy(name, record),
         limits=record.limits,
-        directory=str(context.host.instance(name).state),
-        terminal=attached,
+        directory=str(paths.state),
+        terminal=terminal.attached,
     )
 
 
 def _pass_through(
     context: Context, name: InstanceName, record: Record, argv: tuple[str, ...], terminal: Terminal
 ) -> int:
-    environ = {**environment(context.host.instance(name), record), **terminal.environ}
-    run, unit = _session_argv(context, name, record, clean(environ, argv), attached=terminal.attached)
+    run, unit = _session_argv(context, name, record, argv, terminal)
     received: list[int] = []
 
     def forward(number: int) -> None:

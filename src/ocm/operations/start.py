@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocm.core.launch import INIT_NAME
 from ocm.core.plan import MakeShell, ReloadUnits, Restart, Start, Stop, Verify, WriteUnit
 from ocm.core.state import State
 from ocm.core.unit import is_edited
@@ -111,8 +112,8 @@ def repair_steps(context: Context, name: InstanceName, record: Record, *, repair
         message = f"{name} has no state directory {paths.state}"
         raise OcmError(message, hint=f"put it back, or ocm delete {name}", code="state_missing")
     steps: list[Step] = []
-    directories = (paths.root, paths.bin / "openclaw", paths.link_directory, paths.scratch)
-    if not all(Path(path).exists() for path in directories):
+    needed = (paths.root, paths.bin / "openclaw", paths.bin / INIT_NAME, paths.link_directory, paths.scratch)
+    if not all(Path(path).exists() for path in needed):
         steps.append(MakeShell(shell=str(paths.shell), scratch=str(paths.scratch)))
     data = files.read_own(paths.unit)
     before = None if data is None else data.decode(errors="replace")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from ocm.core import plan as steps
 from ocm.core.config import format_config
 from ocm.core.gateway import initial_config
-from ocm.core.launch import ENTRY
+from ocm.core.launch import ENTRY, INIT, INIT_NAME
 from ocm.core.names import InstanceName, parse_name
 from ocm.core.policy import SYSTEM
 from ocm.core.ports import CDP_OFFSET
-from ocm.errors import CommandFailed, OcmError
+from ocm.errors import CommandFailed, InTheWay, OcmError
 from ocm.system import files
 from ocm.system.journal import last_words
 from ocm.system.records import read_record
@@ -62,7 +62,7 @@ def _make_state(_context: Context, step: steps.MakeState) -> None:
         Path(step.path).mkdir(mode=0o700)
     except FileExistsError:
         message = f"{step.path} exists already"
-        raise OcmError(message, hint="move it away, or choose another name", code="state_exists") from None
+        raise InTheWay(message, hint="move it away, or choose another name", code="state_exists") from None
     for directory in ("workspace", "logs", "cache", "credentials"):
         Path(step.path, directory).mkdir(mode=0o700)
 
@@ -88,6 +88,7 @@ def _make_shell(context: Context, step: steps.MakeShell) -> None:
     # tells (as with lsof missing), but takes a row of `ss` without a process for a foreign listener.
     _link(paths.bin / "ss", "/usr/bin/false")
     files.write_file(paths.bin / "openclaw", _wrapper(record).encode(), mode=0o755)
+    files.write_file(paths.bin / INIT_NAME, INIT.encode(), mode=0o755)
 
 
 def _commands(record: Record) -> dict[str, str]:
@@ -139,7 +140,7 @@ def _link_config(_context: Context, step: steps.LinkConfig) -> None:
         Path(step.link).symlink_to(step.target)
     except FileExistsError:
         message = f"{step.link} exists already"
-        raise OcmError(message, hint="move it away, or choose another name", code="link_exists") from None
+        raise InTheWay(message, hint="move it away, or choose another name", code="link_exists") from None
 
 
 def _remove_link(_context: Context, step: steps.LinkConfig | steps.RemoveLink) -> None:

@@ -98,11 +98,11 @@ def read_in(directory: int, name: str, *, limit: int) -> bytes:
             raise
         message = f"{name} is a link, which OCM does not follow"
         raise OcmError(message, code="config_unreadable") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        message = f"{name} is no regular file"
+        raise OcmError(message, code="config_unreadable")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            message = f"{name} is no regular file"
-            raise OcmError(message, code="config_unreadable")
         data = file.read(limit + 1)
     if len(data) > limit:
         message = f"{name} is larger than {limit} bytes"

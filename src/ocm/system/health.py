@@ -54,7 +54,7 @@ def ask(port: int, timeout_seconds: float) -> Answer:
         return Answer(problem="not listening yet")
     except TimeoutError:
         return Answer(problem=f"no answer within {timeout_seconds:g} s")
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         return Answer(problem=f"no usable answer: {type(error).__name__}")
     failing = readiness.get("failing")
     words = failing[:_MAX_FAILING] if isinstance(failing, list) else []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ocm.core import expectations, probe
 from ocm.core.launch import clean
-from ocm.core.unit import PRIVATE_PIDS_VERSION
+from ocm.core.unit import has_private_pids
 from ocm.errors import OcmError
 from ocm.system import processes
 from ocm.system.names import instance_names
@@ -37,7 +37,7 @@ def prove(context: Context, name: InstanceName, record: Record, process: Process
     policy = context.policy(name, record)
     listings = expectations.listings(paths, policy)
     others = tuple(other for other in instance_names(context.host.paths) if other != name)
-    private_pids = context.backend.version() >= PRIVATE_PIDS_VERSION
+    private_pids = has_private_pids(context.backend.version())
     with _canaries(expectations.canary_places(paths, runtime=runtime)) as canaries:
         checks = (
             *expectations.checks(paths, policy, runtime=runtime, others=others),

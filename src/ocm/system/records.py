@@ -54,6 +54,6 @@ def _without_none(value: object) -> object:
 def _decode(data: bytes, path: PurePosixPath, kind: type[_T]) -> _T:
     try:
         return msgspec.toml.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         message = f"{path} is corrupt: {error}"
         raise OcmError(message, hint="mend the line, or move the file away", code="record_corrupt") from None

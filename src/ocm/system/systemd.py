@@ -30,6 +30,8 @@ _PROPERTIES = (
     *("NeedDaemonReload", "DropInPaths"),
 )
 _NOT_LOADED = "not-found"
+_SIGNAL_BASE = 128
+_SIGNALS = range(1, 65)
 _KILLED_CODES = ("2", "3")  # CLD_KILLED, CLD_DUMPED (sigaction(2))
 
 
@@ -130,8 +132,8 @@ class Systemd:
         ), unit
 
     def signal_session(self, unit: str, number: int) -> None:
-        """Send a signal to every process of a session."""
-        self._systemctl("kill", f"--signal={number}", unit, check=False)
+        """Send a signal to the program of a session."""
+        self._systemctl("kill", "--kill-whom=main", f"--signal={number}", unit, check=False)
 
     def logs_argv(
         self, name: InstanceName, *, lines: int | None, follow: bool, since: str | None
@@ -173,6 +175,9 @@ def _parse_block(text: str) -> dict[str, str]:
 def _process(properties: Mapping[str, str]) -> Process:
     killed = properties.get("ExecMainCode") in _KILLED_CODES
     status = _number(properties.get("ExecMainStatus"))
+    if not killed and status is not None and status - _SIGNAL_BASE in _SIGNALS:
+        # So the init of the sandbox reports a program that ended by a signal.
+        status, killed = status - _SIGNAL_BASE, True
     return Process(
         activity=_activity(properties),
         installed=properties.get("LoadState") != _NOT_LOADED,

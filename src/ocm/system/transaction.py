@@ -6,6 +6,7 @@ and one line for each step begun, each flushed to disk before the step runs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 
 from ocm.core.names import parse_name
 from ocm.core.plan import Plan
-from ocm.errors import OcmError, UndoIncomplete
+from ocm.errors import InTheWay, Invalid, OcmError, UndoIncomplete
 from ocm.system import files
 from ocm.system.apply import apply_step, undo_step
 
@@ -59,7 +60,7 @@ class Transaction:
                 if index == 0 and reserved is not None:
                     reserved()
         except BaseException as error:
-            self._fail(error, begun, keep=keep)
+            self._fail(error, begun - isinstance(error, InTheWay), keep=keep)
             raise
         self._end()
 
@@ -108,9 +109,11 @@ def undo(context: Context, plan: Plan, begun: int) -> None:
 def unfinished(context: Context) -> tuple[InstanceName, ...]:
     """Return the instances with a journal left behind."""
     directory = Path(context.host.paths.transactions)
-    if not directory.is_dir():
-        return ()
-    return tuple(parse_name(path.stem) for path in sorted(directory.glob("*.jsonl")))
+    names = []
+    for path in sorted(directory.glob("*.jsonl")) if directory.is_dir() else ():
+        with contextlib.suppress(Invalid):
+            names.append(parse_name(path.stem))
+    return tuple(names)
 
 
 def recover(context: Context, name: InstanceName) -> str | None:
@@ -142,7 +145,7 @@ def _read_journal(data: bytes, name: InstanceName) -> tuple[Plan | None, int]:
     first, _, rest = data.partition(b"\n")
     try:
         plan = msgspec.json.decode(first, type=Plan)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None, 0
     if plan.name != name:
         message = f"the journal of {name} speaks of {plan.name}"

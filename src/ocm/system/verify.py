@@ -6,6 +6,7 @@ import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from ocm.core.names import InstanceName
 from ocm.core.state import State, judge
 from ocm.errors import OcmError
 from ocm.system import health, processes
@@ -15,7 +16,6 @@ from ocm.system.prove import prove
 from ocm.system.records import read_record
 
 if TYPE_CHECKING:
-    from ocm.core.names import InstanceName
     from ocm.core.record import Record
     from ocm.core.state import Health, Process
     from ocm.system.context import Context
@@ -78,7 +78,9 @@ def _wait_until_ready(
 
 def verdict_on(process: Process, record: Record) -> Health:
     """Return the verdict on one instance whose process was just observed."""
-    answer = health.ask(record.port, _ASK_SECONDS)
+    # ask_all() and not ask(): its deadline is for the whole answer, which an instance may draw out.
+    name = InstanceName(record.name)
+    answer = health.ask_all({name: record.port}, deadline_seconds=_ASK_SECONDS)[name]
     heard = processes.listeners([record.port]).get(record.port)
     own = heard is None or (
         heard.pid is not None
