@@ -121,9 +121,10 @@ class Restart(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Stop the gateway and every session in the instance's sandbox."""
+    """Stop the gateway and every session in the instance's sandbox; `ran` tells whether an undo starts it."""
 
     name: str
+    ran: bool
 
     def describe(self) -> str:
         """Return the step in words."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 CONFIG_ERROR = 78
-_OUT_OF_MEMORY = "oom-kill"
+OUT_OF_MEMORY = "oom-kill"
 _SETUP_STATUS = range(200, 250)
 # The slowest first start seen took 36 s on a busy machine with 2 cores; a small server has a fraction of one.
 START_GRACE_SECONDS = 300
@@ -119,8 +119,8 @@ def _taken(port: int, stranger: Listener) -> str:
 
 def _failure(process: Process) -> str:
     """Return in words why the process ended."""
-    if process.result == _OUT_OF_MEMORY:
-        return "out of memory: the kernel killed it (raise the limit or the machine's memory)"
+    if process.result == OUT_OF_MEMORY:
+        return "out of memory: the kernel killed it (it needs a higher limit or a larger machine)"
     if process.exit_status == CONFIG_ERROR:
         return "exit 78: OpenClaw refuses its config or its state"
     if process.exit_status in _SETUP_STATUS:

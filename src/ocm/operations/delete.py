@@ -27,7 +27,7 @@ def delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) 
         if runs and not force:
             message = f"{name} is running"
             raise OcmError(message, hint=f"ocm stop {name}, or ocm delete {name} --force", code="running")
-        undoable: list[Step] = [Stop(name=name)]
+        undoable: list[Step] = [Stop(name=name, ran=runs)]
         if process.autostart:
             undoable.append(Disable(name=name))
         return carry_out(

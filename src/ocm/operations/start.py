@@ -76,7 +76,7 @@ def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
     with changing(context, name):
         read_record(context.host.paths, name)
         process = context.backend.observe([name])[name]
-        steps: list[Step] = [] if process.activity == "stopped" else [Stop(name=name)]
+        steps: list[Step] = [] if process.activity == "stopped" else [Stop(name=name, ran=True)]
         return carry_out(
             context,
             make_plan("stop", name, steps, commit=0),

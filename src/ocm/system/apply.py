@@ -176,7 +176,12 @@ def _disable(context: Context, step: steps.Enable | steps.Disable) -> None:
     context.backend.disable(InstanceName(step.name))
 
 
-def _start(context: Context, step: steps.Start | steps.Stop) -> None:
+def _start_again(context: Context, step: steps.Stop) -> None:
+    if step.ran:
+        _launch(context, InstanceName(step.name), context.backend.start)
+
+
+def _start(context: Context, step: steps.Start) -> None:
     name = InstanceName(step.name)
     _launch(context, name, context.backend.start)
 
@@ -246,5 +251,5 @@ _UNDO: dict[type, Callable[..., None]] = {
     steps.Disable: _enable,
     steps.Start: _stop_gateway,
     steps.Restart: _stop_gateway,
-    steps.Stop: _start,
+    steps.Stop: _start_again,
 }

@@ -36,13 +36,21 @@ def _can_bind(family: socket.AddressFamily, address: str, port: int) -> bool:
 
 def listeners(ports: Iterable[int]) -> dict[int, Listener]:
     """Return who listens on each of `ports`; a port without a listener is left out."""
+    wanted = frozenset(ports)
+    found = _listeners(wanted)
+    if any(listener.pid is None for listener in found.values()):
+        # The owner is looked for before the socket: one opened in between has none yet.
+        found = _listeners(wanted)
+    return found
+
+
+def _listeners(ports: frozenset[int]) -> dict[int, Listener]:
     import psutil
 
-    wanted = set(ports)
     found: dict[int, Listener] = {}
     for connection in psutil.net_connections(kind="tcp"):
         port = connection.laddr.port if connection.laddr else None
-        if connection.status != psutil.CONN_LISTEN or port not in wanted:
+        if connection.status != psutil.CONN_LISTEN or port not in ports:
             continue
         if port not in found or found[port].pid is None:
             found[port] = Listener(pid=connection.pid, command=_command(connection.pid))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _TAIL_LINES = 5
 _SHOWN_WORD = 160
+# systemd-run since 256 would colour the terminal and put the whole command line into its title.
+_PLAIN_TERMINAL = {"SYSTEMD_TINT_BACKGROUND": "0", "SYSTEMD_ADJUST_TERMINAL_TITLE": "0"}
 _SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -109,7 +111,7 @@ class Runner:
         before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
         try:
             # Ignored signals stay ignored in the child, so that Ctrl-C does not leave its unit behind.
-            process = subprocess.Popen(argv, env=self._environment({}))
+            process = subprocess.Popen(argv, env=self._environment(_PLAIN_TERMINAL))
             for number in signals:
                 signal.signal(number, lambda received, _frame: on_signal(received))
             status = process.wait()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+import signal
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ocm.core.names import unit_name
-from ocm.core.state import Process
+from ocm.core.state import OUT_OF_MEMORY, Process
 from ocm.core.unit import STOP_TIMEOUT_SECONDS, limit_directives, sandbox_directives
 from ocm.errors import CommandFailed, OcmError
 from ocm.system.runner import Command
@@ -27,8 +28,10 @@ _CHANGE_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
     *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),
-    *("NeedDaemonReload", "DropInPaths"),
+    *("NeedDaemonReload", "DropInPaths", "InvocationID"),
 )
+# SD_MESSAGE_UNIT_OUT_OF_MEMORY (sd-messages.h): a process of the unit was killed for want of memory.
+_OOM_MESSAGE = "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef"
 _NOT_LOADED = "not-found"
 _SIGNAL_BASE = 128
 _SIGNALS = range(1, 65)
@@ -62,8 +65,26 @@ class Systemd:
             raise self._no_manager() from None
         blocks = [_parse_block(block) for block in printed.strip().split("\n\n")]
         found = {block.get("Id", ""): _process(block) for block in blocks}
+        killed = {block["InvocationID"]: block["Id"] for block in blocks if _was_killed(found[block["Id"]])}
+        for unit in self._out_of_memory(killed):
+            found[unit] = replace(found[unit], result=OUT_OF_MEMORY)
         missing = Process(activity="stopped", installed=False, autostart=False)
         return {name: found.get(unit, missing) for unit, name in units.items()}
+
+    def _out_of_memory(self, units: Mapping[str, str]) -> set[str]:
+        """Return which of `units`, by invocation, lost a process to the kernel's OOM killer.
+
+        Under OOMPolicy=continue the unit's Result= does not tell; the manager's own log entry does.
+        """
+        if not units:
+            return set()
+        query = ("journalctl", "--user", "--output=json", "--quiet", "--lines=200", _OOM_MESSAGE)
+        printed = self.host.runner.run(Command(argv=query, timeout_seconds=_QUERY_SECONDS), check=False)
+        return {
+            unit
+            for invocation, unit in units.items()
+            if f'"USER_INVOCATION_ID":"{invocation}"' in printed.stdout
+        }
 
     def reload(self) -> None:
         """Have the manager read its unit files anew."""
@@ -193,6 +214,10 @@ def _process(properties: Mapping[str, str]) -> Process:
         changed_on_disk=properties.get("NeedDaemonReload") == "yes",
         overrides=tuple(properties.get("DropInPaths", "").split()),
     )
+
+
+def _was_killed(process: Process) -> bool:
+    return process.killed_by == signal.SIGKILL and process.activity != "running"
 
 
 def _activity(properties: Mapping[str, str]) -> str:

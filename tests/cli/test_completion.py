@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ocm.cli.main import COMMANDS
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+AddRecord = Callable[..., Path]
+SHELLS = ("bash", "zsh", "fish")
+
+
+def complete(ocm: Run, shell: str, *words: str) -> list[str]:
+    """Return what completes the last of `words` in a shell."""
+    *before, incomplete = ("ocm", *words)
+    line = " ".join((*before, incomplete))
+    index = str(len(words))
+    word = incomplete if shell == "fish" else index
+    done = ocm(_OCM_COMPLETE=f"{shell}_complete", COMP_WORDS=line, COMP_CWORD=word)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return values(shell, done.stdout)
+
+
+def values(shell: str, printed: str) -> list[str]:
+    lines = [line for line in printed.splitlines() if line]
+    if shell == "zsh":
+        assert set(lines[0::3]) <= {"plain"}
+        return lines[1::3]
+    assert all(line.startswith("plain,") for line in lines)
+    return [line.removeprefix("plain,").split("\t")[0] for line in lines]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_commands_complete(ocm: Run, shell: str) -> None:
+    assert complete(ocm, shell, "") == list(COMMANDS)
+    assert complete(ocm, shell, "re") == ["restart"]
+    assert complete(ocm, shell, "st") == ["start", "stop", "status"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    "command", ["start", "stop", "restart", "status", "health", "logs", "use", "enter", "edit", "delete"]
+)
+def test_the_names_of_instances_complete_from_their_record_files(
+    ocm: Run, add_record: AddRecord, shell: str, command: str
+) -> None:
+    for name in ("worker1", "worker2", "other"):
+        add_record(name)
+    assert complete(ocm, shell, command, "wo") == ["worker1", "worker2"]
+    assert complete(ocm, shell, command, "") == ["other", "worker1", "worker2"]
+    assert complete(ocm, shell, command, "zz") == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_name_that_was_given_is_not_offered_again(ocm: Run, add_record: AddRecord, shell: str) -> None:
+    add_record("worker1")
+    add_record("worker2")
+    assert complete(ocm, shell, "start", "worker1", "") == ["worker2"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_options_complete(ocm: Run, shell: str) -> None:
+    assert {"--force", "--yes", "--json", "--all", "--dry-run"} <= set(complete(ocm, shell, "delete", "--"))
+
+
+def test_a_corrupt_record_completes_all_the_same(ocm: Run, add_record: AddRecord) -> None:
+    add_record("worker1", text="junk")
+    assert complete(ocm, "bash", "delete", "w") == ["worker1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("start", "UP", ""), ["worker1"]),
+        (("start", "--bogus", ""), ["worker1"]),
+        (("nonsense", ""), list(COMMANDS)),
+    ],
+)
+def test_a_line_that_is_wrong_so_far_completes_all_the_same(
+    ocm: Run, add_record: AddRecord, words: tuple[str, ...], expected: list[str]
+) -> None:
+    add_record("worker1")
+    assert complete(ocm, "bash", *words) == expected
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completing_writes_nothing(ocm: Run, home: Path, shell: str) -> None:
+    complete(ocm, shell, "start", "")
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_completion_script_asks_ocm(ocm: Run, shell: str) -> None:
+    done = ocm("completion", shell)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert f"_OCM_COMPLETE={shell}_complete" in done.stdout
+    assert "ocm" in done.stdout
+
+
+def test_bash_itself_completes_with_the_script(
+    ocm: Run, process: Run, home: Path, add_record: AddRecord
+) -> None:
+    add_record("worker1")
+    program = home / "ocm"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ocm "$@"\n')
+    program.chmod(0o755)
+    ask = "PATH=.:$PATH; COMP_WORDS=(ocm status w) COMP_CWORD=2; _ocm_completion ./ocm w status\n"
+    script = ocm("completion", "bash").stdout + ask + 'printf "%s\\n" "${COMPREPLY[@]}"'
+    done = process(program=("bash", "--norc", "-c", script))
+    assert (done.stdout, done.stderr, done.returncode) == ("worker1\n", "", 0)

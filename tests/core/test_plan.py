@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from ocm.core import plan as steps
+from ocm.core.plan import Plan, Step
+
+EXAMPLES: tuple[Step, ...] = (
+    steps.WriteRecord(path="/r", text="name = 'w'\n", previous="old"),
+    steps.MakeState(path="/s"),
+    steps.MakeShell(shell="/shell", scratch="/scratch"),
+    steps.WriteConfig(path="/s/openclaw.json", model="a/b"),
+    steps.LinkConfig(link="/l", target="/s/openclaw.json"),
+    steps.WriteUnit(path="/u", text="[Unit]\n", previous="old"),
+    steps.ReloadUnits(),
+    steps.Enable(name="w1"),
+    steps.Disable(name="w1"),
+    steps.Start(name="w1"),
+    steps.Restart(name="w1"),
+    steps.Stop(name="w1", ran=True),
+    steps.Verify(name="w1", timeout_seconds=1.5),
+    steps.RemoveFile(path="/f"),
+    steps.RemoveLink(link="/l"),
+    steps.RemoveTree(path="/t"),
+)
+
+
+def test_every_kind_of_step_has_an_example_here() -> None:
+    assert {type(example) for example in EXAMPLES} == set(get_args(Step))
+    assert len(EXAMPLES) == len(get_args(Step))
+
+
+@pytest.mark.parametrize("step", EXAMPLES, ids=lambda step: type(step).__name__)
+def test_every_step_comes_back_from_json_as_it_was(step: Step) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(step), type=Step) == step
+
+
+def test_a_plan_comes_back_from_one_line_of_json() -> None:
+    plan = Plan(operation="create", name="w1", steps=EXAMPLES, commit=3)
+    data = msgspec.json.encode(plan)
+    assert b"\n" not in data
+    assert msgspec.json.decode(data, type=Plan) == plan
+
+
+@pytest.mark.parametrize("step", EXAMPLES, ids=lambda step: type(step).__name__)
+def test_every_step_says_in_one_line_what_it_does_and_to_what(step: Step) -> None:
+    words = step.describe()
+    assert words.isprintable()
+    assert words == words.strip()
+    for field in ("path", "name", "link", "shell"):
+        assert getattr(step, field, "") in words
+
+
+def test_no_two_kinds_of_step_say_the_same() -> None:
+    assert len({example.describe() for example in EXAMPLES}) == len(EXAMPLES)
+
+
+def test_a_unit_is_written_or_replaced() -> None:
+    assert steps.WriteUnit(path="/u", text="").describe() == "write unit /u"
+    assert steps.WriteUnit(path="/u", text="", previous="").describe() == "replace unit /u"
+
+
+@pytest.mark.parametrize("step", get_args(Step), ids=lambda step: step.__name__)
+def test_no_step_has_a_place_for_a_secret(step: type[msgspec.Struct]) -> None:
+    for field in step.__struct_fields__:
+        assert not any(word in field for word in ("token", "secret", "password", "key", "auth", "config"))
+
+
+def test_a_step_that_writes_a_config_carries_the_model_and_nothing_else_of_it() -> None:
+    assert steps.WriteConfig.__struct_fields__ == ("path", "model")
+
+
+def test_a_step_of_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'{"type":"Sudo","path":"/"}', type=Step)

@@ -1,0 +1,72 @@
+"""Fixtures of the machine tests. A machine that cannot boot is an error, never a skip."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .checkout import Ocm, push_checkout
+from .image import RELEASES
+from .machine import Machine
+from .nspawn import MachineError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+BEGAN = pytest.StashKey[float]()
+JOURNAL_LINES = 400
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--release",
+        action="append",
+        choices=RELEASES,
+        help="Debian release to test in; repeatable (default: all)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "machine" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--release", None) or RELEASES
+        metafunc.parametrize("machine", chosen, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """One booted machine per release, shared by all tests of the session."""
+    with Machine.boot(request.param) as booted:
+        yield booted
+
+
+@pytest.fixture(scope="session")
+def ocm(machine: Machine) -> Ocm:
+    """`./ocm.py` of the working copy, in the machine."""
+    return push_checkout(machine)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.stash[BEGAN] = time.time()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    machine = getattr(item, "funcargs", {}).get("machine")
+    if report.failed and isinstance(machine, Machine):
+        report.sections.append((f"journal of {machine.name}", journal(machine, item.stash[BEGAN])))
+    return report
+
+
+def journal(machine: Machine, since: float) -> str:
+    try:
+        lines = machine.journal(since=since).splitlines()
+    except (MachineError, OSError) as error:
+        return f"no journal: {error}"
+    omitted = [f"... {len(lines) - JOURNAL_LINES} lines before"] if len(lines) > JOURNAL_LINES else []
+    return "\n".join([*omitted, *lines[-JOURNAL_LINES:]])

@@ -1,0 +1,166 @@
+"""A fake OpenAI-compatible provider for tests: GET /v1/models and POST /v1/chat/completions.
+
+Runs inside the machine as fake-model.service. Stdlib only; knows nothing of OCM.
+A turn of the user that contains `ECHO:<text>` is answered with `<text>`, any other with the PONG line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+PONG = "PONG from fake model"
+MODELS = ("fake-1", "fake-2")
+ECHO = re.compile(r"ECHO:(\S+)")
+LOG_LOCK = threading.Lock()
+
+
+def text_of(content: object) -> str:
+    """Return the plain text of a message, whose content may be a string or a list of typed parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
+
+
+def answer_to(messages: list[dict[str, Any]]) -> str:
+    """Answer the last turn, which OpenClaw may spread over several user messages."""
+    turn: list[str] = []
+    for message in messages:
+        if message.get("role") == "assistant":
+            turn = []
+        elif message.get("role") == "user":
+            turn.append(text_of(message.get("content")))
+    planted = ECHO.search("\n".join(turn))
+    return planted[1] if planted else PONG
+
+
+def usage(answer: str) -> dict[str, int]:
+    return {"prompt_tokens": 1, "completion_tokens": len(answer.split()), "total_tokens": 1}
+
+
+def plain_reply(model: str, answer: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": answer}
+    return {
+        "id": "chatcmpl-fake",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": usage(answer),
+    }
+
+
+def stream_chunks(model: str, answer: str) -> list[dict[str, Any]]:
+    def chunk(delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
+        return {
+            "id": "chatcmpl-fake",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": model,
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        }
+
+    words = [chunk({"content": piece}) for piece in re.findall(r"\S+\s*", answer)]
+    closing = {**chunk({}), "choices": [], "usage": usage(answer)}
+    return [chunk({"role": "assistant", "content": ""}), *words, chunk({}, "stop"), closing]
+
+
+class FakeModel(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    bearer = "sk-fake"
+    log_path = "/var/log/fake-model.jsonl"
+
+    def do_GET(self) -> None:
+        self.record()
+        if not self.authorised():
+            return
+        if self.path.split("?")[0] != "/v1/models":
+            self.send_error_body(404, "invalid_request_error", "unknown_url", "Unknown request URL")
+            return
+        listed = [{"id": m, "object": "model", "created": 0, "owned_by": "fake"} for m in MODELS]
+        self.send_json(200, {"object": "list", "data": listed})
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            body = json.loads(raw or b"{}")
+        except ValueError:
+            body = None
+        request: dict[str, Any] = body if isinstance(body, dict) else {}
+        messages = [m for m in request.get("messages") or [] if isinstance(m, dict)]
+        model = str(request.get("model", ""))
+        self.record(model=model, n_msgs=len(messages), stream=bool(request.get("stream")))
+        if not self.authorised():
+            return
+        if self.path.split("?")[0] != "/v1/chat/completions":
+            self.send_error_body(404, "invalid_request_error", "unknown_url", "Unknown request URL")
+        elif body is None:
+            self.send_error_body(400, "invalid_request_error", "invalid_json", "Body is not JSON")
+        elif model not in MODELS:
+            message = f"The model `{model}` does not exist"
+            self.send_error_body(404, "invalid_request_error", "model_not_found", message)
+        elif request.get("stream"):
+            self.send_stream(stream_chunks(model, answer_to(messages)))
+        else:
+            self.send_json(200, plain_reply(model, answer_to(messages)))
+
+    def authorised(self) -> bool:
+        if self.headers.get("Authorization") == f"Bearer {self.bearer}":
+            return True
+        self.send_error_body(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided")
+        return False
+
+    def send_error_body(self, status: int, kind: str, code: str, message: str) -> None:
+        error = {"message": message, "type": kind, "param": None, "code": code}
+        self.send_json(status, {"error": error})
+
+    def send_json(self, status: int, body: dict[str, Any]) -> None:
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def send_stream(self, chunks: list[dict[str, Any]]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for chunk in chunks:
+            self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+            self.wfile.flush()
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+
+    def record(self, **fields: object) -> None:
+        auth = self.headers.get("Authorization")
+        line = {"at": time.time(), "method": self.command, "path": self.path, "auth": auth}
+        with LOG_LOCK, Path(self.log_path).open("a", encoding="utf-8") as log:
+            log.write(json.dumps({**line, **fields}) + "\n")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
+        """Silence the per-request line on stderr: the JSON log holds more."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=18080)
+    parser.add_argument("--bearer", default=FakeModel.bearer)
+    parser.add_argument("--log", default=FakeModel.log_path)
+    options = parser.parse_args()
+    FakeModel.bearer, FakeModel.log_path = options.bearer, options.log
+    Path(options.log).touch()  # no request yet is an empty log
+    ThreadingHTTPServer((options.host, options.port), FakeModel).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""What the tests of instances share: main beside them, the fake provider, answers, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .checkout import Ocm
+    from .machine import Machine
+
+HOME = "/home/debian"
+MAIN_PORT = 18789
+MAIN_UNIT = "openclaw-gateway.service"
+PROVIDER = {
+    "baseUrl": "http://127.0.0.1:18080/v1",
+    "apiKey": "sk-fake",
+    "api": "openai-completions",
+    "models": [
+        {
+            "id": "fake-1",
+            "name": "Fake One",
+            "contextWindow": 128000,
+            "maxTokens": 4096,
+            "input": ["text"],
+            "reasoning": False,
+            "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+        }
+    ],
+}
+MAIN_CONFIG = {
+    "gateway": {
+        "mode": "local",
+        "bind": "loopback",
+        "port": MAIN_PORT,
+        "auth": {"mode": "token", "token": "MAIN-GATEWAY-TOKEN"},
+    },
+    "models": {"mode": "replace", "providers": {"fake": {**PROVIDER, "apiKey": "sk-MAIN-SECRET"}}},
+    "agents": {"defaults": {"model": {"primary": "fake/fake-1"}}},
+    "update": {"checkOnStart": False},
+}
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            message = f"no {what} within {seconds:g} s"
+            raise AssertionError(message)
+        time.sleep(0.3)
+
+
+def answer(ocm: Ocm, *args: str, check: bool = True) -> dict[str, Any]:
+    """Return what a command answers under --json."""
+    envelope = json.loads(ocm(*args, "--json", check=check).stdout)
+    assert isinstance(envelope, dict)
+    return envelope
+
+
+def rows(ocm: Ocm) -> dict[str, dict[str, Any]]:
+    """Return `ocm list` by instance."""
+    return {row["name"]: row for row in answer(ocm, "list")["results"]}
+
+
+def configure_fake_provider(ocm: Ocm, name: str) -> None:
+    """Give an instance the fake provider, the key through standard input."""
+    ocm("edit", name, "models.providers.fake", "-", input=json.dumps(PROVIDER))
+
+
+def inside(ocm: Ocm, name: str, script: str, *, check: bool = True) -> str:
+    """Return what a shell in the instance's sandbox prints for `script`."""
+    return ocm("enter", name, input=script, check=check).stdout
+
+
+def ready(machine: Machine, port: int) -> bool:
+    """Tell whether the gateway on `port` says that it is ready."""
+    asked = machine.run(["curl", "-s", f"http://127.0.0.1:{port}/readyz"], check=False)
+    return '"ready":true' in asked.stdout
+
+
+def start_main(machine: Machine) -> None:
+    """Start main as OpenClaw's own unit would: outside of OCM, on 18789."""
+    machine.run(["mkdir", "-m", "700", f"{HOME}/.openclaw"])
+    machine.write(f"{HOME}/.openclaw/openclaw.json", json.dumps(MAIN_CONFIG), mode=0o600)
+    machine.write(f"{HOME}/.openclaw/.env", "MAIN_ENV_SECRET=1\n", mode=0o600)
+    entry = machine.run(["sh", "-c", "realpath $(command -v openclaw)"]).stdout.strip()
+    command = f"/usr/local/bin/node --max-old-space-size=8192 {entry} gateway --port {MAIN_PORT}"
+    unit = (
+        f"[Service]\nExecStart={command}\nRestart=always\nKillMode=mixed\nRestartPreventExitStatus=78\n"
+        "[Install]\nWantedBy=default.target\n"
+    )
+    machine.write(f"{HOME}/.config/systemd/user/{MAIN_UNIT}", unit)
+    machine.run(["systemctl", "--user", "daemon-reload"])
+    machine.run(["systemctl", "--user", "start", MAIN_UNIT])
+    wait_for(lambda: ready(machine, MAIN_PORT), 120, "ready main")
+
+
+def stop_main(machine: Machine) -> None:
+    """Remove main with all that it left."""
+    machine.run(["systemctl", "--user", "stop", MAIN_UNIT])
+    machine.run(
+        ["rm", "-rf", f"{HOME}/.openclaw", f"{HOME}/.config/systemd/user/{MAIN_UNIT}", f"{HOME}/.cache"]
+    )
+    machine.run(["systemctl", "--user", "daemon-reload"])
+
+
+def main_identity(machine: Machine) -> str:
+    """Return what must not change of main: its process, its config to the byte and the inode."""
+    script = (
+        f"systemctl --user show -P MainPID -P NRestarts {MAIN_UNIT}; cd ~/.openclaw;"
+        " stat -c '%n %i %Y %s %a' openclaw.json .env; sha256sum openclaw.json .env"
+    )
+    return machine.run(["bash", "-c", script]).stdout
+
+
+def home_files(machine: Machine) -> set[str]:
+    """Return every path in the home but those of the checkout, main's insides and the lock of the ports."""
+    script = (
+        "find ~ -path ~/ocm -prune -o -path ~/.npm -prune -o"
+        " -path ~/.npm-global -prune -o -path ~/.local/share/ocm/venv\\* -prune"
+        " -o -path ~/.openclaw/\\* -type d -prune -o ! -type d ! -name @host.lock -print"
+        " -o -type d -name .openclaw\\* -print"
+    )
+    return set(machine.run(["bash", "-c", script]).stdout.splitlines())

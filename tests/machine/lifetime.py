@@ -1,0 +1,241 @@
+"""How a machine begins and ends: its folder in the cache, its lock, its systemd-nspawn, its snapshots.
+
+Everything a machine consists of dies with its owner (see `nspawn.contained`). Only the folder and an
+empty cgroup can be left, and the next boot sweeps them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from .image import ensure_image
+from .nspawn import (
+    HOST_CA_BUNDLE,
+    MachineError,
+    cache_dir,
+    contained,
+    in_cgroup,
+    make_cgroup,
+    nspawn,
+    nspawn_environment,
+    on_overlay,
+    overlay_options,
+    remove_cgroup,
+)
+from .processes import ProcessId, descendants, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A booted machine as others find it: the content of its state file."""
+
+    name: str
+    release: str
+    owner: ProcessId
+    supervisor: ProcessId
+    leader: ProcessId
+
+    @classmethod
+    def load(cls, folder: Path) -> Running | None:
+        try:
+            state = json.loads((folder / "state.json").read_text())
+        except (OSError, ValueError):
+            return None
+        roles = ("owner", "supervisor", "leader")
+        owner, supervisor, leader = (ProcessId(**state[role]) for role in roles)
+        return cls(state["name"], state["release"], owner, supervisor, leader)
+
+    def save(self, folder: Path) -> None:
+        beside = folder / "state.json.new"
+        beside.write_text(json.dumps(asdict(self)))
+        beside.rename(folder / "state.json")
+
+
+class Owned:
+    """The owner's side of a machine: its folder, its lock, its systemd-nspawn."""
+
+    def __init__(self, name: str, release: str, image_key: str, lower: Sequence[Path], lock: IO[str]) -> None:
+        self.name = name
+        self.release = release
+        self.image_key = image_key
+        self.lower = tuple(lower)
+        self.folder = machines_dir() / name
+        self._lock = lock
+        self._process: subprocess.Popen[bytes] | None = None
+        self._cgroup: Path | None = None
+        self._discarded = False
+
+    @classmethod
+    def claim(cls, name: str, release: str, image_key: str, lower: Sequence[Path]) -> Owned:
+        if not NAME.fullmatch(name):
+            raise MachineError(f"bad machine name {name!r}")
+        lock = try_lock(name)
+        if lock is None:
+            raise MachineError(f"a machine {name!r} is running already")
+        owned = cls(name, release, image_key, lower, lock)
+        shutil.rmtree(owned.folder, ignore_errors=True)
+        for part in ("upper", "work", "root"):
+            (owned.folder / part).mkdir(parents=True, mode=0o755)
+        owned.prepare_files()
+        return owned
+
+    def prepare_files(self) -> None:
+        """Copy in what a command with the host's network needs: its resolver and trust store."""
+        for source in (Path("/etc/resolv.conf"), HOST_CA_BUNDLE):
+            if source.exists():
+                target = self.folder / "upper" / str(source).lstrip("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(source.read_bytes())
+                target.chmod(0o644)
+
+    def start(self) -> Running:
+        upper, work, root = (self.folder / part for part in ("upper", "work", "root"))
+        options = ["--boot", "--private-network", "--console=pipe", "--resolv-conf=off"]
+        booting = nspawn(root, *options, f"--machine={self.name}")
+        argv = on_overlay(overlay_options(self.lower, upper, work), root, booting)
+        self._cgroup = make_cgroup(f"machine-{self.name}")
+        with (self.folder / "console.log").open("ab") as console:
+            self._process = subprocess.Popen(
+                in_cgroup(self._cgroup, contained(argv)),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env=nspawn_environment(),
+                start_new_session=True,
+            )
+        leader = wait_for(self._find_leader, 30, "systemd as the machine's first process")
+        pids = [ProcessId.of(pid) for pid in (os.getpid(), self._process.pid, leader)]
+        running = Running(self.name, self.release, *pids)
+        running.save(self.folder)
+        return running
+
+    def _find_leader(self) -> int | None:
+        """Find the descendant that is pid 1 of the machine's namespace and has become systemd."""
+        self.refuse_dead()
+        assert self._process is not None
+        for pid in descendants(self._process.pid):
+            status = Path(f"/proc/{pid}/status").read_text()
+            if re.search(r"^NSpid:.*\s1$", status, re.MULTILINE) and "Name:\tsystemd\n" in status:
+                return pid
+        return None
+
+    def refuse_dead(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            raise MachineError(f"machine {self.name} ended:\n{self.console()}")
+
+    def console(self) -> str:
+        with contextlib.suppress(OSError):
+            return (self.folder / "console.log").read_text(errors="replace")[-4000:]
+        return ""
+
+    def wait_for_end(self, deadline_seconds: float) -> None:
+        assert self._process is not None
+        try:
+            self._process.wait(timeout=deadline_seconds)
+        except subprocess.TimeoutExpired as expired:
+            raise MachineError(f"machine {self.name} does not shut down") from expired
+        self._remove_cgroup()
+
+    def save_snapshot(self, tag: str) -> None:
+        target = snapshots_dir(self.image_key) / tag
+        beside = target.with_name(f".{tag}.{secrets.token_hex(4)}")
+        beside.mkdir(parents=True)
+        paths = (str(self.folder / "upper"), str(beside / "upper"))
+        subprocess.run(["cp", "--archive", "--reflink=auto", *paths], check=True)
+        (beside / "lower.json").write_text(json.dumps([str(path) for path in self.lower]))
+        shutil.rmtree(target, ignore_errors=True)
+        beside.rename(target)
+
+    def discard(self) -> None:
+        if self._discarded:
+            return
+        self._discarded = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        running = Running.load(self.folder)
+        if running is not None:
+            wait_for(lambda: not running.leader.is_alive(), 20, f"the end of {self.name}")
+        self._remove_cgroup()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.close()
+
+    def _remove_cgroup(self) -> None:
+        if self._cgroup is not None:
+            remove_cgroup(self._cgroup)
+
+
+def machines_dir() -> Path:
+    return cache_dir() / "machines"
+
+
+def snapshots_dir(image_key: str) -> Path:
+    return cache_dir() / "snapshots" / image_key
+
+
+def snapshot_lower(image_key: str, tag: str) -> tuple[Path, ...]:
+    """Return the snapshot as one more read-only layer: starting from it copies nothing."""
+    folder = snapshots_dir(image_key) / tag
+    try:
+        below = json.loads((folder / "lower.json").read_text())
+    except OSError as error:
+        raise MachineError(f"no snapshot {tag!r} of this image") from error
+    return (folder / "upper", *map(Path, below))
+
+
+def remove_snapshot(release: str, tag: str) -> None:
+    shutil.rmtree(snapshots_dir(ensure_image(release).key) / tag)
+
+
+def has_snapshot(release: str, tag: str) -> bool:
+    return (snapshots_dir(ensure_image(release).key) / tag / "lower.json").exists()
+
+
+def try_lock(name: str) -> IO[str] | None:
+    """Take the lock that an owner holds as long as it lives, however it ends."""
+    folder = machines_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / f".{name}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
+
+
+def sweep() -> None:
+    """Remove what machines of dead owners left."""
+    for folder in sorted(machines_dir().glob("[!.]*")):
+        lock = try_lock(folder.name)
+        if lock is None:
+            continue
+        with lock:
+            running = Running.load(folder)
+            if running is not None:
+                running.supervisor.kill()
+                running.leader.kill()
+            remove_cgroup(make_cgroup(f"machine-{folder.name}"))
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def running_machines() -> Iterator[Running]:
+    for folder in sorted(machines_dir().glob("[!.]*")):
+        running = Running.load(folder)
+        if running is not None and running.leader.is_alive():
+            yield running

@@ -1,0 +1,175 @@
+"""The product's main job, from a clean clone: alone on the machine, and beside a running main."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .access import table
+from .image import REPOSITORY
+from .instances import (
+    HOME,
+    MAIN_PORT,
+    answer,
+    configure_fake_provider,
+    home_files,
+    inside,
+    main_identity,
+    ready,
+    rows,
+    start_main,
+    stop_main,
+    wait_for,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .checkout import Ocm
+    from .machine import Machine
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The machine before the first command: `main` is None where there is no main."""
+
+    files: set[str]
+    main: str | None
+
+
+@pytest.fixture(scope="module", params=["alone", "beside main"])
+def setting(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterator[Setting]:
+    """Two instances, deployed by the very commands of the README."""
+    beside = request.param == "beside main"
+    if beside:
+        start_main(machine)
+    else:
+        assert machine.run(["test", "-e", f"{HOME}/.openclaw"], check=False).returncode == 1
+    machine.run(["mkdir", "-p", f"{HOME}/.ssh"])
+    machine.write(f"{HOME}/.ssh/id_test", "PRIVATE KEY", mode=0o600)
+    before = Setting(files=home_files(machine), main=main_identity(machine) if beside else None)
+    commands = "./ocm.py deploy worker1 && ./ocm.py deploy worker2 --model fake/fake-1"
+    machine.run(["bash", "-c", commands], cwd=ocm.folder, timeout=400)
+    yield before
+    ocm("delete", "--all", "--force", "--yes", check=False)
+    if beside:
+        stop_main(machine)
+
+
+@pytest.fixture
+def main_stays(machine: Machine, setting: Setting) -> Iterator[None]:
+    """Whatever a test does, main is as it was."""
+    yield
+    if setting.main is not None:
+        assert main_identity(machine) == setting.main
+        assert ready(machine, MAIN_PORT)
+
+
+@pytest.mark.usefixtures("main_stays")
+class TestDeployed:
+    """Two deployed instances."""
+
+    def test_both_gateways_are_ready_on_their_ports(self, machine: Machine, ocm: Ocm) -> None:
+        found = rows(ocm)
+        assert {name: row["port"] for name, row in found.items()} == {"worker1": 19001, "worker2": 19021}
+        assert {row["state"] for row in found.values()} == {"ready"}
+        assert ready(machine, 19001)
+        assert ready(machine, 19021)
+        assert ocm("health").returncode == 0
+
+    def test_only_loopback_is_listened_on(self, machine: Machine) -> None:
+        listening = machine.run(["ss", "-Hltn", "sport >= :18000 and sport <= :19100"]).stdout
+        addresses = {line.split()[3].rpartition(":")[0] for line in listening.splitlines()}
+        assert addresses <= {"127.0.0.1", "[::1]"}
+
+    def test_agent_gets_the_models_answer_through_the_gateway(self, machine: Machine, ocm: Ocm) -> None:
+        configure_fake_provider(ocm, "worker2")
+        before = machine.read("/var/log/fake-model.jsonl").count("\n")
+        printed = ocm("use", "worker2", "agent", "--message", "hi", "--json").stdout
+        assert json.loads(printed)["result"]["payloads"][0]["text"] == "PONG from fake model"
+        asked = machine.read("/var/log/fake-model.jsonl").splitlines()[before:]
+        assert [json.loads(line)["auth"] for line in asked if "chat" in line] == ["Bearer sk-fake"]
+        assert "PONG from fake model" in ocm("logs", "worker2", "-n", "40").stdout
+
+    def test_access_is_what_the_readme_says(self, machine: Machine, ocm: Ocm) -> None:
+        lines = table(machine, ocm, "worker1", other="worker2")
+        assert "\n".join(lines) in (REPOSITORY / "README.md").read_text(), "\n" + "\n".join(lines)
+
+    def test_environment_of_the_user_manager_does_not_reach_an_instance(
+        self, machine: Machine, ocm: Ocm
+    ) -> None:
+        leaks = ["OPENCLAW_STATE_DIR=/evil", "ANTHROPIC_API_KEY=sk-LEAK", "OPENCLAW_HOME=/evil"]
+        machine.run(["systemctl", "--user", "set-environment", *leaks])
+        try:
+            ocm("restart", "worker1")
+            pid = rows(ocm)["worker1"]["pid"]
+            gateway = machine.read(f"/proc/{pid}/environ", user="debian").split("\0")
+            session = inside(ocm, "worker1", "env").splitlines()
+        finally:
+            machine.run(["systemctl", "--user", "unset-environment", *(leak.split("=")[0] for leak in leaks)])
+        for environ in (gateway, session):
+            assert f"OPENCLAW_STATE_DIR={HOME}/.openclaw-worker1" in environ
+            assert not [entry for entry in environ if "evil" in entry or "LEAK" in entry]
+
+    def test_killed_gateway_is_back_without_help(self, machine: Machine, ocm: Ocm) -> None:
+        pid = rows(ocm)["worker1"]["pid"]
+        machine.run(["kill", "-9", str(pid)])
+        wait_for(lambda: rows(ocm)["worker1"]["pid"] not in (pid, None), 60, "new gateway")
+        wait_for(lambda: ocm("health", "worker1", check=False).returncode == 0, 120, "ready gateway")
+        assert answer(ocm, "status", "worker1")["results"][0]["row"]["restarts"] >= 1
+
+    def test_deploy_of_a_ready_instance_does_nothing(self, ocm: Ocm) -> None:
+        pid = rows(ocm)["worker1"]["pid"]
+        assert "already ready and sealed" in ocm("deploy", "worker1").stdout
+        assert ocm("start", "worker1", "--dry-run").stdout == "worker1: already ready and sealed\n"
+        assert rows(ocm)["worker1"]["pid"] == pid
+
+    def test_token_is_nowhere_but_in_the_instances_own_config(self, machine: Machine, ocm: Ocm) -> None:
+        token = json.loads(machine.read(f"{HOME}/.openclaw-worker1/openclaw.json"))["gateway"]["auth"][
+            "token"
+        ]
+        assert len(token) == 64
+        said = [
+            ocm(*args).stdout
+            for args in (["list", "--json"], ["status", "worker1", "--json"], ["logs", "worker1"])
+        ]
+        argv = machine.run(["bash", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"]).stdout
+        files = machine.run(["grep", "-rlF", "--exclude-dir=.openclaw-worker1", token, HOME], check=False)
+        assert files.stdout == ""
+        assert not [text for text in (*said, argv) if token in text]
+        stats = machine.run(
+            ["stat", "-c", "%a", f"{HOME}/.openclaw-worker1", f"{HOME}/.openclaw-worker1/openclaw.json"]
+        )
+        assert stats.stdout.split() == ["700", "600"]
+
+    def test_status_tells_what_a_person_asks(self, machine: Machine, ocm: Ocm) -> None:
+        status = answer(ocm, "status", "worker1")["results"][0]
+        assert status["url"] == "http://127.0.0.1:19001/"
+        assert status["row"]["version"] in machine.run(["openclaw", "--version"]).stdout
+        assert status["memory_bytes"] > 100 * 2**20
+        assert status["cpu_seconds"] > 1
+        assert status["drift"] == []
+        assert status["linger"] is True
+        signals = any("signal" in gap for gap in status["gaps"])
+        assert signals is (machine.release == "bookworm")
+        assert any("Docker" in note for note in status["notes"])
+
+    def test_running_instance_is_deleted_only_by_force(self, ocm: Ocm) -> None:
+        refused = ocm("delete", "worker1", "--yes", check=False)
+        assert refused.returncode == 1
+        assert "worker1 is running" in refused.stderr
+        unasked = ocm("delete", "worker1", "--force", check=False)
+        assert unasked.returncode == 2
+        assert rows(ocm)["worker1"]["state"] == "ready"
+
+    def test_delete_leaves_nothing_and_touches_nothing_else(
+        self, machine: Machine, ocm: Ocm, setting: Setting
+    ) -> None:
+        ocm("delete", "worker1", "worker2", "--force", "--yes")
+        assert home_files(machine) == setting.files
+        units = machine.run(["systemctl", "--user", "list-units", "--all", "--no-legend", "*worker*"]).stdout
+        assert units == ""
+        assert answer(ocm, "list")["results"] == []

@@ -1,0 +1,120 @@
+"""`use` and `enter`: the gateway's own sandbox, streams and terminal passed through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .instances import inside, rows, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .checkout import Ocm
+    from .machine import Machine
+
+SESSIONS = ["systemctl", "--user", "list-units", "--no-legend", "--plain", "ocm-session.*"]
+
+
+@pytest.fixture(scope="module")
+def worker(ocm: Ocm) -> Iterator[str]:
+    """Deploy an instance, once for all tests here."""
+    ocm("deploy", "worker1")
+    yield "worker1"
+    ocm("delete", "--all", "--force", "--yes", check=False)
+
+
+def test_openclaw_answers_as_the_instance(ocm: Ocm, worker: str) -> None:
+    assert '"ok": true' in ocm("use", worker, "health", "--json").stdout
+    assert ocm("use", worker, "config", "get", "gateway.port").stdout.strip() == "19001"
+    assert worker in ocm("use", worker, "config", "file").stdout
+
+
+def test_exit_status_and_arguments_come_through_unchanged(ocm: Ocm, worker: str) -> None:
+    assert ocm("use", worker, "config", "get", "no.such.key", check=False).returncode == 1
+    assert ocm("enter", worker, input="exit 42", check=False).returncode == 42
+    odd = "$HOME ${PATH} %h %n 'a' \"b\" \\ \t é; *"
+    printed = ocm("use", worker, "config", "get", odd, check=False)
+    assert "$HOME ${PATH} %h %n 'a' \"b\"" in printed.stdout + printed.stderr
+
+
+def test_standard_input_reaches_the_program_and_stderr_stays_apart(ocm: Ocm, worker: str) -> None:
+    done = ocm("enter", worker, input="read -r line <<< hello; echo $line; echo oops >&2")
+    assert (done.stdout, done.stderr) == ("hello\n", "oops\n")
+
+
+def test_shell_finds_openclaw_as_this_instance(ocm: Ocm, worker: str) -> None:
+    assert inside(ocm, worker, "openclaw config get gateway.port").strip() == "19001"
+
+
+def test_tmp_is_the_gateways_own_whether_it_runs_or_not(machine: Machine, ocm: Ocm, worker: str) -> None:
+    inside(ocm, worker, "echo seen > /tmp/planted; echo seen > /var/tmp/planted")
+    pid = str(rows(ocm)[worker]["pid"])
+    argv = [
+        "nsenter",
+        "-t",
+        pid,
+        "-U",
+        "-m",
+        "--preserve-credentials",
+        "cat",
+        "/tmp/planted",
+        "/var/tmp/planted",
+    ]
+    assert machine.run(argv).stdout == "seen\nseen\n"
+    assert machine.run(["test", "-e", "/tmp/planted"], check=False).returncode == 1
+    ocm("stop", worker)
+    assert inside(ocm, worker, "cat /tmp/planted") == "seen\n"
+    ocm("start", worker)
+    assert inside(ocm, worker, "cat /tmp/planted") == "seen\n"
+
+
+def test_terminal_is_a_real_one(machine: Machine, ocm: Ocm, worker: str) -> None:
+    answers = [("[worker1]", "[ -t 0 ] && [ -t 1 ] && echo is a $((40 + 2)) terminal; stty size; exit 5\n")]
+    shown = ocm.pty("enter", worker, answers=answers)
+    assert "is a 42 terminal" in shown.output
+    assert "24 80" in shown.output
+    assert shown.returncode == 5
+    assert machine.run(SESSIONS).stdout == ""
+
+
+def test_ctrl_c_ends_a_session_and_leaves_nothing_behind(machine: Machine, ocm: Ocm, worker: str) -> None:
+    argv = [
+        "timeout",
+        "--preserve-status",
+        "--signal=INT",
+        "6",
+        "./ocm.py",
+        "use",
+        worker,
+        "logs",
+        "--follow",
+    ]
+    machine.run(argv, cwd=ocm.folder, check=False, timeout=60)
+    wait_for(lambda: machine.run(SESSIONS).stdout == "", 15, "end of the session")
+
+
+def test_sessions_are_confined_as_the_gateway_is(machine: Machine, ocm: Ocm, worker: str) -> None:
+    wanted = "grep -E '^(NoNewPrivs|Seccomp|CapEff|CapBnd|CapPrm)' /proc/self/status"
+    pid = rows(ocm)[worker]["pid"]
+    gateway = machine.run(["sh", "-c", wanted.replace("self", str(pid))]).stdout
+    assert inside(ocm, worker, wanted) == gateway
+    assert "NoNewPrivs:\t1" in gateway
+    assert "Seccomp:\t2" in gateway
+
+
+def test_delete_ends_the_sessions_of_that_instance_only(machine: Machine, ocm: Ocm, worker: str) -> None:
+    ocm("create", "worker1-a")
+    sleeping = "sleep 300 & wait"
+    for name in (worker, "worker1-a"):
+        machine.run(
+            ["bash", "-c", f"echo '{sleeping}' | ./ocm.py enter {name} >/dev/null 2>&1 &"], cwd=ocm.folder
+        )
+    wait_for(lambda: machine.run(SESSIONS).stdout.count("\n") == 2, 20, "two sessions")
+    ocm("delete", worker, "--force", "--yes")
+    left = machine.run(SESSIONS).stdout
+    assert left.count("\n") == 1
+    assert "ocm-session.worker1-a." in left
+    ocm("delete", "worker1-a", "--force", "--yes")
+    wait_for(lambda: machine.run(SESSIONS).stdout == "", 15, "end of the sessions")

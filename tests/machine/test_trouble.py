@@ -1,0 +1,318 @@
+"""What goes wrong gets one clear sentence, a next command, the right exit code, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .instances import HOME, answer, home_files, inside, ready, rows, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .checkout import Ocm
+    from .machine import Machine, Result
+
+CONFIG = f"{HOME}/.openclaw-worker1/openclaw.json"
+UNIT = f"{HOME}/.config/systemd/user/openclaw-gateway-worker1.service"
+RECORD = f"{HOME}/.config/ocm/instances/worker1.toml"
+
+
+@pytest.fixture(scope="module")
+def worker(ocm: Ocm) -> Iterator[str]:
+    """Deploy an instance, once for all tests here."""
+    ocm("deploy", "worker1")
+    yield "worker1"
+    ocm("delete", "--all", "--force", "--yes", check=False)
+
+
+@pytest.fixture
+def bare(machine: Machine, ocm: Ocm) -> Iterator[set[str]]:
+    """No instance before; afterwards exactly the same files."""
+    ocm("delete", "--all", "--force", "--yes", check=False)
+    before = home_files(machine)
+    yield before
+    assert home_files(machine) == before
+
+
+def refused(done: Result, sentence: str, *, code: int = 1) -> None:
+    """Assert one clear sentence with a hint, the exit code and no traceback."""
+    assert done.returncode == code, done
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "a bug in OCM" not in done.stderr
+    assert done.stderr.count("\nocm: ") >= 1, "no hint"
+
+
+def test_invalid_edit_leaves_the_config_to_the_byte(machine: Machine, ocm: Ocm, worker: str) -> None:
+    before = machine.read(CONFIG)
+    refused(ocm("edit", worker, "gateway.foo", "1", check=False), 'gateway: Unrecognized key: "foo"')
+    refused(ocm("edit", worker, "session.dmScope", "nonsense", check=False), "session.dmScope")
+    refused(ocm("edit", worker, "gateway.port", "19999", check=False), "kept in its record", code=2)
+    assert machine.read(CONFIG) == before
+    assert ready(machine, 19001)
+
+
+def test_edit_says_what_is_live_and_what_needs_a_restart(machine: Machine, ocm: Ocm, worker: str) -> None:
+    live = ocm("edit", worker, "agents.defaults.model", "minimax/minimax-m2.5")
+    assert live.stdout == "worker1: changed agents.defaults.model; live\n"
+    assert json.loads(machine.read(CONFIG))["agents"]["defaults"]["model"] == "minimax/minimax-m2.5"
+    assert "nothing to change" in ocm("edit", worker, "agents.defaults.model", "minimax/minimax-m2.5").stdout
+    pid = rows(ocm)[worker]["pid"]
+    restarting = ocm("edit", worker, "gateway.controlUi.basePath", "/ui")
+    assert "needs a restart, which the gateway does by itself" in restarting.stdout
+    wait_for(lambda: rows(ocm)[worker]["pid"] not in (pid, None), 90, "restarted gateway")
+    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+    assert "gateway.controlUi" in ocm("edit", worker, "--unset", "gateway.controlUi").stdout
+    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+
+
+def test_editor_changes_and_a_bad_save_is_kept_to_be_mended(machine: Machine, ocm: Ocm, worker: str) -> None:
+    machine.write(f"{HOME}/good-editor", "#!/bin/sh\nsed -i 's/per-channel-peer/per-peer/' $1\n", mode=0o755)
+    machine.write(f"{HOME}/bad-editor", "#!/bin/sh\necho '{' > $1\n", mode=0o755)
+    done = ocm("edit", worker, env={"EDITOR": f"{HOME}/good-editor"})
+    assert "session.dmScope" in done.stdout
+    before = machine.read(CONFIG)
+    assert json.loads(before)["session"]["dmScope"] == "per-peer"
+    bad = ocm("edit", worker, env={"EDITOR": f"{HOME}/bad-editor"}, check=False)
+    refused(bad, "not valid JSON5")
+    assert "your text is kept in /tmp/ocm-worker1-" in bad.stderr
+    assert machine.read(CONFIG) == before
+    machine.run(["rm", f"{HOME}/good-editor", f"{HOME}/bad-editor"])
+
+
+def test_weakened_config_is_shown_as_drift(ocm: Ocm, worker: str) -> None:
+    said = ocm("edit", worker, "agents.defaults.sandbox.mode", "off").stderr
+    assert "agents.defaults.sandbox.mode" in said
+    drift = answer(ocm, "status", worker)["results"][0]["drift"]
+    assert [line for line in drift if "agents.defaults.sandbox.mode" in line]
+    ocm("edit", worker, "agents.defaults.sandbox.mode", "non-main")
+    assert answer(ocm, "status", worker)["results"][0]["drift"] == []
+
+
+@pytest.mark.parametrize(
+    "weakening",
+    [
+        "PrivateUsers=no",
+        "BindReadOnlyPaths=/home/debian/.bashrc",
+        "BindPaths=/dev/shm",
+        "NoNewPrivileges=no\nSystemCallFilter=\nRestrictNamespaces=no\nLockPersonality=no",
+    ],
+)
+def test_drop_in_that_weakens_the_sandbox_is_found_by_the_proof(
+    machine: Machine, ocm: Ocm, worker: str, weakening: str
+) -> None:
+    folder = f"{UNIT}.d"
+    machine.run(["mkdir", "-p", folder])
+    machine.write(f"{folder}/weak.conf", f"[Service]\n{weakening}\n")
+    try:
+        done = ocm("restart", worker, check=False)
+        refused(done, "the sandbox of worker1 is not in force")
+        assert rows(ocm)[worker]["state"] == "stopped"
+    finally:
+        machine.run(["rm", "-r", folder])
+    assert "ready and sealed" in ocm("start", worker).stdout
+
+
+def test_unit_that_was_edited_is_not_started_and_not_lost(machine: Machine, ocm: Ocm, worker: str) -> None:
+    ocm("stop", worker)
+    before = machine.read(UNIT)
+    machine.write(UNIT, before.replace("PrivateUsers=yes", "PrivateUsers=no"))
+    refused(ocm("start", worker, check=False), "was edited by hand")
+    assert "edited by hand" in str(answer(ocm, "status", worker)["results"][0]["drift"])
+    assert "PrivateUsers=no" in machine.read(UNIT)
+    assert "ready and sealed" in ocm("start", worker, "--repair").stdout
+    assert machine.read(UNIT) == before
+
+
+def test_taken_port_is_named_with_its_owner(machine: Machine, ocm: Ocm, worker: str) -> None:
+    ocm("stop", worker)
+    squatter = machine.popen(["python3", "-m", "http.server", "19001", "--bind", "127.0.0.1"])
+    try:
+        wait_for(lambda: "19001" in machine.run(["ss", "-Hltn"]).stdout, 20, "squatter")
+        refused(ocm("start", worker, check=False), "port 19001 is taken by PID ")
+        taken = ocm("create", "other", "--port", "19001", check=False)
+        refused(taken, "belongs to worker1")
+    finally:
+        squatter.kill()
+        squatter.communicate()
+    assert rows(ocm)[worker]["state"] == "stopped"
+
+
+def test_killed_for_want_of_memory_is_told_apart_from_killed(machine: Machine, ocm: Ocm, worker: str) -> None:
+    """The machine's memory controller does not bite: the manager's own log entry is forged instead."""
+    ocm("start", worker)
+    show = ["systemctl", "--user", "show", "--value", "--property=InvocationID", "openclaw-gateway-worker1"]
+    invocation = machine.run(show).stdout.strip()
+    machine.run(["kill", "-9", str(rows(ocm)[worker]["pid"])])
+    assert "signal 9" in rows(ocm)[worker]["reason"]
+    entry = (
+        "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef\nMESSAGE=A process of this unit has been killed\n"
+        f"USER_INVOCATION_ID={invocation}\n"
+    )
+    machine.run(["logger", "--journald"], input=entry)
+    wait_for(lambda: "out of memory" in str(rows(ocm)[worker]["reason"]), 4, "reason")
+    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+
+
+def test_limits_of_the_record_reach_systemd(machine: Machine, ocm: Ocm, worker: str) -> None:
+    assert worker
+    ocm("create", "limited", "--memory", "2G", "--cpus", "1.5", "--tasks", "300")
+    properties = "--property=MemoryMax,CPUQuotaPerSecUSec,TasksMax"
+    shown = machine.run(["systemctl", "--user", "show", properties, "openclaw-gateway-limited"]).stdout
+    assert set(shown.split()) == {"MemoryMax=2147483648", "CPUQuotaPerSecUSec=1.500000s", "TasksMax=300"}
+    assert "memory 2G, cpus 1.5, tasks 300" in ocm("status", "limited").stdout
+    ocm("delete", "limited", "--yes")
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(ocm: Ocm, worker: str) -> None:
+    shown = ocm.pty("restart", worker).output
+    assert "wait for the gateway" in shown
+    assert "prove the sandbox" in shown
+    plain = ocm("restart", worker)
+    assert (plain.stdout, plain.stderr) == ("worker1: ready and sealed\n", "")
+
+
+def test_config_that_openclaw_refuses_is_exit_78_with_its_last_words(
+    machine: Machine, ocm: Ocm, worker: str
+) -> None:
+    ocm("stop", worker)
+    before = machine.read(CONFIG)
+    machine.write(CONFIG, json.dumps({**json.loads(before), "foo": 1}), mode=0o600)
+    done = ocm("start", worker, check=False)
+    refused(done, "exit 78: OpenClaw refuses its config or its state")
+    assert "Unrecognized key" in done.stderr
+    machine.run(["systemctl", "--user", "start", "openclaw-gateway-worker1"])
+    wait_for(lambda: rows(ocm)[worker]["state"] == "failed", 90, "failed state")
+    assert "exit 78" in rows(ocm)[worker]["reason"]
+    assert ocm("health", check=False).returncode == 1
+    machine.write(CONFIG, before, mode=0o600)
+    assert "ready and sealed" in ocm("start", worker).stdout
+
+
+def test_state_that_the_instance_made_hostile_is_refused_in_one_sentence(
+    machine: Machine, ocm: Ocm, worker: str
+) -> None:
+    before = machine.read(CONFIG)
+    for trick in ("ln -s /etc/passwd", "mkfifo", "truncate -s 1G"):
+        inside(ocm, worker, f"cd ~/.openclaw-worker1; mv openclaw.json kept; {trick} openclaw.json")
+        done = ocm("edit", worker, "tools.x", "1", check=False)
+        assert done.returncode == 1, done
+        assert "Traceback" not in done.stderr
+        assert "cannot be read" in str(answer(ocm, "status", worker)["results"][0]["drift"])
+        inside(ocm, worker, "cd ~/.openclaw-worker1; rm openclaw.json; mv kept openclaw.json")
+    assert machine.read(CONFIG) == before
+
+
+def test_corrupt_record_is_said_and_loses_nothing(machine: Machine, ocm: Ocm, worker: str) -> None:
+    before = machine.read(RECORD)
+    machine.write(RECORD, before + "surprise = 1\n", mode=0o600)
+    refused(ocm("start", worker, check=False), "is corrupt")
+    row = rows(ocm)[worker]
+    assert row["state"] == "failed"
+    assert "surprise" in row["problem"]
+    assert machine.read(RECORD).endswith("surprise = 1\n")
+    machine.write(RECORD, before, mode=0o600)
+    assert ocm("health", worker, check=False).returncode == 0
+
+
+def test_deploy_that_fails_leaves_no_trace(machine: Machine, ocm: Ocm, bare: set[str]) -> None:
+    done = ocm("deploy", "worker1", "--timeout", "2", check=False)
+    refused(done, "worker1 did not become ready")
+    assert home_files(machine) == bare
+    assert answer(ocm, "list")["results"] == []
+    assert (
+        machine.run(["systemctl", "--user", "list-units", "--all", "--no-legend", "*worker1*"]).stdout == ""
+    )
+
+
+def test_kept_failure_can_be_looked_at_and_deleted(ocm: Ocm, bare: set[str]) -> None:
+    assert bare is not None
+    refused(ocm("deploy", "worker1", "--timeout", "2", "--keep", check=False), "did not become ready")
+    assert rows(ocm)["worker1"]["state"] in ("starting", "ready")
+    ocm("delete", "worker1", "--force", "--yes")
+
+
+@pytest.mark.usefixtures("bare")
+def test_missing_or_old_runtime_is_said_with_the_command_that_mends_it(machine: Machine, ocm: Ocm) -> None:
+    old = f"{HOME}/old"
+    machine.write(f"{old}/node", "#!/bin/sh\necho v20.1.0\n", mode=0o755)
+    too_old = ocm("deploy", "worker1", env={"PATH": f"{old}:/usr/bin:/bin"}, check=False)
+    refused(too_old, "cannot run OpenClaw")
+    machine.run(["rm", "-r", old])
+    machine.run(["mv", "/usr/local/bin/node", "/usr/local/bin/node-away"], user="root")
+    try:
+        refused(ocm("deploy", "worker1", check=False), "Node is not installed")
+    finally:
+        machine.run(["mv", "/usr/local/bin/node-away", "/usr/local/bin/node"], user="root")
+    openclaw = machine.run(["sh", "-c", "command -v openclaw"]).stdout.strip()
+    machine.run(["mv", openclaw, f"{openclaw}-away"], user="root")
+    try:
+        refused(ocm("deploy", "worker1", check=False), "OpenClaw is not installed")
+    finally:
+        machine.run(["mv", f"{openclaw}-away", openclaw], user="root")
+
+
+@pytest.mark.usefixtures("bare")
+def test_no_user_manager_is_said_with_the_way_to_one(ocm: Ocm) -> None:
+    nowhere = {"XDG_RUNTIME_DIR": "/run/nowhere", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/nowhere/bus"}
+    done = ocm("deploy", "worker1", env=nowhere, check=False)
+    refused(done, "no systemd user manager answers for debian")
+    assert "loginctl enable-linger debian" in done.stderr
+
+
+@pytest.mark.usefixtures("bare")
+def test_forbidden_user_namespaces_are_said_with_the_sysctl(machine: Machine, ocm: Ocm) -> None:
+    switch = "/proc/sys/user/max_user_namespaces"
+    machine.run(["sh", "-c", f"echo 0 > /run/zero; mount --bind /run/zero {switch}"], user="root")
+    try:
+        done = ocm("deploy", "worker1", check=False)
+    finally:
+        machine.run(["umount", switch], user="root")
+    refused(done, "forbids user namespaces")
+    assert "sudo sysctl -w user.max_user_namespaces=" in done.stderr
+
+
+@pytest.mark.usefixtures("bare")
+def test_full_disk_is_said_and_undone(machine: Machine, ocm: Ocm) -> None:
+    units = f"{HOME}/.config/systemd/user"
+    machine.run(["mkdir", "-p", units])
+    mount = f"mount -t tmpfs -o size=4k,uid=1000,mode=700 tmpfs {units}; head -c 1M /dev/zero > {units}/full"
+    machine.run(["sh", "-c", f"{mount} 2>/dev/null || true"], user="root")
+    try:
+        done = ocm("deploy", "worker1", check=False)
+    finally:
+        machine.run(["umount", units], user="root")
+    refused(done, "No space left on device")
+
+
+@pytest.mark.usefixtures("bare")
+def test_missing_linger_is_a_warning_with_the_command(machine: Machine, ocm: Ocm) -> None:
+    machine.run(["mv", "/var/lib/systemd/linger/debian", "/var/lib/systemd/linger-away"], user="root")
+    try:
+        said = ocm("create", "worker1").stderr
+        assert "sudo loginctl enable-linger debian" in said
+        assert answer(ocm, "status", "worker1")["results"][0]["linger"] is False
+    finally:
+        machine.run(["mv", "/var/lib/systemd/linger-away", "/var/lib/systemd/linger/debian"], user="root")
+        ocm("delete", "worker1", "--yes")
+
+
+@pytest.mark.usefixtures("bare")
+def test_directory_that_is_not_ocms_is_not_taken(machine: Machine, ocm: Ocm) -> None:
+    machine.write(f"{HOME}/.openclaw-worker1/precious", "keep me")
+    try:
+        refused(ocm("deploy", "worker1", check=False), "exists already and is not OCM's")
+        assert machine.read(f"{HOME}/.openclaw-worker1/precious") == "keep me"
+    finally:
+        machine.run(["rm", "-r", f"{HOME}/.openclaw-worker1"])
+
+
+@pytest.mark.usefixtures("bare")
+def test_two_deploys_at_once_take_two_ports(machine: Machine, ocm: Ocm) -> None:
+    script = "./ocm.py create one & ./ocm.py create two & wait"
+    machine.run(["bash", "-c", script], cwd=ocm.folder)
+    assert {row["port"] for row in rows(ocm).values()} == {19001, 19021}
+    ocm("delete", "--all", "--yes")

@@ -1,0 +1,35 @@
+"""A host of OCM's in a temporary directory: real files, no user manager."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+from ocm.core.paths import host_paths
+from ocm.system.context import Context
+from ocm.system.host import Host
+from ocm.system.runner import Runner
+from ocm.system.systemd import Systemd
+
+
+def context(home: Path) -> Context:
+    host = Host(
+        user="ann",
+        uid=os.getuid(),
+        paths=host_paths(PurePosixPath(home), {}),
+        runtime=PurePosixPath(home, "run"),
+        runner=Runner(environ={"HOME": str(home)}),
+        search_path="",
+    )
+    return Context(host=host, backend=Systemd(host=host), report=lambda _phase: None)
+
+
+def contents(directory: Path) -> dict[str, str]:
+    """Return every file and link below a directory with what it holds; empty directories are left out."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        if path.is_symlink():
+            found[str(path.relative_to(directory))] = f"-> {path.readlink()}"
+        elif path.is_file():
+            found[str(path.relative_to(directory))] = path.read_text()
+    return found

@@ -1,0 +1,116 @@
+"""The law of imports: errors <- core <- system <- operations <- cli, and a core without side effects."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(__file__).parents[1] / "src" / "ocm"
+MODULES = sorted(path.relative_to(SOURCE).with_suffix("") for path in SOURCE.rglob("*.py"))
+LAYERS = ("errors", "core", "system", "operations", "cli")
+ENTRY = "__main__"
+SIDE_EFFECTS = {
+    *("asyncio", "ctypes", "fcntl", "glob", "http", "importlib", "io", "logging", "multiprocessing", "os"),
+    *("pwd", "random", "secrets", "select", "shutil", "signal", "socket", "subprocess", "sys", "tempfile"),
+    *("threading", "time", "urllib", "uuid", "psutil", "click", "rich"),
+}
+CALLS_WITH_SIDE_EFFECTS = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"}
+METHODS_WITH_SIDE_EFFECTS = {"now", "today", "utcnow"}
+
+
+def tree_of(module: Path) -> ast.Module:
+    return ast.parse((SOURCE / module).with_suffix(".py").read_text())
+
+
+def imports_of(module: Path) -> Iterator[str]:
+    """Yield the dotted names of what a module imports, wherever in it: for types and within functions too."""
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            assert node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def layer_of(dotted: str) -> int | None:
+    parts = dotted.split(".")
+    if parts[0] != "ocm" or len(parts) < 2 or parts[1] == "__version__":
+        return None
+    return LAYERS.index(parts[1])
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_imports_only_from_its_own_layer_and_those_below(module: Path) -> None:
+    if module.name == ENTRY:
+        assert [name for name in imports_of(module) if name.startswith("ocm")] == ["ocm.cli.main.main"]
+        return
+    if module.name == "__init__":
+        assert list(imports_of(module)) in ([], ["__future__.annotations"])
+        return
+    own = LAYERS.index(module.parts[0])
+    for name in imports_of(module):
+        layer = layer_of(name)
+        assert layer is None or layer <= own, f"{module} imports {name}"
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {module.parts[0] for module in MODULES} == {*LAYERS, "__init__", ENTRY}
+    assert len(MODULES) > 40
+
+
+def test_errors_import_nothing() -> None:
+    assert list(imports_of(Path("errors"))) == ["__future__.annotations"]
+
+
+CORE = [module for module in MODULES if module.parts[0] == "core"]
+
+
+@pytest.mark.parametrize("module", CORE, ids=str)
+def test_the_core_imports_nothing_with_side_effects(module: Path) -> None:
+    for name in imports_of(module):
+        assert name.split(".")[0] not in SIDE_EFFECTS, name
+        assert name != "pathlib.Path", "PurePosixPath touches no files"
+        assert name != "pathlib", "PurePosixPath touches no files"
+
+
+@pytest.mark.parametrize("module", CORE, ids=str)
+def test_the_core_calls_nothing_with_side_effects(module: Path) -> None:
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                assert node.func.id not in CALLS_WITH_SIDE_EFFECTS, ast.unparse(node)
+            if isinstance(node.func, ast.Attribute):
+                assert node.func.attr not in METHODS_WITH_SIDE_EFFECTS, ast.unparse(node)
+        if isinstance(node, ast.Name):
+            assert node.id != "environ" or isinstance(node.ctx, ast.Store) or is_parameter(module, "environ")
+
+
+def is_parameter(module: Path, name: str) -> bool:
+    functions = (node for node in ast.walk(tree_of(module)) if isinstance(node, ast.FunctionDef))
+    return any(name == argument.arg for function in functions for argument in function.args.args)
+
+
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [("subprocess", "system/runner"), ("fcntl", "system/files"), ("psutil", "system/processes")],
+)
+def test_a_dangerous_module_has_one_home(name: str, home: str) -> None:
+    users = [
+        str(module) for module in MODULES if name in {found.split(".")[0] for found in imports_of(module)}
+    ]
+    assert users == [home]
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.parts[0] != "cli"], ids=str)
+def test_only_the_command_line_prints(module: Path) -> None:
+    calls = (node.func for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call))
+    names = {function.id for function in calls if isinstance(function, ast.Name)}
+    assert "print" not in names
+    assert "click" not in {name.split(".")[0] for name in imports_of(module)}

@@ -1,0 +1,103 @@
+"""The reference of the command line is made from the commands: run this file to write it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from ocm import errors
+from ocm.cli.main import COMMANDS, ocm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
+WIDTH = 100
+EXIT_CODES = {
+    errors.DONE: "done, or nothing to do",
+    errors.FAILED: "failed; changes were undone",
+    errors.USAGE: "the command line or a value in it is wrong; nothing was touched",
+    errors.SOME_FAILED: "some of several instances failed",
+    errors.UNDO_INCOMPLETE: "failed, and could not be undone in full: a person is needed",
+    errors.BUG: "a bug in OCM",
+    errors.INTERRUPTED: "interrupted; changes were undone",
+}
+
+
+def cli_reference() -> str:
+    """Return the text of docs/reference/cli.md."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield from ("# Command line", "", "Made by `script/docs` from the program's own help; do not edit.", "")
+    group = click.Context(ocm, info_name="ocm", terminal_width=WIDTH, **ocm.context_settings)
+    yield from _help(group)
+    for name in COMMANDS:
+        yield from (f"## ocm {name}", "")
+        command = command_of(name)
+        yield from _help(click.Context(command, parent=group, info_name=name, **command.context_settings))
+    yield from ("## Exit codes", "", "| code | meaning |", "|---|---|")
+    yield from (f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
+    yield from ("", "`ocm use` and `ocm enter` end with the exit code of what they ran.", "")
+
+
+def _help(context: click.Context) -> Iterator[str]:
+    yield from ("```text", *context.get_help().splitlines(), "```", "")
+
+
+def command_of(name: str) -> click.Command:
+    command = ocm.get_command(click.Context(ocm), name)
+    assert command is not None
+    return command
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    assert REFERENCE.read_text() == cli_reference(), "script/docs writes it anew"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_the_same_in_the_list_and_in_its_own_help(name: str) -> None:
+    command = command_of(name)
+    assert command.name == name
+    assert (command.help or "").split("\n\n")[0].replace("\n", " ").strip() == COMMANDS[name][1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_of_itself(name: str) -> None:
+    epilog = command_of(name).epilog or ""
+    assert epilog.startswith("Example: ")
+    assert f"ocm {name}" in epilog
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_explained(name: str) -> None:
+    for parameter in command_of(name).params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.opts
+            assert parameter.help[0].isupper(), parameter.opts
+            assert parameter.help.endswith("."), parameter.opts
+
+
+def test_every_exit_code_is_in_the_reference() -> None:
+    codes = {value for name, value in vars(errors).items() if name.isupper() and isinstance(value, int)}
+    assert set(EXIT_CODES) == codes
+
+
+def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
+    options = {
+        name: {option for parameter in command_of(name).params for option in parameter.opts}
+        for name in COMMANDS
+    }
+    not_in_json = {"use", "enter", "completion"}
+    looks = {"list", "status", "health", "logs"}
+    assert {name for name in COMMANDS if "--json" not in options[name]} == not_in_json
+    assert {name for name in COMMANDS if "--dry-run" not in options[name]} == not_in_json | looks
+
+
+if __name__ == "__main__":
+    REFERENCE.parent.mkdir(parents=True, exist_ok=True)
+    REFERENCE.write_text(cli_reference())

@@ -1,0 +1,70 @@
+"""What a start imports: by name and not by time, for a busy machine must not decide it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+HEAVY = {
+    *("asyncio", "http", "importlib.metadata", "msgspec", "psutil", "pyjson5", "rich", "ssl", "tarfile"),
+    *("tomli", "tomli_w", "tomllib", "urllib3", "zipfile"),
+}
+SCRIPT = (
+    "import sys; from ocm.cli.main import main\n"
+    "try:\n"
+    "    status = main(sys.argv[1:])\n"
+    "except SystemExit as ended:\n"
+    "    status = ended.code\n"
+    "print(status, *sorted(sys.modules), file=sys.stderr)"
+)
+
+
+def modules(tmp_path: Path, *arguments: str, **environ: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "HOME": str(tmp_path), **environ},
+    )
+    status, *found = done.stderr.split()
+    assert status == "0", done.stderr[:1000]
+    assert done.stdout, "it answered"
+    return set(found)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("completion", "zsh")], ids=" ".join)
+def test_what_only_prints_text_imports_nothing_heavy(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert modules(tmp_path, *arguments) & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", ["create", "deploy", "list", "logs", "use", "edit"])
+def test_the_help_of_a_command_imports_nothing_heavy(tmp_path: Path, command: str) -> None:
+    assert modules(tmp_path, command, "--help") & HEAVY == set()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("line", ["ocm st", "ocm status w", "ocm delete --f"])
+def test_completion_imports_nothing_heavy(tmp_path: Path, shell: str, line: str) -> None:
+    records = tmp_path / ".config/ocm/instances"
+    records.mkdir(parents=True)
+    (records / "worker1.toml").touch()
+    words = line.split()
+    at = words[-1] if shell == "fish" else str(len(words) - 1)
+    found = modules(tmp_path, _OCM_COMPLETE=f"{shell}_complete", COMP_WORDS=line, COMP_CWORD=at)
+    assert found & HEAVY == set()
+
+
+def test_the_help_imports_no_command(tmp_path: Path) -> None:
+    found = {name for name in modules(tmp_path, "--help") if name.startswith("ocm")}
+    assert found == {"ocm", "ocm.cli", "ocm.cli.main", "ocm.errors"}
+
+
+def test_the_check_sees_what_a_command_imports(tmp_path: Path) -> None:
+    assert {"msgspec", "ocm.system.records"} <= modules(tmp_path, "list", "--json")
