@@ -18,33 +18,29 @@ from tests.machine.image import RELEASES
 from tests.machine.machine import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from tests.machine.checkout import Ocm
-
-HOME = "/home/debian"
-UNITS = f"{HOME}/.config/systemd/user"
-NAME, PORT = "bench", 19001
-UNIT = f"openclaw-gateway-{NAME}.service"
-MAIN_UNIT, MAIN_PORT = "openclaw-gateway.service", 18789
-# As `openclaw gateway install` of 2026.9.6 writes it; this entry sets up no compile cache, openclaw.mjs does.
-MAIN_FLAGS, MAIN_ENTRY = "--max-old-space-size=8192", "dist/index.js"
-IDLE_SECONDS = 45
-COUNTS, LIST_ROUNDS = (1, 10, 100), 9
+HOME, UNITS = "/home/debian", "/home/debian/.config/systemd/user"
+NAME, PORT, UNIT = "bench", 19001, "openclaw-gateway-bench.service"
+MAIN_PORT, MAIN_UNIT = 18789, "openclaw-gateway.service"
+# As `openclaw gateway install` of 2026.9.6 writes it.
+MAIN_COMMAND = f"/usr/local/bin/node --max-old-space-size=8192 {{}}/dist/index.js gateway --port {MAIN_PORT}"
+IDLE_SECONDS, COUNTS, LIST_ROUNDS = 45, (1, 10, 100), 9
 MEASURES = {
     "pss_mb": "memory of an idle gateway (PSS), MB",
     "anonymous_mb": "of it anonymous, MB",
     "ready_s": "warm start until ready, s",
     "cpu_s": "CPU until ready, s",
+    "load": "load average at the start",
 }
-# One change each to what OCM deploys: a flag or a variable, and its value; None leaves it out.
-VARIANTS: tuple[tuple[str, str | None], ...] = (
-    *(("--max-old-space-size", size) for size in ("512", "1024", "1536")),
-    *(("--max-semi-space-size", size) for size in ("1", "2", "4", None)),
-    *(("MALLOC_ARENA_MAX", value) for value in ("2", None)),
-    *(("UV_THREADPOOL_SIZE", value) for value in ("2", None)),
-    ("--optimize-for-size", ""),
-)
+# One change each to what OCM deploys: a flag of Node's or a variable, and its values; None leaves it out.
+VARIANTS: dict[str, tuple[str | None, ...]] = {
+    "--max-old-space-size": ("512", "1024", "1536"),
+    "--max-semi-space-size": ("1", "2", "4", None),
+    "MALLOC_ARENA_MAX": ("2", None),
+    "UV_THREADPOOL_SIZE": ("2", None),
+    "--optimize-for-size": ("", None),
+}
 
 Samples = dict[str, list[float]]
 
@@ -56,146 +52,104 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print every sample")
     parser.add_argument("--variants", action="store_true", help="compare Node flags and variables instead")
     options = parser.parse_args()
-    load = [list(os.getloadavg())]
+    before = os.getloadavg()[0]
     with Machine.boot(options.release) as machine:
         ocm = push_checkout(machine)
-        tell("deploy")
         ocm("deploy", NAME)
         ocm("stop", NAME)
-        measure = variants if options.variants else sides
-        samples = measure(machine, options.rounds)
-        lists = {} if options.variants else {count: list_times(machine, ocm, count) for count in COUNTS}
-        printed = machine.run(["sh", "-c", "openclaw --version; node --version; systemctl --version"]).stdout
-    load.append(list(os.getloadavg()))
+        gateways = (variants if options.variants else sides)(machine, options.rounds)
+        counts = () if options.variants else COUNTS
+        timing = partial(inside, machine, "lists", f"{ocm.folder}/ocm.py", NAME)
+        lists: dict[int, Samples] = {count: timing(count, LIST_ROUNDS) for count in counts}
+        versions = machine.run(["sh", "-c", "openclaw --version; node --version; systemctl --version"]).stdout
+    load = (before, os.getloadavg()[0])
+    facts = {"release": options.release, "versions": versions.splitlines()[:3], "load before, after": load}
     if options.json:
-        facts = {"release": options.release, "versions": printed, "load": load, "idle_seconds": IDLE_SECONDS}
-        print(json.dumps({**facts, "gateways": samples, "lists": lists}, indent=1))
-        return 0
-    versions = ", ".join(printed.splitlines()[:3])
-    loads = " and ".join(" ".join(f"{value:.1f}" for value in values) for values in load)
-    print(
-        f"{options.release}: {versions}\nmedian of {options.rounds}; load average {loads}, before and after\n"
-    )
-    print_table(variant_rows(samples) if options.variants else side_rows(samples, lists))
+        print(json.dumps({**facts, "gateways": gateways, "lists": lists}))
+    else:
+        print(*(f"{key}: {value}" for key, value in facts.items()), f"median of {options.rounds}\n", sep="\n")
+        for first, *rest in variant_rows(gateways) if options.variants else side_rows(gateways, lists):
+            print(first.ljust(36), *(cell.rjust(12) for cell in rest))
     return 0
 
 
 def sides(machine: Machine, rounds: int) -> dict[str, Samples]:
-    """Measure OCM's instance and a plain unit of OpenClaw's own, by turns."""
-    install_plain_unit(machine)
-    start(machine, "plain unit, first start", MAIN_UNIT, MAIN_PORT, idle_seconds=0)
-    return by_turns(
-        {
-            "ocm": partial(start, machine, "ocm", UNIT, PORT),
-            "plain": partial(start, machine, "plain unit", MAIN_UNIT, MAIN_PORT),
-        },
-        rounds,
-    )
-
-
-def install_plain_unit(machine: Machine) -> None:
-    """Install main as OpenClaw would: the same config, no sandbox, no environment of its own."""
+    """Measure OCM's instance and a plain unit as OpenClaw installs it, of the same config."""
     state, main = f"{HOME}/.openclaw-{NAME}", f"{HOME}/.openclaw"
     config = machine.read(f"{state}/openclaw.json").replace(state, main).replace(str(PORT), str(MAIN_PORT))
     machine.write(f"{main}/openclaw.json", config, mode=0o600)
     package = machine.run(["sh", "-c", "dirname $(realpath $(command -v openclaw))"]).stdout.strip()
-    command = f"/usr/local/bin/node {MAIN_FLAGS} {package}/{MAIN_ENTRY} gateway --port {MAIN_PORT}"
-    unit = (
-        f"[Service]\nExecStart={command}\nRestart=always\nRestartSec=5\nKillMode=mixed\nTimeoutStopSec=330\n"
-    )
-    machine.write(f"{UNITS}/{MAIN_UNIT}", unit)
+    machine.write(f"{UNITS}/{MAIN_UNIT}", f"[Service]\nExecStart={MAIN_COMMAND.format(package)}\n")
     machine.run(["systemctl", "--user", "daemon-reload"])
+    plain = partial(start, machine, "plain unit", MAIN_UNIT, MAIN_PORT)
+    plain(0)
+    return by_turns({"ocm": partial(start, machine, "ocm", UNIT, PORT), "plain": plain}, rounds)
 
 
 def variants(machine: Machine, rounds: int) -> dict[str, Samples]:
-    """Measure the instance as deployed and with each change, by turns; each has its own compile cache."""
+    """Measure the instance as deployed and with each change; each has a compile cache of its own."""
     text = machine.read(f"{UNITS}/{UNIT}")
-    words = next(line for line in text.splitlines() if line.startswith("ExecStart=")).split(" ")
-    commands = {"as deployed": words}
-    for option, value in VARIANTS:
-        label = f"{option}={value}".rstrip("=") if value is not None else f"without {option}"
-        changed = varied(words, option, value)
-        if changed != words:
+    command = next(line for line in text.splitlines() if line.startswith("ExecStart="))
+    commands = {"as deployed": command}
+    for option, value in ((option, value) for option, values in VARIANTS.items() for value in values):
+        if (changed := varied(command, option, value)) != command:
+            label = f"without {option}" if value is None else f"{option}={value}".rstrip("=")
             cache = f"{HOME}/.openclaw-{NAME}/cache/variant-{len(commands)}"
             commands[label] = varied(changed, "NODE_COMPILE_CACHE", cache)
 
     def one(label: str, idle_seconds: int) -> dict[str, float]:
-        machine.write(f"{UNITS}/{UNIT}", text.replace(" ".join(words), " ".join(commands[label])))
+        machine.write(f"{UNITS}/{UNIT}", text.replace(command, commands[label]))
         machine.run(["systemctl", "--user", "daemon-reload"])
-        return start(machine, label, UNIT, PORT, idle_seconds=idle_seconds)
+        return start(machine, label, UNIT, PORT, idle_seconds)
 
     for label in commands:
         one(label, 0)
-    return by_turns({label: partial(one, label, IDLE_SECONDS) for label in commands}, rounds)
+    return by_turns({label: partial(one, label) for label in commands}, rounds)
 
 
-def varied(words: list[str], option: str, value: str | None) -> list[str]:
-    """Return an ExecStart= with a flag of Node's (in lower case) or a variable set, changed or left out."""
+def varied(command: str, option: str, value: str | None) -> str:
+    """Return an ExecStart= with a flag of Node's (lower case) or a variable set, changed or left out."""
     wanted = [] if value is None else [f"{option}={value}".rstrip("=")]
+    words = command.split(" ")
     names = [word.partition("=")[0] for word in words]
     if option in names:
         place = names.index(option)
-        return [*words[:place], *wanted, *words[place + 1 :]]
-    after = (
-        names.index("-i") if option.isupper() else next(i for i, n in enumerate(names) if n.endswith("/node"))
-    )
-    return [*words[: after + 1], *wanted, *words[after + 1 :]]
+        return " ".join((*words[:place], *wanted, *words[place + 1 :]))
+    before = "-i" if option.isupper() else next(name for name in names if name.endswith("/node"))
+    place = names.index(before) + 1
+    return " ".join((*words[:place], *wanted, *words[place:]))
 
 
-def by_turns(measures: dict[str, Callable[[], dict[str, float]]], rounds: int) -> dict[str, Samples]:
-    taken: dict[str, Samples] = {label: {key: [] for key in MEASURES} for label in measures}
-    for _ in range(rounds):
-        for label, measure in measures.items():
-            for key, value in measure().items():
-                taken[label][key].append(value)
+def by_turns(measures: dict[str, Callable[[int], dict[str, float]]], rounds: int) -> dict[str, Samples]:
+    taken: dict[str, Samples] = {label: {} for label in measures}
+    for label in list(measures) * rounds:
+        for key, value in measures[label](IDLE_SECONDS).items():
+            taken[label].setdefault(key, []).append(value)
     return taken
 
 
-def start(
-    machine: Machine, label: str, unit: str, port: int, *, idle_seconds: int = IDLE_SECONDS
-) -> dict[str, float]:
+def start(machine: Machine, label: str, unit: str, port: int, idle_seconds: int) -> dict[str, float]:
     found: dict[str, float] = inside(machine, "start", unit, port, idle_seconds, user="root")
-    tell(f"{label}: " + ", ".join(f"{key} {value:.1f}" for key, value in found.items()))
+    print(f"bench: {label}, {idle_seconds} s idle: {json.dumps(found)}", file=sys.stderr, flush=True)
     return found
 
 
-def list_times(machine: Machine, ocm: Ocm, count: int) -> Samples:
-    tell(f"list of {count}")
-    found: Samples = inside(machine, "lists", f"{ocm.folder}/ocm.py", NAME, count, LIST_ROUNDS, user="debian")
-    return found
-
-
-def inside(machine: Machine, *arguments: str | int, user: str) -> Any:  # noqa: ANN401 - what the JSON holds
+def inside(machine: Machine, *arguments: str | int, user: str = "debian") -> Any:  # noqa: ANN401 - any JSON
     argv = ["python3", f"{HOME}/ocm/bench/inside.py", *map(str, arguments)]
     return json.loads(machine.run(argv, user=user, timeout=900).stdout)
 
 
-def side_rows(samples: dict[str, Samples], lists: dict[int, Samples]) -> list[list[str]]:
-    pairs = {what: (samples["ocm"][key], samples["plain"][key]) for key, what in MEASURES.items()}
+def side_rows(gateways: dict[str, Samples], lists: dict[int, Samples]) -> list[tuple[str, ...]]:
+    pairs = {what: (gateways["ocm"][key], gateways["plain"][key]) for key, what in MEASURES.items()}
     pairs |= {f"list of {count}, s": (taken["ocm"], taken["systemctl"]) for count, taken in lists.items()}
-    rows = [["what", "OCM", "baseline", "ratio"]]
-    for what, pair in pairs.items():
-        ours, theirs = map(median, pair)
-        rows.append([what, f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}"])
-    return rows
+    medians = ((what, median(ours), median(theirs)) for what, (ours, theirs) in pairs.items())
+    cells = ((what, f"{a:.2f}", f"{b:.2f}", f"{a / b:.2f}" if b else "") for what, a, b in medians)
+    return [("what", "OCM", "baseline", "ratio"), *cells]
 
 
-def variant_rows(samples: dict[str, Samples]) -> list[list[str]]:
-    rows = [["variant", *MEASURES.values()]]
-    for label, taken in samples.items():
-        rows.append([label, *(f"{median(taken[key]):.1f}" for key in MEASURES)])
-    return rows
-
-
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *rest in rows:
-        cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-        print("  ".join((first.ljust(widths[0]), *cells)))
-
-
-def tell(what: str) -> None:
-    print(f"bench: {what}", file=sys.stderr, flush=True)
+def variant_rows(gateways: dict[str, Samples]) -> list[tuple[str, ...]]:
+    cells = ((label, *(f"{median(taken[key]):.1f}" for key in MEASURES)) for label, taken in gateways.items())
+    return [("variant", *MEASURES), *cells]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
-"""The half of the benchmark that runs in the machine: times one start of a unit, or `ocm list`.
-
-Prints one JSON object. It has the machine's own Python and nothing else.
-"""
+"""The half of the benchmark that runs in the machine: times one start of a unit, or `ocm list`."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,22 +11,14 @@ import urllib.request
 from pathlib import Path
 
 OF_DEBIAN = ("systemctl", "--user", "--machine=debian@.host")
-HOME = Path("/home/debian")
-RECORDS, UNITS = HOME / ".config/ocm/instances", HOME / ".config/systemd/user"
+RECORDS, UNITS = Path("/home/debian/.config/ocm/instances"), Path("/home/debian/.config/systemd/user")
 READY_SECONDS = 240.0
-SHOWN = "ActiveState,SubState,Result,MainPID,NRestarts,ActiveEnterTimestamp,UnitFileState"
-ONE_BY_ONE = f'for unit; do systemctl --user show --property={SHOWN} -- "$unit"; done'
-
-
-def main() -> None:
-    what, *arguments = sys.argv[1:]
-    answer = one_start(*arguments) if what == "start" else lists(*arguments)
-    print(json.dumps(answer))
+ONE_BY_ONE = 'for unit; do systemctl --user show --property=ActiveState,MainPID,NRestarts -- "$unit"; done'
 
 
 def one_start(unit: str, port: str, idle_seconds: str) -> dict[str, float]:
-    """Start a unit as root would for the user, wait until it is ready and settled, and stop it."""
-    began = time.monotonic()
+    """Start a unit of the user's as root, wait until it is ready and settled, and stop it."""
+    load, began = os.getloadavg()[0], time.monotonic()
     subprocess.run([*OF_DEBIAN, "start", unit], check=True)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/readyz")
@@ -41,7 +31,7 @@ def one_start(unit: str, port: str, idle_seconds: str) -> dict[str, float]:
             raise SystemExit(f"{unit} restarted while it was measured")
     finally:
         subprocess.run([*OF_DEBIAN, "stop", unit], check=True)
-    return {"ready_s": seconds, "cpu_s": int(cpu["usage_usec"]) / 1e6, **memory}
+    return {**memory, "ready_s": seconds, "cpu_s": int(cpu["usage_usec"]) / 1e6, "load": load}
 
 
 def wait_until_ready(url: str) -> None:
@@ -59,11 +49,11 @@ def wait_until_ready(url: str) -> None:
 
 def shown(unit: str, name: str) -> str:
     argv = [*OF_DEBIAN, "show", f"--property={name}", "--value", unit]
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.check_output(argv, text=True).strip()
 
 
 def memory_of(group: Path) -> dict[str, float]:
-    """Return the proportional memory of every process of the unit, and how much of it is no file's."""
+    """Return the proportional memory of all processes of a unit, and how much of it is no file's."""
     total = {"Pss": 0, "Pss_Anon": 0}
     for pid in (group / "cgroup.procs").read_text().split():
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
@@ -73,20 +63,21 @@ def memory_of(group: Path) -> dict[str, float]:
 
 
 def lists(ocm: str, name: str, count: str, rounds: str) -> dict[str, list[float]]:
-    """Time `ocm list` of that many records, and one systemctl process for each, by turns."""
+    """Time `ocm list` of that many stopped instances, and one systemctl for each of them, by turns."""
     record = (RECORDS / f"{name}.toml").read_text()
-    unit = (UNITS / f"openclaw-gateway-{name}.service").read_text()
     units = [f"openclaw-gateway-{name}.service"]
     for number in range(1, int(count)):
         copy = f"{name}-{number:03}"
-        text = record.replace(name, copy).replace("19001", str(19001 + 20 * number))
         units.append(f"openclaw-gateway-{copy}.service")
-        for path, content in ((RECORDS / f"{copy}.toml", text), (UNITS / units[-1], unit)):
+        text = record.replace(name, copy).replace("19001", str(19001 + 20 * number))
+        for path, content in (
+            (RECORDS / f"{copy}.toml", text),
+            (UNITS / units[-1], (UNITS / units[0]).read_text()),
+        ):
             path.write_text(content)
             path.chmod(0o600)
-    answered = json.loads(subprocess.run([ocm, "list", "--json"], check=True, capture_output=True).stdout)
-    if len(answered["results"]) != int(count):
-        raise SystemExit(f"ocm list knows {len(answered['results'])} instances of {count}")
+    if len(json.loads(subprocess.check_output([ocm, "list", "--json"]))["results"]) != int(count):
+        raise SystemExit(f"ocm list does not know {count} instances")
     commands = {"ocm": [ocm, "list"], "systemctl": ["sh", "-c", ONE_BY_ONE, "sh", *units]}
     taken: dict[str, list[float]] = {side: [] for side in commands}
     for _ in range(int(rounds)):
@@ -98,4 +89,4 @@ def lists(ocm: str, name: str, count: str, rounds: str) -> dict[str, list[float]
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(one_start(*sys.argv[2:]) if sys.argv[1] == "start" else lists(*sys.argv[2:])))

@@ -49,6 +49,7 @@ def test_a_record_without_optional_fields_gets_the_defaults() -> None:
         {"limits": {"tasks": 100_001}},
         {"limits": {"cpus": 0.0}},
         {"limits": {"cpus": -1.0}},
+        {"limits": {"cpus": 0.004}},
         {"limits": {"cpus": 1025.0}},
         {"limits": {"cpus": math.inf}},
         {"limits": {"cpus": math.nan}},

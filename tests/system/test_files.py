@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -266,6 +267,22 @@ def test_a_lock_on_a_file_that_its_last_holder_removed_is_a_lock_on_the_new_file
             files.lock(pure(path), "w1", wait_seconds=0),
         ):
             pass
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "w1.lock"
+    flock = fcntl.flock
+
+    def flock_after_the_last_holder_removed_the_file(descriptor: int, operation: int) -> None:
+        flock(descriptor, operation)
+        path.unlink()
+        monkeypatch.setattr(fcntl, "flock", flock)
+
+    monkeypatch.setattr(fcntl, "flock", flock_after_the_last_holder_removed_the_file)
+    with files.lock(pure(path), "w1"):
+        assert path.exists()
 
 
 def test_two_different_locks_do_not_meet(tmp_path: Path) -> None:

@@ -104,8 +104,10 @@ def test_lines_of_a_program_that_fails_end_with_its_error() -> None:
 def test_a_program_whose_lines_nobody_wants_any_more_is_ended() -> None:
     lines = RUNNER.lines(("sh", "-c", "echo $$; exec sleep 60"))
     pid = next(lines).decode().strip()
+    began = time.monotonic()
     lines.close()  # type: ignore[attr-defined]
     assert not Path("/proc", pid).exists()
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)])

@@ -240,6 +240,18 @@ def test_a_replaced_record_is_put_back(context: Context) -> None:
     assert record.read_text() == before
 
 
+def test_steps_are_undone_from_the_last_to_the_first(context: Context) -> None:
+    record = Path(paths_of(context).record)
+    record.parent.mkdir(parents=True)
+    record.write_text("one")
+    first = steps.WriteRecord(path=str(record), text="two", previous="one")
+    second = steps.WriteRecord(path=str(record), text="three", previous="two")
+    failing = failing_at(context, 0).steps[0]
+    with pytest.raises(NotADirectoryError):
+        run(context, Plan(operation="enable", name=NAME, steps=(first, second, failing), commit=3))
+    assert record.read_text() == "one"
+
+
 def test_an_undo_that_fails_needs_a_person_and_is_tried_again_by_the_next_command(
     context: Context, tmp_path: Path
 ) -> None:

@@ -151,48 +151,35 @@ def delete(  # noqa: PLR0913 - one for each option
     )
 
 
-@click.command(epilog="Example: ocm start --all")
-@names_argument
-@effort_options
-@dry_run_option
-@json_option
-@click.pass_context
-def start(
-    ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool, as_json: bool, **options: object
-) -> int:
-    """Start instances and prove that they are sealed."""
-    from ocm.operations.start import start as run
+def _starting_command(word: str, help_text: str) -> click.Command:
+    @click.command(word, help=help_text, epilog=f"Example: ocm {word} --all")
+    @names_argument
+    @effort_options
+    @dry_run_option
+    @json_option
+    @click.pass_context
+    def command(
+        ctx: click.Context,
+        /,
+        names: Names,
+        *,
+        everything: bool,
+        dry_run: bool,
+        as_json: bool,
+        **options: object,
+    ) -> int:
+        from ocm.operations.start import restart, start
 
-    effort = _effort(options)
-    return run_each(
-        ctx,
-        names,
-        lambda context, name: run(context, name, effort, dry_run=dry_run),
-        everything=everything,
-        as_json=as_json,
-    )
+        run, effort = {"start": start, "restart": restart}[word], _effort(options)
+        return run_each(
+            ctx,
+            names,
+            lambda context, name: run(context, name, effort, dry_run=dry_run),
+            everything=everything,
+            as_json=as_json,
+        )
 
-
-@click.command(epilog="Example: ocm restart worker1")
-@names_argument
-@effort_options
-@dry_run_option
-@json_option
-@click.pass_context
-def restart(
-    ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool, as_json: bool, **options: object
-) -> int:
-    """Restart instances and prove that they are sealed."""
-    from ocm.operations.start import restart as run
-
-    effort = _effort(options)
-    return run_each(
-        ctx,
-        names,
-        lambda context, name: run(context, name, effort, dry_run=dry_run),
-        everything=everything,
-        as_json=as_json,
-    )
+    return command
 
 
 @click.command(epilog="Example: ocm stop worker1 worker2")
@@ -239,9 +226,9 @@ COMMANDS = {
     "create": create,
     "deploy": deploy,
     "delete": delete,
-    "start": start,
+    "start": _starting_command("start", "Start instances and prove that they are sealed."),
     "stop": stop,
-    "restart": restart,
+    "restart": _starting_command("restart", "Restart instances and prove that they are sealed."),
     "enable": _autostart_command("enable", "Have instances start with the machine.", wanted=True),
     "disable": _autostart_command(
         "disable", "Have instances no longer start with the machine.", wanted=False
