@@ -40,6 +40,7 @@ VARIANTS: dict[str, tuple[str | None, ...]] = {
     "MALLOC_ARENA_MAX": ("2", None),
     "UV_THREADPOOL_SIZE": ("2", None),
     "--optimize-for-size": ("", None),
+    "NODE_DISABLE_COMPILE_CACHE": ("1", None),
 }
 
 Samples = dict[str, list[float]]

@@ -42,12 +42,11 @@ def right_answers() -> dict[str, Any]:
 def found(
     answers: dict[str, Any] | None = None, kernel: Kernel = SEALED, *, private_pids: bool = True
 ) -> tuple[str, ...]:
-    return probe.violations(
-        right_answers() if answers is None else answers,
-        kernel,
-        checks=CHECKS,
-        listings=LISTINGS,
-        private_pids=private_pids,
+    return (
+        *probe.kernel_violations(kernel, private_pids=private_pids),
+        *probe.answer_violations(
+            right_answers() if answers is None else answers, checks=CHECKS, listings=LISTINGS
+        ),
     )
 
 

@@ -120,7 +120,7 @@ def main_identity(machine: Machine) -> str:
 def home_files(machine: Machine) -> set[str]:
     """Return every path in the home but those of the checkout, main's insides and the lock of the ports."""
     script = (
-        "find ~ -path ~/ocm -prune -o -path ~/.npm -prune -o"
+        "find ~ -path ~/ocm -prune -o -path ~/.npm -prune -o -path ~/.cache -prune -o"
         " -path ~/.npm-global -prune -o -path ~/.local/share/ocm/venv\\* -prune"
         " -o -path ~/.openclaw/\\* -type d -prune -o ! -type d ! -name @host.lock -print"
         " -o -type d -name .openclaw\\* -print"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import inside, rows, wait_for
+from .instances import HOME, inside, rows, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +93,23 @@ def test_ctrl_c_ends_a_session_and_leaves_nothing_behind(machine: Machine, ocm: 
     ]
     machine.run(argv, cwd=ocm.folder, check=False, timeout=60)
     wait_for(lambda: machine.run(SESSIONS).stdout == "", 15, "end of the session")
+
+
+def test_the_callers_own_files_are_not_handed_to_the_instance(
+    machine: Machine, ocm: Ocm, worker: str
+) -> None:
+    machine.write(
+        f"{HOME}/commands", "echo overwritten > /proc/self/fd/0; readlink /proc/self/fd/0 /proc/self/fd/1\n"
+    )
+    machine.write(f"{HOME}/output", "precious\n")
+    script = f"./ocm.py enter {worker} < ~/commands >> ~/output"
+    machine.run(["bash", "-c", script], cwd=ocm.folder, check=False)
+    assert machine.read(f"{HOME}/commands").startswith("echo overwritten")
+    shown = machine.read(f"{HOME}/output").splitlines()
+    assert shown[0] == "precious"
+    assert len(shown) == 3
+    assert all(line.startswith("pipe:") for line in shown[1:])
+    machine.run(["rm", f"{HOME}/commands", f"{HOME}/output"])
 
 
 def test_sessions_are_confined_as_the_gateway_is(machine: Machine, ocm: Ocm, worker: str) -> None:

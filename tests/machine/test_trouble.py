@@ -96,8 +96,7 @@ def test_weakened_config_is_shown_as_drift(ocm: Ocm, worker: str) -> None:
     "weakening",
     [
         "PrivateUsers=no",
-        "BindReadOnlyPaths=/home/debian/.bashrc",
-        "BindPaths=/dev/shm",
+        "BindReadOnlyPaths=/home/debian:/opt/h",
         "NoNewPrivileges=no\nSystemCallFilter=\nRestrictNamespaces=no\nLockPersonality=no",
     ],
 )
@@ -110,10 +109,43 @@ def test_drop_in_that_weakens_the_sandbox_is_found_by_the_proof(
     try:
         done = ocm("restart", worker, check=False)
         refused(done, "the sandbox of worker1 is not in force")
+        assert f"weak.conf sets {weakening.partition('=')[0]}" in done.stderr
         assert rows(ocm)[worker]["state"] == "stopped"
     finally:
         machine.run(["rm", "-r", folder])
     assert "ready and sealed" in ocm("start", worker).stdout
+
+
+def test_drop_in_with_limits_is_welcome(machine: Machine, ocm: Ocm, worker: str) -> None:
+    folder = f"{UNIT}.d"
+    machine.run(["mkdir", "-p", folder])
+    machine.write(f"{folder}/limits.conf", "[Service]\nMemoryHigh=3G\nNice=5\n")
+    try:
+        assert "ready and sealed" in ocm("restart", worker).stdout
+        assert "limits.conf" in str(answer(ocm, "status", worker)["results"][0]["drift"])
+    finally:
+        machine.run(["rm", "-r", folder])
+    assert "ready and sealed" in ocm("restart", worker).stdout
+
+
+def test_nothing_of_the_host_is_open_to_the_gateway_while_it_is_proved(
+    machine: Machine, ocm: Ocm, worker: str
+) -> None:
+    """A process of the instance looks for a way out through the working directory of the probe."""
+    hunt = (
+        "end=$((SECONDS + 12)); while [ $SECONDS -lt $end ]; do for p in /proc/[0-9]*; do"
+        " [ -e $p/cwd/home/debian/.bashrc ] && echo ESCAPED >> /tmp/escaped; done; done"
+    )
+    pid = str(rows(ocm)[worker]["pid"])
+    namespaces = ["-U", "-m", "-i", *(["-p"] if machine.release == "trixie" else [])]
+    argv = ["nsenter", "-t", pid, *namespaces, "--preserve-credentials", "--wdns=/", "bash", "-c", hunt]
+    hunter = machine.popen(argv)
+    try:
+        while hunter.poll() is None:
+            assert "already ready and sealed" in ocm("start", worker).stdout
+    finally:
+        hunter.communicate()
+    assert inside(ocm, worker, "cat /tmp/escaped 2>/dev/null; true") == ""
 
 
 def test_unit_that_was_edited_is_not_started_and_not_lost(machine: Machine, ocm: Ocm, worker: str) -> None:
@@ -206,6 +238,21 @@ def test_state_that_the_instance_made_hostile_is_refused_in_one_sentence(
     assert machine.read(CONFIG) == before
 
 
+def test_hostile_state_is_deleted_all_the_same(machine: Machine, ocm: Ocm, worker: str) -> None:
+    assert worker
+    ocm("create", "hostile")
+    nest = 'python3 -c \'import os\nfor _ in range(3000): os.mkdir("d"); os.chdir("d")\''
+    script = (
+        f"cd ~/.openclaw-hostile && (mkdir deep && cd deep && {nest});"
+        " mkdir -p closed/in; touch closed/in/x; chmod 000 closed/in closed;"
+        " ln -s /home/debian/.bashrc link; ln -s / root; mkfifo pipe; touch $'a\\nb'"
+    )
+    inside(ocm, "hostile", script)
+    ocm("delete", "hostile", "--yes")
+    assert machine.run(["test", "-e", f"{HOME}/.openclaw-hostile"], check=False).returncode == 1
+    assert machine.run(["test", "-e", f"{HOME}/.bashrc"]).returncode == 0
+
+
 def test_corrupt_record_is_said_and_loses_nothing(machine: Machine, ocm: Ocm, worker: str) -> None:
     before = machine.read(RECORD)
     machine.write(RECORD, before + "surprise = 1\n", mode=0o600)
@@ -215,7 +262,7 @@ def test_corrupt_record_is_said_and_loses_nothing(machine: Machine, ocm: Ocm, wo
     assert "surprise" in row["problem"]
     assert machine.read(RECORD).endswith("surprise = 1\n")
     machine.write(RECORD, before, mode=0o600)
-    assert ocm("health", worker, check=False).returncode == 0
+    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
 
 
 def test_deploy_that_fails_leaves_no_trace(machine: Machine, ocm: Ocm, bare: set[str]) -> None:

@@ -200,7 +200,7 @@ def test_a_tree_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     outside.mkdir()
     (outside / "precious").touch()
     (tmp_path / "tree").symlink_to(outside)
-    with pytest.raises(OSError, match="symbolic link"):
+    with pytest.raises(OSError, match="Not a directory"):
         files.remove_tree(pure(tmp_path / "tree"))
     assert (outside / "precious").exists()
 

@@ -112,7 +112,7 @@ def test_a_program_whose_lines_nobody_wants_any_more_is_ended() -> None:
 
 @pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)])
 def test_a_program_that_is_passed_through_gives_its_status_as_a_shell_does(script: str, status: int) -> None:
-    assert RUNNER.pass_through(("sh", "-c", script), lambda _number: None) == status
+    assert RUNNER.pass_through(("sh", "-c", script), lambda _number: None, terminal=True) == status
 
 
 def test_signals_are_handed_over_while_a_program_runs_and_as_before_afterwards(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_signals_are_handed_over_while_a_program_runs_and_as_before_afterwards(t
         (tmp_path / "go").touch()
 
     script = f"kill -TERM $PPID; until [ -e '{tmp_path}/go' ]; do :; done"
-    assert RUNNER.pass_through(("sh", "-c", script), hand_over) == 0
+    assert RUNNER.pass_through(("sh", "-c", script), hand_over, terminal=True) == 0
     assert received == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -13,37 +13,61 @@ READ, WRITE, CONNECT, LIST = "read", "write", "connect", "list"
 NAMESPACES = ("user", "mnt", "ipc")
 PID_NAMESPACE = "pid"
 
-# Runs under the instance's own Node within the gateway's namespaces; it takes the questions on stdin and
-# answers with one JSON object, true where the thing could be done.
+# Runs under OCM's own Python and enters the gateway's namespaces by itself, after its exec: so its memory and
+# descriptors belong to the outer user namespace, and nothing inside can read, change or follow them. (What a
+# program started inside says could be forged, and nsenter --wd would carry a directory of the host in.)
 SCRIPT = r"""
-const fs = require("fs"), net = require("net"), path = require("path");
-const ask = JSON.parse(fs.readFileSync(0, "utf8"));
-const can = (f) => { try { f(); return true; } catch { return false; } };
-const read = (p) => can(() => {
-  const d = fs.openSync(p, "r");
-  try { if (fs.fstatSync(d).isDirectory()) fs.readdirSync(p); else fs.readSync(d, Buffer.alloc(1)); }
-  finally { fs.closeSync(d); }
-});
-const write = (p) => can(() => {
-  let isDirectory = false;
-  try { isDirectory = fs.statSync(p).isDirectory(); } catch {}
-  if (!isDirectory) { fs.closeSync(fs.openSync(p, "r+")); return; }
-  const file = path.join(p, ".ocm-probe-" + process.pid + "-" + Math.random().toString(36).slice(2));
-  fs.closeSync(fs.openSync(file, "wx")); fs.unlinkSync(file);
-});
-const list = (p) => { try { return fs.readdirSync(p); } catch { return null; } };
-const connect = (p) => new Promise((done) => {
-  const s = net.connect(p); const end = (v) => { s.destroy(); done(v); };
-  s.once("connect", () => end(true)); s.once("error", () => end(false)); s.setTimeout(2000, () => end(false));
-});
-const each = (paths, f) => Object.fromEntries(paths.map((p) => [p, f(p)]));
-(async () => {
-  const sockets = {};
-  for (const p of ask.connect) sockets[p] = await connect(p);
-  process.stdout.write(JSON.stringify({
-    read: each(ask.read, read), write: each(ask.write, write), list: each(ask.list, list), connect: sockets,
-  }));
-})();
+import ctypes, errno, json, os, secrets, socket, stat, sys
+ask = json.load(sys.stdin)
+libc = ctypes.CDLL(None, use_errno=True)
+for namespace in [os.open(path, os.O_RDONLY) for path in ask["namespaces"]]:
+    if libc.setns(namespace, 0):
+        sys.exit("setns: " + os.strerror(ctypes.get_errno()))
+os.chdir("/")
+def read(path):
+    if os.path.isdir(path):
+        os.listdir(path)
+    else:
+        with open(path, "rb", buffering=0) as file:
+            file.read(1)
+def write(path):
+    if not os.path.isdir(path):
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        return
+    name = os.path.join(path, ".ocm-probe-" + secrets.token_hex(8))
+    os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    os.unlink(name)
+def connect(path):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        with socket.socket(socket.AF_UNIX, kind) as end:
+            end.settimeout(2)
+            try:
+                return end.connect(path)
+            except OSError as error:
+                if error.errno != errno.EPROTOTYPE:
+                    raise
+def can(action, path):
+    try:
+        action(path)
+    except OSError:
+        return False
+    return True
+def names(path):
+    try:
+        return os.listdir(path)
+    except OSError:
+        return None
+def identity(path):
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_dev, found.st_ino]
+answers = {kind: {path: can(action, path) for path in ask[kind]}
+           for kind, action in (("read", read), ("write", write), ("connect", connect))}
+answers["list"] = {path: names(path) for path in ask["list"]}
+answers["identity"] = {path: identity(path) for path in ask["identity"]}
+json.dump(answers, sys.stdout)
 """
 
 
@@ -84,23 +108,15 @@ def questions(checks: Iterable[Check], listings: Iterable[Listing]) -> dict[str,
     return asked
 
 
-def violations(
-    answers: Mapping[str, Any],
-    kernel: Kernel,
-    *,
-    checks: Iterable[Check],
-    listings: Iterable[Listing],
-    private_pids: bool,
+def answer_violations(
+    answers: Mapping[str, Any], *, checks: Iterable[Check], listings: Iterable[Listing]
 ) -> tuple[str, ...]:
-    """Return in words what is not as the policy says; empty when the sandbox is proved."""
-    return (
-        *_kernel_violations(kernel, private_pids=private_pids),
-        *_check_violations(answers, checks),
-        *_listing_violations(answers, listings),
-    )
+    """Return in words which answers from inside are not as the policy says."""
+    return (*_check_violations(answers, checks), *_listing_violations(answers, listings))
 
 
-def _kernel_violations(kernel: Kernel, *, private_pids: bool) -> Iterator[str]:
+def kernel_violations(kernel: Kernel, *, private_pids: bool) -> Iterator[str]:
+    """Yield in words what the kernel says of the gateway's process that is not as the policy says."""
     if not kernel.no_new_privileges:
         yield "the gateway may gain new privileges (NoNewPrivileges is off)"
     if not kernel.seccomp:

@@ -28,7 +28,8 @@ class Process:
 
     `activity` is one of running, starting, stopping, waiting (for the next automatic restart), stopped
     and failed. `exit_status` is that of the last process that ended; `since` is in seconds since the
-    epoch; `memory_bytes` and `cpu_seconds` are None where the backend keeps no account.
+    epoch; `definition` is the file that defines the process for the backend, `overrides` are those that
+    change it; `memory_bytes` and `cpu_seconds` are None where the backend keeps no account.
     """
 
     activity: str
@@ -43,6 +44,7 @@ class Process:
     memory_bytes: int | None = None
     cpu_seconds: float | None = None
     changed_on_disk: bool = False
+    definition: str | None = None
     overrides: tuple[str, ...] = ()
 
 

@@ -77,7 +77,7 @@ def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directi
         ("ProtectHome", "tmpfs"),
         ("ReadWritePaths", writable),
         # PrivateDevices= keeps the host's shared memory, and the terminals of the user's other logins.
-        ("TemporaryFileSystem", "/home:ro /root:ro /run:ro /dev/shm:mode=1777 /dev/pts:ro"),
+        ("TemporaryFileSystem", "/home:ro /root:ro /run:ro /dev/shm:mode=1777,size=256M /dev/pts:ro"),
         ("PrivateTmp", "yes"),
         ("PrivateDevices", "yes"),
         ("PrivateIPC", "yes"),
@@ -94,7 +94,9 @@ def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directi
         ("RestrictAddressFamilies", " ".join(policy.address_families)),
         ("SystemCallArchitectures", "native"),
         ("SystemCallFilter", "@system-service"),
-        ("SystemCallFilter", "~@keyring"),
+        # What is left of other processes' memory and of unfiltered I/O in @system-service.
+        ("SystemCallFilter", "~@keyring process_vm_readv process_vm_writev"),
+        ("SystemCallFilter", "~io_uring_setup io_uring_enter io_uring_register"),
         ("SystemCallErrorNumber", "EPERM"),
         ("UMask", "0077"),
         ("LimitCORE", "0"),

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from ocm.core.plan import Plan
-from ocm.errors import Locked
+from ocm.errors import Locked, OcmError
 from ocm.operations.result import Outcome
 from ocm.system import files
 from ocm.system.names import instance_names
@@ -43,11 +43,17 @@ def allocating(context: Context) -> Iterator[None]:
 
 
 def recover_all(context: Context) -> tuple[str, ...]:
-    """Finish or undo every operation that was cut off, except where another ocm is at work now."""
+    """Finish or undo every operation that was cut off, except where another ocm is at work now.
+
+    Returns a sentence on each. One that cannot be mended must not keep a user from the other instances.
+    """
     done = []
     for name in unfinished(context):
-        with contextlib.suppress(Locked), changing(context, name, wait_seconds=0) as sentence:
-            done.append(sentence)
+        try:
+            with contextlib.suppress(Locked), changing(context, name, wait_seconds=0) as sentence:
+                done.append(sentence)
+        except (OcmError, OSError) as error:
+            done.append(f"an interrupted operation on {name} could not be mended: {error}")
     return tuple(sentence for sentence in done if sentence)
 
 

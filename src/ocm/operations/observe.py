@@ -197,7 +197,7 @@ def _gaps(context: Context, process: Process, record: Record) -> tuple[str, ...]
     if not has_private_pids(version):
         gaps.append(
             f"systemd {version} has no PrivatePIDs= (it came with {PRIVATE_PIDS_VERSION}): the instance sees "
-            "your other processes and can signal them, though not read them"
+            "your other processes and their command lines and can signal them, though not read them"
         )
     limited = record.limits.memory is not None or record.limits.cpus is not None
     if process.pid is not None and process.memory_bytes is None and limited:

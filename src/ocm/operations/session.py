@@ -107,4 +107,4 @@ def _pass_through(
         context.backend.signal_session(unit, signal.SIGKILL if number in received else number)
         received.append(number)
 
-    return context.host.runner.pass_through(run, forward)
+    return context.host.runner.pass_through(run, forward, terminal=terminal.attached)

@@ -94,7 +94,7 @@ def start_steps(context: Context, name: InstanceName, effort: Effort) -> list[St
     process = context.backend.observe([name])[name]
     if process.activity in ("stopped", "failed", "waiting"):
         return [*steps, Start(name=name), verify]
-    if steps or process.changed_on_disk:
+    if steps:
         return [*steps, Restart(name=name), verify]
     verdict = verdict_on(process, record)
     if verdict.state is not State.READY or prove(context, name, record, process):
@@ -119,7 +119,8 @@ def repair_steps(context: Context, name: InstanceName, record: Record, *, repair
     before = None if data is None else data.decode(errors="replace")
     wanted = context.unit_text(name, record)
     if before == wanted:
-        return steps
+        stale = context.backend.observe([name])[name].changed_on_disk
+        return [*steps, ReloadUnits()] if stale else steps
     if before is not None and is_edited(before) and not repair:
         raise OcmError(
             f"the unit of {name} was edited by hand: {paths.unit}",

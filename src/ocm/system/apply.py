@@ -178,23 +178,28 @@ def _disable(context: Context, step: steps.Enable | steps.Disable) -> None:
 
 def _start_again(context: Context, step: steps.Stop) -> None:
     if step.ran:
-        _launch(context, InstanceName(step.name), context.backend.start)
+        _launch(context, InstanceName(step.name))
 
 
 def _start(context: Context, step: steps.Start) -> None:
     name = InstanceName(step.name)
-    _launch(context, name, context.backend.start)
+    _launch(context, name)
 
 
 def _restart(context: Context, step: steps.Restart) -> None:
     name = InstanceName(step.name)
-    _launch(context, name, context.backend.restart)
+    context.backend.stop(name)
+    _launch(context, name)
 
 
-def _launch(context: Context, name: InstanceName, launch: Callable[[InstanceName], None]) -> None:
-    began = time.time()
+def _launch(context: Context, name: InstanceName) -> None:
+    paths, began = context.host.instance(name), time.time()
+    # Mount points of an earlier sandbox stay in its root, and an instance may open its state to others.
+    files.remove_tree(paths.root)
+    files.make_directory(paths.root)
+    Path(paths.state).chmod(0o700)
     try:
-        launch(name)
+        context.backend.start(name)
     except CommandFailed as error:
         message = f"{name} could not be started: {error.message}"
         words = last_words(context, name, since=began)

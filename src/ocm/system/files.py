@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import secrets
-import shutil
 import stat
 import time
 from pathlib import Path
@@ -117,24 +116,42 @@ def remove_file(path: PurePosixPath) -> None:
 
 
 def remove_tree(path: PurePosixPath) -> None:
-    """Remove a directory with all that is in it, whatever modes an instance gave it; follows no link."""
+    """Remove a directory with all that is in it, whatever an instance made of it; follows no link.
+
+    Directories are moved up to the top before they are emptied, so that no nesting is too deep: neither for
+    the length of a path, nor for open files, nor for recursion, at each of which shutil.rmtree fails.
+    """
     if not os.path.lexists(path):
         return
+    if not os.path.islink(path):  # noqa: PTH114 - a link fails to open below
+        os.chmod(path, 0o700)  # noqa: PTH101
+    top = os.open(path, _CLOSED_DIRECTORY)
     try:
-        shutil.rmtree(path)
-    except PermissionError:
-        _open_directories(path)
-        shutil.rmtree(path)
+        while waiting := _empty(top, top):
+            for name in waiting:
+                directory = os.open(name, _CLOSED_DIRECTORY, dir_fd=top)
+                try:
+                    _empty(directory, top)
+                finally:
+                    os.close(directory)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    Path(path).rmdir()
 
 
-def _open_directories(path: PurePosixPath) -> None:
-    """Give every directory below `path` the mode 0700, which an instance may have taken away."""
-    Path(path).chmod(0o700)
-    for directory, names, _files in os.walk(path, followlinks=False):
-        for name in names:
-            entry = Path(directory, name)
-            if not entry.is_symlink():
-                entry.chmod(0o700)
+def _empty(directory: int, top: int) -> list[str]:
+    """Remove the files in an open directory, move its directories to `top` and return their names there."""
+    moved = []
+    for entry in os.scandir(directory):
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.name, dir_fd=directory)
+            continue
+        os.chmod(entry.name, 0o700, dir_fd=directory)
+        name = f".ocm-removed-{secrets.token_hex(8)}"
+        os.rename(entry.name, name, src_dir_fd=directory, dst_dir_fd=top)
+        moved.append(name)
+    return moved
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocm.core.mounts import Mounted, parse_mountinfo
 from ocm.core.probe import NAMESPACES, PID_NAMESPACE, Kernel
 from ocm.core.state import Listener
 
@@ -90,6 +91,11 @@ def memory_and_cpu(pid: int) -> tuple[int | None, float | None]:
     except psutil.Error:
         return None, None
     return memory, seconds
+
+
+def mounts(pid: int) -> tuple[Mounted, ...]:
+    """Return what is mounted for the process `pid`; raises `OSError` when it is gone."""
+    return parse_mountinfo(Path(f"/proc/{pid}/mountinfo").read_text(encoding="utf-8", errors="replace"))
 
 
 def kernel_view(pid: int) -> Kernel:

@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocm.core import expectations, probe
-from ocm.core.launch import clean
+from ocm.core import expectations, mounts, probe
+from ocm.core.journal import printable
 from ocm.core.unit import has_private_pids
 from ocm.errors import OcmError
 from ocm.system import processes
@@ -18,62 +19,113 @@ from ocm.system.names import instance_names
 from ocm.system.runner import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import PurePosixPath
 
     from ocm.core.names import InstanceName
+    from ocm.core.policy import Policy
     from ocm.core.record import Record
     from ocm.core.state import Process
     from ocm.system.context import Context
 
 _PROBE_SECONDS = 60.0
+# In this order: only who owns the user namespace may enter the others.
+_ENTERED = ("user", "ipc", "mnt")
 
 
 def prove(context: Context, name: InstanceName, record: Record, process: Process) -> tuple[str, ...]:
-    """Return in words what a process in the gateway's own namespaces can do against the policy."""
+    """Return in words what is not as the policy says; empty when the sandbox of the gateway is proved.
+
+    Three proofs that do not trust each other: what a process in the gateway's namespaces can do, what the
+    kernel says of the gateway, and that no drop-in changes what the sandbox is made of.
+    """
     if process.pid is None:
         return ("the gateway is not running",)
-    paths, runtime = context.host.instance(name), context.host.runtime
     policy = context.policy(name, record)
+    try:
+        kernel = processes.kernel_view(process.pid)
+        inside = processes.mounts(process.pid)
+    except OSError:
+        return ("the gateway ended before it could be looked at",)
+    private_pids = has_private_pids(context.backend.version())
+    return tuple(
+        map(
+            printable,
+            (
+                *_definition_violations(context, name, process),
+                *probe.kernel_violations(kernel, private_pids=private_pids),
+                *mounts.mount_violations(inside, processes.mounts(os.getpid()), policy),
+                *_answer_violations(context, name, policy, process.pid, kernel.own_namespaces),
+            ),
+        )
+    )
+
+
+def _definition_violations(context: Context, name: InstanceName, process: Process) -> Iterator[str]:
+    unit = str(context.host.instance(name).unit)
+    if process.definition != unit:
+        yield f"systemd runs {process.definition} and not {unit}"
+    for override in process.overrides:
+        try:
+            text = Path(override).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            yield f"the drop-in {override} cannot be read: {error.strerror}"
+            continue
+        for setting in mounts.forbidden_settings(text):
+            yield f"the drop-in {override} sets {setting}"
+
+
+def _answer_violations(
+    context: Context, name: InstanceName, policy: Policy, pid: int, own: frozenset[str]
+) -> tuple[str, ...]:
+    if not {"user", "mnt"} <= own:
+        return ()  # There is no sandbox to ask in, and the kernel's word has said so.
+    paths, runtime = context.host.instance(name), context.host.runtime
     listings = expectations.listings(paths, policy)
     others = tuple(other for other in instance_names(context.host.paths) if other != name)
-    private_pids = has_private_pids(context.backend.version())
+    identities = _identities(policy)
     with _canaries(expectations.canary_places(paths, runtime=runtime)) as canaries:
         checks = (
             *expectations.checks(paths, policy, runtime=runtime, others=others),
             *expectations.canary_checks(canaries),
         )
-        try:
-            kernel = processes.kernel_view(process.pid)
-        except OSError:
-            return ("the gateway ended before it could be looked at",)
-        answers = _ask_inside(
-            context, record, process.pid, kernel.own_namespaces, probe.questions(checks, listings)
-        )
-    return probe.violations(answers, kernel, checks=checks, listings=listings, private_pids=private_pids)
+        asked = {
+            **probe.questions(checks, listings),
+            "identity": list(identities),
+            "namespaces": [f"/proc/{pid}/ns/{kind}" for kind in _ENTERED if kind in own],
+        }
+        answers = _ask_inside(context, asked)
+    return (
+        *probe.answer_violations(answers, checks=checks, listings=listings),
+        *mounts.identity_violations(answers, identities),
+    )
 
 
-def _ask_inside(
-    context: Context, record: Record, pid: int, own: frozenset[str], questions: dict[str, list[str]]
-) -> dict[str, object]:
-    """Run the probe in the namespaces that the process `pid` has for its own, and return its answers.
+def _identities(policy: Policy) -> dict[str, list[int]]:
+    """Return device and inode number of what the policy binds, by where it is to be found inside."""
+    found = {}
+    for mount in policy.mounts:
+        with contextlib.suppress(FileNotFoundError):
+            status = Path(mount.source).stat()
+            found[str(mount.target)] = [status.st_dev, status.st_ino]
+    return found
 
-    nsenter(1) and not a second unit: a drop-in of the gateway's unit would weaken only the gateway.
-    """
-    namespaces = (f"--{name.replace('mnt', 'mount')}" for name in sorted(own))
-    enter = ("nsenter", f"--target={pid}", *namespaces, "--preserve-credentials", "--wd=/", "--")
-    argv = (*enter, *clean({}, (record.runtime.node, "-e", probe.SCRIPT)))
+
+def _ask_inside(context: Context, asked: Mapping[str, list[str]]) -> dict[str, object]:
+    """Run the probe and return its answers; raises `OcmError` where it did not come to its end."""
+    argv = (sys.executable, "-I", "-c", probe.SCRIPT)
     completed = context.host.runner.run(
-        Command(argv=argv, stdin=json.dumps(questions).encode(), timeout_seconds=_PROBE_SECONDS), check=False
+        Command(argv=argv, stdin=json.dumps(asked).encode(), timeout_seconds=_PROBE_SECONDS), check=False
     )
     try:
-        answers = json.loads(completed.stdout)
-    except ValueError:
+        answers = json.loads(completed.stdout) if completed.returncode == 0 else None
+    except (ValueError, RecursionError):
         answers = None
     if not isinstance(answers, dict):
-        said = tuple(completed.stderr.strip().splitlines()[-5:])
-        message = "the probe inside the sandbox gave no usable answer"
-        raise OcmError(message, code="not_sealed", details=said)
+        said = tuple(map(printable, completed.stderr.strip().splitlines()[-5:]))
+        raise OcmError(
+            "the probe inside the sandbox did not come to its end", code="not_sealed", details=said
+        )
     return answers
 
 

@@ -8,8 +8,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ocm.errors import CommandFailed, OcmError
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _TAIL_LINES = 5
 _SHOWN_WORD = 160
+_CHUNK = 65536
+_LAST_WORDS_SECONDS = 2.0
 # systemd-run since 256 would colour the terminal and put the whole command line into its title.
 _PLAIN_TERMINAL = {"SYSTEMD_TINT_BACKGROUND": "0", "SYSTEMD_ADJUST_TERMINAL_TITLE": "0"}
 _SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -101,20 +104,30 @@ class Runner:
                 if process.poll() is None:
                     process.terminate()
 
-    def pass_through(self, argv: tuple[str, ...], on_signal: Callable[[int], None]) -> int:
-        """Run a program on the caller's own standard streams and return its exit status.
+    def pass_through(self, argv: tuple[str, ...], on_signal: Callable[[int], None], *, terminal: bool) -> int:
+        """Run a program on the caller's standard streams and return its exit status.
 
-        A signal that would end the caller is not passed to the program; `on_signal` gets it instead.
+        With `terminal` it gets the caller's terminal, which systemd-run keeps to itself. Otherwise it gets
+        pipes that are copied: an instance that had the caller's own descriptors could keep them, read the
+        keyboard, or open the very file anew for writing. A signal that would end the caller is not passed
+        to the program; `on_signal` gets it instead.
         """
         self._show(argv)
         signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
         try:
             # Ignored signals stay ignored in the child, so that Ctrl-C does not leave its unit behind.
-            process = subprocess.Popen(argv, env=self._environment(_PLAIN_TERMINAL))
+            stream = None if terminal else subprocess.PIPE
+            process = subprocess.Popen(
+                argv, stdin=stream, stdout=stream, stderr=stream, env=self._environment(_PLAIN_TERMINAL)
+            )
             for number in signals:
                 signal.signal(number, lambda received, _frame: on_signal(received))
+            copies = [] if terminal else _copy_streams(process)
             status = process.wait()
+            for copy in copies:
+                # What still holds the other end has outlived its session, and is not waited for.
+                copy.join(_LAST_WORDS_SECONDS)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -140,6 +153,30 @@ class Runner:
             with contextlib.suppress(OSError):
                 words = (word if len(word) <= _SHOWN_WORD else word[:_SHOWN_WORD] + "..." for word in argv)
                 sys.stderr.write(f"+ {shlex.join(words)}\n")
+
+
+def _copy_streams(process: subprocess.Popen[bytes]) -> list[threading.Thread]:
+    """Copy between the caller's standard streams and a program's pipes; return the copiers of its output."""
+    copiers = []
+    for source, target in ((0, process.stdin), (process.stdout, 1), (process.stderr, 2)):
+        copier = threading.Thread(target=_copy, args=(source, target), daemon=True)
+        copier.start()
+        copiers.append(copier)
+    return copiers[1:]
+
+
+def _copy(source: IO[bytes] | int, target: IO[bytes] | int) -> None:
+    """Copy until either end is closed, then close the pipe, so that the other side learns of it."""
+    source_number = source if isinstance(source, int) else source.fileno()
+    target_number = target if isinstance(target, int) else target.fileno()
+    with contextlib.suppress(OSError):
+        while data := os.read(source_number, _CHUNK):
+            while data:
+                data = data[os.write(target_number, data) :]
+    for pipe in (source, target):
+        if not isinstance(pipe, int):
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 def failure(argv: tuple[str, ...], returncode: int, stderr: str) -> CommandFailed:

@@ -28,7 +28,7 @@ _CHANGE_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
     *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),
-    *("NeedDaemonReload", "DropInPaths", "InvocationID"),
+    *("NeedDaemonReload", "DropInPaths", "FragmentPath", "InvocationID"),
 )
 # SD_MESSAGE_UNIT_OUT_OF_MEMORY (sd-messages.h): a process of the unit was killed for want of memory.
 _OOM_MESSAGE = "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef"
@@ -94,11 +94,6 @@ class Systemd:
         """Start an instance's gateway; its count of failed starts begins anew."""
         self._systemctl("reset-failed", unit_name(name), check=False)
         self._change("start", unit_name(name))
-
-    def restart(self, name: InstanceName) -> None:
-        """Restart an instance's gateway."""
-        self._systemctl("reset-failed", unit_name(name), check=False)
-        self._change("restart", unit_name(name))
 
     def stop(self, name: InstanceName) -> None:
         """Stop an instance's gateway, and forget that it failed."""
@@ -212,6 +207,7 @@ def _process(properties: Mapping[str, str]) -> Process:
         memory_bytes=_number(properties.get("MemoryCurrent")),
         cpu_seconds=_nanoseconds(properties.get("CPUUsageNSec")),
         changed_on_disk=properties.get("NeedDaemonReload") == "yes",
+        definition=properties.get("FragmentPath") or None,
         overrides=tuple(properties.get("DropInPaths", "").split()),
     )
 
