@@ -42,6 +42,13 @@ class Invalid(OcmError):
         super().__init__(message, hint=hint, code=code, exit_code=USAGE)
 
 
+def from_os_error(error: OSError) -> OcmError:
+    """Return what the operating system refused as an error that a user can act on."""
+    named = f": {error.filename}" if error.filename else ""
+    hint = "nothing is lost: what was begun is undone, at the latest by the next ocm command"
+    return OcmError(f"{error.strerror or error}{named}", hint=hint, code="os_error")
+
+
 class CommandFailed(OcmError):
     """A foreign program ended with a status that the caller did not expect."""
 

@@ -23,7 +23,13 @@ from ocm.errors import Invalid, OcmError
 PARTS = st.from_regex(r"[A-Za-z0-9_:@/-]{1,8}", fullmatch=True)
 KEYS = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | TEXT
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT
+)
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PARTS, inner, max_size=3)
 )
@@ -129,7 +135,9 @@ def test_a_json_value_is_what_it_spells(value: object) -> None:
     assert parse_value(json.dumps(value)) == value
 
 
-@pytest.mark.parametrize("text", ["minimax/minimax-m2.5", "", "tru", "{a: 1}", "'x'", "[" * 100_000, "1 2"])
+@pytest.mark.parametrize(
+    "text", ["minimax/minimax-m2.5", "NaN", "-Infinity", "", "tru", "{a: 1}", "'x'", "[" * 100_000, "1 2"]
+)
 def test_text_that_spells_no_json_is_a_string(text: str) -> None:
     assert parse_value(text) == text
 

@@ -361,7 +361,7 @@ def test_a_kill_before_any_single_call_to_the_file_system_is_recovered(
     assert len(set(outcomes)) == 2
 
 
-def test_a_journal_cut_at_any_byte_is_recovered_or_passed_over(context: Context, tmp_path: Path) -> None:
+def test_a_journal_cut_at_any_byte_is_recovered_or_kept_and_said(context: Context, tmp_path: Path) -> None:
     journals: list[bytes] = []
     run(context, creation(context), lambda _words: journals.append(journal_of(context).read_bytes()))
     run(context, removal(context))
@@ -369,9 +369,12 @@ def test_a_journal_cut_at_any_byte_is_recovered_or_passed_over(context: Context,
     first_line = whole.index(b"\n")
     for length in range(len(whole) + 1):
         journal_of(context).write_bytes(whole[:length])
-        sentence = recover(context, NAME)
-        assert (sentence is not None) == (length >= first_line), length
-        assert not journal_of(context).exists()
+        if length < first_line:
+            with pytest.raises(OcmError, match="cannot be read"):
+                recover(context, NAME)
+        else:
+            assert recover(context, NAME) is not None
+        assert journal_of(context).exists() is (length < first_line)
     assert hosts.contents(tmp_path) == {}
 
 
@@ -388,11 +391,12 @@ def test_a_journal_cut_at_any_byte_is_recovered_or_passed_over(context: Context,
         b"0\n",
     ],
 )
-def test_a_journal_without_a_plan_is_passed_over_and_removed(context: Context, data: bytes) -> None:
+def test_a_journal_without_a_plan_is_said_and_kept(context: Context, data: bytes) -> None:
     journal_of(context).parent.mkdir(parents=True)
     journal_of(context).write_bytes(data)
-    assert recover(context, NAME) is None
-    assert not journal_of(context).exists()
+    with pytest.raises(OcmError, match="cannot be read: it may be of a newer OCM"):
+        recover(context, NAME)
+    assert journal_of(context).read_bytes() == data
 
 
 def test_a_journal_that_speaks_of_another_instance_touches_nothing(context: Context, tmp_path: Path) -> None:
@@ -402,7 +406,7 @@ def test_a_journal_that_speaks_of_another_instance_touches_nothing(context: Cont
     journal.parent.mkdir(parents=True)
     plan = Plan(operation="create", name=NAME, steps=(steps.MakeState(path=str(other)),), commit=1)
     journal.write_bytes(msgspec.json.encode(plan) + b"\n0\n")
-    with pytest.raises(OcmError, match="the journal of worker2 speaks of worker1"):
+    with pytest.raises(OcmError, match="speaks of worker1"):
         recover(context, parse_name("worker2"))
     assert other.exists()
 

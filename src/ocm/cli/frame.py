@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ocm.core.names import InstanceName, parse_name
-from ocm.errors import FAILED, SOME_FAILED, Invalid, OcmError
+from ocm.errors import FAILED, SOME_FAILED, Invalid, OcmError, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,7 +129,10 @@ def run_each(
         try:
             with progress(name) as report:
                 outcome = operation(_with_report(context, report), name)
-        except OcmError as error:
+        except BrokenPipeError:
+            raise
+        except (OcmError, OSError) as refused:
+            error = refused if isinstance(refused, OcmError) else from_os_error(refused)
             errors.append((name, error))
             if not as_json:
                 render.show_error(name, error)

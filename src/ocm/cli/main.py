@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ocm import __version__
-from ocm.errors import BUG, INTERRUPTED, OcmError
+from ocm.errors import BUG, INTERRUPTED, OcmError, from_os_error
 
 # Where each command lives, and the line that `ocm --help` shows for it without loading it.
 COMMANDS = {
@@ -124,9 +124,7 @@ def _explain(error: BaseException, *, debug: bool) -> OcmError:
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return OcmError("interrupted", code="interrupted", exit_code=INTERRUPTED)
     if isinstance(error, OSError):
-        named = f": {error.filename}" if error.filename else ""
-        hint = "nothing is lost: the next ocm command undoes what was begun"
-        return OcmError(f"{error.strerror or error}{named}", hint=hint, code="os_error")
+        return from_os_error(error)
     if debug:
         raise error
     message = f"a bug in OCM: {type(error).__name__}: {error}"

@@ -57,9 +57,14 @@ def parse_value(text: str) -> Any:  # noqa: ANN401 - any JSON value
     So `true`, `3` and `{"a": 1}` are what they look like and `minimax/minimax-m2.5` is a string.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return text
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python takes and JSON does not know."""
+    raise ValueError(name)
 
 
 def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -96,6 +101,11 @@ def changed_keys(before: dict[str, Any], after: dict[str, Any], prefix: str = ""
         old, new = before.get(name), after.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
             keys += changed_keys(old, new, f"{prefix}{name}.")
-        elif name not in before or name not in after or old != new:
+        elif name not in before or name not in after or not _is_same(old, new):
             keys.append(f"{prefix}{name}")
     return tuple(keys)
+
+
+def _is_same(old: object, new: object) -> bool:
+    """Tell whether two values are the same JSON; in Python 1 and true are equal."""
+    return json.dumps(old) == json.dumps(new)

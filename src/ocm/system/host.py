@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core.paths import HostPaths, InstancePaths, host_paths
+from ocm.errors import OcmError
 from ocm.system.runner import Runner
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class Host:
 def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
     """Return the host of the user who runs this process."""
     uid = os.getuid()
-    account = pwd.getpwuid(uid)
+    try:
+        account = pwd.getpwuid(uid)
+    except KeyError:
+        raise OcmError(f"uid {uid} has no account on this machine", code="no_account") from None
     home = PurePosixPath(environ.get("HOME") or account.pw_dir)
     # `su` and `sudo -u` leave the variable out although the user manager is there.
     runtime = PurePosixPath(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}")

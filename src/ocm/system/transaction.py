@@ -125,11 +125,7 @@ def recover(context: Context, name: InstanceName) -> str | None:
     data = files.read_own(path, limit=_MAX_BYTES)
     if data is None:
         return None
-    plan, begun = _read_journal(data, name)
-    if plan is None:
-        # Cut off within its first line: no step had begun.
-        files.remove_file(path)
-        return None
+    plan, begun = _read_journal(data, path)
     if begun > plan.commit:
         for step in plan.steps[plan.commit :]:
             apply_step(context, step)
@@ -141,13 +137,19 @@ def recover(context: Context, name: InstanceName) -> str | None:
     return f"an interrupted {plan.operation} of {name} was {done}"
 
 
-def _read_journal(data: bytes, name: InstanceName) -> tuple[Plan | None, int]:
+def _read_journal(data: bytes, path: PurePosixPath) -> tuple[Plan, int]:
+    """Return the plan of a journal and how many of its steps were begun.
+
+    A journal is put in place with its plan whole: one without is not cut off, but damaged or of a newer OCM.
+    """
     first, _, rest = data.partition(b"\n")
+    hint = f"look at {path} and move it away once the instance is as it should be"
     try:
         plan = msgspec.json.decode(first, type=Plan)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None, 0
-    if plan.name != name:
-        message = f"the journal of {name} speaks of {plan.name}"
-        raise OcmError(message, code="journal_corrupt")
+        message = f"the journal {path} cannot be read: it may be of a newer OCM"
+        raise OcmError(message, hint=hint, code="journal_corrupt") from None
+    if plan.name != path.stem:
+        message = f"the journal {path} speaks of {plan.name}"
+        raise OcmError(message, hint=hint, code="journal_corrupt")
     return plan, max((int(line) + 1 for line in rest.split() if line.isdigit()), default=0)
