@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from . import pins
+from .checkout import push_checkout
 from .image import REPOSITORY
 from .lifetime import Running, has_snapshot, machines_dir, remove_snapshot, sweep
 from .machine import CommandFailed, Machine
@@ -156,7 +157,8 @@ def test_node_and_openclaw_are_the_pinned_ones_in_the_layout_of_the_release(mach
     assert machine.run(["stat", "-c", "%U", package]).stdout == f"{owner}\n"
 
 
-def test_checkout_is_the_working_copy_and_the_users_own(machine: Machine, ocm: Ocm) -> None:
+def test_checkout_is_the_working_copy_and_the_users_own(machine: Machine) -> None:
+    ocm = push_checkout(machine, "/home/debian/fresh")
     for name in ("ocm.py", "script/test", "tests/machine/test_machine.py"):
         assert machine.read(f"{ocm.folder}/{name}") == (REPOSITORY / name).read_text()
     assert machine.run(["test", "-x", f"{ocm.folder}/ocm.py"]).returncode == 0
@@ -164,6 +166,7 @@ def test_checkout_is_the_working_copy_and_the_users_own(machine: Machine, ocm: O
     foreign = machine.run(["find", ocm.folder, "!", "-user", "debian"])
     assert foreign.stdout == ""
     assert machine.run(["find", ocm.folder, "-name", "__pycache__"]).stdout == ""
+    machine.run(["rm", "-r", ocm.folder])
 
 
 def test_pip_and_pipx_install_the_checkout_without_a_network(machine: Machine, ocm: Ocm) -> None:

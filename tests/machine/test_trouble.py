@@ -95,7 +95,7 @@ def test_weakened_config_is_shown_as_drift(ocm: Ocm, worker: str) -> None:
 @pytest.mark.parametrize(
     "weakening",
     [
-        "PrivateUsers=no",
+        "PrivateIPC=no",
         "BindReadOnlyPaths=/home/debian:/opt/h",
         "NoNewPrivileges=no\nSystemCallFilter=\nRestrictNamespaces=no\nLockPersonality=no",
     ],
@@ -176,16 +176,17 @@ def test_taken_port_is_named_with_its_owner(machine: Machine, ocm: Ocm, worker: 
 def test_killed_for_want_of_memory_is_told_apart_from_killed(machine: Machine, ocm: Ocm, worker: str) -> None:
     """The machine's memory controller does not bite: the manager's own log entry is forged instead."""
     ocm("start", worker)
-    show = ["systemctl", "--user", "show", "--value", "--property=InvocationID", "openclaw-gateway-worker1"]
-    invocation = machine.run(show).stdout.strip()
     machine.run(["kill", "-9", str(rows(ocm)[worker]["pid"])])
-    assert "signal 9" in rows(ocm)[worker]["reason"]
+    wait_for(lambda: "signal 9" in str(rows(ocm)[worker]["reason"]), 5, "reason")
+    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+    show = ["systemctl", "--user", "show", "--value", "--property=InvocationID", "openclaw-gateway-worker1"]
     entry = (
         "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef\nMESSAGE=A process of this unit has been killed\n"
-        f"USER_INVOCATION_ID={invocation}\n"
+        f"USER_INVOCATION_ID={machine.run(show).stdout.strip()}\n"
     )
     machine.run(["logger", "--journald"], input=entry)
-    wait_for(lambda: "out of memory" in str(rows(ocm)[worker]["reason"]), 4, "reason")
+    machine.run(["kill", "-9", str(rows(ocm)[worker]["pid"])])
+    wait_for(lambda: "out of memory" in str(rows(ocm)[worker]["reason"]), 5, "reason")
     wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
 
 
