@@ -11,6 +11,7 @@ OPENCLAW = (
     "--max-old-space-size=1024",
     "--max-semi-space-size=2",
     "--disable-warning=ExperimentalWarning",
+    "--disable-sigusr1",
     f"{samples.OPENCLAW}/openclaw.mjs",
     "--profile",
     "worker1",

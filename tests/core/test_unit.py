@@ -210,8 +210,8 @@ def test_a_gateway_is_restarted_unless_its_config_is_refused() -> None:
         "RestartPreventExitStatus": "78",
         "KillMode": "mixed",
         "TimeoutStopSec": "330",
-        "StartLimitBurst": "5",
-        "StartLimitIntervalSec": "600",
+        "StartLimitBurst": "10",
+        "StartLimitIntervalSec": "300",
         "WantedBy": "default.target",
     }
     assert {key: unit[key] for key in expected} == expected

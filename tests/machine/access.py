@@ -29,7 +29,7 @@ ROWS = (
     ("its own unit", "{home}/.config/systemd/user/openclaw-gateway-{name}.service"),
     ("`~/.ssh`", "{home}/.ssh"),
     ("the rest of the home", "{home}/.bashrc"),
-    ("`/root`, `/srv`, `/mnt`, `/opt`", "/srv"),
+    ("`/srv`, `/mnt`, `/opt` and the like", "/srv"),
     ("`/var/log` and the journal", "/var/log"),
     ("`/var/lib`", "/var/lib"),
     ("the user's bus, `/run/user`", "/run/user/1000/bus"),
@@ -38,7 +38,7 @@ ROWS = (
     ("the host's `/tmp`", "/tmp/of-the-host"),
     ("the host's shared memory", "/dev/shm/of-the-host"),
     ("terminals of other logins, `/dev/pts`", "/dev/pts"),
-    ("control groups", "/sys/fs/cgroup/cgroup.procs"),
+    ("control groups", "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/cgroup.procs"),
 )
 PLANTED = (
     "/tmp/of-the-host",
@@ -49,8 +49,10 @@ PLANTED = (
 )
 _TRY = """
 echo mine > /tmp/mine; echo mine > /var/tmp/mine
+socket='import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])'
 try_read() {
-  if [ -d "$1" ]; then [ -n "$(ls -A "$1" 2>/dev/null)" ]; else head -c 1 "$1" >/dev/null 2>&1; fi
+  if [ -S "$1" ]; then python3 -c "$socket" "$1" 2>/dev/null
+  elif [ -d "$1" ]; then [ -n "$(ls -A "$1" 2>/dev/null)" ]; else head -c 1 "$1" >/dev/null 2>&1; fi
 }
 try_write() {
   if [ -d "$1" ]; then (: > "$1/.probe-$$") 2>/dev/null && rm -f "$1/.probe-$$"

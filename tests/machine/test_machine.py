@@ -174,7 +174,8 @@ def test_pip_and_pipx_install_the_checkout_without_a_network(machine: Machine, o
     machine.run(["python3", "-m", "venv", "/home/debian/venv-test"])
     machine.run([*pip, "--requirement", f"{ocm.folder}/requirements.txt"])
     machine.run(["pipx", "install", ocm.folder])
-    assert machine.run(["test", "-x", "/home/debian/.local/bin/ocm"]).returncode == 0
+    assert machine.run(["ocm", "--version"]).stdout.startswith("ocm ")
+    assert "no instances" in machine.run(["ocm", "list"]).stderr
     machine.run(["pipx", "uninstall", "ocm"])
 
 

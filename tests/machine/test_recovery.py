@@ -35,7 +35,7 @@ from ocm.cli.main import main
 sys.exit(main(sys.argv[3:]))
 """
 STEPS_OF_CREATE = 8
-STEPS_OF_DELETE = 10
+STEPS_OF_DELETE = 13
 
 
 @pytest.fixture

@@ -51,6 +51,9 @@ def test_invalid_edit_leaves_the_config_to_the_byte(machine: Machine, ocm: Ocm, 
     refused(ocm("edit", worker, "gateway.foo", "1", check=False), 'gateway: Unrecognized key: "foo"')
     refused(ocm("edit", worker, "session.dmScope", "nonsense", check=False), "session.dmScope")
     refused(ocm("edit", worker, "gateway.port", "19999", check=False), "kept in its record", code=2)
+    refused(ocm("edit", worker, "--unset", "gateway.mode", check=False), "gateway.mode local and no other")
+    open_to_all = '{"mode": "local", "bind": "lan", "port": 19001, "auth": {"mode": "none"}}'
+    refused(ocm("edit", worker, "gateway", open_to_all, check=False), "beyond the loopback without auth")
     assert machine.read(CONFIG) == before
     assert ready(machine, 19001)
 
@@ -134,17 +137,21 @@ def test_nothing_of_the_host_is_open_to_the_gateway_while_it_is_proved(
     """A process of the instance looks for a way out through the working directory of the probe."""
     hunt = (
         "end=$((SECONDS + 12)); while [ $SECONDS -lt $end ]; do for p in /proc/[0-9]*; do"
-        " [ -e $p/cwd/home/debian/.bashrc ] && echo ESCAPED >> /tmp/escaped; done; done"
+        " [ -e $p/cwd/home/debian/.bashrc ] && echo ESCAPED >> /tmp/escaped; done; done; true"
     )
     pid = str(rows(ocm)[worker]["pid"])
     namespaces = ["-U", "-m", "-i", *(["-p"] if machine.release == "trixie" else [])]
     argv = ["nsenter", "-t", pid, *namespaces, "--preserve-credentials", "--wdns=/", "bash", "-c", hunt]
     hunter = machine.popen(argv)
+    rounds = 0
     try:
         while hunter.poll() is None:
             assert "already ready and sealed" in ocm("start", worker).stdout
+            rounds += 1
     finally:
         hunter.communicate()
+    assert hunter.returncode == 0
+    assert rounds >= 3
     assert inside(ocm, worker, "cat /tmp/escaped 2>/dev/null; true") == ""
 
 
@@ -246,6 +253,7 @@ def test_hostile_state_is_deleted_all_the_same(machine: Machine, ocm: Ocm, worke
     script = (
         f"cd ~/.openclaw-hostile && (mkdir deep && cd deep && {nest});"
         " mkdir -p closed/in; touch closed/in/x; chmod 000 closed/in closed;"
+        " mkdir wide; (cd wide; seq 3000 | xargs mkdir; touch 7/x);"
         " ln -s /home/debian/.bashrc link; ln -s / root; mkfifo pipe; touch $'a\\nb'"
     )
     inside(ocm, "hostile", script)
@@ -359,7 +367,27 @@ def test_directory_that_is_not_ocms_is_not_taken(machine: Machine, ocm: Ocm) -> 
 
 
 @pytest.mark.usefixtures("bare")
-def test_two_deploys_at_once_take_two_ports(machine: Machine, ocm: Ocm) -> None:
+def test_drop_in_and_its_link_go_with_the_instance(machine: Machine, ocm: Ocm) -> None:
+    ocm("create", "worker1", "--autostart")
+    machine.write(f"{UNIT}.d/limits.conf", "[Service]\nNice=5\n")
+    machine.run(["rm", UNIT])
+    row = rows(ocm)["worker1"]
+    assert (row["state"], "its unit is missing" in row["reason"]) == ("failed", True)
+    ocm("delete", "worker1", "--yes")
+
+
+@pytest.mark.usefixtures("bare")
+def test_create_with_other_wishes_is_refused_and_with_the_same_does_nothing(ocm: Ocm) -> None:
+    ocm("create", "worker1", "--memory", "2G", "--model", "fake/fake-1")
+    refused(ocm("create", "worker1", "--memory", "4G", check=False), "otherwise than asked for")
+    refused(ocm("create", "worker1", "--model", "fake/other", check=False), "with another model")
+    again = ocm("create", "worker1", "--memory", "2G", "--model", "fake/fake-1")
+    assert again.stdout == "worker1: exists already\n"
+    ocm("delete", "worker1", "--yes")
+
+
+@pytest.mark.usefixtures("bare")
+def test_two_creates_at_once_take_two_ports(machine: Machine, ocm: Ocm) -> None:
     script = "./ocm.py create one & ./ocm.py create two & wait"
     machine.run(["bash", "-c", script], cwd=ocm.folder)
     assert {row["port"] for row in rows(ocm).values()} == {19001, 19021}

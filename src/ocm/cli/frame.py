@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ocm.core.names import InstanceName, parse_name
-from ocm.errors import FAILED, SOME_FAILED, Invalid, OcmError, from_os_error
+from ocm.errors import SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,7 +125,8 @@ def run_each(
     outcomes: list[Outcome] = []
     errors: list[tuple[str, OcmError]] = []
     context = open_context(ctx)
-    for name in choose(context, names, everything=everything):
+    chosen = choose(context, names, everything=everything) if everything or not names else tuple(names)
+    for name in dict.fromkeys(chosen):
         try:
             with progress(name) as report:
                 outcome = operation(_with_report(context, report), name)
@@ -144,7 +145,8 @@ def run_each(
         render.print_json(ctx.info_name or "", outcomes, errors)
     if not errors:
         return 0
-    return SOME_FAILED if outcomes else max((error.exit_code for _name, error in errors), default=FAILED)
+    worst = max(error.exit_code for _name, error in errors)
+    return SOME_FAILED if outcomes and worst != UNDO_INCOMPLETE else worst
 
 
 def _with_report(context: Context, report: Callable[[str], None]) -> Context:
@@ -159,7 +161,8 @@ def streams_are_terminals() -> bool:
 
 
 def confirm(question: str) -> None:
-    """Ask on a terminal; raise `Invalid` where nobody can answer and `click.Abort` where the answer is no."""
+    """Ask on a terminal; raise `Invalid` where nobody can answer and `OcmError` where the answer is no."""
     if not sys.stdin.isatty():
         raise Invalid(question, hint="--yes answers", code="not_confirmed")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise OcmError("nothing was done", code="not_confirmed")

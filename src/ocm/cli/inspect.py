@@ -45,12 +45,12 @@ def health(ctx: click.Context, names: tuple[InstanceName, ...], *, as_json: bool
 
     context = frame.open_context(ctx)
     rows = observe(context, selected(context, names))
+    healthy = not any(row.unhealthy or (names and row.state != "ready") for row in rows)
     if as_json:
-        render.print_json("health", rows)
+        render.print_json("health", rows, ok=healthy)
     else:
         render.show_rows(rows)
-    unhealthy = [row for row in rows if row.unhealthy or (names and row.state != "ready")]
-    return FAILED if unhealthy else 0
+    return 0 if healthy else FAILED
 
 
 @click.command(epilog="Example: ocm status worker1")

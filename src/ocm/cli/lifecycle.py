@@ -135,18 +135,16 @@ def delete(  # noqa: PLR0913 - one for each option
     from ocm.operations.observe import selected
 
     context = frame.open_context(ctx)
-    chosen = (
-        selected(context, frame.choose(context, names, everything=everything)) if names or everything else ()
-    )
+    chosen = selected(context, frame.choose(context, names, everything=everything))
     if chosen and not yes and not dry_run:
         frame.confirm(
             f"Delete {', '.join(chosen)} with all that is in {'it' if len(chosen) == 1 else 'them'}?"
         )
+    # Not --all again: what came into being meanwhile was not asked about.
     return run_each(
         ctx,
-        names,
+        chosen,
         lambda context, name: run(context, name, force=force, dry_run=dry_run),
-        everything=everything,
         as_json=as_json,
     )
 

@@ -23,11 +23,15 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def print_json(
-    command: str, results: Sequence[Any], errors: Sequence[tuple[str | None, OcmError]] = ()
+    command: str,
+    results: Sequence[Any],
+    errors: Sequence[tuple[str | None, OcmError]] = (),
+    *,
+    ok: bool = True,
 ) -> None:
     """Print the envelope that every command answers with under --json."""
     envelope = {
-        "ok": not errors,
+        "ok": ok and not errors,
         "command": command,
         "results": results,
         "errors": [

@@ -78,10 +78,10 @@ def weakened(config: Mapping[str, Any], *, port: int) -> tuple[str, ...]:
     The config is the instance's own to write, so this is a report and no protection: the sandbox does
     not depend on it.
     """
-    return tuple(_weaknesses(config, port))
+    return (*_open_gateway(config, port), *_open_sessions(config))
 
 
-def _weaknesses(config: Mapping[str, Any], port: int) -> Iterator[str]:
+def _open_gateway(config: Mapping[str, Any], port: int) -> Iterator[str]:
     bind = lookup(config, "gateway.bind")
     if bind != LOOPBACK:
         yield f"gateway.bind is {_shown(bind)}, was {LOOPBACK}: other machines may reach the gateway"
@@ -92,12 +92,21 @@ def _weaknesses(config: Mapping[str, Any], port: int) -> Iterator[str]:
         yield f"gateway.auth.mode is {_shown(mode)}, was token: the gateway may answer anyone"
     if mode == "token" and not lookup(config, "gateway.auth.token"):
         yield "gateway.auth.token is empty"
-    if lookup(config, "agents.defaults.sandbox.mode") not in ("non-main", "all"):
-        yield "agents.defaults.sandbox.mode was non-main: sessions of strangers run without a sandbox"
-    if lookup(config, "session.dmScope") == "main":
-        yield "session.dmScope is main: everyone who writes to the agent shares one session"
+    if lookup(config, "gateway.tailscale.mode") not in ("off", None):
+        yield "gateway.tailscale.mode is no longer off: the gateway is reached from outside this machine"
     if lookup(config, "discovery.mdns.mode") not in ("off", None):
         yield "discovery.mdns.mode is no longer off: the gateway announces itself on the network"
+
+
+def _open_sessions(config: Mapping[str, Any]) -> Iterator[str]:
+    if lookup(config, "agents.defaults.sandbox.mode") not in ("non-main", "all"):
+        yield "agents.defaults.sandbox.mode was non-main: sessions of strangers run without a sandbox"
+    entries = lookup(config, "agents.entries")
+    for agent, entry in entries.items() if isinstance(entries, dict) else ():
+        if isinstance(entry, dict) and lookup(entry, "sandbox.mode") == "off":
+            yield f"agents.entries.{_shown(agent)}.sandbox.mode is off: its sessions run without a sandbox"
+    if lookup(config, "session.dmScope") == "main":
+        yield "session.dmScope is main: everyone who writes to the agent shares one session"
 
 
 def _shown(value: object) -> str:

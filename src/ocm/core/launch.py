@@ -43,6 +43,9 @@ while ((my $ended = wait()) != -1) {
 ENTRY = "openclaw.mjs"
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 
+# SIGUSR1 would open Node's debugger on the loopback: before systemd 257 another instance can send it.
+NODE_FLAGS = ("--disable-warning=ExperimentalWarning", "--disable-sigusr1")
+
 # Measured on OpenClaw 2026.9.6 (bench/): less memory for an idle gateway at the same CPU time.
 _HEAP_MB = 1024
 _SEMI_SPACE_MB = 2
@@ -93,8 +96,7 @@ def node_flags(record: Record) -> tuple[str, ...]:
 def openclaw_argv(record: Record, arguments: tuple[str, ...], *flags: str) -> tuple[str, ...]:
     """Return the argument vector of `openclaw ARGUMENTS` as the instance; trap 2 wants --profile always."""
     entry = str(PurePosixPath(record.runtime.openclaw) / ENTRY)
-    warnings = "--disable-warning=ExperimentalWarning"
-    return (record.runtime.node, *flags, warnings, entry, "--profile", record.name, *arguments)
+    return (record.runtime.node, *flags, *NODE_FLAGS, entry, "--profile", record.name, *arguments)
 
 
 def gateway_argv(paths: InstancePaths, record: Record, *, private_pids: bool) -> tuple[str, ...]:

@@ -26,7 +26,9 @@ for namespace in [os.open(path, os.O_RDONLY) for path in ask["namespaces"]]:
 os.chdir("/")
 def read(path):
     if os.path.isdir(path):
-        os.listdir(path)
+        # An empty one shows nothing: a mount point that an earlier sandbox left behind.
+        if not os.listdir(path):
+            raise OSError
     else:
         with open(path, "rb", buffering=0) as file:
             file.read(1)

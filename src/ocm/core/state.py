@@ -69,11 +69,12 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """The verdict on one instance, with the reason where it is not ready."""
+    """The verdict on one instance, with the reason where it is not ready; `fatal` where waiting is no use."""
 
     state: State
     reason: str | None = None
     version: str | None = None
+    fatal: bool = False
 
 
 def judge(  # noqa: PLR0911 - one for each state
@@ -87,13 +88,14 @@ def judge(  # noqa: PLR0911 - one for each state
     if process.activity == "stopping":
         return Health(state=State.DRAINING, reason="stopping, work in progress may finish")
     if stranger is not None and process.activity != "stopped":
-        return Health(state=State.FAILED, reason=_taken(port, stranger))
+        return Health(state=State.FAILED, reason=_taken(port, stranger), fatal=True)
     if process.activity == "failed":
-        return Health(state=State.FAILED, reason=_failure(process))
+        return Health(state=State.FAILED, reason=_failure(process), fatal=True)
     if process.activity == "stopped":
         return Health(state=State.STOPPED)
     if process.activity == "waiting":
-        return Health(state=State.FAILED, reason=f"{_failure(process)}; it is started again by itself")
+        reason = f"{_failure(process)}; it is started again by itself"
+        return Health(state=State.FAILED, reason=reason, fatal=True)
     if answer.phase == "draining":
         return Health(state=State.DRAINING, reason="draining", version=answer.version)
     if answer.ready:

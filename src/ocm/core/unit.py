@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Directive = tuple[str, str]
 
+# The oldest that OCM was measured with.
+OLDEST_VERSION = 252
+
 # First systemd with PrivatePIDs=: before it a process can signal the user's other processes.
 PRIVATE_PIDS_VERSION = 257
 
@@ -143,8 +146,8 @@ def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd
     )
     unit = (
         ("Description", f"OpenClaw gateway {record.name} (ocm)"),
-        ("StartLimitIntervalSec", "600"),
-        ("StartLimitBurst", "5"),
+        ("StartLimitIntervalSec", "300"),
+        ("StartLimitBurst", "10"),
     )
     sections = (("Unit", unit), ("Service", service), ("Install", (("WantedBy", "default.target"),)))
     body = "\n".join(_section(name, directives) for name, directives in sections)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocm.core import ports
 from ocm.core.config import MAX_BYTES, parse_config
@@ -24,15 +24,16 @@ from ocm.core.plan import (
 from ocm.core.record import Limits, Record
 from ocm.errors import Invalid, OcmError
 from ocm.operations.change import allocating, carry_out, changing, make_plan
-from ocm.operations.start import Effort, start_steps
+from ocm.operations.start import Effort, check_machine, start_steps
 from ocm.operations.warnings import linger_note, model_note
 from ocm.system import files, processes
-from ocm.system.host import namespaces_forbidden
 from ocm.system.names import instance_names
 from ocm.system.openclaw import find_runtime
 from ocm.system.records import encode_record, read_record, read_settings
 
 if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
     from ocm.core.names import InstanceName
     from ocm.core.plan import Step
     from ocm.operations.result import Outcome
@@ -91,22 +92,32 @@ def _exists(context: Context, wanted: Wanted) -> bool:
     if wanted.name not in instance_names(context.host.paths):
         return False
     record = read_record(context.host.paths, wanted.name)
-    if wanted.port is not None and wanted.port != record.port:
-        message = f"{wanted.name} exists already, on port {record.port}"
-        raise OcmError(message, hint=f"ocm delete {wanted.name}, or choose another name", code="exists")
-    if wanted.model is not None:
-        message = f"{wanted.name} exists already; its model is not changed by this"
-        hint = f"ocm edit {wanted.name} agents.defaults.model.primary {wanted.model}"
+    asked = ((wanted.port, record.port), (wanted.limits, record.limits), (wanted.autostart, record.autostart))
+    defaults = (None, Limits(), False)
+    if any(want not in (default, have) for (want, have), default in zip(asked, defaults, strict=True)):
+        message = f"{wanted.name} exists already, otherwise than asked for"
+        hint = f"its record is {context.host.instance(wanted.name).record}; ocm restart takes up a change"
+        raise OcmError(message, hint=hint, code="exists")
+    if wanted.model is not None and wanted.model != _model(context, wanted.name):
+        message = f"{wanted.name} exists already, with another model"
+        hint = f"ocm edit {wanted.name} agents.defaults.model {wanted.model}"
         raise OcmError(message, hint=hint, code="exists")
     return True
+
+
+def _model(context: Context, name: InstanceName) -> str | None:
+    """Return the primary model in an instance's config, None where it has none or cannot be read."""
+    config = _config_in(context.host.instance(name).state)
+    model = lookup(config, "agents.defaults.model")
+    found = lookup(model, "primary") if isinstance(model, dict) else model
+    return found if isinstance(found, str) else None
 
 
 def _creation(context: Context, wanted: Wanted) -> list[Step]:
     """Return the steps that make an instance; raise `OcmError` where something stands in the way."""
     name = wanted.name
     paths = context.host.instance(name)
-    context.backend.version()
-    _check_namespaces()
+    check_machine(context)
     for path in (paths.state, paths.unit, paths.config_link, paths.shell):
         if Path(path).is_symlink() or Path(path).exists():
             message = f"{path} exists already and is not OCM's"
@@ -129,16 +140,6 @@ def _creation(context: Context, wanted: Wanted) -> list[Step]:
         ReloadUnits(),
         *enable,
     ]
-
-
-def _check_namespaces() -> None:
-    mend = namespaces_forbidden()
-    if mend is not None:
-        raise OcmError(
-            "this machine forbids user namespaces, without which nothing can be sealed",
-            hint=f"sudo sysctl -w {mend}",
-            code="namespaces_forbidden",
-        )
 
 
 def _choose_port(context: Context, port: int | None) -> int:
@@ -165,13 +166,17 @@ def _choose_port(context: Context, port: int | None) -> int:
 
 def _main_port(context: Context) -> int:
     """Return the port of main, as far as its config can be read."""
-    try:
-        with files.open_state(context.host.paths.main_state) as directory:
-            config = parse_config(files.read_in(directory, "openclaw.json", limit=MAX_BYTES), source="main")
-    except (OcmError, OSError):
-        return ports.MAIN_PORT
-    port = lookup(config, "gateway.port")
+    port = lookup(_config_in(context.host.paths.main_state), "gateway.port")
     return port if isinstance(port, int) else ports.MAIN_PORT
+
+
+def _config_in(state: PurePosixPath) -> dict[str, Any]:
+    """Return the OpenClaw config in a state directory, empty where it cannot be read."""
+    try:
+        with files.open_state(state) as directory:
+            return parse_config(files.read_in(directory, "openclaw.json", limit=MAX_BYTES), source=str(state))
+    except (OcmError, OSError):
+        return {}
 
 
 def check_wanted(wanted: Wanted) -> None:

@@ -41,13 +41,17 @@ def delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) 
 
 def _removal(context: Context, name: InstanceName) -> tuple[Step, ...]:
     paths = context.host.instance(name)
+    # The record first: without it no further session begins, and those that just did are stopped.
     return (
+        RemoveFile(path=str(paths.record)),
+        Stop(name=name, ran=False),
         RemoveFile(path=str(paths.unit)),
+        RemoveTree(path=f"{paths.unit}.d"),
+        RemoveFile(path=str(paths.host.units / "default.target.wants" / paths.unit.name)),
         ReloadUnits(),
         RemoveLink(link=str(paths.config_link)),
         RemoveTree(path=str(paths.shell)),
         RemoveTree(path=str(paths.scratch)),
         RemoveTree(path=str(paths.state)),
         RemoveFile(path=str(paths.secrets)),
-        RemoveFile(path=str(paths.record)),
     )

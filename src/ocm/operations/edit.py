@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocm.core import config as configs
-from ocm.core.gateway import is_live, weakened
+from ocm.core.gateway import LOOPBACK, is_live, lookup, weakened
 from ocm.core.journal import printable
-from ocm.errors import Invalid, OcmError
+from ocm.errors import Invalid, OcmError, from_os_error
 from ocm.operations.change import changing
-from ocm.operations.session import capture
+from ocm.operations.session import capture, ready_for_session
 from ocm.system import files
 from ocm.system.records import read_record
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocm.core.names import InstanceName
+    from ocm.core.record import Record
     from ocm.system.context import Context
 
 _VALIDATE_SECONDS = 120.0
@@ -31,8 +32,6 @@ _CONFIG = "openclaw.json"
 _MAX_ISSUES = 10
 # The record has the last word on these: the unit passes the port on the command line.
 _IN_RECORD = ("gateway.port",)
-
-Change = "Callable[[dict[str, Any]], dict[str, Any]]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +62,23 @@ def unset_value(context: Context, name: InstanceName, key: str, *, dry_run: bool
     return _edit(context, name, lambda config: configs.without_value(config, key), dry_run=dry_run)
 
 
-def open_editor(context: Context, name: InstanceName, editor: str) -> Edited:
+def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: bool) -> Edited:
     """Let the user change the config in an editor; what OpenClaw refuses is kept in a file to mend."""
     before = _read(context, name)[1]
     descriptor, path = tempfile.mkstemp(prefix=f"ocm-{name}-", suffix=".json")
     with os.fdopen(descriptor, "wb") as file:
         file.write(configs.format_config(before))
-    context.host.runner.edit(editor, path)
+    try:
+        context.host.runner.edit(editor, path)
+    except BaseException:
+        Path(path).unlink()
+        raise
     text = Path(path).read_bytes()
     try:
         wanted = configs.parse_config(text, source="what you saved")
-        edited = _edit(context, name, lambda _config: wanted, dry_run=False, expected=before)
-    except OcmError as error:
+        edited = _edit(context, name, lambda _config: wanted, dry_run=dry_run, expected=before)
+    except (OcmError, OSError) as refused:
+        error = refused if isinstance(refused, OcmError) else from_os_error(refused)
         message = f"{error.message}; nothing was changed"
         raise OcmError(
             message, hint=f"your text is kept in {path}", code=error.code, details=error.details
@@ -91,8 +95,8 @@ def _edit(
     dry_run: bool,
     expected: dict[str, Any] | None = None,
 ) -> Edited:
+    record = ready_for_session(context, name)
     with changing(context, name):
-        record = read_record(context.host.paths, name)
         data, before = _read(context, name)
         if expected is not None and before != expected:
             message = "the config was changed by someone else meanwhile"
@@ -101,7 +105,8 @@ def _edit(
         keys = configs.changed_keys(before, after)
         _refuse_record_keys(name, keys)
         if keys:
-            _validate(context, name, after)
+            _refuse_unstartable(name, after)
+            _validate(context, name, record, after)
         if keys and not dry_run:
             _replace(context, name, data, after)
         running = context.backend.observe([name])[name].activity == "running"
@@ -125,6 +130,17 @@ def _refuse_record_keys(name: InstanceName, keys: tuple[str, ...]) -> None:
             )
 
 
+def _refuse_unstartable(name: InstanceName, config: dict[str, Any]) -> None:
+    """Refuse what the schema allows and the gateway does not start with (exit 78, OpenClaw 2026.9.6)."""
+    if lookup(config, "gateway.mode") != "local":
+        message = f"the gateway of {name} starts with gateway.mode local and no other"
+        raise OcmError(message, hint="nothing was changed", code="config_invalid")
+    exposed = lookup(config, "gateway.bind") != LOOPBACK
+    if exposed and lookup(config, "gateway.auth.mode") not in ("token", "password"):
+        message = f"the gateway of {name} does not start beyond the loopback without authentication"
+        raise OcmError(message, hint="nothing was changed", code="config_invalid")
+
+
 def _read(context: Context, name: InstanceName) -> tuple[bytes, dict[str, Any]]:
     paths = context.host.instance(name)
     read_record(context.host.paths, name)
@@ -138,7 +154,7 @@ def _read(context: Context, name: InstanceName) -> tuple[bytes, dict[str, Any]]:
     return data, configs.parse_config(data, source=str(paths.config))
 
 
-def _validate(context: Context, name: InstanceName, config: dict[str, Any]) -> None:
+def _validate(context: Context, name: InstanceName, record: Record, config: dict[str, Any]) -> None:
     """Have the instance's own OpenClaw judge `config`, in its sandbox: reading one may load its plugins."""
     paths = context.host.instance(name)
     candidate = f".ocm-candidate-{secrets.token_hex(6)}.json"
@@ -148,7 +164,7 @@ def _validate(context: Context, name: InstanceName, config: dict[str, Any]) -> N
             context.report("validate with OpenClaw")
             completed = capture(
                 context,
-                name,
+                record,
                 ("config", "validate", "--json"),
                 extra={"OPENCLAW_CONFIG_PATH": str(paths.state / candidate)},
                 timeout=_VALIDATE_SECONDS,

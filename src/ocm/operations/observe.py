@@ -11,7 +11,7 @@ from ocm.core.config import MAX_BYTES, parse_config
 from ocm.core.gateway import weakened
 from ocm.core.names import unit_name, unknown_instance
 from ocm.core.policy import DOCKER_SOCKET
-from ocm.core.state import Answer, Listener, Process, State, judge
+from ocm.core.state import Answer, Health, Listener, Process, State, judge
 from ocm.core.unit import PRIVATE_PIDS_VERSION, has_private_pids, is_edited
 from ocm.errors import OcmError
 from ocm.operations.warnings import linger_note
@@ -102,6 +102,8 @@ def _row(record: Record, process: Process, answer: Answer, heard: Listener | Non
     stranger = heard if heard is not None and not _is_own(heard, process) else None
     now = time.time()
     verdict = judge(process, answer, port=record.port, stranger=stranger, now=now)
+    if not process.installed:
+        verdict = Health(state=State.FAILED, reason=f"its unit is missing: ocm start {record.name} writes it")
     running = process.pid is not None and process.since is not None
     return Row(
         name=record.name,
@@ -192,12 +194,14 @@ def _limits_in_words(limits: Limits) -> str:
 
 def _gaps(context: Context, process: Process, record: Record) -> tuple[str, ...]:
     """Return what the policy asks for and this machine cannot enforce."""
-    gaps = ["the loopback network is shared: other gateways' ports can be reached, their tokens protect them"]
+    gaps = [
+        "the network is shared, loopback and abstract sockets included: what listens there can be reached"
+    ]
     version = context.backend.version()
     if not has_private_pids(version):
         gaps.append(
             f"systemd {version} has no PrivatePIDs= (it came with {PRIVATE_PIDS_VERSION}): the instance sees "
-            "your other processes and their command lines and can signal them, though not read them"
+            "your other processes and can signal them, which in a Node program opens its debugger"
         )
     limited = record.limits.memory is not None or record.limits.cpus is not None
     if process.pid is not None and process.memory_bytes is None and limited:
@@ -223,6 +227,9 @@ def _drift(context: Context, name: InstanceName, record: Record, process: Proces
         yield f"the unit was edited by hand: ocm start {name} --repair writes it anew"
     elif text != context.unit_text(name, record):
         yield f"the unit is older than the record or this ocm: ocm restart {name}"
+    if process.autostart is not record.autostart:
+        word = "enable" if record.autostart else "disable"
+        yield f"the record and systemd differ on starting with the machine: ocm {word} {name} settles it"
     if process.changed_on_disk:
         yield f"systemd has not read the unit as it is now: ocm restart {name}"
     for override in process.overrides:

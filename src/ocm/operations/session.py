@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocm.core.launch import clean, environment, openclaw_argv, under_init
+from ocm.core.names import InstanceName
 from ocm.core.unit import has_private_pids
 from ocm.operations.change import changing
 from ocm.operations.start import repair_steps
@@ -18,7 +19,6 @@ from ocm.system.runner import Command
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocm.core.names import InstanceName
     from ocm.core.record import Record
     from ocm.system.context import Context
     from ocm.system.runner import Completed
@@ -36,13 +36,13 @@ class Terminal:
 
 def use(context: Context, name: InstanceName, arguments: tuple[str, ...], terminal: Terminal) -> int:
     """Run `openclaw ARGUMENTS` as the instance on the caller's streams and return its exit status."""
-    record = _ready_for_session(context, name)
+    record = ready_for_session(context, name)
     return _pass_through(context, name, record, openclaw_argv(record, arguments), terminal)
 
 
 def enter(context: Context, name: InstanceName, terminal: Terminal) -> int:
     """Open a shell in the instance's sandbox and return its exit status."""
-    record = _ready_for_session(context, name)
+    record = ready_for_session(context, name)
     prompt = {"PS1": f"[{name}] \\w\\$ "}
     named = Terminal(attached=terminal.attached, environ={**terminal.environ, **prompt})
     return _pass_through(context, name, record, _SHELL, named)
@@ -50,14 +50,14 @@ def enter(context: Context, name: InstanceName, terminal: Terminal) -> int:
 
 def capture(
     context: Context,
-    name: InstanceName,
+    record: Record,
     arguments: tuple[str, ...],
     *,
     extra: Mapping[str, str],
     timeout: float,
 ) -> Completed:
     """Run `openclaw ARGUMENTS` in the instance's sandbox and return what it printed."""
-    record = _ready_for_session(context, name)
+    name = InstanceName(record.name)
     program = openclaw_argv(record, arguments)
     argv, unit = _session_argv(context, name, record, program, Terminal(attached=False, environ=extra))
     try:
@@ -67,7 +67,7 @@ def capture(
         raise
 
 
-def _ready_for_session(context: Context, name: InstanceName) -> Record:
+def ready_for_session(context: Context, name: InstanceName) -> Record:
     """Return the record; what the sandbox needs of OCM's directories is there afterwards."""
     record = read_record(context.host.paths, name)
     paths = context.host.instance(name)

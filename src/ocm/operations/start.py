@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core.launch import INIT_NAME
 from ocm.core.plan import MakeShell, ReloadUnits, Restart, Start, Stop, Verify, WriteUnit
 from ocm.core.state import State
-from ocm.core.unit import is_edited
+from ocm.core.unit import OLDEST_VERSION, is_edited
 from ocm.errors import OcmError
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.warnings import linger_note
 from ocm.system import files
+from ocm.system.host import namespaces_forbidden
+from ocm.system.openclaw import package_version
 from ocm.system.prove import prove
 from ocm.system.records import read_record
 from ocm.system.verify import verdict_on
@@ -96,10 +98,25 @@ def start_steps(context: Context, name: InstanceName, effort: Effort) -> list[St
         return [*steps, Start(name=name), verify]
     if steps:
         return [*steps, Restart(name=name), verify]
-    verdict = verdict_on(process, record)
-    if verdict.state is not State.READY or prove(context, name, record, process):
+    if prove(context, name, record, process):
         return [Restart(name=name), verify]
-    return []
+    # One that starts or has lost a channel is not helped by being stopped: it is waited for.
+    return [] if verdict_on(process, record).state is State.READY else [verify]
+
+
+def check_machine(context: Context) -> None:
+    """Raise `OcmError` where this machine cannot seal an instance, with the command that mends it."""
+    version = context.backend.version()
+    if version < OLDEST_VERSION:
+        message = f"systemd {version} is too old: OCM needs {OLDEST_VERSION} or newer"
+        raise OcmError(message, hint="Debian 12 and newer have it", code="systemd_too_old")
+    mend = namespaces_forbidden()
+    if mend is not None:
+        raise OcmError(
+            "this machine forbids user namespaces, without which nothing can be sealed",
+            hint=f"sudo sysctl -w {mend} (a file in /etc/sysctl.d keeps it)",
+            code="namespaces_forbidden",
+        )
 
 
 def repair_steps(context: Context, name: InstanceName, record: Record, *, repair: bool) -> list[Step]:
@@ -108,6 +125,12 @@ def repair_steps(context: Context, name: InstanceName, record: Record, *, repair
     Raises `OcmError` for a unit that was edited by hand, unless `repair`.
     """
     paths = context.host.instance(name)
+    check_machine(context)
+    package_version(PurePosixPath(record.runtime.openclaw))
+    if not Path(record.runtime.node).exists():
+        message = f"the Node of {name} is gone: {record.runtime.node}"
+        hint = f"put it back, or change runtime.node in {paths.record}"
+        raise OcmError(message, hint=hint, code="node_missing")
     if not Path(paths.state).is_dir():
         message = f"{name} has no state directory {paths.state}"
         raise OcmError(message, hint=f"put it back, or ocm delete {name}", code="state_missing")

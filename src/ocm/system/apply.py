@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ocm.core import plan as steps
 from ocm.core.config import format_config
 from ocm.core.gateway import initial_config
-from ocm.core.launch import ENTRY, INIT, INIT_NAME
+from ocm.core.launch import ENTRY, INIT, INIT_NAME, NODE_FLAGS
 from ocm.core.names import InstanceName, parse_name
 from ocm.core.policy import SYSTEM
 from ocm.core.ports import CDP_OFFSET
@@ -37,13 +37,12 @@ def apply_step(context: Context, step: Step) -> None:
     _APPLY[type(step)](context, step)
 
 
-def undo_step(context: Context, step: Step) -> None:
-    """Undo one step that was begun, whether or not it came to its end; some have nothing to undo."""
-    _UNDO.get(type(step), _nothing)(context, step)
-
-
-def _nothing(_context: Context, _step: Step) -> None:
-    pass
+def undo_step(context: Context, step: Step) -> bool:
+    """Undo one step that was begun, whether or not it came to its end; False where there is no undoing it."""
+    undo = _UNDO.get(type(step))
+    if undo is not None:
+        undo(context, step)
+    return undo is not None
 
 
 def _write_record(_context: Context, step: steps.WriteRecord) -> None:
@@ -104,7 +103,7 @@ def _commands(record: Record) -> dict[str, str]:
 def _wrapper(record: Record) -> str:
     """Return the command `openclaw` that a shell in the sandbox finds: always this instance."""
     entry = PurePosixPath(record.runtime.openclaw) / ENTRY
-    words = (record.runtime.node, "--disable-warning=ExperimentalWarning", str(entry))
+    words = (record.runtime.node, *NODE_FLAGS, str(entry))
     quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
     return f'#!/bin/sh\nexec {quoted} --profile {record.name} "$@"\n'
 
@@ -194,9 +193,7 @@ def _restart(context: Context, step: steps.Restart) -> None:
 
 def _launch(context: Context, name: InstanceName) -> None:
     paths, began = context.host.instance(name), time.time()
-    # Mount points of an earlier sandbox stay in its root, and an instance may open its state to others.
-    files.remove_tree(paths.root)
-    files.make_directory(paths.root)
+    # An instance may have opened its state to other users of the machine.
     Path(paths.state).chmod(0o700)
     try:
         context.backend.start(name)
@@ -212,7 +209,7 @@ def _stop(context: Context, step: steps.Start | steps.Restart | steps.Stop) -> N
     context.backend.stop(name)
 
 
-def _stop_gateway(context: Context, step: steps.Start | steps.Restart) -> None:
+def _stop_gateway(context: Context, step: steps.Start) -> None:
     context.backend.stop(InstanceName(step.name))
 
 
@@ -255,6 +252,5 @@ _UNDO: dict[type, Callable[..., None]] = {
     steps.Enable: _disable,
     steps.Disable: _enable,
     steps.Start: _stop_gateway,
-    steps.Restart: _stop_gateway,
     steps.Stop: _start_again,
 }

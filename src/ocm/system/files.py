@@ -143,7 +143,7 @@ def remove_tree(path: PurePosixPath) -> None:
 def _empty(directory: int, top: int) -> list[str]:
     """Remove the files in an open directory, move its directories to `top` and return their names there."""
     moved = []
-    for entry in os.scandir(directory):
+    for entry in list(os.scandir(directory)):
         if not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.name, dir_fd=directory)
             continue

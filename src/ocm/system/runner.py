@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _TAIL_LINES = 5
 _SHOWN_WORD = 160
 _CHUNK = 65536
-_LAST_WORDS_SECONDS = 2.0
+_SILENCE_MILLISECONDS = 1000
 # systemd-run since 256 would colour the terminal and put the whole command line into its title.
 _PLAIN_TERMINAL = {"SYSTEMD_TINT_BACKGROUND": "0", "SYSTEMD_ADJUST_TERMINAL_TITLE": "0"}
 _SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -126,8 +127,7 @@ class Runner:
             copies = [] if terminal else _copy_streams(process)
             status = process.wait()
             for copy in copies:
-                # What still holds the other end has outlived its session, and is not waited for.
-                copy.join(_LAST_WORDS_SECONDS)
+                copy.join()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -159,18 +159,31 @@ def _copy_streams(process: subprocess.Popen[bytes]) -> list[threading.Thread]:
     """Copy between the caller's standard streams and a program's pipes; return the copiers of its output."""
     copiers = []
     for source, target in ((0, process.stdin), (process.stdout, 1), (process.stderr, 2)):
-        copier = threading.Thread(target=_copy, args=(source, target), daemon=True)
+        copier = threading.Thread(target=_copy, args=(source, target, process), daemon=True)
         copier.start()
         copiers.append(copier)
     return copiers[1:]
 
 
-def _copy(source: IO[bytes] | int, target: IO[bytes] | int) -> None:
+def _has_more(source: int, process: subprocess.Popen[bytes]) -> bool:
+    """Wait for data or an end; False where the program is gone and nothing came for a while.
+
+    What then still holds the other end has outlived its session, and is not waited for.
+    """
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    while not poll.poll(_SILENCE_MILLISECONDS):
+        if process.poll() is not None:
+            return False
+    return True
+
+
+def _copy(source: IO[bytes] | int, target: IO[bytes] | int, process: subprocess.Popen[bytes]) -> None:
     """Copy until either end is closed, then close the pipe, so that the other side learns of it."""
     source_number = source if isinstance(source, int) else source.fileno()
     target_number = target if isinstance(target, int) else target.fileno()
     with contextlib.suppress(OSError):
-        while data := os.read(source_number, _CHUNK):
+        while _has_more(source_number, process) and (data := os.read(source_number, _CHUNK)):
             while data:
                 data = data[os.write(target_number, data) :]
     for pipe in (source, target):

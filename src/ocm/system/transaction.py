@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ocm.core.names import InstanceName
     from ocm.system.context import Context
 
+_END = "end"
 _MAX_BYTES = 2**22
 
 
@@ -53,7 +54,7 @@ class Transaction:
         begun = 0
         try:
             for index, step in enumerate(self.plan.steps):
-                self._note(index)
+                self._note(str(index))
                 begun = index + 1
                 self.progress(step.describe())
                 apply_step(self.context, step)
@@ -72,18 +73,22 @@ class Transaction:
             self._end()
             return
         self.progress("undo")
-        undo(self.context, self.plan, begun)
+        undone = undo(self.context, self.plan, begun, cause=error)
+        if isinstance(error, OcmError):
+            error.details = (*error.details, *(f"undone: {words}" for words in undone))
         self._end()
 
-    def _note(self, index: int) -> None:
+    def _note(self, line: str) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
-            os.write(descriptor, b"%d\n" % index)
+            os.write(descriptor, f"{line}\n".encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
     def _end(self) -> None:
+        # After a power cut the file may be back: by this line it is known to be done with.
+        self._note(_END)
         files.remove_file(self.path)
 
 
@@ -91,19 +96,26 @@ def _journal(context: Context, name: str) -> PurePosixPath:
     return context.host.paths.transactions / f"{name}.jsonl"
 
 
-def undo(context: Context, plan: Plan, begun: int) -> None:
-    """Undo the first `begun` steps of a plan in reverse; raise `UndoIncomplete` where one resists."""
+def undo(context: Context, plan: Plan, begun: int, *, cause: BaseException | None = None) -> tuple[str, ...]:
+    """Undo the first `begun` steps of a plan in reverse and return those in words that had something to undo.
+
+    Raises `UndoIncomplete`, which tells the `cause` as well, where one resists.
+    """
     problems: list[str] = []
+    undone: list[str] = []
     for step in reversed(plan.steps[:begun]):
         try:
-            undo_step(context, step)
+            if undo_step(context, step):
+                undone.append(step.describe())
         except (OcmError, OSError) as error:
             problems.append(f"{step.describe()}: {error}")
     if problems:
         message = f"{plan.operation} {plan.name} failed and could not be undone in full"
+        said = () if cause is None else (str(cause), *getattr(cause, "details", ()))
         raise UndoIncomplete(
-            message, hint=f"ocm {plan.operation} {plan.name} tries again", details=tuple(problems)
+            message, hint=f"ocm {plan.operation} {plan.name} tries again", details=(*said, *problems)
         )
+    return tuple(undone)
 
 
 def unfinished(context: Context) -> tuple[InstanceName, ...]:
@@ -124,6 +136,9 @@ def recover(context: Context, name: InstanceName) -> str | None:
     path = _journal(context, name)
     data = files.read_own(path, limit=_MAX_BYTES)
     if data is None:
+        return None
+    if data.endswith(f"\n{_END}\n".encode()):
+        files.remove_file(path)
         return None
     plan, begun = _read_journal(data, path)
     if begun > plan.commit:

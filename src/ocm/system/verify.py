@@ -36,9 +36,9 @@ def verify(context: Context, name: InstanceName, *, timeout_seconds: float) -> N
     context.report("prove the sandbox")
     found = prove(context, name, record, process)
     if found:
-        message = f"the sandbox of {name} is not in force"
+        context.backend.stop(name)
         raise OcmError(
-            message,
+            f"the sandbox of {name} is not in force, and it was stopped",
             hint=f"look for drop-ins: systemctl --user cat openclaw-gateway-{name}",
             code="not_sealed",
             details=found,
@@ -62,14 +62,14 @@ def _wait_until_ready(
                 raise OcmError(message, code="wrong_version")
             return process
         waited = time.monotonic() - began
-        if verdict.state is State.FAILED or waited > timeout_seconds:
-            reason = verdict.reason or f"not ready after {round(waited)} s"
-            if verdict.state is not State.FAILED:
-                reason = f"not ready after {round(waited)} s ({reason})"
-            message = f"{name} did not become ready: {reason}"
+        # A channel that is not connected yet makes a gateway not ready, which may pass: an exit does not.
+        if verdict.fatal or waited > timeout_seconds:
+            reason = (
+                verdict.reason if verdict.fatal else f"not ready after {round(waited)} s ({verdict.reason})"
+            )
             raise OcmError(
-                message,
-                hint=f"ocm logs {name}" if verdict.state is State.FAILED else "--timeout gives it longer",
+                f"{name} did not become ready: {reason}",
+                hint=f"ocm logs {name}" if verdict.fatal else "--timeout gives it longer",
                 code="not_ready",
                 details=last_words(context, name, since=wall),
             )
