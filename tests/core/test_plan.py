@@ -11,7 +11,7 @@ from ocm.core.plan import Plan, Step
 EXAMPLES: tuple[Step, ...] = (
     steps.WriteRecord(path="/r", text="name = 'w'\n", previous="old"),
     steps.MakeState(path="/s"),
-    steps.MakeShell(shell="/shell", scratch="/scratch"),
+    steps.MakeShell(shell="/shell", scratch="/scratch", fresh=True),
     steps.WriteConfig(path="/s/openclaw.json", model="a/b"),
     steps.LinkConfig(link="/l", target="/s/openclaw.json"),
     steps.WriteUnit(path="/u", text="[Unit]\n", previous="old"),

@@ -157,6 +157,18 @@ class TestDeployed:
         assert signals is (machine.release == "bookworm")
         assert any("Docker" in note for note in status["notes"])
 
+    def test_every_other_command_works_here_too(self, ocm: Ocm) -> None:
+        assert ocm("stop", "worker1").stdout == "worker1: stopped\n"
+        assert ocm("stop", "worker1").stdout == "worker1: already stopped\n"
+        assert ocm("enable", "worker1").stdout == "worker1: enabled\n"
+        assert ocm("disable", "worker1").stdout == "worker1: disabled\n"
+        ocm("create", "worker3", "--autostart")
+        assert rows(ocm)["worker3"]["port"] == 19041
+        assert ocm("delete", "worker3", "--dry-run").stdout.startswith("worker3: delete would do this:")
+        ocm("delete", "worker3", "--yes")
+        assert ocm("start", "worker1").stdout == "worker1: ready and sealed\n"
+        assert ocm("health", "worker1").returncode == 0
+
     def test_running_instance_is_deleted_only_by_force(self, ocm: Ocm) -> None:
         refused = ocm("delete", "worker1", "--yes", check=False)
         assert refused.returncode == 1

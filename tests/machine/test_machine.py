@@ -175,7 +175,9 @@ def test_pip_and_pipx_install_the_checkout_without_a_network(machine: Machine, o
     machine.run([*pip, "--requirement", f"{ocm.folder}/requirements.txt"])
     machine.run(["pipx", "install", ocm.folder])
     assert machine.run(["ocm", "--version"]).stdout.startswith("ocm ")
-    assert "no instances" in machine.run(["ocm", "list"]).stderr
+    machine.run(["ocm", "create", "installed"])
+    assert machine.run(["ocm", "health", "installed"], check=False).returncode == 1
+    machine.run(["ocm", "delete", "installed", "--yes"])
     machine.run(["pipx", "uninstall", "ocm"])
 
 

@@ -42,7 +42,7 @@ def creation(context: Context) -> Plan:
     made: tuple[Step, ...] = (
         steps.WriteRecord(path=str(paths.record), text=encode_record(samples.record())),
         steps.MakeState(path=str(paths.state)),
-        steps.MakeShell(shell=str(paths.shell), scratch=str(paths.scratch)),
+        steps.MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
         steps.WriteConfig(path=str(paths.config), model="fake/fake-1"),
         steps.LinkConfig(link=str(paths.config_link), target=str(paths.config)),
     )

@@ -28,10 +28,11 @@ class MakeState(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class MakeShell(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Make what the sandbox shows of OCM, and its /tmp and /var/tmp."""
+    """Make what the sandbox shows of OCM, and its /tmp and /var/tmp; `fresh` for a new instance."""
 
     shell: str
     scratch: str
+    fresh: bool
 
     def describe(self) -> str:
         """Return the step in words."""

@@ -133,7 +133,7 @@ def _creation(context: Context, wanted: Wanted) -> list[Step]:
     return [
         WriteRecord(path=str(paths.record), text=encode_record(record)),
         MakeState(path=str(paths.state)),
-        MakeShell(shell=str(paths.shell), scratch=str(paths.scratch)),
+        MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
         WriteConfig(path=str(paths.config), model=wanted.model),
         LinkConfig(link=str(paths.config_link), target=str(paths.config)),
         WriteUnit(path=str(paths.unit), text=context.unit_text(name, record)),

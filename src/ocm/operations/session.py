@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from ocm.core.launch import clean, environment, openclaw_argv, under_init
 from ocm.core.names import InstanceName
 from ocm.core.unit import has_private_pids
+from ocm.errors import OcmError
 from ocm.operations.change import changing
-from ocm.operations.start import repair_steps
-from ocm.system.apply import apply_step
 from ocm.system.records import read_record
 from ocm.system.runner import Command
+from ocm.system.shell import is_current, make_shell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,12 +71,12 @@ def ready_for_session(context: Context, name: InstanceName) -> Record:
     """Return the record; what the sandbox needs of OCM's directories is there afterwards."""
     record = read_record(context.host.paths, name)
     paths = context.host.instance(name)
-    if not all(
-        Path(path).exists() for path in (paths.bin / "openclaw", paths.root, paths.scratch, paths.state)
-    ):
+    if not Path(paths.state).is_dir():
+        message = f"{name} has no state directory {paths.state}"
+        raise OcmError(message, hint=f"put it back, or ocm delete {name}", code="state_missing")
+    if not is_current(paths, record):
         with changing(context, name):
-            for step in repair_steps(context, name, record, repair=False):
-                apply_step(context, step)
+            make_shell(paths, record)
     return record
 
 

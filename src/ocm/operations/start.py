@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ocm.core.launch import INIT_NAME
 from ocm.core.plan import MakeShell, ReloadUnits, Restart, Start, Stop, Verify, WriteUnit
 from ocm.core.state import State
 from ocm.core.unit import OLDEST_VERSION, is_edited
@@ -18,6 +17,7 @@ from ocm.system.host import namespaces_forbidden
 from ocm.system.openclaw import package_version
 from ocm.system.prove import prove
 from ocm.system.records import read_record
+from ocm.system.shell import is_current
 from ocm.system.verify import verdict_on
 
 if TYPE_CHECKING:
@@ -135,9 +135,8 @@ def repair_steps(context: Context, name: InstanceName, record: Record, *, repair
         message = f"{name} has no state directory {paths.state}"
         raise OcmError(message, hint=f"put it back, or ocm delete {name}", code="state_missing")
     steps: list[Step] = []
-    needed = (paths.root, paths.bin / "openclaw", paths.bin / INIT_NAME, paths.link_directory, paths.scratch)
-    if not all(Path(path).exists() for path in needed):
-        steps.append(MakeShell(shell=str(paths.shell), scratch=str(paths.scratch)))
+    if not is_current(paths, record):
+        steps.append(MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=False))
     data = files.read_own(paths.unit)
     before = None if data is None else data.decode(errors="replace")
     wanted = context.unit_text(name, record)

@@ -11,25 +11,22 @@ from typing import TYPE_CHECKING
 from ocm.core import plan as steps
 from ocm.core.config import format_config
 from ocm.core.gateway import initial_config
-from ocm.core.launch import ENTRY, INIT, INIT_NAME, NODE_FLAGS
 from ocm.core.names import InstanceName, parse_name
-from ocm.core.policy import SYSTEM
 from ocm.core.ports import CDP_OFFSET
 from ocm.errors import CommandFailed, InTheWay, OcmError
 from ocm.system import files
 from ocm.system.journal import last_words
 from ocm.system.records import read_record
+from ocm.system.shell import make_shell
 from ocm.system.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocm.core.plan import Step
-    from ocm.core.record import Record
     from ocm.system.context import Context
 
 _TOKEN_BYTES = 32
-_STICKY = 0o1777
 
 
 def apply_step(context: Context, step: Step) -> None:
@@ -72,50 +69,13 @@ def _remove_state(_context: Context, step: steps.MakeState) -> None:
 
 def _make_shell(context: Context, step: steps.MakeShell) -> None:
     name = parse_name(PurePosixPath(step.shell).name)
-    paths = context.host.instance(name)
-    record = read_record(context.host.paths, name)
-    for directory in (paths.root, paths.link_directory, paths.bin, paths.scratch):
-        files.make_directory(directory)
-    for path in ("/tmp", "/var/tmp"):  # noqa: S108 - as the sandbox calls them
-        directory = paths.temporary(PurePosixPath(path))
-        files.make_directory(directory)
-        Path(directory).chmod(_STICKY)
-    _link(paths.link_directory / paths.config_link.name, f"../{paths.state.name}/{paths.config.name}")
-    for command, target in _commands(record).items():
-        _link(paths.bin / command, target)
-    # A session cannot see whose socket the gateway's is. OpenClaw 2026.9.6 allows for that where no tool
-    # tells (as with lsof missing), but takes a row of `ss` without a process for a foreign listener.
-    _link(paths.bin / "ss", "/usr/bin/false")
-    files.write_file(paths.bin / "openclaw", _wrapper(record).encode(), mode=0o755)
-    files.write_file(paths.bin / INIT_NAME, INIT.encode(), mode=0o755)
-
-
-def _commands(record: Record) -> dict[str, str]:
-    """Return the links on the instance's PATH: its Node, and the npm that came with it."""
-    node = PurePosixPath(record.runtime.node)
-    npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin"
-    links = {"node": str(node)}
-    if not any(npm.is_relative_to(directory) for directory in SYSTEM) and Path(npm).is_dir():
-        links |= {"npm": str(npm / "npm-cli.js"), "npx": str(npm / "npx-cli.js")}
-    return links
-
-
-def _wrapper(record: Record) -> str:
-    """Return the command `openclaw` that a shell in the sandbox finds: always this instance."""
-    entry = PurePosixPath(record.runtime.openclaw) / ENTRY
-    words = (record.runtime.node, *NODE_FLAGS, str(entry))
-    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
-    return f'#!/bin/sh\nexec {quoted} --profile {record.name} "$@"\n'
-
-
-def _link(link: PurePosixPath, target: str) -> None:
-    with contextlib.suppress(FileExistsError):
-        Path(link).symlink_to(target)
+    make_shell(context.host.instance(name), read_record(context.host.paths, name))
 
 
 def _remove_shell(_context: Context, step: steps.MakeShell) -> None:
-    files.remove_tree(PurePosixPath(step.shell))
-    files.remove_tree(PurePosixPath(step.scratch))
+    if step.fresh:
+        files.remove_tree(PurePosixPath(step.shell))
+        files.remove_tree(PurePosixPath(step.scratch))
 
 
 def _write_config(context: Context, step: steps.WriteConfig) -> None:
