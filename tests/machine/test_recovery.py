@@ -20,19 +20,20 @@ DRIVER = """
 import os, signal, sys
 sys.path.insert(0, {source!r})
 from ocm.system import transaction
-when, last = sys.argv[1], int(sys.argv[2])
-real, count = transaction.apply_step, 0
-def apply_step(context, step):
+function, when, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
+real, count = getattr(transaction, function), 0
+def counted(context, step):
     global count
     count += 1
     if when == "before" and count == last:
         os.kill(os.getpid(), signal.SIGKILL)
-    real(context, step)
+    result = real(context, step)
     if when == "after" and count == last:
         os.kill(os.getpid(), signal.SIGKILL)
-transaction.apply_step = apply_step
+    return result
+setattr(transaction, function, counted)
 from ocm.cli.main import main
-sys.exit(main(sys.argv[3:]))
+sys.exit(main(sys.argv[4:]))
 """
 STEPS_OF_CREATE = 8
 STEPS_OF_DELETE = 13
@@ -46,11 +47,13 @@ def clean(machine: Machine, ocm: Ocm) -> Iterator[set[str]]:
     ocm("delete", "--all", "--force", "--yes", check=False)
 
 
-def killed(machine: Machine, ocm: Ocm, when: str, step: int, *args: str) -> Result:
-    """Run OCM until it kills itself before or after its `step`-th step."""
+def killed(
+    machine: Machine, ocm: Ocm, when: str, step: int, *args: str, function: str = "apply_step"
+) -> Result:
+    """Run OCM until it kills itself before or after its `step`-th step, or step undone."""
     machine.write(f"{HOME}/driver.py", DRIVER.format(source=f"{ocm.folder}/src"))
     python = machine.run(["bash", "-c", "ls -d ~/.local/share/ocm/venv-*/bin/python"]).stdout.split()[0]
-    return machine.run([python, f"{HOME}/driver.py", when, str(step), *args], check=False)
+    return machine.run([python, f"{HOME}/driver.py", function, when, str(step), *args], check=False)
 
 
 def forget_driver(machine: Machine) -> None:
@@ -90,6 +93,18 @@ def test_delete_that_was_killed_is_undone_or_finished_by_the_next_command(
         assert "an interrupted delete of worker1 was finished" in said
     assert home_files(machine) == clean
     assert answer(ocm, "list")["results"] == []
+
+
+@pytest.mark.parametrize("step", range(1, STEPS_OF_CREATE + 1))
+def test_recovery_that_was_killed_is_finished_by_the_next_command(
+    machine: Machine, ocm: Ocm, clean: set[str], step: int
+) -> None:
+    killed(machine, ocm, "after", STEPS_OF_CREATE, "create", "worker1", "--autostart")
+    done = killed(machine, ocm, "after", step, "list", function="undo_step")
+    assert done.returncode == -signal.SIGKILL, done
+    forget_driver(machine)
+    assert "an interrupted create of worker1 was undone" in ocm("list").stderr
+    assert home_files(machine) == clean
 
 
 def test_steps_are_as_many_as_these_tests_think(ocm: Ocm, clean: set[str]) -> None:

@@ -67,7 +67,7 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
         "XDG_DATA_HOME": str(state / "xdg" / "data"),
         "XDG_STATE_HOME": str(state / "xdg" / "state"),
         "NPM_CONFIG_CACHE": str(state / "cache" / "npm"),
-        # /tmp is thrown away at every stop, and with it OpenClaw's own choice for the compile cache.
+        # OpenClaw's own choice is /tmp, which is no place for what is to last.
         "NODE_COMPILE_CACHE": str(state / "cache" / "node-compile-cache"),
         # Set, it keeps the launcher from starting itself a second time for a cache path of its own.
         "OPENCLAW_PACKAGED_COMPILE_CACHE_RESPAWNED": "1",

@@ -110,8 +110,9 @@ class Systemd:
         self._change("enable", "--quiet", unit_name(name))
 
     def disable(self, name: InstanceName) -> None:
-        """Have the instance no longer start with the machine."""
-        self._change("disable", "--quiet", unit_name(name))
+        """Have the instance no longer start with the machine; nothing where its unit is gone already."""
+        if self.observe([name])[name].installed:
+            self._change("disable", "--quiet", unit_name(name))
 
     def session_argv(  # noqa: PLR0913 - each is another property of one session
         self,
