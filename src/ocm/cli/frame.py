@@ -101,7 +101,7 @@ def open_context(ctx: click.Context, report: Callable[[str], None] | None = None
 
 
 def choose(context: Context, names: Sequence[InstanceName], *, everything: bool) -> tuple[InstanceName, ...]:
-    """Return the instances that the user named, each once."""
+    """Return the instances that the user named, each once, or all of them; there must be either."""
     from ocm.system.names import instance_names
 
     if bool(names) == everything:
@@ -115,8 +115,8 @@ def run_each(
     names: Sequence[InstanceName],
     operation: Callable[[Context, InstanceName], Outcome],
     *,
-    everything: bool = False,
-    as_json: bool = False,
+    as_json: bool,
+    context: Context | None = None,
 ) -> int:
     """Run an operation on each instance, print what became of each, and return the exit code."""
     from ocm.cli import render
@@ -124,9 +124,8 @@ def run_each(
 
     outcomes: list[Outcome] = []
     errors: list[tuple[str, OcmError]] = []
-    context = open_context(ctx)
-    chosen = choose(context, names, everything=everything) if everything or not names else tuple(names)
-    for name in dict.fromkeys(chosen):
+    context = context or open_context(ctx)
+    for name in dict.fromkeys(names):
         try:
             with progress(name) as report:
                 outcome = operation(_with_report(context, report), name)

@@ -146,6 +146,7 @@ def delete(  # noqa: PLR0913 - one for each option
         chosen,
         lambda context, name: run(context, name, force=force, dry_run=dry_run),
         as_json=as_json,
+        context=context,
     )
 
 
@@ -169,12 +170,13 @@ def _starting_command(word: str, help_text: str) -> click.Command:
         from ocm.operations.start import restart, start
 
         run, effort = {"start": start, "restart": restart}[word], _effort(options)
+        context = frame.open_context(ctx)
         return run_each(
             ctx,
-            names,
+            frame.choose(context, names, everything=everything),
             lambda context, name: run(context, name, effort, dry_run=dry_run),
-            everything=everything,
             as_json=as_json,
+            context=context,
         )
 
     return command
@@ -189,12 +191,13 @@ def stop(ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool
     """Stop instances."""
     from ocm.operations.start import stop as run
 
+    context = frame.open_context(ctx)
     return run_each(
         ctx,
-        names,
+        frame.choose(context, names, everything=everything),
         lambda context, name: run(context, name, dry_run=dry_run),
-        everything=everything,
         as_json=as_json,
+        context=context,
     )
 
 
@@ -209,12 +212,13 @@ def _autostart_command(word: str, help_text: str, *, wanted: bool) -> click.Comm
     ) -> int:
         from ocm.operations.autostart import set_autostart
 
+        context = frame.open_context(ctx)
         return run_each(
             ctx,
-            names,
+            frame.choose(context, names, everything=everything),
             lambda context, name: set_autostart(context, name, wanted=wanted, dry_run=dry_run),
-            everything=everything,
             as_json=as_json,
+            context=context,
         )
 
     return command
