@@ -71,10 +71,16 @@ def test_tmp_is_the_gateways_own_whether_it_runs_or_not(machine: Machine, ocm: O
 
 
 def test_terminal_is_a_real_one(machine: Machine, ocm: Ocm, worker: str) -> None:
-    answers = [("[worker1]", "[ -t 0 ] && [ -t 1 ] && echo is a $((40 + 2)) terminal; stty size; exit 5\n")]
-    shown = ocm.pty("enter", worker, answers=answers)
+    answers = [
+        ("[worker1]", "[ -t 0 ] && [ -t 1 ] && echo is a $((40 + 2)) terminal; stty size\n"),
+        ("[worker1]", "{ sleep 1; echo asleep$((1 + 1)); } & sleep 300\n"),
+        ("asleep2", "\x03"),
+        ("[worker1]", "exit 5\n"),
+    ]
+    shown = ocm.pty("enter", worker, answers=answers, timeout=60)
     assert "is a 42 terminal" in shown.output
     assert "24 80" in shown.output
+    assert "no job control" not in shown.output
     assert shown.returncode == 5
     assert machine.run(SESSIONS).stdout == ""
 

@@ -371,6 +371,7 @@ def test_drop_in_and_its_link_go_with_the_instance(machine: Machine, ocm: Ocm) -
     ocm("create", "worker1", "--autostart")
     machine.write(f"{UNIT}.d/limits.conf", "[Service]\nNice=5\n")
     machine.run(["rm", UNIT])
+    machine.run(["systemctl", "--user", "daemon-reload"])
     row = rows(ocm)["worker1"]
     assert (row["state"], "its unit is missing" in row["reason"]) == ("failed", True)
     ocm("delete", "worker1", "--yes")

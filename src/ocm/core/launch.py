@@ -31,7 +31,17 @@ INIT = """\
 use strict;
 use warnings;
 my $child = fork() // die "fork: $!";
-if (!$child) { exec { $ARGV[0] } @ARGV; exit 127; }
+if (!$child) {
+    # The leader of the session that owns the terminal stayed outside: without one Ctrl-C reaches nobody.
+    # It ends about now, and the terminal is free to be taken (TIOCSCTTY) once it did.
+    if (-t STDIN) {
+        require POSIX;
+        POSIX::setsid();
+        for (1 .. 200) { last if ioctl(STDIN, 0x540E, 0); select(undef, undef, undef, 0.01); }
+    }
+    exec { $ARGV[0] } @ARGV;
+    exit 127;
+}
 for my $name (qw(HUP INT QUIT TERM USR1 USR2 CONT WINCH)) {
     $SIG{$name} = sub { kill $name, $child };
 }

@@ -70,7 +70,7 @@ def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directi
     writable = " ".join(quote(str(path)) for path in policy.writable)
     directives = [
         ("PrivateUsers", "yes"),
-        # TemporaryFileSystem=/ reads like the way to hide everything; in a user unit it does nothing at all.
+        # TemporaryFileSystem=/ reads like the way to hide all; beside ProtectSystem=strict it does nothing.
         ("RootDirectory", str(policy.root)),
         ("MountAPIVFS", "yes"),
         ("BindReadOnlyPaths", read_only),

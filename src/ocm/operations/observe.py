@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -110,7 +111,7 @@ def _row(record: Record, process: Process, answer: Answer, heard: Listener | Non
         state=verdict.state.value,
         reason=verdict.reason,
         port=record.port,
-        version=verdict.version or _installed_version(record),
+        version=verdict.version or _installed_version(record.runtime.openclaw),
         autostart=process.autostart,
         pid=process.pid,
         restarts=process.restarts,
@@ -124,9 +125,10 @@ def _is_own(heard: Listener, process: Process) -> bool:
     return processes.is_same_or_below(heard.pid, process.pid)
 
 
-def _installed_version(record: Record) -> str | None:
+@functools.cache
+def _installed_version(package: str) -> str | None:
     try:
-        return package_version(PurePosixPath(record.runtime.openclaw))
+        return package_version(PurePosixPath(package))
     except OcmError:
         return None
 
