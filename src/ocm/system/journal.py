@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from ocm.core.journal import parse_entry
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ocm.system.context import Context
 
 _LAST_LINES = 25
+_SETTLE_SECONDS = 1.0
 
 
 def entries(
@@ -30,6 +32,8 @@ def entries(
 
 def last_words(context: Context, name: InstanceName, *, since: float) -> tuple[str, ...]:
     """Return the last lines that the gateway and its backend logged since a time in seconds."""
+    # What a process wrote at its end reaches the journal a little later than systemd learns of the end.
+    time.sleep(_SETTLE_SECONDS)
     try:
         found = entries(context, name, lines=_LAST_LINES, follow=False, since=f"@{int(since)}")
         return tuple(entry.message for entry in found if entry.message)
