@@ -235,6 +235,8 @@ def test_config_that_openclaw_refuses_is_exit_78_with_its_last_words(
 def test_state_that_the_instance_made_hostile_is_refused_in_one_sentence(
     machine: Machine, ocm: Ocm, worker: str
 ) -> None:
+    # Not while the gateway runs: it reads its config when it changes, and would wait for ever on a pipe.
+    ocm("stop", worker)
     before = machine.read(CONFIG)
     for trick in ("ln -s /etc/passwd", "mkfifo", "truncate -s 1G"):
         inside(ocm, worker, f"cd ~/.openclaw-worker1; mv openclaw.json kept; {trick} openclaw.json")
@@ -244,6 +246,7 @@ def test_state_that_the_instance_made_hostile_is_refused_in_one_sentence(
         assert "cannot be read" in str(answer(ocm, "status", worker)["results"][0]["drift"])
         inside(ocm, worker, "cd ~/.openclaw-worker1; rm openclaw.json; mv kept openclaw.json")
     assert machine.read(CONFIG) == before
+    ocm("start", worker)
 
 
 def test_hostile_state_is_deleted_all_the_same(machine: Machine, ocm: Ocm, worker: str) -> None:
