@@ -42,8 +42,10 @@ class Invalid(OcmError):
         super().__init__(message, hint=hint, code=code, exit_code=USAGE)
 
 
-def from_os_error(error: OSError) -> OcmError:
-    """Return what the operating system refused as an error that a user can act on."""
+def as_ocm_error(error: OcmError | OSError) -> OcmError:
+    """Return an error, or what the operating system refused, as one that a user can act on."""
+    if isinstance(error, OcmError):
+        return error
     named = f": {error.filename}" if error.filename else ""
     hint = "nothing is lost: what was begun is undone, at the latest by the next ocm command"
     return OcmError(f"{error.strerror or error}{named}", hint=hint, code="os_error")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ocm.core.names import InstanceName, parse_name
-from ocm.errors import SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, from_os_error
+from ocm.errors import SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, as_ocm_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,7 +132,7 @@ def run_each(
         except BrokenPipeError:
             raise
         except (OcmError, OSError) as refused:
-            error = refused if isinstance(refused, OcmError) else from_os_error(refused)
+            error = as_ocm_error(refused)
             errors.append((name, error))
             if not as_json:
                 render.show_error(name, error)

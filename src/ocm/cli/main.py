@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ocm import __version__
-from ocm.errors import BUG, INTERRUPTED, OcmError, from_os_error
+from ocm.errors import BUG, INTERRUPTED, OcmError, as_ocm_error
 
 # Where each command lives, and the line that `ocm --help` shows for it without loading it.
 COMMANDS = {
@@ -116,15 +116,13 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def _explain(error: BaseException, *, debug: bool) -> OcmError:
     """Return any error as one that a user can act on; with `debug` raise a bug anew."""
-    if isinstance(error, OcmError):
-        return error
+    if isinstance(error, (OcmError, OSError)):
+        return as_ocm_error(error)
     if isinstance(error, click.ClickException):
         hint = "ocm --help shows the commands"
         return OcmError(error.format_message(), hint=hint, code="usage", exit_code=error.exit_code)
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return OcmError("interrupted", code="interrupted", exit_code=INTERRUPTED)
-    if isinstance(error, OSError):
-        return from_os_error(error)
     if debug:
         raise error
     message = f"a bug in OCM: {type(error).__name__}: {error}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ocm.core import config as configs
 from ocm.core.gateway import LOOPBACK, is_live, lookup, weakened
 from ocm.core.journal import printable
-from ocm.errors import Invalid, OcmError, from_os_error
+from ocm.errors import Invalid, OcmError, as_ocm_error
 from ocm.operations.change import changing
 from ocm.operations.session import capture, ready_for_session
 from ocm.system import files
@@ -78,7 +78,7 @@ def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: b
         wanted = configs.parse_config(text, source="what you saved")
         edited = _edit(context, name, lambda _config: wanted, dry_run=dry_run, expected=before)
     except (OcmError, OSError) as refused:
-        error = refused if isinstance(refused, OcmError) else from_os_error(refused)
+        error = as_ocm_error(refused)
         message = f"{error.message}; nothing was changed"
         raise OcmError(
             message, hint=f"your text is kept in {path}", code=error.code, details=error.details
@@ -183,7 +183,7 @@ def _validate(context: Context, name: InstanceName, record: Record, config: dict
 def _parse_verdict(text: str) -> dict[str, Any]:
     try:
         verdict = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return verdict if isinstance(verdict, dict) else {}
 

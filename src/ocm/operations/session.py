@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocm.core.launch import clean, environment, openclaw_argv, under_init
 from ocm.core.names import InstanceName
 from ocm.core.unit import has_private_pids
-from ocm.errors import OcmError
 from ocm.operations.change import changing
 from ocm.system.records import read_record
 from ocm.system.runner import Command
-from ocm.system.shell import is_current, make_shell
+from ocm.system.shell import check_state, is_current, make_shell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,9 +69,7 @@ def ready_for_session(context: Context, name: InstanceName) -> Record:
     """Return the record; what the sandbox needs of OCM's directories is there afterwards."""
     record = read_record(context.host.paths, name)
     paths = context.host.instance(name)
-    if not Path(paths.state).is_dir():
-        message = f"{name} has no state directory {paths.state}"
-        raise OcmError(message, hint=f"put it back, or ocm delete {name}", code="state_missing")
+    check_state(paths)
     if not is_current(paths, record):
         with changing(context, name):
             make_shell(paths, record)

@@ -17,7 +17,7 @@ from ocm.system.host import namespaces_forbidden
 from ocm.system.openclaw import package_version
 from ocm.system.prove import prove
 from ocm.system.records import read_record
-from ocm.system.shell import is_current
+from ocm.system.shell import check_state, is_current
 from ocm.system.verify import verdict_on
 
 if TYPE_CHECKING:
@@ -131,9 +131,7 @@ def repair_steps(context: Context, name: InstanceName, record: Record, *, repair
         message = f"the Node of {name} is gone: {record.runtime.node}"
         hint = f"put it back, or change runtime.node in {paths.record}"
         raise OcmError(message, hint=hint, code="node_missing")
-    if not Path(paths.state).is_dir():
-        message = f"{name} has no state directory {paths.state}"
-        raise OcmError(message, hint=f"put it back, or ocm delete {name}", code="state_missing")
+    check_state(paths)
     steps: list[Step] = []
     if not is_current(paths, record):
         steps.append(MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=False))

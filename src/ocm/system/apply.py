@@ -141,8 +141,7 @@ def _start_again(context: Context, step: steps.Stop) -> None:
 
 
 def _start(context: Context, step: steps.Start) -> None:
-    name = InstanceName(step.name)
-    _launch(context, name)
+    _launch(context, InstanceName(step.name))
 
 
 def _restart(context: Context, step: steps.Restart) -> None:
@@ -163,7 +162,7 @@ def _launch(context: Context, name: InstanceName) -> None:
         raise OcmError(message, hint=f"ocm logs {name}", code="not_started", details=words) from None
 
 
-def _stop(context: Context, step: steps.Start | steps.Restart | steps.Stop) -> None:
+def _stop(context: Context, step: steps.Stop) -> None:
     name = InstanceName(step.name)
     context.backend.stop_sessions(name)
     context.backend.stop(name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ocm.core.launch import ENTRY, INIT, INIT_NAME, NODE_FLAGS
 from ocm.core.policy import SYSTEM, TEMPORARY
+from ocm.errors import OcmError
 from ocm.system import files
 
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from ocm.core.record import Record
 
 _STICKY = 0o1777
+
+
+def check_state(paths: InstancePaths) -> None:
+    """Raise `OcmError` where an instance has no state directory to bind into its sandbox."""
+    if not Path(paths.state).is_dir():
+        message = f"{paths.name} has no state directory {paths.state}"
+        raise OcmError(message, hint=f"put it back, or ocm delete {paths.name}", code="state_missing")
 
 
 def make_shell(paths: InstancePaths, record: Record) -> None:
