@@ -1,0 +1,110 @@
+"""What operations ask of whatever supervises the gateways: names in, states out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import PurePosixPath
+
+    from ocm.core.definition import Definition
+    from ocm.core.journal import Entry
+    from ocm.core.names import InstanceName
+    from ocm.core.policy import Policy
+    from ocm.core.record import Record
+    from ocm.core.state import Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The command that runs a program in an instance's sandbox, and the token by which it is signalled."""
+
+    argv: tuple[str, ...]
+    token: str
+
+
+class Backend(Protocol):
+    """Supervises gateways: keeps those running that were started, and each in its sandbox.
+
+    Where a record is not `sealed`, its gateway and its sessions run without a sandbox.
+    """
+
+    @property
+    def name(self) -> str:
+        """The word for it in records, options and answers."""
+
+    def answers(self) -> bool:
+        """Tell whether it is there to be used on this machine."""
+
+    def check(self, *, sealed: bool) -> None:
+        """Raise `OcmError` where it cannot run a gateway here, or cannot seal one that is to be `sealed`."""
+
+    def separates_processes(self) -> bool:
+        """Tell whether a sandbox has a PID namespace of its own."""
+
+    def gaps(self, record: Record, process: Process) -> tuple[str, ...]:
+        """Return in words what the policy or the record asks for and this backend cannot enforce here."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return in words what ends the gateways of this backend although nobody stopped them."""
+
+    def definition(self, record: Record, policy: Policy) -> Definition:
+        """Return the definition that the record asks for."""
+
+    def remnants(self, name: InstanceName) -> tuple[PurePosixPath, ...]:
+        """Return the files and directories besides the definition that may be left of an instance."""
+
+    def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
+        """Yield in words what makes the sandbox another than the definition says."""
+
+    def load(self, names: Collection[InstanceName]) -> None:
+        """Take up the definitions of `names` as they are on disk now, removed ones included.
+
+        A gateway that runs goes on as it is until its next start.
+        """
+
+    def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
+        """Return what is known of each gateway."""
+
+    def start(self, names: Collection[InstanceName]) -> None:
+        """Start gateways, as their definitions are now; the count of failed starts begins anew."""
+
+    def stop(self, names: Collection[InstanceName]) -> None:
+        """Stop gateways, nothing where none is known, and forget that one failed."""
+
+    def stop_sessions(self, names: Collection[InstanceName]) -> None:
+        """Stop every session in the sandboxes of `names`."""
+
+    def enable(self, names: Collection[InstanceName]) -> None:
+        """Have gateways start with the machine, or with the backend where it is a program of its own."""
+
+    def disable(self, names: Collection[InstanceName]) -> None:
+        """Have gateways no longer start by themselves; nothing where none is known."""
+
+    def session(
+        self,
+        record: Record,
+        policy: Policy,
+        program: tuple[str, ...],
+        *,
+        environ: Mapping[str, str],
+        terminal: bool,
+    ) -> Session:
+        """Return the command that runs `program` in the instance's sandbox with nothing but `environ`.
+
+        It starts in the state directory. With `terminal` it has a terminal of its own, otherwise the
+        standard streams that the command is given.
+        """
+
+    def signal_session(self, token: str, number: int) -> None:
+        """Send a signal to the program of a session."""
+
+    def log(
+        self, name: InstanceName, *, lines: int | None, follow: bool, since: float | None
+    ) -> Iterator[Entry]:
+        """Yield what the gateway and the backend logged, oldest first; with `follow` without an end.
+
+        `lines` is how many of the last ones, None for all; `since` is in seconds since the epoch.
+        """
