@@ -14,8 +14,9 @@ EXAMPLES: tuple[Step, ...] = (
     steps.MakeShell(shell="/shell", scratch="/scratch", fresh=True),
     steps.WriteConfig(path="/s/openclaw.json", model="a/b"),
     steps.LinkConfig(link="/l", target="/s/openclaw.json"),
-    steps.WriteUnit(path="/u", text="[Unit]\n", previous="old"),
-    steps.ReloadUnits(),
+    steps.WriteDefinition(name="w1", path="/u", text="[Unit]\n", previous="old"),
+    steps.Load(name="w1"),
+    steps.RemoveDefinition(name="w1"),
     steps.Enable(name="w1"),
     steps.Disable(name="w1"),
     steps.Start(name="w1"),
@@ -39,7 +40,7 @@ def test_every_step_comes_back_from_json_as_it_was(step: Step) -> None:
 
 
 def test_a_plan_comes_back_from_one_line_of_json() -> None:
-    plan = Plan(operation="create", name="w1", steps=EXAMPLES, commit=3)
+    plan = Plan(operation="create", name="w1", backend="systemd", steps=EXAMPLES, commit=3)
     data = msgspec.json.encode(plan)
     assert b"\n" not in data
     assert msgspec.json.decode(data, type=Plan) == plan
@@ -58,9 +59,10 @@ def test_no_two_kinds_of_step_say_the_same() -> None:
     assert len({example.describe() for example in EXAMPLES}) == len(EXAMPLES)
 
 
-def test_a_unit_is_written_or_replaced() -> None:
-    assert steps.WriteUnit(path="/u", text="").describe() == "write unit /u"
-    assert steps.WriteUnit(path="/u", text="", previous="").describe() == "replace unit /u"
+def test_a_definition_is_written_or_replaced() -> None:
+    new = steps.WriteDefinition(name="w1", path="/u", text="")
+    assert new.describe() == "write definition /u of w1"
+    assert msgspec.structs.replace(new, previous="").describe() == "replace definition /u of w1"
 
 
 @pytest.mark.parametrize("step", get_args(Step), ids=lambda step: step.__name__)

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import samples
 
+from ocm.core.definition import is_edited
 from ocm.core.launch import gateway_argv
 from ocm.core.policy import Mount, Policy, instance_policy
 from ocm.core.record import Limits, Record, Runtime
-from ocm.core.unit import is_edited, limit_directives, quote, quote_argument, render_unit, sandbox_directives
+from ocm.core.unit import limit_directives, quote, quote_argument, render_unit, sandbox_directives
 
 ODD = " \t'\"\\$%:;#-{}=@!ä日"
 TEXT = st.text(st.one_of(st.sampled_from(ODD), st.characters(min_codepoint=32, exclude_categories=["Cs"])))

@@ -152,7 +152,6 @@ class TestDeployed:
         assert status["memory_bytes"] > 100 * 2**20
         assert status["cpu_seconds"] > 1
         assert status["drift"] == []
-        assert status["linger"] is True
         signals = any("signal" in gap for gap in status["gaps"])
         assert signals is (machine.release == "bookworm")
         assert any("Docker" in note for note in status["notes"])

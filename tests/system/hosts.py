@@ -21,7 +21,8 @@ def context(home: Path) -> Context:
         runner=Runner(environ={"HOME": str(home)}),
         search_path="",
     )
-    return Context(host=host, backend=Systemd(host=host), report=lambda _phase: None)
+    backend = Systemd(host=host)
+    return Context(host=host, backends={"systemd": backend}, backend=backend, report=lambda _phase: None)
 
 
 def contents(directory: Path) -> dict[str, str]:

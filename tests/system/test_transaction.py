@@ -46,7 +46,7 @@ def creation(context: Context) -> Plan:
         steps.WriteConfig(path=str(paths.config), model="fake/fake-1"),
         steps.LinkConfig(link=str(paths.config_link), target=str(paths.config)),
     )
-    return Plan(operation="create", name=NAME, steps=made, commit=len(made))
+    return Plan(operation="create", name=NAME, backend="systemd", steps=made, commit=len(made))
 
 
 def removal(context: Context) -> Plan:
@@ -59,7 +59,7 @@ def removal(context: Context) -> Plan:
         steps.RemoveFile(path=str(paths.secrets)),
         steps.RemoveFile(path=str(paths.record)),
     )
-    return Plan(operation="delete", name=NAME, steps=gone, commit=0)
+    return Plan(operation="delete", name=NAME, backend="systemd", steps=gone, commit=0)
 
 
 def run(context: Context, plan: Plan, progress: Callable[[str], None] = lambda _words: None) -> None:
@@ -82,7 +82,7 @@ def failing_at(context: Context, place: int) -> Plan:
     obstacle.write_text("a file")
     failing = steps.RemoveTree(path=str(obstacle))
     made = (*plan.steps[:place], failing, *plan.steps[place:])
-    return Plan(operation="create", name=NAME, steps=made, commit=len(made))
+    return Plan(operation="create", name=NAME, backend="systemd", steps=made, commit=len(made))
 
 
 def test_every_kind_of_step_can_be_applied() -> None:
@@ -138,7 +138,10 @@ def test_the_shell_of_an_instance_runs_its_own_openclaw(context: Context, tmp_pa
     record = steps.WriteRecord(
         path=str(paths_of(context).record), text=encode_record(samples.record(runtime=runtime))
     )
-    run(context, Plan(operation="create", name=NAME, steps=(record, *plan.steps[1:]), commit=5))
+    run(
+        context,
+        Plan(operation="create", name=NAME, backend="systemd", steps=(record, *plan.steps[1:]), commit=5),
+    )
     wrapper = str(paths_of(context).bin / "openclaw")
     printed = subprocess.run([wrapper, "a b", "$c"], capture_output=True, text=True, check=True).stdout
     arguments = [
@@ -203,7 +206,9 @@ def test_an_interruption_at_any_step_undoes_all_steps(context: Context, tmp_path
 def test_keep_leaves_what_was_made_for_inspection_and_no_journal(context: Context, tmp_path: Path) -> None:
     paths = paths_of(context)
     plan = creation(context)
-    again = Plan(operation="create", name=NAME, steps=(*plan.steps, plan.steps[-1]), commit=6)
+    again = Plan(
+        operation="create", name=NAME, backend="systemd", steps=(*plan.steps, plan.steps[-1]), commit=6
+    )
     with pytest.raises(OcmError, match="exists already"):
         Transaction(context=context, plan=again, progress=lambda _words: None).run(keep=True)
     assert Path(paths.config).exists()
@@ -237,7 +242,7 @@ def test_a_replaced_record_is_put_back(context: Context) -> None:
     write = steps.WriteRecord(path=str(record), text="autostart = true\n", previous=before)
     failing = failing_at(context, 0).steps[0]
     with pytest.raises(NotADirectoryError):
-        run(context, Plan(operation="enable", name=NAME, steps=(write, failing), commit=2))
+        run(context, Plan(operation="enable", name=NAME, backend="systemd", steps=(write, failing), commit=2))
     assert record.read_text() == before
 
 
@@ -249,7 +254,10 @@ def test_steps_are_undone_from_the_last_to_the_first(context: Context) -> None:
     second = steps.WriteRecord(path=str(record), text="three", previous="two")
     failing = failing_at(context, 0).steps[0]
     with pytest.raises(NotADirectoryError):
-        run(context, Plan(operation="enable", name=NAME, steps=(first, second, failing), commit=3))
+        run(
+            context,
+            Plan(operation="enable", name=NAME, backend="systemd", steps=(first, second, failing), commit=3),
+        )
     assert record.read_text() == "one"
 
 
@@ -405,7 +413,9 @@ def test_a_journal_that_speaks_of_another_instance_touches_nothing(context: Cont
     other.mkdir()
     journal = Path(context.host.paths.transactions, "worker2.jsonl")
     journal.parent.mkdir(parents=True)
-    plan = Plan(operation="create", name=NAME, steps=(steps.MakeState(path=str(other)),), commit=1)
+    plan = Plan(
+        operation="create", name=NAME, backend="systemd", steps=(steps.MakeState(path=str(other)),), commit=1
+    )
     journal.write_bytes(msgspec.json.encode(plan) + b"\n0\n")
     with pytest.raises(OcmError, match="speaks of worker1"):
         recover(context, parse_name("worker2"))

@@ -15,6 +15,7 @@ from ocm.errors import SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, as_ocm_e
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ocm.core.names import BackendName
     from ocm.operations.result import Outcome
     from ocm.system.context import Context
 
@@ -81,23 +82,28 @@ def effort_options(function: _F) -> _F:
             help="How long to wait until the gateway is ready.",
         ),
         click.option("--keep", is_flag=True, help="Leave everything as it is when it fails, for inspection."),
-        click.option("--repair", is_flag=True, help="Write a unit anew that was edited by hand."),
+        click.option("--repair", is_flag=True, help="Write a definition anew that was edited by hand."),
     ):
         function = option(function)
     return function
 
 
-def open_context(ctx: click.Context, report: Callable[[str], None] | None = None) -> Context:
-    """Return the context of this run; operations that were cut off are finished or undone first."""
+def open_context(
+    ctx: click.Context, name: InstanceName | None = None, *, backend: BackendName | None = None
+) -> Context:
+    """Return the context of this run, that of the instance `name` where it is for one alone.
+
+    Operations that were cut off are finished or undone first. `backend` is the one that the user asked for.
+    """
     from ocm.operations.change import recover_all
     from ocm.system.context import make_context
     from ocm.system.host import current_host
 
     host = current_host(os.environ, verbose=bool(ctx.obj and ctx.obj["verbose"]))
-    context = make_context(host, report or (lambda _phase: None))
+    context = make_context(host, lambda _phase: None, wanted=backend)
     for sentence in recover_all(context):
         click.echo(f"ocm: {sentence}", err=True)
-    return context
+    return context if name is None else context.of(name)
 
 
 def choose(context: Context, names: Sequence[InstanceName], *, everything: bool) -> tuple[InstanceName, ...]:
@@ -128,7 +134,7 @@ def run_each(
     for name in dict.fromkeys(names):
         try:
             with progress(name) as report:
-                outcome = operation(_with_report(context, report), name)
+                outcome = operation(with_report(context.of(name), report), name)
         except BrokenPipeError:
             raise
         except (OcmError, OSError) as refused:
@@ -148,7 +154,8 @@ def run_each(
     return SOME_FAILED if outcomes and worst != UNDO_INCOMPLETE else worst
 
 
-def _with_report(context: Context, report: Callable[[str], None]) -> Context:
+def with_report(context: Context, report: Callable[[str], None]) -> Context:
+    """Return the context with another place where progress is told."""
     import dataclasses
 
     return dataclasses.replace(context, report=report)

@@ -62,7 +62,7 @@ def status(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
     from ocm.cli import render
     from ocm.operations.observe import status as look
 
-    found = look(frame.open_context(ctx), name)
+    found = look(frame.open_context(ctx, name), name)
     if as_json:
         render.print_json("status", [found])
     else:
@@ -87,13 +87,17 @@ def logs(  # noqa: PLR0913 - one for each option
     as_json: bool,
 ) -> int:
     """Print what an instance logged."""
+    from datetime import datetime
+
     import msgspec
 
+    from ocm.core.times import parse_since
     from ocm.operations.logs import logs as read
 
-    context = frame.open_context(ctx)
+    began = None if since is None else parse_since(since, datetime.now().astimezone())
+    context = frame.open_context(ctx, name)
     shown = 200 if lines is None and since is None else lines
-    for entry in read(context, name, lines=shown, follow=follow, since=since):
+    for entry in read(context, name, lines=shown, follow=follow, since=began):
         if as_json:
             line = msgspec.json.encode(entry).decode()
         else:

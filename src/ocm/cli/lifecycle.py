@@ -16,6 +16,7 @@ from ocm.cli.frame import (
     names_argument,
     run_each,
 )
+from ocm.core.names import BACKENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ocm.core.names import InstanceName
     from ocm.operations.create import Wanted
     from ocm.operations.start import Effort
+    from ocm.system.context import Context
 
 Names = tuple["InstanceName", ...]
 
@@ -34,6 +36,12 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--cpus", type=Finite(min=0.05, max=1024), metavar="N", help="CPUs at most."),
         click.option("--memory", metavar="SIZE", help="Memory at most, such as 2G."),
         click.option("--autostart", is_flag=True, help="Start with the machine."),
+        click.option("--unsealed", is_flag=True, help="Accept that it runs without a sandbox."),
+        click.option(
+            "--backend",
+            type=click.Choice(BACKENDS),
+            help="What keeps the gateway running; systemd if left out, supervisord without a user manager.",
+        ),
         click.option(
             "--port", type=int, help="The gateway's port; the first free one from 19001 if left out."
         ),
@@ -61,11 +69,20 @@ def _wanted(names: Names, options: Mapping[str, Any]) -> Callable[[InstanceName]
 
     def wanted(name: InstanceName) -> Wanted:
         return Wanted(
-            name=name, model=checked, port=options["port"], autostart=options["autostart"], limits=limits
+            name=name,
+            model=checked,
+            port=options["port"],
+            autostart=options["autostart"],
+            sealed=not options["unsealed"],
+            limits=limits,
         )
 
     check_wanted(wanted(names[0]))
     return wanted
+
+
+def _open(ctx: click.Context, options: Mapping[str, Any]) -> Context:
+    return frame.open_context(ctx, backend=options["backend"])
 
 
 def _effort(options: Mapping[str, Any]) -> Effort:
@@ -85,7 +102,11 @@ def create(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
 
     wanted = _wanted(names, options)
     return run_each(
-        ctx, names, lambda context, name: run(context, wanted(name), dry_run=dry_run), as_json=as_json
+        ctx,
+        names,
+        lambda context, name: run(context, wanted(name), dry_run=dry_run),
+        as_json=as_json,
+        context=_open(ctx, options),
     )
 
 
@@ -105,7 +126,11 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
 
     wanted, effort = _wanted(names, options), _effort(options)
     return run_each(
-        ctx, names, lambda context, name: run(context, wanted(name), effort, dry_run=dry_run), as_json=as_json
+        ctx,
+        names,
+        lambda context, name: run(context, wanted(name), effort, dry_run=dry_run),
+        as_json=as_json,
+        context=_open(ctx, options),
     )
 
 
@@ -129,7 +154,8 @@ def delete(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Delete instances with all that belongs to them.
 
-    Removes unit, state, config link, record and secrets. Nothing else is touched, nothing can be undone.
+    Removes definition, state, config link, record and secrets. Nothing else is touched.
+    Nothing can be undone.
     """
     from ocm.operations.delete import delete as run
     from ocm.operations.observe import selected

@@ -75,7 +75,7 @@ def show_rows(rows: Sequence[Row]) -> None:
     if not rows:
         click.echo("no instances: ocm deploy worker1 makes one", err=True)
         return
-    header = ("NAME", "STATE", "PORT", "VERSION", "UPTIME", "AUTOSTART", "REASON")
+    header = ("NAME", "STATE", "PORT", "VERSION", "UPTIME", "AUTOSTART", "ISOLATION", "REASON")
     lines = [header, *map(_cells, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header) - 1)]
     for index, line in enumerate(lines):
@@ -99,6 +99,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.version or "-",
         duration(row.uptime_seconds),
         "yes" if row.autostart else "no",
+        row.isolation or "-",
         row.reason or "",
     )
 
@@ -130,7 +131,8 @@ def show_status(status: Status) -> None:
         ("cpu", seconds),
         ("limits", status.limits),
         ("autostart", "yes" if row.autostart else "no"),
-        ("linger", "yes" if status.linger else "no"),
+        ("backend", row.backend or "-"),
+        ("isolation", row.isolation or "-"),
         ("pid", str(row.pid or "-")),
         ("node", status.node),
         ("openclaw", status.openclaw),

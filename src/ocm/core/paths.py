@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from ocm.core.names import unit_name
+from ocm.core.names import InstanceName, unit_name
 from ocm.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ocm.core.names import InstanceName
 
 _SPACE = 0x20
 
@@ -65,6 +63,10 @@ class HostPaths:
     def main_state(self) -> PurePosixPath:
         """State directory of main, the user's own OpenClaw."""
         return self.home / ".openclaw"
+
+    def named(self, name: str) -> InstancePaths:
+        """Return the paths of the instance that a record names."""
+        return self.instance(InstanceName(name))
 
     def instance(self, name: InstanceName) -> InstancePaths:
         """Return the paths of one instance."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ocm.core.names import BackendName
+
 
 class WriteRecord(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Write the instance's record, which also reserves its port; `previous` is the text it replaces."""
@@ -61,24 +63,37 @@ class LinkConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"link {self.link} to the config"
 
 
-class WriteUnit(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Write the unit; `previous` is the text it replaces, None where there was none."""
+class WriteDefinition(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Write the definition; `previous` is the text it replaces, None where there was none."""
 
+    name: str
     path: str
     text: str
     previous: str | None = None
 
     def describe(self) -> str:
         """Return the step in words."""
-        return f"{'write' if self.previous is None else 'replace'} unit {self.path}"
+        return f"{'write' if self.previous is None else 'replace'} definition {self.path} of {self.name}"
 
 
-class ReloadUnits(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Have the backend read its units anew."""
+class Load(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have the backend take up the definition as it is on disk."""
+
+    name: str
 
     def describe(self) -> str:
         """Return the step in words."""
-        return "reload units"
+        return f"load the definition of {self.name}"
+
+
+class RemoveDefinition(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Remove the definition of a stopped gateway and all else that the backend keeps of it."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"remove the definition of {self.name}"
 
 
 class Enable(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -179,8 +194,9 @@ Step = (
     | MakeShell
     | WriteConfig
     | LinkConfig
-    | WriteUnit
-    | ReloadUnits
+    | WriteDefinition
+    | Load
+    | RemoveDefinition
     | Enable
     | Disable
     | Start
@@ -194,7 +210,7 @@ Step = (
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operation does to one instance.
+    """What an operation does to one instance, which is under the care of `backend`.
 
     Up to `commit` steps a failure undoes what was done; from there on the rest is finished, at the
     latest by the next command.
@@ -202,6 +218,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     operation: str
     name: str
+    backend: BackendName
     steps: tuple[Step, ...]
     commit: int
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from ocm.core import ports
+from ocm.core.names import BackendName
 from ocm.errors import Invalid
 
 VERSION = 1
@@ -38,10 +39,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One instance as the user wants it. Lives out of the instance's own reach."""
+    """One instance as the user wants it. Lives out of the instance's own reach.
+
+    One that is not `sealed` runs without a sandbox, which the user has accepted.
+    """
 
     version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
     name: str
+    backend: BackendName = "systemd"
+    sealed: bool = True
     port: Annotated[int, msgspec.Meta(ge=1024, le=ports.LAST_PORT)]
     autostart: bool = False
     docker: bool = False
@@ -53,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Host-wide settings, `~/.config/ocm/settings.toml`."""
 
     port_step: Annotated[int, msgspec.Meta(ge=ports.WINDOW, le=1000)] = ports.DEFAULT_STEP
+    backend: BackendName | None = None
 
 
 def parse_memory(text: str) -> str:

@@ -6,9 +6,9 @@ none of the file-system ones without PrivateUsers=.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
+from ocm.core.definition import signed
 from ocm.core.launch import gateway_argv
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ PRIVATE_PIDS_VERSION = 257
 # OpenClaw drains for up to 325 s. In its sandbox it cannot ask systemd for the stop timeout: where it finds
 # its unit in /proc/self/cgroup it assumes 90 s, elsewhere 330 s (dist/run-*.mjs, readSystemdStopTimeout).
 STOP_TIMEOUT_SECONDS = 330
-
-_HEADER = "# Made by ocm. Put changes into a drop-in: OCM does not start a unit that was edited. sha256:"
 
 
 def has_private_pids(systemd_version: int) -> bool:
@@ -122,7 +120,8 @@ def limit_directives(limits: Limits) -> tuple[Directive, ...]:
 
 def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd_version: int) -> str:
     """Return the text of the instance's unit file."""
-    argv = gateway_argv(paths, record, private_pids=has_private_pids(systemd_version))
+    argv = gateway_argv(paths, record, private_pids=record.sealed and has_private_pids(systemd_version))
+    sandbox = sandbox_directives(policy, systemd_version=systemd_version) if record.sealed else ()
     exec_start = " ".join(quote_argument(word) for word in argv)
     service = (
         ("Type", "exec"),
@@ -139,10 +138,7 @@ def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd
         ("TimeoutStopSec", str(STOP_TIMEOUT_SECONDS)),
         ("OOMPolicy", "continue"),
         *limit_directives(record.limits),
-        *(
-            (key, _literal(value))
-            for key, value in sandbox_directives(policy, systemd_version=systemd_version)
-        ),
+        *((key, _literal(value)) for key, value in sandbox),
     )
     unit = (
         ("Description", f"OpenClaw gateway {record.name} (ocm)"),
@@ -151,17 +147,7 @@ def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd
     )
     sections = (("Unit", unit), ("Service", service), ("Install", (("WantedBy", "default.target"),)))
     body = "\n".join(_section(name, directives) for name, directives in sections)
-    return f"{_HEADER}{_digest(body)}\n{body}"
-
-
-def is_edited(text: str) -> bool:
-    """Tell whether a unit is no longer as OCM, in this version or an older one, wrote it."""
-    first, _, body = text.partition("\n")
-    return first != _HEADER + _digest(body)
-
-
-def _digest(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()
+    return signed(body)
 
 
 def _literal(value: str) -> str:

@@ -9,7 +9,6 @@ import msgspec
 from ocm.core.plan import Disable, Enable, WriteRecord
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.start import repair_steps
-from ocm.operations.warnings import linger_note
 from ocm.system.records import encode_record, read_record
 
 if TYPE_CHECKING:
@@ -38,9 +37,9 @@ def set_autostart(context: Context, name: InstanceName, *, wanted: bool, dry_run
         word = "enabled" if wanted else "disabled"
         return carry_out(
             context,
-            make_plan("enable" if wanted else "disable", name, steps),
+            make_plan(context, "enable" if wanted else "disable", name, steps),
             done=word,
             nothing=f"already {word}",
             dry_run=dry_run,
-            notes=linger_note(context) if wanted else (),
+            notes=context.backend.notes() if wanted else (),
         )

@@ -57,10 +57,16 @@ def recover_all(context: Context) -> tuple[str, ...]:
     return tuple(sentence for sentence in done if sentence)
 
 
-def make_plan(operation: str, name: str, steps: list[Step], *, commit: int | None = None) -> Plan:
+def make_plan(
+    context: Context, operation: str, name: str, steps: list[Step], *, commit: int | None = None
+) -> Plan:
     """Return a plan; without `commit` a failure of any step undoes all of it."""
     return Plan(
-        operation=operation, name=name, steps=tuple(steps), commit=len(steps) if commit is None else commit
+        operation=operation,
+        name=name,
+        backend=context.backend.name,
+        steps=tuple(steps),
+        commit=len(steps) if commit is None else commit,
     )
 
 

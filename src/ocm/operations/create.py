@@ -13,19 +13,19 @@ from ocm.core.gateway import lookup
 from ocm.core.plan import (
     Enable,
     LinkConfig,
+    Load,
     MakeShell,
     MakeState,
-    ReloadUnits,
     Start,
     WriteConfig,
+    WriteDefinition,
     WriteRecord,
-    WriteUnit,
 )
 from ocm.core.record import Limits, Record
 from ocm.errors import Invalid, OcmError
 from ocm.operations.change import allocating, carry_out, changing, make_plan
-from ocm.operations.start import Effort, check_machine, start_steps
-from ocm.operations.warnings import linger_note, model_note
+from ocm.operations.start import Effort, ready_in_words, start_steps
+from ocm.operations.warnings import model_note
 from ocm.system import files, processes
 from ocm.system.names import instance_names
 from ocm.system.openclaw import find_runtime
@@ -48,20 +48,21 @@ class Wanted:
     model: str | None = None
     port: int | None = None
     autostart: bool = False
+    sealed: bool = True
     limits: Limits = field(default_factory=Limits)
 
 
 def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
     """Make an instance without starting it; nothing where it exists as wanted."""
     with changing(context, wanted.name), allocating(context):
-        steps = [] if _exists(context, wanted) else _creation(context, wanted)
+        steps = [] if _existing(context, wanted) else _creation(context, _new_record(context, wanted), wanted)
         return carry_out(
             context,
-            make_plan("create", wanted.name, steps),
+            make_plan(context, "create", wanted.name, steps),
             done=f"created, not started: ocm start {wanted.name}",
             nothing="exists already",
             dry_run=dry_run,
-            notes=(*linger_note(context), *model_note(wanted.model)),
+            notes=(*context.backend.notes(), *model_note(wanted.model)),
         )
 
 
@@ -70,31 +71,38 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
     name = wanted.name
     with changing(context, name), contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
-        if _exists(context, wanted):
+        record = _existing(context, wanted)
+        if record is not None:
             until_reserved.close()
             steps = start_steps(context, name, effort)
         else:
-            steps = [*_creation(context, wanted), Start(name=name), effort.verify(name)]
+            record = _new_record(context, wanted)
+            steps = [*_creation(context, record, wanted), Start(name=name), effort.verify(name)]
         return carry_out(
             context,
-            make_plan("deploy", name, steps),
-            done="ready and sealed",
-            nothing="already ready and sealed",
+            make_plan(context, "deploy", name, steps),
+            done=ready_in_words(record),
+            nothing=f"already {ready_in_words(record)}",
             dry_run=dry_run,
             keep=effort.keep,
-            notes=(*linger_note(context), *model_note(wanted.model)),
+            notes=(*context.backend.notes(), *model_note(wanted.model)),
             reserved=until_reserved.close,
         )
 
 
-def _exists(context: Context, wanted: Wanted) -> bool:
-    """Tell whether the instance exists; raise `OcmError` where it exists otherwise than wanted."""
+def _existing(context: Context, wanted: Wanted) -> Record | None:
+    """Return the record of an instance that exists; raise `OcmError` where it is otherwise than wanted."""
     if wanted.name not in instance_names(context.host.paths):
-        return False
+        return None
     record = read_record(context.host.paths, wanted.name)
-    asked = ((wanted.port, record.port), (wanted.limits, record.limits), (wanted.autostart, record.autostart))
-    defaults = (None, Limits(), False)
-    if any(want not in (default, have) for (want, have), default in zip(asked, defaults, strict=True)):
+    asked = (
+        (wanted.port, None, record.port),
+        (wanted.limits, Limits(), record.limits),
+        (wanted.autostart, False, record.autostart),
+        (wanted.sealed, True, record.sealed),
+        (context.wanted_backend, None, record.backend),
+    )
+    if any(want not in (default, have) for want, default, have in asked):
         message = f"{wanted.name} exists already, otherwise than asked for"
         hint = f"its record is {context.host.instance(wanted.name).record}; ocm restart takes up a change"
         raise OcmError(message, hint=hint, code="exists")
@@ -102,7 +110,7 @@ def _exists(context: Context, wanted: Wanted) -> bool:
         message = f"{wanted.name} exists already, with another model"
         hint = f"ocm edit {wanted.name} agents.defaults.model {wanted.model}"
         raise OcmError(message, hint=hint, code="exists")
-    return True
+    return record
 
 
 def _model(context: Context, name: InstanceName) -> str | None:
@@ -113,22 +121,29 @@ def _model(context: Context, name: InstanceName) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _creation(context: Context, wanted: Wanted) -> list[Step]:
-    """Return the steps that make an instance; raise `OcmError` where something stands in the way."""
-    name = wanted.name
-    paths = context.host.instance(name)
-    check_machine(context)
-    for path in (paths.state, paths.unit, paths.config_link, paths.shell):
-        if Path(path).is_symlink() or Path(path).exists():
-            message = f"{path} exists already and is not OCM's"
-            raise OcmError(message, hint="move it away, or choose another name", code="exists")
-    record = Record(
-        name=name,
+def _new_record(context: Context, wanted: Wanted) -> Record:
+    """Return the record of an instance that is to be; raise `OcmError` where the machine cannot run it."""
+    context.backend.check(sealed=wanted.sealed)
+    return Record(
+        name=wanted.name,
+        backend=context.backend.name,
+        sealed=wanted.sealed,
         port=_choose_port(context, wanted.port),
         autostart=wanted.autostart,
         runtime=find_runtime(context.host),
         limits=wanted.limits,
     )
+
+
+def _creation(context: Context, record: Record, wanted: Wanted) -> list[Step]:
+    """Return the steps that make an instance; raise `OcmError` where something stands in the way."""
+    name = wanted.name
+    paths = context.host.instance(name)
+    definition = context.definition(name, record)
+    for path in (paths.state, definition.path, paths.config_link, paths.shell):
+        if Path(path).is_symlink() or Path(path).exists():
+            message = f"{path} exists already and is not OCM's"
+            raise OcmError(message, hint="move it away, or choose another name", code="exists")
     enable: list[Step] = [Enable(name=name)] if wanted.autostart else []
     return [
         WriteRecord(path=str(paths.record), text=encode_record(record)),
@@ -136,8 +151,8 @@ def _creation(context: Context, wanted: Wanted) -> list[Step]:
         MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
         WriteConfig(path=str(paths.config), model=wanted.model),
         LinkConfig(link=str(paths.config_link), target=str(paths.config)),
-        WriteUnit(path=str(paths.unit), text=context.unit_text(name, record)),
-        ReloadUnits(),
+        WriteDefinition(name=name, path=str(definition.path), text=definition.text),
+        Load(name=name),
         *enable,
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocm.core.plan import Disable, ReloadUnits, RemoveFile, RemoveLink, RemoveTree, Stop
+from ocm.core.plan import Disable, RemoveDefinition, RemoveFile, RemoveLink, RemoveTree, Stop
 from ocm.errors import OcmError
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.system.names import instance_names
@@ -12,6 +12,7 @@ from ocm.system.records import read_record
 
 if TYPE_CHECKING:
     from ocm.core.names import InstanceName
+    from ocm.core.paths import InstancePaths
     from ocm.core.plan import Step
     from ocm.operations.result import Outcome
     from ocm.system.context import Context
@@ -30,25 +31,23 @@ def delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) 
         undoable: list[Step] = [Stop(name=name, ran=runs)]
         if process.autostart:
             undoable.append(Disable(name=name))
+        steps = [*undoable, *_removal(context.host.instance(name))]
         return carry_out(
             context,
-            make_plan("delete", name, [*undoable, *_removal(context, name)], commit=len(undoable)),
+            make_plan(context, "delete", name, steps, commit=len(undoable)),
             done="deleted",
             nothing="",
             dry_run=dry_run,
         )
 
 
-def _removal(context: Context, name: InstanceName) -> tuple[Step, ...]:
-    paths = context.host.instance(name)
+def _removal(paths: InstancePaths) -> tuple[Step, ...]:
+    name = paths.name
     # The record first: without it no further session begins, and those that just did are stopped.
     return (
         RemoveFile(path=str(paths.record)),
         Stop(name=name, ran=False),
-        RemoveFile(path=str(paths.unit)),
-        RemoveTree(path=f"{paths.unit}.d"),
-        RemoveFile(path=str(paths.host.units / "default.target.wants" / paths.unit.name)),
-        ReloadUnits(),
+        RemoveDefinition(name=name),
         RemoveLink(link=str(paths.config_link)),
         RemoveTree(path=str(paths.shell)),
         RemoveTree(path=str(paths.scratch)),

@@ -9,13 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core.config import MAX_BYTES, parse_config
+from ocm.core.definition import is_edited
 from ocm.core.gateway import weakened
-from ocm.core.names import unit_name, unknown_instance
+from ocm.core.names import unknown_instance
 from ocm.core.policy import DOCKER_SOCKET
 from ocm.core.state import Answer, Health, Listener, Process, State, judge
-from ocm.core.unit import PRIVATE_PIDS_VERSION, has_private_pids, is_edited
 from ocm.errors import OcmError
-from ocm.operations.warnings import linger_note
 from ocm.system import files, health, processes
 from ocm.system.names import instance_names
 from ocm.system.openclaw import package_version
@@ -33,7 +32,10 @@ _DEADLINE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One instance at a glance; `problem` says what is wrong with its record where it cannot be read."""
+    """One instance at a glance; `problem` says what is wrong with its record where it cannot be read.
+
+    `isolation` is sealed or unsealed.
+    """
 
     name: str
     state: str
@@ -41,6 +43,8 @@ class Row:
     port: int | None
     version: str | None
     autostart: bool
+    backend: str | None
+    isolation: str | None
     pid: int | None
     restarts: int
     uptime_seconds: float | None
@@ -65,7 +69,6 @@ class Status:
     openclaw: str
     limits: str
     paths: Mapping[str, str]
-    linger: bool
     gaps: tuple[str, ...]
     drift: tuple[str, ...]
     notes: tuple[str, ...]
@@ -74,7 +77,7 @@ class Status:
 def observe(context: Context, names: tuple[InstanceName, ...]) -> tuple[Row, ...]:
     """Return a row for each instance: one call to the backend, one pass over ports, health in parallel."""
     records, problems = _read_records(context, names)
-    seen = context.backend.observe(names)
+    seen = context.observe(names)
     ports = {name: record.port for name, record in records.items()}
     active = {name: port for name, port in ports.items() if seen[name].activity != "stopped"}
     answers = health.ask_all(active, deadline_seconds=_DEADLINE_SECONDS) if active else {}
@@ -104,7 +107,7 @@ def _row(record: Record, process: Process, answer: Answer, heard: Listener | Non
     now = time.time()
     verdict = judge(process, answer, port=record.port, stranger=stranger, now=now)
     if not process.installed:
-        verdict = Health(state=State.FAILED, reason=f"its unit is missing: ocm start {record.name} writes it")
+        verdict = Health(state=State.FAILED, reason=f"no definition: ocm start {record.name} writes it")
     running = process.pid is not None and process.since is not None
     return Row(
         name=record.name,
@@ -113,6 +116,8 @@ def _row(record: Record, process: Process, answer: Answer, heard: Listener | Non
         port=record.port,
         version=verdict.version or _installed_version(record.runtime.openclaw),
         autostart=process.autostart,
+        backend=record.backend,
+        isolation="sealed" if record.sealed else "unsealed",
         pid=process.pid,
         restarts=process.restarts,
         uptime_seconds=now - process.since if running and process.since is not None else None,
@@ -141,6 +146,8 @@ def _broken_row(name: InstanceName, process: Process, problem: str) -> Row:
         port=None,
         version=None,
         autostart=process.autostart,
+        backend=None,
+        isolation=None,
         pid=process.pid,
         restarts=process.restarts,
         uptime_seconds=None,
@@ -165,7 +172,7 @@ def status(context: Context, name: InstanceName) -> Status:
     process = context.backend.observe([name])[name]
     memory, seconds = process.memory_bytes, process.cpu_seconds
     if row.pid is not None and (memory is None or seconds is None):
-        # Without the controllers of control groups v2 systemd keeps no account: the kernel does.
+        # Where the backend keeps no account, the kernel does.
         memory, seconds = processes.memory_and_cpu(row.pid)
     return Status(
         row=row,
@@ -180,12 +187,11 @@ def status(context: Context, name: InstanceName) -> Status:
             "config": str(paths.config),
             "link": str(paths.config_link),
             "record": str(paths.record),
-            "unit": str(paths.unit),
+            "definition": str(context.definition(name, record).path),
         },
-        linger=not linger_note(context),
         gaps=_gaps(context, process, record),
         drift=tuple(_drift(context, name, record, process)),
-        notes=(*linger_note(context), *_sandbox_note(record)),
+        notes=(*context.backend.notes(), *_sandbox_note(record)),
     )
 
 
@@ -196,19 +202,10 @@ def _limits_in_words(limits: Limits) -> str:
 
 def _gaps(context: Context, process: Process, record: Record) -> tuple[str, ...]:
     """Return what the policy asks for and this machine cannot enforce."""
-    gaps = [
-        "the network is shared, loopback and abstract sockets included: what listens there can be reached"
-    ]
-    version = context.backend.version()
-    if not has_private_pids(version):
-        gaps.append(
-            f"systemd {version} has no PrivatePIDs= (it came with {PRIVATE_PIDS_VERSION}): the instance sees "
-            "your other processes and can signal them, which in a Node program opens its debugger"
-        )
-    limited = record.limits.memory is not None or record.limits.cpus is not None
-    if process.pid is not None and process.memory_bytes is None and limited:
-        gaps.append("no control groups v2 here: limits of memory and CPU do not bind")
-    return tuple(gaps)
+    if not record.sealed:
+        return ("there is no sandbox: this instance reaches all that you reach",)
+    shared = "the network is shared with loopback and abstract sockets: what listens there can be reached"
+    return (shared, *context.backend.gaps(record, process))
 
 
 def _sandbox_note(record: Record) -> tuple[str, ...]:
@@ -221,21 +218,23 @@ def _sandbox_note(record: Record) -> tuple[str, ...]:
 
 def _drift(context: Context, name: InstanceName, record: Record, process: Process) -> Iterator[str]:
     paths = context.host.instance(name)
-    unit = files.read_own(paths.unit)
-    text = unit.decode(errors="replace") if unit is not None else None
+    wanted = context.definition(name, record)
+    data = files.read_own(wanted.path)
+    text = data.decode(errors="replace") if data is not None else None
     if text is None:
-        yield f"the unit {paths.unit} is missing: ocm start {name} writes it"
+        yield f"the definition {wanted.path} is missing: ocm start {name} writes it"
     elif is_edited(text):
-        yield f"the unit was edited by hand: ocm start {name} --repair writes it anew"
-    elif text != context.unit_text(name, record):
-        yield f"the unit is older than the record or this ocm: ocm restart {name}"
+        yield f"the definition was edited by hand: ocm start {name} --repair writes it anew"
+    elif text != wanted.text:
+        yield f"the definition is older than the record or this ocm: ocm restart {name}"
+    backend = context.backend.name
     if process.autostart is not record.autostart:
         word = "enable" if record.autostart else "disable"
-        yield f"the record and systemd differ on starting with the machine: ocm {word} {name} settles it"
+        yield f"the record and {backend} differ on starting with the machine: ocm {word} {name} settles it"
     if process.changed_on_disk:
-        yield f"systemd has not read the unit as it is now: ocm restart {name}"
+        yield f"{backend} has not read the definition as it is now: ocm restart {name}"
     for override in process.overrides:
-        yield f"a drop-in changes {unit_name(name)}: {override}"
+        yield f"a drop-in changes the definition: {override}"
     if not Path(paths.config_link).is_symlink():
         yield f"{paths.config_link} is no longer the link to the config"
     try:

@@ -6,9 +6,8 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocm.core.launch import clean, environment, openclaw_argv, under_init
+from ocm.core.launch import environment, openclaw_argv
 from ocm.core.names import InstanceName
-from ocm.core.unit import has_private_pids
 from ocm.operations.change import changing
 from ocm.system.records import read_record
 from ocm.system.runner import Command
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ocm.core.record import Record
+    from ocm.system.backend import Session
     from ocm.system.context import Context
     from ocm.system.runner import Completed
 
@@ -57,11 +57,12 @@ def capture(
     """Run `openclaw ARGUMENTS` in the instance's sandbox and return what it printed."""
     name = InstanceName(record.name)
     program = openclaw_argv(record, arguments)
-    argv, unit = _session_argv(context, name, record, program, Terminal(attached=False, environ=extra))
+    session = _session(context, name, record, program, Terminal(attached=False, environ=extra))
+    command = Command(argv=session.argv, timeout_seconds=timeout, stdin=b"")
     try:
-        return context.host.runner.run(Command(argv=argv, timeout_seconds=timeout, stdin=b""), check=False)
+        return context.host.runner.run(command, check=False)
     except BaseException:
-        context.backend.signal_session(unit, signal.SIGKILL)
+        context.backend.signal_session(session.token, signal.SIGKILL)
         raise
 
 
@@ -76,31 +77,24 @@ def ready_for_session(context: Context, name: InstanceName) -> Record:
     return record
 
 
-def _session_argv(
+def _session(
     context: Context, name: InstanceName, record: Record, program: tuple[str, ...], terminal: Terminal
-) -> tuple[tuple[str, ...], str]:
-    paths = context.host.instance(name)
-    if has_private_pids(context.backend.version()):
-        program = under_init(paths, program)
-    return context.backend.session_argv(
-        name,
-        clean({**environment(paths, record), **terminal.environ}, program),
-        policy=context.policy(name, record),
-        limits=record.limits,
-        directory=str(paths.state),
-        terminal=terminal.attached,
+) -> Session:
+    environ = {**environment(context.host.instance(name), record), **terminal.environ}
+    return context.backend.session(
+        record, context.policy(name, record), program, environ=environ, terminal=terminal.attached
     )
 
 
 def _pass_through(
     context: Context, name: InstanceName, record: Record, argv: tuple[str, ...], terminal: Terminal
 ) -> int:
-    run, unit = _session_argv(context, name, record, argv, terminal)
+    session = _session(context, name, record, argv, terminal)
     received: list[int] = []
 
     def forward(number: int) -> None:
         # The first Ctrl-C is the program's to answer; the second ends it.
-        context.backend.signal_session(unit, signal.SIGKILL if number in received else number)
+        context.backend.signal_session(session.token, signal.SIGKILL if number in received else number)
         received.append(number)
 
-    return context.host.runner.pass_through(run, forward, terminal=terminal.attached)
+    return context.host.runner.pass_through(session.argv, forward, terminal=terminal.attached)

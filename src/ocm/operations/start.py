@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ocm.core.plan import MakeShell, ReloadUnits, Restart, Start, Stop, Verify, WriteUnit
+from ocm.core.definition import is_edited
+from ocm.core.plan import Load, MakeShell, Restart, Start, Stop, Verify, WriteDefinition
 from ocm.core.state import State
-from ocm.core.unit import OLDEST_VERSION, is_edited
 from ocm.errors import OcmError
 from ocm.operations.change import carry_out, changing, make_plan
-from ocm.operations.warnings import linger_note
 from ocm.system import files
-from ocm.system.host import namespaces_forbidden
 from ocm.system.openclaw import package_version
 from ocm.system.prove import prove
 from ocm.system.records import read_record
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How long a start waits, and what it does about a failure (`keep`) and an edited unit (`repair`)."""
+    """How long a start waits, whether it keeps a failure, and whether it repairs an edited definition."""
 
     timeout_seconds: float
     keep: bool = False
@@ -44,15 +42,16 @@ class Effort:
 def start(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
     """Start an instance and prove it; nothing where it is ready and sealed already."""
     with changing(context, name):
+        record = read_record(context.host.paths, name)
         steps = start_steps(context, name, effort)
         return carry_out(
             context,
-            make_plan("start", name, steps),
-            done="ready and sealed",
-            nothing="already ready and sealed",
+            make_plan(context, "start", name, steps),
+            done=ready_in_words(record),
+            nothing=f"already {ready_in_words(record)}",
             dry_run=dry_run,
             keep=effort.keep,
-            notes=linger_note(context),
+            notes=context.backend.notes(),
         )
 
 
@@ -64,12 +63,12 @@ def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bo
         steps = [*repair, Restart(name=name), effort.verify(name)]
         return carry_out(
             context,
-            make_plan("restart", name, steps),
-            done="ready and sealed",
+            make_plan(context, "restart", name, steps),
+            done=ready_in_words(record),
             nothing="",
             dry_run=dry_run,
             keep=effort.keep,
-            notes=linger_note(context),
+            notes=context.backend.notes(),
         )
 
 
@@ -81,11 +80,16 @@ def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
         steps: list[Step] = [] if process.activity == "stopped" else [Stop(name=name, ran=True)]
         return carry_out(
             context,
-            make_plan("stop", name, steps, commit=0),
+            make_plan(context, "stop", name, steps, commit=0),
             done="stopped",
             nothing="already stopped",
             dry_run=dry_run,
         )
+
+
+def ready_in_words(record: Record) -> str:
+    """Return in words what a verified instance is."""
+    return "ready and sealed" if record.sealed else "ready, not sealed"
 
 
 def start_steps(context: Context, name: InstanceName, effort: Effort) -> list[Step]:
@@ -104,28 +108,13 @@ def start_steps(context: Context, name: InstanceName, effort: Effort) -> list[St
     return [] if verdict_on(process, record).state is State.READY else [verify]
 
 
-def check_machine(context: Context) -> None:
-    """Raise `OcmError` where this machine cannot seal an instance, with the command that mends it."""
-    version = context.backend.version()
-    if version < OLDEST_VERSION:
-        message = f"systemd {version} is too old: OCM needs {OLDEST_VERSION} or newer"
-        raise OcmError(message, hint="Debian 12 and newer have it", code="systemd_too_old")
-    mend = namespaces_forbidden()
-    if mend is not None:
-        raise OcmError(
-            "this machine forbids user namespaces, without which nothing can be sealed",
-            hint=f"sudo sysctl -w {mend} (a file in /etc/sysctl.d keeps it)",
-            code="namespaces_forbidden",
-        )
-
-
 def repair_steps(context: Context, name: InstanceName, record: Record, *, repair: bool) -> list[Step]:
-    """Return the steps that bring unit and sandbox directories back to what the record asks for.
+    """Return the steps that bring definition and sandbox directories back to what the record asks for.
 
-    Raises `OcmError` for a unit that was edited by hand, unless `repair`.
+    Raises `OcmError` for a definition that was edited by hand, unless `repair`.
     """
     paths = context.host.instance(name)
-    check_machine(context)
+    context.backend.check(sealed=record.sealed)
     package_version(PurePosixPath(record.runtime.openclaw))
     if not Path(record.runtime.node).exists():
         message = f"the Node of {name} is gone: {record.runtime.node}"
@@ -135,17 +124,17 @@ def repair_steps(context: Context, name: InstanceName, record: Record, *, repair
     steps: list[Step] = []
     if not is_current(paths, record):
         steps.append(MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=False))
-    data = files.read_own(paths.unit)
+    wanted = context.definition(name, record)
+    data = files.read_own(wanted.path)
     before = None if data is None else data.decode(errors="replace")
-    wanted = context.unit_text(name, record)
-    if before == wanted:
+    if before == wanted.text:
         stale = context.backend.observe([name])[name].changed_on_disk
-        return [*steps, ReloadUnits()] if stale else steps
+        return [*steps, Load(name=name)] if stale else steps
     if before is not None and is_edited(before) and not repair:
         raise OcmError(
-            f"the unit of {name} was edited by hand: {paths.unit}",
-            hint=f"move the change to a drop-in (systemctl --user edit {paths.unit.name}), "
-            f"or ocm start {name} --repair writes the unit anew",
-            code="unit_edited",
+            f"the definition of {name} was edited by hand: {wanted.path}",
+            hint=f"ocm start {name} --repair writes it anew",
+            code="definition_edited",
         )
-    return [*steps, WriteUnit(path=str(paths.unit), text=wanted, previous=before), ReloadUnits()]
+    write = WriteDefinition(name=name, path=str(wanted.path), text=wanted.text, previous=before)
+    return [*steps, write, Load(name=name)]

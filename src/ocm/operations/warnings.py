@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ocm.system.host import has_linger
-
-if TYPE_CHECKING:
-    from ocm.system.context import Context
-
 # Providers whose models OpenClaw 2026.9.6 knows without configuration (docs/providers).
 _BUILT_IN = frozenset({"anthropic", "openai", "google", "openrouter", "groq", "mistral", "xai", "minimax"})
-
-
-def linger_note(context: Context) -> tuple[str, ...]:
-    """Warn where the user's services end with the last logout."""
-    if has_linger(context.host):
-        return ()
-    user = context.host.user
-    return (f"instances stop when {user} logs out: sudo loginctl enable-linger {user}",)
 
 
 def model_note(model: str | None) -> tuple[str, ...]:

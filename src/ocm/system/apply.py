@@ -111,28 +111,32 @@ def _remove_link(_context: Context, step: steps.LinkConfig | steps.RemoveLink) -
         link.parent.rmdir()
 
 
-def _write_unit(_context: Context, step: steps.WriteUnit) -> None:
+def _write_definition(_context: Context, step: steps.WriteDefinition) -> None:
     files.write_file(PurePosixPath(step.path), step.text.encode(), mode=0o644)
 
 
-def _restore_unit(context: Context, step: steps.WriteUnit) -> None:
+def _restore_definition(context: Context, step: steps.WriteDefinition) -> None:
     if step.previous is None:
         files.remove_file(PurePosixPath(step.path))
     else:
         files.write_file(PurePosixPath(step.path), step.previous.encode(), mode=0o644)
-    context.backend.reload()
+    context.backend.load([InstanceName(step.name)])
 
 
-def _reload(context: Context, _step: steps.ReloadUnits) -> None:
-    context.backend.reload()
+def _remove_definition(context: Context, step: steps.RemoveDefinition) -> None:
+    context.backend.remove([InstanceName(step.name)])
+
+
+def _load(context: Context, step: steps.Load) -> None:
+    context.backend.load([InstanceName(step.name)])
 
 
 def _enable(context: Context, step: steps.Enable | steps.Disable) -> None:
-    context.backend.enable(InstanceName(step.name))
+    context.backend.enable([InstanceName(step.name)])
 
 
 def _disable(context: Context, step: steps.Enable | steps.Disable) -> None:
-    context.backend.disable(InstanceName(step.name))
+    context.backend.disable([InstanceName(step.name)])
 
 
 def _start_again(context: Context, step: steps.Stop) -> None:
@@ -146,7 +150,7 @@ def _start(context: Context, step: steps.Start) -> None:
 
 def _restart(context: Context, step: steps.Restart) -> None:
     name = InstanceName(step.name)
-    context.backend.stop(name)
+    context.backend.stop([name])
     _launch(context, name)
 
 
@@ -155,7 +159,7 @@ def _launch(context: Context, name: InstanceName) -> None:
     # An instance may have opened its state to other users of the machine.
     Path(paths.state).chmod(0o700)
     try:
-        context.backend.start(name)
+        context.backend.start([name])
     except CommandFailed as error:
         message = f"{name} could not be started: {error.message}"
         words = last_words(context, name, since=began)
@@ -164,12 +168,12 @@ def _launch(context: Context, name: InstanceName) -> None:
 
 def _stop(context: Context, step: steps.Stop) -> None:
     name = InstanceName(step.name)
-    context.backend.stop_sessions(name)
-    context.backend.stop(name)
+    context.backend.stop_sessions([name])
+    context.backend.stop([name])
 
 
 def _stop_gateway(context: Context, step: steps.Start) -> None:
-    context.backend.stop(InstanceName(step.name))
+    context.backend.stop([InstanceName(step.name)])
 
 
 def _verify(context: Context, step: steps.Verify) -> None:
@@ -190,8 +194,9 @@ _APPLY: dict[type, Callable[..., None]] = {
     steps.MakeShell: _make_shell,
     steps.WriteConfig: _write_config,
     steps.LinkConfig: _link_config,
-    steps.WriteUnit: _write_unit,
-    steps.ReloadUnits: _reload,
+    steps.WriteDefinition: _write_definition,
+    steps.Load: _load,
+    steps.RemoveDefinition: _remove_definition,
     steps.Enable: _enable,
     steps.Disable: _disable,
     steps.Start: _start,
@@ -207,7 +212,7 @@ _UNDO: dict[type, Callable[..., None]] = {
     steps.MakeState: _remove_state,
     steps.MakeShell: _remove_shell,
     steps.LinkConfig: _remove_link,
-    steps.WriteUnit: _restore_unit,
+    steps.WriteDefinition: _restore_definition,
     steps.Enable: _disable,
     steps.Disable: _enable,
     steps.Start: _stop_gateway,

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-    from pathlib import PurePosixPath
 
     from ocm.core.definition import Definition
     from ocm.core.journal import Entry
-    from ocm.core.names import InstanceName
+    from ocm.core.names import BackendName, InstanceName
     from ocm.core.policy import Policy
     from ocm.core.record import Record
     from ocm.core.state import Process
@@ -32,7 +31,7 @@ class Backend(Protocol):
     """
 
     @property
-    def name(self) -> str:
+    def name(self) -> BackendName:
         """The word for it in records, options and answers."""
 
     def answers(self) -> bool:
@@ -53,9 +52,6 @@ class Backend(Protocol):
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the definition that the record asks for."""
 
-    def remnants(self, name: InstanceName) -> tuple[PurePosixPath, ...]:
-        """Return the files and directories besides the definition that may be left of an instance."""
-
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield in words what makes the sandbox another than the definition says."""
 
@@ -64,6 +60,9 @@ class Backend(Protocol):
 
         A gateway that runs goes on as it is until its next start.
         """
+
+    def remove(self, names: Collection[InstanceName]) -> None:
+        """Remove the definitions of stopped gateways and all else that the backend keeps of them."""
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
         """Return what is known of each gateway."""

@@ -1,45 +1,86 @@
-"""What operations work with: the host and its backend, and how an instance's policy comes about."""
+"""What operations work with: the host and its backends, and how an instance's policy comes about."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ocm.core.policy import instance_policy
-from ocm.core.unit import render_unit
+from ocm.errors import OcmError
 from ocm.system.host import Host, resolver_directory
+from ocm.system.names import instance_names
+from ocm.system.records import read_record, read_settings
 from ocm.system.systemd import Systemd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from ocm.core.names import InstanceName
+    from ocm.core.definition import Definition
+    from ocm.core.names import BackendName, InstanceName
     from ocm.core.policy import Policy
     from ocm.core.record import Record
+    from ocm.core.state import Process
+    from ocm.system.backend import Backend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """A host, its backend, and where progress is told: `report` gets a few words at each phase."""
+    """A host, its backends by name, and where progress is told: `report` gets a few words at each phase.
+
+    `backend` is the one of the instance that is worked on (`of`), or that a new one would get;
+    `wanted_backend` is the one that the user asked for by name.
+    """
 
     host: Host
-    backend: Systemd
+    backends: Mapping[BackendName, Backend]
+    backend: Backend
     report: Callable[[str], None]
+    wanted_backend: BackendName | None = None
+
+    def of(self, name: InstanceName) -> Context:
+        """Return the context of an instance: with the backend that its record names."""
+        if name not in instance_names(self.host.paths):
+            return self
+        with contextlib.suppress(OcmError):
+            return self.on(read_record(self.host.paths, name).backend)
+        # A corrupt record keeps nobody from stopping or deleting the instance.
+        for backend in self.backends.values():
+            with contextlib.suppress(OcmError):
+                if backend.observe([name])[name].installed:
+                    return replace(self, backend=backend)
+        return self
+
+    def on(self, backend: BackendName) -> Context:
+        """Return the context with the backend of that name."""
+        return replace(self, backend=self.backends[backend])
+
+    def observe(self, names: Iterable[InstanceName]) -> dict[InstanceName, Process]:
+        """Return what the backends know of each instance, with one call for each backend in use."""
+        contexts = {name: self.of(name) for name in names}
+        found: dict[InstanceName, Process] = {}
+        for backend in self.backends.values():
+            found |= backend.observe([name for name, of in contexts.items() if of.backend is backend])
+        return found
 
     def policy(self, name: InstanceName, record: Record) -> Policy:
         """Return the policy of an instance on this host."""
         return instance_policy(self.host.instance(name), record, resolver=resolver_directory())
 
-    def unit_text(self, name: InstanceName, record: Record) -> str:
-        """Return the unit that the record asks for."""
-        return render_unit(
-            self.host.instance(name),
-            record,
-            self.policy(name, record),
-            systemd_version=self.backend.version(),
-        )
+    def definition(self, name: InstanceName, record: Record) -> Definition:
+        """Return the definition that the record asks for."""
+        return self.backends[record.backend].definition(record, self.policy(name, record))
 
 
-def make_context(host: Host, report: Callable[[str], None]) -> Context:
-    """Return the context of `host` with the backend that it has."""
-    return Context(host=host, backend=Systemd(host=host), report=report)
+def make_context(host: Host, report: Callable[[str], None], *, wanted: BackendName | None = None) -> Context:
+    """Return the context of `host`.
+
+    A new instance gets the backend `wanted`, else that of the settings, else systemd where a user manager
+    answers, else supervisord.
+    """
+    backends: dict[BackendName, Backend] = {backend.name: backend for backend in (Systemd(host=host),)}
+    chosen = wanted or read_settings(host.paths).backend
+    if chosen is None:
+        chosen = next((backend.name for backend in backends.values() if backend.answers()), None)
+    backend = backends[chosen or "systemd"]
+    return Context(host=host, backends=backends, backend=backend, report=report, wanted_backend=wanted)

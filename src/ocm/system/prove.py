@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from ocm.core import expectations, mounts, probe
 from ocm.core.journal import printable
-from ocm.core.unit import has_private_pids
 from ocm.errors import OcmError
 from ocm.system import processes
 from ocm.system.names import instance_names
@@ -37,42 +36,30 @@ def prove(context: Context, name: InstanceName, record: Record, process: Process
     """Return in words what is not as the policy says; empty when the sandbox of the gateway is proved.
 
     Three proofs that do not trust each other: what a process in the gateway's namespaces can do, what the
-    kernel says of the gateway, and that no drop-in changes what the sandbox is made of.
+    kernel says of the gateway, and that nothing changes the sandbox from outside its definition. An instance
+    that is not to be sealed has nothing to prove.
     """
     if process.pid is None:
         return ("the gateway is not running",)
+    if not record.sealed:
+        return ()
     policy = context.policy(name, record)
     try:
         kernel = processes.kernel_view(process.pid)
         inside = processes.mounts(process.pid)
     except OSError:
         return ("the gateway ended before it could be looked at",)
-    private_pids = has_private_pids(context.backend.version())
     return tuple(
         map(
             printable,
             (
-                *_definition_violations(context, name, process),
-                *probe.kernel_violations(kernel, private_pids=private_pids),
+                *context.backend.violations(name, process),
+                *probe.kernel_violations(kernel, private_pids=context.backend.separates_processes()),
                 *mounts.mount_violations(inside, processes.mounts(os.getpid()), policy),
                 *_answer_violations(context, name, policy, process.pid, kernel.own_namespaces),
             ),
         )
     )
-
-
-def _definition_violations(context: Context, name: InstanceName, process: Process) -> Iterator[str]:
-    unit = str(context.host.instance(name).unit)
-    if process.definition != unit:
-        yield f"systemd runs {process.definition} and not {unit}"
-    for override in process.overrides:
-        try:
-            text = Path(override).read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            yield f"the drop-in {override} cannot be read: {error.strerror}"
-            continue
-        for setting in mounts.forbidden_settings(text):
-            yield f"the drop-in {override} sets {setting}"
 
 
 def _answer_violations(

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import secrets
 import signal
+import socket
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, ClassVar
 
+from ocm.core.definition import Definition
+from ocm.core.journal import parse_entry
+from ocm.core.launch import clean, under_init
+from ocm.core.mounts import forbidden_settings
 from ocm.core.names import unit_name
 from ocm.core.state import OUT_OF_MEMORY, Process
-from ocm.core.unit import STOP_TIMEOUT_SECONDS, limit_directives, sandbox_directives
+from ocm.core.unit import (
+    OLDEST_VERSION,
+    PRIVATE_PIDS_VERSION,
+    STOP_TIMEOUT_SECONDS,
+    has_private_pids,
+    limit_directives,
+    render_unit,
+    sandbox_directives,
+)
 from ocm.errors import CommandFailed, OcmError
+from ocm.system import files
+from ocm.system.backend import Session
+from ocm.system.host import has_linger, namespaces_forbidden
 from ocm.system.runner import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
-    from ocm.core.names import InstanceName
+    from ocm.core.journal import Entry
+    from ocm.core.names import BackendName, InstanceName
     from ocm.core.policy import Policy
-    from ocm.core.record import Limits
+    from ocm.core.record import Record
     from ocm.system.host import Host
     from ocm.system.runner import Completed
 
@@ -38,21 +58,103 @@ _SIGNALS = range(1, 65)
 _KILLED_CODES = ("2", "3")  # CLD_KILLED, CLD_DUMPED (sigaction(2))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Systemd:
     """The user manager of `host`."""
 
+    name: ClassVar[BackendName] = "systemd"
     host: Host
 
+    def answers(self) -> bool:
+        """Tell whether a user manager is there: its private socket takes a connection."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as end:
+            end.connect(str(self.host.runtime / "systemd" / "private"))
+            return True
+        return False
+
+    @functools.cached_property
     def version(self) -> int:
-        """Return the manager's version; raise `OcmError` where no user manager answers."""
+        """The manager's version; raises `OcmError` where no user manager answers."""
         try:
             printed = self._systemctl("show", "--property=Version", "--value").stdout.strip()
             return int(printed.split(".")[0].split("-")[0].split("~")[0])
         except (CommandFailed, ValueError):
             raise self._no_manager() from None
 
-    def observe(self, names: Iterable[InstanceName]) -> dict[InstanceName, Process]:
+    def check(self, *, sealed: bool) -> None:
+        """Raise `OcmError` where this machine cannot run or seal an instance, with what mends it."""
+        if self.version < OLDEST_VERSION:
+            message = f"systemd {self.version} is too old: OCM needs {OLDEST_VERSION} or newer"
+            raise OcmError(message, hint="Debian 12 and newer have it", code="systemd_too_old")
+        mend = namespaces_forbidden() if sealed else None
+        if mend is not None:
+            raise OcmError(
+                "this machine forbids user namespaces, without which nothing can be sealed",
+                hint=f"sudo sysctl -w {mend} (a file in /etc/sysctl.d keeps it); "
+                "--unsealed accepts running without a sandbox",
+                code="namespaces_forbidden",
+            )
+
+    def separates_processes(self) -> bool:
+        """Tell whether the sandbox has a PID namespace of its own."""
+        return has_private_pids(self.version)
+
+    def gaps(self, record: Record, process: Process) -> tuple[str, ...]:
+        """Return what the policy or the record asks for and this manager does not enforce."""
+        gaps = []
+        if record.sealed and not self.separates_processes():
+            gaps.append(
+                f"systemd {self.version} has no PrivatePIDs= (it came with {PRIVATE_PIDS_VERSION}): the "
+                "instance sees your other processes and can signal them, which in a Node program opens its "
+                "debugger"
+            )
+        limited = record.limits.memory is not None or record.limits.cpus is not None
+        if process.pid is not None and process.memory_bytes is None and limited:
+            gaps.append("no control groups v2 here: limits of memory and CPU do not bind")
+        return tuple(gaps)
+
+    def notes(self) -> tuple[str, ...]:
+        """Warn where the user's services end with the last logout."""
+        if has_linger(self.host):
+            return ()
+        user = self.host.user
+        return (f"instances stop when {user} logs out: sudo loginctl enable-linger {user}",)
+
+    def definition(self, record: Record, policy: Policy) -> Definition:
+        """Return the unit that the record asks for."""
+        paths = self.host.paths.named(record.name)
+        text = render_unit(paths, record, policy, systemd_version=self.version)
+        return Definition(path=paths.unit, text=text)
+
+    def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
+        """Yield where another unit is loaded than OCM's, or a drop-in changes what the sandbox is made of."""
+        unit = str(self.host.instance(name).unit)
+        if process.definition != unit:
+            yield f"systemd runs {process.definition} and not {unit}"
+        for override in process.overrides:
+            try:
+                text = Path(override).read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                yield f"the drop-in {override} cannot be read: {error.strerror}"
+                continue
+            for setting in forbidden_settings(text):
+                yield f"the drop-in {override} sets {setting}"
+
+    def load(self, names: Collection[InstanceName]) -> None:
+        """Have the manager read its unit files anew."""
+        if names:
+            self._change("daemon-reload")
+
+    def remove(self, names: Collection[InstanceName]) -> None:
+        """Remove units, their drop-ins, and the links by which enabled ones are found."""
+        for name in names:
+            unit = self.host.instance(name).unit
+            files.remove_file(unit)
+            files.remove_tree(PurePosixPath(f"{unit}.d"))
+            files.remove_file(self.host.paths.units / "default.target.wants" / unit.name)
+        self.load(names)
+
+    def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
         """Return what the manager says of each instance, in one call for all of them."""
         units = {unit_name(name): name for name in names}
         if not units:
@@ -86,83 +188,94 @@ class Systemd:
             if f'"USER_INVOCATION_ID":"{invocation}"' in printed.stdout
         }
 
-    def reload(self) -> None:
-        """Have the manager read its unit files anew."""
-        self._change("daemon-reload")
+    def start(self, names: Collection[InstanceName]) -> None:
+        """Start gateways; their count of failed starts begins anew."""
+        units = [unit_name(name) for name in names]
+        if units:
+            self._systemctl("reset-failed", *units, check=False)
+            self._change("start", *units)
 
-    def start(self, name: InstanceName) -> None:
-        """Start an instance's gateway; its count of failed starts begins anew."""
-        self._systemctl("reset-failed", unit_name(name), check=False)
-        self._change("start", unit_name(name))
+    def stop(self, names: Collection[InstanceName]) -> None:
+        """Stop gateways, and forget that one failed."""
+        units = self._installed(names)
+        if units:
+            self._change("stop", *units)
+            self._systemctl("reset-failed", *units, check=False)
 
-    def stop(self, name: InstanceName) -> None:
-        """Stop an instance's gateway, and forget that it failed."""
-        if self.observe([name])[name].installed:
-            self._change("stop", unit_name(name))
-            self._systemctl("reset-failed", unit_name(name), check=False)
+    def stop_sessions(self, names: Collection[InstanceName]) -> None:
+        """Stop every session in the sandboxes of `names`."""
+        if names:
+            self._change("stop", *(_session_unit(name, "*") for name in names))
 
-    def stop_sessions(self, name: InstanceName) -> None:
-        """Stop every session in the instance's sandbox."""
-        self._change("stop", _session_unit(name, "*"))
+    def enable(self, names: Collection[InstanceName]) -> None:
+        """Have gateways start with the machine."""
+        if names:
+            self._change("enable", "--quiet", *map(unit_name, names))
 
-    def enable(self, name: InstanceName) -> None:
-        """Have the instance start with the machine."""
-        self._change("enable", "--quiet", unit_name(name))
+    def disable(self, names: Collection[InstanceName]) -> None:
+        """Have gateways no longer start with the machine; nothing where a unit is gone already."""
+        units = self._installed(names)
+        if units:
+            self._change("disable", "--quiet", *units)
 
-    def disable(self, name: InstanceName) -> None:
-        """Have the instance no longer start with the machine; nothing where its unit is gone already."""
-        if self.observe([name])[name].installed:
-            self._change("disable", "--quiet", unit_name(name))
+    def _installed(self, names: Collection[InstanceName]) -> list[str]:
+        return [unit_name(name) for name, process in self.observe(names).items() if process.installed]
 
-    def session_argv(  # noqa: PLR0913 - each is another property of one session
+    def session(
         self,
-        name: InstanceName,
-        argv: tuple[str, ...],
-        *,
+        record: Record,
         policy: Policy,
-        limits: Limits,
-        directory: str,
+        program: tuple[str, ...],
+        *,
+        environ: Mapping[str, str],
         terminal: bool,
-    ) -> tuple[tuple[str, ...], str]:
-        """Return the command that runs `argv` in the instance's sandbox, and the name of its unit.
-
-        With `terminal` it has a terminal of its own, otherwise the caller's standard streams.
-        """
-        unit = _session_unit(name, secrets.token_hex(4))
+    ) -> Session:
+        """Return the command that runs `program` as a transient unit with the sandbox of the gateway."""
+        paths = self.host.paths.named(record.name)
+        unit = _session_unit(paths.name, secrets.token_hex(4))
+        sandbox: tuple[tuple[str, str], ...] = ()
+        if record.sealed:
+            sandbox = sandbox_directives(policy, systemd_version=self.version)
+            program = under_init(paths, program) if self.separates_processes() else program
         directives = (
-            *sandbox_directives(policy, systemd_version=self.version()),
-            *limit_directives(limits),
+            *sandbox,
+            *limit_directives(record.limits),
             ("Slice", "ocm.slice"),
-            ("WorkingDirectory", directory),
+            ("WorkingDirectory", str(paths.state)),
             ("IgnoreSIGPIPE", "no"),
             ("TimeoutStopSec", "10"),
         )
         properties = (f"--property={key}={value}" for key, value in directives)
         # The manager expands $VARIABLES in the argument vector of every service (systemd.service(5)).
-        literal = (word.replace("$", "$$") for word in argv)
-        return (
+        literal = (word.replace("$", "$$") for word in clean(environ, program))
+        argv = (
             *("systemd-run", "--user", "--quiet", "--wait", "--collect", f"--unit={unit}"),
             "--pty" if terminal else "--pipe",
             *properties,
             "--",
             *literal,
-        ), unit
+        )
+        return Session(argv=argv, token=unit)
 
-    def signal_session(self, unit: str, number: int) -> None:
+    def signal_session(self, token: str, number: int) -> None:
         """Send a signal to the program of a session."""
-        self._systemctl("kill", "--kill-whom=main", f"--signal={number}", unit, check=False)
+        self._systemctl("kill", "--kill-whom=main", f"--signal={number}", token, check=False)
 
-    def logs_argv(
-        self, name: InstanceName, *, lines: int | None, follow: bool, since: str | None
-    ) -> tuple[str, ...]:
-        """Return the command that prints the instance's journal as JSON lines."""
-        return (
+    def log(
+        self, name: InstanceName, *, lines: int | None, follow: bool, since: float | None
+    ) -> Iterator[Entry]:
+        """Yield the entries of the gateway's journal, oldest first; with `follow` without an end."""
+        argv = (
             *("journalctl", "--user", "--output=json", "--all", "--no-pager", "--quiet"),
             f"--user-unit={unit_name(name)}",
             *([f"--lines={lines}"] if lines is not None else []),
             *(["--follow"] if follow else []),
-            *([f"--since={since}"] if since is not None else []),
+            *([f"--since=@{since:.6f}"] if since is not None else []),
         )
+        for line in self.host.runner.lines(argv):
+            entry = parse_entry(line)
+            if entry is not None:
+                yield entry
 
     def _systemctl(self, *arguments: str, check: bool = True) -> Completed:
         command = Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_QUERY_SECONDS)

@@ -141,6 +141,7 @@ def recover(context: Context, name: InstanceName) -> str | None:
         files.remove_file(path)
         return None
     plan, begun = _read_journal(data, path)
+    context = context.on(plan.backend)
     if begun > plan.commit:
         for step in plan.steps[plan.commit :]:
             apply_step(context, step)

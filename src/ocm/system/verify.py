@@ -36,10 +36,10 @@ def verify(context: Context, name: InstanceName, *, timeout_seconds: float) -> N
     context.report("prove the sandbox")
     found = prove(context, name, record, process)
     if found:
-        context.backend.stop(name)
+        context.backend.stop([name])
         raise OcmError(
             f"the sandbox of {name} is not in force, and it was stopped",
-            hint=f"look for drop-ins: systemctl --user cat openclaw-gateway-{name}",
+            hint=f"ocm status {name} shows what changes it from outside",
             code="not_sealed",
             details=found,
         )
