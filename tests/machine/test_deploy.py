@@ -38,23 +38,35 @@ class Setting:
 
     files: set[str]
     main: str | None
+    backend: str
 
 
-@pytest.fixture(scope="module", params=["alone", "beside main"])
+@pytest.fixture(
+    scope="module",
+    params=[("alone", "systemd"), ("beside main", "systemd"), ("alone", "supervisord")],
+    ids=" ".join,
+)
 def setting(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterator[Setting]:
-    """Two instances, deployed by the very commands of the README."""
-    beside = request.param == "beside main"
+    """Two instances, deployed by the very commands of the README, under the care of each backend."""
+    where, backend = request.param
+    beside = where == "beside main"
+    settings = f"{HOME}/.config/ocm/settings.toml"
+    if backend != "systemd":
+        machine.write(settings, f'backend = "{backend}"\n')
     if beside:
         start_main(machine)
     else:
         assert machine.run(["test", "-e", f"{HOME}/.openclaw"], check=False).returncode == 1
     machine.run(["mkdir", "-p", f"{HOME}/.ssh"])
     machine.write(f"{HOME}/.ssh/id_test", "PRIVATE KEY", mode=0o600)
-    before = Setting(files=home_files(machine), main=main_identity(machine) if beside else None)
+    before = Setting(
+        files=home_files(machine), main=main_identity(machine) if beside else None, backend=backend
+    )
     commands = "./ocm.py deploy worker1 && ./ocm.py deploy worker2 --model fake/fake-1"
     machine.run(["bash", "-c", commands], cwd=ocm.folder, timeout=400)
     yield before
     ocm("delete", "--all", "--force", "--yes", check=False)
+    machine.run(["rm", "-f", settings])
     if beside:
         stop_main(machine)
 
@@ -72,12 +84,16 @@ def main_stays(machine: Machine, setting: Setting) -> Iterator[None]:
 class TestDeployed:
     """Two deployed instances."""
 
-    def test_both_gateways_are_ready_on_their_ports(self, machine: Machine, ocm: Ocm) -> None:
+    def test_both_gateways_are_ready_on_their_ports(
+        self, machine: Machine, ocm: Ocm, setting: Setting
+    ) -> None:
         found = rows(ocm)
         assert {name: row["port"] for name, row in found.items()} == {"worker1": 19001, "worker2": 19021}
         assert {row["state"] for row in found.values()} == {"ready"}
         assert ready(machine, 19001)
         assert ready(machine, 19021)
+        assert {row["backend"] for row in found.values()} == {setting.backend}
+        assert {row["isolation"] for row in found.values()} == {"sealed"}
         assert ocm("health").returncode == 0
 
     def test_only_loopback_is_listened_on(self, machine: Machine) -> None:
@@ -98,13 +114,13 @@ class TestDeployed:
         lines = table(machine, ocm, "worker1", other="worker2")
         assert "\n".join(lines) in (REPOSITORY / "README.md").read_text(), "\n" + "\n".join(lines)
 
-    def test_environment_of_the_user_manager_does_not_reach_an_instance(
+    def test_environment_of_user_and_manager_does_not_reach_an_instance(
         self, machine: Machine, ocm: Ocm
     ) -> None:
         leaks = ["OPENCLAW_STATE_DIR=/evil", "ANTHROPIC_API_KEY=sk-LEAK", "OPENCLAW_HOME=/evil"]
         machine.run(["systemctl", "--user", "set-environment", *leaks])
         try:
-            ocm("restart", "worker1")
+            ocm("restart", "worker1", env=dict(leak.split("=") for leak in leaks))
             pid = rows(ocm)["worker1"]["pid"]
             gateway = machine.read(f"/proc/{pid}/environ", user="debian").split("\0")
             session = inside(ocm, "worker1", "env").splitlines()
@@ -145,7 +161,7 @@ class TestDeployed:
         )
         assert stats.stdout.split() == ["700", "600"]
 
-    def test_status_tells_what_a_person_asks(self, machine: Machine, ocm: Ocm) -> None:
+    def test_status_tells_what_a_person_asks(self, machine: Machine, ocm: Ocm, setting: Setting) -> None:
         status = answer(ocm, "status", "worker1")["results"][0]
         assert status["url"] == "http://127.0.0.1:19001/"
         assert status["row"]["version"] in machine.run(["openclaw", "--version"]).stdout
@@ -153,7 +169,7 @@ class TestDeployed:
         assert status["cpu_seconds"] > 1
         assert status["drift"] == []
         signals = any("signal" in gap for gap in status["gaps"])
-        assert signals is (machine.release == "bookworm")
+        assert signals is (machine.release == "bookworm" and setting.backend == "systemd")
         assert any("Docker" in note for note in status["notes"])
 
     def test_every_other_command_works_here_too(self, ocm: Ocm) -> None:
@@ -183,4 +199,8 @@ class TestDeployed:
         assert home_files(machine) == setting.files
         units = machine.run(["systemctl", "--user", "list-units", "--all", "--no-legend", "*worker*"]).stdout
         assert units == ""
+        assert (
+            machine.run(["pgrep", "-f", "supervisord|bwrap|openclaw-gateway-worker"], check=False).stdout
+            == ""
+        )
         assert answer(ocm, "list")["results"] == []

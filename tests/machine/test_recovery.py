@@ -36,12 +36,22 @@ from ocm.cli.main import main
 sys.exit(main(sys.argv[4:]))
 """
 STEPS_OF_CREATE = 8
-STEPS_OF_DELETE = 13
+STEPS_OF_DELETE = 10
+
+
+@pytest.fixture(scope="module", params=["systemd", "supervisord"])
+def backend(request: pytest.FixtureRequest, machine: Machine) -> Iterator[str]:
+    """Each backend in turn, as the user's setting."""
+    settings = f"{HOME}/.config/ocm/settings.toml"
+    machine.write(settings, f'backend = "{request.param}"\n')
+    yield request.param
+    machine.run(["rm", settings])
 
 
 @pytest.fixture
-def clean(machine: Machine, ocm: Ocm) -> Iterator[set[str]]:
+def clean(machine: Machine, ocm: Ocm, backend: str) -> Iterator[set[str]]:
     """No instance before, none after."""
+    del backend
     ocm("list")
     yield home_files(machine)
     ocm("delete", "--all", "--force", "--yes", check=False)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ocm.core.policy import instance_policy
 from ocm.errors import OcmError
 from ocm.system.host import Host, resolver_directory
-from ocm.system.names import instance_names
 from ocm.system.records import read_record, read_settings
 from ocm.system.systemd import Systemd
 
@@ -40,10 +39,11 @@ class Context:
 
     def of(self, name: InstanceName) -> Context:
         """Return the context of an instance: with the backend that its record names."""
-        if name not in instance_names(self.host.paths):
-            return self
-        with contextlib.suppress(OcmError):
+        try:
             return self.on(read_record(self.host.paths, name).backend)
+        except OcmError as error:
+            if error.code == "unknown_instance":
+                return self
         # A corrupt record keeps nobody from stopping or deleting the instance.
         for backend in self.backends.values():
             with contextlib.suppress(OcmError):
