@@ -155,8 +155,11 @@ def _empty(directory: int, top: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Iterator[None]:
-    """Hold the lock file `path` exclusively; raise `OcmError` where another ocm keeps it too long."""
+def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Iterator[int]:
+    """Hold the lock file `path` exclusively and yield its descriptor, by which a child can hold it too.
+
+    Raises `OcmError` where another ocm keeps it too long.
+    """
     make_directory(path.parent)
     deadline = time.monotonic() + wait_seconds
     while (descriptor := _try_lock(path)) is None:
@@ -165,7 +168,7 @@ def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Itera
             raise Locked(message, hint="wait for it to end and try again", code="locked")
         time.sleep(_LOCK_POLL_SECONDS)
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
