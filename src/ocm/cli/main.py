@@ -29,6 +29,7 @@ COMMANDS = {
     "logs": ("inspect", "Print what an instance logged."),
     "use": ("sandbox", "Run openclaw as an instance, in its sandbox."),
     "enter": ("sandbox", "Open a shell in an instance's sandbox."),
+    "setup": ("setup", "Check what OCM needs of this machine, and install what is missing."),
     "edit": ("config", "Change an instance's OpenClaw config, validated by OpenClaw."),
     "completion": ("shell", "Print the completion script for bash, zsh or fish."),
 }

@@ -55,6 +55,16 @@ class HostPaths:
         return self.ocm_state / "locks"
 
     @property
+    def ocm_data(self) -> PurePosixPath:
+        """Directory of what OCM brings: its environment, Node, what it shows instances."""
+        return self.data_home / "ocm"
+
+    @property
+    def npm_prefix(self) -> PurePosixPath:
+        """Where npm keeps the user's global packages, as OpenClaw's own documentation has it."""
+        return self.home / ".npm-global"
+
+    @property
     def units(self) -> PurePosixPath:
         """Directory of the user manager's own unit files."""
         return self.config_home / "systemd" / "user"
@@ -80,7 +90,7 @@ class HostPaths:
             unit=self.units / unit_name(name),
             record=self.records / f"{name}.toml",
             secrets=self.ocm_config / "secrets" / f"{name}.env",
-            shell=self.data_home / "ocm" / "instances" / name,
+            shell=self.ocm_data / "instances" / name,
             scratch=self.ocm_state / "tmp" / name,
         )
 
