@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from typing import TYPE_CHECKING
 
-from .instances import HOME, inside
+from .instances import inside
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from .checkout import Ocm
     from .machine import Machine
 
@@ -26,27 +30,44 @@ ROWS = (
     ("another instance's config", "{home}/.openclaw-{other}/openclaw.json"),
     ("OCM's records and secrets", "{home}/.config/ocm"),
     ("OCM's journal and locks", "{home}/.local/state/ocm"),
-    ("its own unit", "{home}/.config/systemd/user/openclaw-gateway-{name}.service"),
+    ("its own definition", "{definition}"),
     ("`~/.ssh`", "{home}/.ssh"),
     ("the rest of the home", "{home}/.bashrc"),
     ("`/srv`, `/mnt`, `/opt` and the like", "/srv"),
     ("`/var/log` and the journal", "/var/log"),
     ("`/var/lib`", "/var/lib"),
-    ("the user's bus, `/run/user`", "/run/user/1000/bus"),
+    ("the user's bus, `/run/user`", "{runtime}/bus"),
     ("the system bus", "/run/dbus/system_bus_socket"),
     ("Docker's socket", "/run/docker.sock"),
     ("the host's `/tmp`", "/tmp/of-the-host"),
     ("the host's shared memory", "/dev/shm/of-the-host"),
     ("terminals of other logins, `/dev/pts`", "/dev/pts"),
-    ("control groups", "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/cgroup.procs"),
+    ("control groups", "{cgroup}/cgroup.procs"),
 )
 PLANTED = (
     "/tmp/of-the-host",
     "/dev/shm/of-the-host",
     "/srv/of-the-host",
-    "/run/docker.sock",
     "/var/log/of-the-host",
 )
+SOCKETS = ("{runtime}/bus", "/run/dbus/system_bus_socket", "/run/docker.sock")
+# Listens on the paths of argv, as whoever may have them, until its input ends.
+_LISTEN = """
+import contextlib, os, socket, sys
+open_to_all = []
+os.umask(0)
+for path in sys.argv[1:]:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open_to_all.append(socket.socket(socket.AF_UNIX))
+    open_to_all[-1].bind(path)
+    open_to_all[-1].listen()
+print("listening", flush=True)
+sys.stdin.read()
+for path in sys.argv[1:]:
+    os.unlink(path)
+    with contextlib.suppress(OSError):
+        os.removedirs(os.path.dirname(path))
+"""
 _TRY = """
 echo mine > /tmp/mine; echo mine > /var/tmp/mine
 socket='import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])'
@@ -64,24 +85,61 @@ done <<'PATHS'
 """
 
 
-def table(machine: Machine, ocm: Ocm, name: str, *, other: str) -> list[str]:
+def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str) -> list[str]:
     """Return the lines of the table as a shell inside `name` found things.
 
-    Everything in it exists on the host, so that a "no" is the sandbox's doing.
+    `definition` is the file from which the backend starts it. Everything in the table exists on the host, so
+    that a "no" is the sandbox's doing: sockets that a container lacks are there for as long as it takes.
     """
+    facts = facts_of(machine, name, other, definition)
     for path in PLANTED:
-        machine.run(["bash", "-c", f"echo planted > {path}; chmod 666 {path}"], user="root")
-    entry = machine.run(["sh", "-c", "realpath $(command -v openclaw)"]).stdout.strip()
-    facts = {"home": HOME, "name": name, "other": other, "openclaw": entry.rpartition("/")[0]}
+        machine.run(["sh", "-c", 'echo planted >"$0"; chmod 666 "$0"', path], user="root")
     paths = [path.format(**facts) for _title, path in ROWS]
-    main_is_missing = machine.run(["test", "-e", f"{HOME}/.openclaw/openclaw.json"], check=False).returncode
-    absent = {f"{HOME}/.openclaw/openclaw.json", f"{HOME}/.openclaw/.env"} if main_is_missing else set()
-    for path in set(paths) - absent:
-        machine.run(["test", "-e", path], user="root")
-    found = inside(ocm, name, _TRY + "\n".join(paths) + "\nPATHS\n").splitlines()
+    with listening(machine, [path.format(**facts) for path in SOCKETS]):
+        main = f"{machine.home}/.openclaw/openclaw.json"
+        absent = set() if exists(machine, main) else {main, f"{machine.home}/.openclaw/.env"}
+        missing = [path for path in paths if path not in absent and not exists(machine, path)]
+        assert missing == []
+        found = inside(ocm, name, _TRY + "\n".join(paths) + "\nPATHS\n").splitlines()
     assert len(found) == len(ROWS), found
     lines = ["| what a shell inside an instance can reach | read | write |", "|---|---|---|"]
     for (title, _path), access in zip(ROWS, found, strict=True):
         read, write = access.split()
         lines.append(f"| {title} | {read} | {write} |")
     return lines
+
+
+def facts_of(machine: Machine, name: str, other: str, definition: str) -> dict[str, str]:
+    uid = machine.account.uid
+    find = "PATH=$HOME/.npm-global/bin:$PATH; realpath $(command -v openclaw)"
+    entry = machine.run(["sh", "-c", find]).stdout.strip()
+    # The one that the user may write where a user manager has one, else that of the container.
+    delegated = f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service"
+    return {
+        "home": machine.home,
+        "runtime": f"/run/user/{uid}",
+        "name": name,
+        "other": other,
+        "openclaw": entry.rpartition("/")[0],
+        "definition": definition,
+        "cgroup": delegated if exists(machine, delegated) else "/sys/fs/cgroup",
+    }
+
+
+@contextlib.contextmanager
+def listening(machine: Machine, paths: Sequence[str]) -> Iterator[None]:
+    """Have somebody listen on each of the paths where nobody does."""
+    missing = [path for path in paths if not exists(machine, path)]
+    argv = ["python3", "-c", _LISTEN, *missing]
+    process = machine.popen(argv, user="root", stdin=subprocess.PIPE, stderr=None)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"listening\n"
+        yield
+    finally:
+        process.communicate()
+    assert process.returncode == 0
+
+
+def exists(machine: Machine, path: str) -> bool:
+    return machine.run(["test", "-e", path], user="root", check=False).returncode == 0

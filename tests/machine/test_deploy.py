@@ -111,7 +111,8 @@ class TestDeployed:
         assert "PONG from fake model" in ocm("logs", "worker2", "-n", "40").stdout
 
     def test_access_is_what_the_readme_says(self, machine: Machine, ocm: Ocm) -> None:
-        lines = table(machine, ocm, "worker1", other="worker2")
+        unit = f"{HOME}/.config/systemd/user/openclaw-gateway-worker1.service"
+        lines = table(machine, ocm, "worker1", other="worker2", definition=unit)
         assert "\n".join(lines) in (REPOSITORY / "README.md").read_text(), "\n" + "\n".join(lines)
 
     def test_environment_of_user_and_manager_does_not_reach_an_instance(
