@@ -44,26 +44,30 @@ ROWS = (
     ("terminals of other logins, `/dev/pts`", "/dev/pts"),
     ("control groups", "{cgroup}/cgroup.procs"),
 )
-PLANTED = (
+FILES = (
     "/tmp/of-the-host",
     "/dev/shm/of-the-host",
     "/srv/of-the-host",
     "/var/log/of-the-host",
 )
 SOCKETS = ("{runtime}/bus", "/run/dbus/system_bus_socket", "/run/docker.sock")
-# Listens on the paths of argv, as whoever may have them, until its input ends.
-_LISTEN = """
+# Makes what is missing, open to all, until its input ends: a file for each path before "--" in argv, a socket
+# that somebody listens on for each path after it.
+_PLANT = """
 import contextlib, os, socket, sys
-open_to_all = []
 os.umask(0)
-for path in sys.argv[1:]:
+missing = [path for path in sys.argv[1:] if not os.path.exists(path)]
+files = missing[:missing.index("--")]
+sockets = {path: socket.socket(socket.AF_UNIX) for path in missing[len(files) + 1:]}
+for path in files:
+    open(path, "w").write("planted")
+for path, listening in sockets.items():
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    open_to_all.append(socket.socket(socket.AF_UNIX))
-    open_to_all[-1].bind(path)
-    open_to_all[-1].listen()
-print("listening", flush=True)
+    listening.bind(path)
+    listening.listen()
+print("planted", flush=True)
 sys.stdin.read()
-for path in sys.argv[1:]:
+for path in (*files, *sockets):
     os.unlink(path)
     with contextlib.suppress(OSError):
         os.removedirs(os.path.dirname(path))
@@ -92,14 +96,12 @@ def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str)
     that a "no" is the sandbox's doing: sockets that a container lacks are there for as long as it takes.
     """
     facts = facts_of(machine, name, other, definition)
-    for path in PLANTED:
-        machine.run(["sh", "-c", 'echo planted >"$0"; chmod 666 "$0"', path], user="root")
     paths = [path.format(**facts) for _title, path in ROWS]
-    with listening(machine, [path.format(**facts) for path in SOCKETS]):
+    with planted(machine, FILES, [path.format(**facts) for path in SOCKETS]):
         main = f"{machine.home}/.openclaw/openclaw.json"
         absent = set() if exists(machine, main) else {main, f"{machine.home}/.openclaw/.env"}
         missing = [path for path in paths if path not in absent and not exists(machine, path)]
-        assert missing == []
+        assert missing == [], missing
         found = inside(ocm, name, _TRY + "\n".join(paths) + "\nPATHS\n").splitlines()
     assert len(found) == len(ROWS), found
     lines = ["| what a shell inside an instance can reach | read | write |", "|---|---|---|"]
@@ -127,14 +129,13 @@ def facts_of(machine: Machine, name: str, other: str, definition: str) -> dict[s
 
 
 @contextlib.contextmanager
-def listening(machine: Machine, paths: Sequence[str]) -> Iterator[None]:
-    """Have somebody listen on each of the paths where nobody does."""
-    missing = [path for path in paths if not exists(machine, path)]
-    argv = ["python3", "-c", _LISTEN, *missing]
+def planted(machine: Machine, files: Sequence[str], sockets: Sequence[str]) -> Iterator[None]:
+    """Have these files there, and somebody listen on these sockets."""
+    argv = ["python3", "-c", _PLANT, *files, "--", *sockets]
     process = machine.popen(argv, user="root", stdin=subprocess.PIPE, stderr=None)
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == b"listening\n"
+        assert process.stdout.readline() == b"planted\n"
         yield
     finally:
         process.communicate()

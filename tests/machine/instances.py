@@ -107,6 +107,29 @@ def ready(machine: Machine, port: int) -> bool:
     return '"ready":true' in asked.stdout
 
 
+def refuse_tools(machine: Machine, *tools: str) -> None:
+    """Fail where the machine has one of them already, and so would show nothing."""
+    script = 'for tool; do command -v "$tool"; done; true'
+    assert machine.run(["sh", "-c", script, "sh", *tools]).stdout == ""
+
+
+# Every process but this one: pid and command line, one a line.
+_PROCESSES = """
+import os, pathlib
+for pid in set(filter(str.isdigit, os.listdir("/proc"))) - {str(os.getpid())}:
+    try:
+        print(pid, *pathlib.Path("/proc", pid, "cmdline").read_text().split("\\0"))
+    except OSError:
+        pass
+"""
+
+
+def processes(machine: Machine) -> dict[str, str]:
+    """Return every process of the machine: pid and command line."""
+    lines = machine.run(["python3", "-c", _PROCESSES], user="root").stdout.splitlines()
+    return {pid: command for pid, _, command in (line.partition(" ") for line in lines)}
+
+
 # The process that listens on a port of the loopback, as the kernel knows it; argv: the port.
 _LISTENER = """
 import glob, os, sys
@@ -165,7 +188,10 @@ def main_identity(machine: Machine) -> str:
 
 
 def home_files(machine: Machine) -> set[str]:
-    """Return every path in the home but the checkout, what setup installed, main's insides, the ports' lock."""
+    """Return every path in the home but the checkout, what setup installed, main's insides, the host's lock.
+
+    Directories count only where they are somebody's state.
+    """
     script = (
         "find ~ -path ~/ocm -prune -o -path ~/.npm -prune -o -path ~/.cache -prune -o"
         " -path ~/.npm-global -prune -o -path ~/.local/share/ocm/venv\\* -prune"
@@ -174,3 +200,9 @@ def home_files(machine: Machine) -> set[str]:
         " -o -type d -name .openclaw\\* -print"
     )
     return set(machine.run(["bash", "-c", script]).stdout.splitlines())
+
+
+def transient_files(machine: Machine) -> set[str]:
+    """Return every path in the places for what is not to stay."""
+    places = ("/tmp", "/var/tmp", "/dev/shm", "/run")
+    return set(machine.run(["find", *places], user="root").stdout.splitlines())
