@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .accounts import ACCOUNTS, Account
+from .accounts import ACCOUNTS, SYSTEM_PATH, Account
 from .image import Kind, ensure_image
 from .lifetime import Network, Owned, Running, Spec, machines_dir, snapshot_lower, sweep
 from .nspawn import MachineError, network_environment
@@ -249,9 +249,11 @@ class Machine:
 
     def _login_environment(self, account: Account) -> dict[str, str]:
         login = account.environment
-        if self.running.spec.has_systemd:
-            return login
-        return {name: login[name] for name in CONTAINER_VARIABLES}
+        if not self.running.spec.has_systemd:
+            return {name: login[name] for name in CONTAINER_VARIABLES}
+        if self.running.spec.kind == "fresh" and account.uid:
+            login["PATH"] = SYSTEM_PATH
+        return login
 
     def _network_environment(self, network: Network) -> dict[str, str]:
         if self.running.spec.network == "host":
