@@ -49,28 +49,31 @@ FILES = (
     "/dev/shm/of-the-host",
     "/srv/of-the-host",
     "/var/log/of-the-host",
+    "{home}/.ssh/of-the-host",
 )
 SOCKETS = ("{runtime}/bus", "/run/dbus/system_bus_socket", "/run/docker.sock")
 # Makes what is missing, open to all, until its input ends: a file for each path before "--" in argv, a socket
 # that somebody listens on for each path after it.
 _PLANT = """
-import contextlib, os, socket, sys
+import os, pathlib, socket, sys
 os.umask(0)
 missing = [path for path in sys.argv[1:] if not os.path.exists(path)]
 files = missing[:missing.index("--")]
 sockets = {path: socket.socket(socket.AF_UNIX) for path in missing[len(files) + 1:]}
+folders = [folder for path in missing for folder in pathlib.Path(path).parents if not folder.exists()]
+for folder in folders:
+    os.makedirs(folder, exist_ok=True)
 for path in files:
-    open(path, "w").write("planted")
+    pathlib.Path(path).write_text("planted")
 for path, listening in sockets.items():
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     listening.bind(path)
     listening.listen()
 print("planted", flush=True)
 sys.stdin.read()
 for path in (*files, *sockets):
     os.unlink(path)
-    with contextlib.suppress(OSError):
-        os.removedirs(os.path.dirname(path))
+for folder in dict.fromkeys(folders):
+    folder.rmdir()
 """
 _TRY = """
 echo mine > /tmp/mine; echo mine > /var/tmp/mine
@@ -97,7 +100,8 @@ def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str)
     """
     facts = facts_of(machine, name, other, definition)
     paths = [path.format(**facts) for _title, path in ROWS]
-    with planted(machine, FILES, [path.format(**facts) for path in SOCKETS]):
+    files, sockets = ([path.format(**facts) for path in planted] for planted in (FILES, SOCKETS))
+    with planting(machine, files, sockets):
         main = f"{machine.home}/.openclaw/openclaw.json"
         absent = set() if exists(machine, main) else {main, f"{machine.home}/.openclaw/.env"}
         missing = [path for path in paths if path not in absent and not exists(machine, path)]
@@ -129,7 +133,7 @@ def facts_of(machine: Machine, name: str, other: str, definition: str) -> dict[s
 
 
 @contextlib.contextmanager
-def planted(machine: Machine, files: Sequence[str], sockets: Sequence[str]) -> Iterator[None]:
+def planting(machine: Machine, files: Sequence[str], sockets: Sequence[str]) -> Iterator[None]:
     """Have these files there, and somebody listen on these sockets."""
     argv = ["python3", "-c", _PLANT, *files, "--", *sockets]
     process = machine.popen(argv, user="root", stdin=subprocess.PIPE, stderr=None)
