@@ -80,9 +80,8 @@ def pytest_runtest_makereport(
     report = yield
     given = getattr(item, "funcargs", {}).values()
     for machine in given if report.failed else ():
-        if not isinstance(machine, Machine) or not machine.running.spec.has_systemd:
-            continue
-        report.sections.append((f"journal of {machine.name}", journal(machine, item.stash[BEGAN])))
+        if isinstance(machine, Machine):
+            report.sections.append((f"journal of {machine.name}", journal(machine, item.stash[BEGAN])))
     return report
 
 

@@ -336,7 +336,9 @@ class Machine:
         return self.run(["cat", path], user=user).stdout
 
     def journal(self, *, since: float | None = None) -> str:
-        """System and user journals; `since` in seconds of the epoch."""
+        """System and user journals, `since` in seconds of the epoch; in a container the logs of OCM's."""
+        if not self.running.spec.has_systemd:
+            return self.run(["sh", "-c", "tail -n 200 ~/.local/state/ocm/logs/*"], check=False).stdout
         argv = ["journalctl", "--no-pager", "--output=short-precise"]
         if since is not None:
             argv.append(f"--since=@{since:.3f}")
