@@ -92,7 +92,8 @@ def build(environment: str) -> None:
     import shutil
     import signal
 
-    refuse_without_venv()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    ensure_venv()
     data = os.path.dirname(environment)
     os.makedirs(data, mode=0o700, exist_ok=True)
     with open(os.path.join(data, "venv.lock"), "w") as lock:
@@ -104,7 +105,6 @@ def build(environment: str) -> None:
         if is_complete(environment):
             return
         say("Setting up OCM's private environment (once)")
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
         try:
             for name, argv in steps_to(environment).items():
                 run(name, argv, environment, lock.fileno())
@@ -116,15 +116,46 @@ def build(environment: str) -> None:
             raise
 
 
-def refuse_without_venv() -> None:
-    """Exit with the command that helps, where Debian's Python lacks the parts that make environments."""
-    try:
-        import venv  # noqa: F401  # whether it is there is all that matters
-        from ensurepip import bootstrap  # noqa: F401  # a name in it, as an empty directory can be imported too
-    except ImportError:
-        is_default = os.path.realpath("/usr/bin/python3") == os.path.realpath(sys.executable)
-        package = "python3-venv" if is_default else f"python3.{sys.version_info[1]}-venv"
+def ensure_venv() -> None:
+    """Return if this Python can make environments; else install what Debian left out, or exit with how to."""
+    import shutil
+
+    if has_venv():
+        return
+    python = os.path.realpath(sys.executable)
+    is_default = python == os.path.realpath("/usr/bin/python3")
+    package = "python3-venv" if is_default else f"python3.{sys.version_info[1]}-venv"
+    # Debian's package mends Debian's Python only.
+    if os.geteuid() or os.path.dirname(python) != "/usr/bin" or not shutil.which("apt-get"):
         sys.exit(f"ocm: this Python lacks ensurepip; mend it with: sudo apt install {package}")
+    say(f"Installing {package} with apt-get, for this Python lacks ensurepip")
+    install(package)
+    importlib.invalidate_caches()
+    if not has_venv():
+        sys.exit(f"ocm: {package} is installed, and yet {sys.executable} lacks ensurepip.")
+
+
+def has_venv() -> bool:
+    """Return whether this Python has the parts that make environments."""
+    from importlib.util import find_spec
+
+    ensurepip = find_spec("ensurepip")
+    # An empty directory is found as well, and has no file of its own.
+    return bool(find_spec("venv") and ensurepip and ensurepip.origin)
+
+
+def install(package: str) -> None:
+    """Install a Debian package, as root; exit with the end of apt's output if it cannot be had."""
+    apt = ["apt-get", "--quiet=2", "--option=DPkg::Lock::Timeout=60"]
+    wanted = [*apt, "install", "--yes", "--no-install-recommends", package]
+    said = ""
+    # A container has no package lists, and old ones name files that are gone: only then are new ones fetched.
+    for argv in (wanted, [*apt, "update"], wanted):
+        status, output = finish(argv, {"DEBIAN_FRONTEND": "noninteractive"}, gently=True)
+        if argv is wanted and not status:
+            return
+        said += output
+    sys.exit(f"ocm: could not install {package}, for apt-get failed:{end_of(said)}")
 
 
 def steps_to(environment: str) -> "dict[str, list[str]]":
@@ -148,9 +179,25 @@ def steps_to(environment: str) -> "dict[str, list[str]]":
 def run(name: str, argv: "list[str]", environment: str, lock: int) -> None:
     """Run one step of the build, and exit with the end of its output if it fails.
 
-    The step leads a process group, so that an interrupt ends all its children too. It shares the lock, so
-    that no other run builds while the step outlives a killed launcher. Its temporary files vanish with the
-    environment.
+    The step shares the lock, so that no other run builds while it outlives a killed launcher. Its temporary
+    files vanish with the environment.
+    """
+    status, output = finish(argv, {"TMPDIR": environment}, (lock,))
+    if status:
+        sys.exit(f"ocm: could not set up its private environment, for {name} failed:{end_of(output)}")
+
+
+def finish(
+    argv: "list[str]",
+    variables: "dict[str, str]",
+    descriptors: "tuple[int, ...]" = (),
+    *,
+    gently: bool = False,
+) -> "tuple[int, str]":
+    """Run a command to its end and return its exit status and what it printed.
+
+    It leads a process group, so that an interrupt ends all its children too: by SIGKILL, or gently by the
+    SIGINT upon which apt-get lets a dpkg at work come to its end, for killing that would break the system.
     """
     import contextlib
     import signal
@@ -158,25 +205,31 @@ def run(name: str, argv: "list[str]", environment: str, lock: int) -> None:
 
     process = subprocess.Popen(
         argv,
-        env={**os.environ, "TMPDIR": environment},
+        env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         errors="replace",
         start_new_session=True,
-        pass_fds=[lock],
+        pass_fds=descriptors,
     )
     try:
         # Without a timeout this is one blocking read, deaf to a Ctrl-C that comes together with output.
         output, _ = process.communicate(timeout=24 * 60 * 60)
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):  # the step had just come to its end
-            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # the command had just come to its end
+            if gently:
+                process.send_signal(signal.SIGINT)
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
         process.communicate()  # returns when the last of the group has let go of its output
         raise
-    if process.returncode:
-        end = "".join(f"\n  {line}" for line in output.strip().splitlines()[-10:])
-        sys.exit(f"ocm: could not set up its private environment, for {name} failed:{end}")
+    return process.returncode, output
+
+
+def end_of(output: str) -> str:
+    """Return the last lines of what a command printed, indented."""
+    return "".join(f"\n  {line}" for line in output.strip().splitlines()[-10:])
 
 
 def say(line: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import fcntl
 import hashlib
 import http.server
 import importlib.util
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from types import ModuleType
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -108,9 +109,11 @@ class Checkout:
         )
 
     @contextlib.contextmanager
-    def start(self, variables: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    def start(
+        self, variables: Mapping[str, str], argv: Sequence[str] = ()
+    ) -> Iterator[subprocess.Popen[str]]:
         with subprocess.Popen(
-            [sys.executable, self.launcher],
+            argv or [sys.executable, str(self.launcher)],
             env=self.surroundings(variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -457,9 +460,69 @@ def test_debians_own_python_is_told_debians_default_package(
     launcher: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setitem(sys.modules, "ensurepip", None)
     with pytest.raises(SystemExit, match=r"sudo apt install python3-venv$"):
-        launcher.refuse_without_venv()
+        launcher.ensure_venv()
+
+
+# As root finds a fresh Debian; -I keeps the launcher from starting the Python again that it would be told of.
+PRETEND_TO_BE_ROOT_ON_A_FRESH_DEBIAN = """\
+import os, runpy, sys
+os.geteuid = lambda: 0
+sys.executable, sys.modules["ensurepip"] = "/usr/bin/python3", None
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+INSTALLING = "Installing python3-venv with apt-get, for this Python lacks ensurepip\n"
+
+
+def apt_of_its_own(folder: Path, source: str) -> dict[str, str]:
+    """Return what makes the real apt-get work in a folder, on one package source, and not on the host."""
+    for part in ("etc/apt.conf.d", "lib/lists/partial", "cache/archives/partial", "log"):
+        (folder / part).mkdir(parents=True)
+    (folder / "lib" / "status").touch()
+    (folder / "etc" / "sources.list").write_text(source)
+    settings = {
+        "Dir::Etc": f"{folder}/etc/",
+        "Dir::State": f"{folder}/lib/",
+        "Dir::State::status": f"{folder}/lib/status",
+        "Dir::Cache": f"{folder}/cache/",
+        "Dir::Log": f"{folder}/log/",
+        "Acquire::http::Proxy": "DIRECT",
+        "APT::Sandbox::User": "root",
+    }
+    config = folder / "apt.conf"
+    config.write_text("".join(f'{name} "{value}";\n' for name, value in settings.items()))
+    return {"APT_CONFIG": str(config), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def as_root_on_a_fresh_debian(checkout: Checkout) -> list[str]:
+    return [sys.executable, "-I", "-c", PRETEND_TO_BE_ROOT_ON_A_FRESH_DEBIAN, str(checkout.launcher)]
+
+
+def test_root_is_told_why_apt_could_not_install_what_is_missing(checkout: Checkout, tmp_path: Path) -> None:
+    variables = apt_of_its_own(tmp_path / "apt", "")
+    run = checkout.run(*as_root_on_a_fresh_debian(checkout), variables=variables)
+    assert run.returncode == 1
+    assert run.stderr.startswith(f"{INSTALLING}ocm: could not install python3-venv, for apt-get failed:\n")
+    assert run.stderr.endswith("\n  E: Unable to locate package python3-venv\n")
+    assert not checkout.data.exists()
+
+
+@pytest.mark.usefixtures("_sigint_is_heard")
+def test_ctrl_c_during_the_installation_ends_apt_as_well(
+    checkout: Checkout, index: Index, tmp_path: Path
+) -> None:
+    source = f"deb [trusted=yes] http://127.0.0.1:{index.server_port}/ ./\n"
+    variables = apt_of_its_own(tmp_path / "apt", source)
+    with checkout.start(variables, as_root_on_a_fresh_debian(checkout)) as process:
+        assert index.asked.wait(DEADLINE_SECONDS)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=DEADLINE_SECONDS)
+    assert (process.returncode, output, errors) == (130, "", INSTALLING)
+    with (tmp_path / "apt" / "lib" / "lists" / "lock").open("r+") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while an apt-get works on
+    assert not checkout.data.exists()
 
 
 def test_other_requirements_have_another_environment(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from .image import RELEASES, ensure_image, image_layers
+from .image import KINDS, RELEASES, ensure_image, image_layers
 from .lifetime import running_machines, sweep
 from .machine import Machine
 from .nspawn import MachineError, cache_dir
@@ -36,16 +36,20 @@ def parser() -> argparse.ArgumentParser:
             added.add_argument(argument, choices=RELEASES if argument == "release" else None)
         return added
 
-    command("build", "build the image where it is not cached", "release")
+    build = command("build", "build the image where it is not cached", "release")
     up = command("up", "boot a machine and stay until Ctrl-C or `down`", "release")
+    for made in (build, up):
+        made.add_argument("--kind", default="ready", choices=KINDS, help="what is in it (default: ready)")
     up.add_argument("--name", help="default: the release")
     up.add_argument("--snapshot", help="start from these files")
+    up.add_argument("--network", choices=("machine", "host"), help="default: its own if it is ready")
+    up.add_argument("--no-user-namespaces", action="store_true", help="forbid them, as many containers do")
     shell = command("shell", "an interactive login", "name")
     run = command("run", "run one command: run NAME -- argv...", "name")
     run.add_argument("argv", nargs="+")
     push = command("push", "copy a file or a directory in", "name", "source", "destination")
     for entered in (shell, run, push):
-        entered.add_argument("--user", default="debian", choices=("debian", "root"))
+        entered.add_argument("--user", choices=("debian", "root"), help="default: whoever works there")
     for entered in (shell, run):
         entered.add_argument("--network", default="machine", choices=("machine", "host"))
     command("journal", "print the journals", "name")
@@ -56,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def build(options: argparse.Namespace) -> int:
-    for path in ensure_image(options.release).lower:
+    for path in ensure_image(options.release, options.kind).lower:
         print(path)
     return 0
 
@@ -68,7 +72,14 @@ def up(options: argparse.Namespace) -> int:
     started = time.monotonic()
     name = options.name or options.release
     try:
-        with Machine.boot(options.release, name=name, snapshot=options.snapshot) as machine:
+        with Machine.boot(
+            options.release,
+            kind=options.kind,
+            network=options.network or ("machine" if options.kind == "ready" else "host"),
+            user_namespaces=not options.no_user_namespaces,
+            name=name,
+            snapshot=options.snapshot,
+        ) as machine:
             print(f"{machine.name} is up after {time.monotonic() - started:.1f} s", flush=True)
             while True:
                 signal.pause()
@@ -114,7 +125,7 @@ def down(options: argparse.Namespace) -> int:
 
 def list_machines(_: argparse.Namespace) -> int:
     for running in running_machines():
-        print(f"{running.name}\t{running.release}\towner {running.owner.pid}")
+        print(f"{running.name}\t{running.spec.release}\t{running.spec.kind}\towner {running.owner.pid}")
     return 0
 
 
@@ -122,8 +133,8 @@ def clean(_: argparse.Namespace) -> int:
     sweep()
     if any(running_machines()):
         raise MachineError("machines are running: their images must stay")
-    used = {layer.path.name for release in RELEASES for layer in image_layers(release).stack}
-    used |= {image_layers(release).key for release in RELEASES}
+    images = [image_layers(release, kind) for release in RELEASES for kind in KINDS]
+    used = {layer.path.name for top in images for layer in top.stack} | {top.key for top in images}
     for kind in ("layers", "snapshots"):
         for folder in (cache_dir() / kind).glob("*"):
             if folder.name not in used:

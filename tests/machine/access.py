@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from typing import TYPE_CHECKING
 
-from .instances import HOME, inside
+from .instances import inside
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from .checkout import Ocm
     from .machine import Machine
 
@@ -26,27 +30,51 @@ ROWS = (
     ("another instance's config", "{home}/.openclaw-{other}/openclaw.json"),
     ("OCM's records and secrets", "{home}/.config/ocm"),
     ("OCM's journal and locks", "{home}/.local/state/ocm"),
-    ("its own unit", "{home}/.config/systemd/user/openclaw-gateway-{name}.service"),
+    ("its own definition", "{definition}"),
     ("`~/.ssh`", "{home}/.ssh"),
     ("the rest of the home", "{home}/.bashrc"),
     ("`/srv`, `/mnt`, `/opt` and the like", "/srv"),
     ("`/var/log` and the journal", "/var/log"),
     ("`/var/lib`", "/var/lib"),
-    ("the user's bus, `/run/user`", "/run/user/1000/bus"),
+    ("the user's bus, `/run/user`", "{runtime}/bus"),
     ("the system bus", "/run/dbus/system_bus_socket"),
     ("Docker's socket", "/run/docker.sock"),
     ("the host's `/tmp`", "/tmp/of-the-host"),
     ("the host's shared memory", "/dev/shm/of-the-host"),
     ("terminals of other logins, `/dev/pts`", "/dev/pts"),
-    ("control groups", "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/cgroup.procs"),
+    ("control groups", "{cgroup}/cgroup.procs"),
 )
-PLANTED = (
+FILES = (
     "/tmp/of-the-host",
     "/dev/shm/of-the-host",
     "/srv/of-the-host",
-    "/run/docker.sock",
     "/var/log/of-the-host",
+    "{home}/.ssh/of-the-host",
 )
+SOCKETS = ("{runtime}/bus", "/run/dbus/system_bus_socket", "/run/docker.sock")
+# Makes what is missing, open to all, until its input ends: a file for each path before "--" in argv, a socket
+# that somebody listens on for each path after it.
+_PLANT = """
+import os, pathlib, socket, sys
+os.umask(0)
+missing = [path for path in sys.argv[1:] if not os.path.exists(path)]
+files = missing[:missing.index("--")]
+sockets = {path: socket.socket(socket.AF_UNIX) for path in missing[len(files) + 1:]}
+folders = [folder for path in missing for folder in pathlib.Path(path).parents if not folder.exists()]
+for folder in folders:
+    os.makedirs(folder, exist_ok=True)
+for path in files:
+    pathlib.Path(path).write_text("planted")
+for path, listening in sockets.items():
+    listening.bind(path)
+    listening.listen()
+print("planted", flush=True)
+sys.stdin.read()
+for path in (*files, *sockets):
+    os.unlink(path)
+for folder in dict.fromkeys(folders):
+    folder.rmdir()
+"""
 _TRY = """
 echo mine > /tmp/mine; echo mine > /var/tmp/mine
 socket='import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])'
@@ -64,24 +92,59 @@ done <<'PATHS'
 """
 
 
-def table(machine: Machine, ocm: Ocm, name: str, *, other: str) -> list[str]:
+def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str) -> list[str]:
     """Return the lines of the table as a shell inside `name` found things.
 
-    Everything in it exists on the host, so that a "no" is the sandbox's doing.
+    `definition` is the file from which the backend starts it. Everything in the table exists on the host, so
+    that a "no" is the sandbox's doing: sockets that a container lacks are there for as long as it takes.
     """
-    for path in PLANTED:
-        machine.run(["bash", "-c", f"echo planted > {path}; chmod 666 {path}"], user="root")
-    entry = machine.run(["sh", "-c", "realpath $(command -v openclaw)"]).stdout.strip()
-    facts = {"home": HOME, "name": name, "other": other, "openclaw": entry.rpartition("/")[0]}
+    facts = facts_of(machine, name, other, definition)
     paths = [path.format(**facts) for _title, path in ROWS]
-    main_is_missing = machine.run(["test", "-e", f"{HOME}/.openclaw/openclaw.json"], check=False).returncode
-    absent = {f"{HOME}/.openclaw/openclaw.json", f"{HOME}/.openclaw/.env"} if main_is_missing else set()
-    for path in set(paths) - absent:
-        machine.run(["test", "-e", path], user="root")
-    found = inside(ocm, name, _TRY + "\n".join(paths) + "\nPATHS\n").splitlines()
+    files, sockets = ([path.format(**facts) for path in planted] for planted in (FILES, SOCKETS))
+    with planting(machine, files, sockets):
+        main = f"{machine.home}/.openclaw/openclaw.json"
+        absent = set() if exists(machine, main) else {main, f"{machine.home}/.openclaw/.env"}
+        missing = [path for path in paths if path not in absent and not exists(machine, path)]
+        assert missing == [], missing
+        found = inside(ocm, name, _TRY + "\n".join(paths) + "\nPATHS\n").splitlines()
     assert len(found) == len(ROWS), found
     lines = ["| what a shell inside an instance can reach | read | write |", "|---|---|---|"]
     for (title, _path), access in zip(ROWS, found, strict=True):
         read, write = access.split()
         lines.append(f"| {title} | {read} | {write} |")
     return lines
+
+
+def facts_of(machine: Machine, name: str, other: str, definition: str) -> dict[str, str]:
+    uid = machine.account.uid
+    find = "PATH=$HOME/.npm-global/bin:$PATH; realpath $(command -v openclaw)"
+    entry = machine.run(["sh", "-c", find]).stdout.strip()
+    # The one that the user may write where a user manager has one, else that of the container.
+    delegated = f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service"
+    return {
+        "home": machine.home,
+        "runtime": f"/run/user/{uid}",
+        "name": name,
+        "other": other,
+        "openclaw": entry.rpartition("/")[0],
+        "definition": definition,
+        "cgroup": delegated if exists(machine, delegated) else "/sys/fs/cgroup",
+    }
+
+
+@contextlib.contextmanager
+def planting(machine: Machine, files: Sequence[str], sockets: Sequence[str]) -> Iterator[None]:
+    """Have these files there, and somebody listen on these sockets."""
+    argv = ["python3", "-c", _PLANT, *files, "--", *sockets]
+    process = machine.popen(argv, user="root", stdin=subprocess.PIPE, stderr=None)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"planted\n"
+        yield
+    finally:
+        process.communicate()
+    assert process.returncode == 0
+
+
+def exists(machine: Machine, path: str) -> bool:
+    return machine.run(["test", "-e", path], user="root", check=False).returncode == 0

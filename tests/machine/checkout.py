@@ -17,15 +17,13 @@ if TYPE_CHECKING:
     from .machine import Machine, PtyResult, Result
     from .terminal import Answers
 
-IN_MACHINE = "/home/debian/ocm"
-
 
 @dataclass(frozen=True)
 class Ocm:
     """Runs `./ocm.py ARGS` in a machine."""
 
     machine: Machine
-    folder: str = IN_MACHINE
+    folder: str
 
     def __call__(
         self,
@@ -43,8 +41,9 @@ class Ocm:
         return self.machine.pty([f"{self.folder}/ocm.py", *args], answers=answers, timeout=timeout)
 
 
-def push_checkout(machine: Machine, destination: str = IN_MACHINE) -> Ocm:
-    """Replace the checkout in the machine by one of the working copy."""
+def push_checkout(machine: Machine, destination: str | None = None) -> Ocm:
+    """Replace the checkout in the machine, ~/ocm if left out, by one of the working copy."""
+    destination = destination or f"{machine.home}/ocm"
     with tempfile.TemporaryDirectory(prefix="ocm-checkout-") as folder:
         clone = Path(folder) / "ocm"
         make_checkout(clone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 BEGAN = pytest.StashKey[float]()
 JOURNAL_LINES = 400
+# Those of a module are gone with it: their gateways take memory, and their ports are the host's.
+MACHINES: dict[str, Literal["session", "module"]] = {
+    "machine": "session",
+    "fresh": "module",
+    "bare": "module",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,9 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "machine" in metafunc.fixturenames:
-        chosen = metafunc.config.getoption("--release", None) or RELEASES
-        metafunc.parametrize("machine", chosen, indirect=True, scope="session")
+    chosen = metafunc.config.getoption("--release", None) or RELEASES
+    for name, scope in MACHINES.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, chosen, indirect=True, scope=scope)
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +46,20 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """One booted machine per release, shared by all tests of the session."""
     with Machine.boot(request.param) as booted:
         yield booted
+
+
+@pytest.fixture(scope="module")
+def fresh(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """Boot a Debian with systemd, without Node, OpenClaw or bubblewrap, on the host's network."""
+    with Machine.boot(request.param, kind="fresh", network="host") as booted:
+        yield booted
+
+
+@pytest.fixture(scope="module")
+def bare(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """Start a container: root, Python, git, apt and no more, on the host's network."""
+    with Machine.boot(request.param, kind="bare", network="host") as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +78,10 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    machine = getattr(item, "funcargs", {}).get("machine")
-    if report.failed and isinstance(machine, Machine):
-        report.sections.append((f"journal of {machine.name}", journal(machine, item.stash[BEGAN])))
+    given = getattr(item, "funcargs", {}).values()
+    for machine in given if report.failed else ():
+        if isinstance(machine, Machine):
+            report.sections.append((f"journal of {machine.name}", journal(machine, item.stash[BEGAN])))
     return report
 
 

@@ -1,6 +1,7 @@
 """A fake OpenAI-compatible provider for tests: GET /v1/models and POST /v1/chat/completions.
 
-Runs inside the machine as fake-model.service. Stdlib only; knows nothing of OCM.
+Runs inside the machine, where there is systemd as fake-model.service. Stdlib only; knows nothing of OCM.
+Once it listens it prints its port, which the kernel chooses where it was told port 0.
 A turn of the user that contains `ECHO:<text>` is answered with `<text>`, any other with the PONG line.
 """
 
@@ -159,7 +160,9 @@ def main() -> None:
     options = parser.parse_args()
     FakeModel.bearer, FakeModel.log_path = options.bearer, options.log
     Path(options.log).touch()  # no request yet is an empty log
-    ThreadingHTTPServer((options.host, options.port), FakeModel).serve_forever()
+    server = ThreadingHTTPServer((options.host, options.port), FakeModel)
+    print(server.server_port, flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

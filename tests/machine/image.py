@@ -20,7 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from . import pins
 from .nspawn import (
@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 RELEASES = ("bookworm", "trixie")
+
+# ready: all that OCM needs, and its wheels, for tests without a network. fresh: a Debian with systemd, but
+# without Node, OpenClaw or bubblewrap. bare: what is in a container before anything was installed.
+Kind = Literal["ready", "fresh", "bare"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
@@ -58,6 +63,11 @@ for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.tim
         dpkg-db-backup.timer man-db.timer; do
     ln -sf /dev/null /etc/systemd/system/$unit
 done
+apt-get clean
+"""
+
+BARE_SCRIPT = """
+printf '127.0.0.1 localhost\\n::1 localhost\\n' >/etc/hosts
 apt-get clean
 """
 
@@ -98,6 +108,10 @@ rm -rf /tmp/* /home/debian/.npm /home/debian/.cache /home/debian/.openclaw
 """
 
 OCM_SCRIPT = """
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+apt-get -qq install --yes --no-install-recommends {packages}
+apt-get clean
 python3 -m venv /tmp/boot
 export PIP_CONFIG_FILE=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1
 /tmp/boot/bin/pip download --quiet --only-binary :all: --dest /opt/wheels {build_wheels}
@@ -107,7 +121,7 @@ if [ -e /opt/wheels/requirements.txt ]; then
 fi
 chmod -R a+rX /opt/wheels
 systemctl enable fake-model.service
-rm -rf /tmp/* /root/.cache
+rm -rf /tmp/* /root/.cache /var/lib/apt/lists/*
 """
 
 PIP_CONF = """
@@ -159,17 +173,24 @@ class Layer:
 
 @dataclass(frozen=True)
 class Image:
-    release: str
     key: str
     lower: tuple[Path, ...]
 
 
-def image_layers(release: str) -> Layer:
-    """Return the topmost layer of a release's image."""
+def image_layers(release: str, kind: Kind) -> Layer:
+    """Return the topmost layer of an image."""
     if release not in RELEASES:
         raise MachineError(f"unknown release {release!r}: use one of {', '.join(RELEASES)}")
     sources = debian_sources(release)
+    if kind == "bare":
+        return Layer(release, "bare", BARE_SCRIPT, bootstrap=(*pins.BARE_PACKAGES, *sources))
     debian = Layer(release, "debian", DEBIAN_SCRIPT, bootstrap=(*pins.DEBIAN_PACKAGES, *sources))
+    return debian if kind == "fresh" else ready_layers(debian)
+
+
+def ready_layers(debian: Layer) -> Layer:
+    """Return the topmost of the layers that make a Debian ready for OCM."""
+    release = debian.release
     # Both layouts that users have: a prefix in the home, and system-wide.
     install = USER_OPENCLAW_SCRIPT if release == "bookworm" else SYSTEM_WIDE_OPENCLAW_SCRIPT
     versions = {
@@ -179,7 +200,9 @@ def image_layers(release: str) -> Layer:
         "openclaw": pins.OPENCLAW,
     }
     openclaw = Layer(release, "openclaw", (NODE_SCRIPT + install).format(**versions), below=debian)
-    script = OCM_SCRIPT.format(build_wheels=" ".join(pins.BUILD_WHEELS))
+    script = OCM_SCRIPT.format(
+        packages=" ".join(pins.BUBBLEWRAP_PACKAGES), build_wheels=" ".join(pins.BUILD_WHEELS)
+    )
     return Layer(release, "ocm", script, files=ocm_files(), below=openclaw)
 
 
@@ -225,12 +248,12 @@ def apt_index_targets() -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in rows if len(row) == 3]
 
 
-def ensure_image(release: str) -> Image:
+def ensure_image(release: str, kind: Kind = "ready") -> Image:
     """Return the image, built now where it is not cached yet."""
-    top = image_layers(release)
+    top = image_layers(release, kind)
     for layer in reversed(top.stack):
         ensure_layer(layer)
-    return Image(release, top.key, tuple(layer.path for layer in top.stack))
+    return Image(top.key, tuple(layer.path for layer in top.stack))
 
 
 def ensure_layer(layer: Layer) -> None:

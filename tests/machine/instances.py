@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from .image import HERE
+from .processes import kill_group
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from .checkout import Ocm
     from .machine import Machine
@@ -66,9 +70,30 @@ def rows(ocm: Ocm) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in answer(ocm, "list")["results"]}
 
 
-def configure_fake_provider(ocm: Ocm, name: str) -> None:
+def configure_fake_provider(ocm: Ocm, name: str, provider: Mapping[str, Any] = PROVIDER) -> None:
     """Give an instance the fake provider, the key through standard input."""
-    ocm("edit", name, "models.providers.fake", "-", input=json.dumps(PROVIDER))
+    ocm("edit", name, "models.providers.fake", "-", input=json.dumps(provider))
+
+
+@contextlib.contextmanager
+def fake_model(machine: Machine) -> Iterator[dict[str, Any]]:
+    """Run the fake model where it is no service, on a port that the host has free; give its provider."""
+    program = "/opt/fake-model/fake_model.py"
+    machine.push(HERE / "fake_model.py", program, user="root")
+    process = machine.popen(["python3", program, "--port=0"], user="root", stderr=None)
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        yield {**PROVIDER, "baseUrl": f"http://127.0.0.1:{port}/v1"}
+    finally:
+        kill_group(process)
+
+
+def agent_answers(ocm: Ocm, name: str, provider: Mapping[str, Any]) -> str:
+    """Return what an instance's agent says once it has that provider."""
+    configure_fake_provider(ocm, name, provider)
+    ocm("edit", name, "agents.defaults.model", "fake/fake-1")
+    return ocm("use", name, "agent", "--message", "hi").stdout
 
 
 def inside(ocm: Ocm, name: str, script: str, *, check: bool = True) -> str:
@@ -80,6 +105,51 @@ def ready(machine: Machine, port: int) -> bool:
     """Tell whether the gateway on `port` says that it is ready."""
     asked = machine.run(["curl", "-s", f"http://127.0.0.1:{port}/readyz"], check=False)
     return '"ready":true' in asked.stdout
+
+
+def refuse_tools(machine: Machine, *tools: str) -> None:
+    """Fail where the machine has one of them already, and so would show nothing."""
+    script = 'for tool; do command -v "$tool"; done; true'
+    assert machine.run(["sh", "-c", script, "sh", *tools]).stdout == ""
+
+
+# Every process but this one: pid and command line, one a line.
+_PROCESSES = """
+import os, pathlib
+for pid in set(filter(str.isdigit, os.listdir("/proc"))) - {str(os.getpid())}:
+    try:
+        print(pid, *pathlib.Path("/proc", pid, "cmdline").read_text().split("\\0"))
+    except OSError:
+        pass
+"""
+
+
+def processes(machine: Machine) -> dict[str, str]:
+    """Return every process of the machine: pid and command line."""
+    lines = machine.run(["python3", "-c", _PROCESSES], user="root").stdout.splitlines()
+    return {pid: command for pid, _, command in (line.partition(" ") for line in lines)}
+
+
+# The process that listens on a port of the loopback, as the kernel knows it; argv: the port.
+_LISTENER = """
+import glob, os, sys
+listening = f"0100007F:{int(sys.argv[1]):04X}"
+rows = [line.split() for line in open("/proc/net/tcp")]
+sockets = {f"socket:[{row[9]}]" for row in rows if row[1] == listening and row[3] == "0A"}
+for descriptor in glob.glob("/proc/[0-9]*/fd/*"):
+    try:
+        if os.readlink(descriptor) in sockets:
+            sys.exit(print(descriptor.split("/")[2]))
+    except OSError:
+        pass
+sys.exit("nobody listens there")
+"""
+
+
+def kill_gateway(machine: Machine, port: int) -> None:
+    """End the very process that serves a gateway's port, as the kernel would that is out of memory."""
+    pid = machine.run(["python3", "-c", _LISTENER, str(port)], user="root").stdout.strip()
+    machine.run(["sh", "-c", 'kill -9 "$0"', pid], user="root")
 
 
 def start_main(machine: Machine) -> None:
@@ -118,11 +188,21 @@ def main_identity(machine: Machine) -> str:
 
 
 def home_files(machine: Machine) -> set[str]:
-    """Return every path in the home but those of the checkout, main's insides and the lock of the ports."""
+    """Return every path in the home but the checkout, what setup installed, main's insides, the host's lock.
+
+    Directories count only where they are somebody's state.
+    """
     script = (
         "find ~ -path ~/ocm -prune -o -path ~/.npm -prune -o -path ~/.cache -prune -o"
         " -path ~/.npm-global -prune -o -path ~/.local/share/ocm/venv\\* -prune"
+        " -o -path ~/.local/share/ocm/node\\* -prune"
         " -o -path ~/.openclaw/\\* -type d -prune -o ! -type d ! -name @host.lock -print"
         " -o -type d -name .openclaw\\* -print"
     )
     return set(machine.run(["bash", "-c", script]).stdout.splitlines())
+
+
+def transient_files(machine: Machine) -> set[str]:
+    """Return every path in the places for what is not to stay."""
+    places = ("/tmp", "/var/tmp", "/dev/shm", "/run")
+    return set(machine.run(["find", *places], user="root").stdout.splitlines())

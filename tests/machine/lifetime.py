@@ -1,4 +1,4 @@
-"""How a machine begins and ends: its folder in the cache, its lock, its systemd-nspawn, its snapshots.
+"""How a machine begins and ends: what it is to be, its folder in the cache, its lock, its systemd-nspawn.
 
 Everything a machine consists of dies with its owner (see `nspawn.contained`). Only the folder and an
 empty cgroup can be left, and the next boot sweeps them.
@@ -16,9 +16,9 @@ import shutil
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
-from .image import ensure_image
+from .image import Kind, ensure_image
 from .nspawn import (
     HOST_CA_BUNDLE,
     MachineError,
@@ -38,6 +38,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+Network = Literal["machine", "host"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a machine is made of and how it runs.
+
+    With the network "host" it shares the host's, for what is to be downloaded: its ports are the host's too.
+    """
+
+    release: str
+    kind: Kind = "ready"
+    network: Network = "machine"
+    user_namespaces: bool = True
+
+    @property
+    def has_systemd(self) -> bool:
+        return self.kind != "bare"
+
+    @property
+    def options(self) -> list[str]:
+        """The end of systemd-nspawn's argv."""
+        options = ["--console=pipe", "--resolv-conf=off"]
+        if self.network == "machine":
+            options.append("--private-network")
+        if not self.user_namespaces:
+            # The limit on user namespaces holds in a user namespace: in the host's it would bind the host.
+            options += ["--private-users=identity", "--drop-capability=CAP_SYS_ADMIN"]
+        return [*options, "--boot"] if self.has_systemd else [*options, "--as-pid2", "sleep", "infinity"]
+
+    @property
+    def first_process(self) -> str:
+        """What the kernel calls process 1 of the machine once it has begun its work."""
+        return "systemd" if self.has_systemd else "(sd-stubinit)"
 
 
 @dataclass(frozen=True)
@@ -45,7 +79,7 @@ class Running:
     """A booted machine as others find it: the content of its state file."""
 
     name: str
-    release: str
+    spec: Spec
     owner: ProcessId
     supervisor: ProcessId
     leader: ProcessId
@@ -58,7 +92,7 @@ class Running:
             return None
         roles = ("owner", "supervisor", "leader")
         owner, supervisor, leader = (ProcessId(**state[role]) for role in roles)
-        return cls(state["name"], state["release"], owner, supervisor, leader)
+        return cls(state["name"], Spec(**state["spec"]), owner, supervisor, leader)
 
     def save(self, folder: Path) -> None:
         beside = folder / "state.json.new"
@@ -69,9 +103,9 @@ class Running:
 class Owned:
     """The owner's side of a machine: its folder, its lock, its systemd-nspawn."""
 
-    def __init__(self, name: str, release: str, image_key: str, lower: Sequence[Path], lock: IO[str]) -> None:
+    def __init__(self, name: str, spec: Spec, image_key: str, lower: Sequence[Path], lock: IO[str]) -> None:
         self.name = name
-        self.release = release
+        self.spec = spec
         self.image_key = image_key
         self.lower = tuple(lower)
         self.folder = machines_dir() / name
@@ -81,13 +115,13 @@ class Owned:
         self._discarded = False
 
     @classmethod
-    def claim(cls, name: str, release: str, image_key: str, lower: Sequence[Path]) -> Owned:
+    def claim(cls, name: str, spec: Spec, image_key: str, lower: Sequence[Path]) -> Owned:
         if not NAME.fullmatch(name):
             raise MachineError(f"bad machine name {name!r}")
         lock = try_lock(name)
         if lock is None:
             raise MachineError(f"a machine {name!r} is running already")
-        owned = cls(name, release, image_key, lower, lock)
+        owned = cls(name, spec, image_key, lower, lock)
         shutil.rmtree(owned.folder, ignore_errors=True)
         for part in ("upper", "work", "root"):
             (owned.folder / part).mkdir(parents=True, mode=0o755)
@@ -105,8 +139,7 @@ class Owned:
 
     def start(self) -> Running:
         upper, work, root = (self.folder / part for part in ("upper", "work", "root"))
-        options = ["--boot", "--private-network", "--console=pipe", "--resolv-conf=off"]
-        booting = nspawn(root, *options, f"--machine={self.name}")
+        booting = nspawn(root, f"--machine={self.name}", *self.spec.options)
         argv = on_overlay(overlay_options(self.lower, upper, work), root, booting)
         self._cgroup = make_cgroup(f"machine-{self.name}")
         with (self.folder / "console.log").open("ab") as console:
@@ -118,19 +151,22 @@ class Owned:
                 env=nspawn_environment(),
                 start_new_session=True,
             )
-        leader = wait_for(self._find_leader, 30, "systemd as the machine's first process")
+        leader = wait_for(self._find_leader, 30, "the machine's first process")
+        if not self.spec.user_namespaces:
+            forbid_user_namespaces(leader)
         pids = [ProcessId.of(pid) for pid in (os.getpid(), self._process.pid, leader)]
-        running = Running(self.name, self.release, *pids)
+        running = Running(self.name, self.spec, *pids)
         running.save(self.folder)
         return running
 
     def _find_leader(self) -> int | None:
-        """Find the descendant that is pid 1 of the machine's namespace and has become systemd."""
+        """Find the descendant that is pid 1 of the machine's namespace and past its beginnings."""
         self.refuse_dead()
         assert self._process is not None
+        name = f"Name:\t{self.spec.first_process}\n"
         for pid in descendants(self._process.pid):
             status = Path(f"/proc/{pid}/status").read_text()
-            if re.search(r"^NSpid:.*\s1$", status, re.MULTILINE) and "Name:\tsystemd\n" in status:
+            if re.search(r"^NSpid:.*\s1$", status, re.MULTILINE) and name in status:
                 return pid
         return None
 
@@ -178,6 +214,12 @@ class Owned:
     def _remove_cgroup(self) -> None:
         if self._cgroup is not None:
             remove_cgroup(self._cgroup)
+
+
+def forbid_user_namespaces(leader: int) -> None:
+    script = "echo 0 >/proc/sys/user/max_user_namespaces"
+    entering = ["nsenter", f"--target={leader}", "--user", "--preserve-credentials"]
+    subprocess.run([*entering, "sh", "-euc", script], check=True)
 
 
 def machines_dir() -> Path:

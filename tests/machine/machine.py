@@ -10,13 +10,13 @@ import secrets
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING
 
-from .accounts import ACCOUNTS, Account
-from .image import ensure_image
-from .lifetime import Owned, Running, machines_dir, snapshot_lower, sweep
+from .accounts import ACCOUNTS, SYSTEM_PATH, Account
+from .image import Kind, ensure_image
+from .lifetime import Network, Owned, Running, Spec, machines_dir, snapshot_lower, sweep
 from .nspawn import MachineError, network_environment
 from .processes import kill_group, text, wait_for
 from .terminal import PTY_HELPER, Answers, CommandTimedOut, converse
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-Network = Literal["machine", "host"]
-
 POWER_OFF_SIGNAL = signal.SIGRTMIN + 4
+
+# All that a command gets that a container engine starts in a running container.
+CONTAINER_VARIABLES = ("HOME", "PATH", "TERM")
 
 # Moves itself into the login's cgroup (that of $1 in the machine) before it takes on the user.
 # The cgroup namespace comes last: from inside it the kernel may refuse the move of a process that
@@ -77,10 +78,13 @@ class Machine:
         self._owned = owned
 
     @classmethod
-    def boot(
+    def boot(  # noqa: PLR0913 - what a machine can be, in words of the caller
         cls,
         release: str,
         *,
+        kind: Kind = "ready",
+        network: Network = "machine",
+        user_namespaces: bool = True,
         name: str | None = None,
         snapshot: str | None = None,
         deadline_seconds: float = 120,
@@ -88,10 +92,11 @@ class Machine:
         if os.geteuid() != 0:
             raise MachineError("machines need root")
         sweep()
-        image = ensure_image(release)
+        image = ensure_image(release, kind)
         lower = snapshot_lower(image.key, snapshot) if snapshot else image.lower
         name = name or f"{release}-{secrets.token_hex(4)}"
-        owned = Owned.claim(name, release, image.key, lower)
+        spec = Spec(release, kind, network, user_namespaces)
+        owned = Owned.claim(name, spec, image.key, lower)
         atexit.register(owned.discard)
         try:
             machine = cls(owned.start(), owned)
@@ -114,7 +119,16 @@ class Machine:
 
     @property
     def release(self) -> str:
-        return self.running.release
+        return self.running.spec.release
+
+    @property
+    def account(self) -> Account:
+        """Whose login commands run in unless they name another's: a container knows root alone."""
+        return ACCOUNTS["debian" if self.running.spec.has_systemd else "root"]
+
+    @property
+    def home(self) -> str:
+        return self.account.home
 
     # Entering
 
@@ -122,7 +136,7 @@ class Machine:
         self,
         argv: Sequence[str],
         *,
-        user: str = "debian",
+        user: str | None = None,
         input: str | bytes | None = None,  # noqa: A002 - as subprocess.run calls it
         env: Mapping[str, str] | None = None,
         check: bool = True,
@@ -160,7 +174,7 @@ class Machine:
         self,
         argv: Sequence[str],
         *,
-        user: str = "debian",
+        user: str | None = None,
         env: Mapping[str, str] | None = None,
         network: Network = "machine",
         cwd: str | None = None,
@@ -177,7 +191,7 @@ class Machine:
         argv: Sequence[str],
         *,
         answers: Answers = (),
-        user: str = "debian",
+        user: str | None = None,
         env: Mapping[str, str] | None = None,
         timeout: float = 120,
         cwd: str | None = None,
@@ -209,18 +223,20 @@ class Machine:
         self,
         argv: Sequence[str],
         *,
-        user: str = "debian",
+        user: str | None = None,
         env: Mapping[str, str] | None = None,
         network: Network = "machine",
         cwd: str | None = None,
         logged_in: bool = True,
     ) -> list[str]:
         """Return the host's argv that runs argv in the machine."""
-        account = ACCOUNTS[user]
-        given = {**account.environment, **self._network_environment(network), **(env or {})}
+        account = ACCOUNTS[user] if user else self.account
+        given = {**self._login_environment(account), **self._network_environment(network), **(env or {})}
         namespaces = ["--mount", "--uts", "--ipc", "--pid"]
         if network == "machine":
             namespaces.append("--net")
+        if not self.running.spec.user_namespaces:
+            namespaces.append("--user")
         return [
             *("nsenter", f"--target={self.running.leader.pid}", *namespaces, "--"),
             *("sh", "-euc", ENTER_SCRIPT, "sh", self._login(account) if logged_in else ""),
@@ -231,7 +247,17 @@ class Machine:
             *argv,
         ]
 
+    def _login_environment(self, account: Account) -> dict[str, str]:
+        login = account.environment
+        if not self.running.spec.has_systemd:
+            return {name: login[name] for name in CONTAINER_VARIABLES}
+        if self.running.spec.kind == "fresh" and account.uid:
+            login["PATH"] = SYSTEM_PATH
+        return login
+
     def _network_environment(self, network: Network) -> dict[str, str]:
+        if self.running.spec.network == "host":
+            return network_environment()
         if network == "machine":
             return {}
         # /etc/pip.conf of the image forbids the index, which this command is meant to reach.
@@ -247,6 +273,8 @@ class Machine:
 
     def _login(self, account: Account) -> str:
         """Return the cgroup of the account's login, opened where it is not there (any more)."""
+        if not self.running.spec.has_systemd:
+            return "/"
         root = Path(f"/proc/{self.running.leader.pid}/root")
         note = root / f"run/ocm-test-login-{account.name}"
 
@@ -288,7 +316,7 @@ class Machine:
 
     # Files
 
-    def push(self, host_path: Path | str, machine_path: str, *, user: str = "debian") -> None:
+    def push(self, host_path: Path | str, machine_path: str, *, user: str | None = None) -> None:
         """Copy a file or a directory tree; it then belongs to `user`."""
         source = Path(host_path)
         if source.is_dir():
@@ -300,7 +328,7 @@ class Machine:
             mode = source.stat().st_mode & 0o777
             self.write(machine_path, source.read_bytes(), user=user, mode=mode)
 
-    def write(self, path: str, content: str | bytes, *, user: str = "debian", mode: int = 0o644) -> None:
+    def write(self, path: str, content: str | bytes, *, user: str | None = None, mode: int = 0o644) -> None:
         script = 'mkdir -p "$(dirname "$1")" && cat >"$1" && chmod "$2" "$1"'
         self.run(["sh", "-c", script, "sh", path, f"{mode:o}"], user=user, input=content)
 
@@ -308,7 +336,9 @@ class Machine:
         return self.run(["cat", path], user=user).stdout
 
     def journal(self, *, since: float | None = None) -> str:
-        """System and user journals; `since` in seconds of the epoch."""
+        """System and user journals, `since` in seconds of the epoch; in a container the logs of OCM's."""
+        if not self.running.spec.has_systemd:
+            return self.run(["sh", "-c", "tail -n 200 ~/.local/state/ocm/logs/*"], check=False).stdout
         argv = ["journalctl", "--no-pager", "--output=short-precise"]
         if since is not None:
             argv.append(f"--since=@{since:.3f}")
@@ -316,9 +346,11 @@ class Machine:
 
     # Power
 
-    def reboot(self, *, deadline_seconds: float = 120) -> None:
-        """Shut down cleanly and boot from the same files."""
-        self._power_off(deadline_seconds)
+    def reboot(self, *, user_namespaces: bool | None = None, deadline_seconds: float = 120) -> None:
+        """Shut down cleanly and boot from the same files; user namespaces stay as they were unless said."""
+        owned = self._power_off(deadline_seconds)
+        if user_namespaces is not None:
+            owned.spec = replace(owned.spec, user_namespaces=user_namespaces)
         self._start(deadline_seconds)
 
     def snapshot(self, tag: str, *, deadline_seconds: float = 120) -> None:
@@ -343,6 +375,8 @@ class Machine:
         return self._owned
 
     def _wait_until_up(self, deadline_seconds: float) -> None:
+        if not self.running.spec.has_systemd:
+            return
         end = time.monotonic() + deadline_seconds
         system = ["systemctl", "is-system-running"]
         of_debian = ["systemctl", "--user", "--machine=debian@.host", "is-system-running"]

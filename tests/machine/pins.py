@@ -20,6 +20,12 @@ BUILD_WHEELS = (
     "wheel==0.48.0",
 )
 
+# All that a newcomer in a container has.
+BARE_PACKAGES = ("python3", "git", "ca-certificates")
+
+# For the backend that seals without systemd.
+BUBBLEWRAP_PACKAGES = ("bubblewrap",)
+
 DEBIAN_PACKAGES = (
     "systemd",
     "systemd-sysv",

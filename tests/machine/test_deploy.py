@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from .checkout import Ocm
     from .machine import Machine
 
+DEFINITIONS = {
+    "systemd": "systemd/user/openclaw-gateway-worker1.service",
+    "supervisord": "ocm/supervisord/worker1.conf",
+}
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -110,8 +115,9 @@ class TestDeployed:
         assert [json.loads(line)["auth"] for line in asked if "chat" in line] == ["Bearer sk-fake"]
         assert "PONG from fake model" in ocm("logs", "worker2", "-n", "40").stdout
 
-    def test_access_is_what_the_readme_says(self, machine: Machine, ocm: Ocm) -> None:
-        lines = table(machine, ocm, "worker1", other="worker2")
+    def test_access_is_what_the_readme_says(self, machine: Machine, ocm: Ocm, setting: Setting) -> None:
+        definition = f"{HOME}/.config/{DEFINITIONS[setting.backend]}"
+        lines = table(machine, ocm, "worker1", other="worker2", definition=definition)
         assert "\n".join(lines) in (REPOSITORY / "README.md").read_text(), "\n" + "\n".join(lines)
 
     def test_environment_of_user_and_manager_does_not_reach_an_instance(

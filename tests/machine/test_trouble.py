@@ -29,7 +29,7 @@ def worker(ocm: Ocm) -> Iterator[str]:
 
 
 @pytest.fixture
-def bare(machine: Machine, ocm: Ocm) -> Iterator[set[str]]:
+def no_instance(machine: Machine, ocm: Ocm) -> Iterator[set[str]]:
     """No instance before; afterwards exactly the same files."""
     ocm("delete", "--all", "--force", "--yes", check=False)
     before = home_files(machine)
@@ -277,24 +277,24 @@ def test_corrupt_record_is_said_and_loses_nothing(machine: Machine, ocm: Ocm, wo
     wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
 
 
-def test_deploy_that_fails_leaves_no_trace(machine: Machine, ocm: Ocm, bare: set[str]) -> None:
+def test_deploy_that_fails_leaves_no_trace(machine: Machine, ocm: Ocm, no_instance: set[str]) -> None:
     done = ocm("deploy", "worker1", "--timeout", "2", check=False)
     refused(done, "worker1 did not become ready")
-    assert home_files(machine) == bare
+    assert home_files(machine) == no_instance
     assert answer(ocm, "list")["results"] == []
     assert (
         machine.run(["systemctl", "--user", "list-units", "--all", "--no-legend", "*worker1*"]).stdout == ""
     )
 
 
-def test_kept_failure_can_be_looked_at_and_deleted(ocm: Ocm, bare: set[str]) -> None:
-    assert bare is not None
+def test_kept_failure_can_be_looked_at_and_deleted(ocm: Ocm, no_instance: set[str]) -> None:
+    assert no_instance is not None
     refused(ocm("deploy", "worker1", "--timeout", "2", "--keep", check=False), "did not become ready")
     assert rows(ocm)["worker1"]["state"] in ("starting", "ready")
     ocm("delete", "worker1", "--force", "--yes")
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_instance")
 def test_missing_or_old_runtime_is_said_with_the_command_that_mends_it(machine: Machine, ocm: Ocm) -> None:
     old = f"{HOME}/old"
     machine.write(f"{old}/node", "#!/bin/sh\necho v20.1.0\n", mode=0o755)
@@ -314,7 +314,7 @@ def test_missing_or_old_runtime_is_said_with_the_command_that_mends_it(machine: 
         machine.run(["mv", f"{openclaw}-away", openclaw], user="root")
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_instance")
 def test_no_user_manager_is_said_with_the_way_to_one(ocm: Ocm) -> None:
     nowhere = {"XDG_RUNTIME_DIR": "/run/nowhere", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/nowhere/bus"}
     done = ocm("deploy", "worker1", env=nowhere, check=False)
@@ -322,7 +322,7 @@ def test_no_user_manager_is_said_with_the_way_to_one(ocm: Ocm) -> None:
     assert "loginctl enable-linger debian" in done.stderr
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_instance")
 def test_forbidden_user_namespaces_are_said_with_the_sysctl(machine: Machine, ocm: Ocm) -> None:
     switch = "/proc/sys/user/max_user_namespaces"
     machine.run(["sh", "-c", f"echo 0 > /run/zero; mount --bind /run/zero {switch}"], user="root")
@@ -334,7 +334,7 @@ def test_forbidden_user_namespaces_are_said_with_the_sysctl(machine: Machine, oc
     assert "sudo sysctl -w user.max_user_namespaces=" in done.stderr
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_instance")
 def test_full_disk_is_said_and_undone(machine: Machine, ocm: Ocm) -> None:
     units = f"{HOME}/.config/systemd/user"
     machine.run(["mkdir", "-p", units])
@@ -347,7 +347,7 @@ def test_full_disk_is_said_and_undone(machine: Machine, ocm: Ocm) -> None:
     refused(done, "No space left on device")
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_instance")
 def test_missing_linger_is_a_warning_with_the_command(machine: Machine, ocm: Ocm) -> None:
     machine.run(["mv", "/var/lib/systemd/linger/debian", "/var/lib/systemd/linger-away"], user="root")
     try:
@@ -360,7 +360,7 @@ def test_missing_linger_is_a_warning_with_the_command(machine: Machine, ocm: Ocm
         ocm("delete", "worker1", "--yes")
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_instance")
 def test_directory_that_is_not_ocms_is_not_taken(machine: Machine, ocm: Ocm) -> None:
     machine.write(f"{HOME}/.openclaw-worker1/precious", "keep me")
     try:
@@ -370,7 +370,7 @@ def test_directory_that_is_not_ocms_is_not_taken(machine: Machine, ocm: Ocm) -> 
         machine.run(["rm", "-r", f"{HOME}/.openclaw-worker1"])
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_instance")
 def test_drop_in_and_its_link_go_with_the_instance(machine: Machine, ocm: Ocm) -> None:
     ocm("create", "worker1", "--autostart")
     machine.write(f"{UNIT}.d/limits.conf", "[Service]\nNice=5\n")
@@ -381,7 +381,7 @@ def test_drop_in_and_its_link_go_with_the_instance(machine: Machine, ocm: Ocm) -
     ocm("delete", "worker1", "--yes")
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_instance")
 def test_create_with_other_wishes_is_refused_and_with_the_same_does_nothing(ocm: Ocm) -> None:
     ocm("create", "worker1", "--memory", "2G", "--model", "fake/fake-1")
     refused(ocm("create", "worker1", "--memory", "4G", check=False), "otherwise than asked for")
@@ -391,7 +391,7 @@ def test_create_with_other_wishes_is_refused_and_with_the_same_does_nothing(ocm:
     ocm("delete", "worker1", "--yes")
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_instance")
 def test_two_creates_at_once_take_two_ports(machine: Machine, ocm: Ocm) -> None:
     script = "./ocm.py create one & ./ocm.py create two & wait"
     machine.run(["bash", "-c", script], cwd=ocm.folder)

@@ -1,0 +1,28 @@
+"""A newcomer's Debian with systemd: two commands are all, and no step needs root."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .checkout import Ocm, push_checkout
+from .instances import agent_answers, fake_model, refuse_tools, rows
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+
+@pytest.fixture(scope="module")
+def ocm(fresh: Machine) -> Ocm:
+    return push_checkout(fresh)
+
+
+def test_two_commands_are_all(fresh: Machine, ocm: Ocm) -> None:
+    refuse_tools(fresh, "node", "npm", "openclaw", "bwrap")
+    said = ocm("deploy", "worker1", "--yes", timeout=900).stdout
+    assert "worker1: ready and sealed\n" in said
+    row = rows(ocm)["worker1"]
+    assert (row["state"], row["backend"], row["isolation"]) == ("ready", "systemd", "sealed")
+    with fake_model(fresh) as provider:
+        assert "PONG from fake model" in agent_answers(ocm, "worker1", provider)
