@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import functools
 import secrets
 import signal
@@ -66,11 +66,12 @@ class Systemd:
     host: Host
 
     def answers(self) -> bool:
-        """Tell whether a user manager is there: its private socket takes a connection."""
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as end:
-            end.connect(str(self.host.runtime / "systemd" / "private"))
-            return True
-        return False
+        """Tell whether a user manager is there: its private socket belongs to a process."""
+        # A datagram socket cannot connect to a stream: EPROTOTYPE if one is there, and the manager, which
+        # would log a connection that ends at once, hears nothing of it (unix(7)).
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            private = str(self.host.runtime / "systemd" / "private")
+            return end.connect_ex(private) == errno.EPROTOTYPE
 
     @functools.cached_property
     def version(self) -> int:
