@@ -70,8 +70,10 @@ class Systemd:
         # A datagram socket cannot connect to a stream: EPROTOTYPE if one is there, and the manager, which
         # would log a connection that ends at once, hears nothing of it (unix(7)).
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-            private = str(self.host.runtime / "systemd" / "private")
-            return end.connect_ex(private) == errno.EPROTOTYPE
+            try:
+                return end.connect_ex(str(self.host.runtime / "systemd" / "private")) == errno.EPROTOTYPE
+            except OSError:
+                return False  # a path too long for a socket
 
     @functools.cached_property
     def version(self) -> int:
