@@ -123,7 +123,7 @@ def test_signals_are_handed_over_while_a_program_runs_and_as_before_afterwards(t
         received.append(number)
         (tmp_path / "go").touch()
 
-    script = f"kill -TERM $PPID; until [ -e '{tmp_path}/go' ]; do :; done"
+    script = f"kill -TERM $PPID; until [ -e '{tmp_path}/go' ]; do sleep 0.02; done"
     assert RUNNER.pass_through(("sh", "-c", script), hand_over, terminal=True) == 0
     assert received == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) is before

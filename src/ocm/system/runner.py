@@ -26,6 +26,8 @@ _SILENCE_MILLISECONDS = 1000
 _GRACE_SECONDS = 10.0
 # systemd-run since 256 would colour the terminal and put the whole command line into its title.
 _PLAIN_TERMINAL = {"SYSTEMD_TINT_BACKGROUND": "0", "SYSTEMD_ADJUST_TERMINAL_TITLE": "0"}
+# What runs the session does not hear the terminal's Ctrl-C, so that it does not leave its unit behind.
+_DEAF = ("/usr/bin/env", "--ignore-signal=INT,TERM,HUP")
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -155,15 +157,19 @@ class Runner:
         """
         self._show(argv)
         signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+        # Before the program starts, for one that comes meanwhile must not be lost.
+        before = {
+            number: signal.signal(number, lambda received, _frame: on_signal(received)) for number in signals
+        }
         try:
-            # Ignored signals stay ignored in the child, so that Ctrl-C does not leave its unit behind.
             stream = None if terminal else subprocess.PIPE
             process = subprocess.Popen(
-                argv, stdin=stream, stdout=stream, stderr=stream, env=self._environment(_PLAIN_TERMINAL)
+                (*_DEAF, *argv),
+                stdin=stream,
+                stdout=stream,
+                stderr=stream,
+                env=self._environment(_PLAIN_TERMINAL),
             )
-            for number in signals:
-                signal.signal(number, lambda received, _frame: on_signal(received))
             copies = [] if terminal else _copy_streams(process)
             status = process.wait()
             for copy in copies:
