@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ocm.system.context import Context
 
 _PROBE_SECONDS = 60.0
-# In this order: only who owns the user namespace may enter the others.
-_ENTERED = ("user", "ipc", "mnt")
+# The probe enters the user namespace that owns the first one before them.
+_ENTERED = ("mnt", "ipc")
 
 
 def prove(context: Context, name: InstanceName, record: Record, process: Process) -> tuple[str, ...]:
