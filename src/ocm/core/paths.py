@@ -70,6 +70,31 @@ class HostPaths:
         return self.config_home / "systemd" / "user"
 
     @property
+    def programs(self) -> PurePosixPath:
+        """Directory of supervisord's program definitions, and below it of the marks of enabled ones."""
+        return self.ocm_config / "supervisord"
+
+    @property
+    def supervisord_config(self) -> PurePosixPath:
+        """Config file of supervisord itself."""
+        return self.ocm_config / "supervisord.conf"
+
+    @property
+    def supervisord_state(self) -> PurePosixPath:
+        """Directory of supervisord's own log, its PID file and its control socket."""
+        return self.ocm_state / "supervisord"
+
+    @property
+    def outputs(self) -> PurePosixPath:
+        """Directory of what gateways under supervisord print, with rotated files beside."""
+        return self.ocm_state / "logs"
+
+    @property
+    def filters(self) -> PurePosixPath:
+        """Directory of compiled system call filters."""
+        return self.data_home / "ocm" / "filters"
+
+    @property
     def main_state(self) -> PurePosixPath:
         """State directory of main, the user's own OpenClaw."""
         return self.home / ".openclaw"
@@ -118,6 +143,21 @@ class InstancePaths:
     def temporary(self, path: PurePosixPath) -> PurePosixPath:
         """Return the directory that the sandbox sees as `path`, /tmp or /var/tmp."""
         return self.scratch / str(path).strip("/").replace("/", "-")
+
+    @property
+    def program(self) -> PurePosixPath:
+        """Definition of the gateway for supervisord."""
+        return self.host.programs / f"{self.name}.conf"
+
+    @property
+    def enabled(self) -> PurePosixPath:
+        """Mark by which supervisord starts the gateway by itself."""
+        return self.host.programs / "enabled" / self.name
+
+    @property
+    def output(self) -> PurePosixPath:
+        """What the gateway prints under supervisord."""
+        return self.host.outputs / f"{self.name}.log"
 
     @property
     def workspace(self) -> PurePosixPath:

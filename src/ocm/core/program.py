@@ -90,7 +90,8 @@ def render_program(paths: InstancePaths, command: Iterable[str], *, sealed: bool
         "killasgroup": "true",
         "stopwaitsecs": str(STOP_TIMEOUT_SECONDS),
         "redirect_stderr": "true",
-        "stdout_logfile": value(str(paths.output)),
+        # This one it expands twice.
+        "stdout_logfile": value(value(str(paths.output))),
         "stdout_logfile_maxbytes": "10MB",
         "stdout_logfile_backups": "3",
     }
