@@ -210,6 +210,7 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
     """Print what was mended, and on one line each what is wrong and what --fix or a person does about it."""
     for line in diagnosis.fixed:
         click.echo(f"fixed: {printable(line)}")
+    show_notes([f"not fixed: {line}" for line in diagnosis.resisting])
     for problem in diagnosis.problems:
         mend = f"ocm doctor --fix: {problem.fix}" if problem.fix else problem.mend
         click.echo(printable(f"{problem.about}: {problem.what}{f'; {mend}' if mend else ''}"))

@@ -110,12 +110,13 @@ def doctor(ctx: click.Context, *, fix: bool, yes: bool, as_json: bool) -> int:
 
     context = frame.open_context(ctx, recover=False)
     found = examine(context)
-    if fix and found.fixes:
+    if fix and found.fixable:
         if not yes:
-            frame.confirm(f"{'; '.join(found.fixes)}?", default=True)
+            if not as_json:
+                render.show_diagnosis(found)
+            frame.confirm(f"Mend {found.fixable} of {len(found.problems)} problems?", default=True)
         with installing() as report:
-            fixed = mend(context, found, report)
-        found = examine(context, fixed=fixed)
+            found = mend(context, found, report)
     if as_json:
         render.print_json("doctor", [found], ok=not found.problems)
     else:

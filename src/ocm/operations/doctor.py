@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from ocm.core.setup import EnableLinger, State
 from ocm.core.state import State as Activity
 from ocm.core.state import taken_in_words
 from ocm.errors import OcmError
-from ocm.operations.change import carry_out, changing, make_plan, recover_all
+from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.create import main_port
 from ocm.operations.observe import drift, observe
 from ocm.operations.setup import look
@@ -68,47 +68,62 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What `ocm setup` finds, what is wrong with all that exists, and what was just mended."""
+    """What `ocm setup` finds, and what is wrong with all that exists.
+
+    `fixed` is what was just mended, `resisting` what could not be and why.
+    """
 
     setup: Setup
     problems: tuple[Problem, ...]
     fixed: tuple[str, ...] = ()
+    resisting: tuple[str, ...] = ()
 
     @property
-    def fixes(self) -> tuple[str, ...]:
-        """Return in words what --fix would do."""
-        return tuple(
-            f"{problem.about}: {problem.what} ({problem.fix})" for problem in self.problems if problem.fix
-        )
+    def fixable(self) -> int:
+        """Return how many of the problems --fix does something about."""
+        return sum(problem.fix is not None for problem in self.problems)
 
 
-def examine(context: Context, *, fixed: tuple[str, ...] = ()) -> Diagnosis:
-    """Return what is wrong; looks at everything and changes nothing. `fixed` is what was just mended."""
+def examine(context: Context) -> Diagnosis:
+    """Return what is wrong; looks at everything and changes nothing."""
     setup = look(context.host, recommended=True)
-    return Diagnosis(setup=setup, problems=tuple(_problems(context, setup)), fixed=fixed)
+    return Diagnosis(setup=setup, problems=tuple(_problems(context, setup)))
 
 
-def fix(context: Context, diagnosis: Diagnosis, report: Callable[[Progress], None]) -> tuple[str, ...]:
-    """Mend what is safe to mend, and return in words what was done; what resists is among them."""
-    done = list(recover_all(context))
-    mended = [problem for problem in diagnosis.problems if problem.about == MACHINE and problem.fix]
-    if mended:
-        steps = [step for found in diagnosis.setup.findings if _is_linger(found) for step in found.steps]
-        install(context.host, dict.fromkeys(steps) if diagnosis.setup.root else (), report)
-        done += [f"{problem.what} ({problem.fix})" for problem in mended]
-    for name in dict.fromkeys(problem.about for problem in diagnosis.problems if problem.steps):
+def fix(context: Context, before: Diagnosis, report: Callable[[Progress], None]) -> Diagnosis:
+    """Mend what is safe to mend of what was found `before`, and return what is wrong after that."""
+    fixed: list[str] = []
+    resisting: list[str] = []
+    for about in dict.fromkeys(problem.about for problem in before.problems if problem.fix):
         try:
-            done += _fix_instance(context, parse_name(name))
+            if about == MACHINE:
+                fixed += _fix_machine(context, before, report)
+            else:
+                fixed += _fix_instance(context, parse_name(about), before)
         except (OcmError, OSError) as error:
-            done.append(f"{name} could not be mended: {error}")
-    return tuple(done)
+            resisting.append(f"{about}: {error}")
+    return replace(examine(context), fixed=tuple(fixed), resisting=tuple(resisting))
 
 
-def _fix_instance(context: Context, name: InstanceName) -> list[str]:
-    """Mend an instance as it is now, under its lock, and return in words what was done."""
-    done = []
-    with changing(context, name):
-        for problem in _instance_problems(context, name, None):
+def _fix_machine(context: Context, before: Diagnosis, report: Callable[[Progress], None]) -> list[str]:
+    steps = [step for found in before.setup.findings if _is_linger(found) for step in found.steps]
+    # An install also clears what those before it left.
+    install(context.host, dict.fromkeys(steps) if before.setup.root else (), report)
+    return [
+        f"{problem.what}: {problem.fix}"
+        for problem in before.problems
+        if problem.about == MACHINE and problem.fix
+    ]
+
+
+def _fix_instance(context: Context, name: InstanceName, before: Diagnosis) -> list[str]:
+    """Mend what is still so of what was found of an instance, under its lock; tell what was done."""
+    told = {problem.what for problem in before.problems if problem.about == name}
+    with changing(context, name) as recovered:
+        done = [recovered] if recovered else []
+        for problem in tuple(_instance_problems(context, name, None)):
+            if problem.what not in told:
+                continue
             at = context.of(name) if problem.backend is None else context.on(problem.backend)
             plan = make_plan(at, "doctor", name, list(problem.steps))
             outcome = carry_out(at, plan, done="", nothing="", dry_run=False)
