@@ -93,7 +93,7 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         for name in COMMANDS
     }
     not_in_json = {"use", "enter", "completion"}
-    looks = {"list", "status", "health", "logs"}
+    looks = {"list", "status", "health", "logs", "doctor"}  # doctor without --fix is its dry run
     assert {name for name in COMMANDS if "--json" not in options[name]} == not_in_json
     assert {name for name in COMMANDS if "--dry-run" not in options[name]} == not_in_json | looks
 

@@ -107,17 +107,22 @@ def this_host(ctx: click.Context) -> Host:
 
 
 def open_context(
-    ctx: click.Context, name: InstanceName | None = None, *, backend: BackendName | None = None
+    ctx: click.Context,
+    name: InstanceName | None = None,
+    *,
+    backend: BackendName | None = None,
+    recover: bool = True,
 ) -> Context:
     """Return the context of this run, that of the instance `name` where it is for one alone.
 
-    Operations that were cut off are finished or undone first. `backend` is the one that the user asked for.
+    Operations that were cut off are finished or undone first, unless they are what is looked at (`recover`).
+    `backend` is the one that the user asked for.
     """
     from ocm.operations.change import recover_all
     from ocm.system.context import make_context
 
     context = make_context(this_host(ctx), lambda _phase: None, wanted=backend)
-    for sentence in recover_all(context):
+    for sentence in recover_all(context) if recover else ():
         click.echo(f"ocm: {sentence}", err=True)
     return context if name is None else context.of(name)
 

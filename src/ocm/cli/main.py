@@ -30,6 +30,7 @@ COMMANDS = {
     "use": ("sandbox", "Run openclaw as an instance, in its sandbox."),
     "enter": ("sandbox", "Open a shell in an instance's sandbox."),
     "setup": ("setup", "Check what OCM needs of this machine, and install what is missing."),
+    "doctor": ("setup", "Find what is wrong with this machine and with all that OCM made on it."),
     "edit": ("config", "Change an instance's OpenClaw config, validated by OpenClaw."),
     "completion": ("shell", "Print the completion script for bash, zsh or fish."),
 }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ocm.core.setup import Finding
     from ocm.errors import OcmError
+    from ocm.operations.doctor import Diagnosis
     from ocm.operations.edit import Edited
     from ocm.operations.observe import Row, Status
     from ocm.operations.result import Outcome
@@ -203,3 +204,15 @@ def _remedy(setup: Setup, found: Finding) -> str:
     if not found.can_bring(root=setup.root):
         return f"{found.detail}: {found.mend}"
     return f"{found.detail}: setup can {found.steps[-1].describe().partition(' (')[0]}"
+
+
+def show_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print what was mended, and on one line each what is wrong and what --fix or a person does about it."""
+    for line in diagnosis.fixed:
+        click.echo(f"fixed: {printable(line)}")
+    show_notes([f"not fixed: {line}" for line in diagnosis.resisting])
+    for problem in diagnosis.problems:
+        mend = f"ocm doctor --fix: {problem.fix}" if problem.fix else problem.mend
+        click.echo(printable(f"{problem.about}: {problem.what}{f'; {mend}' if mend else ''}"))
+    if not diagnosis.problems:
+        click.echo("nothing is wrong")

@@ -8,7 +8,7 @@ import click
 
 from ocm.cli import frame
 from ocm.cli.frame import dry_run_option, install_options, json_option
-from ocm.errors import OcmError
+from ocm.errors import FAILED, OcmError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,4 +92,36 @@ def prepare(
     return found
 
 
-COMMANDS = {"setup": setup}
+@click.command(epilog="Example: ocm doctor --fix")
+@click.option("--fix", is_flag=True, help="Mend what is safe to mend.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, *, fix: bool, yes: bool, as_json: bool) -> int:
+    """Find what is wrong with this machine and with all that OCM made on it.
+
+    Looks at what ocm setup looks at, and at records, definitions, links, ports, leftovers and operations that
+    were cut off. Exits with 0 if nothing is wrong.
+    """
+    from ocm.cli import render
+    from ocm.cli.progress import installing
+    from ocm.operations.doctor import examine
+    from ocm.operations.doctor import fix as mend
+
+    context = frame.open_context(ctx, recover=False)
+    found = examine(context)
+    if fix and found.fixable:
+        if not yes:
+            if not as_json:
+                render.show_diagnosis(found)
+            frame.confirm(f"Mend {found.fixable} of {len(found.problems)} problems?", default=True)
+        with installing() as report:
+            found = mend(context, found, report)
+    if as_json:
+        render.print_json("doctor", [found], ok=not found.problems)
+    else:
+        render.show_diagnosis(found)
+    return FAILED if found.problems else 0
+
+
+COMMANDS = {"setup": setup, "doctor": doctor}

@@ -165,7 +165,7 @@ def _creation(context: Context, record: Record, wanted: Wanted) -> list[Step]:
 def _choose_port(context: Context, port: int | None) -> int:
     paths = context.host.paths
     owners = {read_record(paths, name).port: str(name) for name in instance_names(paths)}
-    owners.setdefault(_main_port(context), "main")
+    owners.setdefault(main_port(context), "main")
     if port is None:
         step = read_settings(paths).port_step
         return ports.allocate_port(owners, step=step, is_free=processes.can_bind)
@@ -184,7 +184,7 @@ def _choose_port(context: Context, port: int | None) -> int:
     return port
 
 
-def _main_port(context: Context) -> int:
+def main_port(context: Context) -> int:
     """Return the port of main, as far as its config can be read."""
     port = lookup(_config_in(context.host.paths.main_state), "gateway.port")
     return port if isinstance(port, int) else ports.MAIN_PORT

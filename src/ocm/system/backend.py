@@ -52,6 +52,9 @@ class Backend(Protocol):
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the definition that the record asks for."""
 
+    def defined(self) -> tuple[InstanceName, ...]:
+        """Return the instances of which it has a definition that OCM made, with a record or without."""
+
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield in words what makes the sandbox another than the definition says."""
 

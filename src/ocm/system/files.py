@@ -69,6 +69,14 @@ def read_own(path: PurePosixPath, *, limit: int = 2**20) -> bytes | None:
         return None
 
 
+def link_target(path: PurePosixPath) -> str | None:
+    """Return where a link leads, None where there is no link."""
+    try:
+        return str(Path(path).readlink())
+    except OSError:
+        return None
+
+
 @contextlib.contextmanager
 def open_state(path: PurePosixPath) -> Iterator[int]:
     """Open a directory that an instance can write and yield its descriptor; a link is refused."""
@@ -171,6 +179,17 @@ def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Itera
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def is_locked(path: PurePosixPath) -> bool:
+    """Tell whether another process holds the lock file `path`."""
+    if not Path(path).exists():
+        return False
+    try:
+        with lock(path, path.name, wait_seconds=0):
+            return False
+    except Locked:
+        return True
 
 
 def _try_lock(path: PurePosixPath) -> int | None:

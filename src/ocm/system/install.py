@@ -76,13 +76,7 @@ def leftovers(host: Host) -> tuple[PurePosixPath, ...]:
 
 def is_installing(host: Host) -> bool:
     """Tell whether another ocm is installing now, or what a killed one started still is."""
-    try:
-        with contextlib.ExitStack() as stack:
-            if Path(_lock(host)).exists():
-                stack.enter_context(files.lock(_lock(host), "", wait_seconds=0))
-    except Locked:
-        return True
-    return False
+    return files.is_locked(_lock(host))
 
 
 def _lock(host: Host) -> PurePosixPath:
@@ -100,6 +94,7 @@ def _alone(host: Host, report: Report) -> Iterator[int]:
         except Locked:
             report(Progress(what="wait for another ocm that installs"))
             descriptor = stack.enter_context(files.lock(_lock(host), what, wait_seconds=_FETCH_SECONDS))
+        stack.callback(files.remove_file, _lock(host))
         yield descriptor
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ocm.system.host import Host
 
 _CHECK_SECONDS = 20.0
+_ENTRY_POINT = b"ocm.__main__"
+_READ_BYTES = 2**16
 
 
 def observe_machine(host: Host, *, backend: BackendName | None = None, sealed: bool = True) -> Machine:
@@ -49,6 +52,21 @@ def observe_machine(host: Host, *, backend: BackendName | None = None, sealed: b
         backend=backend or read_settings(host.paths).backend,
         sealed=sealed,
     )
+
+
+def foreign_ocm(host: Host) -> PurePosixPath | None:
+    """Return the program named ocm that the PATH finds first, where it is none of this project's.
+
+    Another manager of OpenClaw has that name as well. It is read and never run: a console script or a
+    launcher of this one names its entry point.
+    """
+    found = shutil.which("ocm", path=host.search_path)
+    if found is None:
+        return None
+    with contextlib.suppress(OSError), Path(found).open("rb") as file:
+        if _ENTRY_POINT in file.read(_READ_BYTES):
+            return None
+    return PurePosixPath(found)
 
 
 def _has(program: str) -> bool:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 OLDEST_OPENCLAW = (2026, 9, 6)
 # In a package whose scripts did not run: OpenClaw runs them at its next start, but a sandbox forbids it.
 PENDING = ".openclaw-lifecycle-pending"
+# Seen from the home.
+_USUAL = (".npm-global/bin", ".local/bin", "/usr/local/bin")
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 _BRING = "ocm setup brings one"
 _UPDATE = "npm install --global openclaw@latest"
@@ -135,10 +137,9 @@ def _nodes(host: Host) -> Iterator[PurePosixPath]:
 
 def _programs(host: Host, name: str) -> Iterator[PurePosixPath]:
     """Yield the programs of a name on the PATH and in the usual places, resolved, each once."""
-    home = host.paths.home
-    usual = (home / ".npm-global/bin", home / ".local/bin", PurePosixPath("/usr/local/bin"))
+    usual = (str(host.paths.home / place) for place in _USUAL)
     seen = set()
-    for directory in (*host.search_path.split(os.pathsep), *map(str, usual)):
+    for directory in (*host.search_path.split(os.pathsep), *usual):
         # What a relative entry means depends on where OCM is called, which may be an instance's workspace.
         found = shutil.which(name, path=directory) if Path(directory).is_absolute() else None
         path = PurePosixPath(Path(found).resolve()) if found else None
