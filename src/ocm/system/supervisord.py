@@ -31,6 +31,7 @@ from ocm.system.backend import Session
 from ocm.system.control import NotRunning
 from ocm.system.daemon import Daemon
 from ocm.system.host import namespaces_forbidden
+from ocm.system.names import names_in
 from ocm.system.output import read_log
 from ocm.system.rotated import BACKUPS
 from ocm.system.runner import Command
@@ -118,6 +119,12 @@ class Supervisord:
             paths, record, policy, filters=self._filters(policy), covers=_covers(policy)
         )
         return Definition(path=paths.program, text=render_program(paths, command, sealed=record.sealed))
+
+    def defined(self) -> tuple[InstanceName, ...]:
+        """Return the instances with a program file or a mark, whose directories are OCM's alone."""
+        programs = self._paths.programs
+        names = (*names_in(programs, suffix=".conf"), *names_in(programs / "enabled"))
+        return tuple(dict.fromkeys(names))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield where supervisord runs the gateway by another definition than the one on disk."""
