@@ -1,4 +1,4 @@
-"""`ocm supervise`: the backend in the foreground, as the entry point of a container."""
+"""`ocm supervise`: a backend in the foreground, as the entry point of a container."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ if TYPE_CHECKING:
 
 
 def supervise(context: Context) -> NoReturn:
-    """Become the backend, which starts the enabled instances; raises `OcmError` where that cannot be."""
-    argv = context.backend.foreground_argv()
-    if argv is None:
-        raise OcmError(
-            f"{context.backend.name} runs here already and starts the enabled instances by itself",
-            hint="ocm enable NAME has an instance start with the machine",
-            code="not_needed",
-        )
-    context.host.runner.become(argv)
+    """Become the backend, which starts the enabled instances; raises `OcmError` where one runs already."""
+    for backend in context.backends.values():
+        argv = backend.foreground_argv()
+        if argv is not None:
+            context.host.runner.become(argv)
+    raise OcmError("there is no backend to run in the foreground", code="not_needed")
