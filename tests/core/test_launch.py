@@ -5,16 +5,31 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from tests import samples
 
-from ocm.core.launch import ENV, INIT, PERL, clean, environment, gateway_argv, node_flags, openclaw_argv
+from ocm.core.launch import (
+    ENV,
+    INIT,
+    PERL,
+    WITH_SECRETS,
+    clean,
+    environment,
+    gateway_argv,
+    node_flags,
+    openclaw_argv,
+    with_secrets,
+)
 from ocm.core.record import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 OPENCLAW = (
+    "/usr/bin/perl",
+    str(samples.paths().bin / "with-secrets"),
+    "/run/ocm/secrets.env",
     samples.NODE,
     "--max-old-space-size=1024",
     "--max-semi-space-size=2",
@@ -89,6 +104,11 @@ def test_openclaw_always_gets_the_profile_before_its_arguments() -> None:
     assert argv[-5:] == ("--profile", "worker1", "health", "--profile", "other")
 
 
+def test_without_a_sandbox_the_secrets_are_where_ocm_keeps_them() -> None:
+    unsealed = msgspec.structs.replace(samples.record(), sealed=False)
+    assert with_secrets(samples.paths(), unsealed, ("x",))[2:] == (str(samples.paths().secrets), "x")
+
+
 def test_clean_passes_arguments_unchanged() -> None:
     assert clean({"A": "b c"}, ("x", "$y")) == ("/usr/bin/env", "-i", "A=b c", "x", "$y")
 
@@ -141,3 +161,51 @@ def test_the_program_has_every_signal_as_a_program_expects_it(init: tuple[str, s
     with start(ENV, *changed, *init, "/bin/grep", "-E", "SigBlk|SigIgn", "/proc/self/status") as process:
         assert process.stdout
         assert [line.split()[1] for line in process.stdout] == ["0" * 16] * 2
+
+
+def run_with_secrets(tmp_path: Path, content: bytes | None, *argv: str) -> subprocess.CompletedProcess[str]:
+    script, secrets = tmp_path / "with-secrets", tmp_path / "secrets.env"
+    script.write_text(WITH_SECRETS)
+    if content is not None:
+        secrets.write_bytes(content)
+    command = clean({"A": "own", "LANG": "C"}, (PERL, str(script), str(secrets), *argv))
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def test_a_program_gets_its_secrets_to_the_letter_and_nothing_of_its_own_is_replaced(tmp_path: Path) -> None:
+    lines = (
+        b"KEY=a b$HOME`id`'\"\\#=\n",
+        b"A=other\n",
+        b"# B=1\n",
+        b"lower=1\n",
+        b"EMPTY=\n",
+        "U=\u00e4".encode(),
+    )
+    done = run_with_secrets(tmp_path, b"".join(lines), ENV)
+    assert done.stdout.splitlines() == ["A=own", "LANG=C", "KEY=a b$HOME`id`'\"\\#=", "U=\u00e4"]
+
+
+def test_a_file_of_secrets_that_is_missing_is_an_empty_one(tmp_path: Path) -> None:
+    assert run_with_secrets(tmp_path, None, ENV).stdout.splitlines() == ["A=own", "LANG=C"]
+
+
+def test_secrets_that_cannot_be_read_are_told_and_nothing_is_run(tmp_path: Path) -> None:
+    done = run_with_secrets(tmp_path, None, ENV)
+    (tmp_path / "loop").symlink_to("loop")
+    argv = clean({}, (PERL, str(tmp_path / "with-secrets"), str(tmp_path / "loop"), ENV))
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.startswith("the secrets cannot be read: ")
+
+
+def test_a_program_with_secrets_is_the_process_that_was_started(tmp_path: Path) -> None:
+    run_with_secrets(tmp_path, b"", ENV)
+    argv = (PERL, str(tmp_path / "with-secrets"), str(tmp_path / "secrets.env"), "/bin/sh", "-c", "echo $$")
+    with start(*argv) as process:
+        assert process.stdout
+        assert process.stdout.read() == f"{process.pid}\n"
+
+
+def test_a_program_that_is_missing_ends_with_the_status_of_a_shell(tmp_path: Path) -> None:
+    assert run_with_secrets(tmp_path, b"", "/nowhere").returncode == 127

@@ -59,10 +59,15 @@ def test_the_docker_socket_is_there_only_where_the_record_allows_it() -> None:
     assert DOCKER_SOCKET in policy(docker=True).writable
 
 
-def test_of_run_it_sees_the_resolver_and_nothing_else() -> None:
-    assert not any(path.startswith("/run") for path in visible(policy()))
+def test_of_run_it_sees_the_resolver_its_own_secrets_and_nothing_else() -> None:
+    assert {path for path in visible(policy()) if path.startswith("/run")} == {"/run/ocm/secrets.env"}
     run = {path for path in visible(policy(resolver="/run/systemd/resolve")) if path.startswith("/run")}
-    assert run == {"/run/systemd/resolve"}
+    assert run == {"/run/ocm/secrets.env", "/run/systemd/resolve"}
+
+
+def test_it_sees_its_own_secrets_read_only_and_nothing_else_of_ocms_directory() -> None:
+    own = [m for m in policy().mounts if m.source.is_relative_to(samples.HOME / ".config/ocm")]
+    assert [(m.source, m.writable, m.optional) for m in own] == [(samples.paths().secrets, False, False)]
 
 
 def test_only_what_may_be_missing_on_a_host_is_optional() -> None:

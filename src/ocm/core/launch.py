@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from ocm.core.policy import SECRETS
 from ocm.core.record import memory_bytes
 
 if TYPE_CHECKING:
@@ -60,6 +61,29 @@ while ((my $ended = wait()) != -1) {
 }
 """
 ENTRY = "openclaw.mjs"
+
+SECRETS_NAME = "with-secrets"
+
+# Between `env -i` and the program: no argument, which every user of the machine can read, holds a secret, and
+# nothing else of the file reaches a shell. It ends by exec, so signals and exit status are the program's.
+WITH_SECRETS = """\
+#!/usr/bin/perl
+# Runs a program with an instance's secrets in its environment; one that is set already stays.
+use strict;
+use warnings;
+my $path = shift @ARGV;
+if (open(my $file, '<', $path)) {
+    while (my $line = <$file>) {
+        chomp $line;
+        $ENV{$1} = $2 if $line =~ /\\A([A-Z][A-Z0-9_]*)=(.+)\\z/ && !exists $ENV{$1};
+    }
+    close $file;
+} elsif (!$!{ENOENT}) {
+    die "the secrets cannot be read: $!\\n";
+}
+{ no warnings; exec { $ARGV[0] } @ARGV; }
+exit 127;
+"""
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 
 # SIGUSR1 would open Node's debugger on the loopback: before systemd 257 another instance can send it.
@@ -120,8 +144,15 @@ def openclaw_argv(record: Record, arguments: tuple[str, ...], *flags: str) -> tu
 
 def gateway_argv(paths: InstancePaths, record: Record, *, private_pids: bool) -> tuple[str, ...]:
     """Return the argument vector of the gateway itself, under an init of its own with `private_pids`."""
-    argv = openclaw_argv(record, ("gateway", "--port", str(record.port)), *node_flags(record))
+    openclaw = openclaw_argv(record, ("gateway", "--port", str(record.port)), *node_flags(record))
+    argv = with_secrets(paths, record, openclaw)
     return clean(environment(paths, record), under_init(paths, argv) if private_pids else argv)
+
+
+def with_secrets(paths: InstancePaths, record: Record, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `argv` run with the instance's secrets in its environment, as they are when it starts."""
+    file = SECRETS if record.sealed else paths.secrets
+    return (PERL, str(paths.bin / SECRETS_NAME), str(file), *argv)
 
 
 def under_init(paths: InstancePaths, argv: tuple[str, ...]) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ HIDDEN = tuple(
 )
 ADDRESS_FAMILIES = ("AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK")
 DOCKER_SOCKET = PurePosixPath("/run/docker.sock")
+# Where an instance finds its own secrets: apart from OCM's directory, of which it sees nothing.
+SECRETS = PurePosixPath("/run/ocm/secrets.env")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosix
     ]
     read.append(Mount(source=paths.bin, target=paths.bin))
     read.append(Mount(source=paths.link_directory, target=paths.host.main_state))
+    read.append(Mount(source=paths.secrets, target=SECRETS))
     if resolver is not None:
         read.append(Mount(source=resolver, target=resolver, optional=True))
     write = [

@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocm.core.launch import environment, openclaw_argv
+from ocm.core.launch import environment, openclaw_argv, with_secrets
 from ocm.core.names import InstanceName
 from ocm.operations.change import changing
 from ocm.system.records import read_record
@@ -80,9 +80,13 @@ def ready_for_session(context: Context, name: InstanceName) -> Record:
 def _session(
     context: Context, name: InstanceName, record: Record, program: tuple[str, ...], terminal: Terminal
 ) -> Session:
-    environ = {**environment(context.host.instance(name), record), **terminal.environ}
+    paths = context.host.instance(name)
     return context.backend.session(
-        record, context.policy(name, record), program, environ=environ, terminal=terminal.attached
+        record,
+        context.policy(name, record),
+        with_secrets(paths, record, program),
+        environ={**environment(paths, record), **terminal.environ},
+        terminal=terminal.attached,
     )
 
 

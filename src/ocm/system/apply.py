@@ -72,10 +72,11 @@ def _make_shell(context: Context, step: steps.MakeShell) -> None:
     make_shell(context.host.instance(name), read_record(context.host.paths, name))
 
 
-def _remove_shell(_context: Context, step: steps.MakeShell) -> None:
+def _remove_shell(context: Context, step: steps.MakeShell) -> None:
     if step.fresh:
         files.remove_tree(PurePosixPath(step.shell))
         files.remove_tree(PurePosixPath(step.scratch))
+        files.remove_file(context.host.instance(parse_name(PurePosixPath(step.shell).name)).secrets)
 
 
 def _write_config(context: Context, step: steps.WriteConfig) -> None:

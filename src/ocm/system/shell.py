@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ocm.core.launch import ENTRY, INIT, INIT_NAME, NODE_FLAGS
+from ocm.core.launch import ENTRY, INIT, INIT_NAME, NODE_FLAGS, SECRETS_NAME, WITH_SECRETS
 from ocm.core.policy import SYSTEM, TEMPORARY
 from ocm.errors import OcmError
 from ocm.system import files
@@ -37,12 +37,15 @@ def make_shell(paths: InstancePaths, record: Record) -> None:
             Path(link).symlink_to(target)
     for path, content in _programs(paths, record).items():
         files.write_file(path, content, mode=0o755)
+    if not Path(paths.secrets).exists():
+        files.write_file(paths.secrets, b"")
 
 
 def is_current(paths: InstancePaths, record: Record) -> bool:
     """Tell whether the shell of an instance is whole and as its record and this OCM want it."""
     return (
         all(Path(path).is_dir() for path in (paths.root, *map(paths.temporary, TEMPORARY)))
+        and Path(paths.secrets).is_file()
         and all(files.link_target(link) == target for link, target in _links(paths, record).items())
         and all(files.read_own(path) == content for path, content in _programs(paths, record).items())
     )
@@ -65,8 +68,12 @@ def _links(paths: InstancePaths, record: Record) -> dict[PurePosixPath, str]:
 
 
 def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]:
-    """Return the scripts of the shell: `openclaw`, which is always this instance, and the init."""
+    """Return the scripts of the shell: `openclaw`, always as this instance, and what runs before a program."""
     words = (record.runtime.node, *NODE_FLAGS, str(PurePosixPath(record.runtime.openclaw) / ENTRY))
     quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
     wrapper = f'#!/bin/sh\nexec {quoted} --profile {record.name} "$@"\n'
-    return {paths.bin / "openclaw": wrapper.encode(), paths.bin / INIT_NAME: INIT.encode()}
+    return {
+        paths.bin / "openclaw": wrapper.encode(),
+        paths.bin / INIT_NAME: INIT.encode(),
+        paths.bin / SECRETS_NAME: WITH_SECRETS.encode(),
+    }
