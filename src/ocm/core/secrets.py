@@ -1,7 +1,7 @@
 """The secrets of an instance: which names they may have, the file that holds them, what is shown of one.
 
-The file has one NAME=VALUE on a line, values to the letter: no quotes, no comments, nothing that a shell would
-look at. `core.launch` has the program that reads it into the environment of the instance's processes.
+The file has one NAME=VALUE on a line, values to the letter: no quotes, no comments, nothing for a shell.
+`core.launch` has the program that reads it into the environment of the instance's processes.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def parse_value(text: str) -> str:
 
 
 def parse_file(data: bytes, path: PurePosixPath) -> dict[str, str]:
-    """Return the secrets in the file at `path`; raise `OcmError`, without a value in it, where it is damaged."""
+    """Return the secrets in the file at `path`; raise `OcmError`, which tells none, where it is damaged."""
     secrets = {}
     try:
         lines = data.decode().split("\n")
