@@ -47,6 +47,13 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--port", type=int, help="The gateway's port; the first free one from 19001 if left out."
         ),
+        click.option(
+            "--inherit-from",
+            type=NAME,
+            metavar="INSTANCE",
+            help="Take providers, models and keys from an instance and not from main.",
+        ),
+        click.option("--no-inherit", is_flag=True, help="Take no providers, models and keys from main."),
         click.option("--model", metavar="P/M", help="The agent's model, such as minimax/minimax-m2.5."),
     ):
         function = option(function)
@@ -60,6 +67,9 @@ def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
 
     if options["port"] is not None and len(names) > 1:
         message = "--port takes one instance: each needs a port of its own"
+        raise click.UsageError(message)
+    if options["no_inherit"] and options["inherit_from"] is not None:
+        message = "--no-inherit and --inherit-from exclude each other"
         raise click.UsageError(message)
     memory, model = options["memory"], options["model"]
     limits = Limits(
@@ -76,6 +86,7 @@ def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
         autostart=options["autostart"],
         sealed=not options["unsealed"],
         limits=limits,
+        inherit=None if options["no_inherit"] else options["inherit_from"] or "main",
     )
     check_wanted(wanted)
     return wanted

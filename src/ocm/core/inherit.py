@@ -1,7 +1,7 @@
 """What an instance takes over from main: providers, models and keys, and nothing else of main's config.
 
 The keys leave the config: what an instance gets in their stead are `${NAME}` references, and the values
-beside, by name. Shapes are those of OpenClaw 2026.9.6; nothing here trusts that a value has the type it should have.
+beside, by name. Shapes are those of OpenClaw 2026.9.6; no value is trusted to have the type it should have.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Of agents.defaults, beside all whose name has "model" in it.
 _MODEL_SETTINGS = ("params", "thinkingDefault", "fastModeDefault")
 _PLUGIN_SETTINGS = ("enabled", "apiKey", "env", "config", "llm")
-# In a place with such a name a text is taken for a secret: rather one reference too many than one key too few.
+# A text in a place with such a name is taken for a secret: rather a reference too many than a key too few.
 _SECRET_NAME = re.compile(
     r"(?i)(api_?-?keys?|token|secret|passw(or)?d|passphrase|authorization|cookie|credentials?|private_?key)$"
 )

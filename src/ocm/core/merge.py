@@ -62,8 +62,10 @@ def overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
     merged = dict(lower)
     for name, value in upper.items():
         below = merged.get(name)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        merged[name] = overlay(below, value) if both else value
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[name] = overlay(below, value)
+        else:
+            merged[name] = value
     return merged
 
 
@@ -96,8 +98,8 @@ def _merge_objects(base: object, theirs: object, mine: dict[str, Any], path: str
     merged: dict[str, Any] = {}
     conflicts: list[str] = []
     for name in dict.fromkeys((*mine, *now)):
-        versions = (side.get(name, MISSING) for side in (then, now, mine))
-        member = merge(*versions, _join(path, name))
+        old, new, own = (side.get(name, MISSING) for side in (then, now, mine))
+        member = merge(old, new, own, _join(path, name))
         conflicts += member.conflicts
         if member.value is not MISSING:
             merged[name] = member.value
@@ -113,10 +115,8 @@ def _by_id(value: object) -> dict[str, Any] | None:
     """Return a list of objects by the `id` of each, None where they have none or share one."""
     if not isinstance(value, list):
         return None
-    ids = [item.get("id") if isinstance(item, dict) else None for item in value]
-    if not all(isinstance(each, str) for each in ids) or len(set(ids)) < len(ids):
-        return None
-    return dict(zip(ids, value, strict=True))
+    found = {item["id"]: item for item in value if isinstance(item, dict) and isinstance(item.get("id"), str)}
+    return found if len(found) == len(value) else None
 
 
 def _join(path: str, name: str) -> str:

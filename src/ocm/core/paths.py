@@ -99,6 +99,16 @@ class HostPaths:
         """State directory of main, the user's own OpenClaw."""
         return self.home / ".openclaw"
 
+    @property
+    def main_config(self) -> PurePosixPath:
+        """Config of main."""
+        return self.main_state / "openclaw.json"
+
+    @property
+    def main_template(self) -> PurePosixPath:
+        """What new instances inherit in the place of main's config, where the user has one."""
+        return self.main_state / "openclaw.json.templ"
+
     def named(self, name: str) -> InstancePaths:
         """Return the paths of the instance that a record names."""
         return self.instance(InstanceName(name))
@@ -158,6 +168,11 @@ class InstancePaths:
     def output(self) -> PurePosixPath:
         """What the gateway prints under supervisord."""
         return self.host.outputs / f"{self.name}.log"
+
+    @property
+    def inherited(self) -> PurePosixPath:
+        """What the instance inherited, to tell later what changed on which side. Holds no secret."""
+        return self.host.ocm_config / "inherited" / f"{self.name}.json"
 
     @property
     def workspace(self) -> PurePosixPath:

@@ -42,14 +42,19 @@ class MakeShell(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class WriteConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Write the first OpenClaw config; the gateway's token is generated when the step runs."""
+    """Write the first OpenClaw config; the gateway's token is generated when the step runs.
+
+    With `inherit`, main or the name of an instance, what that has is read when the step runs, and kept.
+    """
 
     path: str
     model: str | None = None
+    inherit: str | None = None
 
     def describe(self) -> str:
         """Return the step in words."""
-        return f"write config {self.path} with a new gateway token"
+        inherited = f" and the providers, models and keys of {self.inherit}" if self.inherit else ""
+        return f"write config {self.path} with a new gateway token{inherited}"
 
 
 class LinkConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ocm.core import ports
 from ocm.core.config import MAX_BYTES, parse_config
 from ocm.core.gateway import lookup
+from ocm.core.names import parse_name
 from ocm.core.plan import (
     Enable,
     LinkConfig,
@@ -27,6 +28,8 @@ from ocm.operations.change import allocating, carry_out, changing, make_plan
 from ocm.operations.start import Effort, ready_in_words, start_steps
 from ocm.operations.warnings import model_note
 from ocm.system import files, processes
+from ocm.system.inherited import read_inheritance
+from ocm.system.main_config import MAIN
 from ocm.system.names import instance_names
 from ocm.system.openclaw import find_runtime
 from ocm.system.records import encode_record, read_record, read_settings
@@ -44,7 +47,8 @@ if TYPE_CHECKING:
 class Wanted:
     """What the user asked for; None is OCM's choice.
 
-    `planned` is the runtime that a dry run takes for there, where it would first be installed.
+    `planned` is the runtime that a dry run takes for there, where it would first be installed; `inherit` is
+    where providers, models and keys come from: main, an instance, or nowhere.
     """
 
     name: InstanceName
@@ -54,19 +58,24 @@ class Wanted:
     sealed: bool = True
     limits: Limits = field(default_factory=Limits)
     planned: Runtime | None = None
+    inherit: str | None = MAIN
 
 
 def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
     """Make an instance without starting it; nothing where it exists as wanted."""
     with changing(context, wanted.name), allocating(context):
-        steps = [] if _existing(context, wanted) else _creation(context, _new_record(context, wanted), wanted)
+        steps: list[Step] = []
+        notes: tuple[str, ...] = ()
+        if not _existing(context, wanted):
+            record = _new_record(context, wanted)
+            steps, notes = _creation(context, record, wanted), _inherited_notes(context, record, wanted)
         return carry_out(
             context,
             make_plan(context, "create", wanted.name, steps),
             done=f"created, not started: ocm start {wanted.name}",
             nothing="exists already",
             dry_run=dry_run,
-            notes=(*context.backend.notes(), *model_note(wanted.model)),
+            notes=(*context.backend.notes(), *notes),
         )
 
 
@@ -76,11 +85,13 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
     with changing(context, name), contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
         record = _existing(context, wanted)
+        notes: tuple[str, ...] = ()
         if record is not None:
             until_reserved.close()
             steps = start_steps(context, name, effort)
         else:
             record = _new_record(context, wanted)
+            notes = _inherited_notes(context, record, wanted)
             steps = [*_creation(context, record, wanted), Start(name=name), effort.verify(name)]
         return carry_out(
             context,
@@ -89,7 +100,7 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
             nothing=f"already {ready_in_words(record)}",
             dry_run=dry_run,
             keep=effort.keep,
-            notes=(*context.backend.notes(), *model_note(wanted.model)),
+            notes=(*context.backend.notes(), *notes),
             reserved=until_reserved.close,
         )
 
@@ -140,12 +151,31 @@ def _new_record(context: Context, wanted: Wanted) -> Record:
     )
 
 
+def _inherited_notes(context: Context, record: Record, wanted: Wanted) -> tuple[str, ...]:
+    """Return what to know of what a new instance inherits; raise `OcmError` where that cannot be read."""
+    if wanted.inherit is None:
+        return model_note(wanted.model)
+    if wanted.inherit != MAIN:
+        read_record(context.host.paths, parse_name(wanted.inherit))
+    inheritance = read_inheritance(context.host, wanted.inherit, record)
+    providers = lookup(inheritance.config, "models.providers")
+    known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
+    return (*inheritance.notes, *model_note(wanted.model, known))
+
+
 def _creation(context: Context, record: Record, wanted: Wanted) -> list[Step]:
     """Return the steps that make an instance; raise `OcmError` where something stands in the way."""
     name = wanted.name
     paths = context.host.instance(name)
     definition = context.definition(name, record)
-    for path in (paths.state, definition.path, paths.config_link, paths.shell):
+    for path in (
+        paths.state,
+        definition.path,
+        paths.config_link,
+        paths.shell,
+        paths.secrets,
+        paths.inherited,
+    ):
         if Path(path).is_symlink() or Path(path).exists():
             message = f"{path} exists already and is not OCM's"
             raise OcmError(message, hint="move it away, or choose another name", code="exists")
@@ -154,7 +184,7 @@ def _creation(context: Context, record: Record, wanted: Wanted) -> list[Step]:
         WriteRecord(path=str(paths.record), text=encode_record(record)),
         MakeState(path=str(paths.state)),
         MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
-        WriteConfig(path=str(paths.config), model=wanted.model),
+        WriteConfig(path=str(paths.config), model=wanted.model, inherit=wanted.inherit),
         LinkConfig(link=str(paths.config_link), target=str(paths.config)),
         WriteDefinition(name=name, path=str(definition.path), text=definition.text),
         Load(name=name),

@@ -53,4 +53,5 @@ def _removal(paths: InstancePaths) -> tuple[Step, ...]:
         RemoveTree(path=str(paths.scratch)),
         RemoveTree(path=str(paths.state)),
         RemoveFile(path=str(paths.secrets)),
+        RemoveFile(path=str(paths.inherited)),
     )

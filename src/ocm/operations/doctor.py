@@ -281,6 +281,7 @@ def _remaining(context: Context) -> Iterator[InstanceName]:
     yield from names_in(paths.ocm_data / "instances")
     yield from names_in(paths.ocm_state / "tmp")
     yield from names_in(paths.ocm_config / "secrets", suffix=".env")
+    yield from names_in(paths.ocm_config / "inherited", suffix=".json")
     for name in names_in(paths.main_state, prefix="openclaw-", suffix=".json"):
         if files.link_target(paths.instance(name).config_link) == str(paths.instance(name).config):
             yield name
@@ -302,9 +303,10 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
         if Path(directory).is_dir():
             what, steps = f"{directory} is left of it", (RemoveTree(path=str(directory)),)
             yield Problem(about=name, what=what, fix="remove it", steps=steps)
-    if Path(paths.secrets).exists():
-        what, step = f"{paths.secrets} is left of it", RemoveFile(path=str(paths.secrets))
-        yield Problem(about=name, what=what, fix="remove it", steps=(step,))
+    for path in (paths.secrets, paths.inherited):
+        if Path(path).exists():
+            what, step = f"{path} is left of it", RemoveFile(path=str(path))
+            yield Problem(about=name, what=what, fix="remove it", steps=(step,))
     if files.link_target(paths.config_link) == str(paths.config):
         if Path(paths.config).exists():
             what = f"it has the state {paths.state}, but no record"

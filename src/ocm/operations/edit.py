@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from ocm.core import config as configs
 from ocm.core.gateway import LOOPBACK, is_live, lookup, weakened
 from ocm.core.journal import printable
+from ocm.core.merge import merge
 from ocm.errors import Invalid, OcmError, as_ocm_error
 from ocm.operations.change import changing
 from ocm.operations.session import capture, ready_for_session
 from ocm.system import files
+from ocm.system.exchange import replace_in
 from ocm.system.records import read_record
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _VALIDATE_SECONDS = 120.0
 _CONFIG = "openclaw.json"
 _MAX_ISSUES = 10
+# Each takes seconds, for OpenClaw validates; it writes its config a few times after its start and then rarely.
+_ATTEMPTS = 5
 # The record has the last word on these: the unit passes the port on the command line.
 _IN_RECORD = ("gateway.port",)
 
@@ -53,18 +57,20 @@ class Edited:
 def set_value(context: Context, name: InstanceName, key: str, value: Any, *, dry_run: bool) -> Edited:  # noqa: ANN401 - any JSON value
     """Set a dotted key; raises `OcmError` where OpenClaw would refuse the result, and changes nothing."""
     configs.parse_key(key)
-    return _edit(context, name, lambda config: configs.with_value(config, key, value), dry_run=dry_run)
+    return change_config(
+        context, name, lambda config: configs.with_value(config, key, value), dry_run=dry_run
+    )
 
 
 def unset_value(context: Context, name: InstanceName, key: str, *, dry_run: bool) -> Edited:
     """Remove a dotted key; nothing where it is not set."""
     configs.parse_key(key)
-    return _edit(context, name, lambda config: configs.without_value(config, key), dry_run=dry_run)
+    return change_config(context, name, lambda config: configs.without_value(config, key), dry_run=dry_run)
 
 
 def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: bool) -> Edited:
     """Let the user change the config in an editor; what OpenClaw refuses is kept in a file to mend."""
-    before = _read(context, name)[1]
+    before = read_config(context, name)[1]
     descriptor, path = tempfile.mkstemp(prefix=f"ocm-{name}-", suffix=".json")
     with os.fdopen(descriptor, "wb") as file:
         file.write(configs.format_config(before))
@@ -76,7 +82,9 @@ def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: b
     text = Path(path).read_bytes()
     try:
         wanted = configs.parse_config(text, source="what you saved")
-        edited = _edit(context, name, lambda _config: wanted, dry_run=dry_run, expected=before)
+        edited = change_config(
+            context, name, lambda config: _both_changes(before, wanted, config), dry_run=dry_run
+        )
     except (OcmError, OSError) as refused:
         error = as_ocm_error(refused)
         message = f"{error.message}; nothing was changed"
@@ -87,38 +95,65 @@ def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: b
     return edited
 
 
-def _edit(
+def _both_changes(before: dict[str, Any], wanted: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with what the user made of it, and what OpenClaw made of it meanwhile."""
+    merged = merge(before, now, wanted)
+    if merged.conflicts:
+        message = f"the config was changed meanwhile, in the same place: {', '.join(merged.conflicts[:5])}"
+        raise OcmError(message, code="config_changed")
+    changed: dict[str, Any] = merged.value
+    return changed
+
+
+def change_config(
     context: Context,
     name: InstanceName,
     change: Callable[[dict[str, Any]], dict[str, Any]],
     *,
     dry_run: bool,
-    expected: dict[str, Any] | None = None,
 ) -> Edited:
+    """Replace an instance's config by what `change` makes of it, once OpenClaw has validated that.
+
+    Raises `OcmError` and changes nothing where OpenClaw would refuse it. Where OpenClaw writes the config
+    meanwhile, `change` is applied to what it wrote.
+    """
     record = ready_for_session(context, name)
     with changing(context, name):
-        data, before = _read(context, name)
-        if expected is not None and before != expected:
-            message = "the config was changed by someone else meanwhile"
-            raise OcmError(message, code="config_changed")
+        return apply_change(context, name, record, change, dry_run=dry_run)
+
+
+def apply_change(
+    context: Context,
+    name: InstanceName,
+    record: Record,
+    change: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
+    dry_run: bool,
+) -> Edited:
+    """Do what `change_config` does, for a caller who holds the lock of the instance and has its record."""
+    for attempt in range(_ATTEMPTS):
+        data, before = read_config(context, name)
         after = change(before)
         keys = configs.changed_keys(before, after)
         _refuse_record_keys(name, keys)
         if keys:
             _refuse_unstartable(name, after)
             _validate(context, name, record, after)
-        if keys and not dry_run:
-            _replace(context, name, data, after)
-        running = context.backend.observe([name])[name].activity == "running"
-        return Edited(
-            name=name,
-            changed=bool(keys) and not dry_run,
-            dry_run=dry_run,
-            keys=keys,
-            restart_keys=tuple(key for key in keys if not is_live(key)),
-            running=running,
-            notes=weakened(after, port=record.port) if keys else (),
-        )
+        if not keys or dry_run or _replace(context, name, data, after):
+            break
+        context.report(f"OpenClaw wrote the config meanwhile: again ({attempt + 1})")
+    else:
+        message = f"OpenClaw changes the config of {name} all the time; nothing was changed"
+        raise OcmError(message, hint="try again", code="config_changed")
+    return Edited(
+        name=name,
+        changed=bool(keys) and not dry_run,
+        dry_run=dry_run,
+        keys=keys,
+        restart_keys=tuple(key for key in keys if not is_live(key)),
+        running=context.backend.observe([name])[name].activity == "running",
+        notes=weakened(after, port=record.port) if keys else (),
+    )
 
 
 def _refuse_record_keys(name: InstanceName, keys: tuple[str, ...]) -> None:
@@ -141,7 +176,8 @@ def _refuse_unstartable(name: InstanceName, config: dict[str, Any]) -> None:
         raise OcmError(message, hint="nothing was changed", code="config_invalid")
 
 
-def _read(context: Context, name: InstanceName) -> tuple[bytes, dict[str, Any]]:
+def read_config(context: Context, name: InstanceName) -> tuple[bytes, dict[str, Any]]:
+    """Return an instance's config, as it is written and as data, or raise `OcmError`."""
     paths = context.host.instance(name)
     read_record(context.host.paths, name)
     with files.open_state(paths.state) as directory:
@@ -197,10 +233,9 @@ def _issues(verdict: dict[str, Any]) -> list[str]:
     ]
 
 
-def _replace(context: Context, name: InstanceName, before: bytes, config: dict[str, Any]) -> None:
-    """Put `config` in place, unless the file is no longer what was read."""
+def _replace(context: Context, name: InstanceName, before: bytes, config: dict[str, Any]) -> bool:
+    """Put `config` in place and tell so; False, and nothing is done, where the file is not what was read."""
     with files.open_state(context.host.instance(name).state) as directory:
-        if files.read_in(directory, _CONFIG, limit=configs.MAX_BYTES) != before:
-            message = f"OpenClaw changed the config of {name} meanwhile; nothing was changed"
-            raise OcmError(message, hint="try again", code="config_changed")
-        files.write_in(directory, _CONFIG, configs.format_config(config))
+        return replace_in(
+            directory, _CONFIG, configs.format_config(config), before=before, limit=configs.MAX_BYTES
+        )

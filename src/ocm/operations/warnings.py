@@ -6,10 +6,13 @@ from __future__ import annotations
 _BUILT_IN = frozenset({"anthropic", "openai", "google", "openrouter", "groq", "mistral", "xai", "minimax"})
 
 
-def model_note(model: str | None) -> tuple[str, ...]:
-    """Warn where the model's provider has to be configured before the agent can answer."""
+def model_note(model: str | None, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Warn where the model's provider has to be configured before the agent can answer.
+
+    `known` are those that the instance's config has.
+    """
     provider = (model or "").partition("/")[0]
-    if not model or provider in _BUILT_IN:
+    if not model or provider in _BUILT_IN | known:
         return ()
     return (
         f"if OpenClaw does not know the provider {provider}, set models.providers.{provider} with ocm edit",

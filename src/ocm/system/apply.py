@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from ocm.core import plan as steps
 from ocm.core.config import format_config
 from ocm.core.gateway import initial_config
+from ocm.core.merge import overlay
 from ocm.core.names import InstanceName, parse_name
 from ocm.core.ports import CDP_OFFSET
 from ocm.errors import CommandFailed, InTheWay, OcmError
 from ocm.system import files
+from ocm.system.inherited import Inherited, read_inheritance, write_inherited, write_secrets
 from ocm.system.journal import last_words
 from ocm.system.records import read_record
 from ocm.system.shell import make_shell
@@ -90,8 +92,21 @@ def _write_config(context: Context, step: steps.WriteConfig) -> None:
         token=secrets.token_hex(_TOKEN_BYTES),
         model=step.model,
     )
+    if step.inherit is not None:
+        inheritance = read_inheritance(context.host, step.inherit, record)
+        names = tuple(sorted(inheritance.secrets))
+        paths = context.host.instance(name)
+        write_inherited(paths, Inherited(source=step.inherit, config=inheritance.config, secrets=names))
+        write_secrets(context.host, name, inheritance.secrets)
+        config = overlay(inheritance.config, config)
     with files.open_state(state) as directory:
         files.write_in(directory, PurePosixPath(step.path).name, format_config(config))
+
+
+def _forget_inherited(context: Context, step: steps.WriteConfig) -> None:
+    # The config itself goes with its directory, and the secrets with the shell.
+    name = parse_name(PurePosixPath(step.path).parent.name.removeprefix(".openclaw-"))
+    files.remove_file(context.host.instance(name).inherited)
 
 
 def _link_config(_context: Context, step: steps.LinkConfig) -> None:
@@ -212,6 +227,7 @@ _UNDO: dict[type, Callable[..., None]] = {
     steps.WriteRecord: _restore_record,
     steps.MakeState: _remove_state,
     steps.MakeShell: _remove_shell,
+    steps.WriteConfig: _forget_inherited,
     steps.LinkConfig: _remove_link,
     steps.WriteDefinition: _restore_definition,
     steps.Enable: _disable,

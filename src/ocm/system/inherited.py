@@ -1,0 +1,77 @@
+"""What an instance inherited, kept where it cannot reach, and its file of secrets."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from ocm.core import secrets
+from ocm.core.inherit import inherit
+from ocm.core.names import parse_name
+from ocm.errors import OcmError
+from ocm.system import files
+from ocm.system.main_config import MAIN, read_instance_source, read_main_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocm.core.inherit import Inheritance
+    from ocm.core.names import InstanceName
+    from ocm.core.paths import InstancePaths
+    from ocm.core.record import Record
+    from ocm.system.host import Host
+
+_VERSION = 1
+_MAX_BYTES = 8 * 2**20
+
+
+class Inherited(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an instance took over when it last did: `source` is main or an instance.
+
+    `config` holds references and no secret; `secrets` are the names of those that came along. One of another
+    name in the instance's file is its own.
+    """
+
+    version: Annotated[int, msgspec.Meta(ge=_VERSION, le=_VERSION)] = _VERSION
+    source: str
+    config: dict[str, Any]
+    secrets: tuple[str, ...]
+
+
+def read_inherited(paths: InstancePaths) -> Inherited | None:
+    """Return what an instance inherited, None where it does not; raise `OcmError` where that is corrupt."""
+    data = files.read_own(paths.inherited, limit=_MAX_BYTES)
+    if data is None:
+        return None
+    try:
+        return msgspec.json.decode(data, type=Inherited)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        message = f"{paths.inherited} is corrupt"
+        hint = f"move it away: {paths.name} keeps what it has and inherits no more"
+        raise OcmError(message, hint=hint, code="inherited_corrupt") from None
+
+
+def write_inherited(paths: InstancePaths, inherited: Inherited) -> None:
+    """Keep what an instance inherited."""
+    files.write_file(paths.inherited, msgspec.json.format(msgspec.json.encode(inherited), indent=1))
+
+
+def read_inheritance(host: Host, source: str, record: Record) -> Inheritance:
+    """Return what main, or the instance `source`, now has to inherit for the instance of `record`."""
+    package = PurePosixPath(record.runtime.openclaw)
+    if source == MAIN:
+        return inherit(read_main_source(host, package))
+    return inherit(read_instance_source(host, parse_name(source), package))
+
+
+def read_secrets(paths: InstancePaths) -> dict[str, str]:
+    """Return the secrets of an instance; raise `OcmError` where their file is damaged."""
+    data = files.read_own(paths.secrets, limit=secrets.MAX_BYTES)
+    return secrets.parse_file(data or b"", paths.secrets)
+
+
+def write_secrets(host: Host, name: InstanceName, content: Mapping[str, str]) -> None:
+    """Replace the secrets of an instance; a process has them from its next start."""
+    files.write_file(host.instance(name).secrets, secrets.format_file(content))
