@@ -37,9 +37,14 @@ def _lines() -> Iterator[str]:
     group = click.Context(ocm, info_name="ocm", terminal_width=WIDTH, **ocm.context_settings)
     yield from _help(group)
     for name in COMMANDS:
-        yield from (f"## ocm {name}", "")
         command = command_of(name)
-        yield from _help(click.Context(command, parent=group, info_name=name, **command.context_settings))
+        context = click.Context(command, parent=group, info_name=name, **command.context_settings)
+        yield from (f"## ocm {name}", "", *_help(context))
+        for below, verb in command.commands.items() if isinstance(command, click.Group) else ():
+            yield from (f"## ocm {name} {below}", "")
+            yield from _help(
+                click.Context(verb, parent=context, info_name=below, **context.command.context_settings)
+            )
     yield from ("## Exit codes", "", "| code | meaning |", "|---|---|")
     yield from (f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
     yield from ("", "`ocm use` and `ocm enter` end with the exit code of what they ran.", "")
@@ -50,9 +55,25 @@ def _help(context: click.Context) -> Iterator[str]:
 
 
 def command_of(name: str) -> click.Command:
-    command = ocm.get_command(click.Context(ocm), name)
+    first, _, below = name.partition(" ")
+    command = ocm.get_command(click.Context(ocm), first)
+    if below:
+        assert isinstance(command, click.Group)
+        command = command.commands.get(below)
     assert command is not None
     return command
+
+
+def _every_command() -> Iterator[str]:
+    """Yield every command that does something: of a group those below it."""
+    for name in COMMANDS:
+        command = command_of(name)
+        yield from (
+            (f"{name} {below}" for below in command.commands) if isinstance(command, click.Group) else [name]
+        )
+
+
+EVERY = tuple(_every_command())
 
 
 def test_the_reference_is_what_the_commands_say() -> None:
@@ -66,14 +87,14 @@ def test_a_command_says_the_same_in_the_list_and_in_its_own_help(name: str) -> N
     assert (command.help or "").split("\n\n")[0].replace("\n", " ").strip() == COMMANDS[name][1]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sorted({*COMMANDS, *EVERY}))
 def test_every_command_has_an_example_of_itself(name: str) -> None:
     epilog = command_of(name).epilog or ""
     assert epilog.startswith("Example: ")
     assert f"ocm {name}" in epilog
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_option_of_a_command_is_explained(name: str) -> None:
     for parameter in command_of(name).params:
         if isinstance(parameter, click.Option):
@@ -89,13 +110,19 @@ def test_every_exit_code_is_in_the_reference() -> None:
 
 def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
     options = {
-        name: {option for parameter in command_of(name).params for option in parameter.opts}
-        for name in COMMANDS
+        name: {option for parameter in command_of(name).params for option in parameter.opts} for name in EVERY
     }
     not_in_json = {"use", "enter", "supervise", "completion"}
-    looks = {"list", "status", "health", "logs", "doctor"}  # doctor without --fix is its dry run
-    assert {name for name in COMMANDS if "--json" not in options[name]} == not_in_json
-    assert {name for name in COMMANDS if "--dry-run" not in options[name]} == not_in_json | looks
+    looks = {
+        "list",
+        "status",
+        "health",
+        "logs",
+        "secret list",
+        "doctor",
+    }  # doctor without --fix is its dry run
+    assert {name for name in EVERY if "--json" not in options[name]} == not_in_json
+    assert {name for name in EVERY if "--dry-run" not in options[name]} == not_in_json | looks
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ STORE: dict[str, Any] = {
 VARIABLES = {"B_KEY": "sk-in-env", "OPENROUTER_API_KEY": "sk-known", "TELEGRAM_BOT_TOKEN": "bot", "X": "1"}
 
 
-def source(config: Any = None, **fields: Any) -> Source:
+def source(config: dict[str, Any] | None = None, **fields: Any) -> Source:
     given: dict[str, Any] = {
         "provider_variables": KNOWN,
         "provider_plugins": frozenset({"openrouter"}),

@@ -13,10 +13,11 @@ from ocm.core.names import InstanceName, parse_name
 from ocm.errors import SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, as_ocm_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ocm.core.names import BackendName
     from ocm.operations.result import Outcome
+    from ocm.operations.start import Effort
     from ocm.system.context import Context
     from ocm.system.host import Host
 
@@ -87,6 +88,13 @@ def effort_options(function: _F) -> _F:
     ):
         function = option(function)
     return function
+
+
+def effort(options: Mapping[str, Any]) -> Effort:
+    """Return what `effort_options` said."""
+    from ocm.operations.start import Effort
+
+    return Effort(timeout_seconds=options["timeout_seconds"], keep=options["keep"], repair=options["repair"])
 
 
 def install_options(function: _F) -> _F:

@@ -32,6 +32,8 @@ COMMANDS = {
     "setup": ("setup", "Check what OCM needs of this machine, and install what is missing."),
     "doctor": ("setup", "Find what is wrong with this machine and with all that OCM made on it."),
     "edit": ("config", "Change an instance's OpenClaw config, validated by OpenClaw."),
+    "sync": ("inherit", "Have instances follow what changed in main: providers, models and keys."),
+    "secret": ("inherit", "Keep the secrets that an instance's config refers to as ${NAME}."),
     "supervise": ("supervise", "Run supervisord in the foreground: a container's entry point."),
     "completion": ("shell", "Print the completion script for bash, zsh or fish."),
 }
@@ -149,10 +151,12 @@ def _answer(error: OcmError, words: list[str]) -> int:
 def _json_command(words: list[str]) -> str | None:
     """Return the command that is to answer in JSON, None where it answers in text."""
     options = words[: words.index("--")] if "--" in words else words
-    name = next((word for word in options if not word.startswith("-")), None)
-    if name is None or "--json" not in options:
+    names = [word for word in options if not word.startswith("-")]
+    if not names or "--json" not in options:
         return None
-    command = ocm.get_command(click.Context(ocm), name)
+    name, command = names[0], ocm.get_command(click.Context(ocm), names[0])
+    if isinstance(command, click.Group) and len(names) > 1:
+        name, command = f"{name} {names[1]}", command.commands.get(names[1])
     # What `ocm use` passes on to openclaw is no option of its own.
     takes_json = command is None or any(parameter.name == "as_json" for parameter in command.params)
     return name if takes_json else None

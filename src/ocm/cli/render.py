@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ocm.operations.edit import Edited
     from ocm.operations.observe import Row, Status
     from ocm.operations.result import Outcome
+    from ocm.operations.secret import Secret
     from ocm.operations.setup import Setup
 
 _COLOURS = {
@@ -182,6 +183,18 @@ def effect(edited: Edited) -> str:
     if edited.restart_keys:
         return f"needs a restart, which the gateway does by itself; ocm restart {edited.name} also proves it"
     return "live"
+
+
+def show_secrets(secrets: Sequence[Secret]) -> None:
+    """Print what may be told of secrets, one a line."""
+    if not secrets:
+        click.echo("no secrets: ocm secret set NAME KEY adds one", err=True)
+        return
+    widths = [
+        max(len(text) for text in column) for column in zip(*((s.key, s.last) for s in secrets), strict=True)
+    ]
+    for secret in secrets:
+        click.echo(f"{secret.key.ljust(widths[0])}  {secret.last.ljust(widths[1])}  {secret.source}")
 
 
 def show_setup(setup: Setup, *, dry_run: bool) -> None:

@@ -90,6 +90,15 @@ def is_secret(place: Place, value: str) -> bool:
     return is_secret_place(place) or _SECRET_ADDRESS.search(value) is not None
 
 
+def masked(value: object, place: Place) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a value at a place of a config as it may be shown: without the secrets in it."""
+    if isinstance(value, dict):
+        return {key: masked(item, (*place, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [masked(item, place) for item in value]
+    return "..." if isinstance(value, str) and is_secret(place, value) else value
+
+
 def key_variable(provider: str, known: Mapping[str, tuple[str, ...]]) -> str:
     """Return the variable in which OpenClaw looks for the API key of a provider, a made-up one for others."""
     own = f"{_as_name(provider)}_API_KEY"

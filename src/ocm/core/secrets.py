@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # What OpenClaw 2026.9.6 takes for the id of an environment secret (docs/gateway/secrets).
 _KEY = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
-_LINE = re.compile(r"([A-Z][A-Z0-9_]{0,127})=([^\x00-\x1f\x7f]+)")
+_LINE = re.compile(r"([A-Z][A-Z0-9_]{0,127})=([^\x00-\x1f\x7f\ud800-\udfff]+)")
 # They steer programs, and OpenClaw itself: OCM sets those that an instance needs.
 _RESERVED = re.compile(
     r"(OPENCLAW|OCM|LD|NODE|NPM|XDG|MALLOC|PERL|PYTHON|BASH|DYLD|GIT|SSL)_.*|PERL5.*|PYTHON.*"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _VALIDATE_SECONDS = 120.0
 _CONFIG = "openclaw.json"
 _MAX_ISSUES = 10
-# Each takes seconds, for OpenClaw validates; it writes its config a few times after its start and then rarely.
+# Each takes seconds, for OpenClaw validates; it writes its config a few times after a start and then rarely.
 _ATTEMPTS = 5
 # The record has the last word on these: the unit passes the port on the command line.
 _IN_RECORD = ("gateway.port",)

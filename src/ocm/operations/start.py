@@ -87,6 +87,11 @@ def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
         )
 
 
+def is_alive(context: Context, name: InstanceName) -> bool:
+    """Tell whether a gateway runs, or would by itself in a moment."""
+    return context.backend.observe([name])[name].activity in ("running", "starting", "waiting")
+
+
 def ready_in_words(record: Record) -> str:
     """Return in words what a verified instance is."""
     return "ready and sealed" if record.sealed else "ready, not sealed"

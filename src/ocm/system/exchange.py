@@ -1,7 +1,7 @@
 """Replaces a file that a running gateway may replace at the same moment, and loses neither's content.
 
-Compare and rename are two steps, between which OpenClaw's own rename would be lost. renameat2(2) exchanges two
-files in one: what was displaced is still there to be looked at, and to be put back.
+Compare and rename are two steps, between which OpenClaw's own rename would be lost. renameat2(2) exchanges
+two files in one: what was displaced is still there to be looked at, and to be put back.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def replace_in(directory: int, name: str, data: bytes, *, before: bytes, limit: 
         os.fsync(directory)
 
 
-def _put_back(  # noqa: PLR0913, PLR0917 - the two files and what each holds
+def _put_back(  # noqa: PLR0913 - the two files and what each holds
     directory: int, beside: str, name: str, live: bytes, kept: bytes, *, limit: int
 ) -> None:
     """Bring what is beside back to its place, unless what has come there since is newer still."""

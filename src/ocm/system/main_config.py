@@ -65,7 +65,7 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
 
 
 def read_instance_source(host: Host, name: InstanceName, package: PurePosixPath) -> Source:
-    """Return what an instance has: its config, which it may have written, and the secrets OCM keeps for it."""
+    """Return what an instance has: its config, which it may have written, and the secrets that OCM keeps."""
     paths = host.instance(name)
     with files.open_state(paths.state) as directory:
         data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)

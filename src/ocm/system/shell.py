@@ -68,7 +68,7 @@ def _links(paths: InstancePaths, record: Record) -> dict[PurePosixPath, str]:
 
 
 def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]:
-    """Return the scripts of the shell: `openclaw`, always as this instance, and what runs before a program."""
+    """Return the scripts of the shell: `openclaw`, always this instance, and what runs before a program."""
     words = (record.runtime.node, *NODE_FLAGS, str(PurePosixPath(record.runtime.openclaw) / ENTRY))
     quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
     wrapper = f'#!/bin/sh\nexec {quoted} --profile {record.name} "$@"\n'
