@@ -18,7 +18,9 @@ LONG = "a" * 64
 ENVELOPE = {"ok", "command", "results", "errors"}
 ERROR = {"name", "code", "message", "hint", "details"}
 NAMELESS = ("list", "edit", "setup", "doctor")
-ANSWERS_IN_JSON = [name for name in COMMANDS if name not in ("use", "enter", "supervise", "completion")]
+_OTHERS = ("use", "enter", "supervise", "completion", "secret")
+_BELOW = ("secret set", "secret unset", "secret list")
+ANSWERS_IN_JSON = [*(name for name in COMMANDS if name not in _OTHERS), *_BELOW]
 
 
 def tree(home: Path) -> list[str]:
@@ -239,7 +241,7 @@ def envelope(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 @pytest.mark.parametrize("command", ANSWERS_IN_JSON)
 def test_every_command_answers_a_bad_name_or_option_in_json_where_asked(ocm: Run, command: str) -> None:
     for arguments in (["--json", "--bogus"], ["--bogus", "--json"]):
-        done = ocm(command, *arguments)
+        done = ocm(*command.split(), *arguments)
         assert done.returncode == 2
         found = envelope(done)
         assert found["command"] == command
@@ -251,7 +253,7 @@ def test_every_command_answers_a_bad_name_or_option_in_json_where_asked(ocm: Run
 
 @pytest.mark.parametrize("command", [name for name in ANSWERS_IN_JSON if name not in NAMELESS])
 def test_every_command_that_takes_a_name_answers_a_bad_one_in_json(ocm: Run, command: str) -> None:
-    done = ocm(command, "UP", "--json")
+    done = ocm(*command.split(), "UP", *(["KEY"] if command.startswith("secret ") else []), "--json")
     assert done.returncode == 2
     (error,) = envelope(done)["errors"]
     assert (error["code"], error["hint"]) == ("name_invalid", "for example worker1")

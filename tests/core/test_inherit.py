@@ -79,7 +79,7 @@ STORE: dict[str, Any] = {
 VARIABLES = {"B_KEY": "sk-in-env", "OPENROUTER_API_KEY": "sk-known", "TELEGRAM_BOT_TOKEN": "bot", "X": "1"}
 
 
-def source(config: dict[str, Any] | None = None, **fields: Any) -> Source:
+def source(config: dict[str, Any] | None = None, **fields: Any) -> Source:  # noqa: ANN401 - those of a Source
     given: dict[str, Any] = {
         "provider_variables": KNOWN,
         "provider_plugins": frozenset({"openrouter"}),
@@ -89,7 +89,9 @@ def source(config: dict[str, Any] | None = None, **fields: Any) -> Source:
 
 
 def with_key(
-    value: object, provider: str = "a", **fields: Any
+    value: object,
+    provider: str = "a",
+    **fields: Any,  # noqa: ANN401 - those of a Source
 ) -> tuple[Any, dict[str, str], tuple[str, ...]]:
     """Return what becomes of a provider's apiKey, the secrets and the notes."""
     inherited = inherit(source({"models": {"providers": {provider: {"apiKey": value}}}}, **fields))

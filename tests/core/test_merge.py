@@ -155,7 +155,7 @@ def test_models_are_merged_by_their_id() -> None:
 
 
 def test_a_number_is_not_true() -> None:
-    assert not same(1, True)
+    assert not same([1], [True])
     assert not same(0, None)
     assert not same(None, MISSING)
     assert same({"a": 1, "b": 2}, {"b": 2, "a": 1})

@@ -71,8 +71,8 @@ def test_no_step_has_a_place_for_a_secret(step: type[msgspec.Struct]) -> None:
         assert not any(word in field for word in ("token", "secret", "password", "key", "auth", "config"))
 
 
-def test_a_step_that_writes_a_config_carries_the_model_and_nothing_else_of_it() -> None:
-    assert steps.WriteConfig.__struct_fields__ == ("path", "model")
+def test_a_step_that_writes_a_config_carries_the_model_and_where_the_rest_is_read() -> None:
+    assert steps.WriteConfig.__struct_fields__ == ("path", "model", "inherit")
 
 
 def test_a_step_of_an_unknown_kind_is_refused() -> None:

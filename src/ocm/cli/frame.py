@@ -176,7 +176,7 @@ def run_each(
         if not as_json:
             render.show_outcome(outcome)
     if as_json:
-        render.print_json(ctx.info_name or "", outcomes, errors)
+        render.print_json(ctx.command_path.partition(" ")[2], outcomes, errors)
     if not errors:
         return 0
     worst = max(error.exit_code for _name, error in errors)

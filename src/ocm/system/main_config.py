@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import stat
+import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -164,12 +166,14 @@ def _read(path: Path, limit: int, shown: str) -> bytes:
         raise OcmError(
             f"{shown} cannot be read: {error.strerror}", hint=_HINT, code="config_unreadable"
         ) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OcmError(f"{shown} is no regular file", hint=_HINT, code="config_unreadable")
     with os.fdopen(descriptor, "rb") as file:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        data = file.read(limit + 1) if regular else b""
-    if not regular or len(data) > limit:
-        what = f"is larger than {limit} bytes" if regular else "is no regular file"
-        raise OcmError(f"{shown} {what}", hint=_HINT, code="config_unreadable")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        message = f"{shown} is larger than {limit} bytes"
+        raise OcmError(message, hint=_HINT, code="config_unreadable")
     return data
 
 
@@ -223,10 +227,11 @@ def _profiles(host: Host, notes: list[str]) -> dict[str, Any]:
 
 
 def _rows(path: PurePosixPath, query: str) -> list[str]:
-    """Return the texts that a query finds in a database of main's, which is opened for reading alone."""
-    with contextlib.closing(
-        sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
-    ) as database:
+    """Return the texts that a query finds in a database of main's, beside which no file comes into being."""
+    with (
+        _unchanged(Path(path)) as address,
+        contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as database,
+    ):
         try:
             rows = database.execute(query).fetchall()
         except sqlite3.OperationalError as error:
@@ -234,6 +239,25 @@ def _rows(path: PurePosixPath, query: str) -> list[str]:
                 return []
             raise
     return [text for (text,) in rows if isinstance(text, str)]
+
+
+@contextlib.contextmanager
+def _unchanged(path: Path) -> Iterator[str]:
+    """Yield how SQLite is to open a database: for reading alone it still makes -wal and -shm where it can.
+
+    What a main that was ended left in -wal counts: then a copy is read, in a directory of its own.
+    """
+    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
+    if not log.exists() or not log.stat().st_size:
+        yield f"file:{quote(str(path))}?mode=ro&immutable=1"
+    elif index.exists():
+        yield f"file:{quote(str(path))}?mode=ro"
+    else:
+        with tempfile.TemporaryDirectory(prefix="ocm-") as folder:
+            copy = Path(folder, "main.sqlite")
+            shutil.copyfile(path, copy)
+            shutil.copyfile(log, f"{copy}-wal")
+            yield f"file:{quote(str(copy))}"
 
 
 def _stored(text: str) -> Iterator[tuple[str, Any]]:
