@@ -24,6 +24,7 @@ ROWS = (
     ("`/etc`", "/etc"),
     ("its OpenClaw", "{openclaw}"),
     ("its config link in `~/.openclaw/`", "{home}/.openclaw/openclaw-{name}.json"),
+    ("its own secrets, `/run/ocm/secrets.env`", "/run/ocm/secrets.env"),
     ("main's config", "{home}/.openclaw/openclaw.json"),
     ("main's credentials and `.env`", "{home}/.openclaw/.env"),
     ("another instance's state", "{home}/.openclaw-{other}"),
@@ -104,6 +105,7 @@ def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str)
     with planting(machine, files, sockets):
         main = f"{machine.home}/.openclaw/openclaw.json"
         absent = set() if exists(machine, main) else {main, f"{machine.home}/.openclaw/.env"}
+        absent.add("/run/ocm/secrets.env")  # inside alone: on the host it has another name
         missing = [path for path in paths if path not in absent and not exists(machine, path)]
         assert missing == [], missing
         found = inside(ocm, name, _TRY + "\n".join(paths) + "\nPATHS\n").splitlines()
