@@ -35,7 +35,7 @@ os.makedirs(folder, 0o700)
 os.umask(0o077)
 database = sqlite3.connect(f"{folder}/openclaw.sqlite")
 database.execute("pragma journal_mode = wal")
-database.execute("create table config_machine_state (state_key text primary key, value_json text, updated_at_ms int)")
+database.execute("create table config_machine_state (state_key text primary key, value_json text, at int)")
 database.execute("insert into config_machine_state values ('authProfiles.store', ?, 0)", [sys.stdin.read()])
 database.commit()
 """
@@ -68,7 +68,7 @@ def main_config(key: str) -> str:
 
 @pytest.fixture(scope="module")
 def before(machine: Machine) -> Iterator[set[str]]:
-    """Main with a key in its config, one in `.env` and one in its store; yields every file before an instance."""
+    """Make a main with a key in its config, one in `.env`, one in its store; yield every file that is there."""
     machine.run(["mkdir", "-m", "700", f"{HOME}/.openclaw"])
     included = {"providers": {"two": provider("two", apiKey="${TWO_KEY}"), "three": provider("three")}}
     machine.write(f"{HOME}/.openclaw/openclaw.json", main_config(KEYS["one"]), mode=0o600)
