@@ -68,7 +68,7 @@ def main_config(key: str) -> str:
 
 @pytest.fixture(scope="module")
 def before(machine: Machine) -> Iterator[set[str]]:
-    """Make a main with a key in its config, one in `.env`, one in its store; yield every file that is there."""
+    """Make a main with a key in its config, one in `.env`, one in its store; yield every file there is."""
     machine.run(["mkdir", "-m", "700", f"{HOME}/.openclaw"])
     included = {"providers": {"two": provider("two", apiKey="${TWO_KEY}"), "three": provider("three")}}
     machine.write(f"{HOME}/.openclaw/openclaw.json", main_config(KEYS["one"]), mode=0o600)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ocm.core import ports
 from ocm.core.config import MAX_BYTES, parse_config
 from ocm.core.gateway import lookup
-from ocm.core.names import parse_name
 from ocm.core.plan import (
     Enable,
     LinkConfig,
@@ -155,8 +154,6 @@ def _inherited_notes(context: Context, record: Record, wanted: Wanted) -> tuple[
     """Return what to know of what a new instance inherits; raise `OcmError` where that cannot be read."""
     if wanted.inherit is None:
         return model_note(wanted.model)
-    if wanted.inherit != MAIN:
-        read_record(context.host.paths, parse_name(wanted.inherit))
     inheritance = read_inheritance(context.host, wanted.inherit, record)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()

@@ -13,6 +13,7 @@ from ocm.core.names import parse_name
 from ocm.errors import OcmError
 from ocm.system import files
 from ocm.system.main_config import MAIN, read_instance_source, read_main_source
+from ocm.system.records import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,7 @@ def read_inheritance(host: Host, source: str, record: Record) -> Inheritance:
     package = PurePosixPath(record.runtime.openclaw)
     if source == MAIN:
         return inherit(read_main_source(host, package))
+    read_record(host.paths, parse_name(source))
     return inherit(read_instance_source(host, parse_name(source), package))
 
 
