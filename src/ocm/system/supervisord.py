@@ -20,12 +20,13 @@ from ocm.core.bubblewrap import (
     namespace_arguments,
     sandbox_argv,
 )
-from ocm.core.definition import Definition, fingerprint
+from ocm.core.definition import Definition, fingerprint, is_made_by_ocm
 from ocm.core.launch import ENV, clean, under_init
+from ocm.core.names import parse_name
 from ocm.core.program import gateway_command, render_daemon, render_program
 from ocm.core.state import Process
 from ocm.core.unit import STOP_TIMEOUT_SECONDS
-from ocm.errors import OcmError
+from ocm.errors import Invalid, OcmError
 from ocm.system import files, processes, sessions
 from ocm.system.backend import Session
 from ocm.system.control import NotRunning
@@ -118,6 +119,13 @@ class Supervisord:
             paths, record, policy, filters=self._filters(policy), covers=_covers(policy)
         )
         return Definition(path=paths.program, text=render_program(paths, command, sealed=record.sealed))
+
+    def defined(self) -> tuple[InstanceName, ...]:
+        """Return the instances with a program file that OCM made, or with the mark of one that is gone."""
+        programs = self._paths.programs
+        made = [name for name in _names_in(programs, "*.conf") if self._is_ours(name)]
+        marked = [name for name in _names_in(programs / "enabled", "*") if self._read(name) is None]
+        return tuple(dict.fromkeys((*made, *marked)))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield where supervisord runs the gateway by another definition than the one on disk."""
@@ -242,8 +250,20 @@ class Supervisord:
     def _filters(self, policy: Policy) -> tuple[PurePosixPath, ...]:
         return filters(self._paths.filters, policy.address_families)
 
+    def _read(self, name: InstanceName) -> bytes | None:
+        return files.read_own(self.host.instance(name).program)
+
+    def _is_ours(self, name: InstanceName) -> bool:
+        return is_made_by_ocm((self._read(name) or b"").decode(errors="replace"))
+
     def _as_root(self, command: str) -> str:
         return command if self.host.uid == 0 else f"sudo {command}"
+
+
+def _names_in(directory: PurePosixPath, pattern: str) -> Iterator[InstanceName]:
+    for path in sorted(Path(directory).glob(pattern)):
+        with contextlib.suppress(Invalid):
+            yield parse_name(path.stem)
 
 
 def _token(name: str, rest: str) -> str:
