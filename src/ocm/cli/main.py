@@ -30,6 +30,7 @@ COMMANDS = {
     "use": ("sandbox", "Run openclaw as an instance, in its sandbox."),
     "enter": ("sandbox", "Open a shell in an instance's sandbox."),
     "edit": ("config", "Change an instance's OpenClaw config, validated by OpenClaw."),
+    "update-models": ("models", "Update a provider's models from the list that it publishes."),
     "completion": ("shell", "Print the completion script for bash, zsh or fish."),
 }
 _BROKEN_PIPE = 141

@@ -8,12 +8,14 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ocm.core.launch import ENTRY
+from ocm.core.launch import ENTRY, NODE_FLAGS
 from ocm.core.record import Runtime
 from ocm.errors import OcmError
 from ocm.system.runner import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ocm.system.host import Host
 
 # What OpenClaw 2026.9.6 states in its package.json, and the first release that OCM was measured with.
@@ -36,6 +38,15 @@ def find_runtime(host: Host) -> Runtime:
         message = f"OpenClaw {version} in {package} is too old: OCM needs 2026.9.6 or newer"
         raise OcmError(message, hint=f"{_OPENCLAW_HINT}@latest", code="openclaw_too_old")
     return Runtime(node=str(node), openclaw=str(package))
+
+
+def main_command(
+    runtime: Runtime, arguments: tuple[str, ...], *, env: Mapping[str, str], timeout_seconds: float
+) -> Command:
+    """Return `openclaw ARGUMENTS` as main, the user's own OpenClaw: on its own state, in no sandbox."""
+    entry = str(PurePosixPath(runtime.openclaw) / ENTRY)
+    argv = (runtime.node, *NODE_FLAGS, entry, *arguments)
+    return Command(argv=argv, env=env, timeout_seconds=timeout_seconds, stdin=b"")
 
 
 def package_version(package: PurePosixPath) -> str:
