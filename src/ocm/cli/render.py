@@ -169,7 +169,7 @@ def show_models(updated: Updated) -> None:
         counts = ", ".join(f"{len(found)} {word}" for word, found in lists.items() if found)
         has = "would have" if updated.dry_run else "has"
         click.echo(
-            f"{updated.name}: {change.provider} {has} {change.total} models: {counts or 'nothing to change'}"
+            f"{updated.name}: {change.provider} {has} {change.total} models: {counts or 'none changed'}"
         )
         for word, found in lists.items():
             if found:

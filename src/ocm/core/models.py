@@ -74,7 +74,8 @@ def merge(config: dict[str, Any], provider: Provider, listing: Listing, *, force
         changes.append(change)
         notes += _notes(config, old, change, listing)
         if "apiKey" in merged and "apiKey" not in old:
-            notes.append(f"{key} takes its key from the environment variable {provider.key_variable}")
+            where = "in the environment or in .env beside the config"
+            notes.append(f"{key} takes its key from {provider.key_variable}, {where}")
     models = {**as_object(config.get("models")), "providers": providers}
     return Merged(config={**config, "models": models}, changes=tuple(changes), notes=tuple(notes))
 
