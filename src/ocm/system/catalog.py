@@ -186,7 +186,8 @@ def _pool(address: Url) -> PoolManager:
 
     proxy = _proxy(address)
     timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
-    trusted = ssl.create_default_context()
+    # It takes longer to make than a page to read.
+    trusted = ssl.create_default_context() if address.scheme == "https" else None
     if proxy is None:
         return urllib3.PoolManager(timeout=timeout, ssl_context=trusted)
     auth = urllib3.make_headers(proxy_basic_auth=proxy.auth) if proxy.auth else {}
