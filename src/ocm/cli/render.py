@@ -168,8 +168,9 @@ def show_models(updated: Updated) -> None:
         lists = {"added": change.added, "removed": change.removed, "changed": change.changed}
         counts = ", ".join(f"{len(found)} {word}" for word, found in lists.items() if found)
         has = "would have" if updated.dry_run else "has"
+        models = "model" if change.total == 1 else "models"
         click.echo(
-            f"{updated.name}: {change.provider} {has} {change.total} models: {counts or 'none changed'}"
+            f"{updated.name}: {change.provider} {has} {change.total} {models}: {counts or 'none changed'}"
         )
         for word, found in lists.items():
             if found:

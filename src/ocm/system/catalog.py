@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ocm import __version__
 from ocm.core.catalog import Page, parse_page
 from ocm.core.journal import printable
-from ocm.errors import OcmError
+from ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,14 +40,17 @@ _HEADERS = {
 def download(url: str, report: Callable[[str], None], *, seconds: float = _ALL_SECONDS) -> Page:
     """Return the rows of the list at `url`, those of its further pages too.
 
-    The URL is https, or http where the server is on this machine. Proxies are those of the environment.
-    Raises `OcmError` where the server cannot be reached or is not trusted, where it sends something else than
-    a list, more than OCM takes, or not all of it within `seconds`.
+    The URL is https, or http where the server is on this machine; any other raises `Invalid`. Proxies are
+    those of the environment. Raises `OcmError` where the server cannot be reached or is not trusted, where it
+    sends something else than a list, more than OCM takes, or not all of it within `seconds`.
     """
     address = _parse(url)
-    if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(address)):
-        message = f"a list is read over https, or from this machine over http, and not from {_shown(url)}"
-        raise OcmError(message, hint="write --url https://HOST/v1/models", code="url_invalid")
+    if address is None or not (address.scheme == "https" or _is_here(address)):
+        message = f"{_shown(url)} is no URL that a list is read from"
+        hint = (
+            "write https://HOST/v1/models without a user name, or http:// where the server is on this machine"
+        )
+        raise Invalid(message, hint=hint, code="url_invalid")
     return _within(seconds, lambda: _read_pages(address, report))
 
 
@@ -127,56 +130,58 @@ def _body(response: BaseHTTPResponse, address: Url, limit: int) -> bytes:
     return bytes(data)
 
 
-def _parse(url: str) -> Url:
+def _parse(url: str) -> Url | None:
+    """Return a URL with a host and without a user name, None for any other."""
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
 
-    with contextlib.suppress(LocationParseError):
+    try:
         address = parse_url(url)
-        # A password would stand in argv, and a server could ask for any to be sent.
-        if address.host and address.auth is None:
-            return address
-    message = f"{_shown(url)} is no URL of a list"
-    raise OcmError(message, hint="write https://HOST/v1/models, without a user name", code="url_invalid")
+    except LocationParseError:
+        return None
+    # A password would stand in argv, or be one that a server chose to have sent elsewhere.
+    return address if address.host and address.auth is None else None
+
+
+def _is_here(address: Url) -> bool:
+    """Tell whether an address is that of a server on this machine, over plain http."""
+    host = (address.host or "").strip("[]")
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    return loopback and address.scheme == "http"
 
 
 def _shown(url: str) -> str:
     """Return a URL to print: bounded, and without what may be a password."""
-    return printable(url.rpartition("@")[2][:100])
-
-
-def _is_loopback(address: Url) -> bool:
-    host = (address.host or "").strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return repr(printable(url.rpartition("@")[2][:100]))
 
 
 def _redirected(address: Url, location: str) -> Url:
-    """Return where a redirect leads: over https only, so that the list comes from someone who is known."""
-    target = _join(address, location)
-    if target.scheme != "https":
-        message = f"{address.host} redirects to {_shown(location)}, which is not https"
+    target = _joined(address, location)
+    if target is None or target.scheme != "https":
+        message = f"{address.host} redirects to {_shown(location)}, which is not followed: only https is"
         raise OcmError(message, hint="check the URL", code="redirect_refused")
     return target
 
 
 def _next_page(address: Url, following: str) -> Url:
-    target = _join(address, following)
-    if (target.scheme, target.host, target.port) != (address.scheme, address.host, address.port):
+    target = _joined(address, following)
+    origin = (address.scheme, address.host, address.port)
+    if target is None or (target.scheme, target.host, target.port) != origin:
         message = f"the next page of the list of {address.host} is at {_shown(following)}, another server"
         raise OcmError(message, hint="check the URL", code="redirect_refused")
     return target
 
 
-def _join(address: Url, reference: str) -> Url:
+def _joined(address: Url, reference: str) -> Url | None:
     from urllib.parse import urljoin
 
     try:
         return _parse(urljoin(address.url, reference))
     except ValueError:
-        return _parse("")
+        return None
 
 
 def _pool(address: Url) -> PoolManager:
