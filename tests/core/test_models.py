@@ -496,13 +496,30 @@ def test_models_of_others_and_wildcards_are_not_warned_of() -> None:
     assert not [note for note in merged(config, *named("a")).notes if "does not have" in note]
 
 
-def test_a_model_with_a_server_of_its_own_is_none_of_the_lists_business() -> None:
-    routed = {"id": "private/x", "name": "x", "baseUrl": "http://127.0.0.1:8787/v1"}
-    config = {**configured(routed), "agents": {"defaults": {"model": "ppq/private/x"}}}
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"id": "local/x", "name": "x", "baseUrl": "http://127.0.0.1:8787/v1"},
+        {"id": "private/x", "name": "behind a proxy of the user's"},
+    ],
+)
+def test_a_model_that_is_served_elsewhere_is_none_of_the_lists_business(entry: dict[str, Any]) -> None:
+    config = {**configured(*[entry] * 9), "agents": {"defaults": {"model": f"ppq/{entry['id']}"}}}
     found = merged(config, *named("a"))
-    assert entries_of(found.config)["private/x"] == routed
+    assert entries_of(found.config)[entry["id"]] == entry
     assert only(found).kept == only(found).removed == ()
+    assert only(found).total == 10
     assert not [note for note in found.notes if "does not have" in note]
+
+
+def test_an_instance_cannot_flood_the_terminal_with_warnings() -> None:
+    config = {
+        **configured(*named("a")),
+        "agents": {"defaults": {"model": {"fallbacks": ["ppq/gone"] * 5000}}},
+    }
+    notes = merged(config, *named("a")).notes
+    assert notes[-1] == "and 4980 more warnings of this kind"
+    assert len(notes) < 30
 
 
 def test_a_list_of_less_than_half_is_refused_unless_forced() -> None:
@@ -565,6 +582,10 @@ def test_a_key_is_referred_to_only_where_none_is_in_sight(
         ({"models": {"$include": "./models.json5"}}, "models"),
         ({"models": {"providers": {"$include": ["./a.json5"]}}}, "models.providers"),
         ({"models": {"providers": {"ppq": {"$include": "./ppq.json5"}}}}, "models.providers.ppq"),
+        (
+            {"models": {"providers": {"ppq": {"models": {"$include": "./ppq.json5"}}}}},
+            "models.providers.ppq.models",
+        ),
     ],
 )
 def test_a_provider_that_comes_from_an_include_is_left_alone(config: dict[str, Any], name: str) -> None:
@@ -588,6 +609,8 @@ def test_no_model_is_removed_where_an_included_file_may_name_it() -> None:
         {"models": {"providers": "x"}},
         {"models": {"providers": {"ppq": []}}},
         {"models": {"providers": {"ppq": None}}},
+        {"models": {"providers": {"ppq": {"models": {}}}}},
+        {"models": {"providers": {"ppq": {"models": None}}}},
     ],
 )
 def test_a_config_of_another_shape_is_refused(config: dict[str, Any]) -> None:

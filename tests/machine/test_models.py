@@ -57,7 +57,7 @@ MAIN_TEXT = """{ // mine
       'custom-api-ppq-ai': {
         baseUrl: "https://api.ppq.ai", apiKey: "sk-MAIN-SECRET", api: "openai-completions",
         models: [
-          { id: "model-1", name: "Mine", maxTokens: 100, contextTokens: 5000, compat: { supportsStore: false } },
+          { id: "model-1", name: "Mine", maxTokens: 99, contextTokens: 5000, compat: {supportsStore: false} },
           { id: "gone-1", name: "Gone" }, { id: "gone-2", name: "Gone" }, { id: "gone-3", name: "Gone" },
         ],
       }, // end of ppq
@@ -201,7 +201,7 @@ def test_what_changed_is_told_and_done_once(machine: Machine, ocm: Ocm, main: st
     assert mine == {
         "id": "model-1",
         "name": "Mine",
-        "maxTokens": 100,
+        "maxTokens": 99,
         "contextTokens": 5000,
         "compat": {"supportsStore": False},
         "input": ["text", "image"],

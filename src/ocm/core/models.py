@@ -5,6 +5,7 @@ What the fields mean to OpenClaw is in its docs/gateway/config-tools/custom-prov
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ocm.core.catalog import Listing, Model, Provider
 
 _INCLUDE = "$include"
+_MAX_NOTES = 20
 _DEFAULT_CONTEXT = 128_000
 _DEFAULT_MAX_TOKENS = 8192
 _UNKNOWN_COST = {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0}
@@ -55,10 +57,10 @@ def merge(config: dict[str, Any], provider: Provider, listing: Listing, *, force
     Nothing else in the config changes. In a model that is there already the list decides what it says:
     prices, context window, images, reasoning, and an upper bound of `maxTokens`. All else in it stays: the
     name, a smaller `maxTokens`, `contextTokens`, `compat`, and what the list does not say. A model that the
-    list does not have stays where the config names it or where it has a `baseUrl` of its own.
+    list does not have stays where the config names it, and where it is served at another address.
 
     Raises `OcmError` where the list is empty or less than half of what is there, unless `force`, and where
-    the provider comes from an `$include`.
+    the provider comes from an `$include` or is none.
     """
     if not listing.models and not force:
         message = "the list holds no model that an agent can talk to"
@@ -68,11 +70,12 @@ def merge(config: dict[str, Any], provider: Provider, listing: Listing, *, force
     changes, notes = [], [*_doubts(listing)]
     for key in [key for key in providers if key.lower() in known] or [provider.id]:
         old = _own_object(providers, key, f"models.providers.{key}")
-        _refuse_shrink(key, old, listing, force=force)
+        _refuse_other_models(key, old)
+        _refuse_shrink(key, old, provider, listing, force=force)
         merged, change = _merge_provider(config, key, old, provider, listing)
         providers = {**providers, key: merged}
         changes.append(change)
-        notes += _notes(config, old, change, listing)
+        notes += _bounded(_notes(config, old, change, provider, listing))
         if "apiKey" in merged and "apiKey" not in old:
             where = "in the environment or in .env beside the config"
             notes.append(f"{key} takes its key from {provider.key_variable}, {where}")
@@ -102,8 +105,17 @@ def _refuse_include(value: Mapping[str, Any], name: str) -> None:
         raise OcmError(message, hint=hint, code="config_included")
 
 
-def _refuse_shrink(key: str, old: Mapping[str, Any], listing: Listing, *, force: bool) -> None:
-    count = sum(not _is_routed(entry) for entry in _entries(old))
+def _refuse_other_models(key: str, old: Mapping[str, Any]) -> None:
+    if not isinstance(old.get("models", []), list):
+        _own_object(old, "models", f"models.providers.{key}.models")
+        message = f"models.providers.{key}.models is no list"
+        raise OcmError(message, hint="openclaw doctor may mend it", code="config_invalid")
+
+
+def _refuse_shrink(
+    key: str, old: Mapping[str, Any], provider: Provider, listing: Listing, *, force: bool
+) -> None:
+    count = sum(not _is_elsewhere(entry, provider) for entry in _entries(old))
     if len(listing.models) * 2 < count and not force:
         message = f"the list has {len(listing.models)} models, less than half of the {count} of {key}"
         raise OcmError(message, hint="--force takes it all the same", code="list_shrunk")
@@ -121,7 +133,7 @@ def _merge_provider(
         if identifier in listed:
             entries.append(_merge_entry(entry, listed[identifier]))
             changed += [identifier] if changed_keys(entry, entries[-1]) else []
-        elif identifier is None or _is_routed(entry):
+        elif identifier is None or _is_elsewhere(entry, provider):
             entries.append(entry)
         elif is_needed(identifier):
             entries.append(entry)
@@ -143,8 +155,8 @@ def _merge_provider(
 
 
 def _entries(provider: Mapping[str, Any]) -> list[Any]:
-    models = provider.get("models")
-    return models if isinstance(models, list) else []
+    entries: list[Any] = provider.get("models", [])
+    return entries
 
 
 def _id_of(entry: object) -> str | None:
@@ -152,9 +164,9 @@ def _id_of(entry: object) -> str | None:
     return identifier if isinstance(identifier, str) else None
 
 
-def _is_routed(entry: object) -> bool:
-    """Tell whether a model has a server of its own, which the list is not about."""
-    return bool(as_object(entry).get("baseUrl"))
+def _is_elsewhere(entry: object, provider: Provider) -> bool:
+    """Tell whether a model is one that the list is not about: it is served at another address."""
+    return bool(as_object(entry).get("baseUrl")) or (_id_of(entry) or "").startswith(provider.leave_out)
 
 
 def _connection(
@@ -218,13 +230,13 @@ def _counted(count: int, what: str) -> str:
 
 
 def _notes(
-    config: Mapping[str, Any], old: Mapping[str, Any], change: Change, listing: Listing
+    config: Mapping[str, Any], old: Mapping[str, Any], change: Change, provider: Provider, listing: Listing
 ) -> Iterator[str]:
     """Yield what a change means for the config: a primary model or a fallback that the list does not have."""
     if change.kept and _has_include(config):
         yield f"nothing was removed from {change.provider}: ocm does not read what the config includes"
-    routed = {str(_id_of(entry)).lower() for entry in _entries(old) if _is_routed(entry)}
-    served = {model.id.lower() for model in listing.models} | routed
+    elsewhere = {str(_id_of(entry)).lower() for entry in _entries(old) if _is_elsewhere(entry, provider)}
+    served = {model.id.lower() for model in listing.models} | elsewhere
     kept = {identifier.lower() for identifier in change.kept}
     for path, text in _strings(_outside(config)):
         names = _readings(text, change.provider)
@@ -232,6 +244,13 @@ def _notes(
         if _selects_model(path) and mine and not names & served:
             what = "its entry was kept" if names & kept else "no entry defines it"
             yield f"{'.'.join(path)} is {text}, which the list does not have: {what}"
+
+
+def _bounded(notes: Iterator[str]) -> Iterator[str]:
+    """Yield the first notes and how many more there are: an instance decides what its config says."""
+    yield from itertools.islice(notes, _MAX_NOTES)
+    if more := sum(1 for _note in notes):
+        yield f"and {_counted(more, 'more warning')} of this kind"
 
 
 def _selects_model(path: tuple[str, ...]) -> bool:
