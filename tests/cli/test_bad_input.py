@@ -17,7 +17,8 @@ AddRecord = Callable[..., Path]
 LONG = "a" * 64
 ENVELOPE = {"ok", "command", "results", "errors"}
 ERROR = {"name", "code", "message", "hint", "details"}
-ANSWERS_IN_JSON = [name for name in COMMANDS if name not in ("use", "enter", "completion")]
+NAMELESS = ("list", "edit", "setup", "doctor")
+ANSWERS_IN_JSON = [name for name in COMMANDS if name not in ("use", "enter", "supervise", "completion")]
 
 
 def tree(home: Path) -> list[str]:
@@ -209,7 +210,7 @@ def test_a_corrupt_record_is_told_in_one_sentence_with_its_path(ocm: Run, add_re
         ["status", "worker1"],
         ["start", "worker1"],
         ["logs", "worker1"],
-        ["create", "worker2"],
+        ["enable", "worker1"],
     ):
         done = ocm(*arguments)
         assert done.returncode == 1
@@ -221,7 +222,7 @@ def test_a_corrupt_record_is_told_in_one_sentence_with_its_path(ocm: Run, add_re
 
 def test_without_a_user_manager_the_next_command_is_told(ocm: Run, add_record: AddRecord) -> None:
     add_record("worker1")
-    for arguments in (["list"], ["status", "worker1"], ["create", "worker2"], ["stop", "worker1"]):
+    for arguments in (["list"], ["status", "worker1"], ["stop", "worker1"]):
         lines = check(ocm(*arguments), 1)
         assert "no systemd user manager answers" in lines[0] or "systemctl is not installed" in lines[0]
 
@@ -248,7 +249,7 @@ def test_every_command_answers_a_bad_name_or_option_in_json_where_asked(ocm: Run
         assert "No such option '--bogus'" in done.stderr
 
 
-@pytest.mark.parametrize("command", [name for name in ANSWERS_IN_JSON if name not in ("list", "edit")])
+@pytest.mark.parametrize("command", [name for name in ANSWERS_IN_JSON if name not in NAMELESS])
 def test_every_command_that_takes_a_name_answers_a_bad_one_in_json(ocm: Run, command: str) -> None:
     done = ocm(command, "UP", "--json")
     assert done.returncode == 2

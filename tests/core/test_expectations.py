@@ -52,6 +52,16 @@ def test_main_ocm_other_instances_and_the_rest_of_home_are_not_readable(path: st
     assert path in paths(READ, allowed=False)
 
 
+@pytest.mark.parametrize("path", ["/etc/shadow", "/etc/ssh", "/etc/ssl/private", "/sys/kernel/debug"])
+def test_what_only_mode_bits_keep_from_others_is_not_readable_for_root_either(path: str) -> None:
+    assert path in paths(READ, allowed=False)
+
+
+@pytest.mark.parametrize("path", ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"])
+def test_the_kernel_must_not_be_writable(path: str) -> None:
+    assert path in paths(WRITE, allowed=False)
+
+
 def test_no_bus_no_manager_no_journal_and_no_docker_can_be_reached() -> None:
     assert paths(CONNECT, allowed=False) == {
         "/run/user/1000/bus",

@@ -56,6 +56,18 @@ def test_anything_else_that_is_mounted_is_a_violation(point: str, kind: str) -> 
     assert found == (f"{kind} is mounted at {point}, which the policy does not grant",)
 
 
+@pytest.mark.parametrize(("point", "kind"), [("/etc/shadow", "devtmpfs"), ("/etc/ssh", "tmpfs")])
+def test_what_covers_a_hidden_path_is_no_violation(point: str, kind: str) -> None:
+    assert not mount_violations([Mounted(PurePosixPath(point), kind)], HOST, POLICY)
+
+
+@pytest.mark.parametrize(("point", "kind"), [("/etc/shadow", "ext4"), ("/etc/passwd", "devtmpfs")])
+def test_what_covers_nothing_hidden_or_could_hold_a_file_of_the_hosts_is_a_violation(
+    point: str, kind: str
+) -> None:
+    assert mount_violations([Mounted(PurePosixPath(point), kind)], HOST, POLICY)
+
+
 def test_a_mount_of_the_host_comes_along_only_where_the_host_has_it() -> None:
     point = PurePosixPath("/lib/modules")
     inside = [Mounted(point, "ext4")]

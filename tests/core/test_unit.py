@@ -9,7 +9,7 @@ from tests import samples
 
 from ocm.core.definition import is_edited
 from ocm.core.launch import gateway_argv
-from ocm.core.policy import Mount, Policy, instance_policy
+from ocm.core.policy import HIDDEN, Mount, Policy, instance_policy
 from ocm.core.record import Limits, Record, Runtime
 from ocm.core.unit import limit_directives, quote, quote_argument, render_unit, sandbox_directives
 
@@ -176,6 +176,13 @@ def test_the_home_and_run_are_hidden() -> None:
     assert hidden >= {"/home", "/root", "/run", "/dev/shm", "/dev/pts"}
     for key in ("BindPaths", "BindReadOnlyPaths"):
         assert not any(target.startswith("/run") for _source, target in binds(rendered[key]))
+
+
+def test_what_only_mode_bits_keep_from_others_is_hidden() -> None:
+    rendered = dict(sandbox())["InaccessiblePaths"]
+    # In the sandbox's own root, and only where the host has it.
+    assert all(word.startswith("-+/") for word, _end in words(rendered))
+    assert {word.removeprefix("-+") for word, _end in words(rendered)} == set(map(str, HIDDEN))
 
 
 def test_what_kills_openclaw_is_not_there() -> None:

@@ -298,18 +298,22 @@ def test_kept_failure_can_be_looked_at_and_deleted(ocm: Ocm, no_instance: set[st
 def test_missing_or_old_runtime_is_said_with_the_command_that_mends_it(machine: Machine, ocm: Ocm) -> None:
     old = f"{HOME}/old"
     machine.write(f"{old}/node", "#!/bin/sh\necho v20.1.0\n", mode=0o755)
-    too_old = ocm("deploy", "worker1", env={"PATH": f"{old}:/usr/bin:/bin"}, check=False)
-    refused(too_old, "cannot run OpenClaw")
-    machine.run(["rm", "-r", old])
     machine.run(["mv", "/usr/local/bin/node", "/usr/local/bin/node-away"], user="root")
     try:
-        refused(ocm("deploy", "worker1", check=False), "Node is not installed")
+        path = {"PATH": f"{old}:/usr/bin:/bin"}
+        refused(ocm("deploy", "worker1", "--no-install", env=path, check=False), "cannot run OpenClaw")
+        missing = ocm("deploy", "worker1", "--no-install", check=False)
+        refused(missing, "Node is not installed")
+        assert "ocm setup --yes" in missing.stderr
+        unasked = ocm("deploy", "worker1", check=False)
+        assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True), unasked
     finally:
         machine.run(["mv", "/usr/local/bin/node-away", "/usr/local/bin/node"], user="root")
+        machine.run(["rm", "-r", old])
     openclaw = machine.run(["sh", "-c", "command -v openclaw"]).stdout.strip()
     machine.run(["mv", openclaw, f"{openclaw}-away"], user="root")
     try:
-        refused(ocm("deploy", "worker1", check=False), "OpenClaw is not installed")
+        refused(ocm("deploy", "worker1", "--no-install", check=False), "OpenClaw is not installed")
     finally:
         machine.run(["mv", f"{openclaw}-away", openclaw], user="root")
 
@@ -317,9 +321,11 @@ def test_missing_or_old_runtime_is_said_with_the_command_that_mends_it(machine: 
 @pytest.mark.usefixtures("no_instance")
 def test_no_user_manager_is_said_with_the_way_to_one(ocm: Ocm) -> None:
     nowhere = {"XDG_RUNTIME_DIR": "/run/nowhere", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/nowhere/bus"}
-    done = ocm("deploy", "worker1", env=nowhere, check=False)
+    ocm("create", "worker1")
+    done = ocm("start", "worker1", env=nowhere, check=False)
     refused(done, "no systemd user manager answers for debian")
     assert "loginctl enable-linger debian" in done.stderr
+    ocm("delete", "worker1", "--yes")
 
 
 @pytest.mark.usefixtures("no_instance")
@@ -330,7 +336,7 @@ def test_forbidden_user_namespaces_are_said_with_the_sysctl(machine: Machine, oc
         done = ocm("deploy", "worker1", check=False)
     finally:
         machine.run(["umount", switch], user="root")
-    refused(done, "forbids user namespaces")
+    refused(done, "this machine lacks user namespaces")
     assert "sudo sysctl -w user.max_user_namespaces=" in done.stderr
 
 

@@ -123,7 +123,7 @@ def test_signals_are_handed_over_while_a_program_runs_and_as_before_afterwards(t
         received.append(number)
         (tmp_path / "go").touch()
 
-    script = f"kill -TERM $PPID; until [ -e '{tmp_path}/go' ]; do :; done"
+    script = f"kill -TERM $PPID; until [ -e '{tmp_path}/go' ]; do sleep 0.02; done"
     assert RUNNER.pass_through(("sh", "-c", script), hand_over, terminal=True) == 0
     assert received == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) is before
@@ -148,3 +148,68 @@ def test_an_editor_that_fails_or_is_missing_is_told() -> None:
         RUNNER.edit("false", "/dev/null")
     with pytest.raises(OcmError, match=r"^the editor ocm-nothing is not installed$"):
         RUNNER.edit("ocm-nothing -w", "/dev/null")
+
+
+def test_the_lines_of_a_long_program_are_told_as_they_come_and_returned_together() -> None:
+    told: list[str] = []
+    done = RUNNER.follow(shell("echo one; echo two >&2; printf three; exit 5"), told.append)
+    assert (done.returncode, sorted(told)) == (5, ["one", "three", "two"])
+    assert done.stdout == "one\ntwo\nthree"
+
+
+def test_a_line_is_told_before_the_program_ends(tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    command = shell(f"echo go; until [ -e {heard} ]; do sleep 0.02; done; echo gone")
+    assert RUNNER.follow(command, lambda _line: heard.touch()).stdout == "go\ngone\n"
+
+
+def test_a_long_program_runs_in_its_directory_and_shares_a_descriptor(tmp_path: Path) -> None:
+    with (tmp_path / "shared").open("w") as shared:
+        number = shared.fileno()
+        command = shell(f"pwd >/dev/fd/{number}; ls -A", directory=str(tmp_path), descriptors=(number,))
+        done = RUNNER.follow(command, lambda _line: None)
+    assert done.stdout == "shared\n"
+    assert (tmp_path / "shared").read_text() == f"{tmp_path}\n"
+
+
+# Two processes: the one that was started, and one below it that does not hear the first signal.
+FAMILY = "sh -c 'trap \"\" INT; echo $$; exec sleep 60' & echo $$; wait"
+
+
+def is_gone(pid: str) -> bool:
+    try:
+        return ") Z " in Path("/proc", pid, "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_an_interrupt_ends_a_long_program_with_all_that_it_started() -> None:
+    told: list[str] = []
+
+    def interrupt(line: str) -> None:
+        told.append(line)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        RUNNER.follow(shell(FAMILY), interrupt)
+    deadline = time.monotonic() + 10
+    while not all(map(is_gone, told)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_long_program_that_takes_too_long_is_ended_whether_it_prints_or_not() -> None:
+    for script in (
+        "exec sleep 60",
+        "while :; do echo more; sleep 0.02; done",
+        "exec >&- 2>&-; exec sleep 60",
+    ):
+        with pytest.raises(OcmError, match=r"^sh did not end within 0\.3 s$") as caught:
+            RUNNER.follow(shell(script, timeout_seconds=0.3), lambda _line: None)
+        assert caught.value.code == "timeout"
+
+
+def test_a_long_program_that_is_missing_is_told_as_any_other() -> None:
+    with pytest.raises(OcmError, match=r"^ocm-nothing is not installed$"):
+        RUNNER.follow(Command(argv=("ocm-nothing",), timeout_seconds=30), lambda _line: None)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ocm.core.names import BackendName
     from ocm.system.context import Context
+    from ocm.system.host import Host
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
@@ -87,20 +88,40 @@ def effort_options(function: _F) -> _F:
     return function
 
 
+def install_options(function: _F) -> _F:
+    """Let a command say whether OCM may install what is missing."""
+    for option in (
+        click.option("--no-install", is_flag=True, help="Install nothing; fail where something is missing."),
+        click.option("--yes", is_flag=True, help="Install what is missing without asking."),
+    ):
+        function = option(function)
+    return function
+
+
+def this_host(ctx: click.Context) -> Host:
+    """Return the host of this run."""
+    from ocm.system.host import current_host
+
+    return current_host(os.environ, verbose=bool(ctx.obj and ctx.obj["verbose"]))
+
+
 def open_context(
-    ctx: click.Context, name: InstanceName | None = None, *, backend: BackendName | None = None
+    ctx: click.Context,
+    name: InstanceName | None = None,
+    *,
+    backend: BackendName | None = None,
+    recover: bool = True,
 ) -> Context:
     """Return the context of this run, that of the instance `name` where it is for one alone.
 
-    Operations that were cut off are finished or undone first. `backend` is the one that the user asked for.
+    Operations that were cut off are finished or undone first, unless they are what is looked at (`recover`).
+    `backend` is the one that the user asked for.
     """
     from ocm.operations.change import recover_all
     from ocm.system.context import make_context
-    from ocm.system.host import current_host
 
-    host = current_host(os.environ, verbose=bool(ctx.obj and ctx.obj["verbose"]))
-    context = make_context(host, lambda _phase: None, wanted=backend)
-    for sentence in recover_all(context):
+    context = make_context(this_host(ctx), lambda _phase: None, wanted=backend)
+    for sentence in recover_all(context) if recover else ():
         click.echo(f"ocm: {sentence}", err=True)
     return context if name is None else context.of(name)
 
@@ -169,9 +190,9 @@ def streams_are_terminals() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def confirm(question: str) -> None:
+def confirm(question: str, *, default: bool = False) -> None:
     """Ask on a terminal; raise `Invalid` where nobody can answer and `OcmError` where the answer is no."""
     if not sys.stdin.isatty():
         raise Invalid(question, hint="--yes answers", code="not_confirmed")
-    if not click.confirm(question, err=True):
+    if not click.confirm(question, default=default, err=True):
         raise OcmError("nothing was done", code="not_confirmed")

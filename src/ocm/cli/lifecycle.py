@@ -12,6 +12,7 @@ from ocm.cli.frame import (
     Finite,
     dry_run_option,
     effort_options,
+    install_options,
     json_option,
     names_argument,
     run_each,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ocm.core.names import InstanceName
     from ocm.operations.create import Wanted
+    from ocm.operations.result import Outcome
     from ocm.operations.start import Effort
     from ocm.system.context import Context
 
@@ -51,7 +53,7 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("names", type=NAME, nargs=-1, required=True, metavar="NAME...")(function)
 
 
-def _wanted(names: Names, options: Mapping[str, Any]) -> Callable[[InstanceName], Wanted]:
+def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
     """Return what is wanted of each instance; bad input is refused before anything is touched."""
     from ocm.core.record import DEFAULT_TASKS, Limits, parse_memory, parse_model
     from ocm.operations.create import Wanted, check_wanted
@@ -67,22 +69,45 @@ def _wanted(names: Names, options: Mapping[str, Any]) -> Callable[[InstanceName]
     )
     checked = None if model is None else parse_model(model)
 
-    def wanted(name: InstanceName) -> Wanted:
-        return Wanted(
-            name=name,
-            model=checked,
-            port=options["port"],
-            autostart=options["autostart"],
-            sealed=not options["unsealed"],
-            limits=limits,
-        )
-
-    check_wanted(wanted(names[0]))
+    wanted = Wanted(
+        name=names[0],
+        model=checked,
+        port=options["port"],
+        autostart=options["autostart"],
+        sealed=not options["unsealed"],
+        limits=limits,
+    )
+    check_wanted(wanted)
     return wanted
 
 
-def _open(ctx: click.Context, options: Mapping[str, Any]) -> Context:
-    return frame.open_context(ctx, backend=options["backend"])
+def _create_each(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    wanted: Wanted,
+    run: Callable[[Context, Wanted], Outcome],
+    *,
+    names: Names,
+    options: Mapping[str, Any],
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Bring what the machine lacks, then run an operation that makes instances, on each of `names`."""
+    from dataclasses import replace
+
+    from ocm.cli.setup import prepare
+
+    setup = prepare(frame.this_host(ctx), names, options, dry_run=dry_run)
+    planned = setup if dry_run and setup is not None and setup.steps else None
+
+    def operation(context: Context, name: InstanceName) -> Outcome:
+        outcome = run(
+            context, replace(wanted, name=name, planned=None if planned is None else planned.runtime)
+        )
+        installs = () if planned is None or not outcome.steps else planned.describe()
+        return replace(outcome, steps=(*installs, *outcome.steps))
+
+    context = frame.open_context(ctx, backend=options["backend"])
+    return run_each(ctx, names, operation, as_json=as_json, context=context)
 
 
 def _effort(options: Mapping[str, Any]) -> Effort:
@@ -93,25 +118,31 @@ def _effort(options: Mapping[str, Any]) -> Effort:
 
 @click.command(epilog="Example: ocm create worker1 --memory 2G --cpus 1")
 @creation_options
+@install_options
 @dry_run_option
 @json_option
 @click.pass_context
 def create(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool, **options: object) -> int:
-    """Create an instance without starting it."""
+    """Create an instance without starting it.
+
+    What it needs and this machine lacks is installed first, as by ocm setup.
+    """
     from ocm.operations.create import create as run
 
-    wanted = _wanted(names, options)
-    return run_each(
+    return _create_each(
         ctx,
-        names,
-        lambda context, name: run(context, wanted(name), dry_run=dry_run),
+        _wanted(names, options),
+        lambda context, wanted: run(context, wanted, dry_run=dry_run),
+        names=names,
+        options=options,
+        dry_run=dry_run,
         as_json=as_json,
-        context=_open(ctx, options),
     )
 
 
 @click.command(epilog="Example: ocm deploy worker1 --model minimax/minimax-m2.5")
 @creation_options
+@install_options
 @effort_options
 @dry_run_option
 @json_option
@@ -120,17 +151,20 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
     """Create an instance, start it and prove that it is sealed.
 
     Succeeds only once the gateway is ready and a probe inside its sandbox found the policy in force.
-    A deploy that fails leaves no trace, unless --keep is given.
+    A deploy that fails leaves no trace, unless --keep is given. What it needs and this machine lacks is
+    installed first, as by ocm setup.
     """
     from ocm.operations.create import deploy as run
 
-    wanted, effort = _wanted(names, options), _effort(options)
-    return run_each(
+    effort = _effort(options)
+    return _create_each(
         ctx,
-        names,
-        lambda context, name: run(context, wanted(name), effort, dry_run=dry_run),
+        _wanted(names, options),
+        lambda context, wanted: run(context, wanted, effort, dry_run=dry_run),
+        names=names,
+        options=options,
+        dry_run=dry_run,
         as_json=as_json,
-        context=_open(ctx, options),
     )
 
 

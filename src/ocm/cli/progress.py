@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.progress import TaskID
+
+    from ocm.core.setup import Progress as Step
+
 
 @contextlib.contextmanager
 def progress(name: str) -> Iterator[Callable[[str], None]]:
@@ -32,3 +36,51 @@ def progress(name: str) -> Iterator[Callable[[str], None]]:
     elapsed = time.monotonic() - began
     if elapsed > 1:
         sys.stderr.write(f"{name}: {elapsed:.0f} s\n")
+
+
+@contextlib.contextmanager
+def installing() -> Iterator[Callable[[Step], None]]:
+    """Yield a function that takes how far an install is: a bar on a terminal, elsewhere a line for each."""
+    if not sys.stderr.isatty():
+        yield _say_each_once()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[amount]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def report(step: Step) -> None:
+            if step.what not in tasks:
+                for task in tasks.values():
+                    bar.stop_task(task)
+                tasks[step.what] = bar.add_task(step.what, total=None, amount="")
+            bar.update(tasks[step.what], total=step.total, completed=step.done or 0, amount=_amount(step))
+
+        yield report
+
+
+def _say_each_once() -> Callable[[Step], None]:
+    said: set[str] = set()
+
+    def report(step: Step) -> None:
+        if step.what not in said:
+            said.add(step.what)
+            sys.stderr.write(f"ocm: {step.what}\n")
+            sys.stderr.flush()
+
+    return report
+
+
+def _amount(step: Step) -> str:
+    if step.done is None:
+        return ""
+    divisor, unit = (1e6, "MB") if step.unit == "bytes" else (1, step.unit)
+    done = round(step.done / divisor)
+    return f"{done} {unit}" if step.total is None else f"{done} of {round(step.total / divisor)} {unit}"

@@ -11,15 +11,25 @@ import msgspec
 from ocm.core.journal import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from ocm.core.setup import Finding
     from ocm.errors import OcmError
+    from ocm.operations.doctor import Diagnosis
     from ocm.operations.edit import Edited
     from ocm.operations.models import Updated
     from ocm.operations.observe import Row, Status
     from ocm.operations.result import Outcome
+    from ocm.operations.setup import Setup
 
-_COLOURS = {"ready": "green", "starting": "yellow", "draining": "yellow", "failed": "red"}
+_COLOURS = {
+    "ready": "green",
+    "starting": "yellow",
+    "draining": "yellow",
+    "failed": "red",
+    "have": "green",
+    "missing": "red",
+}
 _FEW = 5
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -78,7 +88,12 @@ def show_rows(rows: Sequence[Row]) -> None:
         click.echo("no instances: ocm deploy worker1 makes one", err=True)
         return
     header = ("NAME", "STATE", "PORT", "VERSION", "UPTIME", "AUTOSTART", "ISOLATION", "REASON")
-    lines = [header, *map(_cells, rows)]
+    _show_table(header, map(_cells, rows))
+
+
+def _show_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print columns, the second of which is a state."""
+    lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header) - 1)]
     for index, line in enumerate(lines):
         padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
@@ -191,3 +206,37 @@ def effect(edited: Edited) -> str:
     if edited.restart_keys:
         return f"needs a restart, which the gateway does by itself; ocm restart {edited.name} also proves it"
     return "live"
+
+
+def show_setup(setup: Setup, *, dry_run: bool) -> None:
+    """Print what this machine has and lacks, why that matters, and what mends it.
+
+    With `dry_run` the steps that would be run as well.
+    """
+    rows = [
+        (found.what, found.state.value, found.why, _remedy(setup, found) if found.mend else found.detail)
+        for found in setup.findings
+    ]
+    _show_table(("WHAT", "STATE", "WHY", "DETAIL, OR WHAT MENDS IT"), rows)
+    if dry_run:
+        click.echo("setup would do this:" if setup.steps else "setup would do nothing")
+        for step in setup.describe():
+            click.echo(f"  {step}")
+
+
+def _remedy(setup: Setup, found: Finding) -> str:
+    if not found.can_bring(root=setup.root):
+        return f"{found.detail}: {found.mend}"
+    return f"{found.detail}: setup can {found.steps[-1].describe().partition(' (')[0]}"
+
+
+def show_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print what was mended, and on one line each what is wrong and what --fix or a person does about it."""
+    for line in diagnosis.fixed:
+        click.echo(f"fixed: {printable(line)}")
+    show_notes([f"not fixed: {line}" for line in diagnosis.resisting])
+    for problem in diagnosis.problems:
+        mend = f"ocm doctor --fix: {problem.fix}" if problem.fix else problem.mend
+        click.echo(printable(f"{problem.about}: {problem.what}{f'; {mend}' if mend else ''}"))
+    if not diagnosis.problems:
+        click.echo("nothing is wrong")

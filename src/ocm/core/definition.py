@@ -36,5 +36,10 @@ def is_edited(text: str) -> bool:
     return first != _HEADER + _digest(body)
 
 
+def fingerprint(data: bytes) -> str:
+    """Return what tells a definition as it was taken up from another."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def _digest(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from ocm.core.policy import Policy
 
 _UNREADABLE = ("/run/dbus", "/run/systemd/system", "/var/log", "/var/lib", "/root/.ssh", "/srv", "/mnt")
-_UNWRITABLE = ("/", "/etc", "/usr", "/run", "/var", "/home", "/root", "/dev", "/sys/fs/cgroup")
+_UNWRITABLE = (
+    *("/", "/etc", "/usr", "/run", "/var", "/home", "/root", "/dev", "/sys/fs/cgroup"),
+    # As root neither a capability nor a mode bit keeps an instance from these: only the mount does.
+    *("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger"),
+)
 _SOCKETS = ("/run/dbus/system_bus_socket", "/run/systemd/journal/socket", "/run/systemd/journal/stdout")
 _EMPTY = ("/dev/pts", "/run/user")
 _LEAKY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - places to look at, nothing is put there by name
@@ -31,7 +35,7 @@ def checks(
     """
     return (
         *_granted(paths, policy),
-        *(_denied(READ, path) for path in _secrets(paths, others)),
+        *(_denied(READ, path) for path in (*_secrets(paths, others), *policy.hidden)),
         *(_denied(WRITE, path) for path in (*map(PurePosixPath, _UNWRITABLE), paths.host.home)),
         *(_denied(CONNECT, path) for path in (runtime / "bus", runtime / "systemd/private")),
         *(_denied(CONNECT, PurePosixPath(path)) for path in _SOCKETS),

@@ -30,21 +30,30 @@ INIT = """\
 # Runs a program as the second process of a sandbox: passes signals on, buries orphans, ends as it ended.
 use strict;
 use warnings;
+use POSIX qw(:signal_h);
+my @signals = qw(HUP INT QUIT TERM USR1 USR2 CONT WINCH);
 my $child = fork() // die "fork: $!";
 if (!$child) {
     # The leader of the session that owns the terminal stayed outside: without one Ctrl-C reaches nobody.
-    # It ends about now, and the terminal is free to be taken (TIOCSCTTY) once it did.
+    # It ends about now or has let go of the terminal, which can be taken (TIOCSCTTY) once it did.
     if (-t STDIN) {
-        require POSIX;
         POSIX::setsid();
         for (1 .. 200) { last if ioctl(STDIN, 0x540E, 0); select(undef, undef, undef, 0.01); }
+    } else {
+        # A signal to the group of what supervises the sandbox reaches the program once, from its init.
+        setpgrp(0, 0);
     }
+    # PIPE and XFSZ: what Python ignores stays ignored in all that it starts.
+    $SIG{$_} = 'DEFAULT' for @signals, qw(PIPE XFSZ);
+    sigprocmask(SIG_SETMASK, POSIX::SigSet->new());
     exec { $ARGV[0] } @ARGV;
     exit 127;
 }
-for my $name (qw(HUP INT QUIT TERM USR1 USR2 CONT WINCH)) {
+for my $name (@signals) {
     $SIG{$name} = sub { kill $name, $child };
 }
+# A SIGTERM that came while there was nobody to hear it waits until now.
+sigprocmask(SIG_SETMASK, POSIX::SigSet->new());
 while ((my $ended = wait()) != -1) {
     next if $ended != $child;
     exit($? & 127 ? 128 + ($? & 127) : $? >> 8);

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from ocm.core.policy import Mount, Policy
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
-# systemd's own places in a private root, and the only file systems that may be mounted at or below each.
+# The backends' own places in a private root, and the only file systems that may be mounted at or below each.
 _KERNEL = frozenset(
     {"proc", "sysfs", "cgroup2", "cgroup", "tmpfs", "debugfs", "tracefs", "securityfs", "selinuxfs", "bpf"}
-    | {"configfs", "fusectl", "pstore", "efivarfs", "binfmt_misc"}
+    | {"configfs", "fusectl", "pstore", "efivarfs", "binfmt_misc", "autofs"}
 )
 _OWN = {
     PurePosixPath("/proc"): _KERNEL,
@@ -24,6 +24,8 @@ _OWN = {
     PurePosixPath("/run"): frozenset({"tmpfs"}),
 }
 _EMPTY = tuple(map(PurePosixPath, ("/home", "/root")))
+# What stands for a hidden file or directory: an empty or closed one, or /dev/null without access to devices.
+_COVERS = frozenset({"tmpfs", "devtmpfs"})
 
 
 class Mounted(NamedTuple):
@@ -47,7 +49,7 @@ def parse_mountinfo(text: str) -> tuple[Mounted, ...]:
 
 
 def mount_violations(inside: Iterable[Mounted], host: Iterable[Mounted], policy: Policy) -> tuple[str, ...]:
-    """Return in words what is mounted inside a sandbox and neither granted by the policy nor systemd's own.
+    """Return in words what is mounted inside a sandbox and neither granted by the policy nor a backend's own.
 
     `host` are the mounts of the host: one below a granted directory comes along with it.
     """
@@ -57,12 +59,13 @@ def mount_violations(inside: Iterable[Mounted], host: Iterable[Mounted], policy:
         f"{mounted.kind} is mounted at {mounted.point}, which the policy does not grant"
         for mounted in dict.fromkeys(inside)
         if mounted.point not in granted
-        and not _is_systemds_own(mounted)
+        and not _is_backends_own(mounted)
+        and not (mounted.point in policy.hidden and mounted.kind in _COVERS)
         and not any(_comes_along(mounted.point, mount, on_host) for mount in policy.mounts)
     )
 
 
-def _is_systemds_own(mounted: Mounted) -> bool:
+def _is_backends_own(mounted: Mounted) -> bool:
     if mounted.point == PurePosixPath("/"):
         return True
     if mounted.point in _EMPTY:

@@ -55,9 +55,44 @@ class HostPaths:
         return self.ocm_state / "locks"
 
     @property
+    def ocm_data(self) -> PurePosixPath:
+        """Directory of what OCM brings: its environment, Node, what it shows instances."""
+        return self.data_home / "ocm"
+
+    @property
+    def npm_prefix(self) -> PurePosixPath:
+        """Where npm keeps the user's global packages, as OpenClaw's own documentation has it."""
+        return self.home / ".npm-global"
+
+    @property
     def units(self) -> PurePosixPath:
         """Directory of the user manager's own unit files."""
         return self.config_home / "systemd" / "user"
+
+    @property
+    def programs(self) -> PurePosixPath:
+        """Directory of supervisord's program definitions, and below it of the marks of enabled ones."""
+        return self.ocm_config / "supervisord"
+
+    @property
+    def supervisord_config(self) -> PurePosixPath:
+        """Config file of supervisord itself."""
+        return self.ocm_config / "supervisord.conf"
+
+    @property
+    def supervisord_state(self) -> PurePosixPath:
+        """Directory of supervisord's own log, its PID file and its control socket."""
+        return self.ocm_state / "supervisord"
+
+    @property
+    def outputs(self) -> PurePosixPath:
+        """Directory of what gateways under supervisord print, with rotated files beside."""
+        return self.ocm_state / "logs"
+
+    @property
+    def filters(self) -> PurePosixPath:
+        """Directory of compiled system call filters."""
+        return self.data_home / "ocm" / "filters"
 
     @property
     def main_state(self) -> PurePosixPath:
@@ -85,7 +120,7 @@ class HostPaths:
             unit=self.units / unit_name(name),
             record=self.records / f"{name}.toml",
             secrets=self.ocm_config / "secrets" / f"{name}.env",
-            shell=self.data_home / "ocm" / "instances" / name,
+            shell=self.ocm_data / "instances" / name,
             scratch=self.ocm_state / "tmp" / name,
         )
 
@@ -113,6 +148,21 @@ class InstancePaths:
     def temporary(self, path: PurePosixPath) -> PurePosixPath:
         """Return the directory that the sandbox sees as `path`, /tmp or /var/tmp."""
         return self.scratch / str(path).strip("/").replace("/", "-")
+
+    @property
+    def program(self) -> PurePosixPath:
+        """Definition of the gateway for supervisord."""
+        return self.host.programs / f"{self.name}.conf"
+
+    @property
+    def enabled(self) -> PurePosixPath:
+        """Mark by which supervisord starts the gateway by itself."""
+        return self.host.programs / "enabled" / self.name
+
+    @property
+    def output(self) -> PurePosixPath:
+        """What the gateway prints under supervisord."""
+        return self.host.outputs / f"{self.name}.log"
 
     @property
     def workspace(self) -> PurePosixPath:

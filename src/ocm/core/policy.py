@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 SYSTEM = tuple(PurePosixPath(path) for path in ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64"))
 TEMPORARY = (PurePosixPath("/tmp"), PurePosixPath("/var/tmp"))  # noqa: S108 - names, not files that OCM makes
+# What only mode bits keep from other users: as root, in a container, an instance would see it.
+HIDDEN = tuple(
+    PurePosixPath(path)
+    for path in (
+        *("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/security/opasswd"),
+        *("/etc/sudoers", "/etc/sudoers.d", "/etc/ssh", "/etc/ssl/private", "/etc/krb5.keytab"),
+        *("/etc/letsencrypt", "/etc/wireguard", "/etc/NetworkManager/system-connections"),
+        *("/sys/kernel/debug", "/sys/kernel/tracing", "/sys/fs/pstore"),
+    )
+)
+ADDRESS_FAMILIES = ("AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK")
 DOCKER_SOCKET = PurePosixPath("/run/docker.sock")
 
 
@@ -33,13 +44,15 @@ class Policy:
     """The sandbox of one instance.
 
     `root` is an empty directory of OCM's that becomes the sandbox's root; `mounts` are all that it sees
-    of the host's files. /tmp and /var/tmp are mounts too, of directories that only this instance has:
-    so its gateway and its sessions share them, which PrivateTmp= with PrivateIPC= cannot give.
+    of the host's files, but for what is `hidden` among them. /tmp and /var/tmp are mounts too, of
+    directories that only this instance has: so its gateway and its sessions share them, which PrivateTmp=
+    with PrivateIPC= cannot give.
     """
 
     root: PurePosixPath
     mounts: tuple[Mount, ...]
     address_families: tuple[str, ...]
+    hidden: tuple[PurePosixPath, ...] = HIDDEN
 
     @property
     def writable(self) -> tuple[PurePosixPath, ...]:
@@ -78,7 +91,7 @@ def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosix
     return Policy(
         root=paths.root,
         mounts=(*read, *write),
-        address_families=("AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"),
+        address_families=ADDRESS_FAMILIES,
     )
 
 

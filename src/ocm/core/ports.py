@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from ocm.errors import Invalid, OcmError
@@ -35,6 +36,13 @@ def parse_port(port: int) -> int:
 def overlap(base: int, others: Iterable[int]) -> int | None:
     """Return the base of `others` whose window meets that of `base`, or None."""
     return next((other for other in others if abs(other - base) < WINDOW), None)
+
+
+def overlaps(owners: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
+    """Yield each two owners of base ports whose windows meet."""
+    for (name, base), (other, its_base) in combinations(owners, 2):
+        if abs(base - its_base) < WINDOW:
+            yield name, other
 
 
 def candidates(step: int) -> Iterator[int]:

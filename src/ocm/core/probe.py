@@ -17,10 +17,16 @@ PID_NAMESPACE = "pid"
 # descriptors belong to the outer user namespace, and nothing inside can read, change or follow them. (What a
 # program started inside says could be forged, and nsenter --wd would carry a directory of the host in.)
 SCRIPT = r"""
-import ctypes, errno, json, os, secrets, socket, stat, sys
+import ctypes, errno, fcntl, json, os, secrets, socket, stat, sys
+NS_GET_USERNS = 0xB701
 ask = json.load(sys.stdin)
 libc = ctypes.CDLL(None, use_errno=True)
-for namespace in [os.open(path, os.O_RDONLY) for path in ask["namespaces"]]:
+entered = [os.open(path, os.O_RDONLY) for path in ask["namespaces"]]
+# Only who owns a namespace may enter it. The process itself may be in a user namespace below the owner.
+owner = fcntl.ioctl(entered[0], NS_GET_USERNS)
+if not os.path.samestat(os.fstat(owner), os.stat("/proc/self/ns/user")):
+    entered.insert(0, owner)
+for namespace in entered:
     if libc.setns(namespace, 0):
         sys.exit("setns: " + os.strerror(ctypes.get_errno()))
 os.chdir("/")
@@ -31,7 +37,9 @@ def read(path):
             raise OSError
     else:
         with open(path, "rb", buffering=0) as file:
-            file.read(1)
+            # So does an empty file, such as what systemd puts over a hidden one.
+            if not file.read(1):
+                raise OSError
 def write(path):
     if not os.path.isdir(path):
         os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))

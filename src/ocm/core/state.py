@@ -88,7 +88,7 @@ def judge(  # noqa: PLR0911 - one for each state
     if process.activity == "stopping":
         return Health(state=State.DRAINING, reason="stopping, work in progress may finish")
     if stranger is not None and process.activity != "stopped":
-        return Health(state=State.FAILED, reason=_taken(port, stranger), fatal=True)
+        return Health(state=State.FAILED, reason=taken_in_words(port, stranger), fatal=True)
     if process.activity == "failed":
         return Health(state=State.FAILED, reason=_failure(process), fatal=True)
     if process.activity == "stopped":
@@ -115,7 +115,8 @@ def _not_ready(process: Process, answer: Answer, now: float) -> Health:
     return Health(state=State.STARTING, reason=reason, version=answer.version)
 
 
-def _taken(port: int, stranger: Listener) -> str:
+def taken_in_words(port: int, stranger: Listener) -> str:
+    """Return in words who listens on a port that is an instance's."""
     if stranger.pid is None:
         return f"port {port} is taken by a process of another user"
     return f"port {port} is taken by PID {stranger.pid} ({stranger.command or 'unknown'})"

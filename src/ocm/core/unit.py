@@ -77,6 +77,8 @@ def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directi
         # ProtectSystem= makes an exception for /home and /root, and 252 leaves the tmpfs here writable.
         ("ProtectHome", "tmpfs"),
         ("ReadWritePaths", writable),
+        # Without the plus the host's root would be meant, and the path dropped without a word.
+        ("InaccessiblePaths", " ".join(quote(f"-+{path}") for path in policy.hidden)),
         # PrivateDevices= keeps the host's shared memory, and the terminals of the user's other logins.
         ("TemporaryFileSystem", "/home:ro /root:ro /run:ro /dev/shm:mode=1777,size=256M /dev/pts:ro"),
         ("PrivateTmp", "yes"),

@@ -21,7 +21,7 @@ from ocm.core.plan import (
     WriteDefinition,
     WriteRecord,
 )
-from ocm.core.record import Limits, Record
+from ocm.core.record import Limits, Record, Runtime
 from ocm.errors import Invalid, OcmError
 from ocm.operations.change import allocating, carry_out, changing, make_plan
 from ocm.operations.start import Effort, ready_in_words, start_steps
@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the user asked for; None is OCM's choice."""
+    """What the user asked for; None is OCM's choice.
+
+    `planned` is the runtime that a dry run takes for there, where it would first be installed.
+    """
 
     name: InstanceName
     model: str | None = None
@@ -50,6 +53,7 @@ class Wanted:
     autostart: bool = False
     sealed: bool = True
     limits: Limits = field(default_factory=Limits)
+    planned: Runtime | None = None
 
 
 def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
@@ -123,14 +127,15 @@ def _model(context: Context, name: InstanceName) -> str | None:
 
 def _new_record(context: Context, wanted: Wanted) -> Record:
     """Return the record of an instance that is to be; raise `OcmError` where the machine cannot run it."""
-    context.backend.check(sealed=wanted.sealed)
+    if wanted.planned is None:
+        context.backend.check(sealed=wanted.sealed)
     return Record(
         name=wanted.name,
         backend=context.backend.name,
         sealed=wanted.sealed,
         port=_choose_port(context, wanted.port),
         autostart=wanted.autostart,
-        runtime=find_runtime(context.host),
+        runtime=wanted.planned or find_runtime(context.host),
         limits=wanted.limits,
     )
 
@@ -160,7 +165,7 @@ def _creation(context: Context, record: Record, wanted: Wanted) -> list[Step]:
 def _choose_port(context: Context, port: int | None) -> int:
     paths = context.host.paths
     owners = {read_record(paths, name).port: str(name) for name in instance_names(paths)}
-    owners.setdefault(_main_port(context), "main")
+    owners.setdefault(main_port(context), "main")
     if port is None:
         step = read_settings(paths).port_step
         return ports.allocate_port(owners, step=step, is_free=processes.can_bind)
@@ -179,7 +184,7 @@ def _choose_port(context: Context, port: int | None) -> int:
     return port
 
 
-def _main_port(context: Context) -> int:
+def main_port(context: Context) -> int:
     """Return the port of main, as far as its config can be read."""
     port = lookup(_config_in(context.host.paths.main_state), "gateway.port")
     return port if isinstance(port, int) else ports.MAIN_PORT

@@ -6,7 +6,7 @@ import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ocm.core.config import MAX_BYTES, parse_config
 from ocm.core.definition import is_edited
@@ -190,7 +190,7 @@ def status(context: Context, name: InstanceName) -> Status:
             "definition": str(context.definition(name, record).path),
         },
         gaps=_gaps(context, process, record),
-        drift=tuple(_drift(context, name, record, process)),
+        drift=tuple(map(str, drift(context, name, record, process))),
         notes=(*context.backend.notes(), *_sandbox_note(record)),
     )
 
@@ -216,30 +216,46 @@ def _sandbox_note(record: Record) -> tuple[str, ...]:
     )
 
 
-def _drift(context: Context, name: InstanceName, record: Record, process: Process) -> Iterator[str]:
+class Drift(NamedTuple):
+    """What is otherwise than the record asks for, a word for its kind, and what a person types about it."""
+
+    kind: str
+    what: str
+    mend: str | None = None
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        return self.what if self.mend is None else f"{self.what}: {self.mend}"
+
+
+def drift(context: Context, name: InstanceName, record: Record, process: Process) -> Iterator[Drift]:
+    """Yield in what an instance differs from its record, on disk and in the eyes of its backend."""
     paths = context.host.instance(name)
     wanted = context.definition(name, record)
     data = files.read_own(wanted.path)
     text = data.decode(errors="replace") if data is not None else None
     if text is None:
-        yield f"the definition {wanted.path} is missing: ocm start {name} writes it"
+        yield Drift("missing", f"the definition {wanted.path} is missing", f"ocm start {name} writes it")
     elif is_edited(text):
-        yield f"the definition was edited by hand: ocm start {name} --repair writes it anew"
+        mend = f"ocm start {name} --repair writes it anew"
+        yield Drift("edited", "the definition was edited by hand", mend)
     elif text != wanted.text:
-        yield f"the definition is older than the record or this ocm: ocm restart {name}"
+        yield Drift("old", "the definition is older than the record or this ocm", f"ocm restart {name}")
     backend = context.backend.name
     if process.autostart is not record.autostart:
         word = "enable" if record.autostart else "disable"
-        yield f"the record and {backend} differ on starting with the machine: ocm {word} {name} settles it"
+        what = f"the record and {backend} differ on starting with the machine"
+        yield Drift("autostart", what, f"ocm {word} {name} settles it")
     if process.changed_on_disk:
-        yield f"{backend} has not read the definition as it is now: ocm restart {name}"
+        yield Drift("unread", f"{backend} has not read the definition as it is now", f"ocm restart {name}")
     for override in process.overrides:
-        yield f"a drop-in changes the definition: {override}"
-    if not Path(paths.config_link).is_symlink():
-        yield f"{paths.config_link} is no longer the link to the config"
+        yield Drift("override", f"a drop-in changes the definition: {override}")
+    if files.link_target(paths.config_link) != str(paths.config):
+        yield Drift("link", f"{paths.config_link} is no longer the link to the config")
     try:
         with files.open_state(paths.state) as directory:
             data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
-        yield from weakened(parse_config(data, source=str(paths.config)), port=record.port)
+        for weakness in weakened(parse_config(data, source=str(paths.config)), port=record.port):
+            yield Drift("config", weakness)
     except (OcmError, OSError) as error:
-        yield f"the config cannot be read: {error}"
+        yield Drift("config", f"the config cannot be read: {error}")

@@ -52,6 +52,9 @@ class Backend(Protocol):
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the definition that the record asks for."""
 
+    def defined(self) -> tuple[InstanceName, ...]:
+        """Return the instances of which it has a definition that OCM made, with a record or without."""
+
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield in words what makes the sandbox another than the definition says."""
 
@@ -99,6 +102,12 @@ class Backend(Protocol):
 
     def signal_session(self, token: str, number: int) -> None:
         """Send a signal to the program of a session."""
+
+    def foreground_argv(self) -> tuple[str, ...] | None:
+        """Return the command that is the backend in the foreground, with all that it needs in its place.
+
+        None where the backend is no program of the user's. Raises `OcmError` where one runs already.
+        """
 
     def log(
         self, name: InstanceName, *, lines: int | None, follow: bool, since: float | None

@@ -80,6 +80,14 @@ def read_own(path: PurePosixPath, *, limit: int = 2**20) -> bytes | None:
         return None
 
 
+def link_target(path: PurePosixPath) -> str | None:
+    """Return where a link leads, None where there is no link."""
+    try:
+        return str(Path(path).readlink())
+    except OSError:
+        return None
+
+
 @contextlib.contextmanager
 def open_state(path: PurePosixPath) -> Iterator[int]:
     """Open a directory that an instance can write and yield its descriptor; a link is refused."""
@@ -166,8 +174,11 @@ def _empty(directory: int, top: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Iterator[None]:
-    """Hold the lock file `path` exclusively; raise `OcmError` where another ocm keeps it too long."""
+def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Iterator[int]:
+    """Hold the lock file `path` exclusively and yield its descriptor, by which a child can hold it too.
+
+    Raises `OcmError` where another ocm keeps it too long.
+    """
     make_directory(path.parent)
     deadline = time.monotonic() + wait_seconds
     while (descriptor := _try_lock(path)) is None:
@@ -176,9 +187,20 @@ def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Itera
             raise Locked(message, hint="wait for it to end and try again", code="locked")
         time.sleep(_LOCK_POLL_SECONDS)
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def is_locked(path: PurePosixPath) -> bool:
+    """Tell whether another process holds the lock file `path`."""
+    if not Path(path).exists():
+        return False
+    try:
+        with lock(path, path.name, wait_seconds=0):
+            return False
+    except Locked:
+        return True
 
 
 def _try_lock(path: PurePosixPath) -> int | None:

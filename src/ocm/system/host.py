@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One user on one machine."""
+    """One user on one machine; `network` is how the user's environment says that packages are fetched."""
 
     user: str
     uid: int
@@ -29,10 +30,18 @@ class Host:
     runtime: PurePosixPath
     runner: Runner
     search_path: str
+    network: Mapping[str, str] = field(default_factory=dict)
 
     def instance(self, name: InstanceName) -> InstancePaths:
         """Return the paths of one instance."""
         return self.paths.instance(name)
+
+
+# For pip, npm and apt-get: proxies, certificates, mirrors, and where pip looks for its settings.
+_NETWORK = re.compile(
+    r"(https?|ftp|no|all)_proxy|(HTTPS?|FTP|NO|ALL)_PROXY|PIP_\w+|NPM_CONFIG_\S+|npm_config_\S+"
+    r"|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|XDG_CONFIG_HOME"
+)
 
 
 def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
@@ -55,6 +64,7 @@ def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
         runtime=runtime,
         runner=Runner(environ=runner_environment, verbose=verbose),
         search_path=environ.get("PATH", ""),
+        network={name: value for name, value in environ.items() if _NETWORK.fullmatch(name)},
     )
 
 

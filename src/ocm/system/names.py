@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,16 +10,21 @@ from ocm.core.names import InstanceName, parse_name
 from ocm.errors import Invalid
 
 if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
     from ocm.core.paths import HostPaths
 
 
 def instance_names(paths: HostPaths) -> tuple[InstanceName, ...]:
     """Return the names of all instances, sorted; a file whose name is no instance name is passed over."""
+    return names_in(paths.records, suffix=".toml")
+
+
+def names_in(directory: PurePosixPath, *, prefix: str = "", suffix: str = "") -> tuple[InstanceName, ...]:
+    """Return, sorted, the instances after which what is in a directory is named; others are passed over."""
     names = []
-    directory = Path(paths.records)
-    for path in sorted(directory.glob("*.toml")) if directory.is_dir() else ():
-        try:
-            names.append(parse_name(path.stem))
-        except Invalid:
-            continue
+    for path in sorted(Path(directory).iterdir()) if Path(directory).is_dir() else ():
+        if path.name.startswith(prefix) and path.name.endswith(suffix):
+            with contextlib.suppress(Invalid):
+                names.append(parse_name(path.name[len(prefix) : len(path.name) - len(suffix)]))
     return tuple(names)

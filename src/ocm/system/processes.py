@@ -77,6 +77,29 @@ def is_same_or_below(pid: int, ancestor: int) -> bool:
     return False
 
 
+def children(pid: int) -> tuple[int, ...]:
+    """Return the child processes of a process, none where it is gone."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return tuple(child.pid for child in psutil.Process(pid).children())
+    return ()
+
+
+def parent(pid: int) -> int | None:
+    """Return the parent of a process, None where the process is gone."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).ppid()
+    return None
+
+
+def command_name(pid: int) -> str | None:
+    """Return the name by which the kernel knows a process's program, None where the process is gone."""
+    return _command(pid)
+
+
 def memory_and_cpu(pid: int) -> tuple[int | None, float | None]:
     """Return the proportional memory in bytes and the CPU seconds of a process and all below it."""
     import psutil

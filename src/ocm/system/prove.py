@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ocm.system.context import Context
 
 _PROBE_SECONDS = 60.0
-# In this order: only who owns the user namespace may enter the others.
-_ENTERED = ("user", "ipc", "mnt")
+# The probe enters the user namespace that owns the first one before them.
+_ENTERED = ("mnt", "ipc")
 
 
 def prove(context: Context, name: InstanceName, record: Record, process: Process) -> tuple[str, ...]:
@@ -125,8 +125,10 @@ def _canaries(places: Iterable[PurePosixPath]) -> Iterator[tuple[str, ...]]:
         for place in places:
             path = str(place / f".ocm-canary-{token}")
             with contextlib.suppress(FileNotFoundError, PermissionError):
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+                canary = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
                 planted.append(path)
+                os.write(canary, b"canary")
+                os.close(canary)
         yield tuple(planted)
     finally:
         for path in planted:

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from ocm.errors import CommandFailed, OcmError
 
@@ -22,19 +23,27 @@ _TAIL_LINES = 5
 _SHOWN_WORD = 160
 _CHUNK = 65536
 _SILENCE_MILLISECONDS = 1000
+_GRACE_SECONDS = 10.0
 # systemd-run since 256 would colour the terminal and put the whole command line into its title.
 _PLAIN_TERMINAL = {"SYSTEMD_TINT_BACKGROUND": "0", "SYSTEMD_ADJUST_TERMINAL_TITLE": "0"}
-_SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What runs the session does not hear the terminal's Ctrl-C, so that it does not leave its unit behind.
+_DEAF = ("/usr/bin/env", "--ignore-signal=INT,TERM,HUP")
+SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A program to run: `argv` in full, `env` on top of a minimal environment, a mandatory time limit."""
+    """A program to run: `argv` in full, `env` on top of a minimal environment, a mandatory time limit.
+
+    `descriptors` are open files that it inherits, such as a lock that is to last as long as it does.
+    """
 
     argv: tuple[str, ...]
     timeout_seconds: float
     stdin: bytes | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    directory: str | None = None
+    descriptors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +77,15 @@ class Runner:
                 stdin=subprocess.DEVNULL if command.stdin is None else None,
                 capture_output=True,
                 env=self._environment(command.env),
+                cwd=command.directory,
+                pass_fds=command.descriptors,
                 timeout=command.timeout_seconds,
                 check=False,
             )
         except FileNotFoundError:
-            message = f"{program} is not installed"
-            raise OcmError(message, hint=f"sudo apt install {_package(program)}", code="missing") from None
+            raise _not_installed(program) from None
         except subprocess.TimeoutExpired:
-            message = f"{program} did not end within {command.timeout_seconds:g} s"
-            raise OcmError(message, code="timeout") from None
+            raise _too_long(command) from None
         completed = Completed(
             returncode=done.returncode,
             stdout=done.stdout.decode(errors="replace"),
@@ -105,6 +114,39 @@ class Runner:
                 if process.poll() is None:
                     process.terminate()
 
+    def follow(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+        """Run a long `command`, give each line it prints to `on_line`, and return how it ended.
+
+        It leads a process group. When it takes too long (`OcmError`) or the caller is interrupted, the group
+        is asked to end by SIGINT, as by Ctrl-C, for dpkg must not be cut off, and is killed after 10 s.
+        `stdout` of the answer holds both streams.
+        """
+        self._show(command.argv)
+        try:
+            process = subprocess.Popen(
+                command.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self._environment(command.env),
+                cwd=command.directory,
+                pass_fds=command.descriptors,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise _not_installed(command.argv[0]) from None
+        deadline = time.monotonic() + command.timeout_seconds
+        with process:
+            try:
+                printed = b"".join(_read_lines(process.stdout, deadline, on_line) if process.stdout else ())
+                status = process.wait(max(deadline - time.monotonic(), 0))
+            except BaseException as error:
+                _end_group(process)
+                if isinstance(error, (TimeoutError, subprocess.TimeoutExpired)):
+                    raise _too_long(command) from None
+                raise
+        return Completed(returncode=status, stdout=printed.decode(errors="replace"), stderr="")
+
     def pass_through(self, argv: tuple[str, ...], on_signal: Callable[[int], None], *, terminal: bool) -> int:
         """Run a program on the caller's standard streams and return its exit status.
 
@@ -115,15 +157,19 @@ class Runner:
         """
         self._show(argv)
         signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+        # Before the program starts, for one that comes meanwhile must not be lost.
+        before = {
+            number: signal.signal(number, lambda received, _frame: on_signal(received)) for number in signals
+        }
         try:
-            # Ignored signals stay ignored in the child, so that Ctrl-C does not leave its unit behind.
             stream = None if terminal else subprocess.PIPE
             process = subprocess.Popen(
-                argv, stdin=stream, stdout=stream, stderr=stream, env=self._environment(_PLAIN_TERMINAL)
+                (*_DEAF, *argv),
+                stdin=stream,
+                stdout=stream,
+                stderr=stream,
+                env=self._environment(_PLAIN_TERMINAL),
             )
-            for number in signals:
-                signal.signal(number, lambda received, _frame: on_signal(received))
             copies = [] if terminal else _copy_streams(process)
             status = process.wait()
             for copy in copies:
@@ -132,6 +178,11 @@ class Runner:
             for number, handler in before.items():
                 signal.signal(number, handler)
         return status if status >= 0 else 128 - status
+
+    def become(self, argv: tuple[str, ...]) -> NoReturn:
+        """Replace this process by a program; raises `OSError` where that cannot be."""
+        self._show(argv)
+        os.execve(argv[0], argv, self._environment({}))
 
     def edit(self, editor: str, path: str) -> None:
         """Open `path` in the user's editor, with the user's own environment, and wait for it."""
@@ -146,13 +197,46 @@ class Runner:
             raise OcmError(message, code="editor_failed")
 
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
-        return {"PATH": _SAFE_PATH, "LANG": "C.UTF-8", **self.environ, **extra}
+        return {"PATH": SAFE_PATH, "LANG": "C.UTF-8", **self.environ, **extra}
 
     def _show(self, argv: tuple[str, ...]) -> None:
         if self.verbose:
             with contextlib.suppress(OSError):
                 words = (word if len(word) <= _SHOWN_WORD else word[:_SHOWN_WORD] + "..." for word in argv)
                 sys.stderr.write(f"+ {shlex.join(words)}\n")
+
+
+def _read_lines(source: IO[bytes], deadline: float, on_line: Callable[[str], None]) -> Iterator[bytes]:
+    """Yield what a program prints until it closes its output, each line told to `on_line` as it comes.
+
+    Raises `TimeoutError` past the deadline.
+    """
+    begun = b""
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    while time.monotonic() < deadline:
+        # In short turns: a signal that comes together with output would go unheard in one long read.
+        if not poll.poll(_SILENCE_MILLISECONDS):
+            continue
+        data = os.read(source.fileno(), _CHUNK)
+        *lines, begun = (begun + data).split(b"\n")
+        for line in lines if data else filter(None, (begun,)):
+            on_line(line.decode(errors="replace"))
+        if not data:
+            return
+        yield data
+    raise TimeoutError
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Have a program and all that it started end: by Ctrl-C's signal, then by force."""
+    with contextlib.suppress(ProcessLookupError):
+        try:
+            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_SECONDS)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _copy_streams(process: subprocess.Popen[bytes]) -> list[threading.Thread]:
@@ -199,6 +283,16 @@ def failure(argv: tuple[str, ...], returncode: int, stderr: str) -> CommandFaile
     program = os.path.basename(argv[0])  # noqa: PTH119 - a name from argv, not a file
     message = f"{program} ended with exit status {returncode}{said}"
     return CommandFailed(message, returncode=returncode, stderr=stderr)
+
+
+def _not_installed(program: str) -> OcmError:
+    message = f"{program} is not installed"
+    return OcmError(message, hint=f"sudo apt install {_package(program)}", code="missing")
+
+
+def _too_long(command: Command) -> OcmError:
+    message = f"{command.argv[0]} did not end within {command.timeout_seconds:g} s"
+    return OcmError(message, code="timeout")
 
 
 def _package(program: str) -> str:

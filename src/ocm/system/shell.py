@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ def make_shell(paths: InstancePaths, record: Record) -> None:
         files.make_directory(path)
         Path(path).chmod(_STICKY)
     for link, target in _links(paths, record).items():
-        if not _leads_to(link, target):
+        if files.link_target(link) != target:
             files.remove_file(link)
             Path(link).symlink_to(target)
     for path, content in _programs(paths, record).items():
@@ -44,15 +43,9 @@ def is_current(paths: InstancePaths, record: Record) -> bool:
     """Tell whether the shell of an instance is whole and as its record and this OCM want it."""
     return (
         all(Path(path).is_dir() for path in (paths.root, *map(paths.temporary, TEMPORARY)))
-        and all(_leads_to(link, target) for link, target in _links(paths, record).items())
+        and all(files.link_target(link) == target for link, target in _links(paths, record).items())
         and all(files.read_own(path) == content for path, content in _programs(paths, record).items())
     )
-
-
-def _leads_to(link: PurePosixPath, target: str) -> bool:
-    with contextlib.suppress(OSError):
-        return str(Path(link).readlink()) == target
-    return False
 
 
 def _links(paths: InstancePaths, record: Record) -> dict[PurePosixPath, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import secrets
 import signal
@@ -11,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
-from ocm.core.definition import Definition
+from ocm.core.definition import Definition, is_made_by_ocm
 from ocm.core.journal import parse_entry
 from ocm.core.launch import clean, under_init
 from ocm.core.mounts import forbidden_settings
-from ocm.core.names import unit_name
+from ocm.core.names import InstanceName, unit_name
 from ocm.core.state import OUT_OF_MEMORY, Process
 from ocm.core.unit import (
     OLDEST_VERSION,
@@ -30,13 +31,14 @@ from ocm.errors import CommandFailed, OcmError
 from ocm.system import files
 from ocm.system.backend import Session
 from ocm.system.host import has_linger, namespaces_forbidden
+from ocm.system.names import names_in
 from ocm.system.runner import Command
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from ocm.core.journal import Entry
-    from ocm.core.names import BackendName, InstanceName
+    from ocm.core.names import BackendName
     from ocm.core.policy import Policy
     from ocm.core.record import Record
     from ocm.system.host import Host
@@ -66,11 +68,14 @@ class Systemd:
     host: Host
 
     def answers(self) -> bool:
-        """Tell whether a user manager is there: its private socket takes a connection."""
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as end:
-            end.connect(str(self.host.runtime / "systemd" / "private"))
-            return True
-        return False
+        """Tell whether a user manager is there: its private socket belongs to a process."""
+        # A datagram socket cannot connect to a stream: EPROTOTYPE if one is there, and the manager, which
+        # would log a connection that ends at once, hears nothing of it (unix(7)).
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            try:
+                return end.connect_ex(str(self.host.runtime / "systemd" / "private")) == errno.EPROTOTYPE
+            except OSError:
+                return False  # a path too long for a socket
 
     @functools.cached_property
     def version(self) -> int:
@@ -125,6 +130,14 @@ class Systemd:
         paths = self.host.paths.named(record.name)
         text = render_unit(paths, record, policy, systemd_version=self.version)
         return Definition(path=paths.unit, text=text)
+
+    def defined(self) -> tuple[InstanceName, ...]:
+        """Return the instances with a unit that OCM made, or with a link to one that is gone."""
+        units = self.host.paths.units
+        wants = units / "default.target.wants"
+        made = [name for name in _units_in(units) if _is_ours(units / unit_name(name))]
+        dead = [name for name in _units_in(wants) if not Path(units, unit_name(name)).exists()]
+        return tuple(dict.fromkeys((*made, *dead)))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield where another unit is loaded than OCM's, or a drop-in changes what the sandbox is made of."""
@@ -261,6 +274,9 @@ class Systemd:
         """Send a signal to the program of a session."""
         self._systemctl("kill", "--kill-whom=main", f"--signal={number}", token, check=False)
 
+    def foreground_argv(self) -> None:
+        """Return nothing: the machine itself runs the user manager."""
+
     def log(
         self, name: InstanceName, *, lines: int | None, follow: bool, since: float | None
     ) -> Iterator[Entry]:
@@ -291,6 +307,17 @@ class Systemd:
             hint=f"log in as {user} over ssh, or run: sudo loginctl enable-linger {user}",
             code="no_user_manager",
         )
+
+
+def _units_in(directory: PurePosixPath) -> tuple[InstanceName, ...]:
+    prefix, suffix = unit_name(InstanceName("*")).split("*")
+    return names_in(directory, prefix=prefix, suffix=suffix)
+
+
+def _is_ours(unit: PurePosixPath) -> bool:
+    with contextlib.suppress(OSError):
+        return is_made_by_ocm((files.read_own(unit) or b"").decode(errors="replace"))
+    return False
 
 
 def _session_unit(name: InstanceName, token: str) -> str:

@@ -6,19 +6,17 @@ and one line for each step begun, each flushed to disk before the step runs.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ocm.core.names import parse_name
 from ocm.core.plan import Plan
-from ocm.errors import InTheWay, Invalid, OcmError, UndoIncomplete
+from ocm.errors import InTheWay, OcmError, UndoIncomplete
 from ocm.system import files
 from ocm.system.apply import apply_step, undo_step
+from ocm.system.names import names_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,12 +118,7 @@ def undo(context: Context, plan: Plan, begun: int, *, cause: BaseException | Non
 
 def unfinished(context: Context) -> tuple[InstanceName, ...]:
     """Return the instances with a journal left behind."""
-    directory = Path(context.host.paths.transactions)
-    names = []
-    for path in sorted(directory.glob("*.jsonl")) if directory.is_dir() else ():
-        with contextlib.suppress(Invalid):
-            names.append(parse_name(path.stem))
-    return tuple(names)
+    return names_in(context.host.paths.transactions, suffix=".jsonl")
 
 
 def recover(context: Context, name: InstanceName) -> str | None:

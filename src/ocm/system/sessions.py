@@ -1,0 +1,79 @@
+"""Finds the processes of sessions by a variable that OCM gives them, and signals them.
+
+Only what runs outside of a sandbox has the variable, and in an unsealed session the program itself. A process
+inside that gives itself another session's variable is signalled in its stead, which harms nobody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocm.system import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+VARIABLE = "OCM_SESSION"
+_STOP_SECONDS = 10.0
+_POLL_SECONDS = 0.1
+
+
+def signal_session(token: str, number: int) -> None:
+    """Send a signal to the program of a session; SIGKILL to all of it."""
+    found = _of_session(token)
+    for pid in found if number == signal.SIGKILL else _programs(found):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def stop_sessions(prefixes: Collection[str]) -> None:
+    """End the sessions whose tokens begin so, with SIGKILL those that take too long."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    asked: set[str] = set()
+    while tokens := {token for token in _sessions().values() if token.startswith(tuple(prefixes))}:
+        late = time.monotonic() > deadline
+        for token in tokens if late else tokens - asked:
+            signal_session(token, signal.SIGKILL if late else signal.SIGTERM)
+        asked |= tokens
+        time.sleep(_POLL_SECONDS)
+
+
+def _programs(found: frozenset[int]) -> set[int]:
+    """Return what is to hear a signal: the init in the sandbox, or without one the program itself."""
+    names = {pid: processes.command_name(pid) for pid in found}
+    sandboxes = [pid for pid, name in names.items() if name == "bwrap"]
+    if sandboxes:
+        return {child for pid in sandboxes for child in processes.children(pid)}
+    inner = {pid for pid, name in names.items() if name != "script"}
+    return {pid for pid in inner if processes.parent(pid) not in inner}
+
+
+def _of_session(token: str) -> frozenset[int]:
+    return frozenset(pid for pid, found in _sessions().items() if found == token)
+
+
+def _sessions() -> dict[int, str]:
+    """Return the session of each of the user's processes that belongs to one."""
+    found = {}
+    for directory in Path("/proc").iterdir():
+        if not directory.name.isdecimal():
+            continue
+        with contextlib.suppress(OSError):
+            if directory.stat().st_uid == os.getuid():
+                token = _token((directory / "environ").read_bytes())
+                if token is not None:
+                    found[int(directory.name)] = token
+    return found
+
+
+def _token(environ: bytes) -> str | None:
+    mark = f"{VARIABLE}=".encode()
+    for variable in environ.split(b"\0"):
+        if variable.startswith(mark):
+            return variable[len(mark) :].decode(errors="replace")
+    return None
