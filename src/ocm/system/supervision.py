@@ -24,6 +24,7 @@ from ocm.core.restarts import DELAY_SECONDS, History, activity, after_end, after
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_EXEC_SECONDS = 2.0
 # An object of supervisor's, which has no types.
 Foreign: TypeAlias = Any
 
@@ -101,6 +102,7 @@ class Supervision:
         self._histories.pop(name, None)
         process = self._process(name)
         if process is not None and process.get_state() in (ProcessStates.STARTING, ProcessStates.RUNNING):
+            _wait_for_exec(process.pid)
             process.stop()
         return True
 
@@ -197,3 +199,12 @@ class Supervision:
             return pid, status
 
         self._options.waitpid = remembering
+
+
+def _wait_for_exec(pid: int) -> None:
+    """Wait until a child is more than a copy of supervisord, whose handlers would swallow a signal."""
+    deadline = time.monotonic() + _EXEC_SECONDS
+    with contextlib.suppress(OSError):
+        own = Path("/proc/self/cmdline").read_bytes()
+        while Path(f"/proc/{pid}/cmdline").read_bytes() == own and time.monotonic() < deadline:
+            time.sleep(0.005)

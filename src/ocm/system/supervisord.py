@@ -20,7 +20,7 @@ from ocm.core.bubblewrap import (
     namespace_arguments,
     sandbox_argv,
 )
-from ocm.core.definition import Definition, fingerprint
+from ocm.core.definition import Definition, fingerprint, is_made_by_ocm
 from ocm.core.launch import ENV, clean, under_init
 from ocm.core.program import gateway_command, render_daemon, render_program
 from ocm.core.state import Process
@@ -121,10 +121,11 @@ class Supervisord:
         return Definition(path=paths.program, text=render_program(paths, command, sealed=record.sealed))
 
     def defined(self) -> tuple[InstanceName, ...]:
-        """Return the instances with a program file or a mark, whose directories are OCM's alone."""
+        """Return the instances with a program file that OCM made, or with the mark of one that is gone."""
         programs = self._paths.programs
-        names = (*names_in(programs, suffix=".conf"), *names_in(programs / "enabled"))
-        return tuple(dict.fromkeys(names))
+        made = [name for name in names_in(programs, suffix=".conf") if self._is_ours(name)]
+        marked = [name for name in names_in(programs / "enabled") if self._read(name) is None]
+        return tuple(dict.fromkeys((*made, *marked)))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield where supervisord runs the gateway by another definition than the one on disk."""
@@ -248,6 +249,12 @@ class Supervisord:
 
     def _filters(self, policy: Policy) -> tuple[PurePosixPath, ...]:
         return filters(self._paths.filters, policy.address_families)
+
+    def _read(self, name: InstanceName) -> bytes | None:
+        return files.read_own(self.host.instance(name).program)
+
+    def _is_ours(self, name: InstanceName) -> bool:
+        return is_made_by_ocm((self._read(name) or b"").decode(errors="replace"))
 
     def _as_root(self, command: str) -> str:
         return command if self.host.uid == 0 else f"sudo {command}"
