@@ -92,7 +92,7 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         name: {option for parameter in command_of(name).params for option in parameter.opts}
         for name in COMMANDS
     }
-    not_in_json = {"use", "enter", "completion"}
+    not_in_json = {"use", "enter", "supervise", "completion"}
     looks = {"list", "status", "health", "logs", "doctor"}  # doctor without --fix is its dry run
     assert {name for name in COMMANDS if "--json" not in options[name]} == not_in_json
     assert {name for name in COMMANDS if "--dry-run" not in options[name]} == not_in_json | looks

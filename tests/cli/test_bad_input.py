@@ -18,7 +18,7 @@ LONG = "a" * 64
 ENVELOPE = {"ok", "command", "results", "errors"}
 ERROR = {"name", "code", "message", "hint", "details"}
 NAMELESS = ("list", "edit", "setup", "doctor")
-ANSWERS_IN_JSON = [name for name in COMMANDS if name not in ("use", "enter", "completion")]
+ANSWERS_IN_JSON = [name for name in COMMANDS if name not in ("use", "enter", "supervise", "completion")]
 
 
 def tree(home: Path) -> list[str]:

@@ -49,7 +49,7 @@ def test_namespaces_are_the_sandboxs_own_and_capabilities_gone() -> None:
     for name in ("user", "pid", "ipc", "uts", "cgroup-try"):
         assert (f"--unshare-{name}",) in found
     assert ("--cap-drop", "ALL") in found
-    for option in ("--disable-userns", "--die-with-parent", "--as-pid-1"):
+    for option in ("--die-with-parent", "--as-pid-1"):
         assert (option,) in found
     assert not any("net" in option[0] for option in found), "gateways answer on the host's loopback"
 

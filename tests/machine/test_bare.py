@@ -132,5 +132,7 @@ def test_where_namespaces_are_forbidden_only_unsealed_is_possible(
     assert "unsealed" in shown.split()
     assert rows(ocm)["worker1"]["state"] == "ready"
     ocm("delete", "worker1", "--force", "--yes")
+    # Without a sandbox OpenClaw's own locks are in the machine's /tmp, where main would have them too.
+    bare.run(["sh", "-c", "rm -r /tmp/openclaw* /tmp/.openclaw*"])
     assert_nothing_is_left(bare, before)
     assert before.files == deployed.before.files

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ocm.core.names import BackendName
-    from ocm.operations.result import Outcome
     from ocm.system.context import Context
     from ocm.system.host import Host
 
@@ -137,19 +136,23 @@ def choose(context: Context, names: Sequence[InstanceName], *, everything: bool)
     return instance_names(context.host.paths) if everything else tuple(dict.fromkeys(names))
 
 
-def run_each(
+def run_each(  # noqa: PLR0913 - all but two have a default
     ctx: click.Context,
     names: Sequence[InstanceName],
-    operation: Callable[[Context, InstanceName], Outcome],
+    operation: Callable[[Context, InstanceName], Any],
     *,
     as_json: bool,
     context: Context | None = None,
+    show: Callable[[Any], None] | None = None,
 ) -> int:
-    """Run an operation on each instance, print what became of each, and return the exit code."""
+    """Run an operation on each instance, print what became of each, and return the exit code.
+
+    `show` prints what the operation returns, where that is no `Outcome`.
+    """
     from ocm.cli import render
     from ocm.cli.progress import progress
 
-    outcomes: list[Outcome] = []
+    outcomes: list[Any] = []
     errors: list[tuple[str, OcmError]] = []
     context = context or open_context(ctx)
     for name in dict.fromkeys(names):
@@ -166,7 +169,7 @@ def run_each(
             continue
         outcomes.append(outcome)
         if not as_json:
-            render.show_outcome(outcome)
+            (show or render.show_outcome)(outcome)
     if as_json:
         render.print_json(ctx.info_name or "", outcomes, errors)
     if not errors:

@@ -32,6 +32,8 @@ COMMANDS = {
     "setup": ("setup", "Check what OCM needs of this machine, and install what is missing."),
     "doctor": ("setup", "Find what is wrong with this machine and with all that OCM made on it."),
     "edit": ("config", "Change an instance's OpenClaw config, validated by OpenClaw."),
+    "update-models": ("models", "Update a provider's models from the list that it publishes."),
+    "supervise": ("supervise", "Run supervisord in the foreground: a container's entry point."),
     "completion": ("shell", "Print the completion script for bash, zsh or fish."),
 }
 _BROKEN_PIPE = 141

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ocm.errors import OcmError
     from ocm.operations.doctor import Diagnosis
     from ocm.operations.edit import Edited
+    from ocm.operations.models import Updated
     from ocm.operations.observe import Row, Status
     from ocm.operations.result import Outcome
     from ocm.operations.setup import Setup
@@ -29,6 +30,7 @@ _COLOURS = {
     "have": "green",
     "missing": "red",
 }
+_FEW = 5
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -173,6 +175,28 @@ def show_edited(edited: Edited) -> None:
             f"{edited.name}: {'would change' if edited.dry_run else 'changed'} {keys}; {effect(edited)}"
         )
     show_notes(edited.notes)
+
+
+def show_models(updated: Updated) -> None:
+    """Print what a model list changed in a config."""
+    for change in updated.providers:
+        lists = {"added": change.added, "removed": change.removed, "changed": change.changed}
+        counts = ", ".join(f"{len(found)} {word}" for word, found in lists.items() if found)
+        has = "would have" if updated.dry_run else "has"
+        models = "model" if change.total == 1 else "models"
+        click.echo(
+            f"{updated.name}: {change.provider} {has} {change.total} {models}: {counts or 'none changed'}"
+        )
+        for word, found in lists.items():
+            if found:
+                click.echo(f"  {word}: {_first(found)}")
+    show_notes(updated.notes)
+
+
+def _first(words: Sequence[str]) -> str:
+    """Return the first few of many words, and how many more there are."""
+    more = [f"and {len(words) - _FEW} more"] if len(words) > _FEW else []
+    return ", ".join([*map(printable, words[:_FEW]), *more])
 
 
 def effect(edited: Edited) -> str:

@@ -85,9 +85,10 @@ def sandbox_argv(
 
 def namespace_arguments() -> tuple[str, ...]:
     """Return the arguments for namespaces and capabilities; the program becomes the first process inside."""
+    # Not --disable-userns: it writes to /proc/sys, which containers close. The filter forbids new namespaces.
     return (
         *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
-        *("--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--as-pid-1"),
+        *("--cap-drop", "ALL", "--die-with-parent", "--as-pid-1"),
     )
 
 

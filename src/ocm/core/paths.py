@@ -99,6 +99,11 @@ class HostPaths:
         """State directory of main, the user's own OpenClaw."""
         return self.home / ".openclaw"
 
+    @property
+    def main_config(self) -> PurePosixPath:
+        """Config of main."""
+        return self.main_state / "openclaw.json"
+
     def named(self, name: str) -> InstancePaths:
         """Return the paths of the instance that a record names."""
         return self.instance(InstanceName(name))

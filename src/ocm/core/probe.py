@@ -37,7 +37,9 @@ def read(path):
             raise OSError
     else:
         with open(path, "rb", buffering=0) as file:
-            file.read(1)
+            # So does an empty file, such as what systemd puts over a hidden one.
+            if not file.read(1):
+                raise OSError
 def write(path):
     if not os.path.isdir(path):
         os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))

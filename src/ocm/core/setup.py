@@ -124,9 +124,9 @@ class Lacking:
 class Machine:
     """What was observed.
 
-    `npm` tells whether a fitting Node has its npm beside it, `booted` whether systemd runs the machine,
-    `manager` whether the user's manager answers; `backend` is the one that was asked for by name, `sealed`
-    whether instances are to be. `node_target` and `npm_prefix` are where OCM would install.
+    `npm` tells whether a fitting Node has its npm beside it, where that matters; `booted` whether systemd
+    runs the machine, `manager` whether the user's manager answers; `backend` is the one that was asked for
+    by name, `sealed` whether instances are to be. OCM would install into `node_target` and `npm_prefix`.
     """
 
     python: str
@@ -336,6 +336,9 @@ def check(found: Iterable[Finding], *, root: bool, installing: bool) -> None:
     lacking = [
         finding for finding in found if finding.lacks and not (installing and finding.can_bring(root=root))
     ]
+    if len(lacking) == 1:
+        message = f"this machine lacks {lacking[0].what}: {lacking[0].detail}"
+        raise OcmError(message, hint=lacking[0].mend, code="lacking")
     if lacking:
         message = f"this machine lacks {', '.join(finding.what for finding in lacking)}"
         details = tuple(f"{finding.what}: {finding.detail}; {finding.mend}" for finding in lacking)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ocm.core.names import InstanceName
     from ocm.core.record import Record
     from ocm.system.context import Context
+    from ocm.system.runner import Completed
 
 _VALIDATE_SECONDS = 120.0
 _CONFIG = "openclaw.json"
@@ -53,13 +54,15 @@ class Edited:
 def set_value(context: Context, name: InstanceName, key: str, value: Any, *, dry_run: bool) -> Edited:  # noqa: ANN401 - any JSON value
     """Set a dotted key; raises `OcmError` where OpenClaw would refuse the result, and changes nothing."""
     configs.parse_key(key)
-    return _edit(context, name, lambda config: configs.with_value(config, key, value), dry_run=dry_run)
+    return change_config(
+        context, name, lambda config: configs.with_value(config, key, value), dry_run=dry_run
+    )
 
 
 def unset_value(context: Context, name: InstanceName, key: str, *, dry_run: bool) -> Edited:
     """Remove a dotted key; nothing where it is not set."""
     configs.parse_key(key)
-    return _edit(context, name, lambda config: configs.without_value(config, key), dry_run=dry_run)
+    return change_config(context, name, lambda config: configs.without_value(config, key), dry_run=dry_run)
 
 
 def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: bool) -> Edited:
@@ -76,7 +79,7 @@ def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: b
     text = Path(path).read_bytes()
     try:
         wanted = configs.parse_config(text, source="what you saved")
-        edited = _edit(context, name, lambda _config: wanted, dry_run=dry_run, expected=before)
+        edited = change_config(context, name, lambda _config: wanted, dry_run=dry_run, expected=before)
     except (OcmError, OSError) as refused:
         error = as_ocm_error(refused)
         message = f"{error.message}; nothing was changed"
@@ -87,7 +90,7 @@ def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: b
     return edited
 
 
-def _edit(
+def change_config(
     context: Context,
     name: InstanceName,
     change: Callable[[dict[str, Any]], dict[str, Any]],
@@ -95,6 +98,11 @@ def _edit(
     dry_run: bool,
     expected: dict[str, Any] | None = None,
 ) -> Edited:
+    """Replace an instance's config by what `change` makes of it, once OpenClaw has validated that.
+
+    Raises `OcmError` and changes nothing where OpenClaw would refuse it, and where the config is no longer
+    what was read, or was not `expected`.
+    """
     record = ready_for_session(context, name)
     with changing(context, name):
         data, before = _read(context, name)
@@ -172,6 +180,11 @@ def _validate(context: Context, name: InstanceName, record: Record, config: dict
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(candidate, dir_fd=directory)
+    refuse_invalid(completed, name)
+
+
+def refuse_invalid(completed: Completed, name: str) -> None:
+    """Raise `OcmError` unless `openclaw config validate --json` found the config of `name` valid."""
     verdict = _parse_verdict(completed.stdout)
     if completed.returncode == 0 and verdict.get("valid") is True:
         return

@@ -103,6 +103,12 @@ class Backend(Protocol):
     def signal_session(self, token: str, number: int) -> None:
         """Send a signal to the program of a session."""
 
+    def foreground_argv(self) -> tuple[str, ...] | None:
+        """Return the command that is the backend in the foreground, with all that it needs in its place.
+
+        None where the backend is no program of the user's. Raises `OcmError` where one runs already.
+        """
+
     def log(
         self, name: InstanceName, *, lines: int | None, follow: bool, since: float | None
     ) -> Iterator[Entry]:

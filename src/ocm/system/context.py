@@ -10,6 +10,7 @@ from ocm.core.policy import instance_policy
 from ocm.errors import OcmError
 from ocm.system.host import Host, resolver_directory
 from ocm.system.records import read_record, read_settings
+from ocm.system.supervisord import Supervisord
 from ocm.system.systemd import Systemd
 
 if TYPE_CHECKING:
@@ -78,9 +79,11 @@ def make_context(host: Host, report: Callable[[str], None], *, wanted: BackendNa
     A new instance gets the backend `wanted`, else that of the settings, else systemd where a user manager
     answers, else supervisord.
     """
-    backends: dict[BackendName, Backend] = {backend.name: backend for backend in (Systemd(host=host),)}
+    backends: dict[BackendName, Backend] = {
+        backend.name: backend for backend in (Systemd(host=host), Supervisord(host=host))
+    }
     chosen = wanted or read_settings(host.paths).backend
     if chosen is None:
-        chosen = next((backend.name for backend in backends.values() if backend.answers()), None)
-    backend = backends[chosen or "systemd"]
+        chosen = "systemd" if backends["systemd"].answers() else "supervisord"
+    backend = backends[chosen]
     return Context(host=host, backends=backends, backend=backend, report=report, wanted_backend=wanted)

@@ -283,7 +283,7 @@ def _check(tool: str, what: str, done: Completed, *, said_before: str = "") -> N
         return
     if is_unreachable(done.stdout) or is_unreachable(said_before):
         message = f"{tool} cannot reach its package registry for {what}; nothing of it was installed"
-        raise OcmError(message, hint="try again with a network", code="unreachable")
+        raise OcmError(message, code="unreachable")
     lines = [line for line in done.stdout.splitlines() if line.strip()][-_SHOWN_LINES:]
     message = f"{tool} could not install {what}; nothing of it was installed"
     raise OcmError(message, code="install_failed", details=tuple(lines))

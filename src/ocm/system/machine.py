@@ -35,7 +35,8 @@ def observe_machine(host: Host, *, backend: BackendName | None = None, sealed: b
     return Machine(
         python=f"{platform.python_version()}, {sys.executable}",
         node=_node(host, spans),
-        npm=find_npm(host, spans) is not None,
+        # Asked for only where it is needed: each answer is a start of Node.
+        npm=isinstance(openclaw, Found) or find_npm(host, spans) is not None,
         openclaw=openclaw,
         booted=Path("/run/systemd/system").is_dir(),
         manager=Systemd(host=host).answers(),

@@ -125,8 +125,10 @@ def _canaries(places: Iterable[PurePosixPath]) -> Iterator[tuple[str, ...]]:
         for place in places:
             path = str(place / f".ocm-canary-{token}")
             with contextlib.suppress(FileNotFoundError, PermissionError):
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+                canary = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
                 planted.append(path)
+                os.write(canary, b"canary")
+                os.close(canary)
         yield tuple(planted)
     finally:
         for path in planted:

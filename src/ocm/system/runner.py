@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from ocm.errors import CommandFailed, OcmError
 
@@ -178,6 +178,11 @@ class Runner:
             for number, handler in before.items():
                 signal.signal(number, handler)
         return status if status >= 0 else 128 - status
+
+    def become(self, argv: tuple[str, ...]) -> NoReturn:
+        """Replace this process by a program; raises `OSError` where that cannot be."""
+        self._show(argv)
+        os.execve(argv[0], argv, self._environment({}))
 
     def edit(self, editor: str, path: str) -> None:
         """Open `path` in the user's editor, with the user's own environment, and wait for it."""

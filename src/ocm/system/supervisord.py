@@ -22,16 +22,16 @@ from ocm.core.bubblewrap import (
 )
 from ocm.core.definition import Definition, fingerprint, is_made_by_ocm
 from ocm.core.launch import ENV, clean, under_init
-from ocm.core.names import parse_name
 from ocm.core.program import gateway_command, render_daemon, render_program
 from ocm.core.state import Process
 from ocm.core.unit import STOP_TIMEOUT_SECONDS
-from ocm.errors import Invalid, OcmError
+from ocm.errors import OcmError
 from ocm.system import files, processes, sessions
 from ocm.system.backend import Session
 from ocm.system.control import NotRunning
 from ocm.system.daemon import Daemon
 from ocm.system.host import namespaces_forbidden
+from ocm.system.names import names_in
 from ocm.system.output import read_log
 from ocm.system.rotated import BACKUPS
 from ocm.system.runner import Command
@@ -123,8 +123,8 @@ class Supervisord:
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances with a program file that OCM made, or with the mark of one that is gone."""
         programs = self._paths.programs
-        made = [name for name in _names_in(programs, "*.conf") if self._is_ours(name)]
-        marked = [name for name in _names_in(programs / "enabled", "*") if self._read(name) is None]
+        made = [name for name in names_in(programs, suffix=".conf") if self._is_ours(name)]
+        marked = [name for name in names_in(programs / "enabled") if self._read(name) is None]
         return tuple(dict.fromkeys((*made, *marked)))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
@@ -258,12 +258,6 @@ class Supervisord:
 
     def _as_root(self, command: str) -> str:
         return command if self.host.uid == 0 else f"sudo {command}"
-
-
-def _names_in(directory: PurePosixPath, pattern: str) -> Iterator[InstanceName]:
-    for path in sorted(Path(directory).glob(pattern)):
-        with contextlib.suppress(Invalid):
-            yield parse_name(path.stem)
 
 
 def _token(name: str, rest: str) -> str:

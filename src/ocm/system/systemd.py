@@ -274,6 +274,9 @@ class Systemd:
         """Send a signal to the program of a session."""
         self._systemctl("kill", "--kill-whom=main", f"--signal={number}", token, check=False)
 
+    def foreground_argv(self) -> None:
+        """Return nothing: the machine itself runs the user manager."""
+
     def log(
         self, name: InstanceName, *, lines: int | None, follow: bool, since: float | None
     ) -> Iterator[Entry]:
