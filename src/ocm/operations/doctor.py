@@ -287,8 +287,15 @@ def _remaining(context: Context) -> Iterator[InstanceName]:
 
 
 def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
-    """Yield what is left of an instance without a record. Its state is never removed: it may be precious."""
+    """Yield what is left of an instance without a record: what to remove only where its state is gone too.
+
+    With the state it may be an instance that runs, whose record is elsewhere (another XDG_CONFIG_HOME, say).
+    """
     paths = context.host.instance(name)
+    if Path(paths.state).is_dir():
+        what = f"it has the state {paths.state}, but no record"
+        yield Problem(about=name, what=what, mend=f"put {paths.record} back, or move the state away")
+        return
     for backend in context.backends.values():
         if name in backend.defined():
             yield Problem(
@@ -306,9 +313,5 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
         what, step = f"{paths.secrets} is left of it", RemoveFile(path=str(paths.secrets))
         yield Problem(about=name, what=what, fix="remove it", steps=(step,))
     if files.link_target(paths.config_link) == str(paths.config):
-        if Path(paths.config).exists():
-            what = f"it has the state {paths.state}, but no record"
-            yield Problem(about=name, what=what, mend=f"put {paths.record} back, or move the state away")
-        else:
-            what, link = f"{paths.config_link} leads nowhere", RemoveLink(link=str(paths.config_link))
-            yield Problem(about=name, what=what, fix="remove it", steps=(link,))
+        what, link = f"{paths.config_link} leads nowhere", RemoveLink(link=str(paths.config_link))
+        yield Problem(about=name, what=what, fix="remove it", steps=(link,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import os
 import secrets
 import shlex
 import time
@@ -106,6 +107,10 @@ class Supervisord:
             gaps.append("without control groups of its own supervisord does not bind memory and CPU")
         if self.host.uid == 0:
             gaps.append("the limit of tasks does not bind root")
+            gaps.append(
+                "as root, what root alone may read below /etc is covered when the instance starts: a file "
+                "that is made or replaced after that is not"
+            )
         return tuple(gaps)
 
     def notes(self) -> tuple[str, ...]:
@@ -147,7 +152,9 @@ class Supervisord:
             paths = self.host.instance(name)
             files.remove_file(paths.program)
             files.remove_file(paths.enabled)
-        self.load(names)
+        if names:
+            with self._daemon.lock(), contextlib.suppress(NotRunning):
+                self._daemon.forget(names)
         for name in names:
             for path in _output_files(self.host.instance(name)):
                 files.remove_file(path)
@@ -267,7 +274,8 @@ def _token(name: str, rest: str) -> str:
 
 def _covers(policy: Policy) -> dict[PurePosixPath, bool]:
     """Return which hidden paths are there to be covered, and which of them are directories."""
-    return {path: Path(path).is_dir() for path in policy.hidden if Path(path).exists()}
+    # Not Path.exists(), which raises below a directory that is closed.
+    return {path: os.path.isdir(path) for path in policy.hidden if os.path.exists(path)}  # noqa: PTH110, PTH112
 
 
 def _on_terminal(
