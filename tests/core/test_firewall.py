@@ -186,13 +186,15 @@ def test_a_change_is_the_commands_that_are_missing(
     assert all(argv[0] == "ufw" and argv[-2:] == ("comment", "ocm:worker1") for argv in argvs)
 
 
-def test_what_cannot_be_read_is_taken_to_be_as_the_record_said() -> None:
+def test_what_cannot_be_read_may_be_as_the_record_said_or_not_be_there() -> None:
     unknown = Firewall(active=True)
     change = firewall.difference(unknown, "worker1", PORT, have=EXPOSED, want=CLOSED)
-    assert change == Change(remove=(rule("allow", "10.0.0.0/8"),))
-    assert firewall.by_hand("worker1", change) == (
-        "sudo ufw delete allow from 10.0.0.0/8 to any port 19001 proto tcp comment ocm:worker1"
-    )
+    assert change == Change(remove=(rule("allow", "10.0.0.0/8"),), add=CLOSED)
+    removal = "sudo ufw delete allow from 10.0.0.0/8 to any port 19001 proto tcp comment ocm:worker1"
+    assert firewall.by_hand("worker1", change) == f"{removal} && {TYPED}"
+    change = firewall.difference(unknown, "worker1", PORT, have=CLOSED, want=EXPOSED)
+    assert change == Change(add=EXPOSED[::-1])
+    assert firewall.difference(unknown, "worker1", PORT, have=OPEN, want=OPEN) == Change()
 
 
 @pytest.mark.parametrize("other", ["allow 19001/tcp", "limit 19001/tcp comment 'mine'", "deny log 19001/tcp"])

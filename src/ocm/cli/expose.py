@@ -52,8 +52,8 @@ def expose(  # noqa: PLR0913 - one for each option
     context = frame.open_context(ctx)
     if not dry_run:
         asked = questions(context, name, wanted)
-        for index, question in enumerate(asked[yes:], yes + 1):
-            frame.confirm(question, answered_by=" ".join(["--yes"] * index))
+        for question in asked[yes:]:
+            frame.confirm(question, answered_by=" ".join(["--yes"] * len(asked)))
     return run_each(
         ctx,
         [name],

@@ -174,15 +174,17 @@ def difference(
 ) -> Change:
     """Return what leads from the rules of an instance to `want`.
 
-    `have` is what is taken for granted where UFW's rules could not be read.
+    Where UFW's rules could not be read, `have` is what the instance may have: to add a rule that is there is
+    no mistake.
     """
-    added = firewall.rules or ()
-    own = have if firewall.rules is None else own_rules(added, name, port)
-    others = [line for line in added if line.rule is not None and not _is_own(line, name, port)]
+    if firewall.rules is None:
+        gone = tuple(rule for rule in have if rule not in want)
+        return Change(remove=gone, add=() if have == want else want[::-1])
+    others = [line for line in firewall.rules if line.rule is not None and not _is_own(line, name, port)]
     obstacles = {rule: [line.text for line in others if _is_about(line, rule)] for rule in want}
     left = [rule for rule in want if not obstacles[rule]]
     remove: list[Rule] = []
-    for rule in reversed(own):
+    for rule in reversed(own_rules(firewall.rules, name, port)):
         # New rules go in front: what may stay is what the wanted ones end with.
         if left and rule == left[-1]:
             left.pop()

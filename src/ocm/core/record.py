@@ -58,9 +58,13 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        """Refuse what `ocm expose` would not have written."""
-        if self.expose and exposure(self.expose) != self.expose:
-            message = f"expose = {list(self.expose)} is no list of networks as ocm expose writes it"
+        """Refuse what `ocm expose` would not have written; msgspec tells where it is."""
+        try:
+            kept = exposure(self.expose)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+        if kept != self.expose:
+            message = f"expose is not as ocm expose writes it: {list(kept)}"
             raise ValueError(message)
 
 

@@ -14,6 +14,7 @@ from ocm.core import firewall as core
 from ocm.core.config import MAX_BYTES, parse_config
 from ocm.core.firewall import ANY, Firewall
 from ocm.core.gateway import BIND, lookup, unfit_to_expose, wanted_bind
+from ocm.core.journal import printable
 from ocm.core.plan import SetBind, SetRules, Start, Stop, WriteRecord
 from ocm.core.policy import DOCKER_SOCKET
 from ocm.errors import OcmError
@@ -113,7 +114,8 @@ def questions(context: Context, name: InstanceName, sources: tuple[str, ...]) ->
     reason = core.unlimited(rules.firewall, rules.change)
     if reason is None:
         return ()
-    return (f"{reason}: every machine that reaches this one will reach {name}, not {_words(sources)} alone?",)
+    everyone = f"so every machine that reaches this one will reach {name}, not {_words(sources)} alone"
+    return (f"{reason}, {everyone}. Expose it?",)
 
 
 def set_exposure(
@@ -133,11 +135,7 @@ def set_exposure(
         bind = _bind_step(config, after)
         if bind is not None:
             steps = _while_stopped(context, before, [*steps, bind], effort)
-        state = (
-            f"exposed to {_words(sources)} on port {after.port}"
-            if sources
-            else "reached from this machine alone"
-        )
+        state = _state(after)
         plain = sources and steps and lookup(config, "gateway.tls.enabled") is not True
         outcome = carry_out(
             context,
@@ -149,6 +147,12 @@ def set_exposure(
             notes=(_PLAIN,) if plain else (),
         )
         return rules.told(context.host, outcome)
+
+
+def _state(record: Record) -> str:
+    if not record.expose:
+        return "reached from this machine alone"
+    return f"exposed to {_words(record.expose)} on port {record.port}"
 
 
 def _words(sources: tuple[str, ...]) -> str:
@@ -173,7 +177,7 @@ def _bind_step(config: dict[str, Any], record: Record) -> SetBind | None:
     name, bind, wanted = record.name, lookup(config, BIND), wanted_bind(record.expose)
     unfit = unfit_to_expose(config) if record.expose else None
     if unfit is not None:
-        message = f"{name} cannot be exposed: {unfit}"
+        message = f"{name} cannot be exposed: {printable(unfit)}"
         raise OcmError(message, hint=f"ocm edit {name} changes it", code="unfit_to_expose")
     previous = bind if isinstance(bind, str) else None
     return None if bind == wanted else SetBind(name=name, bind=wanted, previous=previous)
@@ -203,10 +207,10 @@ class Finding:
 def firewall_findings(context: Context) -> tuple[Finding, ...]:
     """Return where the firewall, the records and the real listeners differ, and what UFW does not cover."""
     records = _records(context)
-    firewall = ufw.observe(context.host)
+    firewall, docker = ufw.observe(context.host), Path(DOCKER_SOCKET).exists()
     heard = processes.listening_addresses(record.port for record in records)
     return (
-        *(_findings_of_machine(firewall) if records else ()),
+        *(_findings_of_machine(firewall, docker=docker) if records else ()),
         *(found for record in records for found in _findings_of_listener(record, heard.get(record.port, ()))),
         *(found for record in records for found in _findings_of_rules(firewall, record)),
         *_left_over(firewall, context, records),
@@ -221,14 +225,14 @@ def _records(context: Context) -> tuple[Record, ...]:
     return tuple(found)
 
 
-def _findings_of_machine(firewall: Firewall) -> Iterator[Finding]:
+def _findings_of_machine(firewall: Firewall, *, docker: bool) -> Iterator[Finding]:
     if not firewall.installed:
         return
     if not firewall.active:
         yield Finding(
             problem=core.INACTIVE, mend="sudo ufw enable, once a rule lets your login in: sudo ufw allow ssh"
         )
-    elif Path(DOCKER_SOCKET).exists():
+    elif docker:
         yield Finding(
             problem="ports that Docker publishes pass UFW by: it has the iptables chain DOCKER for them",
             mend="publish them on the loopback: docker run --publish 127.0.0.1:8080:80",
@@ -247,7 +251,7 @@ def _findings_of_listener(record: Record, addresses: tuple[str, ...]) -> Iterato
     if addresses and not beyond and record.expose:
         problem = f"{name} is exposed, but listens on the loopback alone"
         again = " ".join(f"--from {source}" for source in record.expose)
-        yield Finding(name=name, problem=problem, mend=f"ocm expose {name} {again}")
+        yield Finding(name=name, problem=problem, mend=f"ocm expose {name} {again}, or ocm restart {name}")
 
 
 def _findings_of_rules(firewall: Firewall, record: Record) -> Iterator[Finding]:

@@ -202,7 +202,7 @@ def _set_rules(context: Context, step: steps.SetRules) -> None:
 
 
 def _restore_rules(context: Context, step: steps.SetRules) -> None:
-    ufw.set_rules(context.host, step.name, step.port, step.previous)
+    ufw.restore_rules(context.host, step.name, step.port, step.previous)
 
 
 def _remove_file(_context: Context, step: steps.RemoveFile) -> None:

@@ -51,8 +51,7 @@ def observe(host: Host) -> Firewall:
 def set_rules(host: Host, name: str, port: int, want: tuple[Rule, ...]) -> None:
     """Give an instance the rules `want`, from whatever it has.
 
-    Does nothing more where this user may not: the state of the rules is what tells. Raises `OcmError` where
-    UFW fails.
+    Does no more where this user may not, for what there is can be seen. Raises `OcmError` where UFW fails.
     """
     firewall = observe(host)
     if firewall.problem is not None:
@@ -60,12 +59,24 @@ def set_rules(host: Host, name: str, port: int, want: tuple[Rule, ...]) -> None:
     if firewall.rules is None:
         return
     change = core.difference(firewall, name, port, have=(), want=want)
-    for argv in core.commands(name, change):
-        done = _run(host, argv)
-        if done is None:
-            return
-        if done.returncode != 0:
-            raise failure(argv, done.returncode, done.stderr)
+    done = [(argv, _run(host, argv)) for argv in core.commands(name, change)]
+    for argv, completed in done:
+        if completed is not None and completed.returncode != 0:
+            raise failure(argv, completed.returncode, completed.stderr)
+
+
+def restore_rules(host: Host, name: str, port: int, want: tuple[Rule, ...]) -> None:
+    """Give an instance back the rules `want`.
+
+    UFW changes its list before it loads it: where the loading fails (again), the list is what counts.
+    """
+    try:
+        set_rules(host, name, port, want)
+    except OcmError:
+        now = observe(host)
+        change = core.difference(now, name, port, have=(), want=want)
+        if now.rules is None or core.commands(name, change):
+            raise
 
 
 def _run(host: Host, argv: tuple[str, ...]) -> Completed | None:
