@@ -114,19 +114,11 @@ def listening(machine: Machine) -> set[str]:
     return {line.split()[3].rpartition(":")[0] for line in shown.splitlines()}
 
 
-def findings(machine: Machine, ocm: Ocm) -> list[str]:
-    """Return what OCM finds wrong of the firewall, as `doctor` gets to know it."""
-    script = """
-import os
-from ocm.operations.expose import firewall_findings
-from ocm.system.context import make_context
-from ocm.system.host import current_host
-for found in firewall_findings(make_context(current_host(os.environ), lambda _: None)):
-    print(found.name, found.problem, found.mend, sep=" | ")
-"""
-    python = f"{HOME}/.local/share/ocm/venv-*/bin/python"
-    argv = ["sh", "-c", f'PYTHONPATH={ocm.folder}/src exec {python} -c "$0"', script]
-    return machine.run(argv).stdout.splitlines()
+def findings(ocm: Ocm) -> list[str]:
+    """Return what doctor finds wrong or worth knowing."""
+    (found,) = answer(ocm, "doctor", check=False)["results"]
+    problems = [f"{problem['about']}: {problem['what']}; {problem['mend']}" for problem in found["problems"]]
+    return [*problems, *found["notes"]]
 
 
 def config_alone_opens_nothing(machine: Machine, ocm: Ocm) -> None:
@@ -135,7 +127,7 @@ def config_alone_opens_nothing(machine: Machine, ocm: Ocm) -> None:
     wait_for(lambda: listening(machine) == {"0.0.0.0"}, 90, "gateway beyond the loopback")
     wait_for(lambda: ocm("health", "worker1", check=False).returncode == 0, 120, "ready gateway")
     assert not reaches(machine, NEAR)
-    assert "worker1 is not exposed, but port 19001 is listened on at 0.0.0.0" in findings(machine, ocm)[0]
+    assert "worker1 is not exposed, but port 19001 is listened on at 0.0.0.0" in str(findings(ocm))
     assert ocm("unexpose", "worker1").stdout == "worker1: reached from this machine alone\n"
     assert listening(machine) == {"127.0.0.1", "[::1]"}
 
@@ -158,7 +150,7 @@ def test_an_instance_is_closed_then_open_to_one_network_then_closed_and_gone(
     assert listening(machine) == {"127.0.0.1", "[::1]"}
     status = answer(ocm, "status", "worker1")["results"][0]
     assert (status["expose"], status["firewall"]) == ([], "deny 19001/tcp")
-    assert findings(machine, ocm) == []
+    assert findings(ocm) == []
 
     config_alone_opens_nothing(machine, ocm)
     shown = ocm("expose", "worker1", "--from", NEAR, "--dry-run")
@@ -180,7 +172,7 @@ def test_an_instance_is_closed_then_open_to_one_network_then_closed_and_gone(
     assert status["expose"] == [f"{NEAR}/32"]
     assert status["firewall"] == f"allow from {NEAR} to any port 19001 proto tcp, deny 19001/tcp"
     assert status["drift"] == []
-    assert findings(machine, ocm) == []
+    assert findings(ocm) == []
     pid = rows(ocm)["worker1"]["pid"]
     again = ocm("expose", "worker1", "--from", NEAR)
     assert again.stdout == f"worker1: already exposed to {NEAR}/32 on port {PORT}\n"
@@ -239,7 +231,7 @@ def test_a_right_that_is_given_later_is_used_by_the_next_command(machine: Machin
         assert status["firewall"] == f"unknown, not permitted to look; wanted: {typed}"
         permit(machine, "/usr/sbin/ufw show added")
         assert answer(ocm, "status", "worker1")["results"][0]["firewall"] == f"pending: {typed}"
-        assert [line for line in findings(machine, ocm) if line.endswith(f" | {typed}")]
+        assert [line for line in findings(ocm) if line.endswith(f"; {typed}")]
         # It may look, and no more: no failure, and the command is told.
         told = ocm("unexpose", "worker1")
         assert f"pending, for they take root: {typed}" in told.stderr
@@ -321,7 +313,7 @@ def test_a_rule_that_is_left_of_an_instance_is_found(machine: Machine, ocm: Ocm)
     ufw(machine, "prepend deny 19999/tcp comment ocm:gone")
     ufw(machine, "prepend deny 19998/tcp comment ocm:worker1")
     try:
-        found = findings(machine, ocm)
+        found = findings(ocm)
         for name, port in (("gone", 19999), ("worker1", 19998)):
             assert [line for line in found if f"sudo ufw delete deny {port}/tcp comment ocm:{name}" in line]
         assert len(found) == 2

@@ -242,3 +242,4 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
         click.echo(printable(f"{problem.about}: {problem.what}{f'; {mend}' if mend else ''}"))
     if not diagnosis.problems:
         click.echo("nothing is wrong")
+    show_notes(diagnosis.notes)

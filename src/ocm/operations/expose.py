@@ -197,11 +197,12 @@ def _while_stopped(context: Context, record: Record, steps: list[Step], effort: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is wrong or worth knowing of the firewall, and what mends it; `name` where it is of one."""
+    """What is `wrong` or just worth knowing of the firewall, and what mends it; `name` where it is of one."""
 
     problem: str
     mend: str | None = None
     name: str | None = None
+    wrong: bool = False
 
 
 def firewall_findings(context: Context) -> tuple[Finding, ...]:
@@ -247,11 +248,13 @@ def _findings_of_listener(record: Record, addresses: tuple[str, ...]) -> Iterato
     beyond = [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
     if beyond and not record.expose:
         problem = f"{name} is not exposed, but port {port} is listened on at {', '.join(beyond)}"
-        yield Finding(name=name, problem=problem, mend=f"ocm unexpose {name}, or ocm restart {name}")
+        mend = f"ocm unexpose {name}, or ocm restart {name}"
+        yield Finding(name=name, problem=problem, mend=mend, wrong=True)
     if addresses and not beyond and record.expose:
         problem = f"{name} is exposed, but listens on the loopback alone"
         again = " ".join(f"--from {source}" for source in record.expose)
-        yield Finding(name=name, problem=problem, mend=f"ocm expose {name} {again}, or ocm restart {name}")
+        mend = f"ocm expose {name} {again}, or ocm restart {name}"
+        yield Finding(name=name, problem=problem, mend=mend, wrong=True)
 
 
 def _findings_of_rules(firewall: Firewall, record: Record) -> Iterator[Finding]:
@@ -259,10 +262,12 @@ def _findings_of_rules(firewall: Firewall, record: Record) -> Iterator[Finding]:
     change = core.difference(firewall, name, record.port, have=(), want=want)
     typed = core.by_hand(name, change)
     if typed and firewall.rules is not None:
-        yield Finding(name=name, problem=f"firewall rules of {name} are not as they should be", mend=typed)
+        problem = f"firewall rules of {name} are not as they should be"
+        yield Finding(name=name, problem=problem, mend=typed, wrong=True)
     reason = core.unlimited(firewall, change) if record.expose and ANY not in record.expose else None
     if reason is not None:
-        yield Finding(name=name, problem=f"{name} is open to more than {_words(record.expose)}: {reason}")
+        problem = f"{name} is open to more than {_words(record.expose)}: {reason}"
+        yield Finding(name=name, problem=problem, wrong=True)
     elif change.obstacles:
         yield Finding(
             name=name, problem=f"not OCM's, and in the place of a rule of {name}: {change.obstacles[0]}"
