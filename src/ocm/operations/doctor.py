@@ -25,6 +25,7 @@ from ocm.core.state import taken_in_words
 from ocm.errors import OcmError
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.create import main_port
+from ocm.operations.expose import firewall_findings
 from ocm.operations.observe import drift, observe
 from ocm.operations.setup import look
 from ocm.operations.start import repair_steps
@@ -70,11 +71,13 @@ class Problem:
 class Diagnosis:
     """What `ocm setup` finds, and what is wrong with all that exists.
 
-    `fixed` is what was just mended, `resisting` what could not be and why.
+    `notes` are worth knowing and nothing wrong; `fixed` is what was just mended, `resisting` what could not
+    be and why.
     """
 
     setup: Setup
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     resisting: tuple[str, ...] = ()
 
@@ -87,7 +90,17 @@ class Diagnosis:
 def examine(context: Context) -> Diagnosis:
     """Return what is wrong; looks at everything and changes nothing."""
     setup = look(context.host, recommended=True)
-    return Diagnosis(setup=setup, problems=tuple(_problems(context, setup)))
+    found = firewall_findings(context)
+    wrong = (
+        Problem(about=one.name or MACHINE, what=one.problem, mend=one.mend) for one in found if one.wrong
+    )
+    return Diagnosis(
+        setup=setup,
+        problems=(*_problems(context, setup), *wrong),
+        notes=tuple(
+            f"{one.problem}; {one.mend}" if one.mend else one.problem for one in found if not one.wrong
+        ),
+    )
 
 
 def fix(context: Context, before: Diagnosis, report: Callable[[Progress], None]) -> Diagnosis:
