@@ -141,25 +141,29 @@ class Supervisord:
             yield f"the gateway runs by an older definition than {program}"
 
     def load(self, names: Collection[InstanceName]) -> None:
-        """Have supervisord read definitions; one that does not run reads them when it starts."""
+        """Have supervisord read definitions; one that does not run reads them when it starts.
+
+        Of one that is gone the log goes too, and with the last one supervisord itself.
+        """
+        gone = [name for name in names if not Path(self.host.instance(name).program).exists()]
         if names:
             with self._daemon.lock(), contextlib.suppress(NotRunning):
-                self._daemon.take_up(names)
+                self._daemon.forget(gone)
+                if len(gone) < len(names):
+                    self._daemon.take_up([name for name in names if name not in gone])
+        for name in gone:
+            for path in _output_files(self.host.instance(name)):
+                files.remove_file(path)
+        if gone:
+            self._daemon.retire()
 
     def remove(self, names: Collection[InstanceName]) -> None:
-        """Remove program files, marks and logs, and with the last of them supervisord itself."""
+        """Remove program files and marks, and with the last of them supervisord itself."""
         for name in names:
             paths = self.host.instance(name)
             files.remove_file(paths.program)
             files.remove_file(paths.enabled)
-        if names:
-            with self._daemon.lock(), contextlib.suppress(NotRunning):
-                self._daemon.forget(names)
-        for name in names:
-            for path in _output_files(self.host.instance(name)):
-                files.remove_file(path)
-        if names:
-            self._daemon.retire()
+        self.load(names)
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
         """Return what is known of each gateway; all are stopped where supervisord does not run."""
