@@ -76,6 +76,9 @@ class Supervisord:
             message = "bubblewrap is not installed, without which nothing can be sealed here"
             raise OcmError(message, hint=self._as_root("apt install bubblewrap"), code="bubblewrap_missing")
         check_library()
+        if "Unknown option" in (self._refused or ""):
+            hint = "Debian 12 and newer have it"
+            raise OcmError("bubblewrap is older than 0.8", hint=hint, code="bubblewrap_too_old")
         if self._refused is not None:
             mend = namespaces_forbidden()
             allow = f"{self._as_root(f'sysctl -w {mend}')} allows them; " if mend is not None else ""
@@ -136,23 +139,25 @@ class Supervisord:
             yield f"the gateway runs by an older definition than {program}"
 
     def load(self, names: Collection[InstanceName]) -> None:
-        """Have supervisord read definitions; one that does not run reads them when it starts."""
-        if names:
-            with self._daemon.lock(), contextlib.suppress(NotRunning):
-                self._daemon.take_up(names)
+        """Have supervisord read definitions; one that does not run reads them when it starts.
+
+        With a definition that is gone goes all that was kept for it, and with the last one supervisord.
+        """
+        if not names:
+            return
+        with self._daemon.lock(), contextlib.suppress(NotRunning):
+            self._daemon.take_up(names)
+        gone = [self.host.instance(name) for name in names if self._read(name) is None]
+        for path in (path for paths in gone for path in (paths.enabled, *_output_files(paths))):
+            files.remove_file(path)
+        if gone:
+            self._daemon.retire()
 
     def remove(self, names: Collection[InstanceName]) -> None:
-        """Remove program files, marks and logs, and with the last of them supervisord itself."""
+        """Remove program files, and with each its mark and its log."""
         for name in names:
-            paths = self.host.instance(name)
-            files.remove_file(paths.program)
-            files.remove_file(paths.enabled)
+            files.remove_file(self.host.instance(name).program)
         self.load(names)
-        for name in names:
-            for path in _output_files(self.host.instance(name)):
-                files.remove_file(path)
-        if names:
-            self._daemon.retire()
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
         """Return what is known of each gateway; all are stopped where supervisord does not run."""
