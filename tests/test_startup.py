@@ -44,7 +44,9 @@ def test_what_only_prints_text_imports_nothing_heavy(tmp_path: Path, arguments: 
     assert modules(tmp_path, *arguments) & HEAVY == set()
 
 
-@pytest.mark.parametrize("command", ["create", "deploy", "list", "logs", "use", "edit", "update-models"])
+@pytest.mark.parametrize(
+    "command", ["create", "deploy", "expose", "list", "logs", "use", "edit", "update-models"]
+)
 def test_the_help_of_a_command_imports_nothing_heavy(tmp_path: Path, command: str) -> None:
     assert modules(tmp_path, command, "--help") & HEAVY == set()
 

@@ -98,3 +98,21 @@ def test_what_is_no_text_and_a_line_without_an_end_are_no_error(log: Path, follo
     first, second = following.lines(whole=False)
     assert first == "\ufffd\ufffd"
     assert set(second) == {"x"}
+
+
+def test_the_last_lines_are_found_across_files_without_the_rest(log: Path, following: RotatedFile) -> None:
+    write(log, "".join(f"old {number}\n" for number in range(300_000)))
+    rotate(log)
+    write(log, "new 0\n" + "\n" * 3_000_000 + "new 1\n")
+    following.skip_to_last(5)
+    found = list(following.lines(whole=False))
+    assert found[-5:] == ["old 299997", "old 299998", "old 299999", "new 0", "new 1"]
+    assert len(found) < 150_000
+
+
+def test_of_fewer_lines_than_asked_for_all_are_there(log: Path, following: RotatedFile) -> None:
+    write(log, "one\n")
+    rotate(log)
+    write(log, "two\n")
+    following.skip_to_last(100)
+    assert list(following.lines(whole=False)) == ["one", "two"]

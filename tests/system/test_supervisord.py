@@ -503,6 +503,32 @@ def test_stopping_sessions_ends_those_of_the_instance_and_no_others(shared: Supe
     assert other.end() == 143
 
 
+def test_an_instance_cannot_pass_a_process_of_its_own_for_a_session_of_another(shared: Supervised) -> None:
+    victim, liar = shared.make("victim"), shared.make("liar")
+    forge = "OCM_SESSION=victim.1 sleep 300 & echo $!; wait"
+    forged = Running(shared, liar, forge)
+    assert forged.process.stdout
+    assert forged.process.stdout.readline().strip().isdecimal()
+    shared.backend.stop_sessions([victim])
+    shared.backend.signal_session("victim.1", signal.SIGKILL)
+    assert forged.process.poll() is None
+    shared.backend.stop_sessions([liar])
+    forged.end()
+
+
+def test_a_damaged_definition_is_named_and_keeps_nobody_from_removing_another(home: Supervised) -> None:
+    damaged, other = home.make("damaged"), home.make("other")
+    home.start(damaged, other)
+    home.backend.stop([damaged, other])
+    with Path(home.backend.host.instance(damaged).program).open("a") as file:
+        file.write("garbage\n")
+    with pytest.raises(OcmError, match=r"cannot read .*damaged\.conf") as refused:
+        home.backend.start([other])
+    assert refused.value.hint == "ocm start damaged --repair writes it anew"
+    home.backend.remove([other])
+    assert "other" not in home.backend.defined()
+
+
 def test_a_session_ends_with_the_command_that_runs_it(shared: Supervised, sealed: InstanceName) -> None:
     running = Running(shared, sealed, "exec sleep 300")
     outer = running.process.pid

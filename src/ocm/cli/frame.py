@@ -13,9 +13,10 @@ from ocm.core.names import InstanceName, parse_name
 from ocm.errors import SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, as_ocm_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ocm.core.names import BackendName
+    from ocm.operations.start import Effort
     from ocm.system.context import Context
     from ocm.system.host import Host
 
@@ -105,6 +106,13 @@ def this_host(ctx: click.Context) -> Host:
     return current_host(os.environ, verbose=bool(ctx.obj and ctx.obj["verbose"]))
 
 
+def effort(options: Mapping[str, Any]) -> Effort:
+    """Return what `effort_options` said."""
+    from ocm.operations.start import Effort
+
+    return Effort(timeout_seconds=options["timeout_seconds"], keep=options["keep"], repair=options["repair"])
+
+
 def open_context(
     ctx: click.Context,
     name: InstanceName | None = None,
@@ -167,9 +175,12 @@ def run_each(  # noqa: PLR0913 - all but two have a default
             if not as_json:
                 render.show_error(name, error)
             continue
-        outcomes.append(outcome)
         if not as_json:
-            (show or render.show_outcome)(outcome)
+            if show is None:
+                render.show_outcome(outcome, said=frozenset(note for one in outcomes for note in one.notes))
+            else:
+                show(outcome)
+        outcomes.append(outcome)
     if as_json:
         render.print_json(ctx.info_name or "", outcomes, errors)
     if not errors:
@@ -190,9 +201,9 @@ def streams_are_terminals() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def confirm(question: str, *, default: bool = False) -> None:
+def confirm(question: str, *, default: bool = False, answered_by: str = "--yes") -> None:
     """Ask on a terminal; raise `Invalid` where nobody can answer and `OcmError` where the answer is no."""
     if not sys.stdin.isatty():
-        raise Invalid(question, hint="--yes answers", code="not_confirmed")
+        raise Invalid(question, hint=f"{answered_by} answers", code="not_confirmed")
     if not click.confirm(question, default=default, err=True):
         raise OcmError("nothing was done", code="not_confirmed")

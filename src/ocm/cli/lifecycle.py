@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ocm.core.names import InstanceName
     from ocm.operations.create import Wanted
     from ocm.operations.result import Outcome
-    from ocm.operations.start import Effort
     from ocm.system.context import Context
 
 Names = tuple["InstanceName", ...]
@@ -110,12 +109,6 @@ def _create_each(  # noqa: PLR0913 - one for each option
     return run_each(ctx, names, operation, as_json=as_json, context=context)
 
 
-def _effort(options: Mapping[str, Any]) -> Effort:
-    from ocm.operations.start import Effort
-
-    return Effort(timeout_seconds=options["timeout_seconds"], keep=options["keep"], repair=options["repair"])
-
-
 @click.command(epilog="Example: ocm create worker1 --memory 2G --cpus 1")
 @creation_options
 @install_options
@@ -156,7 +149,7 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
     """
     from ocm.operations.create import deploy as run
 
-    effort = _effort(options)
+    effort = frame.effort(options)
     return _create_each(
         ctx,
         _wanted(names, options),
@@ -229,7 +222,7 @@ def _starting_command(word: str, help_text: str) -> click.Command:
     ) -> int:
         from ocm.operations.start import restart, start
 
-        run, effort = {"start": start, "restart": restart}[word], _effort(options)
+        run, effort = {"start": start, "restart": restart}[word], frame.effort(options)
         context = frame.open_context(ctx)
         return run_each(
             ctx,

@@ -11,7 +11,7 @@ import msgspec
 from ocm.core.journal import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ocm.core.setup import Finding
     from ocm.errors import OcmError
@@ -60,13 +60,13 @@ def print_json(
     click.echo(msgspec.json.format(msgspec.json.encode(envelope), indent=2).decode())
 
 
-def show_outcome(outcome: Outcome) -> None:
-    """Print what became of one instance: the answer to stdout, warnings to stderr."""
+def show_outcome(outcome: Outcome, *, said: Collection[str] = ()) -> None:
+    """Print what became of one instance: the answer to stdout, warnings to stderr, unless already `said`."""
     click.echo(f"{outcome.name}: {outcome.message}")
     if outcome.dry_run:
         for step in outcome.steps:
             click.echo(f"  {step}")
-    show_notes(outcome.notes)
+    show_notes([note for note in outcome.notes if note not in said])
 
 
 def show_notes(notes: Sequence[str]) -> None:
@@ -147,6 +147,8 @@ def show_status(status: Status) -> None:
         ("memory", memory),
         ("cpu", seconds),
         ("limits", status.limits),
+        ("exposed", ", ".join(status.expose) or "no"),
+        ("firewall", status.firewall),
         ("autostart", "yes" if row.autostart else "no"),
         ("backend", row.backend or "-"),
         ("isolation", row.isolation or "-"),
@@ -240,3 +242,4 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
         click.echo(printable(f"{problem.about}: {problem.what}{f'; {mend}' if mend else ''}"))
     if not diagnosis.problems:
         click.echo("nothing is wrong")
+    show_notes(diagnosis.notes)

@@ -125,7 +125,7 @@ def change_config(
             keys=keys,
             restart_keys=tuple(key for key in keys if not is_live(key)),
             running=running,
-            notes=weakened(after, port=record.port) if keys else (),
+            notes=weakened(after, port=record.port, expose=record.expose) if keys else (),
         )
 
 

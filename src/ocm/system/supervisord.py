@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import os
 import secrets
 import shlex
 import time
@@ -109,6 +110,10 @@ class Supervisord:
             gaps.append("without control groups of its own supervisord does not bind memory and CPU")
         if self.host.uid == 0:
             gaps.append("the limit of tasks does not bind root")
+            gaps.append(
+                "as root, what root alone may read below /etc is covered when the instance starts: a file "
+                "that is made or replaced after that is not"
+            )
         return tuple(gaps)
 
     def notes(self) -> tuple[str, ...]:
@@ -143,13 +148,16 @@ class Supervisord:
 
         With a definition that is gone goes all that was kept for it, and with the last one supervisord.
         """
-        if not names:
-            return
-        with self._daemon.lock(), contextlib.suppress(NotRunning):
-            self._daemon.take_up(names)
-        gone = [self.host.instance(name) for name in names if self._read(name) is None]
-        for path in (path for paths in gone for path in (paths.enabled, *_output_files(paths))):
-            files.remove_file(path)
+        gone = [name for name in names if self._read(name) is None]
+        there = [name for name in names if name not in gone]
+        if names:
+            with self._daemon.lock(), contextlib.suppress(NotRunning):
+                self._daemon.forget(gone)
+                self._daemon.take_up(there)
+        for name in gone:
+            paths = self.host.instance(name)
+            for path in (paths.enabled, *_output_files(paths)):
+                files.remove_file(path)
         if gone:
             self._daemon.retire()
 
@@ -272,7 +280,8 @@ def _token(name: str, rest: str) -> str:
 
 def _covers(policy: Policy) -> dict[PurePosixPath, bool]:
     """Return which hidden paths are there to be covered, and which of them are directories."""
-    return {path: Path(path).is_dir() for path in policy.hidden if Path(path).exists()}
+    # Not Path.exists(), which raises below a directory that is closed.
+    return {path: os.path.isdir(path) for path in policy.hidden if os.path.exists(path)}  # noqa: PTH110, PTH112
 
 
 def _on_terminal(
