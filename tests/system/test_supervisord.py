@@ -24,6 +24,7 @@ from ocm.core.names import parse_name
 from ocm.core.policy import HIDDEN, instance_policy
 from ocm.core.record import Limits
 from ocm.errors import CommandFailed, OcmError
+from ocm.system import files
 from ocm.system import supervisord as module
 from ocm.system.host import current_host
 from ocm.system.prove import prove
@@ -250,6 +251,17 @@ def test_with_the_last_instance_goes_all_that_was_made_for_it(home: Supervised) 
     ):
         assert not Path(path).exists(), path
     assert list(Path(paths.locks).iterdir()) == []
+
+
+def test_with_a_first_definition_that_is_undone_goes_supervisord(home: Supervised) -> None:
+    name = home.make("w1")
+    home.start(name)
+    home.backend.stop([name])
+    files.remove_file(home.backend.host.instance(name).program)
+    home.backend.load([name])
+    assert daemons(home) == []
+    assert not Path(home.backend.host.paths.supervisord_config).exists()
+    assert not Path(home.backend.host.instance(name).output).exists()
 
 
 def test_a_supervisord_in_the_foreground_starts_the_enabled_ones_and_outlives_the_last(
@@ -602,6 +614,15 @@ def test_a_machine_without_bubblewrap_is_told_what_to_install(
     assert caught.value.code == "bubblewrap_missing"
     assert (caught.value.hint or "").endswith("apt install bubblewrap")
     home.backend.check(sealed=False)
+
+
+def test_a_bubblewrap_that_is_too_old_is_not_taken_for_a_machine_that_forbids(
+    home: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "namespace_arguments", lambda: ("--of-tomorrow",))
+    with pytest.raises(OcmError) as caught:
+        home.backend.check(sealed=True)
+    assert caught.value.code == "bubblewrap_too_old"
 
 
 CHECK = """

@@ -80,6 +80,8 @@ class Daemon:
 
     def take_up(self, names: Collection[InstanceName]) -> None:
         """Have it read the definitions of `names`, but for those that run."""
+        if not names:
+            return
         added, changed, removed = self._reread()
         known = self.observe()
         for name in names:
@@ -92,6 +94,8 @@ class Daemon:
 
     def forget(self, names: Collection[InstanceName]) -> None:
         """Have it forget programs whose definitions are gone, without a look at those of others."""
+        if not names:
+            return
         known = self.observe()
         for name in names:
             if name in known and known[name].pid is None:

@@ -70,7 +70,9 @@ def _sessions() -> dict[int, str]:
         if not directory.name.isdecimal():
             continue
         with contextlib.suppress(OSError):
-            if os.path.samestat((directory / "ns" / "user").stat(), own):
+            # For root the processes of other users are in the same one.
+            is_own = directory.stat().st_uid == os.getuid()
+            if is_own and os.path.samestat((directory / "ns" / "user").stat(), own):
                 token = _token((directory / "environ").read_bytes())
                 if token is not None:
                     found[int(directory.name)] = token

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _EXEC_SECONDS = 2.0
+_STOPPABLE = (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.BACKOFF)
 # An object of supervisor's, which has no types.
 Foreign: TypeAlias = Any
 
@@ -48,9 +49,9 @@ def make_interface(supervisord: Foreign) -> Supervision:
 
 def _guarded(method: Callable[[Supervision, Foreign], None]) -> Callable[[Supervision, Foreign], None]:
     @functools.wraps(method)
-    def guarded(self: Supervision, event: Foreign) -> None:
+    def guarded(self: Supervision, subject: Foreign) -> None:
         try:
-            method(self, event)
+            method(self, subject)
         except Exception:  # noqa: BLE001 - see the module
             self.log(f"error in {method.__name__}: {traceback.format_exc()}")
 
@@ -101,7 +102,7 @@ class Supervision:
         """Ask a program to stop, and forget its history; it is stopped once `observe` says so."""
         self._histories.pop(name, None)
         process = self._process(name)
-        if process is not None and process.get_state() in (ProcessStates.STARTING, ProcessStates.RUNNING):
+        if process is not None and process.get_state() in _STOPPABLE:
             _wait_for_exec(process.pid)
             process.stop()
         return True
@@ -139,7 +140,7 @@ class Supervision:
     def on_running(self, _event: Foreign) -> None:  # noqa: D102 - by its name
         for name in self._supervisord.process_groups:
             if (self._programs / "enabled" / name).exists():
-                self._process(name).spawn()
+                self._spawn(name)
 
     @_guarded
     def on_stopping(self, _event: Foreign) -> None:  # noqa: D102 - by its name
@@ -154,11 +155,15 @@ class Supervision:
         now = time.monotonic()
         for name, history in list(self._histories.items()):
             if history.due is not None and history.due <= now:
-                process = self._process(name)
-                if process is None:
-                    del self._histories[name]
-                elif not process.pid:
-                    process.spawn()
+                self._spawn(name)
+
+    @_guarded
+    def _spawn(self, name: str) -> None:
+        process = self._process(name)
+        if process is None:
+            self._histories.pop(name, None)
+        elif not process.pid:
+            process.spawn()
 
     def log(self, text: str) -> None:
         """Write a line into supervisord's log."""

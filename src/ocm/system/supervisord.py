@@ -77,6 +77,9 @@ class Supervisord:
             message = "bubblewrap is not installed, without which nothing can be sealed here"
             raise OcmError(message, hint=self._as_root("apt install bubblewrap"), code="bubblewrap_missing")
         check_library()
+        if "Unknown option" in (self._refused or ""):
+            hint = "Debian 12 and newer have it"
+            raise OcmError("bubblewrap is older than 0.8", hint=hint, code="bubblewrap_too_old")
         if self._refused is not None:
             mend = namespaces_forbidden()
             allow = f"{self._as_root(f'sysctl -w {mend}')} allows them; " if mend is not None else ""
@@ -143,26 +146,25 @@ class Supervisord:
     def load(self, names: Collection[InstanceName]) -> None:
         """Have supervisord read definitions; one that does not run reads them when it starts.
 
-        Of one that is gone the log goes too, and with the last one supervisord itself.
+        With a definition that is gone goes all that was kept for it, and with the last one supervisord.
         """
-        gone = [name for name in names if not Path(self.host.instance(name).program).exists()]
+        gone = [name for name in names if self._read(name) is None]
+        there = [name for name in names if name not in gone]
         if names:
             with self._daemon.lock(), contextlib.suppress(NotRunning):
                 self._daemon.forget(gone)
-                if len(gone) < len(names):
-                    self._daemon.take_up([name for name in names if name not in gone])
+                self._daemon.take_up(there)
         for name in gone:
-            for path in _output_files(self.host.instance(name)):
+            paths = self.host.instance(name)
+            for path in (paths.enabled, *_output_files(paths)):
                 files.remove_file(path)
         if gone:
             self._daemon.retire()
 
     def remove(self, names: Collection[InstanceName]) -> None:
-        """Remove program files and marks, and with the last of them supervisord itself."""
+        """Remove program files, and with each its mark and its log."""
         for name in names:
-            paths = self.host.instance(name)
-            files.remove_file(paths.program)
-            files.remove_file(paths.enabled)
+            files.remove_file(self.host.instance(name).program)
         self.load(names)
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
