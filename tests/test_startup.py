@@ -68,5 +68,9 @@ def test_the_help_imports_no_command(tmp_path: Path) -> None:
     assert found == {"ocm", "ocm.cli", "ocm.cli.main", "ocm.errors"}
 
 
+def test_the_list_imports_nothing_to_talk_with_where_nobody_is_asked(tmp_path: Path) -> None:
+    assert modules(tmp_path, "list", "--json") & {"ctypes", "xmlrpc", "urllib3"} == set()
+
+
 def test_the_check_sees_what_a_command_imports(tmp_path: Path) -> None:
     assert {"msgspec", "ocm.system.records"} <= modules(tmp_path, "list", "--json")

@@ -16,11 +16,9 @@ from ocm.core.definition import is_edited
 from ocm.core.launch import ENV
 from ocm.core.policy import ADDRESS_FAMILIES
 from ocm.core.program import render_daemon
-from ocm.errors import CommandFailed, OcmError
+from ocm.errors import CommandFailed, NotRunning, OcmError
 from ocm.system import files
-from ocm.system.control import NotRunning, call
 from ocm.system.runner import Command
-from ocm.system.seccomp import make_filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -188,6 +186,9 @@ class Daemon:
         return self._paths.locks / "@supervisord.lock"
 
     def _call(self, method: str, *arguments: str) -> object:
+        # Here and not above: http.client alone would double what `ocm list` imports.
+        from ocm.system.control import call
+
         return call(self._socket, method, *arguments)
 
     def _runs(self) -> bool:
@@ -202,6 +203,8 @@ class Daemon:
         for directory in (self._paths.programs, self._paths.supervisord_state, self._paths.outputs):
             files.make_directory(directory)
         files.write_file(self._paths.supervisord_config, text.encode())
+        from ocm.system.seccomp import make_filters
+
         # Without libseccomp nothing sealed starts, and `check` has said so.
         with contextlib.suppress(OcmError):
             make_filters(self._paths.filters, ADDRESS_FAMILIES)

@@ -26,17 +26,15 @@ from ocm.core.launch import ENV, clean, under_init
 from ocm.core.program import gateway_command, render_daemon, render_program
 from ocm.core.state import Process
 from ocm.core.unit import STOP_TIMEOUT_SECONDS
-from ocm.errors import OcmError
+from ocm.errors import NotRunning, OcmError
 from ocm.system import files, processes, sessions
 from ocm.system.backend import Session
-from ocm.system.control import NotRunning
 from ocm.system.daemon import Daemon
 from ocm.system.host import namespaces_forbidden
 from ocm.system.names import names_in
 from ocm.system.output import read_log
 from ocm.system.rotated import BACKUPS
 from ocm.system.runner import Command
-from ocm.system.seccomp import check_library, filters, make_filters
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -76,6 +74,8 @@ class Supervisord:
         if not Path(BWRAP).exists():
             message = "bubblewrap is not installed, without which nothing can be sealed here"
             raise OcmError(message, hint=self._as_root("apt install bubblewrap"), code="bubblewrap_missing")
+        from ocm.system.seccomp import check_library
+
         check_library()
         if "Unknown option" in (self._refused or ""):
             hint = "Debian 12 and newer have it"
@@ -230,6 +230,8 @@ class Supervisord:
         token = _token(paths.name, secrets.token_hex(8))
         outer = {sessions.VARIABLE: token}
         if record.sealed:
+            from ocm.system.seccomp import make_filters
+
             make_filters(self._paths.filters, policy.address_families)
             sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state, terminal=terminal)
             limited = limited_argv(clean(environ, under_init(paths, program)), tasks=record.limits.tasks)
@@ -261,6 +263,8 @@ class Supervisord:
         return self.host.paths
 
     def _filters(self, policy: Policy) -> tuple[PurePosixPath, ...]:
+        from ocm.system.seccomp import filters
+
         return filters(self._paths.filters, policy.address_families)
 
     def _read(self, name: InstanceName) -> bytes | None:
