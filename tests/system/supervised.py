@@ -98,12 +98,13 @@ class Supervised:
         return process
 
     def start(self, *names: InstanceName) -> list[Process]:
-        """Start gateways and return them once each is inside its sandbox and has said something."""
+        """Start gateways and return them once each is inside its sandbox and has said something new."""
+        before = {name: len(self.said(name)) for name in names}
         self.backend.start(names)
-        return [self.wait_for_word(name) for name in names]
+        return [self.wait_for_word(name, more_than=before[name]) for name in names]
 
-    def wait_for_word(self, name: InstanceName) -> Process:
-        return self.wait_for(name, lambda seen: seen.pid is not None and bool(self.said(name)))
+    def wait_for_word(self, name: InstanceName, *, more_than: int = 0) -> Process:
+        return self.wait_for(name, lambda seen: seen.pid is not None and len(self.said(name)) > more_than)
 
     def said(self, name: InstanceName) -> list[str]:
         """Return what the gateway printed."""
