@@ -44,7 +44,9 @@ def test_what_only_prints_text_imports_nothing_heavy(tmp_path: Path, arguments: 
     assert modules(tmp_path, *arguments) & HEAVY == set()
 
 
-@pytest.mark.parametrize("command", ["create", "deploy", "list", "logs", "use", "edit"])
+@pytest.mark.parametrize(
+    "command", ["create", "deploy", "expose", "list", "logs", "use", "edit", "update-models"]
+)
 def test_the_help_of_a_command_imports_nothing_heavy(tmp_path: Path, command: str) -> None:
     assert modules(tmp_path, command, "--help") & HEAVY == set()
 
@@ -64,6 +66,10 @@ def test_completion_imports_nothing_heavy(tmp_path: Path, shell: str, line: str)
 def test_the_help_imports_no_command(tmp_path: Path) -> None:
     found = {name for name in modules(tmp_path, "--help") if name.startswith("ocm")}
     assert found == {"ocm", "ocm.cli", "ocm.cli.main", "ocm.errors"}
+
+
+def test_the_list_imports_nothing_to_talk_with_where_nobody_is_asked(tmp_path: Path) -> None:
+    assert modules(tmp_path, "list", "--json") & {"ctypes", "xmlrpc", "urllib3"} == set()
 
 
 def test_the_check_sees_what_a_command_imports(tmp_path: Path) -> None:

@@ -60,6 +60,10 @@ class CommandFailed(OcmError):
         self.stderr = stderr
 
 
+class NotRunning(OcmError):
+    """The program of a backend is not there to be asked."""
+
+
 class Locked(OcmError):
     """Another ocm is changing the same thing."""
 

@@ -77,6 +77,7 @@ NAMED = [
     "restart",
     "enable",
     "disable",
+    "unexpose",
     "status",
     "health",
     "logs",
@@ -126,6 +127,34 @@ def test_a_bad_option_is_refused_and_nothing_is_made(
     for command in ("create", "deploy"):
         assert words in check(ocm(command, "worker1", *options), 2)[0]
     assert tree(home) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "Missing option '--from'"),
+        (["--from"], "requires an argument"),
+        (["--from", ""], "'' is no network"),
+        (["--from", "everyone"], "'everyone' is no network"),
+        (["--from", "192.168.1.20/24"], "is an address within 192.168.1.0/24, not a network"),
+        (["--from", "10.0.0.0/8", "--from", "fd00::/8"], "IPv4 alone"),
+        (["--from", "0.0.0.0/0", "--yes", "--yes"], "0.0.0.0/0 is every machine"),
+        (["--from", "any\n"], "is no network"),
+        (["--yes=2"], "does not take a value"),
+    ],
+)
+def test_a_bad_network_is_refused_and_nothing_is_touched(
+    ocm: Run, home: Path, add_record: AddRecord, options: list[str], words: str
+) -> None:
+    add_record("worker1")
+    before = tree(home)
+    assert words in check(ocm("expose", "worker1", *options), 2)[0]
+    assert tree(home) == before
+
+
+def test_who_is_to_reach_an_instance_that_is_not_there_is_not_asked(ocm: Run) -> None:
+    for arguments in (["expose", "worker1", "--from", "any"], ["unexpose", "worker1"]):
+        assert "there is no instance worker1" in check(ocm(*arguments), 1)[0]
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])

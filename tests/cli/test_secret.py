@@ -59,11 +59,15 @@ def inherited(home: Path, *names: str) -> Path:
     return path
 
 
+def lines(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if not line.startswith("#")]
+
+
 def test_a_secret_is_set_listed_and_unset(typed: Run, worker: Path) -> None:
     done = typed("secret", "set", "worker1", "PPQ_API_KEY", text=f"{VALUE}\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "worker1: add PPQ_API_KEY; takes effect at the next start\n"
-    assert worker.read_text() == f"PPQ_API_KEY={VALUE}\n"
+    assert lines(worker) == [f"PPQ_API_KEY={VALUE}"]
     assert stat.S_IMODE(worker.stat().st_mode) == 0o600
     assert stat.S_IMODE(worker.parent.stat().st_mode) == 0o700
     assert typed("secret", "list", "worker1").stdout.split() == ["PPQ_API_KEY", "...wxyz", "own"]
@@ -71,7 +75,7 @@ def test_a_secret_is_set_listed_and_unset(typed: Run, worker: Path) -> None:
         typed("secret", "set", "worker1", "PPQ_API_KEY", text=VALUE).stdout == "worker1: nothing to change\n"
     )
     assert typed("secret", "unset", "worker1", "PPQ_API_KEY").returncode == 0
-    assert worker.read_text() == ""
+    assert lines(worker) == []
     assert typed("secret", "unset", "worker1", "PPQ_API_KEY").stdout == "worker1: nothing to change\n"
 
 
@@ -98,7 +102,7 @@ def test_an_inherited_secret_that_is_set_becomes_the_instances_own(
     refused = typed("secret", "unset", "worker1", "B_KEY")
     assert refused.returncode == 1
     assert "would be back with the next sync" in refused.stderr
-    assert worker.read_text() == f"A_KEY={VALUE}\nB_KEY={VALUE}\n"
+    assert lines(worker) == [f"A_KEY={VALUE}", f"B_KEY={VALUE}"]
 
 
 @pytest.mark.parametrize(

@@ -113,3 +113,18 @@ def test_files_are_planted_where_an_instance_could_leak_to_and_each_must_be_unre
     assert expectations.canary_checks(["/tmp/canary"]) == (
         Check(action=READ, path="/tmp/canary", allowed=False),
     )
+
+
+@pytest.mark.parametrize("top", ["/srv", "/var/lib"])
+def test_where_the_home_lies_nothing_is_seen_but_the_way_to_it(top: str) -> None:
+    paths = samples.paths(home=PurePosixPath(top, "ann"))
+    policy = instance_policy(paths, samples.record())
+    listings = {listing.path: listing.names for listing in expectations.listings(paths, policy)}
+    assert listings[top] == {"ann"}
+    denied = {
+        check.path
+        for check in expectations.checks(paths, policy, runtime=RUNTIME, others=OTHERS)
+        if (check.action, check.allowed) == (READ, False)
+    }
+    assert top not in denied
+    assert {"/mnt", "/var/log", f"{top}/ann/.ssh"} <= denied

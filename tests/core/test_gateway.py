@@ -8,7 +8,7 @@ import pytest
 from tests import samples
 
 from ocm.core.config import with_value, without_value
-from ocm.core.gateway import initial_config, is_live, lookup, weakened
+from ocm.core.gateway import initial_config, is_live, lookup, unfit_to_expose, wanted_bind, weakened
 
 PORT = 19001
 
@@ -79,6 +79,51 @@ def test_each_weakening_is_told_and_only_that(key: str, value: object, words: st
     changed = without_value(config(), key) if value is None else with_value(config(), key, value)
     (line,) = weakened(changed, port=PORT)
     assert words in line
+
+
+def test_an_exposed_instance_is_to_listen_beyond_the_loopback_and_that_is_no_weakening() -> None:
+    assert (wanted_bind(()), wanted_bind(("any",)), wanted_bind(("10.0.0.0/8",))) == (
+        "loopback",
+        "lan",
+        "lan",
+    )
+    exposed = with_value(config(), "gateway.bind", "lan")
+    assert weakened(exposed, port=PORT, expose=("10.0.0.0/8",)) == ()
+    (line,) = weakened(config(), port=PORT, expose=("10.0.0.0/8",))
+    assert line == "gateway.bind is loopback, was lan, for the instance is exposed"
+    custom = with_value(config(), "gateway.bind", "custom")
+    assert "gateway.bind is custom" in weakened(custom, port=PORT, expose=("any",))[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("gateway.auth.mode", "none", "gateway.auth.mode is none, and has to be token or password"),
+        ("gateway.auth.mode", "trusted-proxy", "gateway.auth.mode is trusted-proxy"),
+        ("gateway.auth.mode", None, "gateway.auth.mode is unset"),
+        ("gateway.auth.token", "", "gateway.auth.token is empty"),
+        ("gateway.auth.mode", "password", "gateway.auth.password is empty"),
+        ("gateway.tailscale.mode", "serve", "gateway.tailscale.mode is serve, and has to be off"),
+        ("gateway", "nothing", "gateway.auth.mode is unset"),
+    ],
+)
+def test_what_openclaw_would_not_start_with_beyond_the_loopback_is_told(
+    key: str, value: object, reason: str
+) -> None:
+    changed = without_value(config(), key) if value is None else with_value(config(), key, value)
+    assert (unfit_to_expose(changed) or "").startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("gateway.auth", {"mode": "password", "password": "p4ssword"}),
+        ("gateway.auth.token", {"source": "env", "provider": "default", "id": "TOKEN"}),
+        ("gateway.tailscale.mode", "off"),
+    ],
+)
+def test_a_shared_secret_is_enough_to_be_exposed(key: str, value: object) -> None:
+    assert unfit_to_expose(with_value(config(), key, value)) is None
 
 
 @pytest.mark.parametrize("key", ["gateway", "gateway.auth", "agents", "agents.defaults.sandbox"])

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from ocm.core import plan as steps
+from ocm.core.firewall import Rule
 from ocm.core.plan import Plan, Step
 
 EXAMPLES: tuple[Step, ...] = (
@@ -23,6 +24,13 @@ EXAMPLES: tuple[Step, ...] = (
     steps.Restart(name="w1"),
     steps.Stop(name="w1", ran=True),
     steps.Verify(name="w1", timeout_seconds=1.5),
+    steps.SetBind(name="w1", bind="lan", previous="loopback"),
+    steps.SetRules(
+        name="w1",
+        port=19001,
+        rules=(Rule(action="deny", source="any", port=19001),),
+        previous=(Rule(action="allow", source="10.0.0.0/8", port=19001),),
+    ),
     steps.RemoveFile(path="/f"),
     steps.RemoveLink(link="/l"),
     steps.RemoveTree(path="/t"),

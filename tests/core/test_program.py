@@ -159,8 +159,9 @@ def test_a_sealed_gateway_runs_below_bwrap_with_its_limits() -> None:
 def test_an_unsealed_gateway_runs_without_bwrap_and_init_in_its_directory() -> None:
     paths, command, _text = rendered(samples.HOME, sealed=False)
     assert command[:2] == ("/usr/bin/env", f"--chdir={paths.state}")
+    assert command[2:4] == ("/usr/bin/setpriv", "--pdeathsig=KILL")
     unsealed = msgspec.structs.replace(samples.record(), sealed=False)
-    assert command[2:] == gateway_argv(paths, unsealed, private_pids=False)
+    assert command[4:] == gateway_argv(paths, unsealed, private_pids=False)
 
 
 def test_a_definition_as_rendered_is_not_edited() -> None:

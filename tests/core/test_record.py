@@ -26,6 +26,7 @@ def decode(**changes: object) -> Record:
 def test_a_record_without_optional_fields_gets_the_defaults() -> None:
     record = decode()
     assert (record.autostart, record.docker, record.limits) == (False, False, Limits(tasks=512))
+    assert record.expose == ()
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,14 @@ def test_a_record_without_optional_fields_gets_the_defaults() -> None:
         {"port": True},
         {"name": 1},
         {"autostart": "yes"},
+        {"expose": "any"},
+        {"expose": ["everyone"]},
+        {"expose": ["10.0.0.1/8"]},
+        {"expose": ["10.0.0.1"]},
+        {"expose": ["fd00::/8"]},
+        {"expose": ["10.0.0.0/8", "10.0.0.0/8"]},
+        {"expose": ["any", "10.0.0.0/8"]},
+        {"expose": ["any; true"]},
         {"unknown": 1},
         {"runtime": {"node": "node", "openclaw": "/opt/openclaw"}},
         {"runtime": {"node": "/usr/bin/node\nExecStart=/bin/sh", "openclaw": "/opt/openclaw"}},
@@ -68,6 +77,11 @@ def test_a_record_with_a_field_that_cannot_be_is_refused(changes: dict[str, obje
 def test_a_record_takes_the_limits_that_the_command_line_takes() -> None:
     record = decode(limits={"memory": "1536M", "cpus": MINIMUM_CPUS, "tasks": 64})
     assert record.limits == Limits(memory="1536M", cpus=0.05, tasks=64)
+
+
+@pytest.mark.parametrize("expose", [[], ["any"], ["10.0.0.0/8"], ["192.168.1.20/32", "10.0.0.0/8"]])
+def test_a_record_takes_the_networks_that_the_command_line_writes(expose: list[str]) -> None:
+    assert decode(expose=expose).expose == tuple(expose)
 
 
 @pytest.mark.parametrize("step", [19, 0, -20, 1001])

@@ -21,8 +21,11 @@ def test_what_is_written_is_read(content: dict[str, str]) -> None:
     assert secrets.parse_file(secrets.format_file(content), PATH) == content
 
 
-def test_the_file_is_one_name_and_value_on_a_line() -> None:
-    assert secrets.format_file({"B": "2 $x'", "A": "1"}) == b"A=1\nB=2 $x'\n"
+def test_the_file_is_one_name_and_value_on_a_line_and_never_empty() -> None:
+    header, *lines = secrets.format_file({"B": "2 $x'", "A": "1"}).splitlines()
+    assert header.startswith(b"# ")
+    assert lines == [b"A=1", b"B=2 $x'"]
+    assert secrets.format_file({}) == header + b"\n"
 
 
 @pytest.mark.parametrize(

@@ -61,18 +61,20 @@ def test_a_definition_and_a_link_that_are_gone_are_written_anew(machine: Machine
     assert machine.run(["readlink", link]).stdout == f"{HOME}/.openclaw-worker1/openclaw.json\n"
 
 
-def test_a_definition_without_a_record_is_removed_and_the_state_kept(machine: Machine, ocm: Ocm) -> None:
+def test_what_is_left_without_a_record_is_removed_once_the_state_is_gone(machine: Machine, ocm: Ocm) -> None:
     ocm("enable", "worker2")
     machine.run(["rm", f"{RECORDS}/worker2.toml"])
+    there = ["bash", "-c", f"find {HOME} -name '*worker2*' | sort"]
+    before = machine.run(there).stdout
     _well, found = diagnosis(ocm)
-    assert set(found) == {"worker2"}
-    kept = [problem["what"] for problem in found["worker2"] if problem["fix"] is None]
-    assert len(kept) == 1
-    assert diagnosis(ocm, "--fix", "--yes")[1].keys() == {"worker2"}
-    left = set(machine.run(["find", HOME, "-name", "*worker2*"]).stdout.split())
-    assert left == {f"{HOME}/.openclaw-worker2", f"{HOME}/.openclaw/openclaw-worker2.json"}
+    assert {about: [problem["fix"] for problem in problems] for about, problems in found.items()} == {
+        "worker2": [None]
+    }
+    assert diagnosis(ocm, "--fix", "--yes")[1] == found
+    assert machine.run(there).stdout == before
     machine.run(["rm", "-r", f"{HOME}/.openclaw-worker2"])
     assert diagnosis(ocm, "--fix", "--yes") == (True, {})
+    assert machine.run(there).stdout == ""
 
 
 def test_what_a_person_changed_is_left_to_a_person(machine: Machine, ocm: Ocm) -> None:

@@ -136,7 +136,7 @@ def test_main_and_every_other_secret_cannot_be_read_inside(ocm: Ocm, worker: str
     script = (
         "cat ~/.openclaw/openclaw.json ~/.openclaw/.env ~/.openclaw/providers.json5"
         " ~/.openclaw/state/openclaw.sqlite ~/.config/ocm/secrets/*.env ~/.config/ocm/inherited/*;"
-        " cat /run/ocm/secrets.env; (: >> /run/ocm/secrets.env) && echo WRITTEN"
+        " grep -v '^#' /run/ocm/secrets.env; (: >> /run/ocm/secrets.env) && echo WRITTEN"
     )
     seen = inside(ocm, worker, script, check=False)
     assert sorted(seen.split()) == sorted(

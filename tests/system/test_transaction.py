@@ -15,6 +15,7 @@ from tests import samples
 from tests.system import hosts
 
 from ocm.core import plan as steps
+from ocm.core.config import format_config
 from ocm.core.names import parse_name
 from ocm.core.plan import Plan, Step
 from ocm.core.record import Runtime
@@ -433,3 +434,25 @@ def test_files_that_are_no_journals_are_passed_over(context: Context) -> None:
 def test_without_a_journal_there_is_nothing_to_recover(context: Context) -> None:
     assert unfinished(context) == ()
     assert recover(context, NAME) is None
+
+
+@pytest.mark.parametrize("before", ["loopback", "custom", None])
+def test_a_bind_is_set_and_by_an_undo_again_what_it_was(context: Context, before: str | None) -> None:
+    run(context, creation(context))
+    path = Path(paths_of(context).config)
+    config = json.loads(path.read_text())
+    config["gateway"] = {**config["gateway"], "bind": before}
+    if before is None:
+        del config["gateway"]["bind"]
+    path.write_bytes(format_config(config))
+    whole = path.read_bytes()
+    step = steps.SetBind(name=NAME, bind="lan", previous=before)
+    for _time in range(2):
+        apply.apply_step(context, step)
+        changed = json.loads(path.read_text())
+        assert changed["gateway"].pop("bind") == "lan"
+        assert changed["gateway"] == {k: v for k, v in config["gateway"].items() if k != "bind"}
+        assert path.stat().st_mode & 0o7777 == 0o600
+    for _time in range(2):
+        assert apply.undo_step(context, step)
+        assert json.loads(path.read_text()) == json.loads(whole)

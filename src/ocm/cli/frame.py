@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ocm.core.names import BackendName
-    from ocm.operations.result import Outcome
     from ocm.operations.start import Effort
     from ocm.system.context import Context
     from ocm.system.host import Host
@@ -145,19 +144,23 @@ def choose(context: Context, names: Sequence[InstanceName], *, everything: bool)
     return instance_names(context.host.paths) if everything else tuple(dict.fromkeys(names))
 
 
-def run_each(
+def run_each(  # noqa: PLR0913 - all but two have a default
     ctx: click.Context,
     names: Sequence[InstanceName],
-    operation: Callable[[Context, InstanceName], Outcome],
+    operation: Callable[[Context, InstanceName], Any],
     *,
     as_json: bool,
     context: Context | None = None,
+    show: Callable[[Any], None] | None = None,
 ) -> int:
-    """Run an operation on each instance, print what became of each, and return the exit code."""
+    """Run an operation on each instance, print what became of each, and return the exit code.
+
+    `show` prints what the operation returns, where that is no `Outcome`.
+    """
     from ocm.cli import render
     from ocm.cli.progress import progress
 
-    outcomes: list[Outcome] = []
+    outcomes: list[Any] = []
     errors: list[tuple[str, OcmError]] = []
     context = context or open_context(ctx)
     for name in dict.fromkeys(names):
@@ -172,9 +175,12 @@ def run_each(
             if not as_json:
                 render.show_error(name, error)
             continue
-        outcomes.append(outcome)
         if not as_json:
-            render.show_outcome(outcome)
+            if show is None:
+                render.show_outcome(outcome, said=frozenset(note for one in outcomes for note in one.notes))
+            else:
+                show(outcome)
+        outcomes.append(outcome)
     if as_json:
         render.print_json(ctx.command_path.partition(" ")[2], outcomes, errors)
     if not errors:
@@ -195,9 +201,9 @@ def streams_are_terminals() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def confirm(question: str, *, default: bool = False) -> None:
+def confirm(question: str, *, default: bool = False, answered_by: str = "--yes") -> None:
     """Ask on a terminal; raise `Invalid` where nobody can answer and `OcmError` where the answer is no."""
     if not sys.stdin.isatty():
-        raise Invalid(question, hint="--yes answers", code="not_confirmed")
+        raise Invalid(question, hint=f"{answered_by} answers", code="not_confirmed")
     if not click.confirm(question, default=default, err=True):
         raise OcmError("nothing was done", code="not_confirmed")

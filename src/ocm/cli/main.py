@@ -23,6 +23,8 @@ COMMANDS = {
     "restart": ("lifecycle", "Restart instances and prove that they are sealed."),
     "enable": ("lifecycle", "Have instances start with the machine."),
     "disable": ("lifecycle", "Have instances no longer start with the machine."),
+    "expose": ("expose", "Let machines of a network reach an instance's gateway."),
+    "unexpose": ("expose", "Let only this machine reach an instance's gateway."),
     "list": ("inspect", "List the instances and how they are."),
     "status": ("inspect", "Show everything about an instance."),
     "health": ("inspect", "Tell whether instances are ready; exit 1 if one is not."),
@@ -34,6 +36,7 @@ COMMANDS = {
     "edit": ("config", "Change an instance's OpenClaw config, validated by OpenClaw."),
     "sync": ("inherit", "Have instances follow what changed in main: providers, models and keys."),
     "secret": ("inherit", "Keep the secrets that an instance's config refers to as ${NAME}."),
+    "update-models": ("models", "Update a provider's models from the list that it publishes."),
     "supervise": ("supervise", "Run supervisord in the foreground: a container's entry point."),
     "completion": ("shell", "Print the completion script for bash, zsh or fish."),
 }

@@ -11,12 +11,13 @@ import msgspec
 from ocm.core.journal import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ocm.core.setup import Finding
     from ocm.errors import OcmError
     from ocm.operations.doctor import Diagnosis
     from ocm.operations.edit import Edited
+    from ocm.operations.models import Updated
     from ocm.operations.observe import Row, Status
     from ocm.operations.result import Outcome
     from ocm.operations.secret import Secret
@@ -30,6 +31,7 @@ _COLOURS = {
     "have": "green",
     "missing": "red",
 }
+_FEW = 5
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -59,13 +61,13 @@ def print_json(
     click.echo(msgspec.json.format(msgspec.json.encode(envelope), indent=2).decode())
 
 
-def show_outcome(outcome: Outcome) -> None:
-    """Print what became of one instance: the answer to stdout, warnings to stderr."""
+def show_outcome(outcome: Outcome, *, said: Collection[str] = ()) -> None:
+    """Print what became of one instance: the answer to stdout, warnings to stderr, unless already `said`."""
     click.echo(f"{outcome.name}: {outcome.message}")
     if outcome.dry_run:
         for step in outcome.steps:
             click.echo(f"  {step}")
-    show_notes(outcome.notes)
+    show_notes([note for note in outcome.notes if note not in said])
 
 
 def show_notes(notes: Sequence[str]) -> None:
@@ -146,6 +148,8 @@ def show_status(status: Status) -> None:
         ("memory", memory),
         ("cpu", seconds),
         ("limits", status.limits),
+        ("exposed", ", ".join(status.expose) or "no"),
+        ("firewall", status.firewall),
         ("autostart", "yes" if row.autostart else "no"),
         ("backend", row.backend or "-"),
         ("isolation", row.isolation or "-"),
@@ -174,6 +178,28 @@ def show_edited(edited: Edited) -> None:
             f"{edited.name}: {'would change' if edited.dry_run else 'changed'} {keys}; {effect(edited)}"
         )
     show_notes(edited.notes)
+
+
+def show_models(updated: Updated) -> None:
+    """Print what a model list changed in a config."""
+    for change in updated.providers:
+        lists = {"added": change.added, "removed": change.removed, "changed": change.changed}
+        counts = ", ".join(f"{len(found)} {word}" for word, found in lists.items() if found)
+        has = "would have" if updated.dry_run else "has"
+        models = "model" if change.total == 1 else "models"
+        click.echo(
+            f"{updated.name}: {change.provider} {has} {change.total} {models}: {counts or 'none changed'}"
+        )
+        for word, found in lists.items():
+            if found:
+                click.echo(f"  {word}: {_first(found)}")
+    show_notes(updated.notes)
+
+
+def _first(words: Sequence[str]) -> str:
+    """Return the first few of many words, and how many more there are."""
+    more = [f"and {len(words) - _FEW} more"] if len(words) > _FEW else []
+    return ", ".join([*map(printable, words[:_FEW]), *more])
 
 
 def effect(edited: Edited) -> str:
@@ -229,3 +255,4 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
         click.echo(printable(f"{problem.about}: {problem.what}{f'; {mend}' if mend else ''}"))
     if not diagnosis.problems:
         click.echo("nothing is wrong")
+    show_notes(diagnosis.notes)

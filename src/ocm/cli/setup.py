@@ -100,8 +100,8 @@ def prepare(
 def doctor(ctx: click.Context, *, fix: bool, yes: bool, as_json: bool) -> int:
     """Find what is wrong with this machine and with all that OCM made on it.
 
-    Looks at what ocm setup looks at, and at records, definitions, links, ports, leftovers and operations that
-    were cut off. Exits with 0 if nothing is wrong.
+    Looks at what ocm setup looks at, and at records, definitions, links, ports, firewall rules, leftovers and
+    operations that were cut off. Exits with 0 if nothing is wrong.
     """
     from ocm.cli import render
     from ocm.cli.progress import installing

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ocm.core.paths import InstancePaths
     from ocm.core.policy import Policy
 
-_UNREADABLE = ("/run/dbus", "/run/systemd/system", "/var/log", "/var/lib", "/root/.ssh", "/srv", "/mnt")
+_UNREADABLE = tuple(
+    PurePosixPath(path)
+    for path in ("/run/dbus", "/run/systemd/system", "/var/log", "/var/lib", "/root/.ssh", "/srv", "/mnt")
+)
 _UNWRITABLE = (
     *("/", "/etc", "/usr", "/run", "/var", "/home", "/root", "/dev", "/sys/fs/cgroup"),
     # As root neither a capability nor a mode bit keeps an instance from these: only the mount does.
@@ -36,6 +39,7 @@ def checks(
     return (
         *_granted(paths, policy),
         *(_denied(READ, path) for path in (*_secrets(paths, others), *policy.hidden)),
+        *(_denied(READ, path) for path in _UNREADABLE if not _names_for(path, policy)),
         *(_denied(WRITE, path) for path in (*map(PurePosixPath, _UNWRITABLE), paths.host.home)),
         *(_denied(CONNECT, path) for path in (runtime / "bus", runtime / "systemd/private")),
         *(_denied(CONNECT, PurePosixPath(path)) for path in _SOCKETS),
@@ -46,10 +50,14 @@ def checks(
 def listings(paths: InstancePaths, policy: Policy) -> tuple[Listing, ...]:
     """Return the directories that must hold nothing of the host's, with what may be in each."""
     home, main = paths.host.home, paths.host.main_state
-    below = (mount.target for mount in policy.mounts if mount.target.is_relative_to(home))
     return (
         Listing(path=str(main), names=frozenset({paths.config_link.name})),
-        Listing(path=str(home), names=frozenset(path.relative_to(home).parts[0] for path in below)),
+        *(
+            # A home may lie below one of these.
+            Listing(path=str(path), names=_names_for(path, policy))
+            for path in dict.fromkeys((home, *_UNREADABLE))
+            if path == home or _names_for(path, policy)
+        ),
         *(Listing(path=path, names=frozenset()) for path in _EMPTY),
     )
 
@@ -62,6 +70,12 @@ def canary_places(paths: InstancePaths, *, runtime: PurePosixPath) -> tuple[Pure
 def canary_checks(canaries: Iterable[str]) -> tuple[Check, ...]:
     """Return the checks that no planted file can be read."""
     return tuple(_denied(READ, PurePosixPath(path)) for path in canaries)
+
+
+def _names_for(path: PurePosixPath, policy: Policy) -> frozenset[str]:
+    """Return what must be in a directory for the sake of the mounts below it."""
+    targets = (mount.target for mount in policy.mounts if mount.target != path)
+    return frozenset(target.relative_to(path).parts[0] for target in targets if target.is_relative_to(path))
 
 
 def _denied(action: str, path: PurePosixPath) -> Check:
@@ -88,5 +102,4 @@ def _secrets(paths: InstancePaths, others: Iterable[InstanceName]) -> tuple[Pure
         *(host.ocm_config, host.ocm_state, host.units, paths.root),
         *(host.instance(other).state for other in others),
         *(host.home / entry for entry in (".ssh", ".bashrc", ".profile", ".gnupg", "backups")),
-        *map(PurePosixPath, _UNREADABLE),
     )

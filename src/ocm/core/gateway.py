@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from ocm.core.paths import InstancePaths
 
 LOOPBACK = "loopback"
+# All addresses of IPv4: OpenClaw knows no bind to a network, so who gets through is the firewall's to say.
+LAN = "lan"
+BIND = "gateway.bind"
 
 # The longest matching prefix decides (dist/config-reload-plan of OpenClaw 2026.9.6); a path without a
 # rule restarts the gateway. Rules of plugins are not listed: they only ever make a change live.
@@ -72,19 +75,47 @@ def initial_config(
     }
 
 
-def weakened(config: Mapping[str, Any], *, port: int) -> tuple[str, ...]:
+def wanted_bind(expose: tuple[str, ...]) -> str:
+    """Return the `gateway.bind` of an instance that is exposed to these networks, or to none."""
+    return LAN if expose else LOOPBACK
+
+
+def unfit_to_expose(config: Mapping[str, Any]) -> str | None:
+    """Return why OpenClaw 2026.9.6 would not start beyond the loopback with this config, None where it would.
+
+    OCM takes the shared secrets alone: behind `trusted-proxy` it could not tell who is let in.
+    """
+    mode = lookup(config, "gateway.auth.mode")
+    if mode not in ("token", "password"):
+        return f"gateway.auth.mode is {_shown(mode)}, and has to be token or password"
+    if not lookup(config, f"gateway.auth.{mode}"):
+        return f"gateway.auth.{mode} is empty"
+    tailscale = lookup(config, "gateway.tailscale.mode")
+    if tailscale not in ("off", None):
+        return f"gateway.tailscale.mode is {_shown(tailscale)}, and has to be off"
+    return None
+
+
+def weakened(config: Mapping[str, Any], *, port: int, expose: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return what of the config no longer holds what OCM wrote to keep the instance closed.
 
-    The config is the instance's own to write, so this is a report and no protection: the sandbox does
-    not depend on it.
+    `expose` is that of the record. The config is the instance's own to write, so this is a report and no
+    protection: the sandbox does not depend on it.
     """
-    return (*_open_gateway(config, port), *_open_sessions(config))
+    return (*_open_bind(config, expose), *_open_gateway(config, port), *_open_sessions(config))
+
+
+def _open_bind(config: Mapping[str, Any], expose: tuple[str, ...]) -> Iterator[str]:
+    bind, wanted = lookup(config, BIND), wanted_bind(expose)
+    if bind == wanted:
+        return
+    if expose:
+        yield f"gateway.bind is {_shown(bind)}, was {wanted}, for the instance is exposed"
+    else:
+        yield f"gateway.bind is {_shown(bind)}, was {wanted}: other machines may reach the gateway"
 
 
 def _open_gateway(config: Mapping[str, Any], port: int) -> Iterator[str]:
-    bind = lookup(config, "gateway.bind")
-    if bind != LOOPBACK:
-        yield f"gateway.bind is {_shown(bind)}, was {LOOPBACK}: other machines may reach the gateway"
     if lookup(config, "gateway.port") != port:
         yield f"gateway.port is {_shown(lookup(config, 'gateway.port'))}, the record says {port}"
     mode = lookup(config, "gateway.auth.mode")

@@ -33,6 +33,9 @@ use strict;
 use warnings;
 use POSIX qw(:signal_h);
 my @signals = qw(HUP INT QUIT TERM USR1 USR2 CONT WINCH);
+# What comes while there is nobody to hear it waits, as what came before does if it was blocked. Not SIGHUP:
+# that comes of a terminal whose owner ends, and is not meant for the program.
+sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGINT, SIGTERM));
 my $child = fork() // die "fork: $!";
 if (!$child) {
     # The leader of the session that owns the terminal stayed outside: without one Ctrl-C reaches nobody.
@@ -53,7 +56,6 @@ if (!$child) {
 for my $name (@signals) {
     $SIG{$name} = sub { kill $name, $child };
 }
-# A SIGTERM that came while there was nobody to hear it waits until now.
 sigprocmask(SIG_SETMASK, POSIX::SigSet->new());
 while ((my $ended = wait()) != -1) {
     next if $ended != $child;

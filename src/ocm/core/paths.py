@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SPACE = 0x20
+# What is no UTF-8 in the environment comes as one of these.
+_SURROGATES = range(0xD800, 0xE000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +219,7 @@ def host_paths(home: PurePosixPath, environ: Mapping[str, str]) -> HostPaths:
         data_home=directory("XDG_DATA_HOME", ".local/share"),
     )
     for path in (home, paths.config_home, paths.state_home, paths.data_home):
-        if any(ord(character) < _SPACE for character in str(path)):
-            message = f"{str(path)!r} holds a control character, which no unit file can name"
+        if any(ord(character) < _SPACE or ord(character) in _SURROGATES for character in str(path)):
+            message = f"{str(path)!r} holds a control character or no text, which no unit file can name"
             raise Invalid(message, hint="set HOME and the XDG variables to other directories")
     return paths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ocm.core.firewall import Rule
 from ocm.core.names import BackendName
 
 
@@ -163,6 +164,33 @@ class Verify(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"wait until {self.name} is ready and prove its sandbox from within"
 
 
+class SetBind(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have a stopped gateway listen elsewhere (gateway.bind); `previous` is None where it was not set."""
+
+    name: str
+    bind: str
+    previous: str | None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"set gateway.bind of {self.name} to {self.bind}"
+
+
+class SetRules(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Give the instance on `port` these firewall rules and no others; `previous` are those that it had."""
+
+    name: str
+    port: int
+    rules: tuple[Rule, ...]
+    previous: tuple[Rule, ...]
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        if not self.rules:
+            return f"remove the firewall rules of {self.name}"
+        return f"set firewall rules of {self.name}: {', '.join(rule.describe() for rule in self.rules)}"
+
+
 class RemoveFile(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Remove a file or a link of OCM's."""
 
@@ -208,6 +236,8 @@ Step = (
     | Restart
     | Stop
     | Verify
+    | SetBind
+    | SetRules
     | RemoveFile
     | RemoveLink
     | RemoveTree

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ocm.core.policy import Policy
     from ocm.core.record import Record
 
+# What bwrap's --die-with-parent does for a sealed one: no gateway goes on without a supervisord.
+_SETPRIV = "/usr/bin/setpriv"
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
 # What cannot be said in a value, whose ends are stripped and in which a comment begins after a space.
 _UNSPEAKABLE = re.compile(r"\A\s|\s\Z|\s[;#]|%\(here\)s|[\x00-\x1f]")
@@ -66,7 +68,7 @@ def gateway_command(
     """
     argv = gateway_argv(paths, record, private_pids=record.sealed)
     if not record.sealed:
-        return (ENV, f"--chdir={paths.state}", *argv)
+        return (ENV, f"--chdir={paths.state}", _SETPRIV, "--pdeathsig=KILL", *argv)
     sandbox = sandbox_argv(policy, covers=covers, directory=paths.state, terminal=False)
     return entry_argv(filters, (*sandbox, *limited_argv(argv, tasks=record.limits.tasks)), variables={})
 

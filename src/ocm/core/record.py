@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from ocm.core import ports
+from ocm.core.firewall import exposure
 from ocm.core.names import BackendName
 from ocm.errors import Invalid
 
@@ -41,7 +42,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One instance as the user wants it. Lives out of the instance's own reach.
 
-    One that is not `sealed` runs without a sandbox, which the user has accepted.
+    One that is not `sealed` runs without a sandbox, which the user has accepted. `expose` are the networks
+    that reach its gateway, or `any`; without one nothing beyond this machine does.
     """
 
     version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
@@ -51,8 +53,19 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     port: Annotated[int, msgspec.Meta(ge=1024, le=ports.LAST_PORT)]
     autostart: bool = False
     docker: bool = False
+    expose: tuple[str, ...] = ()
     runtime: Runtime
     limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        """Refuse what `ocm expose` would not have written; msgspec tells where it is."""
+        try:
+            kept = exposure(self.expose)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+        if kept != self.expose:
+            message = f"expose is not as ocm expose writes it: {list(kept)}"
+            raise ValueError(message)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

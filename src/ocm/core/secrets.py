@@ -1,6 +1,6 @@
 """The secrets of an instance: which names they may have, the file that holds them, what is shown of one.
 
-The file has one NAME=VALUE on a line, values to the letter: no quotes, no comments, nothing for a shell.
+The file has one NAME=VALUE on a line, values to the letter: no quotes, nothing for a shell.
 `core.launch` has the program that reads it into the environment of the instance's processes.
 """
 
@@ -24,6 +24,8 @@ _RESERVED = re.compile(
     r"|BASHOPTS|SHELLOPTS|PATH|HOME|LANG|LC_.*|SHELL|TMPDIR|TERM|USER|LOGNAME|PWD|OLDPWD|ENV|IFS|CDPATH"
     r"|PS[0-9]|[A-Z]*_?PROXY"
 )
+# Never empty: to the probe a file that is empty is one that is covered.
+_HEADER = "# Made by ocm secret and ocm sync: NAME=VALUE, to the letter."
 MAX_VALUE = 32 * 1024
 MAX_BYTES = 2**20
 _SHOWN = 4
@@ -91,7 +93,7 @@ def parse_file(data: bytes, path: PurePosixPath) -> dict[str, str]:
         match = _LINE.fullmatch(line)
         if match:
             secrets[match[1]] = match[2]
-        elif line:
+        elif line and not line.startswith("#"):
             message = f"line {number} of {path} is not NAME=VALUE"
             raise OcmError(message, hint="mend the line or remove it", code="secrets_corrupt")
     return secrets
@@ -99,7 +101,8 @@ def parse_file(data: bytes, path: PurePosixPath) -> dict[str, str]:
 
 def format_file(secrets: Mapping[str, str]) -> bytes:
     """Return the content of the file that holds these secrets."""
-    return "".join(f"{name}={secrets[name]}\n" for name in sorted(secrets)).encode()
+    lines = (f"{name}={secrets[name]}" for name in sorted(secrets))
+    return "".join(f"{line}\n" for line in (_HEADER, *lines)).encode()
 
 
 def last_characters(value: str) -> str:

@@ -24,6 +24,7 @@ from ocm.core.plan import (
 from ocm.core.record import Limits, Record, Runtime
 from ocm.errors import Invalid, OcmError
 from ocm.operations.change import allocating, carry_out, changing, make_plan
+from ocm.operations.expose import guard
 from ocm.operations.start import Effort, ready_in_words, start_steps
 from ocm.operations.warnings import model_note
 from ocm.system import files, processes
@@ -63,12 +64,11 @@ class Wanted:
 def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
     """Make an instance without starting it; nothing where it exists as wanted."""
     with changing(context, wanted.name), allocating(context):
-        steps: list[Step] = []
-        notes: tuple[str, ...] = ()
-        if not _existing(context, wanted):
-            record = _new_record(context, wanted)
-            steps, notes = _creation(context, record, wanted), _inherited_notes(context, record, wanted)
-        return carry_out(
+        record = None if _existing(context, wanted) else _new_record(context, wanted)
+        rules = guard(context.host, before=None, after=record)
+        steps = [] if record is None else _creation(context, record, wanted, rules.steps)
+        notes = () if record is None else _inherited_notes(context, record, wanted)
+        outcome = carry_out(
             context,
             make_plan(context, "create", wanted.name, steps),
             done=f"created, not started: ocm start {wanted.name}",
@@ -76,6 +76,7 @@ def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
             dry_run=dry_run,
             notes=(*context.backend.notes(), *notes),
         )
+        return rules.told(context.host, outcome)
 
 
 def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -> Outcome:
@@ -83,16 +84,18 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
     name = wanted.name
     with changing(context, name), contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
-        record = _existing(context, wanted)
+        existing = _existing(context, wanted)
+        record = existing or _new_record(context, wanted)
+        rules = guard(context.host, before=None, after=None if existing else record)
         notes: tuple[str, ...] = ()
-        if record is not None:
+        if existing:
             until_reserved.close()
             steps = start_steps(context, name, effort)
         else:
-            record = _new_record(context, wanted)
             notes = _inherited_notes(context, record, wanted)
-            steps = [*_creation(context, record, wanted), Start(name=name), effort.verify(name)]
-        return carry_out(
+            made = _creation(context, record, wanted, rules.steps)
+            steps = [*made, Start(name=name), effort.verify(name)]
+        outcome = carry_out(
             context,
             make_plan(context, "deploy", name, steps),
             done=ready_in_words(record),
@@ -102,6 +105,7 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
             notes=(*context.backend.notes(), *notes),
             reserved=until_reserved.close,
         )
+        return rules.told(context.host, outcome)
 
 
 def _existing(context: Context, wanted: Wanted) -> Record | None:
@@ -160,7 +164,7 @@ def _inherited_notes(context: Context, record: Record, wanted: Wanted) -> tuple[
     return (*inheritance.notes, *model_note(wanted.model, known))
 
 
-def _creation(context: Context, record: Record, wanted: Wanted) -> list[Step]:
+def _creation(context: Context, record: Record, wanted: Wanted, rules: list[Step]) -> list[Step]:
     """Return the steps that make an instance; raise `OcmError` where something stands in the way."""
     name = wanted.name
     paths = context.host.instance(name)
@@ -185,6 +189,7 @@ def _creation(context: Context, record: Record, wanted: Wanted) -> list[Step]:
         LinkConfig(link=str(paths.config_link), target=str(paths.config)),
         WriteDefinition(name=name, path=str(definition.path), text=definition.text),
         Load(name=name),
+        *rules,
         *enable,
     ]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from ocm.core.plan import Disable, RemoveDefinition, RemoveFile, RemoveLink, RemoveTree, Stop
 from ocm.errors import OcmError
 from ocm.operations.change import carry_out, changing, make_plan
+from ocm.operations.expose import guard
 from ocm.system.names import instance_names
 from ocm.system.records import read_record
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from ocm.core.names import InstanceName
     from ocm.core.paths import InstancePaths
     from ocm.core.plan import Step
+    from ocm.core.record import Record
     from ocm.operations.result import Outcome
     from ocm.system.context import Context
 
@@ -31,14 +34,24 @@ def delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) 
         undoable: list[Step] = [Stop(name=name, ran=runs)]
         if process.autostart:
             undoable.append(Disable(name=name))
+        rules = guard(context.host, before=_record(context, name), after=None)
+        undoable += rules.steps
         steps = [*undoable, *_removal(context.host.instance(name))]
-        return carry_out(
+        outcome = carry_out(
             context,
             make_plan(context, "delete", name, steps, commit=len(undoable)),
             done="deleted",
             nothing="",
             dry_run=dry_run,
         )
+        return rules.told(context.host, outcome)
+
+
+def _record(context: Context, name: InstanceName) -> Record | None:
+    """Return the record, None for a corrupt one: it does not tell which firewall rules are the instance's."""
+    with contextlib.suppress(OcmError):
+        return read_record(context.host.paths, name)
+    return None
 
 
 def _removal(paths: InstancePaths) -> tuple[Step, ...]:

@@ -25,6 +25,7 @@ from ocm.core.state import taken_in_words
 from ocm.errors import OcmError
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.create import main_port
+from ocm.operations.expose import firewall_findings
 from ocm.operations.observe import drift, observe
 from ocm.operations.setup import look
 from ocm.operations.start import repair_steps
@@ -70,11 +71,13 @@ class Problem:
 class Diagnosis:
     """What `ocm setup` finds, and what is wrong with all that exists.
 
-    `fixed` is what was just mended, `resisting` what could not be and why.
+    `notes` are worth knowing and nothing wrong; `fixed` is what was just mended, `resisting` what could not
+    be and why.
     """
 
     setup: Setup
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     resisting: tuple[str, ...] = ()
 
@@ -87,7 +90,17 @@ class Diagnosis:
 def examine(context: Context) -> Diagnosis:
     """Return what is wrong; looks at everything and changes nothing."""
     setup = look(context.host, recommended=True)
-    return Diagnosis(setup=setup, problems=tuple(_problems(context, setup)))
+    found = firewall_findings(context)
+    wrong = (
+        Problem(about=one.name or MACHINE, what=one.problem, mend=one.mend) for one in found if one.wrong
+    )
+    return Diagnosis(
+        setup=setup,
+        problems=(*_problems(context, setup), *wrong),
+        notes=tuple(
+            f"{one.problem}; {one.mend}" if one.mend else one.problem for one in found if not one.wrong
+        ),
+    )
 
 
 def fix(context: Context, before: Diagnosis, report: Callable[[Progress], None]) -> Diagnosis:
@@ -288,8 +301,15 @@ def _remaining(context: Context) -> Iterator[InstanceName]:
 
 
 def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
-    """Yield what is left of an instance without a record. Its state is never removed: it may be precious."""
+    """Yield what is left of an instance without a record: what to remove only where its state is gone too.
+
+    With the state it may be an instance that runs, whose record is elsewhere (another XDG_CONFIG_HOME, say).
+    """
     paths = context.host.instance(name)
+    if Path(paths.state).is_dir():
+        what = f"it has the state {paths.state}, but no record"
+        yield Problem(about=name, what=what, mend=f"put {paths.record} back, or move the state away")
+        return
     for backend in context.backends.values():
         if name in backend.defined():
             yield Problem(
@@ -308,9 +328,5 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
             what, step = f"{path} is left of it", RemoveFile(path=str(path))
             yield Problem(about=name, what=what, fix="remove it", steps=(step,))
     if files.link_target(paths.config_link) == str(paths.config):
-        if Path(paths.config).exists():
-            what = f"it has the state {paths.state}, but no record"
-            yield Problem(about=name, what=what, mend=f"put {paths.record} back, or move the state away")
-        else:
-            what, link = f"{paths.config_link} leads nowhere", RemoveLink(link=str(paths.config_link))
-            yield Problem(about=name, what=what, fix="remove it", steps=(link,))
+        what, link = f"{paths.config_link} leads nowhere", RemoveLink(link=str(paths.config_link))
+        yield Problem(about=name, what=what, fix="remove it", steps=(link,))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ocm.core.names import InstanceName
     from ocm.core.record import Record
     from ocm.system.context import Context
+    from ocm.system.runner import Completed
 
 _VALIDATE_SECONDS = 120.0
 _CONFIG = "openclaw.json"
@@ -152,7 +153,7 @@ def apply_change(
         keys=keys,
         restart_keys=tuple(key for key in keys if not is_live(key)),
         running=context.backend.observe([name])[name].activity == "running",
-        notes=weakened(after, port=record.port) if keys else (),
+        notes=weakened(after, port=record.port, expose=record.expose) if keys else (),
     )
 
 
@@ -208,6 +209,11 @@ def _validate(context: Context, name: InstanceName, record: Record, config: dict
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(candidate, dir_fd=directory)
+    refuse_invalid(completed, name)
+
+
+def refuse_invalid(completed: Completed, name: str) -> None:
+    """Raise `OcmError` unless `openclaw config validate --json` found the config of `name` valid."""
     verdict = _parse_verdict(completed.stdout)
     if completed.returncode == 0 and verdict.get("valid") is True:
         return

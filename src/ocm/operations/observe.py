@@ -15,6 +15,7 @@ from ocm.core.names import unknown_instance
 from ocm.core.policy import DOCKER_SOCKET
 from ocm.core.state import Answer, Health, Listener, Process, State, judge
 from ocm.errors import OcmError
+from ocm.operations.expose import rules_in_words
 from ocm.system import files, health, processes
 from ocm.system.names import instance_names
 from ocm.system.openclaw import package_version
@@ -68,6 +69,8 @@ class Status:
     node: str
     openclaw: str
     limits: str
+    expose: tuple[str, ...]
+    firewall: str
     paths: Mapping[str, str]
     gaps: tuple[str, ...]
     drift: tuple[str, ...]
@@ -182,6 +185,8 @@ def status(context: Context, name: InstanceName) -> Status:
         node=record.runtime.node,
         openclaw=record.runtime.openclaw,
         limits=_limits_in_words(record.limits),
+        expose=record.expose,
+        firewall=rules_in_words(context.host, record),
         paths={
             "state": str(paths.state),
             "config": str(paths.config),
@@ -255,7 +260,8 @@ def drift(context: Context, name: InstanceName, record: Record, process: Process
     try:
         with files.open_state(paths.state) as directory:
             data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
-        for weakness in weakened(parse_config(data, source=str(paths.config)), port=record.port):
+        config = parse_config(data, source=str(paths.config))
+        for weakness in weakened(config, port=record.port, expose=record.expose):
             yield Drift("config", weakness)
     except (OcmError, OSError) as error:
         yield Drift("config", f"the config cannot be read: {error}")

@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core import plan as steps
-from ocm.core.config import format_config
-from ocm.core.gateway import initial_config
+from ocm.core.config import MAX_BYTES, format_config, parse_config, with_value, without_value
+from ocm.core.gateway import BIND, initial_config
 from ocm.core.merge import overlay
 from ocm.core.names import InstanceName, parse_name
 from ocm.core.ports import CDP_OFFSET
 from ocm.errors import CommandFailed, InTheWay, OcmError
-from ocm.system import files
+from ocm.system import files, ufw
 from ocm.system.inherited import Inherited, read_inheritance, write_inherited, write_secrets
 from ocm.system.journal import last_words
 from ocm.system.records import read_record
@@ -196,6 +196,31 @@ def _verify(context: Context, step: steps.Verify) -> None:
     verify(context, InstanceName(step.name), timeout_seconds=step.timeout_seconds)
 
 
+def _set_bind(context: Context, step: steps.SetBind) -> None:
+    _write_bind(context, step, step.bind)
+
+
+def _restore_bind(context: Context, step: steps.SetBind) -> None:
+    _write_bind(context, step, step.previous)
+
+
+def _write_bind(context: Context, step: steps.SetBind, bind: str | None) -> None:
+    paths = context.host.instance(InstanceName(step.name))
+    with files.open_state(paths.state) as directory:
+        data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
+        config = parse_config(data, source=str(paths.config))
+        changed = without_value(config, BIND) if bind is None else with_value(config, BIND, bind)
+        files.write_in(directory, paths.config.name, format_config(changed))
+
+
+def _set_rules(context: Context, step: steps.SetRules) -> None:
+    ufw.set_rules(context.host, step.name, step.port, step.rules)
+
+
+def _restore_rules(context: Context, step: steps.SetRules) -> None:
+    ufw.restore_rules(context.host, step.name, step.port, step.previous)
+
+
 def _remove_file(_context: Context, step: steps.RemoveFile) -> None:
     files.remove_file(PurePosixPath(step.path))
 
@@ -219,6 +244,8 @@ _APPLY: dict[type, Callable[..., None]] = {
     steps.Restart: _restart,
     steps.Stop: _stop,
     steps.Verify: _verify,
+    steps.SetBind: _set_bind,
+    steps.SetRules: _set_rules,
     steps.RemoveFile: _remove_file,
     steps.RemoveLink: _remove_link,
     steps.RemoveTree: _remove_tree,
@@ -234,4 +261,6 @@ _UNDO: dict[type, Callable[..., None]] = {
     steps.Disable: _enable,
     steps.Start: _stop_gateway,
     steps.Stop: _start_again,
+    steps.SetBind: _restore_bind,
+    steps.SetRules: _restore_rules,
 }

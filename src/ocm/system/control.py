@@ -9,16 +9,12 @@ import xmlrpc.client
 from typing import TYPE_CHECKING
 from xml.parsers.expat import ExpatError
 
-from ocm.errors import OcmError
+from ocm.errors import NotRunning, OcmError
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
 _CALL_SECONDS = 30.0
-
-
-class NotRunning(OcmError):
-    """No supervisord is there to take the call."""
 
 
 class _Connection(http.client.HTTPConnection):

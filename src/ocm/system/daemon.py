@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import ocm
+from ocm.core.definition import is_edited
 from ocm.core.launch import ENV
 from ocm.core.policy import ADDRESS_FAMILIES
 from ocm.core.program import render_daemon
-from ocm.errors import CommandFailed, OcmError
+from ocm.errors import CommandFailed, NotRunning, OcmError
 from ocm.system import files
-from ocm.system.control import NotRunning, call
 from ocm.system.runner import Command
-from ocm.system.seccomp import make_filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -79,9 +78,9 @@ class Daemon:
 
     def take_up(self, names: Collection[InstanceName]) -> None:
         """Have it read the definitions of `names`, but for those that run."""
-        ((added, changed, removed),) = msgspec.convert(
-            self._call("supervisor.reloadConfig"), list[tuple[list[str], list[str], list[str]]]
-        )
+        if not names:
+            return
+        added, changed, removed = self._reread()
         known = self.observe()
         for name in names:
             if name in known:
@@ -90,6 +89,32 @@ class Daemon:
                 self._call("supervisor.removeProcessGroup", name)
             if name in {*added, *changed} or (name in known and name not in removed):
                 self._call("supervisor.addProcessGroup", name)
+
+    def forget(self, names: Collection[InstanceName]) -> None:
+        """Have it forget programs whose definitions are gone, without a look at those of others."""
+        if not names:
+            return
+        known = self.observe()
+        for name in names:
+            if name in known and known[name].pid is None:
+                self._call("supervisor.removeProcessGroup", name)
+
+    def _reread(self) -> tuple[list[str], list[str], list[str]]:
+        """Return the programs added, changed and removed; raises `OcmError` for a file that is damaged."""
+        try:
+            answer = self._call("supervisor.reloadConfig")
+        except NotRunning:
+            raise
+        except OcmError as error:
+            for path in sorted(Path(self._paths.programs).glob("*.conf")):
+                if is_edited(path.read_text(encoding="utf-8", errors="replace")):
+                    raise OcmError(
+                        f"supervisord cannot read {path}: {error.message}",
+                        hint=f"ocm start {path.stem} --repair writes it anew",
+                        code="definition_edited",
+                    ) from None
+            raise
+        return msgspec.convert(answer, list[tuple[list[str], list[str], list[str]]])[0]
 
     def ensure(self) -> None:
         """Start supervisord unless it runs. The caller holds `lock`."""
@@ -161,6 +186,9 @@ class Daemon:
         return self._paths.locks / "@supervisord.lock"
 
     def _call(self, method: str, *arguments: str) -> object:
+        # Here and not above: http.client alone would double what `ocm list` imports.
+        from ocm.system.control import call
+
         return call(self._socket, method, *arguments)
 
     def _runs(self) -> bool:
@@ -175,6 +203,8 @@ class Daemon:
         for directory in (self._paths.programs, self._paths.supervisord_state, self._paths.outputs):
             files.make_directory(directory)
         files.write_file(self._paths.supervisord_config, text.encode())
+        from ocm.system.seccomp import make_filters
+
         # Without libseccomp nothing sealed starts, and `check` has said so.
         with contextlib.suppress(OcmError):
             make_filters(self._paths.filters, ADDRESS_FAMILIES)

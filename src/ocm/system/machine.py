@@ -10,6 +10,7 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from ocm.core.bubblewrap import BWRAP
 from ocm.core.setup import Found, Lacking, Machine
 from ocm.errors import OcmError
 from ocm.system.host import has_linger, namespaces_forbidden
@@ -42,7 +43,7 @@ def observe_machine(host: Host, *, backend: BackendName | None = None, sealed: b
         manager=Systemd(host=host).answers(),
         linger=has_linger(host),
         namespaces=_namespaces(host),
-        bubblewrap=_has("bwrap"),
+        bubblewrap=Path(BWRAP).exists(),
         ufw=_has("ufw"),
         apt=_has("apt-get"),
         root=os.geteuid() == 0,

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ocm.core.launch import ENTRY
+from ocm.core.launch import ENTRY, NODE_FLAGS
 from ocm.core.record import Runtime
 from ocm.core.setup import NODE_RANGE, NODE_VERSION, Found
 from ocm.core.versions import Span, is_within, parse_range, parse_version
@@ -18,7 +18,7 @@ from ocm.errors import OcmError
 from ocm.system.runner import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ocm.system.host import Host
 
@@ -106,6 +106,15 @@ def node_range(package: PurePosixPath) -> tuple[Span, ...]:
 def default_range() -> tuple[Span, ...]:
     """Return the Node versions for the OpenClaw that OCM installs."""
     return parse_range(NODE_RANGE) or ()
+
+
+def main_command(
+    runtime: Runtime, arguments: tuple[str, ...], *, env: Mapping[str, str], timeout_seconds: float
+) -> Command:
+    """Return `openclaw ARGUMENTS` as main, the user's own OpenClaw: on its own state, in no sandbox."""
+    entry = str(PurePosixPath(runtime.openclaw) / ENTRY)
+    argv = (runtime.node, *NODE_FLAGS, entry, *arguments)
+    return Command(argv=argv, env=env, timeout_seconds=timeout_seconds, stdin=b"")
 
 
 def package_version(package: PurePosixPath) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ocm.core.paths import InstancePaths
 
 _FOLLOW_SECONDS = 0.5
+# Lines that are read before the last ones, for a line without a time has that of one before.
+_CONTEXT = 1000
 
 
 def read_log(
@@ -41,7 +43,10 @@ def read_log(
             merged = heapq.merge(printed, filter(None, said), key=lambda line: line.moment)
             return (line for line in merged if since is None or line.moment >= since)
 
-        for line in deque(new(whole=follow), maxlen=lines):
+        if lines is not None:
+            output.skip_to_last(lines + _CONTEXT)
+        first = new(whole=follow)
+        for line in first if lines is None else deque(first, maxlen=lines):
             yield line.entry
         while follow:
             time.sleep(_FOLLOW_SECONDS)

@@ -58,6 +58,18 @@ def _listeners(ports: frozenset[int]) -> dict[int, Listener]:
     return found
 
 
+def listening_addresses(ports: Iterable[int]) -> dict[int, tuple[str, ...]]:
+    """Return on which local addresses each of `ports` is listened on; one without a listener is left out."""
+    import psutil
+
+    wanted = frozenset(ports)
+    found: dict[int, set[str]] = {}
+    for connection in psutil.net_connections(kind="tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port in wanted:
+            found.setdefault(connection.laddr.port, set()).add(connection.laddr.ip)
+    return {port: tuple(sorted(addresses)) for port, addresses in found.items()}
+
+
 def _command(pid: int | None) -> str | None:
     if pid is None:
         return None

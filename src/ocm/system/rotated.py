@@ -33,6 +33,27 @@ class RotatedFile:
                 return path.stat().st_mtime
         return None
 
+    def skip_to_last(self, count: int) -> None:
+        """Have the first `lines` begin near the end, with at least `count` lines where there are so many.
+
+        Empty lines do not count. The first line may be the end of one.
+        """
+        for path in self._paths:
+            file = _open(path)
+            if file is None:
+                continue
+            place = os.fstat(file.fileno()).st_size
+            while place > 0 and count > 0:
+                begin = max(0, place - _CHUNK)
+                chunk = os.pread(file.fileno(), place - begin, begin)
+                count -= sum(1 for line in chunk.split(b"\n") if line)
+                place = begin
+            if count <= 0:
+                file.seek(place)
+                self._file = file
+                return
+            file.close()
+
     def lines(self, *, whole: bool) -> Iterator[str]:
         """Yield the lines that were not yielded yet; the last one, where it has no end, unless `whole`."""
         while True:
@@ -57,7 +78,8 @@ class RotatedFile:
         while self._file is not None and (data := self._file.read(_CHUNK)):
             *ended, begun = (self._begun + data).split(b"\n")
             self._begun = begun[:_MAX_LINE]
-            for line in ended:
+            # An instance that prints nothing but line ends must not keep a reader busy.
+            for line in filter(None, ended):
                 yield line.decode(errors="replace")
 
     def _unfinished(self) -> Iterator[str]:

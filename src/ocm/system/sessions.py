@@ -1,7 +1,7 @@
 """Finds the processes of sessions by a variable that OCM gives them, and signals them.
 
-Only what runs outside of a sandbox has the variable, and in an unsealed session the program itself. A process
-inside that gives itself another session's variable is signalled in its stead, which harms nobody else.
+Only what runs outside of a sandbox is asked, where the user namespace is OCM's own: a process inside gives
+itself any environment, of any size.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocm.errors import OcmError
 from ocm.system import processes
 
 if TYPE_CHECKING:
@@ -32,11 +33,16 @@ def signal_session(token: str, number: int) -> None:
 
 
 def stop_sessions(prefixes: Collection[str]) -> None:
-    """End the sessions whose tokens begin so, with SIGKILL those that take too long."""
+    """End the sessions whose tokens begin so, with SIGKILL those that take too long.
+
+    Raises `OcmError` where new ones keep coming.
+    """
     deadline = time.monotonic() + _STOP_SECONDS
     asked: set[str] = set()
     while tokens := {token for token in _sessions().values() if token.startswith(tuple(prefixes))}:
         late = time.monotonic() > deadline
+        if time.monotonic() > deadline + _STOP_SECONDS:
+            raise OcmError(f"sessions do not end: {', '.join(sorted(tokens))}", code="timeout")
         for token in tokens if late else tokens - asked:
             signal_session(token, signal.SIGKILL if late else signal.SIGTERM)
         asked |= tokens
@@ -59,12 +65,14 @@ def _of_session(token: str) -> frozenset[int]:
 
 def _sessions() -> dict[int, str]:
     """Return the session of each of the user's processes that belongs to one."""
-    found = {}
+    found, own = {}, Path("/proc/self/ns/user").stat()
     for directory in Path("/proc").iterdir():
         if not directory.name.isdecimal():
             continue
         with contextlib.suppress(OSError):
-            if directory.stat().st_uid == os.getuid():
+            # For root the processes of other users are in the same one.
+            is_own = directory.stat().st_uid == os.getuid()
+            if is_own and os.path.samestat((directory / "ns" / "user").stat(), own):
                 token = _token((directory / "environ").read_bytes())
                 if token is not None:
                     found[int(directory.name)] = token

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ocm.core.launch import ENTRY, INIT, INIT_NAME, NODE_FLAGS, SECRETS_NAME, WITH_SECRETS
 from ocm.core.policy import SYSTEM, TEMPORARY
+from ocm.core.secrets import format_file
 from ocm.errors import OcmError
 from ocm.system import files
 
@@ -37,15 +38,15 @@ def make_shell(paths: InstancePaths, record: Record) -> None:
             Path(link).symlink_to(target)
     for path, content in _programs(paths, record).items():
         files.write_file(path, content, mode=0o755)
-    if not Path(paths.secrets).exists():
-        files.write_file(paths.secrets, b"")
+    if not files.read_own(paths.secrets, limit=1):
+        files.write_file(paths.secrets, format_file({}))
 
 
 def is_current(paths: InstancePaths, record: Record) -> bool:
     """Tell whether the shell of an instance is whole and as its record and this OCM want it."""
     return (
         all(Path(path).is_dir() for path in (paths.root, *map(paths.temporary, TEMPORARY)))
-        and Path(paths.secrets).is_file()
+        and bool(files.read_own(paths.secrets, limit=1))
         and all(files.link_target(link) == target for link, target in _links(paths, record).items())
         and all(files.read_own(path) == content for path, content in _programs(paths, record).items())
     )

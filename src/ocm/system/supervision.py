@@ -24,6 +24,8 @@ from ocm.core.restarts import DELAY_SECONDS, History, activity, after_end, after
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_EXEC_SECONDS = 2.0
+_STOPPABLE = (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.BACKOFF)
 # An object of supervisor's, which has no types.
 Foreign: TypeAlias = Any
 
@@ -47,9 +49,9 @@ def make_interface(supervisord: Foreign) -> Supervision:
 
 def _guarded(method: Callable[[Supervision, Foreign], None]) -> Callable[[Supervision, Foreign], None]:
     @functools.wraps(method)
-    def guarded(self: Supervision, event: Foreign) -> None:
+    def guarded(self: Supervision, subject: Foreign) -> None:
         try:
-            method(self, event)
+            method(self, subject)
         except Exception:  # noqa: BLE001 - see the module
             self.log(f"error in {method.__name__}: {traceback.format_exc()}")
 
@@ -100,7 +102,8 @@ class Supervision:
         """Ask a program to stop, and forget its history; it is stopped once `observe` says so."""
         self._histories.pop(name, None)
         process = self._process(name)
-        if process is not None and process.get_state() in (ProcessStates.STARTING, ProcessStates.RUNNING):
+        if process is not None and process.get_state() in _STOPPABLE:
+            _wait_for_exec(process.pid)
             process.stop()
         return True
 
@@ -137,7 +140,7 @@ class Supervision:
     def on_running(self, _event: Foreign) -> None:  # noqa: D102 - by its name
         for name in self._supervisord.process_groups:
             if (self._programs / "enabled" / name).exists():
-                self._process(name).spawn()
+                self._spawn(name)
 
     @_guarded
     def on_stopping(self, _event: Foreign) -> None:  # noqa: D102 - by its name
@@ -152,11 +155,15 @@ class Supervision:
         now = time.monotonic()
         for name, history in list(self._histories.items()):
             if history.due is not None and history.due <= now:
-                process = self._process(name)
-                if process is None:
-                    del self._histories[name]
-                elif not process.pid:
-                    process.spawn()
+                self._spawn(name)
+
+    @_guarded
+    def _spawn(self, name: str) -> None:
+        process = self._process(name)
+        if process is None:
+            self._histories.pop(name, None)
+        elif not process.pid:
+            process.spawn()
 
     def log(self, text: str) -> None:
         """Write a line into supervisord's log."""
@@ -197,3 +204,12 @@ class Supervision:
             return pid, status
 
         self._options.waitpid = remembering
+
+
+def _wait_for_exec(pid: int) -> None:
+    """Wait until a child is more than a copy of supervisord, whose handlers would swallow a signal."""
+    deadline = time.monotonic() + _EXEC_SECONDS
+    with contextlib.suppress(OSError):
+        own = Path("/proc/self/cmdline").read_bytes()
+        while Path(f"/proc/{pid}/cmdline").read_bytes() == own and time.monotonic() < deadline:
+            time.sleep(0.005)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import os
 import secrets
 import shlex
 import time
@@ -20,22 +21,20 @@ from ocm.core.bubblewrap import (
     namespace_arguments,
     sandbox_argv,
 )
-from ocm.core.definition import Definition, fingerprint
+from ocm.core.definition import Definition, fingerprint, is_made_by_ocm
 from ocm.core.launch import ENV, clean, under_init
 from ocm.core.program import gateway_command, render_daemon, render_program
 from ocm.core.state import Process
 from ocm.core.unit import STOP_TIMEOUT_SECONDS
-from ocm.errors import OcmError
+from ocm.errors import NotRunning, OcmError
 from ocm.system import files, processes, sessions
 from ocm.system.backend import Session
-from ocm.system.control import NotRunning
 from ocm.system.daemon import Daemon
 from ocm.system.host import namespaces_forbidden
 from ocm.system.names import names_in
 from ocm.system.output import read_log
 from ocm.system.rotated import BACKUPS
 from ocm.system.runner import Command
-from ocm.system.seccomp import check_library, filters, make_filters
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -75,7 +74,12 @@ class Supervisord:
         if not Path(BWRAP).exists():
             message = "bubblewrap is not installed, without which nothing can be sealed here"
             raise OcmError(message, hint=self._as_root("apt install bubblewrap"), code="bubblewrap_missing")
+        from ocm.system.seccomp import check_library
+
         check_library()
+        if "Unknown option" in (self._refused or ""):
+            hint = "Debian 12 and newer have it"
+            raise OcmError("bubblewrap is older than 0.8", hint=hint, code="bubblewrap_too_old")
         if self._refused is not None:
             mend = namespaces_forbidden()
             allow = f"{self._as_root(f'sysctl -w {mend}')} allows them; " if mend is not None else ""
@@ -106,6 +110,10 @@ class Supervisord:
             gaps.append("without control groups of its own supervisord does not bind memory and CPU")
         if self.host.uid == 0:
             gaps.append("the limit of tasks does not bind root")
+            gaps.append(
+                "as root, what root alone may read below /etc is covered when the instance starts: a file "
+                "that is made or replaced after that is not"
+            )
         return tuple(gaps)
 
     def notes(self) -> tuple[str, ...]:
@@ -121,10 +129,11 @@ class Supervisord:
         return Definition(path=paths.program, text=render_program(paths, command, sealed=record.sealed))
 
     def defined(self) -> tuple[InstanceName, ...]:
-        """Return the instances with a program file or a mark, whose directories are OCM's alone."""
+        """Return the instances with a program file that OCM made, or with the mark of one that is gone."""
         programs = self._paths.programs
-        names = (*names_in(programs, suffix=".conf"), *names_in(programs / "enabled"))
-        return tuple(dict.fromkeys(names))
+        made = [name for name in names_in(programs, suffix=".conf") if self._is_ours(name)]
+        marked = [name for name in names_in(programs / "enabled") if self._read(name) is None]
+        return tuple(dict.fromkeys((*made, *marked)))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield where supervisord runs the gateway by another definition than the one on disk."""
@@ -135,23 +144,28 @@ class Supervisord:
             yield f"the gateway runs by an older definition than {program}"
 
     def load(self, names: Collection[InstanceName]) -> None:
-        """Have supervisord read definitions; one that does not run reads them when it starts."""
+        """Have supervisord read definitions; one that does not run reads them when it starts.
+
+        With a definition that is gone goes all that was kept for it, and with the last one supervisord.
+        """
+        gone = [name for name in names if self._read(name) is None]
+        there = [name for name in names if name not in gone]
         if names:
             with self._daemon.lock(), contextlib.suppress(NotRunning):
-                self._daemon.take_up(names)
+                self._daemon.forget(gone)
+                self._daemon.take_up(there)
+        for name in gone:
+            paths = self.host.instance(name)
+            for path in (paths.enabled, *_output_files(paths)):
+                files.remove_file(path)
+        if gone:
+            self._daemon.retire()
 
     def remove(self, names: Collection[InstanceName]) -> None:
-        """Remove program files, marks and logs, and with the last of them supervisord itself."""
+        """Remove program files, and with each its mark and its log."""
         for name in names:
-            paths = self.host.instance(name)
-            files.remove_file(paths.program)
-            files.remove_file(paths.enabled)
+            files.remove_file(self.host.instance(name).program)
         self.load(names)
-        for name in names:
-            for path in _output_files(self.host.instance(name)):
-                files.remove_file(path)
-        if names:
-            self._daemon.retire()
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
         """Return what is known of each gateway; all are stopped where supervisord does not run."""
@@ -216,6 +230,8 @@ class Supervisord:
         token = _token(paths.name, secrets.token_hex(8))
         outer = {sessions.VARIABLE: token}
         if record.sealed:
+            from ocm.system.seccomp import make_filters
+
             make_filters(self._paths.filters, policy.address_families)
             sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state, terminal=terminal)
             limited = limited_argv(clean(environ, under_init(paths, program)), tasks=record.limits.tasks)
@@ -247,7 +263,15 @@ class Supervisord:
         return self.host.paths
 
     def _filters(self, policy: Policy) -> tuple[PurePosixPath, ...]:
+        from ocm.system.seccomp import filters
+
         return filters(self._paths.filters, policy.address_families)
+
+    def _read(self, name: InstanceName) -> bytes | None:
+        return files.read_own(self.host.instance(name).program)
+
+    def _is_ours(self, name: InstanceName) -> bool:
+        return is_made_by_ocm((self._read(name) or b"").decode(errors="replace"))
 
     def _as_root(self, command: str) -> str:
         return command if self.host.uid == 0 else f"sudo {command}"
@@ -260,7 +284,8 @@ def _token(name: str, rest: str) -> str:
 
 def _covers(policy: Policy) -> dict[PurePosixPath, bool]:
     """Return which hidden paths are there to be covered, and which of them are directories."""
-    return {path: Path(path).is_dir() for path in policy.hidden if Path(path).exists()}
+    # Not Path.exists(), which raises below a directory that is closed.
+    return {path: os.path.isdir(path) for path in policy.hidden if os.path.exists(path)}  # noqa: PTH110, PTH112
 
 
 def _on_terminal(

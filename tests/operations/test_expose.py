@@ -1,0 +1,105 @@
+"""What OCM finds of listeners and rules, with real sockets; UFW itself is in the machine tests."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from tests import samples
+from tests.system import hosts
+
+from ocm.core import firewall
+from ocm.core.firewall import Firewall
+from ocm.operations import expose
+from ocm.system.records import encode_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ocm.core.record import Record
+    from ocm.system.context import Context
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return hosts.context(tmp_path)
+
+
+@pytest.fixture(params=["127.0.0.1", "0.0.0.0"])
+def listener(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
+    """Listen on an address and give it, with the port."""
+    with socket.socket() as end:
+        end.bind((request.param, 0))
+        end.listen()
+        yield end.getsockname()
+
+
+def add(context: Context, *, port: int, exposed: tuple[str, ...] = ()) -> Record:
+    record = msgspec.structs.replace(samples.record(port=port), expose=exposed)
+    path = Path(context.host.paths.named(record.name).record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(encode_record(record))
+    return record
+
+
+def problems(context: Context) -> list[str]:
+    return [found.problem for found in expose.firewall_findings(context) if "listen" in found.problem]
+
+
+def test_who_listens_where_the_record_does_not_say_so_is_found(
+    context: Context, listener: tuple[str, int]
+) -> None:
+    address, port = listener
+    add(context, port=port)
+    beyond = f"worker1 is not exposed, but port {port} is listened on at 0.0.0.0"
+    assert problems(context) == ([beyond] if address == "0.0.0.0" else [])
+    add(context, port=port, exposed=("any",))
+    alone = "worker1 is exposed, but listens on the loopback alone"
+    assert problems(context) == ([] if address == "0.0.0.0" else [alone])
+
+
+def test_without_instances_there_is_nothing_to_find(context: Context) -> None:
+    assert expose.firewall_findings(context) == ()
+
+
+def test_a_corrupt_record_keeps_nothing_from_being_found(context: Context) -> None:
+    path = Path(context.host.paths.named("broken").record)
+    path.parent.mkdir(parents=True)
+    path.write_text("]")
+    assert expose.firewall_findings(context) == ()
+
+
+@pytest.mark.parametrize(
+    ("there", "docker", "words"),
+    [
+        (Firewall(installed=False), True, []),
+        (Firewall(active=True, rules=()), False, []),
+        (Firewall(active=True, rules=()), True, ["ports that Docker publishes pass UFW by"]),
+        (Firewall(rules=()), True, ["UFW is inactive"]),
+        (Firewall(active=True), False, ["the rules of UFW are unknown: not permitted to look"]),
+        (Firewall(active=True, problem="ERROR: x"), False, ["the rules of UFW are unknown: ERROR: x"]),
+    ],
+)
+def test_what_ufw_itself_lacks_is_found(there: Firewall, *, docker: bool, words: list[str]) -> None:
+    found = list(expose._findings_of_machine(there, docker=docker))
+    assert len(found) == len(words)
+    for finding, start in zip(found, words, strict=True):
+        assert finding.problem.startswith(start)
+        assert finding.mend
+
+
+def test_an_exposure_that_nothing_limits_is_found() -> None:
+    limited = msgspec.structs.replace(samples.record(), expose=("10.0.0.0/8",))
+    rules = firewall.wanted_rules(19001, limited.expose)
+    text = "".join(f"ufw {rule.describe()} comment 'ocm:worker1'\n" for rule in rules)
+    there = Firewall(active=True, rules=firewall.parse_added(text))
+    assert list(expose._findings_of_rules(there, limited)) == []
+    (found,) = expose._findings_of_rules(Firewall(rules=there.rules), limited)
+    assert found.problem == "worker1 is open to more than 10.0.0.0/8: UFW is inactive"
+    (absent,) = expose._findings_of_rules(Firewall(installed=False), limited)
+    assert absent.problem == "worker1 is open to more than 10.0.0.0/8: UFW is not installed"
+    (pending,) = expose._findings_of_rules(Firewall(active=True, rules=()), samples.record())
+    assert pending.mend == "sudo ufw prepend deny 19001/tcp comment ocm:worker1"
