@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocm.system.rotated import BACKUPS, RotatedFile
+from ocm.core.program import LOG_BACKUPS
+from ocm.system.rotated import RotatedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ def following(log: Path) -> Iterator[RotatedFile]:
 
 def rotate(log: Path) -> None:
     """Rotate as supervisord does."""
-    for number in range(BACKUPS - 1, 0, -1):
+    for number in range(LOG_BACKUPS - 1, 0, -1):
         if Path(f"{log}.{number}").exists():
             Path(f"{log}.{number}").replace(f"{log}.{number + 1}")
     log.replace(f"{log}.1")
@@ -43,9 +44,9 @@ def test_without_a_file_there_are_no_lines(following: RotatedFile) -> None:
 
 
 def test_lines_come_from_the_oldest_file_to_the_newest(log: Path, following: RotatedFile) -> None:
-    for number in range(BACKUPS + 1):
+    for number in range(LOG_BACKUPS + 1):
         write(log, f"{number}\n")
-        if number < BACKUPS:
+        if number < LOG_BACKUPS:
             rotate(log)
     assert list(following.lines(whole=False)) == ["0", "1", "2", "3"]
 

@@ -91,6 +91,10 @@ SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sb
 # SIGUSR1 would open Node's debugger on the loopback: before systemd 257 another instance can send it.
 NODE_FLAGS = ("--disable-warning=ExperimentalWarning", "--disable-sigusr1")
 
+# OpenClaw drains for up to 325 s. In its sandbox it cannot ask systemd for the stop timeout: where it finds
+# its unit in /proc/self/cgroup it assumes 90 s, elsewhere 330 s (dist/run-*.mjs, readSystemdStopTimeout).
+STOP_TIMEOUT_SECONDS = 330
+
 # Measured on OpenClaw 2026.9.6 (bench/): less memory for an idle gateway at the same CPU time.
 _HEAP_MB = 1024
 _SEMI_SPACE_MB = 2

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SPACE = 0x20
+CONFIG_NAME = "openclaw.json"
 # What is no UTF-8 in the environment comes as one of these.
 _SURROGATES = range(0xD800, 0xE000)
 
@@ -104,7 +105,7 @@ class HostPaths:
     @property
     def main_config(self) -> PurePosixPath:
         """Config of main."""
-        return self.main_state / "openclaw.json"
+        return self.main_state / CONFIG_NAME
 
     @property
     def main_template(self) -> PurePosixPath:
@@ -122,7 +123,7 @@ class HostPaths:
             name=name,
             host=self,
             state=state,
-            config=state / "openclaw.json",
+            config=state / CONFIG_NAME,
             config_link=self.main_state / f"openclaw-{name}.json",
             unit=self.units / unit_name(name),
             record=self.records / f"{name}.toml",

@@ -62,6 +62,11 @@ class Policy:
         return tuple(mount.target for mount in self.mounts if mount.writable)
 
 
+def npm_beside(node: PurePosixPath) -> PurePosixPath:
+    """Return where the npm that came with a Node is, if it came with one."""
+    return node.parent.parent / "lib" / "node_modules" / "npm"
+
+
 def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosixPath | None = None) -> Policy:
     """Return the policy of an instance.
 
@@ -71,7 +76,7 @@ def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosix
     node = PurePosixPath(record.runtime.node)
     runtime = (
         node,
-        *([node.parent.parent / "lib" / "node_modules" / "npm"] if node.parent.name == "bin" else ()),
+        *([npm_beside(node)] if node.parent.name == "bin" else ()),
         PurePosixPath(record.runtime.openclaw),
     )
     read = [Mount(source=path, target=path, optional=True) for path in SYSTEM]

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from ocm.core.bubblewrap import entry_argv, limited_argv, sandbox_argv
 from ocm.core.definition import signed
-from ocm.core.launch import ENV, gateway_argv
-from ocm.core.unit import STOP_TIMEOUT_SECONDS
+from ocm.core.launch import ENV, STOP_TIMEOUT_SECONDS, gateway_argv
 from ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from ocm.core.policy import Policy
     from ocm.core.record import Record
 
+# How many older files of what a gateway printed are kept beside the one that is written.
+LOG_BACKUPS = 3
 # What bwrap's --die-with-parent does for a sealed one: no gateway goes on without a supervisord.
 _SETPRIV = "/usr/bin/setpriv"
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
@@ -95,7 +96,7 @@ def render_program(paths: InstancePaths, command: Iterable[str], *, sealed: bool
         # This one it expands twice.
         "stdout_logfile": value(value(str(paths.output))),
         "stdout_logfile_maxbytes": "10MB",
-        "stdout_logfile_backups": "3",
+        "stdout_logfile_backups": str(LOG_BACKUPS),
     }
     return signed(_section(f"program:{paths.name}", settings))
 

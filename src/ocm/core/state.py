@@ -7,6 +7,9 @@ from enum import Enum
 
 CONFIG_ERROR = 78
 OUT_OF_MEMORY = "oom-kill"
+# How what runs a program for another, a shell or the init of a sandbox, tells that a signal ended it.
+_SIGNAL_BASE = 128
+_SIGNALS = range(1, 65)
 _SETUP_STATUS = range(200, 250)
 # The slowest first start seen took 36 s on a busy machine with 2 cores; a small server has a fraction of one.
 START_GRACE_SECONDS = 300
@@ -113,6 +116,11 @@ def _not_ready(process: Process, answer: Answer, now: float) -> Health:
             state=State.FAILED, reason=f"not ready after {round(age)} s: {reason}", version=answer.version
         )
     return Health(state=State.STARTING, reason=reason, version=answer.version)
+
+
+def signal_in(status: int | None) -> int | None:
+    """Return the signal that an exit status tells of, None where it tells of none."""
+    return status - _SIGNAL_BASE if status is not None and status - _SIGNAL_BASE in _SIGNALS else None
 
 
 def taken_in_words(port: int, stranger: Listener) -> str:

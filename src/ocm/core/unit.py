@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocm.core.definition import signed
-from ocm.core.launch import gateway_argv
+from ocm.core.launch import STOP_TIMEOUT_SECONDS, gateway_argv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,10 +25,6 @@ OLDEST_VERSION = 252
 
 # First systemd with PrivatePIDs=: before it a process can signal the user's other processes.
 PRIVATE_PIDS_VERSION = 257
-
-# OpenClaw drains for up to 325 s. In its sandbox it cannot ask systemd for the stop timeout: where it finds
-# its unit in /proc/self/cgroup it assumes 90 s, elsewhere 330 s (dist/run-*.mjs, readSystemdStopTimeout).
-STOP_TIMEOUT_SECONDS = 330
 
 
 def has_private_pids(systemd_version: int) -> bool:

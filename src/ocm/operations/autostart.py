@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ocm.core.plan import Disable, Enable, WriteRecord
-from ocm.operations.change import carry_out, changing, make_plan
+from ocm.core.plan import Disable, Enable
+from ocm.operations.change import carry_out, changing, make_plan, record_steps
 from ocm.operations.start import repair_steps
-from ocm.system.records import encode_record, read_record
+from ocm.system.records import read_record
 
 if TYPE_CHECKING:
     from ocm.core.names import InstanceName
@@ -24,14 +24,7 @@ def set_autostart(context: Context, name: InstanceName, *, wanted: bool, dry_run
         record = read_record(context.host.paths, name)
         steps: list[Step] = repair_steps(context, name, record, repair=False) if wanted else []
         if record.autostart is not wanted:
-            changed = msgspec.structs.replace(record, autostart=wanted)
-            steps.append(
-                WriteRecord(
-                    path=str(context.host.instance(name).record),
-                    text=encode_record(changed),
-                    previous=encode_record(record),
-                )
-            )
+            steps += record_steps(context, record, msgspec.structs.replace(record, autostart=wanted))
         if context.backend.observe([name])[name].autostart is not wanted:
             steps.append(Enable(name=name) if wanted else Disable(name=name))
         word = "enabled" if wanted else "disabled"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from ocm.core.plan import Plan
+from ocm.core.plan import Plan, WriteRecord
 from ocm.errors import Locked, OcmError
 from ocm.operations.result import Outcome
 from ocm.system import files
 from ocm.system.names import instance_names
+from ocm.system.records import encode_record
 from ocm.system.transaction import Transaction, recover, unfinished
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ocm.core.names import InstanceName
     from ocm.core.plan import Step
+    from ocm.core.record import Record
     from ocm.system.context import Context
 
 
@@ -68,6 +70,14 @@ def make_plan(
         steps=tuple(steps),
         commit=len(steps) if commit is None else commit,
     )
+
+
+def record_steps(context: Context, before: Record, after: Record) -> list[Step]:
+    """Return the step that writes a changed record, none where nothing changed."""
+    if after == before:
+        return []
+    path = context.host.paths.named(after.name).record
+    return [WriteRecord(path=str(path), text=encode_record(after), previous=encode_record(before))]
 
 
 def carry_out(  # noqa: PLR0913 - what is said differs from verb to verb

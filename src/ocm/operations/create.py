@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ocm.core import ports
-from ocm.core.config import MAX_BYTES, parse_config
 from ocm.core.gateway import lookup
 from ocm.core.plan import (
     Enable,
@@ -27,7 +26,8 @@ from ocm.operations.change import allocating, carry_out, changing, make_plan
 from ocm.operations.expose import guard
 from ocm.operations.start import Effort, ready_in_words, start_steps
 from ocm.operations.warnings import model_note
-from ocm.system import files, processes
+from ocm.system import processes
+from ocm.system.config import find_config
 from ocm.system.inherited import read_inheritance
 from ocm.system.main_config import MAIN
 from ocm.system.names import instance_names
@@ -35,8 +35,6 @@ from ocm.system.openclaw import find_runtime
 from ocm.system.records import encode_record, read_record, read_settings
 
 if TYPE_CHECKING:
-    from pathlib import PurePosixPath
-
     from ocm.core.names import InstanceName
     from ocm.core.plan import Step
     from ocm.operations.result import Outcome
@@ -133,7 +131,7 @@ def _existing(context: Context, wanted: Wanted) -> Record | None:
 
 def _model(context: Context, name: InstanceName) -> str | None:
     """Return the primary model in an instance's config, None where it has none or cannot be read."""
-    config = _config_in(context.host.instance(name).state)
+    config = find_config(context.host.instance(name).state)
     model = lookup(config, "agents.defaults.model")
     found = lookup(model, "primary") if isinstance(model, dict) else model
     return found if isinstance(found, str) else None
@@ -218,17 +216,8 @@ def _choose_port(context: Context, port: int | None) -> int:
 
 def main_port(context: Context) -> int:
     """Return the port of main, as far as its config can be read."""
-    port = lookup(_config_in(context.host.paths.main_state), "gateway.port")
+    port = lookup(find_config(context.host.paths.main_state), "gateway.port")
     return port if isinstance(port, int) else ports.MAIN_PORT
-
-
-def _config_in(state: PurePosixPath) -> dict[str, Any]:
-    """Return the OpenClaw config in a state directory, empty where it cannot be read."""
-    try:
-        with files.open_state(state) as directory:
-            return parse_config(files.read_in(directory, "openclaw.json", limit=MAX_BYTES), source=str(state))
-    except (OcmError, OSError):
-        return {}
 
 
 def check_wanted(wanted: Wanted) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +32,7 @@ from ocm.system import files, processes
 from ocm.system.install import install, is_installing, leftovers
 from ocm.system.machine import foreign_ocm
 from ocm.system.names import instance_names, names_in
-from ocm.system.records import read_record
+from ocm.system.records import read_record, readable_records
 from ocm.system.transaction import unfinished
 
 if TYPE_CHECKING:
@@ -194,9 +193,7 @@ def _record_problems(context: Context, names: tuple[InstanceName, ...]) -> Itera
         if path.name not in known and not path.name.startswith("."):
             yield Problem(about=MACHINE, what=f"{path} is the record of no instance", mend="move it away")
     owners = [("main", main_port(context))]
-    for name in names:
-        with contextlib.suppress(OcmError):
-            owners.append((name, read_record(context.host.paths, name).port))
+    owners += [(record.name, record.port) for record in readable_records(context.host.paths)]
     for one, other in ports.overlaps(owners):
         what = f"its port is within {ports.WINDOW} of that of {one}"
         record = context.host.instance(parse_name(other)).record

@@ -15,10 +15,12 @@ from ocm.core import config as configs
 from ocm.core.gateway import LOOPBACK, is_live, lookup, weakened
 from ocm.core.journal import printable
 from ocm.core.merge import merge
+from ocm.core.paths import CONFIG_NAME
 from ocm.errors import Invalid, OcmError, as_ocm_error
 from ocm.operations.change import changing
 from ocm.operations.session import capture, ready_for_session
 from ocm.system import files
+from ocm.system.config import read_config
 from ocm.system.exchange import replace_in
 from ocm.system.records import read_record
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from ocm.system.runner import Completed
 
 _VALIDATE_SECONDS = 120.0
-_CONFIG = "openclaw.json"
 _MAX_ISSUES = 10
 # Each takes seconds, for OpenClaw validates; it writes its config a few times after a start and then rarely.
 _ATTEMPTS = 5
@@ -71,7 +72,8 @@ def unset_value(context: Context, name: InstanceName, key: str, *, dry_run: bool
 
 def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: bool) -> Edited:
     """Let the user change the config in an editor; what OpenClaw refuses is kept in a file to mend."""
-    before = read_config(context, name)[1]
+    read_record(context.host.paths, name)
+    before = read_config(context.host.instance(name).state)[1]
     descriptor, path = tempfile.mkstemp(prefix=f"ocm-{name}-", suffix=".json")
     with os.fdopen(descriptor, "wb") as file:
         file.write(configs.format_config(before))
@@ -133,7 +135,7 @@ def apply_change(
 ) -> Edited:
     """Do what `change_config` does, for a caller who holds the lock of the instance and has its record."""
     for attempt in range(_ATTEMPTS):
-        data, before = read_config(context, name)
+        data, before = read_config(context.host.instance(name).state)
         after = change(before)
         keys = configs.changed_keys(before, after)
         _refuse_record_keys(name, keys)
@@ -175,20 +177,6 @@ def _refuse_unstartable(name: InstanceName, config: dict[str, Any]) -> None:
     if exposed and lookup(config, "gateway.auth.mode") not in ("token", "password"):
         message = f"the gateway of {name} does not start beyond the loopback without authentication"
         raise OcmError(message, hint="nothing was changed", code="config_invalid")
-
-
-def read_config(context: Context, name: InstanceName) -> tuple[bytes, dict[str, Any]]:
-    """Return an instance's config, as it is written and as data, or raise `OcmError`."""
-    paths = context.host.instance(name)
-    read_record(context.host.paths, name)
-    with files.open_state(paths.state) as directory:
-        try:
-            data = files.read_in(directory, _CONFIG, limit=configs.MAX_BYTES)
-        except FileNotFoundError:
-            message = f"{name} has no config {paths.config}"
-            hint = f"put it back, {paths.config}.bak may hold it"
-            raise OcmError(message, hint=hint, code="config_missing") from None
-    return data, configs.parse_config(data, source=str(paths.config))
 
 
 def _validate(context: Context, name: InstanceName, record: Record, config: dict[str, Any]) -> None:
@@ -243,5 +231,5 @@ def _replace(context: Context, name: InstanceName, before: bytes, config: dict[s
     """Put `config` in place and tell so; False, and nothing is done, where the file is not what was read."""
     with files.open_state(context.host.instance(name).state) as directory:
         return replace_in(
-            directory, _CONFIG, configs.format_config(config), before=before, limit=configs.MAX_BYTES
+            directory, CONFIG_NAME, configs.format_config(config), before=before, limit=configs.MAX_BYTES
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ocm.core import firewall as core
-from ocm.core.config import MAX_BYTES, parse_config
 from ocm.core.firewall import ANY, Firewall
 from ocm.core.gateway import BIND, lookup, unfit_to_expose, wanted_bind
 from ocm.core.journal import printable
-from ocm.core.plan import SetBind, SetRules, Start, Stop, WriteRecord
+from ocm.core.plan import SetBind, SetRules, Start, Stop
 from ocm.core.policy import DOCKER_SOCKET
 from ocm.errors import OcmError
-from ocm.operations.change import carry_out, changing, make_plan
+from ocm.operations.change import carry_out, changing, make_plan, record_steps
 from ocm.operations.start import repair_steps
-from ocm.system import files, processes, ufw
+from ocm.system import processes, ufw
+from ocm.system.config import read_config
 from ocm.system.names import instance_names
-from ocm.system.records import encode_record, read_record
+from ocm.system.records import read_record, readable_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -129,9 +128,9 @@ def set_exposure(
     with changing(context, name):
         before = read_record(context.host.paths, name)
         after = msgspec.structs.replace(before, expose=sources)
-        config = _read_config(context, name)
+        config = read_config(context.host.instance(name).state)[1]
         rules = guard(context.host, before=before, after=after)
-        steps = [*rules.steps, *_record_steps(context, before, after)]
+        steps = [*rules.steps, *record_steps(context, before, after)]
         bind = _bind_step(config, after)
         if bind is not None:
             steps = _while_stopped(context, before, [*steps, bind], effort)
@@ -157,20 +156,6 @@ def _state(record: Record) -> str:
 
 def _words(sources: tuple[str, ...]) -> str:
     return "every machine" if ANY in sources else ", ".join(sources)
-
-
-def _read_config(context: Context, name: InstanceName) -> dict[str, Any]:
-    paths = context.host.instance(name)
-    with files.open_state(paths.state) as directory:
-        data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
-    return parse_config(data, source=str(paths.config))
-
-
-def _record_steps(context: Context, before: Record, after: Record) -> list[Step]:
-    if after == before:
-        return []
-    path = context.host.paths.named(after.name).record
-    return [WriteRecord(path=str(path), text=encode_record(after), previous=encode_record(before))]
 
 
 def _bind_step(config: dict[str, Any], record: Record) -> SetBind | None:
@@ -207,7 +192,7 @@ class Finding:
 
 def firewall_findings(context: Context) -> tuple[Finding, ...]:
     """Return where the firewall, the records and the real listeners differ, and what UFW does not cover."""
-    records = _records(context)
+    records = readable_records(context.host.paths)
     firewall, docker = ufw.observe(context.host), Path(DOCKER_SOCKET).exists()
     heard = processes.listening_addresses(record.port for record in records)
     return (
@@ -216,14 +201,6 @@ def firewall_findings(context: Context) -> tuple[Finding, ...]:
         *(found for record in records for found in _findings_of_rules(firewall, record)),
         *_left_over(firewall, context, records),
     )
-
-
-def _records(context: Context) -> tuple[Record, ...]:
-    found = []
-    for name in instance_names(context.host.paths):
-        with contextlib.suppress(OcmError):
-            found.append(read_record(context.host.paths, name))
-    return tuple(found)
 
 
 def _findings_of_machine(firewall: Firewall, *, docker: bool) -> Iterator[Finding]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from ocm.core.config import MAX_BYTES, parse_config
 from ocm.core.definition import is_edited
 from ocm.core.gateway import weakened
 from ocm.core.names import unknown_instance
@@ -17,6 +16,7 @@ from ocm.core.state import Answer, Health, Listener, Process, State, judge
 from ocm.errors import OcmError
 from ocm.operations.expose import rules_in_words
 from ocm.system import files, health, processes
+from ocm.system.config import read_config
 from ocm.system.names import instance_names
 from ocm.system.openclaw import package_version
 from ocm.system.records import read_record
@@ -80,7 +80,7 @@ class Status:
 def observe(context: Context, names: tuple[InstanceName, ...]) -> tuple[Row, ...]:
     """Return a row for each instance: one call to the backend, one pass over ports, health in parallel."""
     records, problems = _read_records(context, names)
-    seen = context.observe(names)
+    seen = context.observe(names, records)
     ports = {name: record.port for name, record in records.items()}
     active = {name: port for name, port in ports.items() if seen[name].activity != "stopped"}
     answers = health.ask_all(active, deadline_seconds=_DEADLINE_SECONDS) if active else {}
@@ -258,9 +258,7 @@ def drift(context: Context, name: InstanceName, record: Record, process: Process
     if files.link_target(paths.config_link) != str(paths.config):
         yield Drift("link", f"{paths.config_link} is no longer the link to the config")
     try:
-        with files.open_state(paths.state) as directory:
-            data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
-        config = parse_config(data, source=str(paths.config))
+        config = read_config(paths.state)[1]
         for weakness in weakened(config, port=record.port, expose=record.expose):
             yield Drift("config", weakness)
     except (OcmError, OSError) as error:

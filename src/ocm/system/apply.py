@@ -9,13 +9,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core import plan as steps
-from ocm.core.config import MAX_BYTES, format_config, parse_config, with_value, without_value
+from ocm.core.config import format_config, with_value, without_value
 from ocm.core.gateway import BIND, initial_config
 from ocm.core.merge import overlay
 from ocm.core.names import InstanceName, parse_name
 from ocm.core.ports import CDP_OFFSET
 from ocm.errors import CommandFailed, InTheWay, OcmError
 from ocm.system import files, ufw
+from ocm.system.config import read_config
 from ocm.system.inherited import Inherited, read_inheritance, write_inherited, write_secrets
 from ocm.system.journal import last_words
 from ocm.system.records import read_record
@@ -206,10 +207,9 @@ def _restore_bind(context: Context, step: steps.SetBind) -> None:
 
 def _write_bind(context: Context, step: steps.SetBind, bind: str | None) -> None:
     paths = context.host.instance(InstanceName(step.name))
+    config = read_config(paths.state)[1]
+    changed = without_value(config, BIND) if bind is None else with_value(config, BIND, bind)
     with files.open_state(paths.state) as directory:
-        data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
-        config = parse_config(data, source=str(paths.config))
-        changed = without_value(config, BIND) if bind is None else with_value(config, BIND, bind)
         files.write_in(directory, paths.config.name, format_config(changed))
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ocm.core.definition import is_made_by_ocm
+from ocm.system import files
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+    from pathlib import PurePosixPath
 
     from ocm.core.definition import Definition
     from ocm.core.journal import Entry
@@ -22,6 +27,13 @@ class Session:
 
     argv: tuple[str, ...]
     token: str
+
+
+def is_ours(definition: PurePosixPath) -> bool:
+    """Tell whether a definition that may be there came from OCM, edited or not."""
+    with contextlib.suppress(OSError):
+        return is_made_by_ocm((files.read_own(definition) or b"").decode(errors="replace"))
+    return False
 
 
 class Backend(Protocol):

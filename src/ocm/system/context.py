@@ -56,9 +56,16 @@ class Context:
         """Return the context with the backend of that name."""
         return replace(self, backend=self.backends[backend])
 
-    def observe(self, names: Iterable[InstanceName]) -> dict[InstanceName, Process]:
-        """Return what the backends know of each instance, with one call for each backend in use."""
-        contexts = {name: self.of(name) for name in names}
+    def observe(
+        self, names: Iterable[InstanceName], records: Mapping[InstanceName, Record]
+    ) -> dict[InstanceName, Process]:
+        """Return what the backends know of each instance, with one call for each backend in use.
+
+        `records` are those that could be read.
+        """
+        contexts = {
+            name: self.on(records[name].backend) if name in records else self.of(name) for name in names
+        }
         found: dict[InstanceName, Process] = {}
         for backend in self.backends.values():
             found |= backend.observe([name for name, of in contexts.items() if of.backend is backend])

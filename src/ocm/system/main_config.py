@@ -23,6 +23,7 @@ from ocm.core.dotenv import parse_dotenv, parse_unit
 from ocm.core.inherit import Source
 from ocm.errors import OcmError
 from ocm.system import files
+from ocm.system.config import read_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,9 +70,7 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
 def read_instance_source(host: Host, name: InstanceName, package: PurePosixPath) -> Source:
     """Return what an instance has: its config, which it may have written, and the secrets that OCM keeps."""
     paths = host.instance(name)
-    with files.open_state(paths.state) as directory:
-        data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
-    config = parse_config(data, source=str(paths.config))
+    config = read_config(paths.state)[1]
     known, plugins = _providers(package)
     included = _INCLUDE in json.dumps(config)
     return Source(

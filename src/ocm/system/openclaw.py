@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core.launch import ENTRY, NODE_FLAGS
+from ocm.core.policy import npm_beside
 from ocm.core.record import Runtime
 from ocm.core.setup import NODE_RANGE, NODE_VERSION, Found
 from ocm.core.versions import Span, is_within, parse_range, parse_version
@@ -86,7 +87,7 @@ def find_npm(host: Host, spans: tuple[Span, ...]) -> tuple[PurePosixPath, PurePo
 
 def npm_of(node: PurePosixPath) -> PurePosixPath | None:
     """Return the npm that came with a Node, None where there is none beside it."""
-    npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    npm = npm_beside(node) / "bin" / "npm-cli.js"
     return npm if Path(npm).is_file() else None
 
 

@@ -13,7 +13,7 @@ from ocm.core.probe import NAMESPACES, PID_NAMESPACE, Kernel
 from ocm.core.state import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _SECCOMP_FILTER = "2"
 
@@ -46,31 +46,32 @@ def listeners(ports: Iterable[int]) -> dict[int, Listener]:
 
 
 def _listeners(ports: frozenset[int]) -> dict[int, Listener]:
+    found: dict[int, Listener] = {}
+    for _address, port, pid in _sockets(ports):
+        if port not in found or found[port].pid is None:
+            found[port] = Listener(pid=pid, command=command_name(pid))
+    return found
+
+
+def _sockets(ports: frozenset[int]) -> Iterator[tuple[str, int, int | None]]:
+    """Yield address, port and owner of each socket that listens on one of `ports`."""
     import psutil
 
-    found: dict[int, Listener] = {}
     for connection in psutil.net_connections(kind="tcp"):
-        port = connection.laddr.port if connection.laddr else None
-        if connection.status != psutil.CONN_LISTEN or port not in ports:
-            continue
-        if port not in found or found[port].pid is None:
-            found[port] = Listener(pid=connection.pid, command=_command(connection.pid))
-    return found
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port in ports:
+            yield connection.laddr.ip, connection.laddr.port, connection.pid
 
 
 def listening_addresses(ports: Iterable[int]) -> dict[int, tuple[str, ...]]:
     """Return on which local addresses each of `ports` is listened on; one without a listener is left out."""
-    import psutil
-
-    wanted = frozenset(ports)
     found: dict[int, set[str]] = {}
-    for connection in psutil.net_connections(kind="tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port in wanted:
-            found.setdefault(connection.laddr.port, set()).add(connection.laddr.ip)
+    for address, port, _pid in _sockets(frozenset(ports)):
+        found.setdefault(port, set()).add(address)
     return {port: tuple(sorted(addresses)) for port, addresses in found.items()}
 
 
-def _command(pid: int | None) -> str | None:
+def command_name(pid: int | None) -> str | None:
+    """Return the name by which the kernel knows a process's program, None where the process is gone."""
     if pid is None:
         return None
     try:
@@ -105,11 +106,6 @@ def parent(pid: int) -> int | None:
     with contextlib.suppress(psutil.Error):
         return psutil.Process(pid).ppid()
     return None
-
-
-def command_name(pid: int) -> str | None:
-    """Return the name by which the kernel knows a process's program, None where the process is gone."""
-    return _command(pid)
 
 
 def memory_and_cpu(pid: int) -> tuple[int | None, float | None]:

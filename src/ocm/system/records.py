@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -32,6 +33,15 @@ def read_record(paths: HostPaths, name: InstanceName) -> Record:
         message = f"the record {path} is corrupt: it says name = {record.name!r}"
         raise OcmError(message, hint="mend the line, or move the file away", code="record_corrupt")
     return record
+
+
+def readable_records(paths: HostPaths) -> tuple[Record, ...]:
+    """Return the records that can be read; those that cannot are told of where each is asked for."""
+    found = []
+    for name in instance_names(paths):
+        with contextlib.suppress(OcmError):
+            found.append(read_record(paths, name))
+    return tuple(found)
 
 
 def read_settings(paths: HostPaths) -> Settings:

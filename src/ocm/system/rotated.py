@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from ocm.core.program import LOG_BACKUPS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePosixPath
 
-# As core/program.py has supervisord keep them.
-BACKUPS = 3
 _CHUNK = 2**20
 # More of a line is not kept: a program may print without ever ending one.
 _MAX_LINE = 2**16
@@ -22,7 +22,7 @@ class RotatedFile:
     """A place in a rotated log, which moves from the oldest file to the end of the newest."""
 
     def __init__(self, path: PurePosixPath) -> None:
-        self._paths = [Path(path), *(Path(f"{path}.{number}") for number in range(1, BACKUPS + 1))]
+        self._paths = [Path(path), *(Path(f"{path}.{number}") for number in range(1, LOG_BACKUPS + 1))]
         self._file: IO[bytes] | None = None
         self._begun = b""
 

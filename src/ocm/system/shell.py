@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core.launch import ENTRY, INIT, INIT_NAME, NODE_FLAGS, SECRETS_NAME, WITH_SECRETS
-from ocm.core.policy import SYSTEM, TEMPORARY
+from ocm.core.policy import SYSTEM, TEMPORARY, npm_beside
 from ocm.core.secrets import format_file
 from ocm.errors import OcmError
 from ocm.system import files
@@ -55,7 +55,7 @@ def is_current(paths: InstancePaths, record: Record) -> bool:
 def _links(paths: InstancePaths, record: Record) -> dict[PurePosixPath, str]:
     """Return the links of the shell: the config, the instance's Node, and the npm that came with it."""
     node = PurePosixPath(record.runtime.node)
-    npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin"
+    npm = npm_beside(node) / "bin"
     links = {
         paths.link_directory / paths.config_link.name: f"../{paths.state.name}/{paths.config.name}",
         paths.bin / "node": str(node),

@@ -21,19 +21,17 @@ from ocm.core.bubblewrap import (
     namespace_arguments,
     sandbox_argv,
 )
-from ocm.core.definition import Definition, fingerprint, is_made_by_ocm
-from ocm.core.launch import ENV, clean, under_init
-from ocm.core.program import gateway_command, render_daemon, render_program
-from ocm.core.state import Process
-from ocm.core.unit import STOP_TIMEOUT_SECONDS
+from ocm.core.definition import Definition, fingerprint
+from ocm.core.launch import ENV, STOP_TIMEOUT_SECONDS, clean, under_init
+from ocm.core.program import LOG_BACKUPS, gateway_command, render_daemon, render_program
+from ocm.core.state import Process, signal_in
 from ocm.errors import NotRunning, OcmError
 from ocm.system import files, processes, sessions
-from ocm.system.backend import Session
+from ocm.system.backend import Session, is_ours
 from ocm.system.daemon import Daemon
 from ocm.system.host import namespaces_forbidden
 from ocm.system.names import names_in
 from ocm.system.output import read_log
-from ocm.system.rotated import BACKUPS
 from ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -51,8 +49,6 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.1
 _CHECK_SECONDS = 30.0
 _STOP_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
-_SIGNAL_BASE = 128
-_SIGNALS = range(1, 65)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +127,9 @@ class Supervisord:
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances with a program file that OCM made, or with the mark of one that is gone."""
         programs = self._paths.programs
-        made = [name for name in names_in(programs, suffix=".conf") if self._is_ours(name)]
+        made = [
+            name for name in names_in(programs, suffix=".conf") if is_ours(self.host.instance(name).program)
+        ]
         marked = [name for name in names_in(programs / "enabled") if self._read(name) is None]
         return tuple(dict.fromkeys((*made, *marked)))
 
@@ -270,9 +268,6 @@ class Supervisord:
     def _read(self, name: InstanceName) -> bytes | None:
         return files.read_own(self.host.instance(name).program)
 
-    def _is_ours(self, name: InstanceName) -> bool:
-        return is_made_by_ocm((self._read(name) or b"").decode(errors="replace"))
-
     def _as_root(self, command: str) -> str:
         return command if self.host.uid == 0 else f"sudo {command}"
 
@@ -297,7 +292,9 @@ def _on_terminal(
 
 
 def _output_files(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
-    rotated = (paths.output.with_name(f"{paths.output.name}.{number}") for number in range(1, BACKUPS + 1))
+    rotated = (
+        paths.output.with_name(f"{paths.output.name}.{number}") for number in range(1, LOG_BACKUPS + 1)
+    )
     return (paths.output, *rotated)
 
 
@@ -309,14 +306,14 @@ def _process(paths: InstancePaths, seen: Seen | None) -> Process:
     pid = seen.pid
     if pid is not None and data is not None and BWRAP.encode() in data:
         pid = _first_inside(pid)
-    code = seen.code if seen.code is None or seen.code < 0 else _ended_inside(seen.code)
+    number = -seen.code if seen.code is not None and seen.code < 0 else signal_in(seen.code)
     return Process(
         activity="starting" if seen.pid is not None and pid is None else seen.activity,
         installed=installed,
         autostart=autostart,
         pid=pid,
-        exit_status=code if code is not None and code >= 0 else None,
-        killed_by=-code if code is not None and code < 0 else None,
+        exit_status=seen.code if number is None else None,
+        killed_by=number,
         result="start-limit-hit" if seen.gave_up else "success",
         restarts=seen.restarts,
         since=seen.since,
@@ -330,8 +327,3 @@ def _first_inside(pid: int) -> int | None:
     if processes.command_name(pid) != Path(BWRAP).name:
         return None
     return next(iter(processes.children(pid)), None)
-
-
-def _ended_inside(status: int) -> int:
-    # So the init of a sandbox and bwrap report a program that ended by a signal.
-    return _SIGNAL_BASE - status if status - _SIGNAL_BASE in _SIGNALS else status

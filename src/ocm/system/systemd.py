@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import secrets
@@ -12,16 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
-from ocm.core.definition import Definition, is_made_by_ocm
+from ocm.core.definition import Definition
 from ocm.core.journal import parse_entry
-from ocm.core.launch import clean, under_init
+from ocm.core.launch import STOP_TIMEOUT_SECONDS, clean, under_init
 from ocm.core.mounts import forbidden_settings
 from ocm.core.names import InstanceName, unit_name
-from ocm.core.state import OUT_OF_MEMORY, Process
+from ocm.core.state import OUT_OF_MEMORY, Process, signal_in
 from ocm.core.unit import (
     OLDEST_VERSION,
     PRIVATE_PIDS_VERSION,
-    STOP_TIMEOUT_SECONDS,
     has_private_pids,
     limit_directives,
     render_unit,
@@ -29,7 +27,7 @@ from ocm.core.unit import (
 )
 from ocm.errors import CommandFailed, OcmError
 from ocm.system import files
-from ocm.system.backend import Session
+from ocm.system.backend import Session, is_ours
 from ocm.system.host import has_linger, namespaces_forbidden
 from ocm.system.names import names_in
 from ocm.system.runner import Command
@@ -55,8 +53,6 @@ _PROPERTIES = (
 # SD_MESSAGE_UNIT_OUT_OF_MEMORY (sd-messages.h): a process of the unit was killed for want of memory.
 _OOM_MESSAGE = "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef"
 _NOT_LOADED = "not-found"
-_SIGNAL_BASE = 128
-_SIGNALS = range(1, 65)
 _KILLED_CODES = ("2", "3")  # CLD_KILLED, CLD_DUMPED (sigaction(2))
 
 
@@ -135,7 +131,7 @@ class Systemd:
         """Return the instances with a unit that OCM made, or with a link to one that is gone."""
         units = self.host.paths.units
         wants = units / "default.target.wants"
-        made = [name for name in _units_in(units) if _is_ours(units / unit_name(name))]
+        made = [name for name in _units_in(units) if is_ours(units / unit_name(name))]
         dead = [name for name in _units_in(wants) if not Path(units, unit_name(name)).exists()]
         return tuple(dict.fromkeys((*made, *dead)))
 
@@ -314,12 +310,6 @@ def _units_in(directory: PurePosixPath) -> tuple[InstanceName, ...]:
     return names_in(directory, prefix=prefix, suffix=suffix)
 
 
-def _is_ours(unit: PurePosixPath) -> bool:
-    with contextlib.suppress(OSError):
-        return is_made_by_ocm((files.read_own(unit) or b"").decode(errors="replace"))
-    return False
-
-
 def _session_unit(name: InstanceName, token: str) -> str:
     # A dot cannot be part of an instance name, so the pattern for w1 never meets a session of w1-a.
     return f"ocm-session.{name}.{token}.service"
@@ -332,16 +322,14 @@ def _parse_block(text: str) -> dict[str, str]:
 def _process(properties: Mapping[str, str]) -> Process:
     killed = properties.get("ExecMainCode") in _KILLED_CODES
     status = _number(properties.get("ExecMainStatus"))
-    if not killed and status is not None and status - _SIGNAL_BASE in _SIGNALS:
-        # So the init of the sandbox reports a program that ended by a signal.
-        status, killed = status - _SIGNAL_BASE, True
+    number = status if killed else signal_in(status)
     return Process(
         activity=_activity(properties),
         installed=properties.get("LoadState") != _NOT_LOADED,
         autostart=properties.get("UnitFileState") in ("enabled", "enabled-runtime"),
         pid=_number(properties.get("MainPID")) or None,
-        exit_status=None if killed else status,
-        killed_by=status if killed else None,
+        exit_status=status if number is None else None,
+        killed_by=number,
         result=properties.get("Result", "success"),
         restarts=_number(properties.get("NRestarts")) or 0,
         since=_number(properties.get("ActiveEnterTimestamp", "").lstrip("@")),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ocm.core import firewall as core
 from ocm.core.firewall import Firewall
 from ocm.errors import OcmError
-from ocm.system.runner import Command, failure
+from ocm.system.runner import SAFE_PATH, Command, failure
 
 if TYPE_CHECKING:
     from ocm.core.firewall import Rule
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ocm.system.runner import Completed
 
 # A user's PATH has no sbin on Debian.
-_PLACES = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin"
 # Readable by everyone, unlike the rules.
 _STATE = Path("/etc/ufw/ufw.conf")
 _DEFAULTS = Path("/etc/default/ufw")
@@ -31,7 +30,7 @@ _REFUSALS = ("sudo:", "Sorry, user")
 
 def observe(host: Host) -> Firewall:
     """Return UFW as it is now; its rules where this user may run `ufw show added` as root."""
-    if shutil.which("ufw", path=_PLACES) is None:
+    if shutil.which("ufw", path=SAFE_PATH) is None:
         return Firewall(installed=False)
     seen = Firewall(
         active=_setting(_STATE, "ENABLED") == "yes",
