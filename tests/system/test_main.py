@@ -11,6 +11,7 @@ from tests.system.hosts import contents, context
 
 from ocm.core.config import MAX_BYTES
 from ocm.errors import OcmError
+from ocm.system.config import candidate
 from ocm.system.main import read_main, replace_main
 
 if TYPE_CHECKING:
@@ -120,6 +121,17 @@ def test_a_state_directory_that_is_a_link_is_followed(home: Path, host: Host) ->
     (home / ".openclaw").symlink_to("elsewhere")
     replace_main(host, read_main(host), AFTER)
     assert (home / "elsewhere/openclaw.json").read_bytes() == AFTER
+
+
+def test_a_candidate_is_gone_afterwards_and_with_it_what_a_kill_left_of_another(tmp_path: Path) -> None:
+    (tmp_path / ".ocm-candidate-0123456789ab.json").write_bytes(b"left by a kill")
+    (tmp_path / ".ocm-candidate-of-an-instance").mkdir()
+    (tmp_path / "mine.json").write_bytes(b"")
+    directory = os.open(tmp_path, os.O_RDONLY)
+    with candidate(directory, BEFORE) as name:
+        assert (tmp_path / name).read_bytes() == BEFORE
+    os.close(directory)
+    assert {path.name for path in tmp_path.iterdir()} == {".ocm-candidate-of-an-instance", "mine.json"}
 
 
 def test_what_is_no_config_is_told(home: Path, host: Host) -> None:

@@ -224,11 +224,12 @@ def _instance_problems(context: Context, name: InstanceName, row: Row | None) ->
         return
     try:
         record = read_record(context.host.paths, name)
-        process = context.of(name).backend.observe([name])[name]
+        at = context.on(record.backend)
+        process = at.backend.observe([name])[name]
     except OcmError as error:
         yield _refusal(name, error)
         return
-    yield from _differences(context.of(name), name, record, process)
+    yield from _differences(at, name, record, process)
     if process.installed and row is not None and row.state == Activity.FAILED:
         yield Problem(about=name, what=f"failed: {row.reason}", mend=f"ocm logs {name}")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from ocm.errors import Invalid, OcmError, as_ocm_error
 from ocm.operations.change import changing
 from ocm.operations.session import capture, ready_for_session
 from ocm.system import files
-from ocm.system.config import read_config
+from ocm.system.config import candidate, read_config
 from ocm.system.exchange import replace_in
 from ocm.system.records import read_record
 
@@ -182,21 +180,18 @@ def _refuse_unstartable(name: InstanceName, config: dict[str, Any]) -> None:
 def _validate(context: Context, name: InstanceName, record: Record, config: dict[str, Any]) -> None:
     """Have the instance's own OpenClaw judge `config`, in its sandbox: reading one may load its plugins."""
     paths = context.host.instance(name)
-    candidate = f".ocm-candidate-{secrets.token_hex(6)}.json"
-    with files.open_state(paths.state) as directory:
-        files.write_in(directory, candidate, configs.format_config(config))
-        try:
-            context.report("validate with OpenClaw")
-            completed = capture(
-                context,
-                record,
-                ("config", "validate", "--json"),
-                extra={"OPENCLAW_CONFIG_PATH": str(paths.state / candidate)},
-                timeout=_VALIDATE_SECONDS,
-            )
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(candidate, dir_fd=directory)
+    with (
+        files.open_state(paths.state) as directory,
+        candidate(directory, configs.format_config(config)) as beside,
+    ):
+        context.report("validate with OpenClaw")
+        completed = capture(
+            context,
+            record,
+            ("config", "validate", "--json"),
+            extra={"OPENCLAW_CONFIG_PATH": str(paths.state / beside)},
+            timeout=_VALIDATE_SECONDS,
+        )
     refuse_invalid(completed, name)
 
 

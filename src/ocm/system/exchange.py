@@ -17,7 +17,9 @@ from ocm.system import files
 _RENAME_EXCHANGE = 2
 
 
-def replace_in(directory: int, name: str, data: bytes, *, before: bytes, limit: int) -> bool:
+def replace_in(  # noqa: PLR0913 - what is there, what comes, and how
+    directory: int, name: str, data: bytes, *, before: bytes, limit: int, mode: int = 0o600
+) -> bool:
     """Replace `before`, the content of file `name` in an open directory, by `data` and tell that it was done.
 
     False where the file holds something else: it then goes on holding that.
@@ -25,7 +27,7 @@ def replace_in(directory: int, name: str, data: bytes, *, before: bytes, limit: 
     if files.read_in(directory, name, limit=limit) != before:
         return False
     beside = f".{name}.{secrets.token_hex(6)}.ocm"
-    files.write_in(directory, beside, data)
+    files.write_in(directory, beside, data, mode=mode)
     try:
         if not _exchange(directory, beside, name):
             os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ocm.errors import Locked, OcmError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import PurePosixPath
 
 _LOCK_POLL_SECONDS = 0.1
@@ -40,18 +40,8 @@ def write_file(path: PurePosixPath, data: bytes, *, mode: int = 0o600) -> None:
         os.close(directory)
 
 
-def write_in(
-    directory: int,
-    name: str,
-    data: bytes,
-    *,
-    mode: int = 0o600,
-    check: Callable[[], None] = lambda: None,
-) -> None:
-    """Write file `name` in an open directory: beside, flushed to disk, renamed. Follows no link.
-
-    `check` is called at the last moment, and what it raises leaves the file as it was.
-    """
+def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> None:
+    """Write file `name` in an open directory: beside, flushed to disk, renamed. Follows no link."""
     beside = f".{name}.{secrets.token_hex(6)}.ocm"
     descriptor = os.open(
         beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory
@@ -62,7 +52,6 @@ def write_in(
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        check()
         os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

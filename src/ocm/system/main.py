@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING
 from ocm.core.config import MAX_BYTES
 from ocm.errors import OcmError
 from ocm.system import files
+from ocm.system.config import candidate
+from ocm.system.exchange import replace_in
 from ocm.system.openclaw import find_runtime, main_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from ocm.system.host import Host
     from ocm.system.runner import Completed
@@ -39,21 +40,14 @@ def read_main(host: Host) -> bytes:
 def validate_main(host: Host, text: bytes) -> Completed:
     """Have the user's OpenClaw judge `text` as main's config: beside the real one, where its includes are."""
     runtime = find_runtime(host)
-    candidate = f".ocm-candidate-{secrets.token_hex(6)}.json"
-    with _main_state(host) as directory:
-        files.write_in(directory, candidate, text)
-        try:
-            path = str(host.paths.main_state / candidate)
-            command = main_command(
-                runtime,
-                ("config", "validate", "--json"),
-                env={"OPENCLAW_CONFIG_PATH": path},
-                timeout_seconds=_VALIDATE_SECONDS,
-            )
-            return host.runner.run(command, check=False)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(candidate, dir_fd=directory)
+    with _main_state(host) as directory, candidate(directory, text) as beside:
+        command = main_command(
+            runtime,
+            ("config", "validate", "--json"),
+            env={"OPENCLAW_CONFIG_PATH": str(host.paths.main_state / beside)},
+            timeout_seconds=_VALIDATE_SECONDS,
+        )
+        return host.runner.run(command, check=False)
 
 
 def replace_main(host: Host, before: bytes, after: bytes) -> None:
@@ -62,28 +56,27 @@ def replace_main(host: Host, before: bytes, after: bytes) -> None:
     Its mode stays, and where it is a link what that leads to is replaced; `before` becomes the newest of
     OpenClaw's own backups.
     """
-
-    def check() -> None:
-        if files.read_in(directory, path.name, limit=MAX_BYTES) != before:
-            message = "main's config was changed by someone else meanwhile; nothing was changed"
-            raise OcmError(message, hint="try again", code="config_changed")
-
     path = _config(host)
     with files.open_state(path.parent) as directory, _main_state(host) as beside:
-        check()
+        if files.read_in(directory, path.name, limit=MAX_BYTES) != before:
+            raise _changed()
         mode = stat.S_IMODE(os.stat(path.name, dir_fd=directory, follow_symlinks=False).st_mode)
         for newer, older in zip(_BACKUPS[-2::-1], _BACKUPS[:0:-1], strict=True):
             with contextlib.suppress(FileNotFoundError):
                 os.rename(newer, older, src_dir_fd=beside, dst_dir_fd=beside)
         files.write_in(beside, _BACKUPS[0], before)
-        files.write_in(directory, path.name, after, mode=mode, check=check)
+        if not replace_in(directory, path.name, after, before=before, limit=MAX_BYTES, mode=mode):
+            raise _changed()
+
+
+def _changed() -> OcmError:
+    message = "main's config was changed by someone else meanwhile; nothing was changed"
+    return OcmError(message, hint="try again", code="config_changed")
 
 
 def _config(host: Host) -> PurePosixPath:
     return PurePosixPath(Path(host.paths.main_config).resolve())
 
 
-@contextlib.contextmanager
-def _main_state(host: Host) -> Iterator[int]:
-    with files.open_state(PurePosixPath(Path(host.paths.main_state).resolve())) as directory:
-        yield directory
+def _main_state(host: Host) -> AbstractContextManager[int]:
+    return files.open_state(PurePosixPath(Path(host.paths.main_state).resolve()))
