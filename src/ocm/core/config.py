@@ -23,7 +23,8 @@ def parse_config(data: bytes, *, source: str) -> dict[str, Any]:
 
     hint = "mend the file, or restore openclaw.json.bak beside it"
     try:
-        config = pyjson5.decode_utf8(data, maxdepth=_MAX_DEPTH, some=False)
+        # Not decode_utf8: it takes half a surrogate pair, of which no JSON and no line of text can be made.
+        config = pyjson5.decode(data.decode(), maxdepth=_MAX_DEPTH, some=False)
     except (pyjson5.Json5Exception, ValueError, RecursionError) as error:
         # Its other arguments are what was read so far, tokens and all.
         said = error.args[0] if isinstance(error, pyjson5.Json5Exception) and error.args else ""

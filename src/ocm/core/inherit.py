@@ -6,10 +6,12 @@ beside, by name. Shapes are those of OpenClaw 2026.9.6; no value is trusted to h
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ocm.core.journal import printable
 from ocm.core.secrets import is_key, is_reserved, is_value
 
 if TYPE_CHECKING:
@@ -19,15 +21,29 @@ if TYPE_CHECKING:
 _MODEL_SETTINGS = ("params", "thinkingDefault", "fastModeDefault")
 _PLUGIN_SETTINGS = ("enabled", "apiKey", "env", "config", "llm")
 # A text in a place with such a name is taken for a secret: rather a reference too many than a key too few.
+# What OpenClaw 2026.9.6 itself takes for one (dist/sensitive-paths), and more.
 _SECRET_NAME = re.compile(
-    r"(?i)(api_?-?keys?|token|secret|passw(or)?d|passphrase|authorization|cookie|credentials?|private_?key)$"
+    r"(?i)secret|passw(or)?d|passphrase|(api|encrypt|private|access).?key|serviceaccount"
+    r"|(token|authorization|cookie|credentials?)$"
 )
 _SECRET_PARENTS = ("headers", "env", "tls")
-_SECRET_ADDRESS = re.compile(r"(?i)://[^/?#]*@|[?&][^=&#]*(key|token|secret|sig|password)[^=&#]*=")
+# The value of a header of its own that a provider wants (docs, secretref-credential-surface).
+_SECRET_END = ("auth", "value")
+_SECRET_ADDRESS = re.compile(r"://[^/?#]*@")
+_QUERY_NAME = re.compile(r"[?&]([^=&#?]*)=")
+_SECRET_QUERY = re.compile(r"(?i)key|token|secret|sig|password")
+# How keys begin that OpenClaw and others give away nowhere (its own redaction of logs knows them too).
+_SECRET_SHAPE = re.compile(
+    r"(?<![A-Za-z0-9])(sk-|gsk_|gh[opsu]_|github_pat_|xox[abpr]-|AIza|hf_|pplx-|AKIA)[A-Za-z0-9_-]{12}"
+)
+# Never inherited: what a login is renewed with, what another file holds, and what starts a program.
+_REFRESH = re.compile(r"(?i)refresh.?token$")
+_LEFT_OUT = ("$include", "localService")
 _REFERENCE = re.compile(r"\$\$\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}")
 _SHORTHAND = re.compile(r"\$([A-Z][A-Z0-9_]{0,127})")
 _REFERENCE_KEYS = frozenset({"source", "provider", "id"})
 _MAX_DEPTH = 100
+_MAX_NOTES = 20
 _NOTHING: Any = object()
 
 Place = tuple[str, ...]
@@ -69,25 +85,32 @@ def inherit(source: Source) -> Inheritance:
     keys = extraction.take_profiles(taken)
     config = extraction.replace(taken)
     _refer_to_keys(config, keys)
-    return Inheritance(
-        config=config,
-        secrets=extraction.secrets,
-        notes=tuple(dict.fromkeys((*source.notes, *extraction.notes))),
-    )
+    notes = tuple(dict.fromkeys(map(printable, (*source.notes, *extraction.notes))))
+    more = (f"and {len(notes) - _MAX_NOTES} more of the kind",) if len(notes) > _MAX_NOTES else ()
+    return Inheritance(config=config, secrets=extraction.secrets, notes=(*notes[:_MAX_NOTES], *more))
 
 
 def is_secret_place(place: Place) -> bool:
     """Tell whether a text at this place of a config is to be taken for a secret."""
     if not place:
         return False
-    return _SECRET_NAME.search(place[-1]) is not None or any(part in _SECRET_PARENTS for part in place[:-1])
+    return (
+        _SECRET_NAME.search(place[-1]) is not None
+        or place[-2:] == _SECRET_END
+        or any(part in _SECRET_PARENTS for part in place[:-1])
+    )
 
 
 def is_secret(place: Place, value: str) -> bool:
     """Tell whether a text holds a secret and no reference to one."""
     if not value or _is_reference(value):
         return False
-    return is_secret_place(place) or _SECRET_ADDRESS.search(value) is not None
+    return (
+        is_secret_place(place)
+        or _SECRET_ADDRESS.search(value) is not None
+        or _SECRET_SHAPE.search(value) is not None
+        or any(_SECRET_QUERY.search(match[1]) for match in _QUERY_NAME.finditer(value))
+    )
 
 
 def masked(value: object, place: Place) -> Any:  # noqa: ANN401 - any JSON value
@@ -135,7 +158,7 @@ def _auth(auth: Mapping[str, Any]) -> dict[str, Any]:
         kept["profiles"] = {name: value for name, value in auth["profiles"].items() if name not in logins}
     if isinstance(auth.get("order"), dict):
         orders = {
-            provider: [name for name in order if name not in logins] if isinstance(order, list) else order
+            provider: [one for one in order if str(one) not in logins] if isinstance(order, list) else order
             for provider, order in auth["order"].items()
         }
         kept["order"] = {provider: order for provider, order in orders.items() if order}
@@ -175,6 +198,9 @@ class _Extraction:
         self._source = source
         # What a store says goes before what the config says (OpenClaw 2026.9.6, model-auth).
         self._keys: dict[str, str] = {}
+        # The name that a value has, of those that were wanted alike, and how many there are of these.
+        self._names: dict[tuple[str, str], str] = {}
+        self._alike: dict[str, int] = {}
 
     def take_variables(self, taken: Mapping[str, Any]) -> None:
         """Take the variables to which the config refers, and those with a key of a provider."""
@@ -248,14 +274,21 @@ class _Extraction:
         if isinstance(value, dict):
             if _is_secret_reference(value):
                 return self._replaced_reference(value, place)
-            members = {key: self._replaced(item, (*place, key)) for key, item in value.items()}
+            members = {key: self._member(item, (*place, key)) for key, item in value.items()}
             return {key: item for key, item in members.items() if item is not _NOTHING}
         if isinstance(value, list):
             # The place of an item is that of its list: `args` and `headers` are no secrets by a number.
             return [item for each in value if (item := self._replaced(each, place)) is not _NOTHING]
         if isinstance(value, str) and is_secret(place, value):
             return self._replaced_text(value, place)
-        return value
+        # Infinity and NaN are JSON5 but no JSON.
+        return _NOTHING if isinstance(value, float) and not math.isfinite(value) else value
+
+    def _member(self, value: object, place: Place) -> Any:  # noqa: ANN401 - any JSON value
+        if place[-1] in _LEFT_OUT or _REFRESH.search(place[-1]):
+            self.notes.append(f"{'.'.join(place)} is not inherited")
+            return _NOTHING
+        return self._replaced(value, place)
 
     def _replaced_text(self, value: str, place: Place) -> Any:  # noqa: ANN401 - a text or nothing
         profile = self._source.profiles.get(value)
@@ -279,7 +312,8 @@ class _Extraction:
 
     def _replaced_reference(self, reference: Mapping[str, Any], place: Place) -> Any:  # noqa: ANN401
         if reference.get("source") == "env":
-            return dict(reference)
+            fields = {key: reference[key] for key in ("source", "provider", "id")}
+            return fields if all(isinstance(value, str) for value in fields.values()) else _NOTHING
         name, value = self._name(place), self._resolved(reference)
         name = name if is_key(name) else f"OTHER_{name}"
         if value is not None and is_value(value):
@@ -297,11 +331,13 @@ class _Extraction:
 
     def _named(self, wanted: str, value: str) -> str:
         """Return the name under which a secret is kept: the wanted one unless that has another value."""
-        name, number = wanted, 1
+        name = self._names.get((wanted, value), wanted)
         # Not NAME_2: of a name that OpenClaw knows it would take that for a spare key (docs, authentication).
         while not is_key(name) or self.secrets.get(name, value) != value:
-            name, number = f"OTHER{number}_{wanted}"[:128], number + 1
+            number = self._alike[wanted] = self._alike.get(wanted, 0) + 1
+            name = f"OTHER{number}_{wanted}"[:128]
             name = name if is_key(name) else f"OTHER{number}_KEY"
+        self._names[wanted, value] = name
         self._put(name, value)
         return name
 
@@ -341,8 +377,9 @@ def _references(taken: object) -> tuple[str, ...]:
         if shorthand and is_secret_place(place):
             found.append(shorthand[1])
     for reference in _objects(taken):
-        if _is_secret_reference(reference) and reference.get("source") == "env":
-            found.append(str(reference.get("id")))
+        name = reference.get("id") if _is_secret_reference(reference) else None
+        if reference.get("source") == "env" and isinstance(name, str) and _SHORTHAND.fullmatch(f"${name}"):
+            found.append(name)
     return tuple(dict.fromkeys(found))
 
 
