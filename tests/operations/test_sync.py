@@ -307,3 +307,13 @@ def test_an_editor_keeps_what_openclaw_wrote_while_it_was_open(instance: Instanc
     assert edited.keys == ("session.dmScope",)
     assert instance.config["session"] == {"dmScope": "per-peer"}
     assert instance.config["gateway"]["meanwhile"] == 1
+
+
+def test_what_is_told_of_a_conflict_moves_no_terminal(instance: Instance, tmp_path: Path) -> None:
+    instance.config = {**instance.config, "\x1b[31mkey": "then"}
+    editor = tmp_path / "editor"
+    editor.write_text(f'#!/bin/sh\nsed -i s/then/now/ {instance.paths.config}\nsed -i s/then/mine/ "$1"\n')
+    editor.chmod(0o755)
+    with pytest.raises(OcmError, match="in the same place: key") as caught:
+        edit.open_editor(instance.context, NAME, str(editor), dry_run=False)
+    assert caught.value.message.isprintable()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ocm.core.inherit import Inheritance
+    from ocm.core.merge import Place
     from ocm.core.names import InstanceName
     from ocm.core.record import Record
     from ocm.operations.start import Effort
@@ -83,8 +84,8 @@ def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dr
     name = context.host.paths.named(record.name).name
     alive = is_alive(context, name)
     repair = repair_steps(context, name, record, repair=effort.repair) if alive and not dry_run else []
-    changes: list[tuple[str, Any, Any]] = []
-    conflicts: list[str] = []
+    changes: list[tuple[Place, Any, Any]] = []
+    conflicts: list[Place] = []
 
     def change(config: dict[str, Any]) -> dict[str, Any]:
         merged = merge(sides.then.config, sides.now.config, config)
@@ -96,7 +97,7 @@ def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dr
     edited = apply_change(context, name, record, change, dry_run=dry_run)
     again = alive and (
         sides.want != sides.have
-        or not all(is_live(key) for key, _old, _new in changes)
+        or not all(is_live(".".join(place)) for place, _old, _new in changes)
         or _runs_with_older_secrets(context, name)
     )
     steps = (
@@ -112,7 +113,10 @@ def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dr
     source = sides.then.source
     done = f"in step with {source}" + (f", restarted: {ready_in_words(record)}" if again else "")
     said = (
-        *(f"{key} changed in {source} and in {name}, which keeps its own" for key in conflicts),
+        *(
+            printable(f"{'.'.join(place)} changed in {source} and in {name}, which keeps its own")
+            for place in conflicts
+        ),
         *sides.now.notes,
         *edited.notes,
     )
@@ -151,16 +155,17 @@ def _secret_steps(sides: _Sides) -> Iterator[str]:
             yield f"replace secret {key}"
 
 
-def _described(key: str, old: object, new: object) -> str:
+def _described(place: Place, old: object, new: object) -> str:
+    key = ".".join(place)
     if old is MISSING:
-        return printable(f"add {key}: {_shown(key, new)}")
+        return printable(f"add {key}: {_shown(place, new)}")
     if new is MISSING:
-        return printable(f"remove {key}: {_shown(key, old)}")
-    return printable(f"change {key}: {_shown(key, old)} -> {_shown(key, new)}")
+        return printable(f"remove {key}: {_shown(place, old)}")
+    return printable(f"change {key}: {_shown(place, old)} -> {_shown(place, new)}")
 
 
-def _shown(key: str, value: object) -> str:
-    text = json.dumps(masked(value, tuple(key.split("."))), ensure_ascii=False)
+def _shown(place: Place, value: object) -> str:
+    text = json.dumps(masked(value, place), ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
