@@ -43,6 +43,13 @@ def format_config(config: dict[str, Any]) -> bytes:
     return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
+def refuse_large(text: bytes) -> None:
+    """Raise `OcmError` for a config that nobody would read again."""
+    if len(text) > MAX_BYTES:
+        message = f"the config would be larger than {MAX_BYTES // 2**20} MB"
+        raise OcmError(message, hint="nothing was changed", code="config_too_large")
+
+
 def parse_key(text: str) -> tuple[str, ...]:
     """Return the parts of a dotted key, or raise `Invalid`."""
     parts = tuple(text.split("."))

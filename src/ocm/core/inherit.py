@@ -12,41 +12,30 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ocm.core.journal import printable
+from ocm.core.secret_places import (
+    expanded,
+    is_secret,
+    is_secret_reference,
+    references,
+    referred,
+    texts,
+)
 from ocm.core.secrets import is_key, is_reserved, is_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+
+    from ocm.core.merge import Place
 
 # Of agents.defaults, beside all whose name has "model" in it.
 _MODEL_SETTINGS = ("params", "thinkingDefault", "fastModeDefault")
 _PLUGIN_SETTINGS = ("enabled", "apiKey", "env", "config", "llm")
-# A text in a place with such a name is taken for a secret: rather a reference too many than a key too few.
-# What OpenClaw 2026.9.6 itself takes for one (dist/sensitive-paths), and more.
-_SECRET_NAME = re.compile(
-    r"(?i)secret|passw(or)?d|passphrase|(api|encrypt|private|access).?key|serviceaccount"
-    r"|(token|authorization|cookie|credentials?)$"
-)
-_SECRET_PARENTS = ("headers", "env", "tls")
-# The value of a header of its own that a provider wants (docs, secretref-credential-surface).
-_SECRET_END = ("auth", "value")
-_SECRET_ADDRESS = re.compile(r"://[^/?#]*@")
-_QUERY_NAME = re.compile(r"[?&]([^=&#?]*)=")
-_SECRET_QUERY = re.compile(r"(?i)key|token|secret|sig|password")
-# How keys begin that OpenClaw and others give away nowhere (its own redaction of logs knows them too).
-_SECRET_SHAPE = re.compile(
-    r"(?<![A-Za-z0-9])(sk-|gsk_|gh[opsu]_|github_pat_|xox[abpr]-|AIza|hf_|pplx-|AKIA)[A-Za-z0-9_-]{12}"
-)
 # Never inherited: what a login is renewed with, what another file holds, and what starts a program.
 _REFRESH = re.compile(r"(?i)refresh.?token$")
 _LEFT_OUT = ("$include", "localService")
-_REFERENCE = re.compile(r"\$\$\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}")
-_SHORTHAND = re.compile(r"\$([A-Z][A-Z0-9_]{0,127})")
-_REFERENCE_KEYS = frozenset({"source", "provider", "id"})
 _MAX_DEPTH = 100
 _MAX_NOTES = 20
 _NOTHING: Any = object()
-
-Place = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,38 +77,6 @@ def inherit(source: Source) -> Inheritance:
     notes = tuple(dict.fromkeys(map(printable, (*source.notes, *extraction.notes))))
     more = (f"and {len(notes) - _MAX_NOTES} more of the kind",) if len(notes) > _MAX_NOTES else ()
     return Inheritance(config=config, secrets=extraction.secrets, notes=(*notes[:_MAX_NOTES], *more))
-
-
-def is_secret_place(place: Place) -> bool:
-    """Tell whether a text at this place of a config is to be taken for a secret."""
-    if not place:
-        return False
-    return (
-        _SECRET_NAME.search(place[-1]) is not None
-        or place[-2:] == _SECRET_END
-        or any(part in _SECRET_PARENTS for part in place[:-1])
-    )
-
-
-def is_secret(place: Place, value: str) -> bool:
-    """Tell whether a text holds a secret and no reference to one."""
-    if not value or _is_reference(value):
-        return False
-    return (
-        is_secret_place(place)
-        or _SECRET_ADDRESS.search(value) is not None
-        or _SECRET_SHAPE.search(value) is not None
-        or any(_SECRET_QUERY.search(match[1]) for match in _QUERY_NAME.finditer(value))
-    )
-
-
-def masked(value: object, place: Place) -> Any:  # noqa: ANN401 - any JSON value
-    """Return a value at a place of a config as it may be shown: without the secrets in it."""
-    if isinstance(value, dict):
-        return {key: masked(item, (*place, key)) for key, item in value.items()}
-    if isinstance(value, list):
-        return [masked(item, place) for item in value]
-    return "..." if isinstance(value, str) and is_secret(place, value) else value
 
 
 def key_variable(provider: str, known: Mapping[str, tuple[str, ...]]) -> str:
@@ -207,11 +164,11 @@ class _Extraction:
         source = self._source
         known = {name for names in source.provider_variables.values() for name in names}
         made_up = {f"{_as_name(provider)}_API_KEY" for provider in _providers(taken)}
-        for name in (*_references(taken), *sorted(known | made_up)):
+        for name in (*references(taken), *sorted(known | made_up)):
             value = source.variables.get(name)
             if value and is_key(name):
                 self._put(name, value)
-        for name in _references(taken):
+        for name in references(taken):
             if name not in self.secrets and not is_reserved(name):
                 self.notes.append(f"{source.name} refers to {name}, which is not set there: ocm secret set")
             elif is_reserved(name):
@@ -255,7 +212,7 @@ class _Extraction:
         plain, reference = kinds.get(str(profile.get("type")), ("", ""))
         value = profile.get(plain)
         if isinstance(value, str) and value:
-            return self._source.variables.get(_referred(value) or "") if _referred(value) else value
+            return self._source.variables.get(referred(value) or "") if referred(value) else value
         return self._resolved(_object(profile.get(reference)))
 
     def _resolved(self, reference: Mapping[str, Any]) -> str | None:
@@ -272,7 +229,7 @@ class _Extraction:
         if len(place) > _MAX_DEPTH:
             return _NOTHING
         if isinstance(value, dict):
-            if _is_secret_reference(value):
+            if is_secret_reference(value):
                 return self._replaced_reference(value, place)
             members = {key: self._member(item, (*place, key)) for key, item in value.items()}
             return {key: item for key, item in members.items() if item is not _NOTHING}
@@ -299,16 +256,11 @@ class _Extraction:
                 return _NOTHING
             value = key
         else:
-            value = _REFERENCE.sub(self._expanded, value)
+            value = expanded(value, self._source.variables)
         if not is_value(value):
             self.notes.append(f"{'.'.join(place)} is not inherited: it is longer than a line")
             return _NOTHING
         return f"${{{self._named(self._name(place), value)}}}"
-
-    def _expanded(self, match: re.Match[str]) -> str:
-        if match[1] is None:
-            return match[0][1:]
-        return self._source.variables.get(match[1], match[0])
 
     def _replaced_reference(self, reference: Mapping[str, Any], place: Place) -> Any:  # noqa: ANN401
         if reference.get("source") == "env":
@@ -363,63 +315,8 @@ def _providers(taken: Mapping[str, Any]) -> set[str]:
     for profile in _object(_object(taken.get("auth")).get("profiles")).values():
         named.add(str(_object(profile).get("provider")))
     defaults = _object(_object(taken.get("agents")).get("defaults"))
-    named |= {text.partition("/")[0] for text in (*_texts(defaults), *_object(defaults.get("models")))}
+    named |= {text.partition("/")[0] for text in (*texts(defaults), *_object(defaults.get("models")))}
     return {provider for provider in named if re.fullmatch(r"[A-Za-z0-9._-]{1,60}", provider)}
-
-
-def _references(taken: object) -> tuple[str, ...]:
-    """Return the variables to which a config refers."""
-    found: list[str] = []
-    for text in _texts(taken):
-        found += [match[1] for match in _REFERENCE.finditer(text) if match[1]]
-    for place, text in _placed_texts(taken, ()):
-        shorthand = _SHORTHAND.fullmatch(text)
-        if shorthand and is_secret_place(place):
-            found.append(shorthand[1])
-    for reference in _objects(taken):
-        name = reference.get("id") if _is_secret_reference(reference) else None
-        if reference.get("source") == "env" and isinstance(name, str) and _SHORTHAND.fullmatch(f"${name}"):
-            found.append(name)
-    return tuple(dict.fromkeys(found))
-
-
-def _placed_texts(value: object, place: Place) -> Iterator[tuple[Place, str]]:
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _placed_texts(item, (*place, key))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _placed_texts(item, place)
-
-
-def _texts(value: object) -> Iterator[str]:
-    yield from (text for _place, text in _placed_texts(value, ()))
-
-
-def _objects(value: object) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-    if isinstance(value, (dict, list)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _objects(item)
-
-
-def _is_secret_reference(value: Mapping[str, Any]) -> bool:
-    sources = ("env", "file", "exec", "store")
-    return value.keys() >= _REFERENCE_KEYS and value.get("source") in sources
-
-
-def _is_reference(value: str) -> bool:
-    """Tell whether a text is made of references alone, so that it holds no secret itself."""
-    rest = _REFERENCE.sub("", value)
-    return rest.strip() in ("", "Bearer", "Basic") or _SHORTHAND.fullmatch(value) is not None
-
-
-def _referred(value: str) -> str | None:
-    match = _REFERENCE.fullmatch(value) or _SHORTHAND.fullmatch(value)
-    return match[1] if match else None
 
 
 def _as_name(text: str) -> str:

@@ -140,6 +140,7 @@ def apply_change(
         _refuse_record_keys(name, keys)
         if keys:
             _refuse_unstartable(name, after)
+            configs.refuse_large(configs.format_config(after))
             _validate(context, name, record, after)
         if not keys or dry_run or _replace(context, name, data, after):
             break
