@@ -78,14 +78,14 @@ def read_instance_source(
             raise OcmError(f"{name} has no config {paths.config}", code="config_missing") from None
     config = parse_config(data, source=str(paths.config))
     known, plugins = _providers(package)
-    included = _INCLUDE in json.dumps(config)
+    note = f"what the config of {name} includes from other files is not inherited"
     return Source(
         name=name,
-        config={key: value for key, value in config.items() if key != _INCLUDE},
+        config=config,
         variables=variables,
         provider_variables=known,
         provider_plugins=plugins,
-        notes=(f"what the config of {name} includes from other files is not inherited",) if included else (),
+        notes=(note,) if _INCLUDE in config else (),
     )
 
 
