@@ -147,8 +147,10 @@ def test_main_and_every_other_secret_cannot_be_read_inside(ocm: Ocm, worker: str
 def test_a_rotated_key_is_followed_by_sync_and_an_own_one_stays(
     machine: Machine, ocm: Ocm, worker: str
 ) -> None:
-    ocm("create", "worker2")
+    # As one made before there was anything to inherit.
+    ocm("create", "worker2", "--no-inherit")
     ocm("secret", "set", "worker2", "ONE_API_KEY", input=f"{OWN}\n")
+    assert ocm("sync", "worker2", "--inherit-from", "main").stdout == "worker2: in step with main\n"
     machine.write(f"{HOME}/.openclaw/openclaw.json", main_config(ROTATED), mode=0o600)
     pid = rows(ocm)[worker]["pid"]
     told = answer(ocm, "sync", "--all", "--dry-run")["results"]
@@ -186,6 +188,14 @@ def test_what_a_running_gateway_takes_up_by_itself_takes_no_restart(
     config = json.loads(machine.read(f"{HOME}/.openclaw-worker1/openclaw.json"))
     assert config["models"]["providers"]["two"]["timeoutSeconds"] == 77
     assert rows(ocm)[worker]["pid"] == pid
+
+
+def test_a_session_has_a_new_secret_at_once_and_the_gateway_with_the_next_sync(ocm: Ocm, worker: str) -> None:
+    told = ocm("secret", "set", worker, "EXTRA_KEY", input=f"{OWN}\n").stdout
+    assert told == f"{worker}: add EXTRA_KEY; takes effect with ocm restart {worker}\n"
+    assert inside(ocm, worker, 'printf %s "$EXTRA_KEY"') == OWN
+    assert ocm("sync", worker).stdout == f"{worker}: in step with main, restarted: ready and sealed\n"
+    assert ocm("sync", worker).stdout == f"{worker}: already in step with main\n"
 
 
 def test_no_secret_is_told_or_lies_anywhere_else(machine: Machine, ocm: Ocm, worker: str) -> None:
