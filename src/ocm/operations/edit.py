@@ -71,7 +71,7 @@ def unset_value(context: Context, name: InstanceName, key: str, *, dry_run: bool
 def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: bool) -> Edited:
     """Let the user change the config in an editor; what OpenClaw refuses is kept in a file to mend."""
     read_record(context.host.paths, name)
-    before = read_config(context.host.instance(name).state)[1]
+    before = read_config(context.host.instance(name))[1]
     descriptor, path = tempfile.mkstemp(prefix=f"ocm-{name}-", suffix=".json")
     with os.fdopen(descriptor, "wb") as file:
         file.write(configs.format_config(before))
@@ -134,7 +134,7 @@ def apply_change(
 ) -> Edited:
     """Do what `change_config` does, for a caller who holds the lock of the instance and has its record."""
     for attempt in range(_ATTEMPTS):
-        data, before = read_config(context.host.instance(name).state)
+        data, before = read_config(context.host.instance(name))
         after = change(before)
         keys = configs.changed_keys(before, after)
         _refuse_record_keys(name, keys)

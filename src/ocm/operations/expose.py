@@ -128,7 +128,7 @@ def set_exposure(
     with changing(context, name):
         before = read_record(context.host.paths, name)
         after = msgspec.structs.replace(before, expose=sources)
-        config = read_config(context.host.instance(name).state)[1]
+        config = read_config(context.host.instance(name))[1]
         rules = guard(context.host, before=before, after=after)
         steps = [*rules.steps, *record_steps(context, before, after)]
         bind = _bind_step(config, after)

@@ -258,7 +258,7 @@ def drift(context: Context, name: InstanceName, record: Record, process: Process
     if files.link_target(paths.config_link) != str(paths.config):
         yield Drift("link", f"{paths.config_link} is no longer the link to the config")
     try:
-        config = read_config(paths.state)[1]
+        config = read_config(paths)[1]
         for weakness in weakened(config, port=record.port, expose=record.expose):
             yield Drift("config", weakness)
     except (OcmError, OSError) as error:

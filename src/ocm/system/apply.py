@@ -209,7 +209,7 @@ def _restore_bind(context: Context, step: steps.SetBind) -> None:
 
 def _write_bind(context: Context, step: steps.SetBind, bind: str | None) -> None:
     paths = context.host.instance(InstanceName(step.name))
-    config = read_config(paths.state)[1]
+    config = read_config(paths)[1]
     changed = without_value(config, BIND) if bind is None else with_value(config, BIND, bind)
     with files.open_state(paths.state) as directory:
         files.write_in(directory, paths.config.name, format_config(changed))

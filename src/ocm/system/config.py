@@ -16,27 +16,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePosixPath
 
+    from ocm.core.paths import InstancePaths
+
 _CANDIDATE = ".ocm-candidate-"
 
 
-def read_config(state: PurePosixPath) -> tuple[bytes, dict[str, Any]]:
-    """Return the config in a state directory as it is written and as data, or raise `OcmError`."""
-    path = state / CONFIG_NAME
-    with files.open_state(state) as directory:
-        try:
-            data = files.read_in(directory, CONFIG_NAME, limit=MAX_BYTES)
-        except FileNotFoundError:
-            hint = f"put it back, {path}.bak may hold it"
-            raise OcmError(f"there is no config {path}", hint=hint, code="config_missing") from None
-    return data, parse_config(data, source=str(path))
+def read_config(paths: InstancePaths) -> tuple[bytes, dict[str, Any]]:
+    """Return the config of an instance as it is written and as data, or raise `OcmError`."""
+    try:
+        return _read(paths.state)
+    except FileNotFoundError:
+        message = f"{paths.name} has no config {paths.config}"
+        hint = f"put it back, {paths.config}.bak may hold it"
+        raise OcmError(message, hint=hint, code="config_missing") from None
 
 
 def find_config(state: PurePosixPath) -> dict[str, Any]:
     """Return the config in a state directory, empty where it cannot be read."""
     try:
-        return read_config(state)[1]
+        return _read(state)[1]
     except (OcmError, OSError):
         return {}
+
+
+def _read(state: PurePosixPath) -> tuple[bytes, dict[str, Any]]:
+    with files.open_state(state) as directory:
+        data = files.read_in(directory, CONFIG_NAME, limit=MAX_BYTES)
+    return data, parse_config(data, source=str(state / CONFIG_NAME))
 
 
 @contextlib.contextmanager

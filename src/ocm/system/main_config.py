@@ -71,7 +71,7 @@ def read_instance_source(
     Raises `OcmError` where the config cannot be read.
     """
     paths = host.instance(name)
-    config = read_config(paths.state)[1]
+    config = read_config(paths)[1]
     known, plugins = _providers(package)
     note = f"what the config of {name} includes from other files is not inherited"
     return Source(
