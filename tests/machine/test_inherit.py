@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .image import HERE
-from .instances import HOME, PROVIDER, answer, home_files, inside, rows
+from .instances import HOME, PROVIDER, answer, home_files, inside, rows, wait_for
 from .processes import kill_group
 
 if TYPE_CHECKING:
@@ -111,6 +111,18 @@ def provider_with(name: str, key: str, machine: Machine) -> Iterator[None]:
         kill_group(process)
 
 
+def take_model(ocm: Ocm, name: str, model: str) -> None:
+    """Change the model of a running gateway and wait until it took that up: a turn meanwhile fails."""
+
+    def reloads() -> int:
+        logged = ocm("logs", name, "-n", "10000").stdout
+        return logged.count("hot reload applied (agents.defaults.model.primary)")
+
+    before = reloads()
+    ocm("edit", name, "agents.defaults.model.primary", model)
+    wait_for(lambda: reloads() > before, 60, "reload of the changed model")
+
+
 def chat(ocm: Ocm, name: str) -> str:
     return ocm("use", name, "agent", "--message", "hi").stdout
 
@@ -126,7 +138,7 @@ def test_an_agent_answers_through_each_inherited_provider_with_its_inherited_key
 ) -> None:
     # Edited, the model is the instance's own: what main does to it later is no longer followed.
     if name != "one":
-        ocm("edit", worker, "agents.defaults.model.primary", f"{name}/fake-1")
+        take_model(ocm, worker, f"{name}/fake-1")
     with provider_with(name, KEYS[name], machine):
         assert "PONG from fake model" in chat(ocm, worker)
     assert bearer(machine, name) == f"Bearer {KEYS[name]}"
@@ -162,7 +174,7 @@ def test_a_rotated_key_is_followed_by_sync_and_an_own_one_stays(
     done = answer(ocm, "sync", "--all")["results"]
     assert {one["name"]: one["changed"] for one in done} == {worker: True, "worker2": False}
     assert rows(ocm)[worker]["pid"] not in (pid, None)
-    ocm("edit", worker, "agents.defaults.model.primary", "one/fake-1")
+    take_model(ocm, worker, "one/fake-1")
     with provider_with("one", ROTATED, machine):
         assert "PONG from fake model" in chat(ocm, worker)
     assert bearer(machine, "one") == f"Bearer {ROTATED}"
