@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ocm.operations.models import Updated
     from ocm.operations.observe import Row, Status
     from ocm.operations.result import Outcome
+    from ocm.operations.schedule import Backups
     from ocm.operations.secret import Secret
     from ocm.operations.setup import Setup
 
@@ -118,7 +119,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         duration(row.uptime_seconds),
         "yes" if row.autostart else "no",
         row.isolation or "-",
-        row.reason or "",
+        "; ".join(filter(None, (row.reason, row.backup))),
     )
 
 
@@ -150,6 +151,7 @@ def show_status(status: Status) -> None:
         ("limits", status.limits),
         ("exposed", ", ".join(status.expose) or "no"),
         ("firewall", status.firewall),
+        ("backups", backups_in_words(status.backups)),
         ("autostart", "yes" if row.autostart else "no"),
         ("backend", row.backend or "-"),
         ("isolation", row.isolation or "-"),
@@ -166,6 +168,38 @@ def show_status(status: Status) -> None:
             click.echo(f"  {title}:")
         for line in lines:
             click.echo(f"    {printable(line)}")
+
+
+def backups_in_words(backups: Backups | None) -> str:
+    """Return in words what scheduled backups there are, and what became of the last one."""
+    if backups is None:
+        return "none scheduled"
+    last = backups.last
+    if last is None:
+        made = "none made yet"
+    elif last.archive is None:
+        made = f"last tried {moment(last.ended)}"
+    else:
+        made = f"last {moment(last.ended)}, {last.archive} ({size(last.size_bytes or 0)})"
+    parts = (f"{backups.every}, next {moment(backups.next)}", made, f"kept: {backups.keep}", backups.problem)
+    return "; ".join(filter(None, parts))
+
+
+def moment(seconds: float | None) -> str:
+    """Return a moment, in seconds since the epoch, as the machine's clock shows it."""
+    from datetime import datetime
+
+    from ocm.system.host import local_zone
+
+    return "-" if seconds is None else f"{datetime.fromtimestamp(seconds, local_zone()):%Y-%m-%d %H:%M}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    for unit, factor in (("GB", 2**30), ("MB", 2**20), ("kB", 2**10)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} bytes"
 
 
 def show_edited(edited: Edited) -> None:

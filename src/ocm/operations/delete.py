@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from ocm.core.plan import Disable, RemoveDefinition, RemoveFile, RemoveLink, RemoveTree, Stop
+from ocm.core.plan import Disable, RemoveDefinition, RemoveFile, RemoveLink, RemoveTree, SetTimer, Stop
 from ocm.errors import OcmError
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.expose import guard
@@ -34,7 +34,11 @@ def delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) 
         undoable: list[Step] = [Stop(name=name, ran=runs)]
         if process.autostart:
             undoable.append(Disable(name=name))
-        rules = guard(context.host, before=_record(context, name), after=None)
+        record = _record(context, name)
+        if name in context.backend.timers.known():
+            every = record.backups.every if record is not None and record.backups is not None else None
+            undoable.append(SetTimer(name=name, every=None, previous=every))
+        rules = guard(context.host, before=record, after=None)
         undoable += rules.steps
         steps = [*undoable, *_removal(context.host.instance(name))]
         outcome = carry_out(
@@ -67,4 +71,5 @@ def _removal(paths: InstancePaths) -> tuple[Step, ...]:
         RemoveTree(path=str(paths.state)),
         RemoveFile(path=str(paths.secrets)),
         RemoveFile(path=str(paths.inherited)),
+        RemoveFile(path=str(paths.last_backup)),
     )
