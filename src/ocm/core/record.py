@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -23,6 +23,7 @@ MINIMUM_MEMORY = 768 * 2**20
 MINIMUM_CPUS = 0.05
 MOST_KEPT = 10_000
 
+Recipient = Annotated[str, msgspec.Meta(pattern=r"\A[ -~]+\Z", max_length=4096)]
 Absolute = Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]*\Z", max_length=4096)]
 
 
@@ -59,14 +60,14 @@ class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When backups are made by themselves, where to and how, and which are kept.
 
-    `directory`, `encrypt_to` and `format` are those of `ocm backup`, None its defaults.
+    `directory`, None for the usual one, must be there. `encrypt_to` are public keys of age or SSH.
     """
 
     every: str
     keep: Keep = Keep()
     directory: Absolute | None = None
-    encrypt_to: str | None = None
-    format: str | None = None
+    encrypt_to: tuple[Recipient, ...] = ()
+    format: Literal["gz", "zst"] = "gz"
 
     def __post_init__(self) -> None:
         """Refuse a time that no unit file can hold."""

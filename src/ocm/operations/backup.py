@@ -47,12 +47,16 @@ _MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Where a backup goes and how: `output` is a directory or a file, None for the usual place."""
+    """Where a backup goes and how: `output` is a directory or a file, None for the usual place.
+
+    `patience_seconds` is how long it waits for what another ocm does to the instance.
+    """
 
     output: PurePosixPath | None = None
     form: Format = "gz"
     recipients: tuple[object, ...] = ()
     dry_run: bool = False
+    patience_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +102,8 @@ def backup(context: Context, name: InstanceName, request: Request) -> Backup:
     check_state(paths)
     if not request.dry_run:
         ready_for_session(context, name)
-    with changing(context, name), files.open_state(paths.state) as state:
+    locked = changing(context, name, wait_seconds=request.patience_seconds)
+    with locked, files.open_state(paths.state) as state:
         final, stem = _place(paths, request)
         context.report("looking at what there is")
         found = survey(state)
