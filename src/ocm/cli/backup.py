@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,9 +12,35 @@ from ocm.cli.frame import NAME, dry_run_option, json_option, names_argument
 from ocm.errors import SOME_FAILED, OcmError, as_ocm_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ocm.core.names import InstanceName
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+
+def _keep_options(default: int | None, when: str = "") -> Callable[[_F], _F]:
+    """Let a command say which backups are kept."""
+    wanted = {
+        "last": "the last N.",
+        "daily": "one a day of N days.",
+        "weekly": "one a week of N weeks.",
+        "monthly": "one a month of N months.",
+    }
+
+    def with_options(function: _F) -> _F:
+        for rule, what in reversed(wanted.items()):
+            option = click.option(
+                f"--keep-{rule}",
+                type=click.IntRange(0, 10_000),
+                default=default,
+                metavar="N",
+                help=f"{when}{'keep' if when else 'Keep'} {what}",
+            )
+            function = option(function)
+        return function
+
+    return with_options
 
 
 @click.command(epilog="Example: ocm backup worker1 --format zst")
@@ -30,25 +56,42 @@ if TYPE_CHECKING:
     metavar="RECIPIENT",
     help="Encrypt with age to this public key, of age or SSH; may be given several times.",
 )
+@click.option(
+    "--every",
+    metavar="TIME",
+    help="Make them by themselves: hourly, daily, weekly, HH:MM, 'Mon HH:MM' and the like, or with systemd"
+    " any calendar event of systemd.time(7). never ends that.",
+)
+@_keep_options(None, "With --every: ")
+@click.option("--scheduled", type=NAME, hidden=True)
 @dry_run_option
 @json_option
 @click.pass_context
 def backup(  # noqa: PLR0913 - one for each option
     ctx: click.Context,
+    /,
     names: tuple[InstanceName, ...],
+    *,
     output: str | None,
     form: str | None,
     recipients: tuple[str, ...],
-    *,
+    every: str | None,
+    scheduled: InstanceName | None,
     everything: bool,
     dry_run: bool,
     as_json: bool,
+    **keep: int | None,
 ) -> int:
     """Back up instances, running or not, each into one file.
 
     Holds state, config, record, workspace and secrets: keep it as you keep a key. Databases are copied as of
     one moment; what OpenClaw makes anew is left out, and told. The file gets its name, with the time in it,
     only after it was read back and its databases were found faultless. Nothing is stopped.
+
+    With --every none is made now, but from then on at these times, of stopped instances too, and after the
+    machine was off what was missed; each then removes those backups of the instance, scheduled or not, that
+    no rule keeps: by default the last 3, and the newest of 7 days, 4 weeks and 6 months. What is left out
+    of a schedule that is changed stays as it is. ocm status tells how the last one went.
     """
     import os.path
 
@@ -57,6 +100,8 @@ def backup(  # noqa: PLR0913 - one for each option
     from ocm.operations.backup import backup as run
     from ocm.system.age import parse_recipient
 
+    if scheduled is not None:
+        return _run_scheduled(ctx, scheduled, as_json=as_json)
     path = None if output is None else PurePosixPath(os.path.abspath(output))  # noqa: PTH100
     request = Request(
         output=path,
@@ -64,8 +109,19 @@ def backup(  # noqa: PLR0913 - one for each option
         recipients=tuple(map(parse_recipient, recipients)),
         dry_run=dry_run,
     )
+    rules = {rule.removeprefix("keep_"): count for rule, count in keep.items() if count is not None}
+    if every is None and rules:
+        message = "--keep-last and the like need --every; ocm backups prune applies them once"
+        raise click.UsageError(message)
     context = frame.open_context(ctx)
     chosen = frame.choose(context, names, everything=everything)
+    if every is not None:
+        given = {
+            **({} if path is None else {"directory": _directory(path)}),
+            **({} if form is None else {"format": form}),
+            **({} if not recipients else {"encrypt_to": recipients}),
+        }
+        return _schedule(ctx, chosen, every, given, rules, dry_run=dry_run, as_json=as_json)
     if path is not None and len(chosen) > 1 and not os.path.isdir(path):  # noqa: PTH112
         message = "--output must be a directory that exists for several instances"
         raise click.UsageError(message)
@@ -77,6 +133,52 @@ def backup(  # noqa: PLR0913 - one for each option
         context=context,
         show=render.show_backup,
     )
+
+
+def _run_scheduled(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
+    """Make the backup that is due, as a timer asks for it."""
+    from ocm.cli import render
+    from ocm.operations.scheduled import run_scheduled
+
+    return frame.run_each(ctx, [name], run_scheduled, as_json=as_json, show=render.show_backup)
+
+
+def _schedule(  # noqa: PLR0913 - what each option gave
+    ctx: click.Context,
+    names: tuple[InstanceName, ...],
+    every: str,
+    given: Mapping[str, Any],
+    rules: Mapping[str, int],
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Have backups made at the times `every`, or no more."""
+    from ocm.core.schedule import NEVER, parse_every
+    from ocm.operations.schedule import Asked, set_schedule
+
+    times = parse_every(every)
+    ends = times.lower() == NEVER
+    if ends and (given or rules):
+        message = "--every never takes no other option: it ends scheduled backups"
+        raise click.UsageError(message)
+    asked = None if ends else Asked(every=times, keep=rules, given=given)
+    return frame.run_each(
+        ctx,
+        names,
+        lambda context, name: set_schedule(context, name, asked, dry_run=dry_run),
+        as_json=as_json,
+    )
+
+
+def _directory(path: PurePosixPath) -> str:
+    """Return a directory for backups to come; one that is not there is refused, for it may be mistyped."""
+    import os.path
+
+    if not os.path.isdir(path):  # noqa: PTH112
+        message = f"--output must be a directory that exists for --every, and {path} is none"
+        raise click.UsageError(message)
+    return str(path)
 
 
 def _form(form: str | None, output: str | None) -> Any:  # noqa: ANN401 - a Literal that click knows as text
@@ -151,16 +253,7 @@ def verify(
 
 @backups.command(epilog="Example: ocm backups prune --all --keep-daily 7 --keep-weekly 4 --dry-run")
 @names_argument
-@click.option("--keep-last", type=click.IntRange(0), default=0, metavar="N", help="Keep the last N.")
-@click.option(
-    "--keep-daily", type=click.IntRange(0), default=0, metavar="N", help="Keep one a day of N days."
-)
-@click.option(
-    "--keep-weekly", type=click.IntRange(0), default=0, metavar="N", help="Keep one a week of N weeks."
-)
-@click.option(
-    "--keep-monthly", type=click.IntRange(0), default=0, metavar="N", help="Keep one a month of N months."
-)
+@_keep_options(0)
 @dry_run_option
 @json_option
 @click.pass_context

@@ -182,7 +182,7 @@ def backups_in_words(backups: Backups | None) -> str:
     elif last.archive is None:
         made = f"last tried {moment(last.ended)}"
     else:
-        made = f"last {moment(last.ended)}, {last.archive} ({size(last.size_bytes or 0)})"
+        made = f"last {moment(last.ended)}, {last.archive} ({amount(last.size_bytes or 0)})"
     parts = (f"{backups.every}, next {moment(backups.next)}", made, f"kept: {backups.keep}", backups.problem)
     return "; ".join(filter(None, parts))
 
@@ -194,14 +194,6 @@ def moment(seconds: float | None) -> str:
     from ocm.system.host import local_zone
 
     return "-" if seconds is None else f"{datetime.fromtimestamp(seconds, local_zone()):%Y-%m-%d %H:%M}"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in the unit that suits it."""
-    for unit, factor in (("GB", 2**30), ("MB", 2**20), ("kB", 2**10)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} bytes"
 
 
 def show_edited(edited: Edited) -> None:

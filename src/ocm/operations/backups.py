@@ -55,11 +55,17 @@ class Pruned:
     kept: tuple[str, ...]
 
 
-def list_backups(host: Host, name: InstanceName | None = None) -> tuple[Stored, ...]:
-    """Return the backups of an instance, or of all, those of one instance together and oldest first."""
+def list_backups(
+    host: Host, name: InstanceName | None = None, *, directory: PurePosixPath | None = None
+) -> tuple[Stored, ...]:
+    """Return the backups of an instance, or of all, those of one instance together and oldest first.
+
+    They are looked for in the usual place, or in `directory`.
+    """
+    directory = directory or host.paths.backups
     stored = []
-    for backup in _backup_files(host):
-        path = Path(host.paths.backups, backup.file)
+    for backup in _backup_files(directory):
+        path = Path(directory, backup.file)
         if name in (None, backup.name):
             stored.append(
                 Stored(
@@ -75,7 +81,7 @@ def list_backups(host: Host, name: InstanceName | None = None) -> tuple[Stored, 
 
 def names_with_backups(host: Host) -> tuple[InstanceName, ...]:
     """Return the instances that have backups, whether or not they still are there."""
-    return tuple(dict.fromkeys(backup.name for backup in _backup_files(host)))
+    return tuple(dict.fromkeys(backup.name for backup in _backup_files(host.paths.backups)))
 
 
 def archives_of(host: Host, words: Sequence[str]) -> tuple[PurePosixPath, ...]:
@@ -117,11 +123,22 @@ def verify(context: Context, archive: PurePosixPath, identities: Sequence[object
     )
 
 
-def prune(host: Host, name: InstanceName, retention: Retention, *, dry_run: bool) -> Pruned:
-    """Remove the backups of an instance that a retention does not keep: only files that OCM named."""
-    backups = [backup for backup in _backup_files(host) if backup.name == name]
+def prune(
+    host: Host,
+    name: InstanceName,
+    retention: Retention,
+    *,
+    dry_run: bool,
+    directory: PurePosixPath | None = None,
+) -> Pruned:
+    """Remove the backups of an instance that a retention does not keep: only files that OCM named.
+
+    They are those in the usual place, or in `directory`.
+    """
+    directory = directory or host.paths.backups
+    backups = [backup for backup in _backup_files(directory) if backup.name == name]
     keep = kept(backups, retention)
-    paths = {backup.file: host.paths.backups / backup.file for backup in backups}
+    paths = {backup.file: directory / backup.file for backup in backups}
     removed = [path for file, path in paths.items() if file not in keep]
     if not dry_run:
         for path in removed:
@@ -134,8 +151,8 @@ def prune(host: Host, name: InstanceName, retention: Retention, *, dry_run: bool
     )
 
 
-def _backup_files(host: Host) -> list[BackupFile]:
-    directory = Path(host.paths.backups)
-    names = [path.name for path in directory.iterdir() if path.is_file()] if directory.is_dir() else []
+def _backup_files(directory: PurePosixPath) -> list[BackupFile]:
+    there = Path(directory)
+    names = [path.name for path in there.iterdir() if path.is_file()] if there.is_dir() else []
     found = [backup for backup in map(parse_backup_file, names) if backup is not None]
     return sorted(found, key=lambda backup: (backup.name, backup.time, backup.file))

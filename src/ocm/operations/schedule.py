@@ -7,22 +7,25 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ocm.core.plan import RemoveFile, SetTimer
+from ocm.core.record import Keep, Schedule
 from ocm.core.schedule import LATE_AFTER, LastRun, trouble
-from ocm.errors import OcmError
+from ocm.errors import Invalid, OcmError
 from ocm.operations.change import carry_out, changing, make_plan, record_steps
 from ocm.system import files
 from ocm.system.host import local_zone
 from ocm.system.records import read_record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ocm.core.names import InstanceName
     from ocm.core.plan import Step
-    from ocm.core.record import Keep, Record, Schedule
+    from ocm.core.record import Record
     from ocm.core.schedule import Timer
     from ocm.operations.result import Outcome
     from ocm.system.context import Context
@@ -40,14 +43,36 @@ class Backups:
     problem: str | None
 
 
-def set_schedule(context: Context, name: InstanceName, wanted: Schedule | None, *, dry_run: bool) -> Outcome:
-    """Have backups of an instance made by themselves as `wanted`, None for no more.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the user said of scheduled backups: the times, how many are kept, and other settings by name."""
+
+    every: str
+    keep: Mapping[str, int]
+    given: Mapping[str, Any]
+
+    def over(self, before: Schedule | None) -> Schedule:
+        """Return the schedule that is meant: what was not said is as it was, or OCM's choice.
+
+        Raises `Invalid` where nothing would be kept.
+        """
+        keep = Keep() if before is None else before.keep
+        try:
+            changes = {"keep": msgspec.structs.replace(keep, **self.keep), **self.given, "every": self.every}
+            return msgspec.structs.replace(before or Schedule(every=self.every), **changes)
+        except ValueError as error:
+            raise Invalid(f"{error}", code="schedule_invalid") from None
+
+
+def set_schedule(context: Context, name: InstanceName, asked: Asked | None, *, dry_run: bool) -> Outcome:
+    """Have backups of an instance made by themselves as `asked`, None for no more.
 
     An instance that is stopped or not enabled is backed up as well. What is not yet due is not made up for:
     the first backup is made at the next of the times.
     """
     with changing(context, name):
         record = read_record(context.host.paths, name)
+        wanted = None if asked is None else asked.over(record.backups)
         if wanted is not None:
             context.backend.timers.check(wanted.every)
         after = msgspec.structs.replace(record, backups=wanted)

@@ -48,13 +48,10 @@ def run_scheduled(context: Context, name: InstanceName) -> Backup:
         # No instance is named so.
         queue = context.host.paths.locks / "@backup.lock"
         with files.lock(queue, "the queue of backups", wait_seconds=_QUEUE_SECONDS):
-            made = backup(context, name, scheduled_request(schedule, patience_seconds=_PATIENCE_SECONDS))
-            prune(
-                context.host,
-                name,
-                Retention(**msgspec.structs.asdict(schedule.keep)),
-                directory=schedule.directory,
-            )
+            request = scheduled_request(schedule, patience_seconds=_PATIENCE_SECONDS)
+            made = backup(context, name, request)
+            retention = Retention(**msgspec.structs.asdict(schedule.keep))
+            prune(context.host, name, retention, dry_run=False, directory=request.output)
     except BaseException as error:
         # The disk may be full for this as well: then the backend tells that the run failed.
         with contextlib.suppress(OSError):
