@@ -16,7 +16,7 @@ from tests.system.hosts import contents
 from ocm.core.record import Keep, Schedule
 from ocm.core.schedule import LastRun
 from ocm.errors import Invalid, Locked, OcmError
-from ocm.operations.delete import delete
+from ocm.operations.delete import delete, has_backup
 from ocm.operations.doctor import examine, fix
 from ocm.operations.observe import drift, observe, status
 from ocm.operations.schedule import Asked, read_last, set_schedule, timer_steps
@@ -315,3 +315,34 @@ def test_what_is_told_of_progress_goes_nowhere(instance: Instance) -> None:
     said: list[str] = []
     run_scheduled(replace(instance.context, report=said.append), NAME)
     assert said
+
+
+def test_a_last_backup_is_made_where_the_schedule_puts_them(instance: Instance, tmp_path: Path) -> None:
+    there = tmp_path / "disk"
+    there.mkdir()
+    wanted(instance, directory=str(there))
+    assert not has_backup(instance.context, NAME)
+    (planned, *_rest) = delete(instance.context, NAME, force=False, dry_run=True, backup=True).steps
+    assert planned == f"back up {NAME}"
+    assert list(there.iterdir()) == []
+    outcome = delete(instance.context, NAME, force=False, dry_run=False, backup=True)
+    (archive,) = there.iterdir()
+    assert str(archive) in outcome.message
+    assert not Path(instance.paths.state).exists()
+
+
+def test_a_last_backup_that_fails_keeps_the_instance(instance: Instance) -> None:
+    wanted(instance, directory=str(instance.home / "unmounted"))
+    with pytest.raises(OcmError, match="unmounted is not there") as refused:
+        delete(instance.context, NAME, force=False, dry_run=False, backup=True)
+    assert "was not deleted: --no-backup" in refused.value.details[-1]
+    assert Path(instance.paths.state).is_dir()
+    assert record(instance).backups is not None
+    assert "deleted" in delete(instance.context, NAME, force=False, dry_run=False).message
+
+
+def test_backups_are_found_wherever_they_were_made(instance: Instance) -> None:
+    wanted(instance)
+    assert not has_backup(instance.context, NAME)
+    run_scheduled(instance.context, NAME)
+    assert has_backup(instance.context, NAME)

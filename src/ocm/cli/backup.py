@@ -63,7 +63,7 @@ def _keep_options(default: int | None, when: str = "") -> Callable[[_F], _F]:
     " any calendar event of systemd.time(7). never ends that.",
 )
 @_keep_options(None, "With --every: ")
-@click.option("--scheduled", type=NAME, hidden=True)
+@click.option("--scheduled", type=NAME, hidden=True, help="Make the backup of an instance that is due.")
 @dry_run_option
 @json_option
 @click.pass_context

@@ -61,7 +61,7 @@ def run_scheduled(context: Context, name: InstanceName) -> Backup:
     return made
 
 
-def scheduled_request(schedule: Schedule, *, patience_seconds: float) -> Request:
+def scheduled_request(schedule: Schedule, *, patience_seconds: float = 10.0) -> Request:
     """Return what a schedule asks for; raises `OcmError` where its directory is not there."""
     if schedule.directory is not None and not Path(schedule.directory).is_dir():
         # It may be a disk that is not mounted: nothing is made in its place.
