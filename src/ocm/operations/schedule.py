@@ -136,12 +136,14 @@ def look(context: Context, record: Record, timer: Timer) -> Backups | None:
         return None
     name = context.host.paths.named(record.name).name
     last = read_last(context, name)
-    late_after = _late_after(context.on(record.backend), name, schedule, last)
+    context = context.on(record.backend)
+    late_after = _late_after(context, name, schedule, last)
     return Backups(
         every=schedule.every,
         keep=kept_in_words(schedule.keep),
         directory=schedule.directory,
-        next=timer.next,
+        # While a run is under way systemd does not tell the next one.
+        next=timer.next or (_next(context, schedule) if timer.active else None),
         last=last,
         problem=trouble(last, timer, late_after=late_after, now=time.time()),
     )
@@ -176,12 +178,17 @@ def _late_after(
     return dues[-1] if len(dues) == LATE_AFTER else None
 
 
+def _next(context: Context, schedule: Schedule) -> float | None:
+    dues = context.backend.timers.dues(schedule.every, time.time(), 1)
+    return dues[0] if dues else None
+
+
 def _every(record: Record) -> str | None:
     return None if record.backups is None else record.backups.every
 
 
 def _in_words(context: Context, schedule: Schedule) -> str:
-    dues = context.backend.timers.dues(schedule.every, time.time(), 1)
-    first = f"{datetime.fromtimestamp(dues[0], local_zone()):%Y-%m-%d %H:%M}" if dues else "never"
+    due = _next(context, schedule)
+    first = "never" if due is None else f"{datetime.fromtimestamp(due, local_zone()):%Y-%m-%d %H:%M}"
     where = f" to {schedule.directory}" if schedule.directory else ""
     return f"backups scheduled: {schedule.every}{where}, next {first}; kept: {kept_in_words(schedule.keep)}"
