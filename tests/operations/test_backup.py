@@ -183,6 +183,8 @@ def test_a_database_that_is_written_to_meanwhile_is_copied_as_of_one_moment(inst
     """Each transaction moves a unit from one table to another: a copy of two moments has another sum."""
     done = threading.Event()
     with instance.database(AGENT_DATABASE, 20_000) as database:
+        # No commit waits for the disk: there are to be many.
+        database.execute("pragma synchronous = off")
         database.execute("create table accounts (name text, units int)")
         database.executemany("insert into accounts values (?, 1000)", [("a",), ("b",)])
         database.commit()
@@ -333,7 +335,8 @@ def test_a_copy_that_sqlite_finds_fault_with_makes_no_backup(instance: Instance)
     )
     with pytest.raises(OcmError, match="is damaged") as error:
         instance.backup()
-    assert error.value.code == "archive_invalid"
+    assert error.value.code == "backup_failed"
+    assert ".ocm" not in error.value.message
     assert (list_backups(instance.context.host), instance.leftovers()) == ((), [])
 
 
