@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ocm.system.runner import Completed
 
 _SHELL = ("/bin/bash", "--noprofile", "--norc")
-_MAX_PRINTED = 16 * 2**20
+_MAX_PRINTED = 4 * 2**20
 _TAIL_LINES = 5
 
 
