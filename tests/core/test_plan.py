@@ -31,6 +31,7 @@ EXAMPLES: tuple[Step, ...] = (
         rules=(Rule(action="deny", source="any", port=19001),),
         previous=(Rule(action="allow", source="10.0.0.0/8", port=19001),),
     ),
+    steps.SetTimer(name="w1", every="daily", previous="Mon 03:00"),
     steps.RemoveFile(path="/f"),
     steps.RemoveLink(link="/l"),
     steps.RemoveTree(path="/t"),

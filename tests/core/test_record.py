@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocm.core.record import MINIMUM_CPUS, Limits, Record, Settings, memory_bytes, parse_memory, parse_model
+from ocm.core.record import (
+    MINIMUM_CPUS,
+    Keep,
+    Limits,
+    Record,
+    Schedule,
+    Settings,
+    memory_bytes,
+    parse_memory,
+    parse_model,
+)
 from ocm.errors import Invalid
 
 GOOD: dict[str, Any] = {
@@ -27,6 +37,12 @@ def test_a_record_without_optional_fields_gets_the_defaults() -> None:
     record = decode()
     assert (record.autostart, record.docker, record.limits) == (False, False, Limits(tasks=512))
     assert record.expose == ()
+    assert record.backups is None
+
+
+def test_scheduled_backups_keep_something_of_everything_by_default() -> None:
+    backups = decode(backups={"every": "Mon 03:00"}).backups
+    assert backups == Schedule(every="Mon 03:00", keep=Keep(last=3, daily=7, weekly=4, monthly=6))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +56,15 @@ def test_a_record_without_optional_fields_gets_the_defaults() -> None:
         {"port": True},
         {"name": 1},
         {"autostart": "yes"},
+        {"backups": "daily"},
+        {"backups": {}},
+        {"backups": {"every": "daily", "keep": {"last": 0, "daily": 0, "weekly": 0, "monthly": 0}}},
+        {"backups": {"every": "daily", "keep": {"last": -1}}},
+        {"backups": {"every": "daily", "directory": "backups"}},
+        {"backups": {"every": "daily\nUnit=x"}},
+        {"backups": {"every": "daily%n"}},
+        {"backups": {"every": " daily"}},
+        {"backups": {"every": "daily", "more": 1}},
         {"expose": "any"},
         {"expose": ["everyone"]},
         {"expose": ["10.0.0.1/8"]},

@@ -11,7 +11,15 @@ from ocm.core.definition import is_edited
 from ocm.core.launch import gateway_argv
 from ocm.core.policy import HIDDEN, Mount, Policy, instance_policy
 from ocm.core.record import Limits, Record, Runtime
-from ocm.core.unit import limit_directives, quote, quote_argument, render_unit, sandbox_directives
+from ocm.core.unit import (
+    limit_directives,
+    quote,
+    quote_argument,
+    render_backup_service,
+    render_timer,
+    render_unit,
+    sandbox_directives,
+)
 
 ODD = " \t'\"\\$%:;#-{}=@!ä日"
 TEXT = st.text(st.one_of(st.sampled_from(ODD), st.characters(min_codepoint=32, exclude_categories=["Cs"])))
@@ -274,3 +282,30 @@ def test_a_unit_that_ocm_never_wrote_is_an_edited_one(text: str) -> None:
 
 def test_two_renderings_of_the_same_record_are_the_same() -> None:
     assert unit_of() == unit_of()
+
+
+def directive(text: str, key: str) -> str:
+    """Return the one value of a directive, specifiers resolved."""
+    (value,) = (line.partition("=")[2] for line in text.split("\n") if line.startswith(f"{key}="))
+    return value.replace("%%", "%")
+
+
+def test_a_timer_makes_up_for_what_was_missed() -> None:
+    text = render_timer(samples.NAME, "Mon..Fri 03:00")
+    assert not is_edited(text)
+    assert directive(text, "OnCalendar") == "Mon..Fri 03:00"
+    assert directive(text, "Persistent") == "yes"
+    assert directive(text, "WantedBy") == "timers.target"
+
+
+@given(st.lists(TEXT, min_size=1))
+def test_the_command_of_a_backup_reaches_systemd_as_it_is(argv: list[str]) -> None:
+    text = render_backup_service(samples.NAME, argv)
+    assert not is_edited(text)
+    assert [word.replace("$$", "$") for word, _ in words(directive(text, "ExecStart"))] == argv
+
+
+def test_a_backup_gives_way_to_gateways() -> None:
+    text = render_backup_service(samples.NAME, ["/bin/true"])
+    assert (directive(text, "Nice"), directive(text, "IOSchedulingClass")) == ("19", "idle")
+    assert directive(text, "Type") == "oneshot"

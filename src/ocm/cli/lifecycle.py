@@ -175,6 +175,11 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
 @click.command(epilog="Example: ocm delete worker1 --force --yes")
 @names_argument
 @click.option("--force", is_flag=True, help="Delete an instance that is running.")
+@click.option(
+    "--backup/--no-backup",
+    default=None,
+    help="Make a last backup first, or none; without either ocm asks on a terminal and elsewhere makes none.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
 @json_option
@@ -186,16 +191,18 @@ def delete(  # noqa: PLR0913 - one for each option
     *,
     everything: bool,
     force: bool,
+    backup: bool | None,
     yes: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
     """Delete instances with all that belongs to them.
 
-    Removes definition, state, config link, record and secrets. Nothing else is touched.
-    Nothing can be undone.
+    Removes definition, state, config link, record, secrets and scheduled backups. Nothing else is touched,
+    backups that were made neither. Nothing can be undone. An instance whose last backup fails stays.
     """
     from ocm.operations.delete import delete as run
+    from ocm.operations.delete import has_backup
     from ocm.operations.observe import selected
 
     context = frame.open_context(ctx)
@@ -204,11 +211,17 @@ def delete(  # noqa: PLR0913 - one for each option
         frame.confirm(
             f"Delete {', '.join(chosen)} with all that is in {'it' if len(chosen) == 1 else 'them'}?"
         )
+        if backup is None:
+            backup = click.confirm("Make a last backup first?", default=True, err=True)
+    elif backup is None and not dry_run:
+        bare = [name for name in chosen if not has_backup(context, name)]
+        if bare:
+            click.echo(f"ocm: there is no backup of {', '.join(bare)}; --backup makes one first", err=True)
     # Not --all again: what came into being meanwhile was not asked about.
     return run_each(
         ctx,
         chosen,
-        lambda context, name: run(context, name, force=force, dry_run=dry_run),
+        lambda context, name: run(context, name, force=force, dry_run=dry_run, backup=bool(backup)),
         as_json=as_json,
         context=context,
     )

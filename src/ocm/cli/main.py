@@ -37,6 +37,8 @@ COMMANDS = {
     "sync": ("inherit", "Have instances follow what changed in main: providers, models and keys."),
     "secret": ("inherit", "Keep the secrets that an instance's config refers to as ${NAME}."),
     "update-models": ("models", "Update a provider's models from the list that it publishes."),
+    "backup": ("backup", "Back up instances, running or not, each into one file."),
+    "backups": ("backup", "List, check and prune backups."),
     "supervise": ("supervise", "Run supervisord in the foreground: a container's entry point."),
     "completion": ("shell", "Print the completion script for bash, zsh or fish."),
 }

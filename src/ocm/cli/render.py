@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
     from ocm.core.setup import Finding
     from ocm.errors import OcmError
+    from ocm.operations.backup import Backup
+    from ocm.operations.backups import Pruned, Stored, Verified
     from ocm.operations.doctor import Diagnosis
     from ocm.operations.edit import Edited
     from ocm.operations.models import Updated
     from ocm.operations.observe import Row, Status
     from ocm.operations.result import Outcome
+    from ocm.operations.schedule import Backups
     from ocm.operations.secret import Secret
     from ocm.operations.setup import Setup
 
@@ -118,7 +121,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         duration(row.uptime_seconds),
         "yes" if row.autostart else "no",
         row.isolation or "-",
-        row.reason or "",
+        "; ".join(filter(None, (row.reason, row.backup))),
     )
 
 
@@ -150,6 +153,7 @@ def show_status(status: Status) -> None:
         ("limits", status.limits),
         ("exposed", ", ".join(status.expose) or "no"),
         ("firewall", status.firewall),
+        ("backups", backups_in_words(status.backups)),
         ("autostart", "yes" if row.autostart else "no"),
         ("backend", row.backend or "-"),
         ("isolation", row.isolation or "-"),
@@ -166,6 +170,30 @@ def show_status(status: Status) -> None:
             click.echo(f"  {title}:")
         for line in lines:
             click.echo(f"    {printable(line)}")
+
+
+def backups_in_words(backups: Backups | None) -> str:
+    """Return in words what scheduled backups there are, and what became of the last one."""
+    if backups is None:
+        return "none scheduled"
+    last = backups.last
+    if last is None:
+        made = "none made yet"
+    elif last.archive is None:
+        made = f"last tried {moment(last.ended)}"
+    else:
+        made = f"last {moment(last.ended)}, {last.archive} ({amount(last.size_bytes or 0)})"
+    parts = (f"{backups.every}, next {moment(backups.next)}", made, f"kept: {backups.keep}", backups.problem)
+    return "; ".join(filter(None, parts))
+
+
+def moment(seconds: float | None) -> str:
+    """Return a moment, in seconds since the epoch, as the machine's clock shows it."""
+    from datetime import datetime
+
+    from ocm.system.host import local_zone
+
+    return "-" if seconds is None else f"{datetime.fromtimestamp(seconds, local_zone()):%Y-%m-%d %H:%M}"
 
 
 def show_edited(edited: Edited) -> None:
@@ -209,6 +237,60 @@ def effect(edited: Edited) -> str:
     if edited.restart_keys:
         return f"needs a restart, which the gateway does by itself; ocm restart {edited.name} also proves it"
     return "live"
+
+
+def show_backup(backup: Backup) -> None:
+    """Print where a backup is and what it holds, or would hold."""
+    encrypted = ", encrypted" if backup.encrypted else ""
+    size = "would be made" if backup.dry_run else f"{amount(backup.size_bytes)}{encrypted}"
+    click.echo(f"{backup.name}: {backup.path} ({size})")
+    files, databases = _counted(backup.files, "file"), _counted(backup.databases, "database")
+    click.echo(f"  {files} and {databases}, {amount(backup.state_bytes)}")
+    if backup.left_out:
+        counts = ", ".join(f"{count} {reason}" for reason, count in backup.left_out.items())
+        click.echo(f"  left out: {counts}")
+    show_notes(backup.notes)
+
+
+def show_stored(backups: Sequence[Stored]) -> None:
+    """Print backups as a table."""
+    if not backups:
+        click.echo("no backups: ocm backup NAME makes one", err=True)
+        return
+    header = ("NAME", "TIME", "SIZE", "ENCRYPTED", "FILE")
+    rows = [
+        (one.name, one.time, amount(one.size_bytes), "yes" if one.encrypted else "no", one.path)
+        for one in backups
+    ]
+    _show_table(header, rows)
+
+
+def show_verified(verified: Verified) -> None:
+    """Print what a backup that is whole holds."""
+    files, databases = _counted(verified.files, "file"), _counted(verified.databases, "database")
+    click.echo(
+        f"{verified.path}: whole: {verified.name}, {files} and {databases}, {amount(verified.state_bytes)}"
+    )
+
+
+def show_pruned(pruned: Pruned) -> None:
+    """Print which backups of an instance went, or would go."""
+    word = "would remove" if pruned.dry_run else "removed"
+    click.echo(f"{pruned.name}: {word} {len(pruned.removed)}, {len(pruned.kept)} kept")
+    for path in pruned.removed:
+        click.echo(f"  {path}")
+
+
+def amount(size: int) -> str:
+    """Return a size in the unit that is read most easily."""
+    for unit, divisor in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size >= divisor:
+            return f"{size / divisor:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def show_secrets(secrets: Sequence[Secret]) -> None:

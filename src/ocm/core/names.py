@@ -49,6 +49,19 @@ def unit_name(name: InstanceName) -> str:
     return f"openclaw-gateway-{name}.service"
 
 
+def timer_name(name: InstanceName) -> str:
+    """Return the name of the unit that has backups made; `backup_service_name` is that of the unit it starts.
+
+    OpenClaw's tools take only openclaw-gateway* and what runs a gateway for theirs.
+    """
+    return f"ocm-backup-{name}.timer"
+
+
+def backup_service_name(name: InstanceName) -> str:
+    """Return the name of the unit that makes a scheduled backup."""
+    return f"ocm-backup-{name}.service"
+
+
 def unknown_instance(name: str, known: Iterable[str]) -> OcmError:
     """Return the error for a name without an instance, with the nearest existing name if one is near."""
     names = sorted(known)

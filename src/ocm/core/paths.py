@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from ocm.core.names import InstanceName, unit_name
+from ocm.core.names import InstanceName, backup_service_name, timer_name, unit_name
 from ocm.errors import Invalid
 
 if TYPE_CHECKING:
@@ -93,6 +93,21 @@ class HostPaths:
         return self.ocm_state / "logs"
 
     @property
+    def schedules(self) -> PurePosixPath:
+        """Directory of the scheduled backups that supervisord has made."""
+        return self.programs / "schedules"
+
+    @property
+    def timers(self) -> PurePosixPath:
+        """Directory of when supervisord had scheduled backups made last, and of what they printed."""
+        return self.supervisord_state / "timers"
+
+    @property
+    def last_backups(self) -> PurePosixPath:
+        """Directory of what became of the last scheduled backup of each instance."""
+        return self.ocm_state / "backups"
+
+    @property
     def filters(self) -> PurePosixPath:
         """Directory of compiled system call filters."""
         return self.data_home / "ocm" / "filters"
@@ -111,6 +126,11 @@ class HostPaths:
     def main_template(self) -> PurePosixPath:
         """What new instances inherit in the place of main's config, where the user has one."""
         return self.main_state / "openclaw.json.templ"
+
+    @property
+    def backups(self) -> PurePosixPath:
+        """Directory of backups, the user's to look after."""
+        return self.home / "backups"
 
     def named(self, name: str) -> InstancePaths:
         """Return the paths of the instance that a record names."""
@@ -171,6 +191,26 @@ class InstancePaths:
     def output(self) -> PurePosixPath:
         """What the gateway prints under supervisord."""
         return self.host.outputs / f"{self.name}.log"
+
+    @property
+    def timer(self) -> PurePosixPath:
+        """Unit that says when backups are made."""
+        return self.host.units / timer_name(self.name)
+
+    @property
+    def backup_service(self) -> PurePosixPath:
+        """Unit that makes a scheduled backup."""
+        return self.host.units / backup_service_name(self.name)
+
+    @property
+    def schedule(self) -> PurePosixPath:
+        """Scheduled backup for supervisord."""
+        return self.host.schedules / f"{self.name}.toml"
+
+    @property
+    def last_backup(self) -> PurePosixPath:
+        """What became of the last scheduled backup."""
+        return self.host.last_backups / f"{self.name}.json"
 
     @property
     def inherited(self) -> PurePosixPath:

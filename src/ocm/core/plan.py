@@ -191,6 +191,23 @@ class SetRules(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"set firewall rules of {self.name}: {', '.join(rule.describe() for rule in self.rules)}"
 
 
+class SetTimer(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have backups made at the times `every`, None for no more; `previous` are those until now.
+
+    With the same times, what is missing or was edited is made anew and the time of the last run is kept.
+    """
+
+    name: str
+    every: str | None
+    previous: str | None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        if self.every is None:
+            return f"end the scheduled backups of {self.name}"
+        return f"schedule backups of {self.name}: {self.every}"
+
+
 class RemoveFile(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Remove a file or a link of OCM's."""
 
@@ -238,6 +255,7 @@ Step = (
     | Verify
     | SetBind
     | SetRules
+    | SetTimer
     | RemoveFile
     | RemoveLink
     | RemoveTree

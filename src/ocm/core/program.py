@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ocm.core.bubblewrap import entry_argv, limited_argv, sandbox_argv
 from ocm.core.definition import signed
 from ocm.core.launch import ENV, STOP_TIMEOUT_SECONDS, gateway_argv
+from ocm.core.schedule import Job
 from ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 LOG_BACKUPS = 3
 # What bwrap's --die-with-parent does for a sealed one: no gateway goes on without a supervisord.
 _SETPRIV = "/usr/bin/setpriv"
+_NICE = "/usr/bin/nice"
+_IONICE = "/usr/bin/ionice"
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
 # What cannot be said in a value, whose ends are stripped and in which a comment begins after a space.
 _UNSPEAKABLE = re.compile(r"\A\s|\s\Z|\s[;#]|%\(here\)s|[\x00-\x1f]")
@@ -99,6 +104,12 @@ def render_program(paths: InstancePaths, command: Iterable[str], *, sealed: bool
         "stdout_logfile_backups": str(LOG_BACKUPS),
     }
     return signed(_section(f"program:{paths.name}", settings))
+
+
+def render_schedule(every: str, argv: Iterable[str]) -> str:
+    """Return the text by which the plug-in in supervisord has backups made: when, and by which command."""
+    command = (_NICE, "-n", "19", _IONICE, "-c", "3", "-t", *argv)
+    return signed(msgspec.toml.encode(Job(every=every, command=command)).decode())
 
 
 def render_daemon(paths: HostPaths, *, user: str | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from ocm.core import ports
 from ocm.core.firewall import exposure
 from ocm.core.names import BackendName
+from ocm.core.schedule import parse_every
 from ocm.errors import Invalid
 
 VERSION = 1
@@ -20,7 +21,9 @@ _UNITS = {"M": 2**20, "G": 2**30}
 # Below this OpenClaw 2026.9.6 does not become ready (0.54 GB at idle, 1.2 GB after an agent turn).
 MINIMUM_MEMORY = 768 * 2**20
 MINIMUM_CPUS = 0.05
+MOST_KEPT = 10_000
 
+Recipient = Annotated[str, msgspec.Meta(pattern=r"\A[ -~]+\Z", max_length=4096)]
 Absolute = Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]*\Z", max_length=4096)]
 
 
@@ -39,11 +42,50 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     tasks: Annotated[int, msgspec.Meta(ge=64, le=100_000)] = DEFAULT_TASKS
 
 
+class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many archives are kept: the last ones, and the last of each of so many days, weeks and months."""
+
+    last: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 3
+    daily: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 7
+    weekly: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 4
+    monthly: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 6
+
+    def __post_init__(self) -> None:
+        """Refuse what would keep nothing."""
+        if not (self.last or self.daily or self.weekly or self.monthly):
+            message = "nothing would be kept: not even the archive that was just made"
+            raise ValueError(message)
+
+
+class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When backups are made by themselves, where to and how, and which are kept.
+
+    `directory`, None for the usual one, must be there. `encrypt_to` are public keys of age or SSH.
+    """
+
+    every: str
+    keep: Keep = Keep()
+    directory: Absolute | None = None
+    encrypt_to: tuple[Recipient, ...] = ()
+    format: Literal["gz", "zst"] = "gz"
+
+    def __post_init__(self) -> None:
+        """Refuse a time that no unit file can hold."""
+        try:
+            kept = parse_every(self.every)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+        if kept != self.every:
+            message = f"every is not as ocm backup writes it: {kept}"
+            raise ValueError(message)
+
+
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One instance as the user wants it. Lives out of the instance's own reach.
 
     One that is not `sealed` runs without a sandbox, which the user has accepted. `expose` are the networks
-    that reach its gateway, or `any`; without one nothing beyond this machine does.
+    that reach its gateway, or `any`; without one nothing beyond this machine does. `backups` are made whether
+    the instance runs or not.
     """
 
     version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
@@ -56,6 +98,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     expose: tuple[str, ...] = ()
     runtime: Runtime
     limits: Limits = Limits()
+    backups: Schedule | None = None
 
     def __post_init__(self) -> None:
         """Refuse what `ocm expose` would not have written; msgspec tells where it is."""

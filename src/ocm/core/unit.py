@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING
 
 from ocm.core.definition import signed
 from ocm.core.launch import STOP_TIMEOUT_SECONDS, gateway_argv
+from ocm.core.schedule import BACKUP_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ocm.core.names import InstanceName
     from ocm.core.paths import InstancePaths
     from ocm.core.policy import Mount, Policy
     from ocm.core.record import Limits, Record
 
 Directive = tuple[str, str]
+
+# Backups wait for each other in a queue of OCM's own: this only keeps many from being started at one moment.
+RANDOM_DELAY_SECONDS = 15
 
 # The oldest that OCM was measured with.
 OLDEST_VERSION = 252
@@ -146,6 +151,39 @@ def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd
     sections = (("Unit", unit), ("Service", service), ("Install", (("WantedBy", "default.target"),)))
     body = "\n".join(_section(name, directives) for name, directives in sections)
     return signed(body)
+
+
+def render_timer(name: InstanceName, every: str) -> str:
+    """Return the text of the unit that starts an instance's backups at the times `every`."""
+    timer = (
+        ("OnCalendar", _literal(every)),
+        # A run that was missed while the machine was off is made up for.
+        ("Persistent", "yes"),
+        ("RandomizedDelaySec", str(RANDOM_DELAY_SECONDS)),
+        ("AccuracySec", "1s"),
+    )
+    sections = (
+        ("Unit", (("Description", f"Scheduled backups of OpenClaw instance {name} (ocm)"),)),
+        ("Timer", timer),
+        ("Install", (("WantedBy", "timers.target"),)),
+    )
+    return signed("\n".join(_section(title, directives) for title, directives in sections))
+
+
+def render_backup_service(name: InstanceName, argv: Iterable[str]) -> str:
+    """Return the text of the unit that makes a scheduled backup of an instance by the command `argv`."""
+    service = (
+        ("Type", "oneshot"),
+        ("ExecStart", _literal(" ".join(map(quote_argument, argv)))),
+        ("WorkingDirectory", "/"),
+        ("UMask", "0077"),
+        ("Nice", "19"),
+        ("IOSchedulingClass", "idle"),
+        ("TimeoutStartSec", str(BACKUP_TIMEOUT_SECONDS)),
+    )
+    unit = (("Description", f"Scheduled backup of OpenClaw instance {name} (ocm)"),)
+    sections = (("Unit", unit), ("Service", service))
+    return signed("\n".join(_section(title, directives) for title, directives in sections))
 
 
 def _literal(value: str) -> str:

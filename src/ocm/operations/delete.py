@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from ocm.core.plan import Disable, RemoveDefinition, RemoveFile, RemoveLink, RemoveTree, Stop
+from ocm.core.plan import Disable, RemoveDefinition, RemoveFile, RemoveLink, RemoveTree, SetTimer, Stop
 from ocm.errors import OcmError
+from ocm.operations.backup import Request
+from ocm.operations.backup import backup as make_backup
+from ocm.operations.backups import list_backups
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.expose import guard
+from ocm.operations.scheduled import scheduled_request
 from ocm.system.names import instance_names
 from ocm.system.records import read_record
 
@@ -17,24 +23,70 @@ if TYPE_CHECKING:
     from ocm.core.paths import InstancePaths
     from ocm.core.plan import Step
     from ocm.core.record import Record
+    from ocm.operations.backup import Backup
     from ocm.operations.result import Outcome
     from ocm.system.context import Context
 
 
-def delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) -> Outcome:
-    """Remove an instance; refuses while it runs unless `force`. A corrupt record does not stop it."""
+def delete(
+    context: Context, name: InstanceName, *, force: bool, dry_run: bool, backup: bool = False
+) -> Outcome:
+    """Remove an instance; refuses while it runs unless `force`. A corrupt record does not stop it.
+
+    With `backup` one is made first, and what keeps it from being made keeps the instance.
+    """
+    _refuse_running(context, name, force=force)
+    made = _last_backup(context, name) if backup and not dry_run else None
+    outcome = _delete(context, name, force=force, dry_run=dry_run)
+    if made is not None:
+        return replace(outcome, message=f"{outcome.message}, its last backup is {made.path}")
+    if backup:
+        return replace(outcome, steps=(f"back up {name}", *outcome.steps))
+    return outcome
+
+
+def has_backup(context: Context, name: InstanceName) -> bool:
+    """Tell whether there is a backup of an instance, in the usual place or in that of its schedule."""
+    record = _record(context, name)
+    directories = [context.host.paths.backups]
+    if record is not None and record.backups is not None and record.backups.directory is not None:
+        directories.append(PurePosixPath(record.backups.directory))
+    return any(list_backups(context.host, name, directory=directory) for directory in directories)
+
+
+def _last_backup(context: Context, name: InstanceName) -> Backup:
+    """Make a backup as the instance's schedule would, if it has one."""
+    schedule = read_record(context.host.paths, name).backups
+    try:
+        return make_backup(context, name, Request() if schedule is None else scheduled_request(schedule))
+    except OcmError as error:
+        error.details = (*error.details, f"{name} was not deleted: --no-backup deletes it without a backup")
+        raise
+
+
+def _refuse_running(context: Context, name: InstanceName, *, force: bool) -> bool:
+    """Return whether a gateway runs; raise `OcmError` where it does and that is not to be ended."""
+    if name not in instance_names(context.host.paths):
+        read_record(context.host.paths, name)
+    runs = context.backend.observe([name])[name].activity not in ("stopped", "failed")
+    if runs and not force:
+        message = f"{name} is running"
+        raise OcmError(message, hint=f"ocm stop {name}, or ocm delete {name} --force", code="running")
+    return runs
+
+
+def _delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) -> Outcome:
     with changing(context, name):
-        if name not in instance_names(context.host.paths):
-            read_record(context.host.paths, name)
+        runs = _refuse_running(context, name, force=force)
         process = context.backend.observe([name])[name]
-        runs = process.activity not in ("stopped", "failed")
-        if runs and not force:
-            message = f"{name} is running"
-            raise OcmError(message, hint=f"ocm stop {name}, or ocm delete {name} --force", code="running")
         undoable: list[Step] = [Stop(name=name, ran=runs)]
         if process.autostart:
             undoable.append(Disable(name=name))
-        rules = guard(context.host, before=_record(context, name), after=None)
+        record = _record(context, name)
+        if name in context.backend.timers.known():
+            every = record.backups.every if record is not None and record.backups is not None else None
+            undoable.append(SetTimer(name=name, every=None, previous=every))
+        rules = guard(context.host, before=record, after=None)
         undoable += rules.steps
         steps = [*undoable, *_removal(context.host.instance(name))]
         outcome = carry_out(
@@ -67,4 +119,5 @@ def _removal(paths: InstancePaths) -> tuple[Step, ...]:
         RemoveTree(path=str(paths.state)),
         RemoveFile(path=str(paths.secrets)),
         RemoveFile(path=str(paths.inherited)),
+        RemoveFile(path=str(paths.last_backup)),
     )

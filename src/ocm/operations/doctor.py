@@ -16,6 +16,7 @@ from ocm.core.plan import (
     RemoveFile,
     RemoveLink,
     RemoveTree,
+    SetTimer,
     Stop,
 )
 from ocm.core.setup import EnableLinger, State
@@ -26,6 +27,7 @@ from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.create import main_port
 from ocm.operations.expose import firewall_findings
 from ocm.operations.observe import drift, observe
+from ocm.operations.schedule import timer_steps
 from ocm.operations.setup import look
 from ocm.operations.start import repair_steps
 from ocm.system import files, processes
@@ -230,6 +232,8 @@ def _instance_problems(context: Context, name: InstanceName, row: Row | None) ->
         yield _refusal(name, error)
         return
     yield from _differences(at, name, record, process)
+    if row is not None and row.backup is not None:
+        yield Problem(about=name, what=row.backup, mend=f"ocm backup {name} shows whether it works now")
     if process.installed and row is not None and row.state == Activity.FAILED:
         yield Problem(about=name, what=f"failed: {row.reason}", mend=f"ocm logs {name}")
 
@@ -268,6 +272,10 @@ def _difference_problem(
         return Problem(about=name, what=what, fix="write it", steps=definition)
     if difference.kind == "unread":
         return Problem(about=name, what=what, fix="load it", steps=(Load(name=name),))
+    if difference.kind == "timer":
+        record = read_record(context.host.paths, name)
+        steps = tuple(timer_steps(context, name, record))
+        return Problem(about=name, what=what, fix="mend it", steps=steps)
     if difference.kind == "link":
         return _link_problem(context, name, difference)
     return Problem(about=name, what=what, mend=difference.mend)
@@ -289,6 +297,8 @@ def _remaining(context: Context) -> Iterator[InstanceName]:
     paths = context.host.paths
     for backend in context.backends.values():
         yield from backend.defined()
+        yield from backend.timers.known()
+    yield from names_in(paths.last_backups, suffix=".json")
     yield from names_in(paths.ocm_data / "instances")
     yield from names_in(paths.ocm_state / "tmp")
     yield from names_in(paths.ocm_config / "secrets", suffix=".env")
@@ -317,11 +327,19 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
                 steps=(Stop(name=name, ran=False), RemoveDefinition(name=name)),
                 backend=backend.name,
             )
+        if name in backend.timers.known():
+            yield Problem(
+                about=name,
+                what=f"{backend.name} has its scheduled backups, but it has no record",
+                fix="end them",
+                steps=(SetTimer(name=name, every=None, previous=None),),
+                backend=backend.name,
+            )
     for directory in (paths.shell, paths.scratch):
         if Path(directory).is_dir():
             what, steps = f"{directory} is left of it", (RemoveTree(path=str(directory)),)
             yield Problem(about=name, what=what, fix="remove it", steps=steps)
-    for path in (paths.secrets, paths.inherited):
+    for path in (paths.secrets, paths.inherited, paths.last_backup):
         if Path(path).exists():
             what, step = f"{path} is left of it", RemoveFile(path=str(path))
             yield Problem(about=name, what=what, fix="remove it", steps=(step,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +15,7 @@ from ocm.core.policy import DOCKER_SOCKET
 from ocm.core.state import Answer, Health, Listener, Process, State, judge
 from ocm.errors import OcmError
 from ocm.operations.expose import rules_in_words
+from ocm.operations.schedule import look, timer_faults
 from ocm.system import files, health, processes
 from ocm.system.config import read_config
 from ocm.system.names import instance_names
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ocm.core.names import InstanceName
     from ocm.core.record import Limits, Record
+    from ocm.operations.schedule import Backups
     from ocm.system.context import Context
 
 _DEADLINE_SECONDS = 5.0
@@ -35,7 +37,7 @@ _DEADLINE_SECONDS = 5.0
 class Row:
     """One instance at a glance; `problem` says what is wrong with its record where it cannot be read.
 
-    `isolation` is sealed or unsealed.
+    `isolation` is sealed or unsealed, `backup` what is wrong with scheduled backups.
     """
 
     name: str
@@ -50,17 +52,19 @@ class Row:
     restarts: int
     uptime_seconds: float | None
     problem: str | None = None
+    backup: str | None = None
 
     @property
     def unhealthy(self) -> bool:
         """Tell whether the instance should be ready and is not."""
         should_run = self.autostart or self.state != State.STOPPED
-        return self.problem is not None or (should_run and self.state != State.READY)
+        broken = self.problem is not None or self.backup is not None
+        return broken or (should_run and self.state != State.READY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything about one instance."""
+    """Everything about one instance; `backups` is None where none are scheduled."""
 
     row: Row
     url: str
@@ -71,6 +75,7 @@ class Status:
     limits: str
     expose: tuple[str, ...]
     firewall: str
+    backups: Backups | None
     paths: Mapping[str, str]
     gaps: tuple[str, ...]
     drift: tuple[str, ...]
@@ -85,12 +90,23 @@ def observe(context: Context, names: tuple[InstanceName, ...]) -> tuple[Row, ...
     active = {name: port for name, port in ports.items() if seen[name].activity != "stopped"}
     answers = health.ask_all(active, deadline_seconds=_DEADLINE_SECONDS) if active else {}
     heard = processes.listeners(active.values()) if active else {}
-    return tuple(
+    rows = (
         _broken_row(name, seen[name], problems[name])
         if name in problems
         else _row(records[name], seen[name], answers.get(name, Answer()), heard.get(ports[name]))
         for name in names
     )
+    backups = _backups(context, records)
+    return tuple(
+        replace(row, backup=found.problem) if (found := backups.get(row.name)) else row for row in rows
+    )
+
+
+def _backups(context: Context, records: Mapping[InstanceName, Record]) -> dict[str, Backups]:
+    """Return the scheduled backups of those instances that have any."""
+    timers = context.timers(records)
+    looked = {name: look(context, records[name], timer) for name, timer in timers.items()}
+    return {name: found for name, found in looked.items() if found is not None}
 
 
 def _read_records(
@@ -187,6 +203,7 @@ def status(context: Context, name: InstanceName) -> Status:
         limits=_limits_in_words(record.limits),
         expose=record.expose,
         firewall=rules_in_words(context.host, record),
+        backups=_backups(context, {name: record}).get(name),
         paths={
             "state": str(paths.state),
             "config": str(paths.config),
@@ -236,6 +253,29 @@ class Drift(NamedTuple):
 def drift(context: Context, name: InstanceName, record: Record, process: Process) -> Iterator[Drift]:
     """Yield in what an instance differs from its record, on disk and in the eyes of its backend."""
     paths = context.host.instance(name)
+    yield from _definition_drift(context, name, record)
+    backend = context.backend.name
+    if process.autostart is not record.autostart:
+        word = "enable" if record.autostart else "disable"
+        what = f"the record and {backend} differ on starting with the machine"
+        yield Drift("autostart", what, f"ocm {word} {name} settles it")
+    if process.changed_on_disk:
+        yield Drift("unread", f"{backend} has not read the definition as it is now", f"ocm restart {name}")
+    for override in process.overrides:
+        yield Drift("override", f"a drop-in changes the definition: {override}")
+    for fault in timer_faults(context, name, record):
+        yield Drift("timer", fault, f"ocm start {name} mends it")
+    if files.link_target(paths.config_link) != str(paths.config):
+        yield Drift("link", f"{paths.config_link} is no longer the link to the config")
+    try:
+        config = read_config(paths)[1]
+        for weakness in weakened(config, port=record.port, expose=record.expose):
+            yield Drift("config", weakness)
+    except (OcmError, OSError) as error:
+        yield Drift("config", f"the config cannot be read: {error}")
+
+
+def _definition_drift(context: Context, name: InstanceName, record: Record) -> Iterator[Drift]:
     wanted = context.definition(name, record)
     data = files.read_own(wanted.path)
     text = data.decode(errors="replace") if data is not None else None
@@ -246,20 +286,3 @@ def drift(context: Context, name: InstanceName, record: Record, process: Process
         yield Drift("edited", "the definition was edited by hand", mend)
     elif text != wanted.text:
         yield Drift("old", "the definition is older than the record or this ocm", f"ocm restart {name}")
-    backend = context.backend.name
-    if process.autostart is not record.autostart:
-        word = "enable" if record.autostart else "disable"
-        what = f"the record and {backend} differ on starting with the machine"
-        yield Drift("autostart", what, f"ocm {word} {name} settles it")
-    if process.changed_on_disk:
-        yield Drift("unread", f"{backend} has not read the definition as it is now", f"ocm restart {name}")
-    for override in process.overrides:
-        yield Drift("override", f"a drop-in changes the definition: {override}")
-    if files.link_target(paths.config_link) != str(paths.config):
-        yield Drift("link", f"{paths.config_link} is no longer the link to the config")
-    try:
-        config = read_config(paths)[1]
-        for weakness in weakened(config, port=record.port, expose=record.expose):
-            yield Drift("config", weakness)
-    except (OcmError, OSError) as error:
-        yield Drift("config", f"the config cannot be read: {error}")

@@ -11,6 +11,7 @@ from ocm.core.plan import Load, MakeShell, Restart, Start, Stop, Verify, WriteDe
 from ocm.core.state import State
 from ocm.errors import OcmError
 from ocm.operations.change import carry_out, changing, make_plan
+from ocm.operations.schedule import timer_steps
 from ocm.system import files
 from ocm.system.openclaw import package_version
 from ocm.system.prove import prove
@@ -43,7 +44,7 @@ def start(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool
     """Start an instance and prove it; nothing where it is ready and sealed already."""
     with changing(context, name):
         record = read_record(context.host.paths, name)
-        steps = start_steps(context, name, effort)
+        steps = [*timer_steps(context, name, record), *start_steps(context, name, effort)]
         return carry_out(
             context,
             make_plan(context, "start", name, steps),
@@ -60,7 +61,8 @@ def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bo
     with changing(context, name):
         record = read_record(context.host.paths, name)
         repair = repair_steps(context, name, record, repair=effort.repair)
-        steps = [*repair, Restart(name=name), effort.verify(name)]
+        timer = timer_steps(context, name, record)
+        steps = [*repair, *timer, Restart(name=name), effort.verify(name)]
         return carry_out(
             context,
             make_plan(context, "restart", name, steps),

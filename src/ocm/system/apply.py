@@ -223,6 +223,24 @@ def _restore_rules(context: Context, step: steps.SetRules) -> None:
     ufw.restore_rules(context.host, step.name, step.port, step.previous)
 
 
+def _set_timer(context: Context, step: steps.SetTimer) -> None:
+    _keep_time(context, step.name, step.every, fresh=step.every != step.previous)
+
+
+def _restore_timer(context: Context, step: steps.SetTimer) -> None:
+    _keep_time(context, step.name, step.previous, fresh=step.every != step.previous)
+
+
+def _keep_time(context: Context, name: str, every: str | None, *, fresh: bool) -> None:
+    """Have backups made at the times `every`; `fresh` forgets when they were made at others."""
+    timers, instance = context.backend.timers, InstanceName(name)
+    if fresh or every is None:
+        # By the time of the last run systemd would at once make up for what other times had asked for.
+        timers.clear([instance])
+    if every is not None:
+        timers.set({instance: every})
+
+
 def _remove_file(_context: Context, step: steps.RemoveFile) -> None:
     files.remove_file(PurePosixPath(step.path))
 
@@ -248,6 +266,7 @@ _APPLY: dict[type, Callable[..., None]] = {
     steps.Verify: _verify,
     steps.SetBind: _set_bind,
     steps.SetRules: _set_rules,
+    steps.SetTimer: _set_timer,
     steps.RemoveFile: _remove_file,
     steps.RemoveLink: _remove_link,
     steps.RemoveTree: _remove_tree,
@@ -265,4 +284,5 @@ _UNDO: dict[type, Callable[..., None]] = {
     steps.Stop: _start_again,
     steps.SetBind: _restore_bind,
     steps.SetRules: _restore_rules,
+    steps.SetTimer: _restore_timer,
 }

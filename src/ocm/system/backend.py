@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ocm.core.definition import is_made_by_ocm
 from ocm.system import files
+from ocm.system.own import own_argv
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from ocm.core.names import BackendName, InstanceName
     from ocm.core.policy import Policy
     from ocm.core.record import Record
+    from ocm.core.schedule import Timer
     from ocm.core.state import Process
+    from ocm.system.host import Host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +32,45 @@ class Session:
     token: str
 
 
+def scheduled_argv(host: Host, name: InstanceName) -> tuple[str, ...]:
+    """Return the command that makes a scheduled backup.
+
+    The name is no word of its own: with the path of a checkout that has openclaw in it, an instance `gateway`
+    would be taken for a gateway by OpenClaw's tools, which look for both words in ExecStart=.
+    """
+    return own_argv(host, "backup", f"--scheduled={name}")
+
+
 def is_ours(definition: PurePosixPath) -> bool:
     """Tell whether a definition that may be there came from OCM, edited or not."""
     with contextlib.suppress(OSError):
         return is_made_by_ocm((files.read_own(definition) or b"").decode(errors="replace"))
     return False
+
+
+class Timers(Protocol):
+    """Has scheduled backups made at their times, and makes up for what the machine was off for."""
+
+    def check(self, every: str) -> None:
+        """Raise `Invalid` for a time that cannot be kept here."""
+
+    def dues(self, every: str, after: float, count: int) -> tuple[float, ...]:
+        """Return the next moments after `after`, in seconds since the epoch; fewer where the times end."""
+
+    def definitions(self, name: InstanceName, every: str) -> tuple[Definition, ...]:
+        """Return the files by which backups are made at the times `every`."""
+
+    def set(self, wanted: Mapping[InstanceName, str]) -> None:
+        """Have backups made at these times from now on; when each was made last is not forgotten."""
+
+    def clear(self, names: Collection[InstanceName]) -> None:
+        """Have no more backups made, and forget when they were; nothing where none is known."""
+
+    def known(self) -> tuple[InstanceName, ...]:
+        """Return the instances of which there are files that OCM made, with a record or without."""
+
+    def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Timer]:
+        """Return what is known of the scheduled backups of each instance."""
 
 
 class Backend(Protocol):
@@ -45,6 +82,10 @@ class Backend(Protocol):
     @property
     def name(self) -> BackendName:
         """The word for it in records, options and answers."""
+
+    @property
+    def timers(self) -> Timers:
+        """What has scheduled backups made."""
 
     def answers(self) -> bool:
         """Tell whether it is there to be used on this machine."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ocm.core.names import BackendName, InstanceName
     from ocm.core.policy import Policy
     from ocm.core.record import Record
+    from ocm.core.schedule import Timer
     from ocm.core.state import Process
     from ocm.system.backend import Backend
 
@@ -69,6 +70,19 @@ class Context:
         found: dict[InstanceName, Process] = {}
         for backend in self.backends.values():
             found |= backend.observe([name for name, of in contexts.items() if of.backend is backend])
+        return found
+
+    def timers(self, records: Mapping[InstanceName, Record]) -> dict[InstanceName, Timer]:
+        """Return what is known of the scheduled backups of those that have any, as `observe` does."""
+        found: dict[InstanceName, Timer] = {}
+        for backend in self.backends.values():
+            found |= backend.timers.observe(
+                [
+                    name
+                    for name, record in records.items()
+                    if record.backups and record.backend == backend.name
+                ]
+            )
         return found
 
     def policy(self, name: InstanceName, record: Record) -> Policy:

@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +16,7 @@ from ocm.core.definition import is_edited
 from ocm.core.launch import ENV
 from ocm.core.policy import ADDRESS_FAMILIES
 from ocm.core.program import render_daemon
+from ocm.core.schedule import Timer
 from ocm.errors import CommandFailed, NotRunning, OcmError
 from ocm.system import files
 from ocm.system.runner import Command
@@ -75,6 +76,28 @@ class Daemon:
     def stop(self, name: InstanceName) -> None:
         """Ask a program to stop, and have it forgotten that it failed."""
         self._call("ocm.stop", name)
+
+    def keep_time(self) -> None:
+        """Have it read when scheduled backups are to be made.
+
+        Raises `OcmError` where its plug-in is of an older OCM, which knows of none.
+        """
+        try:
+            self._call("ocm.look")
+        except NotRunning:
+            raise
+        except OcmError as error:
+            raise OcmError(
+                "the supervisord that runs was started by an older ocm and makes no scheduled backups",
+                hint="stop all instances and supervisord, then start them again",
+                code="supervisord_too_old",
+                details=(error.message,),
+            ) from None
+
+    def timers(self) -> dict[str, Timer]:
+        """Return what it does about the scheduled backups of each instance."""
+        found = msgspec.convert(self._call("ocm.timers"), list[dict[str, Any]])
+        return {timer.pop("name"): msgspec.convert(timer, Timer) for timer in found}
 
     def take_up(self, names: Collection[InstanceName]) -> None:
         """Have it read the definitions of `names`, but for those that run."""

@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 from dataclasses import dataclass, field
+from datetime import timezone
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from ocm.system.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import tzinfo
 
     from ocm.core.names import InstanceName
 
@@ -71,6 +73,15 @@ def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
 def has_linger(host: Host) -> bool:
     """Tell whether the user's services outlive the last logout (loginctl(1))."""
     return Path("/var/lib/systemd/linger", host.user).exists()
+
+
+def local_zone() -> tzinfo:
+    """Return the machine's time zone, whatever TZ is for the caller or for supervisord; UTC without one."""
+    from zoneinfo import ZoneInfo
+
+    with contextlib.suppress(OSError, ValueError), Path("/etc/localtime").open("rb") as file:
+        return ZoneInfo.from_file(file)
+    return timezone.utc
 
 
 def resolver_directory() -> PurePosixPath | None:

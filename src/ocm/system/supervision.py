@@ -11,7 +11,7 @@ import functools
 import os
 import time
 import traceback
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from supervisor import events
@@ -20,6 +20,7 @@ from supervisor.xmlrpc import Faults, RPCError
 
 from ocm.core.definition import fingerprint
 from ocm.core.restarts import DELAY_SECONDS, History, activity, after_end, after_start
+from ocm.system.jobs import Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,11 @@ class Supervision:
         self._histories: dict[str, History] = {}
         self._loaded: dict[str, str | None] = {}
         self._ended: tuple[int, int] = (0, 0)
+        self._jobs = Jobs(
+            PurePosixPath(self._programs, "schedules"),
+            PurePosixPath(self._options.pidfile).parent / "timers",
+            self.log,
+        )
         self._remember_how_processes_end()
         for name in supervisord.process_groups:
             self._loaded[name] = self._definition(name)
@@ -107,6 +113,15 @@ class Supervision:
             process.stop()
         return True
 
+    def timers(self) -> list[dict[str, Any]]:
+        """Return what is known of scheduled backups; what is not known is left out."""
+        return list(self._jobs.timers())
+
+    def look(self) -> bool:
+        """Take up when scheduled backups are to be made."""
+        self._jobs.look()
+        return True
+
     def is_foreground(self) -> bool:
         """Tell whether somebody runs supervisord as a program of their own, and not OCM as a daemon."""
         return bool(self._options.nodaemon)
@@ -144,6 +159,7 @@ class Supervision:
 
     @_guarded
     def on_stopping(self, _event: Foreign) -> None:  # noqa: D102 - by its name
+        self._jobs.stop()
         # By itself supervisord stops one after the other, each of which may take minutes.
         for name in list(self._supervisord.process_groups):
             self.stop(name)
@@ -156,6 +172,7 @@ class Supervision:
         for name, history in list(self._histories.items()):
             if history.due is not None and history.due <= now:
                 self._spawn(name)
+        self._jobs.tend()
 
     @_guarded
     def _spawn(self, name: str) -> None:
@@ -164,6 +181,10 @@ class Supervision:
             self._histories.pop(name, None)
         elif not process.pid:
             process.spawn()
+
+    @_guarded
+    def _note_end(self, ended: Foreign) -> None:
+        self._jobs.ended(*ended)
 
     def log(self, text: str) -> None:
         """Write a line into supervisord's log."""
@@ -201,6 +222,7 @@ class Supervision:
             pid, status = waitpid()
             if pid:
                 self._ended = (pid, status)
+                self._note_end((pid, status))
             return pid, status
 
         self._options.waitpid = remembering

@@ -33,6 +33,7 @@ from ocm.system.host import namespaces_forbidden
 from ocm.system.names import names_in
 from ocm.system.output import read_log
 from ocm.system.runner import Command
+from ocm.system.supervisord_timers import SupervisordTimers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -57,6 +58,11 @@ class Supervisord:
 
     name: ClassVar[BackendName] = "supervisord"
     host: Host
+
+    @property
+    def timers(self) -> SupervisordTimers:
+        """The plug-in that has scheduled backups made."""
+        return SupervisordTimers(host=self.host)
 
     def answers(self) -> bool:
         """Tell whether supervisor is installed: OCM depends on it and starts it."""

@@ -31,6 +31,7 @@ from ocm.system.backend import Session, is_ours
 from ocm.system.host import has_linger, namespaces_forbidden
 from ocm.system.names import names_in
 from ocm.system.runner import Command
+from ocm.system.systemd_timers import SystemdTimers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -62,6 +63,11 @@ class Systemd:
 
     name: ClassVar[BackendName] = "systemd"
     host: Host
+
+    @property
+    def timers(self) -> SystemdTimers:
+        """The timers that have scheduled backups made."""
+        return SystemdTimers(host=self.host)
 
     def answers(self) -> bool:
         """Tell whether a user manager is there: its private socket belongs to a process."""
