@@ -79,7 +79,7 @@ class SystemdTimers:
 
     def clear(self, names: Collection[InstanceName]) -> None:
         """End timers and runs that wait, and remove all that is kept of them; nothing where none is known."""
-        there = [name for name in names if name in self.known()]
+        there = sorted(set(names) & set(self.known()))
         if not there:
             return
         timers = [timer_name(name) for name in there]
