@@ -277,6 +277,8 @@ def _difference_problem(
     if difference.kind == "timer":
         record = read_record(context.host.paths, name)
         steps = tuple(timer_steps(context, name, record))
+        if not steps:
+            return Problem(about=name, what=what, mend=f"ocm backup {name} --every TIME")
         return Problem(about=name, what=what, fix="mend it", steps=steps)
     if difference.kind == "link":
         return _link_problem(context, name, difference)
