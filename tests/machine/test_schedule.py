@@ -19,6 +19,7 @@ NAME = "worker1"
 BACKUPS = f"{HOME}/backups"
 TIMER = f"ocm-backup-{NAME}.timer"
 PATIENCE_SECONDS = 120.0
+MAKE = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('create table notes (line text)')"
 # What runs while the machine is off: the last run was three days ago when the time is kept again.
 MISSED = {
     "systemd": (
@@ -39,6 +40,9 @@ def backend(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Itera
     ocm("list")
     before = home_files(machine)
     ocm("create", NAME, "--backend", request.param)
+    # A database is copied by Node in the sandbox, which the run of a timer opens without a login.
+    database = f"{HOME}/.openclaw-{NAME}/workspace/notes"
+    machine.run(["python3", "-c", MAKE, database])
     yield request.param
     ocm("delete", "--all", "--force", "--yes", "--no-backup")
     machine.run(["rm", "-rf", BACKUPS])
@@ -101,7 +105,7 @@ def test_a_time_that_comes_makes_a_backup(machine: Machine, ocm: Ocm, empty: str
     assert found["last"]["archive"] == f"{BACKUPS}/{archive}"
     assert found["last"]["error"] is None
     assert found["next"] > found["last"]["ended"]
-    ocm("backups", "verify", NAME)
+    assert "1 database" in ocm("backups", "verify", NAME).stdout
     shown = ocm("status", NAME).stdout
     assert archive in shown
     assert "drift" not in shown
@@ -190,7 +194,7 @@ def test_a_timer_that_is_gone_is_mended_by_doctor_and_not_by_itself(
     for damage in (["rm"], ["sed", "-i", "s/03:00/04:00/"]):
         machine.run([*damage, paths[empty]])
         assert paths[empty] in ocm("status", NAME).stdout
-        assert "fixed:" in ocm("doctor", "--fix", check=False).stdout
+        assert "fixed:" in ocm("doctor", "--fix", "--yes", check=False).stdout
         assert machine.read(paths[empty]) == text
         assert "drift" not in ocm("status", NAME).stdout
         assert backups(ocm)["next"] is not None

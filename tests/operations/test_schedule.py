@@ -263,6 +263,22 @@ def test_a_timer_that_is_gone_or_edited_is_told_and_mended(instance: Instance) -
         assert timer_steps(instance.context, NAME, record(instance)) == []
 
 
+def test_a_time_in_a_record_that_cannot_be_kept_is_told_and_keeps_nothing_else_from_working(
+    instance: Instance,
+) -> None:
+    wanted(instance, every="quarterly")
+    process = instance.context.backend.observe([NAME])[NAME]
+    (found,) = (
+        one for one in drift(instance.context, NAME, record(instance), process) if one.kind == "timer"
+    )
+    assert "'quarterly' is no time for backups" in found.what
+    assert timer_steps(instance.context, NAME, record(instance)) == []
+    assert problem(instance) is not None
+    told = [one for one in examine(instance.context).problems if "quarterly" in one.what]
+    assert [(one.fix, one.mend) for one in told] == [(None, f"ocm backup {NAME} --every TIME")]
+    run_scheduled(instance.context, NAME)
+
+
 def test_a_timer_that_nobody_asks_for_is_ended(instance: Instance) -> None:
     schedule(instance)
     changed = msgspec.structs.replace(record(instance), backups=None)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from ocm.errors import Invalid
 from ocm.system import files
 from ocm.system.backend import scheduled_argv
 from ocm.system.host import current_host, local_zone
-from ocm.system.jobs import Stamp
+from ocm.system.jobs import LOOK_SECONDS, Stamp
 from ocm.system.own import own_argv
 from ocm.system.systemd_timers import SystemdTimers
 
@@ -128,8 +129,6 @@ def test_a_new_schedule_begins_now_and_a_time_that_comes_is_kept(home: Supervise
     assert stamp(home, "w1")["last"] == pytest.approx(time.time(), abs=PATIENCE_SECONDS)
     # The second after next, whatever the zone: it is written for the clock that the machine shows.
     moment = time.time() + 2
-    from datetime import datetime
-
     local = datetime.fromtimestamp(moment, local_zone())
     schedule(home, "w2", "true", every=f"{local:%H:%M:%S}", ago=None)
     home.backend._daemon.keep_time()
@@ -147,7 +146,7 @@ def test_one_runs_at_a_time_and_supervisord_goes_on_meanwhile(home: Supervised) 
     home.start(name)
     wait_for(seen.exists)
     # Longer than supervisord waits between two looks: what is due as well would have begun.
-    looked = time.monotonic() + 7
+    looked = time.monotonic() + LOOK_SECONDS + 2
     while time.monotonic() < looked:
         assert len(seen.read_text().splitlines()) == 1
         assert home.observe(name).pid is not None

@@ -175,6 +175,8 @@ def dues(rule: Rule, after: float, zone: tzinfo, count: int) -> tuple[float, ...
     return tuple(found)
 
 
+# What is wrong where a backend does not keep the time: `doctor` tells in what its files differ.
+IDLE = "nothing makes the scheduled backups"
 # How many moments from the last good run on tell whether a run is late by more than two periods.
 LATE_AFTER = _LATE_PERIODS + 1
 
@@ -191,7 +193,7 @@ def trouble(last: LastRun | None, timer: Timer, *, late_after: float | None, now
     if late_after is not None and now > late_after:
         return "no backup was made for more than two periods"
     if not timer.active:
-        return "nothing makes the scheduled backups"
+        return IDLE
     return None
 
 

@@ -19,6 +19,7 @@ from ocm.core.plan import (
     SetTimer,
     Stop,
 )
+from ocm.core.schedule import IDLE
 from ocm.core.setup import EnableLinger, State
 from ocm.core.state import State as Activity
 from ocm.core.state import taken_in_words
@@ -232,8 +233,9 @@ def _instance_problems(context: Context, name: InstanceName, row: Row | None) ->
         yield _refusal(name, error)
         return
     yield from _differences(at, name, record, process)
-    if row is not None and row.backup is not None:
-        yield Problem(about=name, what=row.backup, mend=f"ocm backup {name} shows whether it works now")
+    backup = None if row is None else row.backup
+    if backup is not None and backup != IDLE:
+        yield Problem(about=name, what=backup, mend=f"ocm backup {name} shows whether it works now")
     if process.installed and row is not None and row.state == Activity.FAILED:
         yield Problem(about=name, what=f"failed: {row.reason}", mend=f"ocm logs {name}")
 
@@ -275,6 +277,8 @@ def _difference_problem(
     if difference.kind == "timer":
         record = read_record(context.host.paths, name)
         steps = tuple(timer_steps(context, name, record))
+        if not steps:
+            return Problem(about=name, what=what, mend=f"ocm backup {name} --every TIME")
         return Problem(about=name, what=what, fix="mend it", steps=steps)
     if difference.kind == "link":
         return _link_problem(context, name, difference)

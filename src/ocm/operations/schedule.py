@@ -103,6 +103,9 @@ def timer_steps(
         return [SetTimer(name=name, every=None, previous=previous)] if there else []
     if every == previous and not timer_faults(context, name, record):
         return []
+    if _impossible(context, every) is not None:
+        # Only in a record that was edited by hand, which keeps no gateway from being started.
+        return []
     return [SetTimer(name=name, every=every, previous=previous)]
 
 
@@ -114,6 +117,9 @@ def timer_faults(
     if every is None:
         there = name in timers.known()
         return ("backups are scheduled that the record does not ask for",) if there else ()
+    impossible = _impossible(context, every)
+    if impossible is not None:
+        return (impossible,)
     faults = []
     for wanted in timers.definitions(name, every):
         data = files.read_own(wanted.path)
@@ -178,9 +184,19 @@ def _late_after(
     return dues[-1] if len(dues) == LATE_AFTER else None
 
 
+def _impossible(context: Context, every: str) -> str | None:
+    """Return in words why a time cannot be kept, None where it can."""
+    try:
+        context.backend.timers.check(every)
+    except OcmError as error:
+        return error.message
+    return None
+
+
 def _next(context: Context, schedule: Schedule) -> float | None:
-    dues = context.backend.timers.dues(schedule.every, time.time(), 1)
-    return dues[0] if dues else None
+    with contextlib.suppress(OcmError):
+        return next(iter(context.backend.timers.dues(schedule.every, time.time(), 1)), None)
+    return None
 
 
 def _every(record: Record) -> str | None:

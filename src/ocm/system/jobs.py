@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ocm.core.names import InstanceName
 
 # How often the files are looked at.
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 3.0
 # A clock that was set back by less does not make a run of a moment ago one of the future.
 _SLACK_SECONDS = 3600.0
 _GRACE_SECONDS = 600.0

@@ -45,7 +45,7 @@ class SystemdTimers:
 
     def check(self, every: str) -> None:
         """Raise `Invalid` for what systemd takes for no time, or for one that never comes."""
-        if not self._elapses(every, None, 1):
+        if not is_portable(every) and not self._elapses(every, None, 1):
             raise _refused(every, "it never comes")
 
     def dues(self, every: str, after: float, count: int) -> tuple[float, ...]:
@@ -79,7 +79,7 @@ class SystemdTimers:
 
     def clear(self, names: Collection[InstanceName]) -> None:
         """End timers and runs that wait, and remove all that is kept of them; nothing where none is known."""
-        there = [name for name in names if name in self.known()]
+        there = sorted(set(names) & set(self.known()))
         if not there:
             return
         timers = [timer_name(name) for name in there]
