@@ -87,8 +87,10 @@ def test_a_backup_while_the_agent_answers_holds_what_was_committed(
     made = backup(ocm)
     output, _ = talking.communicate(timeout=120)
     assert b"remembered-meanwhile" in output
-    assert made["databases"] == 2
     contents, state = extract(machine, str(made["path"]), tmp_path / "a")
+    own = {"state/state/openclaw.sqlite", f"state/{AGENT_DATABASE}"}
+    assert own <= set(contents.manifest.databases)
+    assert made["databases"] == len(contents.manifest.databases)
     assert b"remembered-before" in (state / AGENT_DATABASE).read_bytes()
     for path in contents.manifest.databases:
         with contextlib.closing(
