@@ -9,7 +9,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core import plan as steps
-from ocm.core.config import MAX_BYTES, format_config, parse_config, with_value, without_value
+from ocm.core.config import (
+    MAX_BYTES,
+    format_config,
+    parse_config,
+    refuse_large,
+    with_value,
+    without_value,
+)
 from ocm.core.gateway import BIND, initial_config
 from ocm.core.merge import overlay
 from ocm.core.names import InstanceName, parse_name
@@ -99,8 +106,10 @@ def _write_config(context: Context, step: steps.WriteConfig) -> None:
         write_inherited(paths, Inherited(source=step.inherit, config=inheritance.config, secrets=names))
         write_secrets(context.host, name, inheritance.secrets)
         config = overlay(inheritance.config, config)
+    text = format_config(config)
+    refuse_large(text)
     with files.open_state(state) as directory:
-        files.write_in(directory, PurePosixPath(step.path).name, format_config(config))
+        files.write_in(directory, PurePosixPath(step.path).name, text)
 
 
 def _forget_inherited(context: Context, step: steps.WriteConfig) -> None:

@@ -9,10 +9,10 @@ import msgspec
 
 from ocm.core import secrets
 from ocm.core.inherit import inherit
-from ocm.core.names import parse_name
+from ocm.core.names import MAIN, parse_name
 from ocm.errors import OcmError
 from ocm.system import files
-from ocm.system.main_config import MAIN, read_instance_source, read_main_source
+from ocm.system.main_config import read_instance_source, read_main_source
 from ocm.system.records import read_record
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def read_inherited(paths: InstancePaths) -> Inherited | None:
         return msgspec.json.decode(data, type=Inherited)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = f"{paths.inherited} is corrupt"
-        hint = f"move it away: {paths.name} keeps what it has and inherits no more"
+        hint = f"ocm sync {paths.name} --no-inherit gives it up: the instance keeps what it has"
         raise OcmError(message, hint=hint, code="inherited_corrupt") from None
 
 
@@ -59,18 +59,24 @@ def write_inherited(paths: InstancePaths, inherited: Inherited) -> None:
     files.write_file(paths.inherited, msgspec.json.format(msgspec.json.encode(inherited), indent=1))
 
 
+def forget_inherited(paths: InstancePaths) -> None:
+    """Have an instance inherit nothing any more: what it has is its own, its secrets too."""
+    files.remove_file(paths.inherited)
+
+
 def read_inheritance(host: Host, source: str, record: Record) -> Inheritance:
     """Return what main, or the instance `source`, now has to inherit for the instance of `record`."""
     package = PurePosixPath(record.runtime.openclaw)
     if source == MAIN:
         return inherit(read_main_source(host, package))
-    read_record(host.paths, parse_name(source))
-    return inherit(read_instance_source(host, parse_name(source), package))
+    name = parse_name(source)
+    read_record(host.paths, name)
+    return inherit(read_instance_source(host, name, package, read_secrets(host.instance(name))))
 
 
 def read_secrets(paths: InstancePaths) -> dict[str, str]:
     """Return the secrets of an instance; raise `OcmError` where their file is damaged."""
-    data = files.read_own(paths.secrets, limit=secrets.MAX_BYTES)
+    data = files.read_own(paths.secrets, limit=secrets.MAX_BYTES + 1)
     return secrets.parse_file(data or b"", paths.secrets)
 
 
