@@ -18,6 +18,7 @@ COMMANDS = {
     "create": ("lifecycle", "Create an instance without starting it."),
     "deploy": ("lifecycle", "Create an instance, start it and prove that it is sealed."),
     "delete": ("lifecycle", "Delete instances with all that belongs to them."),
+    "rename": ("move", "Give an instance another name."),
     "start": ("lifecycle", "Start instances and prove that they are sealed."),
     "stop": ("lifecycle", "Stop instances."),
     "restart": ("lifecycle", "Restart instances and prove that they are sealed."),

@@ -169,17 +169,7 @@ def _creation(context: Context, record: Record, wanted: Wanted, rules: list[Step
     name = wanted.name
     paths = context.host.instance(name)
     definition = context.definition(name, record)
-    for path in (
-        paths.state,
-        definition.path,
-        paths.config_link,
-        paths.shell,
-        paths.secrets,
-        paths.inherited,
-    ):
-        if Path(path).is_symlink() or Path(path).exists():
-            message = f"{path} exists already and is not OCM's"
-            raise OcmError(message, hint="move it away, or choose another name", code="exists")
+    refuse_existing(context, record)
     enable: list[Step] = [Enable(name=name)] if wanted.autostart else []
     return [
         WriteRecord(path=str(paths.record), text=encode_record(record)),
@@ -192,6 +182,24 @@ def _creation(context: Context, record: Record, wanted: Wanted, rules: list[Step
         *rules,
         *enable,
     ]
+
+
+def refuse_existing(context: Context, record: Record) -> None:
+    """Raise `OcmError` where something is already where a new instance's own is to be."""
+    paths = context.host.paths.named(record.name)
+    definition = context.definition(paths.name, record)
+    for path in (
+        paths.state,
+        definition.path,
+        paths.config_link,
+        paths.shell,
+        paths.scratch,
+        paths.secrets,
+        paths.inherited,
+    ):
+        if Path(path).is_symlink() or Path(path).exists():
+            message = f"{path} exists already and is not OCM's"
+            raise OcmError(message, hint="move it away, or choose another name", code="exists")
 
 
 def _choose_port(context: Context, port: int | None) -> int:

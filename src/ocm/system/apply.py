@@ -12,13 +12,22 @@ from ocm.core import plan as steps
 from ocm.core.config import MAX_BYTES, format_config, parse_config, with_value, without_value
 from ocm.core.gateway import BIND, initial_config
 from ocm.core.merge import overlay
+from ocm.core.moving import REWRITE, Move, moved_config
 from ocm.core.names import InstanceName, parse_name
 from ocm.core.ports import CDP_OFFSET
 from ocm.errors import CommandFailed, InTheWay, OcmError
 from ocm.system import files, ufw
-from ocm.system.inherited import Inherited, read_inheritance, write_inherited, write_secrets
+from ocm.system.exchange import put_in_place, take_out_of_place
+from ocm.system.inherited import (
+    Inherited,
+    read_inheritance,
+    set_source,
+    write_inherited,
+    write_secrets,
+)
 from ocm.system.journal import last_words
 from ocm.system.records import read_record
+from ocm.system.script import run_script
 from ocm.system.shell import make_shell
 from ocm.system.verify import verify
 
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
     from ocm.system.context import Context
 
 _TOKEN_BYTES = 32
+_REWRITE_SECONDS = 600
 
 
 def apply_step(context: Context, step: Step) -> None:
@@ -221,6 +231,55 @@ def _restore_rules(context: Context, step: steps.SetRules) -> None:
     ufw.restore_rules(context.host, step.name, step.port, step.previous)
 
 
+def _stage(_context: Context, step: steps.Stage) -> None:
+    files.make_directory(PurePosixPath(step.path))
+
+
+def _unstage(_context: Context, step: steps.Stage) -> None:
+    files.remove_tree(PurePosixPath(step.path))
+    for path in step.files:
+        files.remove_file(PurePosixPath(path))
+
+
+def _exchange(_context: Context, step: steps.Exchange) -> None:
+    put_in_place(PurePosixPath(step.path), PurePosixPath(step.staged), step.inode)
+
+
+def _exchange_back(_context: Context, step: steps.Exchange) -> None:
+    take_out_of_place(PurePosixPath(step.path), PurePosixPath(step.staged), step.inode)
+
+
+def _rewrite_paths(context: Context, step: steps.RewritePaths) -> None:
+    _follow(context, step.name, Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after)))
+
+
+def _rewrite_paths_back(context: Context, step: steps.RewritePaths) -> None:
+    if not step.fresh:
+        move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
+        _follow(context, step.name, move.back)
+
+
+def _follow(context: Context, name: str, move: Move) -> None:
+    paths = context.host.instance(InstanceName(name))
+    record = read_record(context.host.paths, paths.name)
+    words = (word for pair in move.pairs for word in pair)
+    run_script(context, record, REWRITE, (str(paths.state), *words), timeout_seconds=_REWRITE_SECONDS)
+    with files.open_state(paths.state) as directory:
+        data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
+        config = parse_config(data, source=str(paths.config))
+        changed = moved_config(config, move)
+        if changed != config:
+            files.write_in(directory, paths.config.name, format_config(changed))
+
+
+def _set_source(context: Context, step: steps.SetSource) -> None:
+    set_source(context.host.instance(InstanceName(step.name)), step.source)
+
+
+def _restore_source(context: Context, step: steps.SetSource) -> None:
+    set_source(context.host.instance(InstanceName(step.name)), step.previous)
+
+
 def _remove_file(_context: Context, step: steps.RemoveFile) -> None:
     files.remove_file(PurePosixPath(step.path))
 
@@ -246,6 +305,10 @@ _APPLY: dict[type, Callable[..., None]] = {
     steps.Verify: _verify,
     steps.SetBind: _set_bind,
     steps.SetRules: _set_rules,
+    steps.Stage: _stage,
+    steps.Exchange: _exchange,
+    steps.RewritePaths: _rewrite_paths,
+    steps.SetSource: _set_source,
     steps.RemoveFile: _remove_file,
     steps.RemoveLink: _remove_link,
     steps.RemoveTree: _remove_tree,
@@ -263,4 +326,8 @@ _UNDO: dict[type, Callable[..., None]] = {
     steps.Stop: _start_again,
     steps.SetBind: _restore_bind,
     steps.SetRules: _restore_rules,
+    steps.Stage: _unstage,
+    steps.Exchange: _exchange_back,
+    steps.RewritePaths: _rewrite_paths_back,
+    steps.SetSource: _restore_source,
 }

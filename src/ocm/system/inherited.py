@@ -59,6 +59,13 @@ def write_inherited(paths: InstancePaths, inherited: Inherited) -> None:
     files.write_file(paths.inherited, msgspec.json.format(msgspec.json.encode(inherited), indent=1))
 
 
+def set_source(paths: InstancePaths, source: str) -> None:
+    """Have an instance inherit from `source` from now on, where it inherits at all."""
+    inherited = read_inherited(paths)
+    if inherited is not None and inherited.source != source:
+        write_inherited(paths, msgspec.structs.replace(inherited, source=source))
+
+
 def read_inheritance(host: Host, source: str, record: Record) -> Inheritance:
     """Return what main, or the instance `source`, now has to inherit for the instance of `record`."""
     package = PurePosixPath(record.runtime.openclaw)
