@@ -163,6 +163,25 @@ def test_a_line_is_told_before_the_program_ends(tmp_path: Path) -> None:
     assert RUNNER.follow(command, lambda _line: heard.touch()).stdout == "go\ngone\n"
 
 
+def test_a_long_program_reads_its_input_or_does_not() -> None:
+    data = b"x" * 2**20
+    told: list[str] = []
+    argv = shell("wc -c").argv
+    RUNNER.follow(Command(argv=argv, timeout_seconds=30, stdin=data), told.append)
+    RUNNER.follow(Command(argv=("true",), timeout_seconds=30, stdin=data), told.append)
+    RUNNER.follow(shell("wc -c"), told.append)
+    assert told == ["1048576", "0"]
+
+
+def test_a_long_program_that_prints_without_an_end_is_ended() -> None:
+    told: list[str] = []
+    with pytest.raises(OcmError, match="printed more than 100000 bytes"):
+        RUNNER.follow(shell("exec yes"), told.append, limit=100_000)
+    with pytest.raises(OcmError, match="printed more than 100000 bytes"):
+        RUNNER.follow(shell("exec cat /dev/zero"), told.append, limit=100_000)
+    assert sum(map(len, told)) < 200_000
+
+
 def test_a_long_program_runs_in_its_directory_and_shares_a_descriptor(tmp_path: Path) -> None:
     with (tmp_path / "shared").open("w") as shared:
         number = shared.fileno()

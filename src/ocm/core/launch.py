@@ -144,6 +144,11 @@ def openclaw_argv(record: Record, arguments: tuple[str, ...], *flags: str) -> tu
     return (record.runtime.node, *flags, *NODE_FLAGS, entry, "--profile", record.name, *arguments)
 
 
+def node_argv(record: Record, script: str) -> tuple[str, ...]:
+    """Return the argument vector that runs the text of a module by the instance's Node."""
+    return (record.runtime.node, *NODE_FLAGS, "--input-type=module", "--eval", script)
+
+
 def gateway_argv(paths: InstancePaths, record: Record, *, private_pids: bool) -> tuple[str, ...]:
     """Return the argument vector of the gateway itself, under an init of its own with `private_pids`."""
     openclaw = openclaw_argv(record, ("gateway", "--port", str(record.port)), *node_flags(record))

@@ -128,6 +128,16 @@ def read_in(directory: int, name: str, *, limit: int) -> bytes:
     return data
 
 
+def flush(directory: int) -> None:
+    """Have all that was written to the file system of an open directory be on disk (syncfs(2))."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.syncfs(directory):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
 def remove_file(path: PurePosixPath) -> None:
     """Remove a file or a link; nothing where there is none."""
     with contextlib.suppress(FileNotFoundError):

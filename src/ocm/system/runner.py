@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 from ocm.errors import CommandFailed, OcmError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _TAIL_LINES = 5
 _SHOWN_WORD = 160
@@ -114,8 +115,12 @@ class Runner:
                 if process.poll() is None:
                     process.terminate()
 
-    def follow(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+    def follow(
+        self, command: Command, on_line: Callable[[str], None], *, limit: int | None = None
+    ) -> Completed:
         """Run a long `command`, give each line it prints to `on_line`, and return how it ended.
+
+        One that prints more than `limit` bytes is ended, with `OcmError`.
 
         It leads a process group. When it takes too long (`OcmError`) or the caller is interrupted, the group
         is asked to end by SIGINT, as by Ctrl-C, for dpkg must not be cut off, and is killed after 10 s.
@@ -123,22 +128,24 @@ class Runner:
         """
         self._show(command.argv)
         try:
-            process = subprocess.Popen(
-                command.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=self._environment(command.env),
-                cwd=command.directory,
-                pass_fds=command.descriptors,
-                start_new_session=True,
-            )
+            with _as_file(command.stdin) as stdin:
+                process = subprocess.Popen(
+                    command.argv,
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    env=self._environment(command.env),
+                    cwd=command.directory,
+                    pass_fds=command.descriptors,
+                    start_new_session=True,
+                )
         except FileNotFoundError:
             raise _not_installed(command.argv[0]) from None
         deadline = time.monotonic() + command.timeout_seconds
         with process:
             try:
-                printed = b"".join(_read_lines(process.stdout, deadline, on_line) if process.stdout else ())
+                lines = _read_lines(process.stdout, deadline, on_line) if process.stdout else ()
+                printed = b"".join(_limited(lines, limit, command.argv[0]))
                 status = process.wait(max(deadline - time.monotonic(), 0))
             except BaseException as error:
                 _end_group(process)
@@ -226,6 +233,27 @@ def _read_lines(source: IO[bytes], deadline: float, on_line: Callable[[str], Non
             return
         yield data
     raise TimeoutError
+
+
+@contextlib.contextmanager
+def _as_file(data: bytes | None) -> Iterator[IO[bytes] | int]:
+    """Yield what a program is to read from: no pipe, for one that never reads would block its writer."""
+    if data is None:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield file
+
+
+def _limited(chunks: Iterable[bytes], limit: int | None, program: str) -> Iterator[bytes]:
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if limit is not None and total > limit:
+            raise OcmError(f"{program} printed more than {limit} bytes", code="command_failed")
+        yield chunk
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
