@@ -19,6 +19,7 @@ COMMANDS = {
     "deploy": ("lifecycle", "Create an instance, start it and prove that it is sealed."),
     "delete": ("lifecycle", "Delete instances with all that belongs to them."),
     "rename": ("move", "Give an instance another name."),
+    "restore": ("move", "Make an instance of a backup, or put its content back."),
     "start": ("lifecycle", "Start instances and prove that they are sealed."),
     "stop": ("lifecycle", "Stop instances."),
     "restart": ("lifecycle", "Restart instances and prove that they are sealed."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -48,4 +48,55 @@ def rename(
     )
 
 
-COMMANDS = {"rename": rename}
+@click.command(epilog="Example: ocm restore ~/backups/worker1-20261122T030000Z.tar.gz --as worker2")
+@click.argument("archive", type=click.Path(dir_okay=False), metavar="ARCHIVE")
+@click.option("--as", "name", type=NEW_NAME, metavar="NEW", help="Call the instance so.")
+@click.option("--port", type=int, help="The gateway's port; that of the archive, or a free one, if left out.")
+@click.option("--replace", is_flag=True, help="Put it in the place of the instance of that name.")
+@click.option("--unsealed", is_flag=True, help="Accept that it runs without a sandbox.")
+@click.option(
+    "--identity", type=click.Path(dir_okay=False), metavar="FILE", help="Decrypt the archive with this key."
+)
+@click.option("--no-start", is_flag=True, help="Do not start it.")
+@wait_options
+@dry_run_option
+@json_option
+@click.pass_context
+def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool, **options: Any) -> int:  # noqa: ANN401 - of many types
+    """Make an instance of a backup, or put its content back.
+
+    The archive is checked whole before anything is touched. A new instance is sealed and reached from this
+    machine alone, whatever the archive says. What --replace replaces is backed up first, and is back and
+    running where the restored instance does not become ready.
+    """
+    from pathlib import Path, PurePosixPath
+
+    from ocm.operations.restore import Request, name_of
+    from ocm.operations.restore import restore as run
+
+    identities: tuple[object, ...] = ()
+    if options["identity"] is not None:
+        from ocm.system.age import read_identities
+
+        identities = read_identities(PurePosixPath(options["identity"]))
+    request = Request(
+        archive=PurePosixPath(Path(archive).absolute()),
+        name=options["name"],
+        port=options["port"],
+        replace=options["replace"],
+        sealed=not options["unsealed"],
+        start=not options["no_start"],
+        identities=identities,
+    )
+    effort = frame.effort(options)
+    context = frame.open_context(ctx)
+    return frame.run_each(
+        ctx,
+        [name_of(context, request)],
+        lambda one, _name: run(one, request, effort, dry_run=dry_run),
+        as_json=as_json,
+        context=context,
+    )
+
+
+COMMANDS = {"rename": rename, "restore": restore}

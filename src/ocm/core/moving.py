@@ -79,18 +79,15 @@ def moved_text(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
     return text
 
 
-# For Node, on its standard input; arguments: the state directory, then before and after by turns. One
+# For Node, in the state directory; its request is a list of pairs, each a path before and after. One
 # transaction for each database, so that what a kill leaves is done or not, and to run it again is no mistake.
 # Where a row of the new path is there already under the same key, the one that moves replaces it.
 REWRITE = r"""
-"use strict";
-const { DatabaseSync } = require("node:sqlite");
-const { createHash } = require("node:crypto");
-const fs = require("node:fs");
-const path = require("node:path");
-const [state, ...words] = process.argv.slice(2);
-const pairs = [];
-for (let i = 0; i < words.length; i += 2) pairs.push([words[i], words[i + 1]]);
+import { DatabaseSync } from "node:sqlite";
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+const pairs = JSON.parse(fs.readFileSync(0, "utf8"));
 const JSON_COLUMNS = [["cron_jobs", "job_json"], ["config_machine_state", "value_json"]];
 const KEYS = ["workspace_key", "alias_key"];
 const MAGIC = Buffer.from("SQLite format 3\0");
@@ -199,16 +196,16 @@ function rewrite(database) {
   }
 }
 
-const agents = directories(path.join(state, "agents")).filter((entry) => entry.isDirectory());
-const folders = agents.map((one) => path.join(state, "agents", one.name, "agent"));
-for (const file of [path.join(state, "state"), ...folders].flatMap(databases)) {
+const agents = directories("agents").filter((entry) => entry.isDirectory());
+const folders = agents.map((one) => path.join("agents", one.name, "agent"));
+for (const file of ["state", ...folders].flatMap(databases)) {
   const database = new DatabaseSync(file, { enableForeignKeyConstraints: false, timeout: 10000 });
   try {
     database.exec("pragma trusted_schema = off; begin immediate");
     rewrite(database);
     database.exec("commit");
   } catch (error) {
-    process.stderr.write(`${path.relative(state, file)}: ${error.message}\n`);
+    process.stderr.write(`${file}: ${error.message}\n`);
     process.exitCode = 1;
   } finally {
     database.close();

@@ -147,7 +147,7 @@ def _new_record(context: Context, wanted: Wanted) -> Record:
         name=wanted.name,
         backend=context.backend.name,
         sealed=wanted.sealed,
-        port=_choose_port(context, wanted.port),
+        port=choose_port(context, wanted.port),
         autostart=wanted.autostart,
         runtime=wanted.planned or find_runtime(context.host),
         limits=wanted.limits,
@@ -202,7 +202,8 @@ def refuse_existing(context: Context, record: Record) -> None:
             raise OcmError(message, hint="move it away, or choose another name", code="exists")
 
 
-def _choose_port(context: Context, port: int | None) -> int:
+def choose_port(context: Context, port: int | None) -> int:
+    """Return `port`, or a free one for None; raise `OcmError` where it is not to be had."""
     paths = context.host.paths
     owners = {read_record(paths, name).port: str(name) for name in instance_names(paths)}
     owners.setdefault(main_port(context), "main")

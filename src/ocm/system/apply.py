@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import time
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from ocm.core.gateway import BIND, initial_config
 from ocm.core.merge import overlay
 from ocm.core.moving import REWRITE, Move, moved_config
 from ocm.core.names import InstanceName, parse_name
+from ocm.core.paths import STATE_DIRECTORIES
 from ocm.core.ports import CDP_OFFSET
 from ocm.errors import CommandFailed, InTheWay, OcmError
 from ocm.system import files, ufw
@@ -27,7 +29,7 @@ from ocm.system.inherited import (
 )
 from ocm.system.journal import last_words
 from ocm.system.records import read_record
-from ocm.system.script import run_script
+from ocm.system.script import run_node
 from ocm.system.shell import make_shell
 from ocm.system.verify import verify
 
@@ -71,7 +73,7 @@ def _make_state(_context: Context, step: steps.MakeState) -> None:
     except FileExistsError:
         message = f"{step.path} exists already"
         raise InTheWay(message, hint="move it away, or choose another name", code="state_exists") from None
-    for directory in ("workspace", "logs", "cache", "credentials"):
+    for directory in STATE_DIRECTORIES:
         Path(step.path, directory).mkdir(mode=0o700)
 
 
@@ -262,8 +264,8 @@ def _rewrite_paths_back(context: Context, step: steps.RewritePaths) -> None:
 def _follow(context: Context, name: str, move: Move) -> None:
     paths = context.host.instance(InstanceName(name))
     record = read_record(context.host.paths, paths.name)
-    words = (word for pair in move.pairs for word in pair)
-    run_script(context, record, REWRITE, (str(paths.state), *words), timeout_seconds=_REWRITE_SECONDS)
+    request = json.dumps(move.pairs).encode()
+    run_node(context, record, REWRITE, request, lambda _line: None, timeout=_REWRITE_SECONDS)
     with files.open_state(paths.state) as directory:
         data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
         config = parse_config(data, source=str(paths.config))

@@ -44,13 +44,16 @@ class Inherited(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 def read_inherited(paths: InstancePaths) -> Inherited | None:
     """Return what an instance inherited, None where it does not; raise `OcmError` where that is corrupt."""
     data = files.read_own(paths.inherited, limit=_MAX_BYTES)
-    if data is None:
-        return None
+    return None if data is None else parse_inherited(data, paths.inherited)
+
+
+def parse_inherited(data: bytes, path: PurePosixPath) -> Inherited:
+    """Return what the content of the file at `path` says; raise `OcmError` where it is corrupt."""
     try:
         return msgspec.json.decode(data, type=Inherited)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        message = f"{paths.inherited} is corrupt"
-        hint = f"move it away: {paths.name} keeps what it has and inherits no more"
+        message = f"{path} is corrupt"
+        hint = f"move it away: {path.stem} keeps what it has and inherits no more"
         raise OcmError(message, hint=hint, code="inherited_corrupt") from None
 
 

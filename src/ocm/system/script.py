@@ -6,44 +6,52 @@ import signal
 from typing import TYPE_CHECKING
 
 from ocm.core.journal import printable
-from ocm.core.launch import NODE_FLAGS, environment
+from ocm.core.launch import environment, node_argv
 from ocm.core.names import InstanceName
-from ocm.errors import OcmError
-from ocm.system.runner import Command
+from ocm.system.runner import Command, failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ocm.core.record import Record
     from ocm.system.context import Context
-    from ocm.system.runner import Completed
 
-_LAST_LINES = 5
+_MAX_PRINTED = 16 * 2**20
+_TAIL_LINES = 5
 
 
-def run_script(
-    context: Context, record: Record, script: str, arguments: tuple[str, ...], *, timeout_seconds: float
-) -> Completed:
-    """Run `script` by the instance's Node in its sandbox, without its secrets; whether or not it runs.
+def run_node(  # noqa: PLR0913 - whose, what, and what is done with its answer
+    context: Context,
+    record: Record,
+    script: str,
+    request: bytes,
+    on_line: Callable[[str], None],
+    *,
+    timeout: float,
+) -> None:
+    """Run a script, a module, by the instance's Node in its sandbox, without its secrets.
 
-    Raises `OcmError` on an exit status other than 0. What it printed is the instance's to decide: no more is
-    to be made of it than of any file of the instance's.
+    It starts in the state directory and gets `request` on its standard input; `on_line` is given each line
+    that it prints. What it prints is not to be trusted: other processes of the instance can write there.
+    Raises `CommandFailed` with the last it said where it fails, and `OcmError` where it takes too long.
     """
     name = InstanceName(record.name)
-    paths = context.host.instance(name)
     session = context.backend.session(
         record,
         context.policy(name, record),
-        (record.runtime.node, *NODE_FLAGS, "-", *arguments),
-        environ=environment(paths, record),
+        node_argv(record, script),
+        environ=environment(context.host.instance(name), record),
         terminal=False,
     )
-    command = Command(argv=session.argv, timeout_seconds=timeout_seconds, stdin=script.encode())
+    command = Command(argv=session.argv, timeout_seconds=timeout, stdin=request)
     try:
-        done = context.host.runner.run(command, check=False)
+        done = context.host.runner.follow(command, on_line, limit=_MAX_PRINTED)
     except BaseException:
         context.backend.signal_session(session.token, signal.SIGKILL)
         raise
     if done.returncode:
-        lines = tuple(printable(line) for line in done.stderr.splitlines() if line.strip())
-        message = f"a script in the sandbox of {name} failed with status {done.returncode}"
-        raise OcmError(message, code="script_failed", details=lines[-_LAST_LINES:])
-    return done
+        raise failure(
+            (record.runtime.node,),
+            done.returncode,
+            "\n".join(map(printable, done.stdout.splitlines()[-_TAIL_LINES:])),
+        )
