@@ -14,6 +14,8 @@ EXAMPLES: tuple[Step, ...] = (
     steps.MakeState(path="/s"),
     steps.MakeShell(shell="/shell", scratch="/scratch", fresh=True),
     steps.WriteConfig(path="/s/openclaw.json", model="a/b"),
+    steps.CloneConfig(path="/s/openclaw.json", source="w2"),
+    steps.CopyWorkspaces(path="/s", source="/other"),
     steps.LinkConfig(link="/l", target="/s/openclaw.json"),
     steps.WriteDefinition(name="w1", path="/u", text="[Unit]\n", previous="old"),
     steps.Load(name="w1"),

@@ -10,10 +10,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ocm.core.moving import moved_config
 from ocm.core.secrets import is_key, is_reserved, is_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from ocm.core.moving import Move
 
 # Of agents.defaults, beside all whose name has "model" in it.
 _MODEL_SETTINGS = ("params", "thinkingDefault", "fastModeDefault")
@@ -29,6 +32,12 @@ _SHORTHAND = re.compile(r"\$([A-Z][A-Z0-9_]{0,127})")
 _REFERENCE_KEYS = frozenset({"source", "provider", "id"})
 _MAX_DEPTH = 100
 _NOTHING: Any = object()
+# What a clone has beside: nothing that is bound to one gateway, its ports, its devices or its channels.
+_CLONED = frozenset(
+    {"agents", "tools", "skills", "session", "messages", "commands", "memory", "mcp", "tts", "talk", "ui"}
+)
+# Every new instance has its own.
+_MADE_ANEW = frozenset({"gateway", "browser", "discovery", "update", "logging", "meta", "wizard"})
 
 Place = tuple[str, ...]
 
@@ -74,6 +83,58 @@ def inherit(source: Source) -> Inheritance:
         secrets=extraction.secrets,
         notes=tuple(dict.fromkeys((*source.notes, *extraction.notes))),
     )
+
+
+def duplicate(source: Source, move: Move) -> Inheritance:
+    """Return what a clone has of an instance: the settings of its agents, tools and skills too.
+
+    `move` is from the state of the one to that of the other. Secrets come along as far as what is kept refers
+    to them. What is bound to one instance is left out and told: its gateway, and channels, for two that
+    share a bot's token take each other's messages.
+    """
+    taken = moved_config({**_selected(source), **_settings(source.config)}, move)
+    left = sorted(source.config.keys() - taken.keys() - _MADE_ANEW)
+    notes = [f"left out of the config: {', '.join(left)}"] if left else []
+    if "agents" in taken:
+        taken["agents"], outside = _without_paths(taken["agents"], move, ("agents",))
+        notes += [f"left out, for it lies outside of {move.before.name}: {place}" for place in outside]
+    extraction = _Extraction(source)
+    extraction.take_variables(taken)
+    keys = extraction.take_profiles(taken)
+    config = extraction.replace(taken)
+    _refer_to_keys(config, keys)
+    return Inheritance(
+        config=config,
+        secrets=extraction.secrets,
+        notes=tuple(dict.fromkeys((*notes, *source.notes, *extraction.notes))),
+    )
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key in _CLONED and isinstance(value, dict)}
+
+
+def _without_paths(value: object, move: Move, place: Place) -> tuple[Any, list[str]]:
+    """Return a value without the absolute paths that lie outside of the clone's state, and their places."""
+    if isinstance(value, list):
+        kept = [item for item in value if not _is_outside(item, move)]
+        return kept, [".".join(place)] if len(kept) < len(value) else []
+    if not isinstance(value, dict):
+        return value, []
+    members: dict[str, Any] = {}
+    outside: list[str] = []
+    for key, item in value.items():
+        if _is_outside(item, move):
+            outside.append(".".join((*place, key)))
+        else:
+            members[key], found = _without_paths(item, move, (*place, key))
+            outside += found
+    return members, outside
+
+
+def _is_outside(value: object, move: Move) -> bool:
+    inside = any(value == after or str(value).startswith(f"{after}/") for _before, after in move.pairs)
+    return isinstance(value, str) and value.startswith(("/", "~/")) and not inside
 
 
 def is_secret_place(place: Place) -> bool:

@@ -58,6 +58,28 @@ class WriteConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"write config {self.path} with a new gateway token{inherited}"
 
 
+class CloneConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Write the first OpenClaw config of a clone: what `source` has when the step runs, and its own token."""
+
+    path: str
+    source: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"write config {self.path} with a new gateway token and settings of {self.source}"
+
+
+class CopyWorkspaces(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Copy the workspaces of the state `source`, as they are when the step runs, to the state `path`."""
+
+    path: str
+    source: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"copy the workspaces in {self.source} to {self.path}"
+
+
 class LinkConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Link the config to where users look for it."""
 
@@ -280,6 +302,8 @@ Step = (
     | MakeState
     | MakeShell
     | WriteConfig
+    | CloneConfig
+    | CopyWorkspaces
     | LinkConfig
     | WriteDefinition
     | Load

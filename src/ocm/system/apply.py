@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocm.core import plan as steps
 from ocm.core.config import MAX_BYTES, format_config, parse_config, with_value, without_value
@@ -24,6 +24,7 @@ from ocm.system.inherited import (
     Inherited,
     read_inheritance,
     set_source,
+    write_duplicate,
     write_inherited,
     write_secrets,
 )
@@ -32,11 +33,13 @@ from ocm.system.records import read_record
 from ocm.system.script import run_node
 from ocm.system.shell import make_shell
 from ocm.system.verify import verify
+from ocm.system.workspaces import copy_workspaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocm.core.plan import Step
+    from ocm.core.record import Record
     from ocm.system.context import Context
 
 _TOKEN_BYTES = 32
@@ -94,16 +97,9 @@ def _remove_shell(context: Context, step: steps.MakeShell) -> None:
 
 
 def _write_config(context: Context, step: steps.WriteConfig) -> None:
-    state = PurePosixPath(step.path).parent
-    name = parse_name(state.name.removeprefix(".openclaw-"))
+    name = _name_of_config(step.path)
     record = read_record(context.host.paths, name)
-    config = initial_config(
-        context.host.instance(name),
-        port=record.port,
-        cdp_port=record.port + CDP_OFFSET,
-        token=secrets.token_hex(_TOKEN_BYTES),
-        model=step.model,
-    )
+    config = _initial_config(context, record, step.model)
     if step.inherit is not None:
         inheritance = read_inheritance(context.host, step.inherit, record)
         names = tuple(sorted(inheritance.secrets))
@@ -111,14 +107,41 @@ def _write_config(context: Context, step: steps.WriteConfig) -> None:
         write_inherited(paths, Inherited(source=step.inherit, config=inheritance.config, secrets=names))
         write_secrets(context.host, name, inheritance.secrets)
         config = overlay(inheritance.config, config)
-    with files.open_state(state) as directory:
-        files.write_in(directory, PurePosixPath(step.path).name, format_config(config))
+    _write_first(step.path, config)
 
 
-def _forget_inherited(context: Context, step: steps.WriteConfig) -> None:
+def _clone_config(context: Context, step: steps.CloneConfig) -> None:
+    record = read_record(context.host.paths, _name_of_config(step.path))
+    found = write_duplicate(context.host, parse_name(step.source), record)
+    _write_first(step.path, overlay(_initial_config(context, record, None), found.config))
+
+
+def _initial_config(context: Context, record: Record, model: str | None) -> dict[str, Any]:
+    return initial_config(
+        context.host.paths.named(record.name),
+        port=record.port,
+        cdp_port=record.port + CDP_OFFSET,
+        token=secrets.token_hex(_TOKEN_BYTES),
+        model=model,
+    )
+
+
+def _write_first(path: str, config: dict[str, Any]) -> None:
+    with files.open_state(PurePosixPath(path).parent) as directory:
+        files.write_in(directory, PurePosixPath(path).name, format_config(config))
+
+
+def _name_of_config(path: str) -> InstanceName:
+    return parse_name(PurePosixPath(path).parent.name.removeprefix(".openclaw-"))
+
+
+def _forget_inherited(context: Context, step: steps.WriteConfig | steps.CloneConfig) -> None:
     # The config itself goes with its directory, and the secrets with the shell.
-    name = parse_name(PurePosixPath(step.path).parent.name.removeprefix(".openclaw-"))
-    files.remove_file(context.host.instance(name).inherited)
+    files.remove_file(context.host.instance(_name_of_config(step.path)).inherited)
+
+
+def _copy_workspaces(_context: Context, step: steps.CopyWorkspaces) -> None:
+    copy_workspaces(PurePosixPath(step.source), PurePosixPath(step.path))
 
 
 def _link_config(_context: Context, step: steps.LinkConfig) -> None:
@@ -295,6 +318,8 @@ _APPLY: dict[type, Callable[..., None]] = {
     steps.MakeState: _make_state,
     steps.MakeShell: _make_shell,
     steps.WriteConfig: _write_config,
+    steps.CloneConfig: _clone_config,
+    steps.CopyWorkspaces: _copy_workspaces,
     steps.LinkConfig: _link_config,
     steps.WriteDefinition: _write_definition,
     steps.Load: _load,
@@ -320,6 +345,7 @@ _UNDO: dict[type, Callable[..., None]] = {
     steps.MakeState: _remove_state,
     steps.MakeShell: _remove_shell,
     steps.WriteConfig: _forget_inherited,
+    steps.CloneConfig: _forget_inherited,
     steps.LinkConfig: _remove_link,
     steps.WriteDefinition: _restore_definition,
     steps.Enable: _disable,

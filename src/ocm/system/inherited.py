@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from ocm.core import secrets
-from ocm.core.inherit import inherit
+from ocm.core.inherit import duplicate, inherit
+from ocm.core.moving import Move
 from ocm.core.names import parse_name
 from ocm.errors import OcmError
 from ocm.system import files
@@ -76,6 +77,25 @@ def read_inheritance(host: Host, source: str, record: Record) -> Inheritance:
         return inherit(read_main_source(host, package))
     read_record(host.paths, parse_name(source))
     return inherit(read_instance_source(host, parse_name(source), package))
+
+
+def read_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:
+    """Return what the instance `source` now has that its clone, the instance of `record`, is to have."""
+    read_record(host.paths, source)
+    move = Move(before=host.instance(source).state, after=host.paths.named(record.name).state)
+    return duplicate(read_instance_source(host, source, PurePosixPath(record.runtime.openclaw)), move)
+
+
+def write_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:
+    """Give a clone its secrets, have it follow what `source` follows, and return what it has of `source`."""
+    found = read_duplicate(host, source, record)
+    paths = host.paths.named(record.name)
+    inherited = read_inherited(host.instance(source))
+    if inherited is not None and inherited.source != record.name:
+        kept = tuple(name for name in inherited.secrets if name in found.secrets)
+        write_inherited(paths, msgspec.structs.replace(inherited, secrets=kept))
+    write_secrets(host, paths.name, found.secrets)
+    return found
 
 
 def read_secrets(paths: InstancePaths) -> dict[str, str]:
