@@ -43,10 +43,13 @@ Mode = Annotated[int, msgspec.Meta(ge=0, le=OWN_MODE)]
 Hash = Annotated[str, msgspec.Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")]
 _T = TypeVar("_T", bound=msgspec.Struct)
 
+# Why things are left out of which nobody needs to be told one by one.
+EXPECTED = REMADE, TEMPORARY = "made anew by OpenClaw", "temporary"
+
 # Only at the top of the state: what OpenClaw makes anew (openclaw.md, section 8).
 _REMADE = frozenset({"cache", "tmp", "plugin-skills", "logs", "npm", "git", "dev", "tools"})
 _SKILLS = ("sandbox", "skills-workspaces")
-_TEMPORARY = re.compile(
+_TEMPORARY_NAME = re.compile(
     r".+\.lock|.+-shm|.+\.generation-.+\.sqlite|.+\.reindex-lock\.sqlite|\.fs-safe-replace\..+\.tmp"
     r"|\.ocm-.+|\..+\.ocm",
     re.DOTALL,
@@ -173,11 +176,11 @@ def left_out(names: Sequence[str]) -> str | None:
     """Return why what has this path below the state is no part of a backup, None where it is one."""
     top = names[0]
     if top in _REMADE or tuple(names[:2]) == _SKILLS:
-        return "made anew by OpenClaw"
+        return REMADE
     if _SPOOL.fullmatch(top):
-        return "temporary"
-    if top != "workspace" and not top.startswith("workspace-") and _TEMPORARY.fullmatch(names[-1]):
-        return "temporary"
+        return TEMPORARY
+    if top != "workspace" and not top.startswith("workspace-") and _TEMPORARY_NAME.fullmatch(names[-1]):
+        return TEMPORARY
     return None
 
 

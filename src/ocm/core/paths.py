@@ -113,6 +113,11 @@ class HostPaths:
         """What new instances inherit in the place of main's config, where the user has one."""
         return self.main_state / "openclaw.json.templ"
 
+    @property
+    def backups(self) -> PurePosixPath:
+        """Directory of backups, the user's to look after."""
+        return self.home / "backups"
+
     def named(self, name: str) -> InstancePaths:
         """Return the paths of the instance that a record names."""
         return self.instance(InstanceName(name))

@@ -1,0 +1,272 @@
+"""`ocm backup`: an instance's state, record and secrets in one file, whether or not the instance runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ocm import __version__
+from ocm.core import copying
+from ocm.core import manifest as layout
+from ocm.core.manifest import Header
+from ocm.core.retention import backup_stem
+from ocm.errors import CommandFailed, OcmError
+from ocm.operations.change import changing
+from ocm.operations.session import ready_for_session, run_node
+from ocm.system import files
+from ocm.system.backup_file import write_backup
+from ocm.system.openclaw import package_version
+from ocm.system.records import read_record
+from ocm.system.shell import check_state
+from ocm.system.store import Copies, StateStore, discard_copies, open_copies, survey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ocm.core.manifest import Manifest
+    from ocm.core.names import InstanceName
+    from ocm.core.paths import InstancePaths
+    from ocm.core.record import Record
+    from ocm.system.archive_writer import ArchiveWriter
+    from ocm.system.compression import Format
+    from ocm.system.context import Context
+    from ocm.system.store import Survey
+
+# What is mostly holes expands to far more than it takes, which no reader of archives accepts.
+_MUCH = 256 * 2**20
+_HOLES = 400
+_START_SECONDS = 300
+_BYTES_PER_SECOND = 2_000_000
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Where a backup goes and how: `output` is a directory or a file, None for the usual place."""
+
+    output: PurePosixPath | None = None
+    form: Format = "gz"
+    recipients: tuple[object, ...] = ()
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A backup that was made, or with `dry_run` would be; `state_bytes` is what it holds."""
+
+    name: str
+    path: str
+    dry_run: bool
+    size_bytes: int
+    state_bytes: int
+    files: int
+    databases: int
+    encrypted: bool
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """One backup while it is made: whose, the open state directory, and what was found there."""
+
+    context: Context
+    record: Record
+    request: Request
+    state: int
+    found: Survey
+
+    @property
+    def paths(self) -> InstancePaths:
+        return self.context.host.paths.named(self.record.name)
+
+
+def backup(context: Context, name: InstanceName, request: Request) -> Backup:
+    """Back up an instance, which goes on as it is, and return what was made.
+
+    The archive gets its name only after it was read back and its databases were found faultless. Raises
+    `OcmError` where there is no such instance, its record is corrupt, or a database of OpenClaw's cannot be
+    copied; nothing is left then.
+    """
+    record = read_record(context.host.paths, name)
+    paths = context.host.instance(name)
+    check_state(paths)
+    if not request.dry_run:
+        ready_for_session(context, name)
+    with changing(context, name), files.open_state(paths.state) as state:
+        final, stem = _place(paths, request)
+        context.report("looking at what there is")
+        found = survey(state)
+        _refuse_bomb(name, state, found)
+        if request.dry_run:
+            return _planned(name, final, request, found)
+        work = _Work(context=context, record=record, request=request, state=state, found=found)
+        return _made(name, final, request, *_make(work, final, stem))
+
+
+def _place(paths: InstancePaths, request: Request) -> tuple[PurePosixPath, str]:
+    """Return the path of the archive and what the names of temporary files beside it begin with."""
+    stem = backup_stem(paths.name, datetime.now(timezone.utc))
+    file = f"{stem}.tar.{request.form}{'.age' if request.recipients else ''}"
+    output = request.output
+    if output is None:
+        return paths.host.backups / file, stem
+    return (output / file if Path(output).is_dir() else output), stem
+
+
+def _refuse_bomb(name: InstanceName, state: int, found: Survey) -> None:
+    """Raise `OcmError` where the files say that they are larger than the disk, or are all but empty."""
+    disk = os.fstatvfs(state)
+    hint = f"look for sparse files: ocm enter {name}, then du --apparent-size"
+    if found.size > disk.f_blocks * disk.f_frsize:
+        message = f"the files of {name} say that they are larger than the disk that they are on"
+        raise OcmError(message, hint=hint, code="state_too_large")
+    if found.size > max(_MUCH, found.on_disk * _HOLES):
+        message = f"the files of {name} are {_megabytes(found.size)} MB of holes, and could not be restored"
+        raise OcmError(message, hint=hint, code="state_too_large")
+
+
+def _make(work: _Work, final: PurePosixPath, stem: str) -> tuple[int, Manifest]:
+    """Make the archive and return its size and its manifest."""
+    manifests: list[Manifest] = []
+    report, request = work.context.report, work.request
+    with _copies(work) as copies:
+
+        def fill(writer: ArchiveWriter, spool: PurePosixPath) -> Manifest:
+            for member, data in _own_files(work.paths, work.record):
+                writer.small(member, data)
+            disk = os.fstatvfs(work.state)
+            store = StateStore(writer, work.paths.state, copies, spool, disk.f_blocks * disk.f_frsize)
+            store.store(work.state, _by_bytes(report, work.found.size))
+            manifests.append(writer.finish(left_out=store.left_out, notes=store.notes))
+            return manifests[0]
+
+        size = write_backup(
+            final, stem, fill, form=request.form, recipients=request.recipients, report=report
+        )
+    return size, manifests[0]
+
+
+def _own_files(paths: InstancePaths, record: Record) -> Iterator[tuple[str, bytes]]:
+    """Yield what is not in the state: the header, the record, secrets and what was inherited."""
+    header = Header(
+        name=paths.name,
+        openclaw=package_version(PurePosixPath(record.runtime.openclaw)),
+        ocm=__version__,
+        state=str(paths.state),
+        home=str(paths.host.home),
+    )
+    yield layout.HEADER, layout.encode(header)
+    for member, path in (
+        (layout.RECORD, paths.record),
+        (layout.SECRETS, paths.secrets),
+        (layout.INHERITED, paths.inherited),
+    ):
+        limit = layout.MAX_SIZES[member]
+        data = files.read_own(path, limit=limit + 1)
+        if data is not None and len(data) > limit:
+            raise OcmError(f"{path} is larger than {limit} bytes", code="backup_failed")
+        if data is not None:
+            yield member, data
+
+
+@contextlib.contextmanager
+def _copies(work: _Work) -> Iterator[Copies]:
+    """Have the databases copied in the instance's sandbox; yield the copies, which go afterwards.
+
+    Raises `OcmError` where one of OpenClaw's own could not be copied.
+    """
+    if not work.found.databases:
+        yield Copies()
+        return
+    work.context.report("copying databases")
+    directory = f".ocm-backup-{secrets.token_hex(8)}"
+    try:
+        problems = _copy_databases(work, directory)
+        for path, problem in problems.items():
+            if layout.is_own_database(path):
+                message = f"the database {path} of {work.record.name} could not be copied: {problem}"
+                hint = f"ocm logs {work.record.name} may say more"
+                raise OcmError(message, hint=hint, code="backup_failed")
+        paths = [path for path in work.found.databases if path not in problems]
+        names = {path: str(work.found.databases.index(path)) for path in paths}
+        with open_copies(work.state, directory) as descriptor:
+            yield Copies(directory=descriptor, names=names, problems=problems)
+    finally:
+        discard_copies(work.state, directory)
+
+
+def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
+    """Run the program that copies databases; return what kept it from copying one, by path."""
+    databases = work.found.databases
+    problems = dict.fromkeys(databases, "nothing was said of it")
+
+    def heard(line: str) -> None:
+        answer = copying.parse_answer(line, len(databases))
+        if answer is not None:
+            problems.pop(databases[answer.index], None)
+        if answer is not None and answer.problem is not None:
+            problems[databases[answer.index]] = answer.problem
+
+    request = copying.request(directory, [path.removeprefix(f"{layout.STATE}/") for path in databases])
+    timeout = _START_SECONDS + work.found.size / _BYTES_PER_SECOND
+    try:
+        run_node(work.context, work.record, copying.SCRIPT, request, heard, timeout=timeout)
+    except CommandFailed as error:
+        message = f"the databases of {work.record.name} could not be copied: {error.message}"
+        raise OcmError(message, hint=f"ocm status {work.record.name}", code="backup_failed") from None
+    return problems
+
+
+def _by_bytes(report: Callable[[str], None], total: int) -> Callable[[int], None]:
+    done = told = 0
+
+    def progress(count: int) -> None:
+        nonlocal done, told
+        done += count
+        if done - told >= _MEGABYTE:
+            told = done
+            report(f"{_megabytes(done)} of {_megabytes(max(total, done))} MB")
+
+    return progress
+
+
+def _megabytes(size: int) -> int:
+    return round(size / _MEGABYTE)
+
+
+def _planned(name: InstanceName, final: PurePosixPath, request: Request, found: Survey) -> Backup:
+    return Backup(
+        name=name,
+        path=str(final),
+        dry_run=True,
+        size_bytes=0,
+        state_bytes=found.size,
+        files=found.files - len(found.databases),
+        databases=len(found.databases),
+        encrypted=bool(request.recipients),
+        left_out=found.left_out,
+        notes=(),
+    )
+
+
+def _made(
+    name: InstanceName, final: PurePosixPath, request: Request, size: int, manifest: Manifest
+) -> Backup:
+    return Backup(
+        name=name,
+        path=str(final),
+        dry_run=False,
+        size_bytes=size,
+        state_bytes=sum(entry.size for entry in manifest.members),
+        files=sum(entry.kind == "file" for entry in manifest.members),
+        databases=len(manifest.databases),
+        encrypted=bool(request.recipients),
+        left_out=manifest.left_out,
+        notes=manifest.notes,
+    )

@@ -1,0 +1,120 @@
+"""Brings an archive to its place: whole, on disk and read back, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING
+
+from ocm.errors import OcmError
+from ocm.system import age, files
+from ocm.system.archive import verify
+from ocm.system.archive_writer import ArchiveWriter
+from ocm.system.compression import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ocm.core.manifest import Manifest
+    from ocm.system.compression import Format
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def write_backup(  # noqa: PLR0913 - where, how, and what
+    final: PurePosixPath,
+    stem: str,
+    fill: Callable[[ArchiveWriter, PurePosixPath], Manifest],
+    *,
+    form: Format,
+    recipients: Sequence[object],
+    report: Callable[[str], None],
+) -> int:
+    """Make the archive `final`, 0600, and return its size; what is there already is never replaced.
+
+    `fill` writes the members, with a directory for what it spools. The archive gets its name once it is on
+    disk, was read back, and held what was written, its databases faultless. `stem` is what its temporary
+    names begin with: those that a backup of the same stem's instance left behind are removed before.
+    """
+    directory = final.parent
+    files.make_directory(directory)
+    _refuse_existing(final)
+    sweep(directory, stem)
+    beside, scratch, check = (directory / f".{stem}.{secrets.token_hex(6)}.ocm" for _ in range(3))
+    identities: tuple[object, ...] = ()
+    if recipients:
+        identity, own = age.momentary()
+        identities, recipients = (identity,), (*recipients, own)
+    try:
+        Path(scratch).mkdir(mode=0o700)
+        with os.fdopen(os.open(beside, _CREATE, 0o600), "wb") as file:
+            manifest = _write(file, scratch, fill, form, recipients)
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        report("reading it back")
+        if verify(beside, check, identities=identities).manifest != manifest:
+            raise OcmError("the archive does not hold what was written", code="backup_failed")
+        _publish(beside, final)
+    finally:
+        files.remove_file(beside)
+        files.remove_tree(scratch)
+    return size
+
+
+def _write(
+    file: IO[bytes],
+    spool: PurePosixPath,
+    fill: Callable[[ArchiveWriter, PurePosixPath], Manifest],
+    form: Format,
+    recipients: Sequence[object],
+) -> Manifest:
+    with contextlib.ExitStack() as opened:
+        # What is to be encrypted is never on disk under a name before it is.
+        plain = opened.enter_context(tempfile.TemporaryFile(dir=spool)) if recipients else file
+        target = Target(plain, form)
+        manifest = fill(ArchiveWriter(target.write), spool)
+        target.finish()
+        if recipients:
+            plain.seek(0)
+            age.encrypt(plain, file, recipients)
+        return manifest
+
+
+def _publish(beside: PurePosixPath, final: PurePosixPath) -> None:
+    """Give an archive its name; raise `OcmError` where something has it."""
+    try:
+        os.link(beside, final)
+    except FileExistsError:
+        _refuse_existing(final)
+        raise
+    except OSError:
+        # A file system without hard links.
+        _refuse_existing(final)
+        Path(beside).rename(final)
+    descriptor = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_existing(final: PurePosixPath) -> None:
+    if os.path.lexists(final):
+        raise OcmError(f"{final} is there already", hint="choose another name", code="exists")
+
+
+def sweep(directory: PurePosixPath, stem: str) -> None:
+    """Remove what a backup of an instance, whose lock is held, left behind when it was killed."""
+    name = stem.rpartition("-")[0]
+    pattern = re.compile(rf"\.{re.escape(name)}-[0-9]{{8}}T[0-9]{{6}}Z\.[0-9a-f]{{12}}\.ocm")
+    for path in list(Path(directory).iterdir()):
+        if pattern.fullmatch(path.name):
+            if path.is_dir() and not path.is_symlink():
+                files.remove_tree(PurePosixPath(path))
+            else:
+                path.unlink()
