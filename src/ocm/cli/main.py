@@ -18,6 +18,7 @@ COMMANDS = {
     "create": ("lifecycle", "Create an instance without starting it."),
     "deploy": ("lifecycle", "Create an instance, start it and prove that it is sealed."),
     "delete": ("lifecycle", "Delete instances with all that belongs to them."),
+    "clone": ("move", "Make a new instance with the settings and workspaces of another."),
     "rename": ("move", "Give an instance another name."),
     "restore": ("move", "Make an instance of a backup, or put its content back."),
     "start": ("lifecycle", "Start instances and prove that they are sealed."),

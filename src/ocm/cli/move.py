@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ocm.cli import frame
-from ocm.cli.frame import NEW_NAME, dry_run_option, json_option, name_argument, wait_options
+from ocm.cli.frame import (
+    NEW_NAME,
+    dry_run_option,
+    effort_options,
+    json_option,
+    name_argument,
+    wait_options,
+)
 
 if TYPE_CHECKING:
     from ocm.core.names import InstanceName
@@ -44,6 +51,45 @@ def rename(
         ctx,
         [name],
         lambda context, one: run(context, one, new, effort, dry_run=dry_run),
+        as_json=as_json,
+    )
+
+
+@click.command(epilog="Example: ocm clone worker1 worker2")
+@name_argument
+@_new_argument
+@click.option("--port", type=int, help="The gateway's port; the first free one from 19001 if left out.")
+@click.option("--no-start", is_flag=True, help="Do not start it.")
+@effort_options
+@dry_run_option
+@json_option
+@click.pass_context
+def clone(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    /,
+    name: InstanceName,
+    new: InstanceName,
+    *,
+    port: int | None,
+    no_start: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: object,
+) -> int:
+    """Make a new instance with the settings and workspaces of another.
+
+    Providers, models, keys, agents, tools, skills and the files of workspaces come along. Memory, sessions,
+    cron jobs, channels, logins and the device's identity do not: the clone has a life of its own.
+    """
+    from ocm.operations.clone import clone as run
+
+    effort = frame.effort(options)
+    return frame.run_each(
+        ctx,
+        [new],
+        lambda context, one: run(
+            context.of(name), name, one, effort, port=port, start=not no_start, dry_run=dry_run
+        ),
         as_json=as_json,
     )
 
@@ -99,4 +145,4 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
     )
 
 
-COMMANDS = {"rename": rename, "restore": restore}
+COMMANDS = {"clone": clone, "rename": rename, "restore": restore}

@@ -17,12 +17,12 @@ from ocm.core.manifest import Header
 from ocm.core.retention import backup_stem
 from ocm.errors import CommandFailed, OcmError
 from ocm.operations.change import changing
-from ocm.operations.session import ready_for_session, run_node
 from ocm.system import files
 from ocm.system.backup_file import write_backup
 from ocm.system.openclaw import package_version
 from ocm.system.records import read_record
-from ocm.system.shell import check_state
+from ocm.system.script import run_node
+from ocm.system.shell import check_state, is_current, make_shell
 from ocm.system.store import Copies, StateStore, discard_copies, open_copies, survey
 
 if TYPE_CHECKING:
@@ -93,12 +93,19 @@ def backup(context: Context, name: InstanceName, request: Request) -> Backup:
     `OcmError` where there is no such instance, its record is corrupt, or a database of OpenClaw's cannot be
     copied; nothing is left then.
     """
+    read_record(context.host.paths, name)
+    check_state(context.host.instance(name))
+    with changing(context, name):
+        return backup_locked(context, name, request)
+
+
+def backup_locked(context: Context, name: InstanceName, request: Request) -> Backup:
+    """Back up an instance as `backup` does; the caller holds its lock."""
     record = read_record(context.host.paths, name)
     paths = context.host.instance(name)
-    check_state(paths)
-    if not request.dry_run:
-        ready_for_session(context, name)
-    with changing(context, name), files.open_state(paths.state) as state:
+    if not request.dry_run and not is_current(paths, record):
+        make_shell(paths, record)
+    with files.open_state(paths.state) as state:
         final, stem = _place(paths, request)
         context.report("looking at what there is")
         found = survey(state)

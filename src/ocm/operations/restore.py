@@ -33,6 +33,8 @@ from ocm.core.ports import CDP_OFFSET
 from ocm.core.record import Record
 from ocm.core.versions import is_newer
 from ocm.errors import Invalid, OcmError
+from ocm.operations import backup
+from ocm.operations.backup import backup_locked
 from ocm.operations.change import allocating, carry_out, changing, make_plan
 from ocm.operations.create import choose_port, refuse_existing
 from ocm.operations.expose import guard
@@ -179,11 +181,11 @@ def _extract(request: Request, paths: InstancePaths, stage: Stage) -> _Staged:
         with contextlib.suppress(FileExistsError):
             (state / name).mkdir(mode=0o700)
     found = secrets.parse_file(contents.secrets or b"", PurePosixPath(SECRETS))
-    files.write_file(staged.secrets, secrets.format_file(found))
+    files.write_new(staged.secrets, secrets.format_file(found))
     if contents.inherited is not None:
         inherited = parse_inherited(contents.inherited, PurePosixPath(INHERITED))
         if inherited.source != paths.name:
-            files.write_file(staged.inherited, contents.inherited)
+            files.write_new(staged.inherited, contents.inherited)
     return staged
 
 
@@ -253,7 +255,8 @@ def _replace(
     ]
     if not dry_run:
         context.report("back up what is replaced")
-        notes = (*_back_up(context, record), *notes)
+        made = backup_locked(context, name, backup.Request())
+        notes = (f"what was replaced is in {made.path}", *notes)
     return carry_out(
         context,
         make_plan(context, "restore", name, [*undoable, *_cleaning(staged.stage)], commit=len(undoable)),
@@ -264,12 +267,6 @@ def _replace(
     )
 
 
-def _back_up(context: Context, record: Record) -> tuple[str, ...]:
-    """TODO: operations/backup."""
-    del context, record
-    return ()
-
-
 def _new_record(
     context: Context, name: InstanceName, contents: Contents, request: Request
 ) -> tuple[Record, tuple[str, ...]]:
@@ -277,6 +274,12 @@ def _new_record(
     archived = parse_record(contents.record, "the record in the archive")
     context.backend.check(sealed=request.sealed)
     notes = []
+    twin = contents.header.instance
+    if twin != name and twin in instance_names(context.host.paths):
+        notes.append(
+            f"{name} is the same device as {twin} and has its channel logins: where both run, they take each "
+            f"other's messages (ocm clone makes one with a life of its own)"
+        )
     if archived.docker:
         notes.append(
             f"{name} could use Docker's socket, and cannot now: docker = true in its record allows it"

@@ -25,7 +25,7 @@ _WORKSPACE = "workspace"
 
 
 def survey_workspaces(state: PurePosixPath) -> tuple[str, ...]:
-    """Return in words what of the workspaces in a state is not copied; raise `OcmError` where all is too much."""
+    """Return in words what of a state's workspaces is not copied; raise `OcmError` where all is too much."""
     left_out = Counter[str]()
     size = 0
     with files.open_state(state) as directory:
@@ -50,9 +50,9 @@ def copy_workspaces(source: PurePosixPath, target: PurePosixPath) -> None:
     """
     links: list[tuple[str, str]] = []
     with files.open_state(source) as read, files.open_state(target) as write:
-        for path in Path(target).iterdir():
-            if _is_workspace(path.name):
-                files.remove_tree(target / path.name)
+        for old in Path(target).iterdir():
+            if _is_workspace(old.name):
+                files.remove_tree(target / old.name)
         left = free_bytes(target)
         for found in _in_workspaces(read):
             path = found.path.removeprefix(f"{layout.STATE}/")
