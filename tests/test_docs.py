@@ -119,6 +119,8 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "health",
         "logs",
         "secret list",
+        "backups list",
+        "backups verify",
         "doctor",
     }  # doctor without --fix is its dry run
     assert {name for name in EVERY if "--json" not in options[name]} == not_in_json

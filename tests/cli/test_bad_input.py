@@ -17,9 +17,9 @@ AddRecord = Callable[..., Path]
 LONG = "a" * 64
 ENVELOPE = {"ok", "command", "results", "errors"}
 ERROR = {"name", "code", "message", "hint", "details"}
-NAMELESS = ("list", "edit", "setup", "doctor", "restore")
-_OTHERS = ("use", "enter", "supervise", "completion", "secret")
-_BELOW = ("secret set", "secret unset", "secret list")
+NAMELESS = ("list", "edit", "setup", "doctor", "restore", "backups verify")
+_OTHERS = ("use", "enter", "supervise", "completion", "secret", "backups")
+_BELOW = ("secret set", "secret unset", "secret list", "backups list", "backups verify", "backups prune")
 ANSWERS_IN_JSON = [*(name for name in COMMANDS if name not in _OTHERS), *_BELOW]
 
 

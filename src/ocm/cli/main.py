@@ -20,7 +20,6 @@ COMMANDS = {
     "delete": ("lifecycle", "Delete instances with all that belongs to them."),
     "clone": ("move", "Make a new instance with the settings and workspaces of another."),
     "rename": ("move", "Give an instance another name."),
-    "restore": ("move", "Make an instance of a backup, or put its content back."),
     "start": ("lifecycle", "Start instances and prove that they are sealed."),
     "stop": ("lifecycle", "Stop instances."),
     "restart": ("lifecycle", "Restart instances and prove that they are sealed."),
@@ -40,6 +39,9 @@ COMMANDS = {
     "sync": ("inherit", "Have instances follow what changed in main: providers, models and keys."),
     "secret": ("inherit", "Keep the secrets that an instance's config refers to as ${NAME}."),
     "update-models": ("models", "Update a provider's models from the list that it publishes."),
+    "backup": ("backup", "Back up instances, running or not, each into one file."),
+    "backups": ("backup", "List, check and prune backups."),
+    "restore": ("move", "Make an instance of a backup, or put its content back."),
     "supervise": ("supervise", "Run supervisord in the foreground: a container's entry point."),
     "completion": ("shell", "Print the completion script for bash, zsh or fish."),
 }

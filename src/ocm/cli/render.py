@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from ocm.core.setup import Finding
     from ocm.errors import OcmError
+    from ocm.operations.backup import Backup
+    from ocm.operations.backups import Pruned, Stored, Verified
     from ocm.operations.doctor import Diagnosis
     from ocm.operations.edit import Edited
     from ocm.operations.models import Updated
@@ -209,6 +211,60 @@ def effect(edited: Edited) -> str:
     if edited.restart_keys:
         return f"needs a restart, which the gateway does by itself; ocm restart {edited.name} also proves it"
     return "live"
+
+
+def show_backup(backup: Backup) -> None:
+    """Print where a backup is and what it holds, or would hold."""
+    encrypted = ", encrypted" if backup.encrypted else ""
+    size = "would be made" if backup.dry_run else f"{amount(backup.size_bytes)}{encrypted}"
+    click.echo(f"{backup.name}: {backup.path} ({size})")
+    files, databases = _counted(backup.files, "file"), _counted(backup.databases, "database")
+    click.echo(f"  {files} and {databases}, {amount(backup.state_bytes)}")
+    if backup.left_out:
+        counts = ", ".join(f"{count} {reason}" for reason, count in backup.left_out.items())
+        click.echo(f"  left out: {counts}")
+    show_notes(backup.notes)
+
+
+def show_stored(backups: Sequence[Stored]) -> None:
+    """Print backups as a table."""
+    if not backups:
+        click.echo("no backups: ocm backup NAME makes one", err=True)
+        return
+    header = ("NAME", "TIME", "SIZE", "ENCRYPTED", "FILE")
+    rows = [
+        (one.name, one.time, amount(one.size_bytes), "yes" if one.encrypted else "no", one.path)
+        for one in backups
+    ]
+    _show_table(header, rows)
+
+
+def show_verified(verified: Verified) -> None:
+    """Print what a backup that is whole holds."""
+    files, databases = _counted(verified.files, "file"), _counted(verified.databases, "database")
+    click.echo(
+        f"{verified.path}: whole: {verified.name}, {files} and {databases}, {amount(verified.state_bytes)}"
+    )
+
+
+def show_pruned(pruned: Pruned) -> None:
+    """Print which backups of an instance went, or would go."""
+    word = "would remove" if pruned.dry_run else "removed"
+    click.echo(f"{pruned.name}: {word} {len(pruned.removed)}, {len(pruned.kept)} kept")
+    for path in pruned.removed:
+        click.echo(f"  {path}")
+
+
+def amount(size: int) -> str:
+    """Return a size in the unit that is read most easily."""
+    for unit, divisor in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size >= divisor:
+            return f"{size / divisor:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def show_secrets(secrets: Sequence[Secret]) -> None:

@@ -200,8 +200,8 @@ def _copies(work: _Work) -> Iterator[Copies]:
                 message = f"the database {path} of {work.record.name} could not be copied: {problem}"
                 hint = f"ocm logs {work.record.name} may say more"
                 raise OcmError(message, hint=hint, code="backup_failed")
-        paths = [path for path in work.found.databases if path not in problems]
-        names = {path: str(work.found.databases.index(path)) for path in paths}
+        numbered = enumerate(work.found.databases)
+        names = {path: str(index) for index, path in numbered if path not in problems}
         with open_copies(work.state, directory) as descriptor:
             yield Copies(directory=descriptor, names=names, problems=problems)
     finally:
@@ -254,7 +254,7 @@ def _planned(name: InstanceName, final: PurePosixPath, request: Request, found: 
         dry_run=True,
         size_bytes=0,
         state_bytes=found.size,
-        files=found.files - len(found.databases),
+        files=found.files,
         databases=len(found.databases),
         encrypted=bool(request.recipients),
         left_out=found.left_out,

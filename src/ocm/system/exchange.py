@@ -8,7 +8,6 @@ back. And what is staged, for a step of a plan: what it replaces is kept where i
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import secrets
@@ -60,6 +59,8 @@ def _put_back(  # noqa: PLR0913 - the two files and what each holds
 
 def _exchange(directory: int, one: str, other: str) -> bool:
     """Exchange two files; False where the file system cannot."""
+    import ctypes
+
     library = ctypes.CDLL(None, use_errno=True)
     done = library.renameat2(directory, os.fsencode(one), directory, os.fsencode(other), _RENAME_EXCHANGE)
     if done == 0:

@@ -31,7 +31,7 @@ JOURNALS = "journals of databases"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What there is to back up: databases by path, how many files of how many bytes, those truly on disk."""
+    """What there is: databases by path, how many other files, bytes in all, and those truly on disk."""
 
     databases: tuple[str, ...]
     files: int
@@ -51,19 +51,27 @@ class Copies:
 
 def survey(state: int) -> Survey:
     """Look through an open state directory."""
-    databases, left_out = [], Counter[str]()
+    databases, beside, left_out = [], [], Counter[str]()
     count = size = on_disk = 0
     for found in snapshot.walk(state):
         if found.reason:
             left_out[found.reason] += 1
         if found.is_file:
             count += 1
+            beside += [found.path.removesuffix(end) for end in layout.SIDECARS if found.path.endswith(end)]
             size += found.status.st_size
             on_disk += found.status.st_blocks * 512
             with contextlib.suppress(OSError):
                 if snapshot.is_database(found):
                     databases.append(found.path)
-    return Survey(databases=tuple(databases), files=count, size=size, on_disk=on_disk, left_out=left_out)
+    journals = len(set(databases).intersection(beside))
+    return Survey(
+        databases=tuple(databases),
+        files=count - len(databases) - journals,
+        size=size,
+        on_disk=on_disk,
+        left_out=left_out,
+    )
 
 
 class StateStore:

@@ -84,11 +84,13 @@ def _member(read: Callable[[int], bytes], header: bytes) -> Member:
     if info.type == tarfile.XHDTYPE:
         extended = _extended(read, info.size)
         info = _parse(_exactly(read, BLOCK))
+    kind = _KINDS.get(info.type)
     path = extended.get("path", info.name)
+    if kind == "directory":
+        path = path.removesuffix("/")
     problem = path_problem(path)
     if problem:
         raise Refused(f"a member {problem}: {path[:100]!r}")
-    kind = _KINDS.get(info.type)
     if kind is None:
         raise Refused(f"{path} is neither a file, a directory nor a symbolic link")
     size = extended.get("size", str(info.size))

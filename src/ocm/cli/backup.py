@@ -1,0 +1,236 @@
+"""The commands that make backups and look after them."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ocm.cli import frame
+from ocm.cli.frame import NAME, dry_run_option, json_option, names_argument
+from ocm.errors import SOME_FAILED, OcmError, as_ocm_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocm.core.names import InstanceName
+
+
+@click.command(epilog="Example: ocm backup worker1 --format zst")
+@names_argument
+@click.option("-o", "--output", metavar="PATH", help="File or directory; ~/backups if left out.")
+@click.option(
+    "--format", "form", type=click.Choice(["gz", "zst"]), help="Compression; gz if left out, zst is faster."
+)
+@click.option(
+    "--encrypt-to",
+    "recipients",
+    multiple=True,
+    metavar="RECIPIENT",
+    help="Encrypt with age to this public key, of age or SSH; may be given several times.",
+)
+@dry_run_option
+@json_option
+@click.pass_context
+def backup(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    names: tuple[InstanceName, ...],
+    output: str | None,
+    form: str | None,
+    recipients: tuple[str, ...],
+    *,
+    everything: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Back up instances, running or not, each into one file.
+
+    Holds state, config, record, workspace and secrets: keep it as you keep a key. Databases are copied as of
+    one moment; what OpenClaw makes anew is left out, and told. The file gets its name, with the time in it,
+    only after it was read back and its databases were found faultless. Nothing is stopped.
+    """
+    import os.path
+
+    from ocm.cli import render
+    from ocm.operations.backup import Request
+    from ocm.operations.backup import backup as run
+    from ocm.system.age import parse_recipient
+
+    path = None if output is None else PurePosixPath(os.path.abspath(output))  # noqa: PTH100
+    request = Request(
+        output=path,
+        form=_form(form, output),
+        recipients=tuple(map(parse_recipient, recipients)),
+        dry_run=dry_run,
+    )
+    context = frame.open_context(ctx)
+    chosen = frame.choose(context, names, everything=everything)
+    if path is not None and len(chosen) > 1 and not os.path.isdir(path):  # noqa: PTH112
+        message = "--output must be a directory that exists for several instances"
+        raise click.UsageError(message)
+    return frame.run_each(
+        ctx,
+        chosen,
+        lambda context, name: run(context, name, request),
+        as_json=as_json,
+        context=context,
+        show=render.show_backup,
+    )
+
+
+def _form(form: str | None, output: str | None) -> Any:  # noqa: ANN401 - a Literal that click knows as text
+    """Return the compression that was asked for, by name or by that of the file."""
+    by_name = "zst" if output is not None and output.removesuffix(".age").endswith(".zst") else "gz"
+    return form or by_name
+
+
+@click.group(epilog="Example: ocm backups list")
+def backups() -> None:
+    """List, check and prune backups.
+
+    They are those in ~/backups that have the names that ocm backup gives.
+    """
+
+
+@backups.command("list", epilog="Example: ocm backups list worker1")
+@click.argument("name", type=NAME, required=False, metavar="[NAME]")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, name: InstanceName | None, *, as_json: bool) -> int:
+    """List backups, those of instances that are gone as well."""
+    from ocm.cli import render
+    from ocm.operations.backups import list_backups
+
+    found = list_backups(frame.this_host(ctx), name)
+    if as_json:
+        render.print_json("backups list", found)
+    else:
+        render.show_stored(found)
+    return 0
+
+
+@backups.command(epilog="Example: ocm backups verify --all")
+@click.argument("words", nargs=-1, metavar="ARCHIVE|NAME...")
+@click.option("--all", "everything", is_flag=True, help="All backups.")
+@click.option(
+    "--identity", metavar="FILE", help="The file with the age or SSH key that opens encrypted archives."
+)
+@json_option
+@click.pass_context
+def verify(
+    ctx: click.Context, words: tuple[str, ...], identity: str | None, *, everything: bool, as_json: bool
+) -> int:
+    """Check that backups are whole: every hash, every database.
+
+    NAME stands for all backups of that instance. Nothing is changed and nothing is restored.
+    """
+    from ocm.cli import render
+    from ocm.operations.backups import archives_of, list_backups
+    from ocm.operations.backups import verify as run
+    from ocm.system.age import read_identities
+
+    if bool(words) == everything:
+        message = "name an archive or an instance, or say --all"
+        raise click.UsageError(message)
+    identities = () if identity is None else read_identities(PurePosixPath(identity))
+    context = frame.open_context(ctx)
+    archives = (
+        [PurePosixPath(one.path) for one in list_backups(context.host)]
+        if everything
+        else archives_of(context.host, words)
+    )
+    return _each(
+        ctx,
+        [str(path) for path in archives],
+        lambda path: run(context, PurePosixPath(path), identities),
+        show=render.show_verified,
+        as_json=as_json,
+    )
+
+
+@backups.command(epilog="Example: ocm backups prune --all --keep-daily 7 --keep-weekly 4 --dry-run")
+@names_argument
+@click.option("--keep-last", type=click.IntRange(0), default=0, metavar="N", help="Keep the last N.")
+@click.option(
+    "--keep-daily", type=click.IntRange(0), default=0, metavar="N", help="Keep one a day of N days."
+)
+@click.option(
+    "--keep-weekly", type=click.IntRange(0), default=0, metavar="N", help="Keep one a week of N weeks."
+)
+@click.option(
+    "--keep-monthly", type=click.IntRange(0), default=0, metavar="N", help="Keep one a month of N months."
+)
+@dry_run_option
+@json_option
+@click.pass_context
+def prune(
+    ctx: click.Context,
+    /,
+    names: tuple[InstanceName, ...],
+    *,
+    everything: bool,
+    dry_run: bool,
+    as_json: bool,
+    **keep: int,
+) -> int:
+    """Remove backups that no rule keeps.
+
+    Of each day, week (from Monday) and month, all in UTC, the newest backup counts; periods without one are
+    not counted. What several rules keep is kept once, and the newest backup always.
+    """
+    from ocm.cli import render
+    from ocm.core.retention import Retention
+    from ocm.operations.backups import names_with_backups
+    from ocm.operations.backups import prune as run
+
+    retention = Retention(**{rule.removeprefix("keep_"): count for rule, count in keep.items()})
+    if retention == Retention():
+        message = "say what to keep: --keep-last, --keep-daily, --keep-weekly or --keep-monthly"
+        raise click.UsageError(message)
+    if bool(names) == everything:
+        message = "name one or more instances, or say --all"
+        raise click.UsageError(message)
+    host = frame.this_host(ctx)
+    return _each(
+        ctx,
+        list(names_with_backups(host) if everything else names),
+        lambda name: run(host, name, retention, dry_run=dry_run),
+        show=render.show_pruned,
+        as_json=as_json,
+    )
+
+
+def _each(
+    ctx: click.Context,
+    items: list[Any],
+    operation: Callable[[Any], Any],
+    *,
+    show: Callable[[Any], None],
+    as_json: bool,
+) -> int:
+    """Run an operation on each item, which need be no instance; print what became of each."""
+    from ocm.cli import render
+
+    results: list[Any] = []
+    errors: list[tuple[str, OcmError]] = []
+    for item in dict.fromkeys(items):
+        try:
+            results.append(operation(item))
+        except BrokenPipeError:
+            raise
+        except (OcmError, OSError) as refused:
+            errors.append((item, as_ocm_error(refused)))
+            if not as_json:
+                render.show_error(*errors[-1])
+            continue
+        if not as_json:
+            show(results[-1])
+    if as_json:
+        render.print_json(ctx.command_path.partition(" ")[2], results, errors)
+    if not errors:
+        return 0
+    return SOME_FAILED if results else errors[0][1].exit_code
+
+
+COMMANDS = {"backup": backup, "backups": backups}

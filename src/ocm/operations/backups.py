@@ -1,0 +1,141 @@
+"""`ocm backups`: what backups there are, whether they are whole, and which of them are no longer kept."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ocm.core.retention import kept, parse_backup_file
+from ocm.errors import OcmError
+from ocm.system import files
+from ocm.system.archive import verify as verify_archive
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocm.core.names import InstanceName
+    from ocm.core.retention import BackupFile, Retention
+    from ocm.system.context import Context
+    from ocm.system.host import Host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A backup in the usual place, by its name alone; `time` is in ISO 8601, UTC."""
+
+    name: InstanceName
+    path: str
+    time: str
+    size_bytes: int
+    encrypted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A backup that is whole: whose it is, and what it holds."""
+
+    path: str
+    name: InstanceName
+    openclaw: str
+    files: int
+    databases: int
+    state_bytes: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """Which backups of an instance were removed, or with `dry_run` would be, and which stay."""
+
+    name: InstanceName
+    dry_run: bool
+    removed: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def list_backups(host: Host, name: InstanceName | None = None) -> tuple[Stored, ...]:
+    """Return the backups of an instance, or of all, those of one instance together and oldest first."""
+    stored = []
+    for backup in _backup_files(host):
+        path = Path(host.paths.backups, backup.file)
+        if name in (None, backup.name):
+            stored.append(
+                Stored(
+                    name=backup.name,
+                    path=str(path),
+                    time=backup.time.isoformat(),
+                    size_bytes=path.stat().st_size,
+                    encrypted=backup.encrypted,
+                )
+            )
+    return tuple(stored)
+
+
+def names_with_backups(host: Host) -> tuple[InstanceName, ...]:
+    """Return the instances that have backups, whether or not they still are there."""
+    return tuple(dict.fromkeys(backup.name for backup in _backup_files(host)))
+
+
+def archives_of(host: Host, words: Sequence[str]) -> tuple[PurePosixPath, ...]:
+    """Return the archives that words stand for: paths of files, and instances for all their backups.
+
+    Raises `OcmError` for a word that is neither.
+    """
+    found: list[PurePosixPath] = []
+    for word in words:
+        if "/" in word or Path(word).is_file():
+            found.append(PurePosixPath(Path(word).absolute()))
+            continue
+        backups = [PurePosixPath(one.path) for one in list_backups(host) if one.name == word]
+        if not backups:
+            message = f"there is no backup of {word} in {host.paths.backups}, and no file of that name"
+            raise OcmError(
+                message, hint="ocm backups list shows those that there are", code="archive_missing"
+            )
+        found += backups
+    return tuple(dict.fromkeys(found))
+
+
+def verify(context: Context, archive: PurePosixPath, identities: Sequence[object]) -> Verified:
+    """Read an archive as a restore would, databases too; raise `OcmError` where it is not whole."""
+    context.report("reading it")
+    # Its databases are written out to be looked at; there is no more room for them than beside it.
+    directory = context.host.paths.ocm_state / "tmp"
+    files.make_directory(directory)
+    contents = verify_archive(archive, directory / f"@verify-{secrets.token_hex(6)}", identities=identities)
+    entries = contents.manifest.members
+    return Verified(
+        path=str(archive),
+        name=contents.header.instance,
+        openclaw=contents.header.openclaw,
+        files=sum(entry.kind == "file" for entry in entries),
+        databases=len(contents.manifest.databases),
+        state_bytes=sum(entry.size for entry in entries),
+        notes=contents.manifest.notes,
+    )
+
+
+def prune(host: Host, name: InstanceName, retention: Retention, *, dry_run: bool) -> Pruned:
+    """Remove the backups of an instance that a retention does not keep: only files that OCM named."""
+    backups = [backup for backup in _backup_files(host) if backup.name == name]
+    keep = kept(backups, retention)
+    paths = {backup.file: host.paths.backups / backup.file for backup in backups}
+    removed = [path for file, path in paths.items() if file not in keep]
+    if not dry_run:
+        for path in removed:
+            files.remove_file(path)
+    return Pruned(
+        name=name,
+        dry_run=dry_run,
+        removed=tuple(map(str, removed)),
+        kept=tuple(str(path) for file, path in paths.items() if file in keep),
+    )
+
+
+def _backup_files(host: Host) -> list[BackupFile]:
+    directory = Path(host.paths.backups)
+    names = [path.name for path in directory.iterdir() if path.is_file()] if directory.is_dir() else []
+    found = [backup for backup in map(parse_backup_file, names) if backup is not None]
+    return sorted(found, key=lambda backup: (backup.name, backup.time, backup.file))

@@ -1,0 +1,534 @@
+"""Backups of real files and real databases, of an instance that is not sealed and has a stand-in for Node.
+
+The stand-in speaks the protocol of `core.copying`; the program that Node runs is tried out in the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import socket
+import sqlite3
+import stat
+import sys
+import threading
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, cast
+
+import msgspec
+import pytest
+from tests import samples
+from tests.system import hosts
+from tests.system.archives import snapshot
+
+from ocm.core import plan as steps
+from ocm.core.plan import Plan
+from ocm.core.record import Runtime
+from ocm.core.retention import Retention, parse_backup_file
+from ocm.errors import OcmError
+from ocm.operations import backup as operation
+from ocm.operations.backup import Backup, Request, backup
+from ocm.operations.backups import archives_of, list_backups, names_with_backups, prune, verify
+from ocm.operations.change import changing
+from ocm.system import age, archive
+from ocm.system import snapshot as system_snapshot
+from ocm.system.files import lock
+from ocm.system.records import encode_record
+from ocm.system.supervisord import Supervisord
+from ocm.system.transaction import Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ocm.system.archive import Contents
+    from ocm.system.context import Context
+    from ocm.system.snapshot import Copy
+
+NAME = samples.NAME
+STATE_DATABASE = "state/openclaw.sqlite"
+AGENT_DATABASE = "agents/main/agent/openclaw-agent.sqlite"
+# What OCM made when it made the state: cache and logs.
+REMADE = {"made anew by OpenClaw": 2}
+NODE = """#!{python}
+import json, os, shutil, sqlite3, sys
+request = json.load(sys.stdin)
+os.mkdir(request["into"], 0o700)
+for index, path in enumerate(request["paths"]):
+    problem = None
+    try:
+        source = sqlite3.connect(path, timeout=10)
+        target = sqlite3.connect(f"{{request['into']}}/{{index}}")
+        source.backup(target)
+        source.close(), target.close()
+    except sqlite3.Error as error:
+        problem = str(error)
+    print("noise")
+    print(json.dumps({{"index": index, "problem": problem}}), flush=True)
+{more}
+"""
+
+
+class Instance:
+    """An instance that is not sealed, in a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        context = hosts.context(home)
+        backend = Supervisord(host=context.host)
+        self.said: list[str] = []
+        self.context: Context = replace(
+            context, backends={"supervisord": backend}, backend=backend, report=self.said.append
+        )
+        self.paths = self.context.host.instance(NAME)
+        self.state = Path(self.paths.state)
+
+    def create(self) -> None:
+        self.node()
+        (self.home / "package.json").write_text('{"name": "openclaw", "version": "2026.9.6"}')
+        runtime = Runtime(node=str(self.home / "node"), openclaw=str(self.home))
+        record = msgspec.structs.replace(samples.record(runtime=runtime), backend="supervisord", sealed=False)
+        made: tuple[steps.Step, ...] = (
+            steps.WriteRecord(path=str(self.paths.record), text=encode_record(record)),
+            steps.MakeState(path=str(self.paths.state)),
+            steps.MakeShell(shell=str(self.paths.shell), scratch=str(self.paths.scratch), fresh=True),
+        )
+        plan = Plan(operation="create", name=NAME, backend="supervisord", steps=made, commit=len(made))
+        Transaction(context=self.context, plan=plan, progress=lambda _step: None).run()
+        self.write("openclaw.json", '{"gateway": {}}\n')
+        Path(self.paths.secrets).write_text("ONE_API_KEY=sk-PLANTED\n")
+
+    def node(self, more: str = "") -> None:
+        path = self.home / "node"
+        path.write_text(NODE.format(python=sys.executable, more=more))
+        path.chmod(0o755)
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.state / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    @contextlib.contextmanager
+    def database(self, path: str, rows: int = 100) -> Iterator[sqlite3.Connection]:
+        """Yield an open database whose rows are in its write-ahead log and nowhere else."""
+        file = self.state / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(file, check_same_thread=False)) as database:
+            database.execute("pragma journal_mode = wal")
+            database.execute("pragma wal_autocheckpoint = 0")
+            database.execute("create table if not exists notes (line text)")
+            database.executemany("insert into notes values (?)", [(f"row {n}",) for n in range(rows)])
+            database.commit()
+            yield database
+
+    def backup(self, **options: object) -> Backup:
+        return backup(self.context, NAME, Request(**options))  # type: ignore[arg-type]
+
+    def extract(self, made: Backup, identities: tuple[object, ...] = ()) -> tuple[Contents, Path]:
+        into = self.home / f"out-{random.getrandbits(40):x}"
+        contents = archive.extract(
+            PurePosixPath(made.path), PurePosixPath(into), identities=identities, free_bytes=2**32
+        )
+        return contents, into / "state"
+
+    def leftovers(self) -> list[str]:
+        """Return what a backup that is over has no use for any more."""
+        backups = self.home / "backups"
+        files = [path.name for path in backups.iterdir()] if backups.is_dir() else []
+        beside = [name for name in files if parse_backup_file(name) is None]
+        return [*beside, *(path.name for path in self.state.glob(".ocm-*"))]
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    made = Instance(tmp_path)
+    made.create()
+    return made
+
+
+def rows(path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as database:
+        count: int = database.execute("select count(*) from notes").fetchone()[0]
+        return count
+
+
+def test_a_backup_holds_what_is_in_the_log_of_an_open_database(instance: Instance) -> None:
+    with instance.database(STATE_DATABASE), instance.database(AGENT_DATABASE, 3000):
+        assert (instance.state / AGENT_DATABASE).stat().st_size <= 4096
+        made = instance.backup()
+    contents, state = instance.extract(made)
+    assert (rows(state / STATE_DATABASE), rows(state / AGENT_DATABASE)) == (100, 3000)
+    assert sorted(contents.manifest.databases) == [f"state/{AGENT_DATABASE}", f"state/{STATE_DATABASE}"]
+    assert sorted(path.name for path in state.rglob("*") if path.is_file()) == [
+        "openclaw-agent.sqlite",
+        "openclaw.json",
+        "openclaw.sqlite",
+    ]
+    assert contents.secrets == b"ONE_API_KEY=sk-PLANTED\n"
+    assert contents.record == Path(instance.paths.record).read_text()
+    assert contents.header.openclaw == "2026.9.6"
+    assert (made.databases, made.files, made.encrypted) == (2, 1, False)
+    assert made.size_bytes == Path(made.path).stat().st_size
+    assert stat.S_IMODE(Path(made.path).stat().st_mode) == 0o600
+    assert stat.S_IMODE((instance.home / "backups").stat().st_mode) == 0o700
+    assert instance.leftovers() == []
+    assert "copying databases" in instance.said
+
+
+def test_a_database_that_is_written_to_meanwhile_is_copied_as_of_one_moment(instance: Instance) -> None:
+    """Each transaction moves a unit from one table to another: a copy of two moments has another sum."""
+    done = threading.Event()
+    with instance.database(AGENT_DATABASE, 20_000) as database:
+        database.execute("create table accounts (name text, units int)")
+        database.executemany("insert into accounts values (?, 1000)", [("a",), ("b",)])
+        database.commit()
+
+        def write() -> None:
+            while not done.is_set():
+                for one, other in (("a", "b"), ("b", "a")):
+                    database.execute("update accounts set units = units - 1 where name = ?", (one,))
+                    database.execute("insert into notes values ('more')")
+                    database.execute("update accounts set units = units + 1 where name = ?", (other,))
+                    database.commit()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            made = [instance.backup(output=instance.home / f"{n}.tar.gz") for n in range(2)]
+        finally:
+            done.set()
+            writer.join()
+    written = []
+    for one in made:
+        _, state = instance.extract(one)
+        written.append(rows(state / AGENT_DATABASE))
+        path = (state / AGENT_DATABASE).as_uri()
+        with contextlib.closing(sqlite3.connect(f"{path}?immutable=1", uri=True)) as copy:
+            assert copy.execute("select sum(units) from accounts").fetchone() == (2000,)
+    assert 20_000 < written[0] < written[1]
+
+
+def test_the_same_state_gives_the_same_bytes(instance: Instance) -> None:
+    instance.write("workspace/NOTES.md", "remember\n")
+    with instance.database(STATE_DATABASE):
+        pass
+    for form in ("gz", "zst"):
+        one, two = (instance.backup(output=instance.home / f"{n}.{form}", form=form) for n in range(2))
+        assert Path(one.path).read_bytes() == Path(two.path).read_bytes()
+
+
+def test_what_an_instance_may_put_there_comes_along_or_is_told(instance: Instance) -> None:
+    secret = instance.home / ".openclaw"
+    secret.mkdir()
+    (secret / "openclaw.json").write_text("PLANTED main")
+    instance.write("cache/x", "PLANTED cache")
+    instance.write("logs/gateway.log", "PLANTED log")
+    instance.write("openclaw.json.lock", "PLANTED lock")
+    instance.write("workspace/yarn.lock", "kept")
+    instance.write("workspace/a\nb", "PLANTED name")
+    (instance.state / os.fsdecode(b"workspace/\xff")).write_text("PLANTED bytes")
+    os.mkfifo(instance.state / "pipe")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(f"{instance.state}/socket")
+    for name, target in {
+        "shadow": "/etc/shadow",
+        "main": "../.openclaw/openclaw.json",
+        "up": "workspace/../../.openclaw",
+        "own": str(instance.state / "workspace/yarn.lock"),
+        "near": "workspace",
+        "broken": "nothing",
+    }.items():
+        (instance.state / name).symlink_to(target)
+    made = instance.backup()
+    _, state = instance.extract(made)
+    found = snapshot(state)
+    assert {path: content for path, (_mode, content) in found.items()} == {
+        "broken": "nothing",
+        "credentials": None,
+        "near": "workspace",
+        "openclaw.json": b'{"gateway": {}}\n',
+        "own": "workspace/yarn.lock",
+        "workspace": None,
+        "workspace/yarn.lock": b"kept",
+    }
+    assert made.left_out == {
+        "links out of the state": 3,
+        "made anew by OpenClaw": 2,
+        "names that no archive can hold": 2,
+        "sockets, pipes and devices": 2,
+        "temporary": 1,
+    }
+    assert "left out: state/shadow (links out of the state)" in made.notes
+    assert all("\n" not in note and note.isprintable() for note in made.notes)
+
+
+def test_what_cannot_be_read_is_told(instance: Instance) -> None:
+    if os.getuid() == 0:
+        with pytest.MonkeyPatch.context() as patch:
+            true = os.open
+
+            def refuse(path: object, *arguments: object, **options: object) -> int:
+                if path == "closed":
+                    raise PermissionError(13, "Permission denied", "closed")
+                return true(path, *arguments, **options)  # type: ignore[arg-type]
+
+            instance.write("workspace/closed", "x")
+            patch.setattr(os, "open", refuse)
+            made = instance.backup()
+    else:
+        instance.write("workspace/closed", "x").chmod(0)
+        made = instance.backup()
+    assert made.left_out == {**REMADE, "cannot be read": 1}
+    assert made.notes == ("left out: state/workspace/closed (cannot be read)",)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("d" * 20, "names that no archive can hold"), ("d", "too deep")]
+)
+def test_a_tree_deeper_than_any_path_does_no_harm(instance: Instance, name: str, reason: str) -> None:
+    directory = os.open(instance.state, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir(name, dir_fd=directory)
+        below = os.open(name, os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = below
+    os.close(directory)
+    made = instance.backup()
+    assert made.left_out == {**REMADE, reason: 1}
+    instance.extract(made)
+
+
+def test_databases_of_an_agents_own_fall_back_to_a_plain_copy(instance: Instance) -> None:
+    instance.write("workspace/fake.db", "SQLite format 3\0" + "nonsense" * 1000)
+    with instance.database("workspace/mine.db"):
+        made = instance.backup()
+    contents, state = instance.extract(made)
+    assert contents.manifest.databases == ("state/workspace/mine.db",)
+    assert rows(state / "workspace/mine.db") == 100
+    assert (state / "workspace/fake.db").read_text().endswith("nonsense")
+    assert "fake.db was copied as a plain file" in made.notes[0]
+
+
+def test_a_damaged_database_of_openclaws_own_makes_no_backup(instance: Instance) -> None:
+    instance.write(STATE_DATABASE, "SQLite format 3\0" + "nonsense" * 1000)
+    with pytest.raises(OcmError, match=r"state/state/openclaw\.sqlite of worker1 could not be copied"):
+        instance.backup()
+    assert (list_backups(instance.context.host), instance.leftovers()) == ((), [])
+
+
+def test_a_copy_that_sqlite_finds_fault_with_makes_no_backup(instance: Instance) -> None:
+    with instance.database(STATE_DATABASE, 5000):
+        pass
+    # What the program in the sandbox says counts for nothing: here it has spoilt what it made.
+    instance.node(
+        "file = open(f\"{request['into']}/0\", 'r+b')\nfile.seek(9000)\nfile.write(b'\\xff' * 3000)\n"
+    )
+    with pytest.raises(OcmError, match="is damaged") as error:
+        instance.backup()
+    assert error.value.code == "archive_invalid"
+    assert (list_backups(instance.context.host), instance.leftovers()) == ((), [])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("sys.exit('out of memory')", "could not be copied: .* out of memory"),
+        ("shutil.rmtree(request['into'])", "taken away"),
+        ("os.unlink(f\"{request['into']}/0\")", "taken away"),
+        (
+            "os.unlink(f\"{request['into']}/0\"); os.symlink('/etc/passwd', f\"{request['into']}/0\")",
+            "taken away",
+        ),
+        ("os.unlink(f\"{request['into']}/0\"); os.mkfifo(f\"{request['into']}/0\")", "taken away"),
+        ("print('x' * 17_000_000)", "printed more than"),
+        ("print(json.dumps({'index': 0, 'problem': 'a' + chr(27) + 'b'}))", "could not be copied: a b"),
+    ],
+)
+def test_a_program_in_the_sandbox_that_lies_makes_no_backup(
+    instance: Instance, more: str, message: str
+) -> None:
+    with instance.database(STATE_DATABASE):
+        pass
+    instance.node(more)
+    with pytest.raises(OcmError, match=message):
+        instance.backup()
+    assert (list_backups(instance.context.host), instance.leftovers()) == ((), [])
+
+
+def test_answers_that_are_none_count_for_nothing(instance: Instance) -> None:
+    with instance.database(STATE_DATABASE):
+        pass
+    instance.node("print('[]'); print('{\"index\": 99, \"problem\": null}'); print('[' * 100000)")
+    assert instance.backup().databases == 1
+
+
+def test_what_says_that_it_is_larger_than_the_disk_or_all_but_empty_is_refused(instance: Instance) -> None:
+    path = instance.write("workspace/sparse", "")
+    os.truncate(path, 2**30)
+    with pytest.raises(OcmError, match="1074 MB of holes") as error:
+        instance.backup()
+    assert error.value.code == "state_too_large"
+    with contextlib.suppress(OSError):
+        os.truncate(path, 2**43)
+        with pytest.raises(OcmError, match="larger than the disk"):
+            instance.backup()
+    assert instance.leftovers() == []
+
+
+class Interrupted:
+    """A file being read, to which somebody writes after the first chunk."""
+
+    def __init__(self, source: IO[bytes], write: Callable[[], object]) -> None:
+        self._source = source
+        self._write: Callable[[], object] | None = write
+        self.fileno = source.fileno
+
+    def read(self, size: int) -> bytes:
+        data = self._source.read(min(size, 1000))
+        if self._write is not None:
+            self._write()
+            self._write = None
+        return data
+
+
+def test_what_is_written_to_each_time_it_is_read_is_told(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = instance.write("workspace/log", "line\n" * 1000)
+    true = system_snapshot._copy
+
+    def copy(source: IO[bytes], file: IO[bytes]) -> Copy:
+        if not os.path.samestat(os.fstat(source.fileno()), path.stat()):
+            return true(source, file)
+        return true(cast("IO[bytes]", Interrupted(source, lambda: append(path, "more\n"))), file)
+
+    monkeypatch.setattr(system_snapshot, "_copy", copy)
+    made = instance.backup()
+    assert made.notes == ("state/workspace/log changed each time it was read",)
+    _, state = instance.extract(made)
+    assert (state / "workspace/log").read_text() == "line\n" * 1000 + "more\n" * 4
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_what_is_written_to_while_it_is_read_is_read_again(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = instance.write("workspace/log", "old " * 100_000)
+    true, attempts = system_snapshot._copy, []
+
+    def copy(source: IO[bytes], file: IO[bytes]) -> Copy:
+        if not os.path.samestat(os.fstat(source.fileno()), path.stat()):
+            return true(source, file)
+        attempts.append(source)
+        if len(attempts) > 1:
+            return true(source, file)
+        return true(cast("IO[bytes]", Interrupted(source, lambda: path.write_text("new " * 100_000))), file)
+
+    monkeypatch.setattr(system_snapshot, "_copy", copy)
+    made = instance.backup()
+    assert len(attempts) == 2
+    assert made.notes == ()
+    _, state = instance.extract(made)
+    assert (state / "workspace/log").read_text() == "new " * 100_000
+
+
+def test_an_encrypted_backup_is_read_back_and_opened_by_its_key_only(
+    instance: Instance, tmp_path: Path
+) -> None:
+    identity, recipient = age.momentary()
+    with instance.database(STATE_DATABASE):
+        made = instance.backup(recipients=(recipient,), form="zst")
+    assert made.path.endswith(".tar.zst.age")
+    data = Path(made.path).read_bytes()
+    assert b"PLANTED" not in data
+    assert b"worker1" not in data
+    contents, state = instance.extract(made, (identity,))
+    assert contents.secrets == b"ONE_API_KEY=sk-PLANTED\n"
+    assert rows(state / STATE_DATABASE) == 100
+    key = tmp_path / "key.txt"
+    key.write_text(f"# a comment\n{identity}\n")
+    assert len(age.read_identities(PurePosixPath(key))) == 1
+    assert instance.leftovers() == []
+
+
+def test_what_was_left_by_a_backup_that_was_killed_is_removed(instance: Instance) -> None:
+    backups = instance.home / "backups"
+    backups.mkdir()
+    ours = backups / ".worker1-20260101T000000Z.0123456789ab.ocm"
+    ours.mkdir()
+    (ours / "x").write_text("x")
+    (backups / ".worker1-20260101T000000Z.0123456789ac.ocm").write_text("x")
+    others = [".worker10-20260101T000000Z.0123456789ab.ocm", "worker1-20260101T000000Z.tar.gz", "mine"]
+    for name in others:
+        (backups / name).write_text("x")
+    made = instance.backup()
+    assert sorted(path.name for path in backups.iterdir()) == sorted([*others, Path(made.path).name])
+
+
+def test_an_existing_file_is_never_replaced(instance: Instance) -> None:
+    path = instance.home / "mine.tar.gz"
+    path.write_text("precious")
+    with pytest.raises(OcmError, match="is there already"):
+        instance.backup(output=PurePosixPath(path))
+    assert path.read_text() == "precious"
+
+
+def test_a_dry_run_makes_nothing(instance: Instance) -> None:
+    with instance.database(STATE_DATABASE):
+        before = snapshot(instance.home)
+        told = instance.backup(dry_run=True)
+        assert {k: v for k, v in snapshot(instance.home).items() if ".local/state" not in k} == {
+            k: v for k, v in before.items() if ".local/state" not in k
+        }
+    assert (told.dry_run, told.databases, told.files, told.size_bytes) == (True, 1, 1, 0)
+
+
+def test_a_corrupt_record_is_a_clear_error(instance: Instance) -> None:
+    Path(instance.paths.record).write_text("port = ")
+    with pytest.raises(OcmError, match=r"worker1\.toml is corrupt") as error:
+        instance.backup()
+    assert error.value.code == "record_corrupt"
+
+
+def test_one_who_changes_the_instance_keeps_a_backup_from_it(instance: Instance) -> None:
+    path = instance.context.host.paths.locks / f"{NAME}.lock"
+    with lock(path, NAME), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operation, "changing", partial(changing, wait_seconds=0))
+        with pytest.raises(OcmError, match="another ocm"):
+            instance.backup()
+
+
+def test_backups_are_listed_checked_and_pruned(instance: Instance) -> None:
+    host = instance.context.host
+    assert list_backups(host) == ()
+    made = instance.backup()
+    (found,) = list_backups(host)
+    assert (found.path, found.size_bytes, found.name) == (made.path, made.size_bytes, NAME)
+    (one,) = archives_of(host, [NAME])
+    assert one == PurePosixPath(made.path)
+    checked = verify(instance.context, one, ())
+    assert (checked.name, checked.files, checked.databases) == (NAME, made.files, made.databases)
+    with pytest.raises(OcmError, match="no backup of other"):
+        archives_of(host, ["other"])
+    backups = instance.home / "backups"
+    for name in ("worker1-20260101T000000Z.tar.gz", "worker2-20260101T000000Z.tar.gz", "worker1-notes.txt"):
+        (backups / name).write_text("x")
+    (backups / "worker1-20250101T000000Z.tar.gz").mkdir()
+    assert names_with_backups(host) == ("worker1", "worker2")
+    with pytest.raises(OcmError, match="no backup that can be used"):
+        verify(instance.context, PurePosixPath(backups / "worker2-20260101T000000Z.tar.gz"), ())
+    told = prune(host, NAME, Retention(last=1), dry_run=True)
+    assert told.removed == (str(backups / "worker1-20260101T000000Z.tar.gz"),)
+    assert told.kept == (made.path,)
+    before = set(backups.iterdir())
+    assert prune(host, NAME, Retention(last=1), dry_run=False).removed == told.removed
+    assert before - set(backups.iterdir()) == {backups / "worker1-20260101T000000Z.tar.gz"}
+    assert json.loads(msgspec.json.encode(told))["kept"] == [made.path]
