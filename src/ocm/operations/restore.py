@@ -255,8 +255,7 @@ def _replace(
     ]
     if not dry_run:
         context.report("back up what is replaced")
-        made = backup_locked(context, name, backup.Request())
-        notes = (f"what was replaced is in {made.path}", *notes)
+        notes = (f"what was replaced is in {_back_up(context, name)}", *notes)
     return carry_out(
         context,
         make_plan(context, "restore", name, [*undoable, *_cleaning(staged.stage)], commit=len(undoable)),
@@ -265,6 +264,16 @@ def _replace(
         dry_run=dry_run,
         notes=(*context.backend.notes(), *notes),
     )
+
+
+def _back_up(context: Context, name: InstanceName) -> str:
+    """Back up what is to be replaced and return where it is; raise `OcmError` where that cannot be."""
+    try:
+        return backup_locked(context, name, backup.Request()).path
+    except OcmError as error:
+        message = f"{name} cannot be backed up before it is replaced: {error.message}"
+        hint = f"ocm delete {name} --force gives it up for good; then restore without --replace"
+        raise OcmError(message, hint=hint, code=error.code, details=error.details) from None
 
 
 def _new_record(

@@ -279,9 +279,13 @@ def _rewrite_paths(context: Context, step: steps.RewritePaths) -> None:
 
 
 def _rewrite_paths_back(context: Context, step: steps.RewritePaths) -> None:
-    if not step.fresh:
-        move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
-        _follow(context, step.name, move.back)
+    if step.fresh:
+        return
+    move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
+    # Where it failed once and the other steps were undone, the state is back under its old name.
+    moved = Path(move.after).is_dir()
+    name = step.name if moved else move.before.name.removeprefix(".openclaw-")
+    _follow(context, name, move.back)
 
 
 def _follow(context: Context, name: str, move: Move) -> None:

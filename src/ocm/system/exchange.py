@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from pathlib import Path, PurePosixPath
 
 from ocm.errors import InTheWay
@@ -118,12 +119,22 @@ def take_out_of_place(path: PurePosixPath, staged: PurePosixPath, number: int) -
 
 def _swap(path: PurePosixPath, staged: PurePosixPath, aside: PurePosixPath) -> None:
     """Exchange the two; where the file system cannot, what was in place is `aside` for a moment."""
+    for moved in (path, staged):
+        _make_movable(moved)
     if inode(path) is None:
         os.rename(staged, path)  # noqa: PTH104
     elif not _exchange(_NO_DIRECTORY, str(path), str(staged)):
         os.rename(path, aside)  # noqa: PTH104
         os.rename(staged, path)  # noqa: PTH104
         os.rename(aside, staged)  # noqa: PTH104
+
+
+def _make_movable(path: PurePosixPath) -> None:
+    """Have a directory be one that can be moved elsewhere: that takes the right to write in it."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(path, stat.S_IMODE(mode) | stat.S_IRWXU)  # noqa: PTH101 - a pure path
 
 
 def _aside(staged: PurePosixPath) -> PurePosixPath:
