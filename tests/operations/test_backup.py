@@ -36,7 +36,7 @@ from ocm.operations.backups import archives_of, list_backups, names_with_backups
 from ocm.operations.change import changing
 from ocm.system import age, archive
 from ocm.system import snapshot as system_snapshot
-from ocm.system.files import lock
+from ocm.system.files import lock, remove_tree
 from ocm.system.records import encode_record
 from ocm.system.supervisord import Supervisord
 from ocm.system.transaction import Transaction
@@ -183,6 +183,8 @@ def test_a_database_that_is_written_to_meanwhile_is_copied_as_of_one_moment(inst
     """Each transaction moves a unit from one table to another: a copy of two moments has another sum."""
     done = threading.Event()
     with instance.database(AGENT_DATABASE, 20_000) as database:
+        # No commit waits for the disk: there are to be many.
+        database.execute("pragma synchronous = off")
         database.execute("create table accounts (name text, units int)")
         database.executemany("insert into accounts values (?, 1000)", [("a",), ("b",)])
         database.commit()
@@ -297,9 +299,13 @@ def test_a_tree_deeper_than_any_path_does_no_harm(instance: Instance, name: str,
         os.close(directory)
         directory = below
     os.close(directory)
-    made = instance.backup()
-    assert made.left_out == {**REMADE, reason: 1}
-    instance.extract(made)
+    try:
+        made = instance.backup()
+        assert made.left_out == {**REMADE, reason: 1}
+        assert archive.verify(PurePosixPath(made.path), PurePosixPath(instance.home / "scratch"))
+    finally:
+        # pytest's own clean-up is not up to it.
+        remove_tree(PurePosixPath(instance.state))
 
 
 def test_databases_of_an_agents_own_fall_back_to_a_plain_copy(instance: Instance) -> None:
@@ -329,7 +335,8 @@ def test_a_copy_that_sqlite_finds_fault_with_makes_no_backup(instance: Instance)
     )
     with pytest.raises(OcmError, match="is damaged") as error:
         instance.backup()
-    assert error.value.code == "archive_invalid"
+    assert error.value.code == "backup_failed"
+    assert ".ocm" not in error.value.message
     assert (list_backups(instance.context.host), instance.leftovers()) == ((), [])
 
 
@@ -344,7 +351,7 @@ def test_a_copy_that_sqlite_finds_fault_with_makes_no_backup(instance: Instance)
             "taken away",
         ),
         ("os.unlink(f\"{request['into']}/0\"); os.mkfifo(f\"{request['into']}/0\")", "taken away"),
-        ("print('x' * 17_000_000)", "printed more than"),
+        ("import signal; signal.signal(2, signal.SIG_DFL); print('x' * 4_500_000)", "printed more than"),
         ("print(json.dumps({'index': 0, 'problem': 'a' + chr(27) + 'b'}))", "could not be copied: a b"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -101,10 +100,13 @@ def archives_of(host: Host, words: Sequence[str]) -> tuple[PurePosixPath, ...]:
 def verify(context: Context, archive: PurePosixPath, identities: Sequence[object]) -> Verified:
     """Read an archive as a restore would, databases too; raise `OcmError` where it is not whole."""
     context.report("reading it")
-    # Its databases are written out to be looked at; there is no more room for them than beside it.
-    directory = context.host.paths.ocm_state / "tmp"
-    files.make_directory(directory)
-    contents = verify_archive(archive, directory / f"@verify-{secrets.token_hex(6)}", identities=identities)
+    paths = context.host.paths
+    # No instance has that name, so nothing else is there but what a verification that was killed left.
+    scratch = paths.ocm_state / "tmp" / "@verify"
+    files.make_directory(scratch.parent)
+    with files.lock(paths.locks / "@verify.lock", "the directory in which backups are verified"):
+        files.remove_tree(scratch)
+        contents = verify_archive(archive, scratch, identities=identities)
     entries = contents.manifest.members
     return Verified(
         path=str(archive),

@@ -57,8 +57,7 @@ def write_backup(  # noqa: PLR0913 - where, how, and what
             os.fsync(file.fileno())
             size = file.tell()
         report("reading it back")
-        if verify(beside, check, identities=identities).manifest != manifest:
-            raise OcmError("the archive does not hold what was written", code="backup_failed")
+        _read_back(beside, check, identities, manifest)
         _publish(beside, final)
     finally:
         files.remove_file(beside)
@@ -83,6 +82,20 @@ def _write(
             plain.seek(0)
             age.encrypt(plain, file, recipients)
         return manifest
+
+
+def _read_back(
+    archive: PurePosixPath, scratch: PurePosixPath, identities: Sequence[object], manifest: Manifest
+) -> None:
+    """Raise `OcmError` unless an archive can be restored and holds what the manifest says."""
+    try:
+        found = verify(archive, scratch, identities=identities).manifest
+    except OcmError as error:
+        message = error.message.replace(str(archive), "what was written")
+        hint = "no backup was made; the instance and its other backups are as they were"
+        raise OcmError(message, hint=hint, code="backup_failed") from None
+    if found != manifest:
+        raise OcmError("the archive does not hold what was written", code="backup_failed")
 
 
 def _publish(beside: PurePosixPath, final: PurePosixPath) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ocm.core.record import Record
     from ocm.system.context import Context
 
-_MAX_PRINTED = 16 * 2**20
+_MAX_PRINTED = 4 * 2**20
 _TAIL_LINES = 5
 
 

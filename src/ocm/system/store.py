@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core import manifest as layout
+from ocm.core.journal import printable
 from ocm.errors import OcmError
 from ocm.system import snapshot
 from ocm.system.database import integrity_problem
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_NOTES = 50
+_SHOWN = 300
 JOURNALS = "journals of databases"
 
 
@@ -182,12 +184,11 @@ class StateStore:
     def _leave_out(self, found: Found, reason: str) -> None:
         self.left_out[reason] += 1
         if reason not in (snapshot.STRANGE, *layout.EXPECTED):
-            shown = found.path.encode(errors="backslashreplace").decode()
-            self._note(f"left out: {shown[:300]} ({reason})")
+            self._note(f"left out: {found.path[:_SHOWN]} ({reason})")
 
     def _note(self, text: str) -> None:
         if len(self.notes) < _MAX_NOTES:
-            self.notes.append(text)
+            self.notes.append(printable(text))
         elif len(self.notes) == _MAX_NOTES:
             self.notes.append("and more of that kind")
 
