@@ -30,6 +30,7 @@ from ocm.core.plan import (
 from ocm.errors import Invalid, OcmError
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.create import refuse_existing
+from ocm.operations.edit import read_config
 from ocm.operations.expose import guard
 from ocm.operations.start import is_alive, ready_in_words, repair_steps
 from ocm.system.exchange import inode
@@ -68,8 +69,9 @@ def rename(
         refuse_existing(context, renamed)
         guards = _guards(context, record, renamed)
         runs = is_alive(context, name)
-        # For what it refuses: the definition is written under the new name in any case.
+        # For what they refuse: the definition is written under the new name in any case.
         repair_steps(context, name, record, repair=effort.repair)
+        read_config(context, name)
         undoable: list[Step] = [
             *_steps(context, record, renamed, guards, runs=runs),
             *(SetSource(name=heir, source=new, previous=name) for heir in heirs),

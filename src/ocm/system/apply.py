@@ -38,6 +38,7 @@ from ocm.system.workspaces import copy_workspaces
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ocm.core.paths import InstancePaths
     from ocm.core.plan import Step
     from ocm.core.record import Record
     from ocm.system.context import Context
@@ -275,7 +276,10 @@ def _exchange_back(_context: Context, step: steps.Exchange) -> None:
 
 
 def _rewrite_paths(context: Context, step: steps.RewritePaths) -> None:
-    _follow(context, step.name, Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after)))
+    move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
+    paths = context.host.instance(InstanceName(step.name))
+    _move_databases(context, paths, move)
+    _move_config(paths, move)
 
 
 def _rewrite_paths_back(context: Context, step: steps.RewritePaths) -> None:
@@ -285,14 +289,20 @@ def _rewrite_paths_back(context: Context, step: steps.RewritePaths) -> None:
     # Where it failed once and the other steps were undone, the state is back under its old name.
     moved = Path(move.after).is_dir()
     name = step.name if moved else move.before.name.removeprefix(".openclaw-")
-    _follow(context, name, move.back)
-
-
-def _follow(context: Context, name: str, move: Move) -> None:
     paths = context.host.instance(InstanceName(name))
+    with contextlib.suppress(OcmError, FileNotFoundError):
+        # One that cannot be read was not changed either.
+        _move_config(paths, move.back)
+    _move_databases(context, paths, move.back)
+
+
+def _move_databases(context: Context, paths: InstancePaths, move: Move) -> None:
     record = read_record(context.host.paths, paths.name)
     request = json.dumps(move.pairs).encode()
     run_node(context, record, REWRITE, request, lambda _line: None, timeout=_REWRITE_SECONDS)
+
+
+def _move_config(paths: InstancePaths, move: Move) -> None:
     with files.open_state(paths.state) as directory:
         data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
         config = parse_config(data, source=str(paths.config))
