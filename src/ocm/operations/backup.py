@@ -149,7 +149,7 @@ def _make(work: _Work, final: PurePosixPath, stem: str) -> tuple[int, Manifest]:
                 writer.small(member, data)
             disk = os.fstatvfs(work.state)
             store = StateStore(writer, work.paths.state, copies, spool, disk.f_blocks * disk.f_frsize)
-            store.store(work.state, _by_bytes(report, work.found.size))
+            store.store(work.state, by_bytes(report, work.found.size))
             manifests.append(writer.finish(left_out=store.left_out, notes=store.notes))
             return manifests[0]
 
@@ -230,7 +230,8 @@ def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
     return problems
 
 
-def _by_bytes(report: Callable[[str], None], total: int) -> Callable[[int], None]:
+def by_bytes(report: Callable[[str], None], total: int) -> Callable[[int], None]:
+    """Return a function that is told the bytes of each part, and reports how much of `total` is done."""
     done = told = 0
 
     def progress(count: int) -> None:

@@ -34,7 +34,7 @@ from ocm.core.record import Record
 from ocm.core.versions import is_newer
 from ocm.errors import Invalid, OcmError
 from ocm.operations import backup
-from ocm.operations.backup import backup_locked
+from ocm.operations.backup import backup_locked, by_bytes
 from ocm.operations.change import allocating, carry_out, changing, make_plan
 from ocm.operations.create import choose_port, refuse_existing
 from ocm.operations.expose import guard
@@ -125,8 +125,7 @@ def restore(context: Context, request: Request, effort: Effort, *, dry_run: bool
             progress=context.report,
         )
         with holding.staging():
-            context.report("check the archive")
-            staged = _extract(request, paths, stage)
+            staged = _extract(context, request, paths, stage)
             if request.name is None and staged.contents.header.instance != name:
                 message = f"{request.archive} changed meanwhile"
                 raise OcmError(message, hint="try again", code="archive_invalid")
@@ -165,13 +164,16 @@ def _state_in(stage: Stage) -> PurePosixPath:
     return PurePosixPath(stage.path) / "archive" / STATE
 
 
-def _extract(request: Request, paths: InstancePaths, stage: Stage) -> _Staged:
+def _extract(context: Context, request: Request, paths: InstancePaths, stage: Stage) -> _Staged:
     """Extract an archive into the staging directory, checked whole; secrets go beside their place."""
+    archive = Path(request.archive)
+    size = archive.stat().st_size if archive.is_file() else 0
     contents = extract(
         request.archive,
         _state_in(stage).parent,
         identities=request.identities,
         free_bytes=free_bytes(PurePosixPath(stage.path)),
+        progress=by_bytes(context.report, size),
     )
     staged = _Staged(stage=stage, contents=contents)
     state = Path(staged.state)
