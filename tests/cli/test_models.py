@@ -8,9 +8,14 @@ import subprocess
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from tests import model_lists
 from tests.system.list_server import ListServer
+
+from ocm.cli import frame
+from ocm.operations import models
+from ocm.system.runner import Completed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,4 +109,109 @@ def test_names_and_all_exclude_each_other_before_anything_is_asked(ocm: Run, ser
     done = ocm("update-models", "worker1", "--all", "--url", server.url())
     assert done.returncode == 2
     assert "name one or more instances, or say --all" in done.stderr
+    assert server.heads == []
+
+
+KEY, OLD_KEY = "sk-PLANTED-now-1111", "sk-PLANTED-old-2222"
+WHOLE = {"baseUrl": "https://ppq.example", "api": "ollama", "models": [{"id": "a", "name": "A"}]}
+
+
+@pytest.fixture
+def follower(home: Path, config: Path, add_record: AddRecord) -> Path:
+    """Make an instance that inherits from main, whose key has changed since; return its file of secrets."""
+    record = add_record("worker1")
+    record.write_text('backend = "supervisord"\n' + record.read_text())
+    config.write_text(json.dumps({"models": {"providers": {"ppq": {**WHOLE, "apiKey": KEY}}}}))
+    taken = {"models": {"providers": {"ppq": {**WHOLE, "apiKey": "${PPQ_API_KEY}"}}}}
+    inherited = {"version": 1, "source": "main", "config": taken, "secrets": ["PPQ_API_KEY"]}
+    secrets = home / ".config/ocm/secrets/worker1.env"
+    for path, text in (
+        (home / ".config/ocm/settings.toml", 'backend = "supervisord"\n'),
+        (home / ".config/ocm/inherited/worker1.json", json.dumps(inherited)),
+        (home / ".openclaw-worker1/openclaw.json", json.dumps({"gateway": {"mode": "local"}, **taken})),
+        (secrets, f"PPQ_API_KEY={OLD_KEY}\n"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (home / ".openclaw-worker1").chmod(0o700)
+    return secrets
+
+
+@pytest.fixture
+def _openclaw_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have main's config judged valid: the real OpenClaw judges in the machine."""
+    verdict = Completed(returncode=0, stdout='{"valid": true}', stderr="")
+    monkeypatch.setattr(models, "validate_main", lambda _host, _text: verdict)
+
+
+HINT = (
+    "ocm: not in step with main: worker1; ocm sync --all --dry-run shows what would change, "
+    "ocm sync --all does it"
+)
+
+
+@pytest.mark.usefixtures("_openclaw_takes_it")
+def test_after_a_change_of_main_the_sync_of_what_inherits_from_it_is_told(
+    ocm: Run, follower: Path, server: ListServer
+) -> None:
+    url = server.page([{"id": "a"}, {"id": "b"}])
+    assert HINT not in ocm("update-models", "--url", url, "--dry-run").stderr
+    assert HINT in ocm("update-models", "--url", url).stderr.splitlines()
+    again = ocm("update-models", "--url", url, "--json")
+    assert HINT not in again.stderr, "nothing was changed"
+    assert [one["name"] for one in json.loads(again.stdout)["results"]] == ["main"]
+    assert OLD_KEY in follower.read_text()
+
+
+@pytest.mark.parametrize("answer", [True, False])
+@pytest.mark.usefixtures("_openclaw_takes_it")
+def test_on_a_terminal_it_is_asked_and_no_is_the_default(
+    ocm: Run,
+    follower: Path,
+    server: ListServer,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: bool,  # noqa: FBT001
+) -> None:
+    asked = []
+
+    def confirm(question: str, *, default: bool, err: bool) -> bool:
+        asked.append((question, default, err))
+        return answer
+
+    monkeypatch.setattr(frame, "streams_are_terminals", lambda: True)
+    monkeypatch.setattr(click, "confirm", confirm)
+    done = ocm("update-models", "--url", server.page([{"id": "a"}, {"id": "b"}]))
+    assert asked == [("Sync what inherits from main (worker1)?", False, True)]
+    # The worker's models would change too, which an OpenClaw would have to judge that is not here.
+    assert (HINT in done.stderr, "worker1" in done.stderr.replace(HINT, "")) == (not answer, answer)
+    assert done.returncode == (3 if answer else 0)
+    assert OLD_KEY in follower.read_text()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_with_sync_they_are_synced_without_a_question_and_without_a_change(
+    ocm: Run,
+    follower: Path,
+    server: ListServer,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    url = server.page([{"id": "a"}])
+    arguments = ("update-models", "--url", url, "--sync", *(["--json"] if as_json else []))
+    assert "worker1" not in ocm(*arguments, "--dry-run", PATH=os.devnull).stdout
+    assert OLD_KEY in follower.read_text()
+    done = ocm(*arguments, PATH=os.devnull)
+    assert done.returncode == 0
+    if as_json:
+        main, worker = json.loads(done.stdout)["results"]
+        assert (main["changed"], worker["steps"]) == (False, ["replace secret PPQ_API_KEY"])
+    else:
+        assert done.stdout.splitlines()[-1] == "worker1: in step with main"
+    assert "PLANTED" not in done.stdout + done.stderr
+    assert f"PPQ_API_KEY={KEY}" in follower.read_text().splitlines()
+
+
+def test_sync_is_for_what_inherits_from_main(ocm: Run, server: ListServer) -> None:
+    done = ocm("update-models", "worker1", "--sync", "--url", server.url())
+    assert done.returncode == 2
+    assert "--sync is for what inherits from main" in done.stderr
     assert server.heads == []

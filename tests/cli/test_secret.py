@@ -171,3 +171,25 @@ def test_the_secrets_of_one_instance_are_not_anothers(
     assert typed("secret", "list", "worker1").stdout == ""
     assert not worker.exists()
     assert os.path.exists(worker.with_name("worker2.env"))  # noqa: PTH110
+
+
+@pytest.mark.parametrize("command", ["sync", "create", "deploy"])
+def test_inheriting_from_somewhere_and_from_nowhere_exclude_each_other(
+    typed: Run, worker: Path, command: str
+) -> None:
+    done = typed(command, "worker1", "--no-inherit", "--inherit-from", "main")
+    assert done.returncode == 2
+    assert "exclude each other" in done.stderr
+    assert not worker.exists()
+
+
+def test_what_was_inherited_is_given_up_and_the_secrets_stay(typed: Run, worker: Path, home: Path) -> None:
+    typed("secret", "set", "worker1", "A_KEY", text=VALUE)
+    path = inherited(home, "A_KEY")
+    assert typed("sync", "worker1", "--no-inherit").stdout == (
+        "worker1: inherits no more, and keeps what it has\n"
+    )
+    assert not path.exists()
+    assert lines(worker) == [f"A_KEY={VALUE}"]
+    assert typed("sync", "worker1", "--no-inherit").stdout == "worker1: inherits nothing\n"
+    assert typed("sync", "worker1", "--inherit-from", "worker1").returncode == 2

@@ -73,6 +73,7 @@ def test_half_a_surrogate_pair_which_javascript_allows_is_written_as_javascript_
         "{} {}",
         "{a: 1e}",
         b"\xff\xfe",
+        b'{"a": "\xed\xa0\x80"}',
         b"\x00",
         "{\x1b[31m",
     ],

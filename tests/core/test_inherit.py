@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocm.core.inherit import Source, duplicate, inherit, key_variable
-from ocm.core.moving import Move
+from ocm.core.inherit import Source, inherit, key_variable
 from ocm.core.secrets import is_key
+
+if TYPE_CHECKING:
+    from ocm.core.inherit import Inheritance
 
 KNOWN = {
     "openrouter": ("OPENROUTER_API_KEY",),
@@ -300,57 +301,74 @@ def test_inheriting_what_was_inherited_changes_nothing() -> None:
     assert again.secrets == first.secrets
 
 
-MOVE = Move(before=PurePosixPath("/home/ann/.openclaw-w1"), after=PurePosixPath("/home/ann/.openclaw-w2"))
-ONE: dict[str, Any] = {
-    **MAIN,
-    "channels": {"telegram": {"botToken": "${BOT_TOKEN}"}},
-    "agents": {
-        "defaults": {
-            "workspace": "~/.openclaw-w1/workspace",
-            "model": {"primary": "a/1"},
-            "userTimezone": "UTC",
-        },
-        "entries": {
-            "main": {"agentDir": "/home/ann/.openclaw-w1/agents/main/agent", "workspace": "/srv/elsewhere"},
-            "second": {"skills": ["x"], "dirs": ["/srv/one", "/home/ann/.openclaw-w1/two"]},
-        },
-    },
-    "tools": {"web": {"search": {"apiKey": "sk-search"}}},
-    "mcp": {"servers": {"x": {"command": "/usr/bin/x", "env": {"X_TOKEN": "${X_TOKEN}"}}}},
-    "logging": {"file": "/home/ann/.openclaw-w1/logs/gateway.log"},
-}
-HAS = {"BOT_TOKEN": "bot-1", "X_TOKEN": "x-1", "B_KEY": "b-1", "TELEGRAM_BOT_TOKEN": "bot-2"}
+def provider_with(**fields: object) -> tuple[dict[str, Any], Inheritance]:
+    """Return what becomes of a provider, and all that is inherited."""
+    inherited = inherit(source({"models": {"providers": {"a": fields}}}))
+    return inherited.config["models"]["providers"]["a"], inherited
 
 
-def test_a_clone_has_the_settings_and_nothing_that_is_bound_to_one_instance() -> None:
-    cloned = duplicate(Source(name="w1", config=ONE, variables=HAS), MOVE)
-    assert set(cloned.config) == {"models", "auth", "secrets", "agents", "tools", "mcp"}
-    assert cloned.config["agents"] == {
-        "defaults": {
-            "workspace": "~/.openclaw-w2/workspace",
-            "model": {"primary": "a/1"},
-            "userTimezone": "UTC",
-        },
-        "entries": {
-            "main": {"agentDir": "/home/ann/.openclaw-w2/agents/main/agent"},
-            "second": {"skills": ["x"], "dirs": ["/home/ann/.openclaw-w2/two"]},
-        },
-    }
-    assert cloned.config["mcp"]["servers"]["x"]["command"] == "/usr/bin/x"
-    assert "left out of the config: channels, env, hooks, plugins" in cloned.notes
-    outside = [note for note in cloned.notes if "lies outside" in note]
-    assert [note.rpartition(" ")[2] for note in outside] == [
-        "agents.entries.main.workspace",
-        "agents.entries.second.dirs",
-    ]
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": SECRET}}},
+        {"params": {"secretAccessKey": SECRET}},
+        {"params": {"apiKeySpare": SECRET}},
+        {"params": {"anywhere": "sk-ant-api03-PLANTED-4711"}},
+        {"baseUrl": f"https://a.example/v1?x=1&api_key={SECRET}"},
+        {"apiKey": {"source": "env", "provider": "default", "id": "X", "more": SECRET}},
+        {"apiKey": {"source": "env", "provider": "default", "id": [SECRET]}},
+    ],
+)
+def test_no_secret_stays_in_the_config_wherever_openclaw_takes_one(fields: dict[str, object]) -> None:
+    config, inherited = provider_with(**fields)
+    assert "PLANTED" not in json.dumps(config) + repr(inherited)
 
 
-def test_a_clone_has_the_secrets_that_its_config_refers_to_and_no_channel_s() -> None:
-    cloned = duplicate(Source(name="w1", config=ONE, variables=HAS), MOVE)
-    assert cloned.secrets["X_TOKEN"] == "x-1"
-    assert cloned.secrets["B_KEY"] == "b-1"
-    assert not {"BOT_TOKEN", "TELEGRAM_BOT_TOKEN"} & cloned.secrets.keys()
-    assert "sk-search" in cloned.secrets.values()
-    text = json.dumps(cloned.config)
-    assert not any(secret in text for secret in (*cloned.secrets.values(), "gateway-token", "bot-"))
-    assert not any(secret in note for note in cloned.notes for secret in cloned.secrets.values())
+def test_what_a_login_is_renewed_with_is_nowhere() -> None:
+    config, inherited = provider_with(api="x", params={"oauthRefreshToken": SECRET, "refresh_token": SECRET})
+    assert config == {"api": "x", "params": {}}
+    assert inherited.secrets == {}
+    assert "models.providers.a.params.refresh_token is not inherited" in inherited.notes
+
+
+def test_no_program_and_no_file_of_anothers_is_inherited() -> None:
+    config, inherited = provider_with(
+        api="x", localService={"command": "/bin/sh", "args": ["-c", "id"]}, **{"$include": "../x.json"}
+    )
+    assert config == {"api": "x"}
+    assert len(inherited.notes) == 2
+
+
+def test_what_is_no_json_is_left_out() -> None:
+    assert provider_with(timeoutSeconds=float("inf"), maxTokens=float("nan"), api="x")[0] == {"api": "x"}
+
+
+def test_a_list_of_profiles_may_hold_anything() -> None:
+    auth = {"profiles": {"p": {"mode": "oauth"}}, "order": {"a": [{}, ["p"], "p", "q"]}}
+    assert inherit(source({"auth": auth})).config == {"auth": {"order": {"a": [{}, ["p"], "q"]}}}
+
+
+# Where the work grows with the square of the length, these take hours.
+MANY = 1_000_000
+
+
+def test_many_secrets_that_want_one_name_come_to_an_end() -> None:
+    headers = [{"x": f"k{number}"} for number in range(100_000)]
+    config, inherited = provider_with(headers=headers)
+    assert len(inherited.secrets) == len(headers)
+    assert config["headers"][1] == {"x": "${OTHER1_MODELS_PROVIDERS_A_HEADERS_X}"}
+
+
+@pytest.mark.parametrize("text", ["?" * MANY, "?" + "key" * MANY, "&token" * MANY, "://" * MANY])
+def test_a_long_text_comes_to_an_end(text: str) -> None:
+    assert provider_with(baseUrl=text)[0] == {"baseUrl": text}
+
+
+def test_of_many_warnings_the_first_are_told_and_none_moves_a_terminal() -> None:
+    text = "".join(f"${{V{n}}}" for n in range(100))
+    notes = provider_with(api=text)[1].notes
+    assert len(notes) == 21
+    assert notes[-1] == "and 80 more of the kind"
+    profiles = {"\x1b[31m\ud800": {"type": "oauth", "provider": "a"}}
+    (note,) = inherit(source({}, profiles=profiles)).notes
+    assert note.startswith("the login   is not inherited")

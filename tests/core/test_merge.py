@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocm.core.merge import MISSING, differences, merge, overlay, same
+from ocm.core.merge import MISSING, Place, differences, merge, overlay, same
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(0, 2), st.sampled_from(["", "a", "b"]))
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -112,9 +112,9 @@ THEN = {"p": {"url": "u1", "key": "${K}"}, "model": {"primary": "p/a", "fallback
             {**THEN, "p": {"url": "u2", "key": "${K}"}},
             {**THEN, "p": {"url": "u3", "key": "${K}"}},
             {**THEN, "p": {"url": "u3", "key": "${K}"}},
-            ("p.url",),
+            (("p", "url"),),
         ),
-        # main removes a provider to which the instance has added something: what is the instance's own stays
+        # main removes an object to which the instance has added something: what is the instance's own stays
         (
             {"model": THEN["model"]},
             {**THEN, "p": {"url": "u1", "key": "${K}", "timeoutSeconds": 9}},
@@ -122,18 +122,18 @@ THEN = {"p": {"url": "u1", "key": "${K}"}, "model": {"primary": "p/a", "fallback
             (),
         ),
         # the instance removed it, main changes it: it stays removed
-        ({**THEN, "p": {"url": "u2"}}, {"model": THEN["model"]}, {"model": THEN["model"]}, ("p",)),
+        ({**THEN, "p": {"url": "u2"}}, {"model": THEN["model"]}, {"model": THEN["model"]}, (("p",),)),
         # a list without ids is one value
         (
             {**THEN, "model": {"primary": "p/a", "fallbacks": ["q/b", "q/c"]}},
             {**THEN, "model": {"primary": "p/a", "fallbacks": ["x/y"]}},
             {**THEN, "model": {"primary": "p/a", "fallbacks": ["x/y"]}},
-            ("model.fallbacks",),
+            (("model", "fallbacks"),),
         ),
     ],
 )
 def test_both_sides_change(
-    theirs: dict[str, Any], mine: dict[str, Any], value: dict[str, Any], conflicts: tuple[str, ...]
+    theirs: dict[str, Any], mine: dict[str, Any], value: dict[str, Any], conflicts: tuple[Place, ...]
 ) -> None:
     merged = merge(THEN, theirs, mine)
     assert merged.value == value
@@ -161,7 +161,44 @@ def test_a_number_is_not_true() -> None:
     assert same({"a": 1, "b": 2}, {"b": 2, "a": 1})
 
 
+def test_a_number_is_what_openclaw_makes_of_it_when_it_writes_the_config_anew() -> None:
+    assert same({"cost": [1.0, 1e5, -0.0]}, {"cost": [1, 100000, 0]})
+    assert merge({"cost": 5.0}, {"cost": 6.5}, {"cost": 5}).value == {"cost": 6.5}
+
+
+P = {"baseUrl": "u", "apiKey": "${K}", "models": [{"id": "m", "name": "M"}]}
+
+
+@pytest.mark.parametrize(
+    "place", [("models", "providers"), ("plugins", "entries"), ("auth", "profiles"), ("secrets", "providers")]
+)
+@pytest.mark.parametrize("mine", [{**P, "baseUrl": "own"}, {**P, "headers": {"X": "own"}}, {"baseUrl": "u"}])
+def test_what_main_removes_and_the_instance_changed_stays_whole(
+    place: tuple[str, str], mine: dict[str, Any]
+) -> None:
+    section, entries = place
+    merged = merge(
+        {section: {entries: {"p": P, "q": P}}},
+        {section: {entries: {}}},
+        {section: {entries: {"p": mine, "q": P}}},
+    )
+    assert merged.value == {section: {entries: {"p": mine}}}
+    assert merged.conflicts == ((section, entries, "p"),)
+
+
+def test_a_model_that_main_removes_and_the_instance_changed_stays_whole() -> None:
+    then = [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}, {"id": "c"}]
+    mine = [{"id": "a", "name": "Own"}, {"id": "b", "name": "B"}]
+    merged = merge(then, [], mine)
+    assert merged.value == [{"id": "a", "name": "Own"}]
+    assert merged.conflicts == (("a",),)
+
+
 def test_differences_are_told_by_their_keys() -> None:
     one = {"a": {"b": 1}, "gone": 2, "models": [{"id": "m", "name": "M"}]}
     other = {"a": {"b": 3}, "models": [{"id": "m", "name": "N"}]}
-    assert list(differences(one, other)) == [("a.b", 1, 3), ("gone", 2, MISSING), ("models.m.name", "M", "N")]
+    assert list(differences(one, other)) == [
+        (("a", "b"), 1, 3),
+        (("gone",), 2, MISSING),
+        (("models", "m", "name"), "M", "N"),
+    ]

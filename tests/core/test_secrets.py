@@ -38,6 +38,13 @@ def test_a_damaged_file_is_told_without_what_is_in_it(data: bytes) -> None:
     assert str(PATH) in caught.value.message
 
 
+def test_a_file_that_is_too_large_is_not_read_in_part() -> None:
+    with pytest.raises(OcmError, match="is larger than"):
+        secrets.parse_file(b"#" * (secrets.MAX_BYTES + 1), PATH)
+    with pytest.raises(OcmError, match="would be larger than"):
+        secrets.format_file({f"A{number}": "x" * 30_000 for number in range(40)})
+
+
 @pytest.mark.parametrize("name", ["OPENROUTER_API_KEY", "A", "HF_TOKEN", "B2"])
 def test_a_name_of_a_secret(name: str) -> None:
     assert secrets.parse_key(name) == name

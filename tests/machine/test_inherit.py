@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .image import HERE
-from .instances import HOME, PROVIDER, answer, home_files, inside, rows
+from .instances import HOME, PROVIDER, answer, home_files, inside, rows, wait_for
 from .processes import kill_group
 
 if TYPE_CHECKING:
@@ -111,6 +111,18 @@ def provider_with(name: str, key: str, machine: Machine) -> Iterator[None]:
         kill_group(process)
 
 
+def take_model(ocm: Ocm, name: str, model: str) -> None:
+    """Change the model of a running gateway and wait until it took that up: a turn meanwhile fails."""
+
+    def reloads() -> int:
+        logged = ocm("logs", name, "-n", "10000").stdout
+        return logged.count("hot reload applied (agents.defaults.model.primary)")
+
+    before = reloads()
+    ocm("edit", name, "agents.defaults.model.primary", model)
+    wait_for(lambda: reloads() > before, 60, "reload of the changed model")
+
+
 def chat(ocm: Ocm, name: str) -> str:
     return ocm("use", name, "agent", "--message", "hi").stdout
 
@@ -126,7 +138,7 @@ def test_an_agent_answers_through_each_inherited_provider_with_its_inherited_key
 ) -> None:
     # Edited, the model is the instance's own: what main does to it later is no longer followed.
     if name != "one":
-        ocm("edit", worker, "agents.defaults.model.primary", f"{name}/fake-1")
+        take_model(ocm, worker, f"{name}/fake-1")
     with provider_with(name, KEYS[name], machine):
         assert "PONG from fake model" in chat(ocm, worker)
     assert bearer(machine, name) == f"Bearer {KEYS[name]}"
@@ -147,8 +159,10 @@ def test_main_and_every_other_secret_cannot_be_read_inside(ocm: Ocm, worker: str
 def test_a_rotated_key_is_followed_by_sync_and_an_own_one_stays(
     machine: Machine, ocm: Ocm, worker: str
 ) -> None:
-    ocm("create", "worker2")
+    # As one made before there was anything to inherit.
+    ocm("create", "worker2", "--no-inherit")
     ocm("secret", "set", "worker2", "ONE_API_KEY", input=f"{OWN}\n")
+    assert ocm("sync", "worker2", "--inherit-from", "main").stdout == "worker2: in step with main\n"
     machine.write(f"{HOME}/.openclaw/openclaw.json", main_config(ROTATED), mode=0o600)
     pid = rows(ocm)[worker]["pid"]
     told = answer(ocm, "sync", "--all", "--dry-run")["results"]
@@ -160,7 +174,7 @@ def test_a_rotated_key_is_followed_by_sync_and_an_own_one_stays(
     done = answer(ocm, "sync", "--all")["results"]
     assert {one["name"]: one["changed"] for one in done} == {worker: True, "worker2": False}
     assert rows(ocm)[worker]["pid"] not in (pid, None)
-    ocm("edit", worker, "agents.defaults.model.primary", "one/fake-1")
+    take_model(ocm, worker, "one/fake-1")
     with provider_with("one", ROTATED, machine):
         assert "PONG from fake model" in chat(ocm, worker)
     assert bearer(machine, "one") == f"Bearer {ROTATED}"
@@ -186,6 +200,14 @@ def test_what_a_running_gateway_takes_up_by_itself_takes_no_restart(
     config = json.loads(machine.read(f"{HOME}/.openclaw-worker1/openclaw.json"))
     assert config["models"]["providers"]["two"]["timeoutSeconds"] == 77
     assert rows(ocm)[worker]["pid"] == pid
+
+
+def test_a_session_has_a_new_secret_at_once_and_the_gateway_with_the_next_sync(ocm: Ocm, worker: str) -> None:
+    told = ocm("secret", "set", worker, "EXTRA_KEY", input=f"{OWN}\n").stdout
+    assert told == f"{worker}: add EXTRA_KEY; takes effect with ocm restart {worker}\n"
+    assert inside(ocm, worker, 'printf %s "$EXTRA_KEY"') == OWN
+    assert ocm("sync", worker).stdout == f"{worker}: in step with main, restarted: ready and sealed\n"
+    assert ocm("sync", worker).stdout == f"{worker}: already in step with main\n"
 
 
 def test_no_secret_is_told_or_lies_anywhere_else(machine: Machine, ocm: Ocm, worker: str) -> None:

@@ -66,6 +66,24 @@ def test_a_write_at_the_very_moment_is_put_back(
     assert content(directory) == f"write {writes}".encode()
 
 
+def test_a_writer_without_end_holds_nobody_up(directory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = exchange._exchange
+    done = 0
+
+    def interrupted(directory: int, one: str, other: str) -> bool:
+        nonlocal done
+        done += 1
+        assert done < 10_000
+        files.write_in(directory, other, f"write {done}".encode())
+        return real(directory, one, other)
+
+    monkeypatch.setattr(exchange, "_exchange", interrupted)
+    with pytest.raises(OcmError) as caught:
+        replace_in(directory, "c.json", b"after", before=b"before", limit=LIMIT)
+    assert caught.value.code == "config_changed"
+    assert content(directory).startswith(b"write")
+
+
 def test_a_file_system_that_cannot_exchange_gets_a_rename(
     directory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,7 +176,15 @@ def test_credentials_that_are_only_in_the_log_of_the_store_are_read_and_nothing_
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("content", ["no database", "", "[1]", '{"profiles": 1}'])
+def test_a_store_that_cannot_be_read_is_one_sentence_with_a_way_out(tmp_path: Path) -> None:
+    (main(tmp_path, {}) / "state").mkdir()
+    (tmp_path / ".openclaw/state/openclaw.sqlite").write_text("no database")
+    with pytest.raises(OcmError, match=r"the credentials in .* cannot be read") as caught:
+        read(tmp_path)
+    assert "--no-inherit" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"profiles": 1}'])
 def test_a_store_without_profiles_is_passed_over(tmp_path: Path, content: str) -> None:
     path = main(tmp_path, {}) / "state/openclaw.sqlite"
     path.parent.mkdir()
@@ -187,9 +195,7 @@ def test_a_store_without_profiles_is_passed_over(tmp_path: Path, content: str) -
         database.close()
     else:
         path.write_text(content)
-    found = read(tmp_path)
-    assert found.profiles == {}
-    assert len(found.notes) == (content == "no database")
+    assert read(tmp_path).profiles == {}
 
 
 def test_a_secret_in_a_file_is_read(tmp_path: Path) -> None:
@@ -248,15 +254,17 @@ def test_of_an_instance_nothing_is_read_to_which_it_could_lead(tmp_path: Path) -
         read_inheritance(context.host, "worker1", samples.record())
     (tmp_path / ".config/ocm/instances").mkdir(parents=True)
     (tmp_path / paths.record).write_text(encode_record(samples.record()))
-    found = read_instance_source(context.host, samples.NAME, PACKAGE)
+    found = read_instance_source(context.host, samples.NAME, PACKAGE, {})
     assert found.resolve({"source": "file", "provider": "f", "id": "value"}) is None
     assert found.notes
     inheritance = read_inheritance(context.host, "worker1", samples.record())
     assert inheritance.secrets == {}
     (state / "openclaw.json").unlink()
+    with pytest.raises(OcmError, match="worker1 has no config"):
+        read_instance_source(context.host, paths.name, PACKAGE, {})
     (state / "openclaw.json").symlink_to("../.openclaw/openclaw.json")
     with pytest.raises(OcmError, match="is a link"):
-        read_instance_source(context.host, paths.name, PACKAGE)
+        read_instance_source(context.host, paths.name, PACKAGE, {})
 
 
 def creation(context: Context, *, inherit: str | None = "main", fails: bool = False) -> Plan:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ocm.core.names import InstanceName, parse_name
+from ocm.core.names import MAIN, InstanceName, parse_name
 from ocm.errors import SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, as_ocm_error
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ocm.system.host import Host
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
+# What operations returned, and the errors of those that failed, by name.
+Attempts = tuple[list[Any], list[tuple[str, OcmError]]]
+# How long a command waits for a gateway that it restarts, where it has no option for that.
+READY_SECONDS = 180.0
 
 
 class NameType(click.ParamType[InstanceName]):
@@ -55,6 +59,23 @@ class NewNameType(NameType):
         return []
 
 
+class SourceType(NameType):
+    """What an instance inherits from: main, or an instance."""
+
+    name = "source"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> InstanceName:
+        """Return main or the name, or raise `Invalid`."""
+        return MAIN if value == MAIN else super().convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return main and the instances whose names begin with what was typed."""
+        from click.shell_completion import CompletionItem
+
+        main = [CompletionItem(MAIN)] if MAIN.startswith(incomplete) else []
+        return [*main, *super().shell_complete(ctx, param, incomplete)]
+
+
 class Finite(click.FloatRange):
     """A number in a range; inf and nan, which a range lets through, are none."""
 
@@ -68,6 +89,7 @@ class Finite(click.FloatRange):
 
 NAME = NameType()
 NEW_NAME = NewNameType()
+SOURCE = SourceType()
 name_argument = click.argument("name", type=NAME, metavar="NAME")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
@@ -95,7 +117,7 @@ def wait_options(function: _F, *others: Callable[[Any], Any]) -> _F:
             "--timeout",
             "timeout_seconds",
             type=Finite(min=1),
-            default=180.0,
+            default=READY_SECONDS,
             show_default=True,
             metavar="SECONDS",
             help="How long to wait until the gateway is ready.",
@@ -116,6 +138,13 @@ def effort(options: Mapping[str, Any]) -> Effort:
         keep=options.get("keep", False),
         repair=options["repair"],
     )
+
+
+def refuse_both(options: Mapping[str, Any]) -> None:
+    """Refuse two options that contradict each other."""
+    if options["no_inherit"] and options["inherit_from"] is not None:
+        message = "--no-inherit and --inherit-from exclude each other"
+        raise click.UsageError(message)
 
 
 def install_options(function: _F) -> _F:
@@ -179,12 +208,24 @@ def run_each(  # noqa: PLR0913 - all but two have a default
 
     `show` prints what the operation returns, where that is no `Outcome`.
     """
+    context = context or open_context(ctx)
+    return conclude(ctx, attempt_each(context, names, operation, as_json=as_json, show=show), as_json=as_json)
+
+
+def attempt_each(
+    context: Context,
+    names: Sequence[InstanceName],
+    operation: Callable[[Context, InstanceName], Any],
+    *,
+    as_json: bool,
+    show: Callable[[Any], None] | None = None,
+) -> Attempts:
+    """Run an operation on each instance as `run_each` does, and print nothing yet with `as_json`."""
     from ocm.cli import render
     from ocm.cli.progress import progress
 
     outcomes: list[Any] = []
     errors: list[tuple[str, OcmError]] = []
-    context = context or open_context(ctx)
     for name in dict.fromkeys(names):
         try:
             with progress(name) as report:
@@ -203,6 +244,14 @@ def run_each(  # noqa: PLR0913 - all but two have a default
             else:
                 show(outcome)
         outcomes.append(outcome)
+    return outcomes, errors
+
+
+def conclude(ctx: click.Context, attempts: Attempts, *, as_json: bool) -> int:
+    """Print the one answer in JSON, where it is wanted, and return the exit code."""
+    from ocm.cli import render
+
+    outcomes, errors = attempts
     if as_json:
         render.print_json(ctx.command_path.partition(" ")[2], outcomes, errors)
     if not errors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: ocm sync --all --dry-run")
 @frame.names_argument
+@click.option(
+    "--inherit-from",
+    type=frame.SOURCE,
+    metavar="main|INSTANCE",
+    help="Inherit from there from now on, also where nothing was inherited before.",
+)
+@click.option("--no-inherit", is_flag=True, help="Inherit no more; the instance keeps what it has.")
 @effort_options
 @dry_run_option
 @json_option
@@ -33,23 +40,31 @@ def sync(
     everything: bool,
     dry_run: bool,
     as_json: bool,
-    **options: object,
+    **options: Any,  # noqa: ANN401 - those that click read
 ) -> int:
     """Have instances follow what changed in main: providers, models and keys.
 
     Compares what was inherited then with main now and the instance now: main's changes are taken over, the
     instance's own stay, and where both changed the same the instance's stays and that is said. OpenClaw
     validates the result before it is written. A gateway is restarted only for what it does not take up while
-    it runs, such as a new key. An instance made with --inherit-from follows that instance.
+    it runs, such as a new key. One with an instance for its source follows that instance.
     """
-    from ocm.operations.sync import sync as run
+    from ocm.operations.sync import end_inheriting
+    from ocm.operations.sync import sync as follow
 
-    effort = frame.effort(options)
+    frame.refuse_both(options)
+    effort, source = frame.effort(options), options["inherit_from"]
     context = frame.open_context(ctx)
+
+    def run(context: Context, name: InstanceName) -> Outcome:
+        if options["no_inherit"]:
+            return end_inheriting(context, name, dry_run=dry_run)
+        return follow(context, name, effort, source=source, dry_run=dry_run)
+
     return frame.run_each(
         ctx,
         frame.choose(context, names, everything=everything),
-        lambda context, name: run(context, name, effort, dry_run=dry_run),
+        run,
         as_json=as_json,
         context=context,
     )

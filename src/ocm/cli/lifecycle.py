@@ -9,6 +9,7 @@ import click
 from ocm.cli import frame
 from ocm.cli.frame import (
     NAME,
+    SOURCE,
     Finite,
     dry_run_option,
     effort_options,
@@ -48,11 +49,11 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--inherit-from",
-            type=NAME,
-            metavar="INSTANCE",
-            help="Take providers, models and keys from an instance and not from main.",
+            type=SOURCE,
+            metavar="main|INSTANCE",
+            help="Where providers, models and keys come from; main if left out.",
         ),
-        click.option("--no-inherit", is_flag=True, help="Take no providers, models and keys from main."),
+        click.option("--no-inherit", is_flag=True, help="Take no providers, models and keys from anywhere."),
         click.option("--model", metavar="P/M", help="The agent's model, such as minimax/minimax-m2.5."),
     ):
         function = option(function)
@@ -67,9 +68,7 @@ def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
     if options["port"] is not None and len(names) > 1:
         message = "--port takes one instance: each needs a port of its own"
         raise click.UsageError(message)
-    if options["no_inherit"] and options["inherit_from"] is not None:
-        message = "--no-inherit and --inherit-from exclude each other"
-        raise click.UsageError(message)
+    frame.refuse_both(options)
     memory, model = options["memory"], options["model"]
     limits = Limits(
         memory=None if memory is None else parse_memory(memory),
@@ -85,7 +84,8 @@ def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
         autostart=options["autostart"],
         sealed=not options["unsealed"],
         limits=limits,
-        inherit=None if options["no_inherit"] else options["inherit_from"] or "main",
+        inherit_from=options["inherit_from"],
+        no_inherit=options["no_inherit"],
     )
     check_wanted(wanted)
     return wanted

@@ -23,7 +23,8 @@ def parse_config(data: bytes, *, source: str) -> dict[str, Any]:
 
     hint = "mend the file, or restore openclaw.json.bak beside it"
     try:
-        config = pyjson5.decode_utf8(data, maxdepth=_MAX_DEPTH, some=False)
+        # Not decode_utf8: it takes half a surrogate pair, of which no JSON and no line of text can be made.
+        config = pyjson5.decode(data.decode(), maxdepth=_MAX_DEPTH, some=False)
     except (pyjson5.Json5Exception, ValueError, RecursionError) as error:
         # Its other arguments are what was read so far, tokens and all.
         said = error.args[0] if isinstance(error, pyjson5.Json5Exception) and error.args else ""
@@ -40,6 +41,13 @@ def format_config(config: dict[str, Any]) -> bytes:
     """Return the config as OpenClaw itself writes it: JSON, two spaces, a final newline."""
     # JavaScript has strings with half a surrogate pair, and JSON.stringify escapes them alike.
     return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+
+
+def refuse_large(text: bytes) -> None:
+    """Raise `OcmError` for a config that nobody would read again."""
+    if len(text) > MAX_BYTES:
+        message = f"the config would be larger than {MAX_BYTES // 2**20} MB"
+        raise OcmError(message, hint="nothing was changed", code="config_too_large")
 
 
 def parse_key(text: str) -> tuple[str, ...]:

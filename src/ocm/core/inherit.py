@@ -6,40 +6,36 @@ beside, by name. Shapes are those of OpenClaw 2026.9.6; no value is trusted to h
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ocm.core.moving import moved_config
+from ocm.core.journal import printable
+from ocm.core.secret_places import (
+    expanded,
+    is_secret,
+    is_secret_reference,
+    references,
+    referred,
+    texts,
+)
 from ocm.core.secrets import is_key, is_reserved, is_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from ocm.core.moving import Move
+    from ocm.core.merge import Place
 
 # Of agents.defaults, beside all whose name has "model" in it.
 _MODEL_SETTINGS = ("params", "thinkingDefault", "fastModeDefault")
 _PLUGIN_SETTINGS = ("enabled", "apiKey", "env", "config", "llm")
-# A text in a place with such a name is taken for a secret: rather a reference too many than a key too few.
-_SECRET_NAME = re.compile(
-    r"(?i)(api_?-?keys?|token|secret|passw(or)?d|passphrase|authorization|cookie|credentials?|private_?key)$"
-)
-_SECRET_PARENTS = ("headers", "env", "tls")
-_SECRET_ADDRESS = re.compile(r"(?i)://[^/?#]*@|[?&][^=&#]*(key|token|secret|sig|password)[^=&#]*=")
-_REFERENCE = re.compile(r"\$\$\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}")
-_SHORTHAND = re.compile(r"\$([A-Z][A-Z0-9_]{0,127})")
-_REFERENCE_KEYS = frozenset({"source", "provider", "id"})
+# Never inherited: what a login is renewed with, what another file holds, and what starts a program.
+_REFRESH = re.compile(r"(?i)refresh.?token$")
+_LEFT_OUT = ("$include", "localService")
 _MAX_DEPTH = 100
+_MAX_NOTES = 20
 _NOTHING: Any = object()
-# What a clone has beside: nothing that is bound to one gateway, its ports, its devices or its channels.
-_CLONED = frozenset(
-    {"agents", "tools", "skills", "session", "messages", "commands", "memory", "mcp", "tts", "talk", "ui"}
-)
-# Every new instance has its own.
-_MADE_ANEW = frozenset({"gateway", "browser", "discovery", "update", "logging", "meta", "wizard"})
-
-Place = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,92 +68,19 @@ class Inheritance:
 
 def inherit(source: Source) -> Inheritance:
     """Return what an instance takes over from `source`."""
-    taken = _selected(source)
+    return extract(source, selected(source))
+
+
+def extract(source: Source, taken: Mapping[str, Any]) -> Inheritance:
+    """Return a part of the config of `source` without a secret in it, and its secrets beside."""
     extraction = _Extraction(source)
     extraction.take_variables(taken)
     keys = extraction.take_profiles(taken)
     config = extraction.replace(taken)
     _refer_to_keys(config, keys)
-    return Inheritance(
-        config=config,
-        secrets=extraction.secrets,
-        notes=tuple(dict.fromkeys((*source.notes, *extraction.notes))),
-    )
-
-
-def duplicate(source: Source, move: Move) -> Inheritance:
-    """Return what a clone has of an instance: the settings of its agents, tools and skills too.
-
-    `move` is from the state of the one to that of the other. Secrets come along as far as what is kept refers
-    to them. What is bound to one instance is left out and told: its gateway, and channels, for two that
-    share a bot's token take each other's messages.
-    """
-    taken = moved_config({**_selected(source), **_settings(source.config)}, move)
-    left = sorted(source.config.keys() - taken.keys() - _MADE_ANEW)
-    notes = [f"left out of the config: {', '.join(left)}"] if left else []
-    if "agents" in taken:
-        taken["agents"], outside = _without_paths(taken["agents"], move, ("agents",))
-        notes += [f"left out, for it lies outside of {move.before.name}: {place}" for place in outside]
-    extraction = _Extraction(source)
-    extraction.take_variables(taken)
-    keys = extraction.take_profiles(taken)
-    config = extraction.replace(taken)
-    _refer_to_keys(config, keys)
-    return Inheritance(
-        config=config,
-        secrets=extraction.secrets,
-        notes=tuple(dict.fromkeys((*notes, *source.notes, *extraction.notes))),
-    )
-
-
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key in _CLONED and isinstance(value, dict)}
-
-
-def _without_paths(value: object, move: Move, place: Place) -> tuple[Any, list[str]]:
-    """Return a value without the absolute paths that lie outside of the clone's state, and their places."""
-    if isinstance(value, list):
-        kept = [item for item in value if not _is_outside(item, move)]
-        return kept, [".".join(place)] if len(kept) < len(value) else []
-    if not isinstance(value, dict):
-        return value, []
-    members: dict[str, Any] = {}
-    outside: list[str] = []
-    for key, item in value.items():
-        if _is_outside(item, move):
-            outside.append(".".join((*place, key)))
-        else:
-            members[key], found = _without_paths(item, move, (*place, key))
-            outside += found
-    return members, outside
-
-
-def _is_outside(value: object, move: Move) -> bool:
-    inside = any(value == after or str(value).startswith(f"{after}/") for _before, after in move.pairs)
-    return isinstance(value, str) and value.startswith(("/", "~/")) and not inside
-
-
-def is_secret_place(place: Place) -> bool:
-    """Tell whether a text at this place of a config is to be taken for a secret."""
-    if not place:
-        return False
-    return _SECRET_NAME.search(place[-1]) is not None or any(part in _SECRET_PARENTS for part in place[:-1])
-
-
-def is_secret(place: Place, value: str) -> bool:
-    """Tell whether a text holds a secret and no reference to one."""
-    if not value or _is_reference(value):
-        return False
-    return is_secret_place(place) or _SECRET_ADDRESS.search(value) is not None
-
-
-def masked(value: object, place: Place) -> Any:  # noqa: ANN401 - any JSON value
-    """Return a value at a place of a config as it may be shown: without the secrets in it."""
-    if isinstance(value, dict):
-        return {key: masked(item, (*place, key)) for key, item in value.items()}
-    if isinstance(value, list):
-        return [masked(item, place) for item in value]
-    return "..." if isinstance(value, str) and is_secret(place, value) else value
+    notes = tuple(dict.fromkeys(map(printable, (*source.notes, *extraction.notes))))
+    more = (f"and {len(notes) - _MAX_NOTES} more of the kind",) if len(notes) > _MAX_NOTES else ()
+    return Inheritance(config=config, secrets=extraction.secrets, notes=(*notes[:_MAX_NOTES], *more))
 
 
 def key_variable(provider: str, known: Mapping[str, tuple[str, ...]]) -> str:
@@ -168,7 +91,7 @@ def key_variable(provider: str, known: Mapping[str, tuple[str, ...]]) -> str:
     return own if own in names or not names else (usual or list(names))[0]
 
 
-def _selected(source: Source) -> dict[str, Any]:
+def selected(source: Source) -> dict[str, Any]:
     """Return the part of a config that is inherited, as it is."""
     config = source.config
     defaults = _object(_object(config.get("agents")).get("defaults"))
@@ -196,7 +119,7 @@ def _auth(auth: Mapping[str, Any]) -> dict[str, Any]:
         kept["profiles"] = {name: value for name, value in auth["profiles"].items() if name not in logins}
     if isinstance(auth.get("order"), dict):
         orders = {
-            provider: [name for name in order if name not in logins] if isinstance(order, list) else order
+            provider: [one for one in order if str(one) not in logins] if isinstance(order, list) else order
             for provider, order in auth["order"].items()
         }
         kept["order"] = {provider: order for provider, order in orders.items() if order}
@@ -236,17 +159,20 @@ class _Extraction:
         self._source = source
         # What a store says goes before what the config says (OpenClaw 2026.9.6, model-auth).
         self._keys: dict[str, str] = {}
+        # The name that a value has, of those that were wanted alike, and how many there are of these.
+        self._names: dict[tuple[str, str], str] = {}
+        self._alike: dict[str, int] = {}
 
     def take_variables(self, taken: Mapping[str, Any]) -> None:
         """Take the variables to which the config refers, and those with a key of a provider."""
         source = self._source
         known = {name for names in source.provider_variables.values() for name in names}
         made_up = {f"{_as_name(provider)}_API_KEY" for provider in _providers(taken)}
-        for name in (*_references(taken), *sorted(known | made_up)):
+        for name in (*references(taken), *sorted(known | made_up)):
             value = source.variables.get(name)
             if value and is_key(name):
                 self._put(name, value)
-        for name in _references(taken):
+        for name in references(taken):
             if name not in self.secrets and not is_reserved(name):
                 self.notes.append(f"{source.name} refers to {name}, which is not set there: ocm secret set")
             elif is_reserved(name):
@@ -290,7 +216,7 @@ class _Extraction:
         plain, reference = kinds.get(str(profile.get("type")), ("", ""))
         value = profile.get(plain)
         if isinstance(value, str) and value:
-            return self._source.variables.get(_referred(value) or "") if _referred(value) else value
+            return self._source.variables.get(referred(value) or "") if referred(value) else value
         return self._resolved(_object(profile.get(reference)))
 
     def _resolved(self, reference: Mapping[str, Any]) -> str | None:
@@ -307,16 +233,23 @@ class _Extraction:
         if len(place) > _MAX_DEPTH:
             return _NOTHING
         if isinstance(value, dict):
-            if _is_secret_reference(value):
+            if is_secret_reference(value):
                 return self._replaced_reference(value, place)
-            members = {key: self._replaced(item, (*place, key)) for key, item in value.items()}
+            members = {key: self._member(item, (*place, key)) for key, item in value.items()}
             return {key: item for key, item in members.items() if item is not _NOTHING}
         if isinstance(value, list):
             # The place of an item is that of its list: `args` and `headers` are no secrets by a number.
             return [item for each in value if (item := self._replaced(each, place)) is not _NOTHING]
         if isinstance(value, str) and is_secret(place, value):
             return self._replaced_text(value, place)
-        return value
+        # Infinity and NaN are JSON5 but no JSON.
+        return _NOTHING if isinstance(value, float) and not math.isfinite(value) else value
+
+    def _member(self, value: object, place: Place) -> Any:  # noqa: ANN401 - any JSON value
+        if place[-1] in _LEFT_OUT or _REFRESH.search(place[-1]):
+            self.notes.append(f"{'.'.join(place)} is not inherited")
+            return _NOTHING
+        return self._replaced(value, place)
 
     def _replaced_text(self, value: str, place: Place) -> Any:  # noqa: ANN401 - a text or nothing
         profile = self._source.profiles.get(value)
@@ -327,20 +260,16 @@ class _Extraction:
                 return _NOTHING
             value = key
         else:
-            value = _REFERENCE.sub(self._expanded, value)
+            value = expanded(value, self._source.variables)
         if not is_value(value):
             self.notes.append(f"{'.'.join(place)} is not inherited: it is longer than a line")
             return _NOTHING
         return f"${{{self._named(self._name(place), value)}}}"
 
-    def _expanded(self, match: re.Match[str]) -> str:
-        if match[1] is None:
-            return match[0][1:]
-        return self._source.variables.get(match[1], match[0])
-
     def _replaced_reference(self, reference: Mapping[str, Any], place: Place) -> Any:  # noqa: ANN401
         if reference.get("source") == "env":
-            return dict(reference)
+            fields = {key: reference[key] for key in ("source", "provider", "id")}
+            return fields if all(isinstance(value, str) for value in fields.values()) else _NOTHING
         name, value = self._name(place), self._resolved(reference)
         name = name if is_key(name) else f"OTHER_{name}"
         if value is not None and is_value(value):
@@ -358,11 +287,13 @@ class _Extraction:
 
     def _named(self, wanted: str, value: str) -> str:
         """Return the name under which a secret is kept: the wanted one unless that has another value."""
-        name, number = wanted, 1
+        name = self._names.get((wanted, value), wanted)
         # Not NAME_2: of a name that OpenClaw knows it would take that for a spare key (docs, authentication).
         while not is_key(name) or self.secrets.get(name, value) != value:
-            name, number = f"OTHER{number}_{wanted}"[:128], number + 1
+            number = self._alike[wanted] = self._alike.get(wanted, 0) + 1
+            name = f"OTHER{number}_{wanted}"[:128]
             name = name if is_key(name) else f"OTHER{number}_KEY"
+        self._names[wanted, value] = name
         self._put(name, value)
         return name
 
@@ -388,62 +319,8 @@ def _providers(taken: Mapping[str, Any]) -> set[str]:
     for profile in _object(_object(taken.get("auth")).get("profiles")).values():
         named.add(str(_object(profile).get("provider")))
     defaults = _object(_object(taken.get("agents")).get("defaults"))
-    named |= {text.partition("/")[0] for text in (*_texts(defaults), *_object(defaults.get("models")))}
+    named |= {text.partition("/")[0] for text in (*texts(defaults), *_object(defaults.get("models")))}
     return {provider for provider in named if re.fullmatch(r"[A-Za-z0-9._-]{1,60}", provider)}
-
-
-def _references(taken: object) -> tuple[str, ...]:
-    """Return the variables to which a config refers."""
-    found: list[str] = []
-    for text in _texts(taken):
-        found += [match[1] for match in _REFERENCE.finditer(text) if match[1]]
-    for place, text in _placed_texts(taken, ()):
-        shorthand = _SHORTHAND.fullmatch(text)
-        if shorthand and is_secret_place(place):
-            found.append(shorthand[1])
-    for reference in _objects(taken):
-        if _is_secret_reference(reference) and reference.get("source") == "env":
-            found.append(str(reference.get("id")))
-    return tuple(dict.fromkeys(found))
-
-
-def _placed_texts(value: object, place: Place) -> Iterator[tuple[Place, str]]:
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _placed_texts(item, (*place, key))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _placed_texts(item, place)
-
-
-def _texts(value: object) -> Iterator[str]:
-    yield from (text for _place, text in _placed_texts(value, ()))
-
-
-def _objects(value: object) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-    if isinstance(value, (dict, list)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _objects(item)
-
-
-def _is_secret_reference(value: Mapping[str, Any]) -> bool:
-    sources = ("env", "file", "exec", "store")
-    return value.keys() >= _REFERENCE_KEYS and value.get("source") in sources
-
-
-def _is_reference(value: str) -> bool:
-    """Tell whether a text is made of references alone, so that it holds no secret itself."""
-    rest = _REFERENCE.sub("", value)
-    return rest.strip() in ("", "Bearer", "Basic") or _SHORTHAND.fullmatch(value) is not None
-
-
-def _referred(value: str) -> str | None:
-    match = _REFERENCE.fullmatch(value) or _SHORTHAND.fullmatch(value)
-    return match[1] if match else None
 
 
 def _as_name(text: str) -> str:

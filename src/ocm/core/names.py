@@ -19,6 +19,8 @@ BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 # separator and by case, so that a name is at once a file name, a unit name and a firewall tag.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 MAX_LENGTH = 63
+# The user's own OpenClaw, where a command takes it beside instances: none of these can have its name.
+MAIN = InstanceName("main")
 RESERVED = {
     "main": "main is your own ~/.openclaw",
     "default": "OpenClaw uses default for your own ~/.openclaw",

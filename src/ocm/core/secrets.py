@@ -83,7 +83,12 @@ def parse_value(text: str) -> str:
 
 
 def parse_file(data: bytes, path: PurePosixPath) -> dict[str, str]:
-    """Return the secrets in the file at `path`; raise `OcmError`, which tells none, where it is damaged."""
+    """Return the secrets in the file at `path`; raise `OcmError`, which tells none, where it is damaged.
+
+    Of a file above `MAX_BYTES` the first byte too many must be in `data`.
+    """
+    if len(data) > MAX_BYTES:
+        raise OcmError(f"{path} is larger than {MAX_BYTES} bytes", code="secrets_corrupt")
     secrets = {}
     try:
         lines = data.decode().split("\n")
@@ -100,9 +105,13 @@ def parse_file(data: bytes, path: PurePosixPath) -> dict[str, str]:
 
 
 def format_file(secrets: Mapping[str, str]) -> bytes:
-    """Return the content of the file that holds these secrets."""
+    """Return the content of the file that holds these secrets; raise `OcmError` where they are too many."""
     lines = (f"{name}={secrets[name]}" for name in sorted(secrets))
-    return "".join(f"{line}\n" for line in (_HEADER, *lines)).encode()
+    data = "".join(f"{line}\n" for line in (_HEADER, *lines)).encode()
+    if len(data) > MAX_BYTES:
+        message = f"the secrets would be larger than {MAX_BYTES // 2**20} MB"
+        raise OcmError(message, hint="nothing was changed", code="secrets_too_large")
+    return data
 
 
 def last_characters(value: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ocm.core import ports
 from ocm.core.config import MAX_BYTES, parse_config
 from ocm.core.gateway import lookup
+from ocm.core.names import MAIN
 from ocm.core.plan import (
     Enable,
     LinkConfig,
@@ -28,8 +29,7 @@ from ocm.operations.expose import guard
 from ocm.operations.start import Effort, ready_in_words, start_steps
 from ocm.operations.warnings import model_note
 from ocm.system import files, processes
-from ocm.system.inherited import read_inheritance
-from ocm.system.main_config import MAIN
+from ocm.system.inherited import read_inheritance, read_inherited
 from ocm.system.names import instance_names
 from ocm.system.openclaw import find_runtime
 from ocm.system.records import encode_record, read_record, read_settings
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 class Wanted:
     """What the user asked for; None is OCM's choice.
 
-    `planned` is the runtime that a dry run takes for there, where it would first be installed; `inherit` is
-    where providers, models and keys come from: main, an instance, or nowhere.
+    `planned` is the runtime that a dry run takes for there, where it would first be installed; `inherit_from`
+    is where providers, models and keys come from, main or an instance, unless `no_inherit`.
     """
 
     name: InstanceName
@@ -58,7 +58,13 @@ class Wanted:
     sealed: bool = True
     limits: Limits = field(default_factory=Limits)
     planned: Runtime | None = None
-    inherit: str | None = MAIN
+    inherit_from: InstanceName | None = None
+    no_inherit: bool = False
+
+    @property
+    def source(self) -> InstanceName | None:
+        """Return where a new instance inherits from, None where it inherits nothing."""
+        return None if self.no_inherit else self.inherit_from or MAIN
 
 
 def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
@@ -124,11 +130,25 @@ def _existing(context: Context, wanted: Wanted) -> Record | None:
         message = f"{wanted.name} exists already, otherwise than asked for"
         hint = f"its record is {context.host.instance(wanted.name).record}; ocm restart takes up a change"
         raise OcmError(message, hint=hint, code="exists")
+    _refuse_other_source(context, wanted)
     if wanted.model is not None and wanted.model != _model(context, wanted.name):
         message = f"{wanted.name} exists already, with another model"
         hint = f"ocm edit {wanted.name} agents.defaults.model {wanted.model}"
         raise OcmError(message, hint=hint, code="exists")
     return record
+
+
+def _refuse_other_source(context: Context, wanted: Wanted) -> None:
+    """Raise `OcmError` where an instance that exists inherits otherwise than the user says."""
+    if not wanted.no_inherit and wanted.inherit_from is None:
+        return
+    inherited = read_inherited(context.host.instance(wanted.name))
+    have = None if inherited is None else inherited.source
+    if have != wanted.source:
+        what = f"from {have}" if have else "nothing"
+        message = f"{wanted.name} exists already, and inherits {what}"
+        option = f"--inherit-from {wanted.source}" if wanted.source else "--no-inherit"
+        raise OcmError(message, hint=f"ocm sync {wanted.name} {option} changes that", code="exists")
 
 
 def _model(context: Context, name: InstanceName) -> str | None:
@@ -156,9 +176,9 @@ def _new_record(context: Context, wanted: Wanted) -> Record:
 
 def _inherited_notes(context: Context, record: Record, wanted: Wanted) -> tuple[str, ...]:
     """Return what to know of what a new instance inherits; raise `OcmError` where that cannot be read."""
-    if wanted.inherit is None:
+    if wanted.source is None:
         return model_note(wanted.model)
-    inheritance = read_inheritance(context.host, wanted.inherit, record)
+    inheritance = read_inheritance(context.host, wanted.source, record)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
     return (*inheritance.notes, *model_note(wanted.model, known))
@@ -175,7 +195,7 @@ def _creation(context: Context, record: Record, wanted: Wanted, rules: list[Step
         WriteRecord(path=str(paths.record), text=encode_record(record)),
         MakeState(path=str(paths.state)),
         MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
-        WriteConfig(path=str(paths.config), model=wanted.model, inherit=wanted.inherit),
+        WriteConfig(path=str(paths.config), model=wanted.model, inherit=wanted.source),
         LinkConfig(link=str(paths.config_link), target=str(paths.config)),
         WriteDefinition(name=name, path=str(definition.path), text=definition.text),
         Load(name=name),

@@ -100,7 +100,8 @@ def _both_changes(before: dict[str, Any], wanted: dict[str, Any], now: dict[str,
     """Return the config with what the user made of it, and what OpenClaw made of it meanwhile."""
     merged = merge(before, now, wanted)
     if merged.conflicts:
-        message = f"the config was changed meanwhile, in the same place: {', '.join(merged.conflicts[:5])}"
+        places = printable(", ".join(".".join(place) for place in merged.conflicts[:5]))
+        message = f"the config was changed meanwhile, in the same place: {places or 'everywhere'}"
         raise OcmError(message, code="config_changed")
     changed: dict[str, Any] = merged.value
     return changed
@@ -139,6 +140,7 @@ def apply_change(
         _refuse_record_keys(name, keys)
         if keys:
             _refuse_unstartable(name, after)
+            configs.refuse_large(configs.format_config(after))
             _validate(context, name, record, after)
         if not keys or dry_run or _replace(context, name, data, after):
             break

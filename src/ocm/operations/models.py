@@ -9,7 +9,7 @@ from ocm.core import config as configs
 from ocm.core.catalog import read_models
 from ocm.core.json5 import with_member
 from ocm.core.models import merge
-from ocm.core.names import InstanceName
+from ocm.core.names import MAIN
 from ocm.errors import OcmError
 from ocm.operations.edit import change_config, refuse_invalid
 from ocm.system import files
@@ -19,10 +19,9 @@ from ocm.system.main import read_main, replace_main, validate_main
 if TYPE_CHECKING:
     from ocm.core.catalog import Listing, Provider
     from ocm.core.models import Change, Merged
+    from ocm.core.names import InstanceName
     from ocm.system.context import Context
 
-# No instance can have this name.
-MAIN = InstanceName("main")
 _COMMENTS_LOST = "the comments in main's config could not be kept: openclaw.json.bak has them"
 
 
@@ -70,7 +69,6 @@ def _update_instance(context: Context, name: InstanceName, request: Request) -> 
 
     def change(config: dict[str, Any]) -> dict[str, Any]:
         merges.append(_merge(config, request))
-        _refuse_large(configs.format_config(merges[-1].config))
         return merges[-1].config
 
     edited = change_config(context, name, change, dry_run=request.dry_run)
@@ -97,7 +95,7 @@ def _update_main(context: Context, request: Request) -> Updated:
             if after is None:
                 after = configs.format_config(merged.config)
                 notes.append(_COMMENTS_LOST)
-            _refuse_large(after)
+            configs.refuse_large(after)
             context.report("validate with OpenClaw")
             refuse_invalid(validate_main(host, after), MAIN)
             if not request.dry_run:
@@ -123,9 +121,3 @@ def _rewrite(text: bytes, merged: Merged) -> bytes | None:
     except (ValueError, IndexError, OcmError):
         return None
     return None if configs.changed_keys(parsed, merged.config) else after
-
-
-def _refuse_large(text: bytes) -> None:
-    if len(text) > configs.MAX_BYTES:
-        message = f"with this list the config would be larger than {configs.MAX_BYTES // 2**20} MB"
-        raise OcmError(message, hint="nothing was changed", code="config_too_large")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ocm.core.plan import Restart
-from ocm.core.secrets import last_characters
+from ocm.core.secrets import format_file, last_characters
 from ocm.errors import OcmError
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.result import Outcome
@@ -89,6 +89,8 @@ def _change(  # noqa: PLR0913 - what both verbs say
         paths = context.host.instance(name)
         before = read_secrets(paths)
         after = change(before)
+        # Raises where they are too many, before anything is changed.
+        format_file(after)
         inherited = read_inherited(paths)
         becomes_own = inherited is not None and key in inherited.secrets
         if after == before and not becomes_own:

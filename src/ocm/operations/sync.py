@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocm.core.gateway import is_live
-from ocm.core.inherit import masked
 from ocm.core.journal import printable
 from ocm.core.merge import MISSING, differences, merge
+from ocm.core.names import MAIN
 from ocm.core.plan import Restart
+from ocm.core.secret_places import masked, references
+from ocm.core.secrets import format_file
+from ocm.errors import Invalid, OcmError
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.edit import apply_change
 from ocm.operations.result import Outcome
@@ -19,17 +23,21 @@ from ocm.operations.session import ready_for_session
 from ocm.operations.start import is_alive, ready_in_words, repair_steps
 from ocm.system.inherited import (
     Inherited,
+    forget_inherited,
     read_inheritance,
     read_inherited,
     read_secrets,
     write_inherited,
     write_secrets,
 )
+from ocm.system.names import instance_names
+from ocm.system.records import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ocm.core.inherit import Inheritance
+    from ocm.core.merge import Merged, Place
     from ocm.core.names import InstanceName
     from ocm.core.record import Record
     from ocm.operations.start import Effort
@@ -42,8 +50,9 @@ _START_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sides:
-    """What was inherited then, what there is to inherit now, and the secrets before and after."""
+    """What was inherited then, what `source` has to inherit now, and the secrets before and after."""
 
+    source: str
     then: Inherited
     now: Inheritance
     have: Mapping[str, str] = field(repr=False)
@@ -54,52 +63,95 @@ class _Sides:
         """What the instance has inherited afterwards: one of its own is not among the secrets."""
         own = self.have.keys() - set(self.then.secrets)
         names = tuple(sorted(self.now.secrets.keys() - own))
-        return Inherited(source=self.then.source, config=self.now.config, secrets=names)
+        return Inherited(source=self.source, config=self.now.config, secrets=names)
 
 
-def sync(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
+def sync(
+    context: Context, name: InstanceName, effort: Effort, *, source: str | None = None, dry_run: bool
+) -> Outcome:
     """Merge into an instance's config and secrets what changed where it inherits from since it last did.
 
     Its own changes stay, and where both sides changed the same key that is told. OpenClaw validates the
     result before it is written; a running gateway is restarted, and proved, only where it does not take a
-    change up by itself.
+    change up by itself. With `source`, main or an instance, it inherits from there from now on: what it
+    inherited before and did not change is replaced.
     """
+    if source == name:
+        message = f"{name} cannot inherit from itself"
+        raise Invalid(message, hint=f"ocm sync {name} --inherit-from main", code="source_invalid")
     record = ready_for_session(context, name)
     with changing(context, name):
         then = read_inherited(context.host.instance(name))
-        if then is None:
-            return _outcome(name, "inherits nothing, as it was made", (), dry_run=dry_run)
-        return _sync(context, record, _sides(context, record, then), effort, dry_run=dry_run)
+        if then is None and source is None:
+            begin = f"ocm sync {name} --inherit-from main has it begin, and what is its own stays"
+            return _outcome(name, "inherits nothing", (), dry_run=dry_run, notes=(begin,))
+        # Begun with nothing: whatever the instance has is its own.
+        then = then or Inherited(source="", config={}, secrets=())
+        sides = _sides(context, record, then, source or then.source)
+        return _sync(context, record, sides, effort, dry_run=dry_run)
 
 
-def _sides(context: Context, record: Record, then: Inherited) -> _Sides:
-    now = read_inheritance(context.host, then.source, record)
+def followers(context: Context) -> tuple[InstanceName, ...]:
+    """Return the instances that inherit from main, as far as that can be read."""
+    found = []
+    for name in instance_names(context.host.paths):
+        with contextlib.suppress(OcmError):
+            inherited = read_inherited(context.host.instance(name))
+            found += [name] if inherited is not None and inherited.source == MAIN else []
+    return tuple(found)
+
+
+def end_inheriting(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
+    """Have an instance inherit nothing any more; what it has stays and is its own."""
+    with changing(context, name):
+        paths = context.host.instance(name)
+        read_record(context.host.paths, name)
+        # Not read: one that is corrupt is given up like any other.
+        if not Path(paths.inherited).exists():
+            return _outcome(name, "inherits nothing", (), dry_run=dry_run)
+        if not dry_run:
+            forget_inherited(paths)
+        message = "sync would do this:" if dry_run else "inherits no more, and keeps what it has"
+        return _outcome(name, message, ("inherit no more",), dry_run=dry_run)
+
+
+def _sides(context: Context, record: Record, then: Inherited, source: str) -> _Sides:
+    now = read_inheritance(context.host, source, record)
+    if (then.config or then.secrets) and not (now.config or now.secrets):
+        message = f"{source} has nothing to inherit any more: {record.name} keeps what it has"
+        hint = f"ocm sync {record.name} --no-inherit has it inherit no more"
+        raise OcmError(message, hint=hint, code="nothing_inherited")
     have = read_secrets(context.host.paths.named(record.name))
     own = {key: value for key, value in have.items() if key not in then.secrets}
-    return _Sides(then=then, now=now, have=have, want={**now.secrets, **own})
+    want = {**now.secrets, **own}
+    # Raises where they are too many, before anything is changed.
+    format_file(want)
+    return _Sides(source=source, then=then, now=now, have=have, want=want)
 
 
 def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dry_run: bool) -> Outcome:
     name = context.host.paths.named(record.name).name
     alive = is_alive(context, name)
     repair = repair_steps(context, name, record, repair=effort.repair) if alive and not dry_run else []
-    changes: list[tuple[str, Any, Any]] = []
-    conflicts: list[str] = []
+    merges: list[tuple[dict[str, Any], Merged]] = []
 
     def change(config: dict[str, Any]) -> dict[str, Any]:
-        merged = merge(sides.then.config, sides.now.config, config)
-        changes[:] = differences(config, merged.value)
-        conflicts[:] = merged.conflicts
-        changed: dict[str, Any] = merged.value
+        merges.append((config, merge(sides.then.config, sides.now.config, config)))
+        changed: dict[str, Any] = merges[-1][1].value
         return changed
 
     edited = apply_change(context, name, record, change, dry_run=dry_run)
+    before, merged = merges[-1]
+    changes = tuple(differences(before, merged.value))
+    sides, own = _keep_own_use(name, sides, merged.value)
     again = alive and (
         sides.want != sides.have
-        or not all(is_live(key) for key, _old, _new in changes)
+        or not all(is_live(".".join(place)) for place, _old, _new in changes)
         or _runs_with_older_secrets(context, name)
     )
+    source = sides.source
     steps = (
+        *([f"inherit from {source}"] if source != sides.then.source else []),
         *(_described(*change) for change in changes),
         *_secret_steps(sides),
         *([f"restart {name}"] if again else []),
@@ -109,15 +161,36 @@ def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dr
         if again:
             plan = make_plan(context, "sync", name, [*repair, Restart(name=name), effort.verify(name)])
             carry_out(context, plan, done="", nothing="", dry_run=False, keep=effort.keep)
-    source = sides.then.source
     done = f"in step with {source}" + (f", restarted: {ready_in_words(record)}" if again else "")
-    said = (
-        *(f"{key} changed in {source} and in {name}, which keeps its own" for key in conflicts),
-        *sides.now.notes,
-        *edited.notes,
+    conflicts = (
+        printable(f"{'.'.join(place)} is not as in {source}: {name} keeps its own")
+        for place in merged.conflicts
     )
     message = ("sync would do this:" if dry_run else done) if steps else f"already in step with {source}"
-    return _outcome(name, message, steps, dry_run=dry_run, notes=said)
+    notes = (*conflicts, *own, *sides.now.notes, *edited.notes)
+    return _outcome(name, message, steps, dry_run=dry_run, notes=notes)
+
+
+def _keep_own_use(
+    name: InstanceName, sides: _Sides, config: Mapping[str, Any]
+) -> tuple[_Sides, tuple[str, ...]]:
+    """Return the sides with the secrets that the instance alone still uses, and what to know of its own keys.
+
+    Such a one is among those inherited no more, and so its own from now on.
+    """
+    used, inherited = references(config), references(sides.now.config)
+    gone = [key for key in sides.then.secrets if key in sides.have and key not in sides.want]
+    kept = {key: sides.have[key] for key in gone if key in used and key not in inherited}
+    replaced = [key for key in sides.now.secrets if key in sides.have and sides.have[key] != sides.want[key]]
+    notes = (
+        *(f"{key} is no longer in {sides.source}: {name} uses it and keeps it" for key in kept),
+        *(
+            f"{key} changed in {sides.source}: {name} has a key of its own in its config and does not use it"
+            for key in replaced
+            if key in inherited and key not in used
+        ),
+    )
+    return replace(sides, want={**sides.want, **kept}), notes
 
 
 def _keep(context: Context, name: InstanceName, sides: _Sides) -> None:
@@ -151,16 +224,17 @@ def _secret_steps(sides: _Sides) -> Iterator[str]:
             yield f"replace secret {key}"
 
 
-def _described(key: str, old: object, new: object) -> str:
+def _described(place: Place, old: object, new: object) -> str:
+    key = ".".join(place)
     if old is MISSING:
-        return printable(f"add {key}: {_shown(key, new)}")
+        return printable(f"add {key}: {_shown(place, new)}")
     if new is MISSING:
-        return printable(f"remove {key}: {_shown(key, old)}")
-    return printable(f"change {key}: {_shown(key, old)} -> {_shown(key, new)}")
+        return printable(f"remove {key}: {_shown(place, old)}")
+    return printable(f"change {key}: {_shown(place, old)} -> {_shown(place, new)}")
 
 
-def _shown(key: str, value: object) -> str:
-    text = json.dumps(masked(value, tuple(key.split("."))), ensure_ascii=False)
+def _shown(place: Place, value: object) -> str:
+    text = json.dumps(masked(value, place), ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

@@ -10,7 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ocm.core import plan as steps
-from ocm.core.config import MAX_BYTES, format_config, parse_config, with_value, without_value
+from ocm.core.config import (
+    MAX_BYTES,
+    format_config,
+    parse_config,
+    refuse_large,
+    with_value,
+    without_value,
+)
 from ocm.core.gateway import BIND, initial_config
 from ocm.core.merge import overlay
 from ocm.core.moving import REWRITE, Move, moved_config
@@ -128,8 +135,10 @@ def _initial_config(context: Context, record: Record, model: str | None) -> dict
 
 
 def _write_first(path: str, config: dict[str, Any]) -> None:
+    text = format_config(config)
+    refuse_large(text)
     with files.open_state(PurePosixPath(path).parent) as directory:
-        files.write_in(directory, PurePosixPath(path).name, format_config(config))
+        files.write_in(directory, PurePosixPath(path).name, text)
 
 
 def _name_of_config(path: str) -> InstanceName:

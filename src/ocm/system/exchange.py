@@ -14,10 +14,12 @@ import secrets
 import stat
 from pathlib import Path, PurePosixPath
 
-from ocm.errors import InTheWay
+from ocm.errors import InTheWay, OcmError
 from ocm.system import files
 
 _RENAME_EXCHANGE = 2
+# OpenClaw writes its config now and then; an instance that does so without end must not hold OCM up.
+_ATTEMPTS = 100
 # Of no account where both names are absolute.
 _NO_DIRECTORY = -1
 
@@ -25,7 +27,8 @@ _NO_DIRECTORY = -1
 def replace_in(directory: int, name: str, data: bytes, *, before: bytes, limit: int) -> bool:
     """Replace `before`, the content of file `name` in an open directory, by `data` and tell that it was done.
 
-    False where the file holds something else: it then goes on holding that.
+    False where the file holds something else: it then goes on holding that. Raises `OcmError` where it
+    changes without end.
     """
     if files.read_in(directory, name, limit=limit) != before:
         return False
@@ -50,12 +53,13 @@ def _put_back(  # noqa: PLR0913 - the two files and what each holds
     directory: int, beside: str, name: str, live: bytes, kept: bytes, *, limit: int
 ) -> None:
     """Bring what is beside back to its place, unless what has come there since is newer still."""
-    while True:
+    for _attempt in range(_ATTEMPTS):
         _exchange(directory, beside, name)
         displaced = files.read_in(directory, beside, limit=limit)
         if displaced == live:
             return
         live, kept = kept, displaced
+    raise OcmError(f"{name} never rests: it is written all the time", hint="try again", code="config_changed")
 
 
 def _exchange(directory: int, one: str, other: str) -> bool:

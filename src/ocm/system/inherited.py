@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from ocm.core import secrets
-from ocm.core.inherit import duplicate, inherit
+from ocm.core.duplicate import duplicate
+from ocm.core.inherit import inherit
 from ocm.core.moving import Move
-from ocm.core.names import parse_name
+from ocm.core.names import MAIN, parse_name
 from ocm.errors import OcmError
 from ocm.system import files
-from ocm.system.main_config import MAIN, read_instance_source, read_main_source
+from ocm.system.main_config import read_instance_source, read_main_source
 from ocm.system.records import read_record
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def parse_inherited(data: bytes, path: PurePosixPath) -> Inherited:
         return msgspec.json.decode(data, type=Inherited)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = f"{path} is corrupt"
-        hint = f"move it away: {path.stem} keeps what it has and inherits no more"
+        hint = f"ocm sync {path.stem} --no-inherit gives it up: the instance keeps what it has"
         raise OcmError(message, hint=hint, code="inherited_corrupt") from None
 
 
@@ -70,20 +71,28 @@ def set_source(paths: InstancePaths, source: str) -> None:
         write_inherited(paths, msgspec.structs.replace(inherited, source=source))
 
 
+def forget_inherited(paths: InstancePaths) -> None:
+    """Have an instance inherit nothing any more: what it has is its own, its secrets too."""
+    files.remove_file(paths.inherited)
+
+
 def read_inheritance(host: Host, source: str, record: Record) -> Inheritance:
     """Return what main, or the instance `source`, now has to inherit for the instance of `record`."""
     package = PurePosixPath(record.runtime.openclaw)
     if source == MAIN:
         return inherit(read_main_source(host, package))
-    read_record(host.paths, parse_name(source))
-    return inherit(read_instance_source(host, parse_name(source), package))
+    name = parse_name(source)
+    read_record(host.paths, name)
+    return inherit(read_instance_source(host, name, package, read_secrets(host.instance(name))))
 
 
 def read_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:
     """Return what the instance `source` now has that its clone, the instance of `record`, is to have."""
     read_record(host.paths, source)
     move = Move(before=host.instance(source).state, after=host.paths.named(record.name).state)
-    return duplicate(read_instance_source(host, source, PurePosixPath(record.runtime.openclaw)), move)
+    package = PurePosixPath(record.runtime.openclaw)
+    variables = read_secrets(host.instance(source))
+    return duplicate(read_instance_source(host, source, package, variables), move)
 
 
 def write_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:
@@ -100,7 +109,7 @@ def write_duplicate(host: Host, source: InstanceName, record: Record) -> Inherit
 
 def read_secrets(paths: InstancePaths) -> dict[str, str]:
     """Return the secrets of an instance; raise `OcmError` where their file is damaged."""
-    data = files.read_own(paths.secrets, limit=secrets.MAX_BYTES)
+    data = files.read_own(paths.secrets, limit=secrets.MAX_BYTES + 1)
     return secrets.parse_file(data or b"", paths.secrets)
 
 

@@ -17,10 +17,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ocm.core import secrets
 from ocm.core.config import MAX_BYTES, parse_config
 from ocm.core.dotenv import parse_dotenv, parse_unit
 from ocm.core.inherit import Source
+from ocm.core.names import MAIN
 from ocm.errors import OcmError
 from ocm.system import files
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ocm.core.names import InstanceName
     from ocm.system.host import Host
 
-MAIN = "main"
 _HINT = "mend it, or leave it out with --no-inherit"
 _UNIT = "openclaw-gateway.service"
 # As in OpenClaw 2026.9.6 (dist/includes).
@@ -49,7 +48,6 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
 
     `package` is the OpenClaw of the instance, which knows its providers.
     """
-    notes: list[str] = []
     template = Path(host.paths.main_template).exists()
     config = _read_config(host.paths.main_template if template else host.paths.main_config, host)
     variables = _variables(host, config)
@@ -58,29 +56,36 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
         name="the template" if template else MAIN,
         config=config,
         variables=variables,
-        profiles=_profiles(host, notes),
+        profiles=_profiles(host),
         provider_variables=known,
         provider_plugins=plugins,
         resolve=lambda reference: _read_secret_file(host, config, reference),
-        notes=tuple(notes),
     )
 
 
-def read_instance_source(host: Host, name: InstanceName, package: PurePosixPath) -> Source:
-    """Return what an instance has: its config, which it may have written, and the secrets that OCM keeps."""
+def read_instance_source(
+    host: Host, name: InstanceName, package: PurePosixPath, variables: Mapping[str, str]
+) -> Source:
+    """Return what an instance has: its config, which it may have written, and the secrets that OCM keeps.
+
+    Raises `OcmError` where the config cannot be read.
+    """
     paths = host.instance(name)
     with files.open_state(paths.state) as directory:
-        data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
+        try:
+            data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
+        except FileNotFoundError:
+            raise OcmError(f"{name} has no config {paths.config}", code="config_missing") from None
     config = parse_config(data, source=str(paths.config))
     known, plugins = _providers(package)
-    included = _INCLUDE in json.dumps(config)
+    note = f"what the config of {name} includes from other files is not inherited"
     return Source(
         name=name,
-        config={key: value for key, value in config.items() if key != _INCLUDE},
-        variables=secrets.parse_file(files.read_own(paths.secrets) or b"", paths.secrets),
+        config=config,
+        variables=variables,
         provider_variables=known,
         provider_plugins=plugins,
-        notes=(f"what the config of {name} includes from other files is not inherited",) if included else (),
+        notes=(note,) if _INCLUDE in config else (),
     )
 
 
@@ -209,8 +214,11 @@ def _variables(host: Host, config: Mapping[str, Any]) -> dict[str, str]:
     return {**{key: value for key, value in written if isinstance(value, str)}, **_own_variables(host)}
 
 
-def _profiles(host: Host, notes: list[str]) -> dict[str, Any]:
-    """Return main's stored credentials by id, the shared ones before those of its first agent."""
+def _profiles(host: Host) -> dict[str, Any]:
+    """Return main's stored credentials by id, the shared ones before those of its first agent.
+
+    Raises `OcmError` where they cannot be read: without them a sync would take keys away.
+    """
     state = host.paths.main_state
     found: dict[str, Any] = {}
     for path, query in (
@@ -222,7 +230,8 @@ def _profiles(host: Host, notes: list[str]) -> dict[str, Any]:
         try:
             found |= {name: value for text in _rows(path, query) for name, value in _stored(text)}
         except sqlite3.Error as error:
-            notes.append(f"the credentials in {path} could not be read: {error}")
+            message = f"the credentials in {path} cannot be read: {error}"
+            raise OcmError(message, hint=_HINT, code="credentials_unreadable") from None
     return found
 
 
