@@ -26,6 +26,7 @@ from tests.system import hosts
 from tests.system.archives import snapshot
 
 from ocm.core import plan as steps
+from ocm.core.names import parse_name
 from ocm.core.plan import Plan
 from ocm.core.record import Runtime
 from ocm.core.retention import Retention, parse_backup_file
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
     from ocm.system.context import Context
     from ocm.system.snapshot import Copy
 
-NAME = samples.NAME
+# Of this run alone: sessions are found by the instance's name, another run's would be ended with them.
+NAME = parse_name(f"kept{os.getpid()}")
 STATE_DATABASE = "state/openclaw.sqlite"
 AGENT_DATABASE = "agents/main/agent/openclaw-agent.sqlite"
 # What OCM made when it made the state: cache and logs.
@@ -90,7 +92,9 @@ class Instance:
         self.node()
         (self.home / "package.json").write_text('{"name": "openclaw", "version": "2026.9.6"}')
         runtime = Runtime(node=str(self.home / "node"), openclaw=str(self.home))
-        record = msgspec.structs.replace(samples.record(runtime=runtime), backend="supervisord", sealed=False)
+        record = msgspec.structs.replace(
+            samples.record(name=NAME, runtime=runtime), backend="supervisord", sealed=False
+        )
         made: tuple[steps.Step, ...] = (
             steps.WriteRecord(path=str(self.paths.record), text=encode_record(record)),
             steps.MakeState(path=str(self.paths.state)),
@@ -321,7 +325,7 @@ def test_databases_of_an_agents_own_fall_back_to_a_plain_copy(instance: Instance
 
 def test_a_damaged_database_of_openclaws_own_makes_no_backup(instance: Instance) -> None:
     instance.write(STATE_DATABASE, "SQLite format 3\0" + "nonsense" * 1000)
-    with pytest.raises(OcmError, match=r"state/state/openclaw\.sqlite of worker1 could not be copied"):
+    with pytest.raises(OcmError, match=r"state/state/openclaw\.sqlite of kept[0-9]+ could not be copied"):
         instance.backup()
     assert (list_backups(instance.context.host), instance.leftovers()) == ((), [])
 
@@ -456,7 +460,7 @@ def test_an_encrypted_backup_is_read_back_and_opened_by_its_key_only(
     assert made.path.endswith(".tar.zst.age")
     data = Path(made.path).read_bytes()
     assert b"PLANTED" not in data
-    assert b"worker1" not in data
+    assert NAME.encode() not in data
     contents, state = instance.extract(made, (identity,))
     assert contents.secrets == b"ONE_API_KEY=sk-PLANTED\n"
     assert rows(state / STATE_DATABASE) == 100
@@ -469,11 +473,11 @@ def test_an_encrypted_backup_is_read_back_and_opened_by_its_key_only(
 def test_what_was_left_by_a_backup_that_was_killed_is_removed(instance: Instance) -> None:
     backups = instance.home / "backups"
     backups.mkdir()
-    ours = backups / ".worker1-20260101T000000Z.0123456789ab.ocm"
+    ours = backups / f".{NAME}-20260101T000000Z.0123456789ab.ocm"
     ours.mkdir()
     (ours / "x").write_text("x")
-    (backups / ".worker1-20260101T000000Z.0123456789ac.ocm").write_text("x")
-    others = [".worker10-20260101T000000Z.0123456789ab.ocm", "worker1-20260101T000000Z.tar.gz", "mine"]
+    (backups / f".{NAME}-20260101T000000Z.0123456789ac.ocm").write_text("x")
+    others = [f".{NAME}0-20260101T000000Z.0123456789ab.ocm", f"{NAME}-20260101T000000Z.tar.gz", "mine"]
     for name in others:
         (backups / name).write_text("x")
     made = instance.backup()
@@ -500,7 +504,7 @@ def test_a_dry_run_makes_nothing(instance: Instance) -> None:
 
 def test_a_corrupt_record_is_a_clear_error(instance: Instance) -> None:
     Path(instance.paths.record).write_text("port = ")
-    with pytest.raises(OcmError, match=r"worker1\.toml is corrupt") as error:
+    with pytest.raises(OcmError, match=r"kept[0-9]+\.toml is corrupt") as error:
         instance.backup()
     assert error.value.code == "record_corrupt"
 
@@ -526,16 +530,16 @@ def test_backups_are_listed_checked_and_pruned(instance: Instance) -> None:
     with pytest.raises(OcmError, match="no backup of other"):
         archives_of(host, ["other"])
     backups = instance.home / "backups"
-    for name in ("worker1-20260101T000000Z.tar.gz", "worker2-20260101T000000Z.tar.gz", "worker1-notes.txt"):
+    for name in (f"{NAME}-20260101T000000Z.tar.gz", "worker2-20260101T000000Z.tar.gz", f"{NAME}-notes.txt"):
         (backups / name).write_text("x")
-    (backups / "worker1-20250101T000000Z.tar.gz").mkdir()
-    assert names_with_backups(host) == ("worker1", "worker2")
+    (backups / f"{NAME}-20250101T000000Z.tar.gz").mkdir()
+    assert names_with_backups(host) == (NAME, "worker2")
     with pytest.raises(OcmError, match="no backup that can be used"):
         verify(instance.context, PurePosixPath(backups / "worker2-20260101T000000Z.tar.gz"), ())
     told = prune(host, NAME, Retention(last=1), dry_run=True)
-    assert told.removed == (str(backups / "worker1-20260101T000000Z.tar.gz"),)
+    assert told.removed == (str(backups / f"{NAME}-20260101T000000Z.tar.gz"),)
     assert told.kept == (made.path,)
     before = set(backups.iterdir())
     assert prune(host, NAME, Retention(last=1), dry_run=False).removed == told.removed
-    assert before - set(backups.iterdir()) == {backups / "worker1-20260101T000000Z.tar.gz"}
+    assert before - set(backups.iterdir()) == {backups / f"{NAME}-20260101T000000Z.tar.gz"}
     assert json.loads(msgspec.json.encode(told))["kept"] == [made.path]
