@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocm.core import secrets
 from ocm.core.config import MAX_BYTES, format_config, parse_config, with_value
+from ocm.core.drill import idle_config
 from ocm.core.gateway import BIND, wanted_bind, weakened
 from ocm.core.manifest import INHERITED, SECRETS, STATE
 from ocm.core.moving import Move, moved_config
@@ -67,6 +68,7 @@ class Request:
     """What the user asked for: `name` and `port` are those of the archive where None.
 
     `start` has the restored instance started and proved; `replace` puts it in the place of one of its name.
+    One that is `idle` has no keys, and does nothing of its own.
     """
 
     archive: PurePosixPath
@@ -76,6 +78,7 @@ class Request:
     sealed: bool = True
     start: bool = True
     identities: Sequence[object] = ()
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +186,10 @@ def _extract(context: Context, request: Request, paths: InstancePaths, stage: St
         with contextlib.suppress(FileExistsError):
             (state / name).mkdir(mode=0o700)
     found = secrets.parse_file(contents.secrets or b"", PurePosixPath(SECRETS))
+    if request.idle:
+        found = dict.fromkeys(found, random.token_hex(16))
     files.write_new(staged.secrets, secrets.format_file(found))
-    if contents.inherited is not None:
+    if contents.inherited is not None and not request.idle:
         inherited = parse_inherited(contents.inherited, PurePosixPath(INHERITED))
         if inherited.source != paths.name:
             files.write_new(staged.inherited, contents.inherited)
@@ -200,7 +205,7 @@ def _make(context: Context, staged: _Staged, request: Request, effort: Effort, *
         refuse_existing(context, record)
         _check_version(staged.contents.header, record)
         paths = context.host.instance(name)
-        told = _follow_record(staged, paths, record)
+        told = _follow_record(staged, paths, record, idle=request.idle)
         definition = context.definition(name, record)
         rules = guard(context.host, before=None, after=record)
         enable: list[Step] = [Enable(name=name)] if record.autostart else []
@@ -243,7 +248,7 @@ def _replace(
     record, paths = read_record(context.host.paths, name), context.host.instance(name)
     context = context.on(record.backend)
     _check_version(staged.contents.header, record)
-    notes = _follow_record(staged, paths, record)
+    notes = _follow_record(staged, paths, record, idle=request.idle)
     runs = is_alive(context, name)
     undoable: list[Step] = [
         staged.stage,
@@ -314,7 +319,7 @@ def _new_record(
         backend=context.backend.name,
         sealed=request.sealed,
         port=port,
-        autostart=archived.autostart,
+        autostart=archived.autostart and not request.idle,
         runtime=find_runtime(context.host),
         limits=archived.limits,
     )
@@ -329,7 +334,7 @@ def _check_version(header: Header, record: Record) -> None:
         raise OcmError(message, hint="npm install --global openclaw@latest", code="archive_newer")
 
 
-def _follow_record(staged: _Staged, paths: InstancePaths, record: Record) -> tuple[str, ...]:
+def _follow_record(staged: _Staged, paths: InstancePaths, record: Record, *, idle: bool) -> tuple[str, ...]:
     """Have the staged config say what the record says; return what else of it leaves the instance open."""
     with files.open_state(staged.state) as directory:
         try:
@@ -337,6 +342,7 @@ def _follow_record(staged: _Staged, paths: InstancePaths, record: Record) -> tup
         except FileNotFoundError:
             raise OcmError("the archive has no openclaw.json", code="archive_invalid") from None
         config = _wanted_config(parse_config(data, source="openclaw.json"), staged, paths, record)
+        config = idle_config(config, random.token_hex(16)) if idle else config
         files.write_in(directory, paths.config.name, format_config(config))
     return weakened(config, port=record.port, expose=record.expose)
 
