@@ -20,17 +20,18 @@ BACKUPS = f"{HOME}/backups"
 TIMER = f"ocm-backup-{NAME}.timer"
 PATIENCE_SECONDS = 120.0
 MAKE = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('create table notes (line text)')"
-# What runs while the machine is off: the last run was three days ago when the time is kept again.
-MISSED = {
-    "systemd": (
-        f"systemctl --user stop {TIMER}; "
-        f"touch -d '3 days ago' ~/.local/share/systemd/timers/stamp-{TIMER}; systemctl --user start {TIMER}"
-    ),
+# The last run was three days ago.
+OLD = {
+    "systemd": f"touch -d '3 days ago' ~/.local/share/systemd/timers/stamp-{TIMER}",
     "supervisord": (
-        "cd ~/.local/state/ocm/supervisord; "
-        f'echo "{{\\"last\\": $(date -d \'3 days ago\' +%s)}}" > timers/{NAME}.new; '
-        f"mv timers/{NAME}.new timers/{NAME}.json"
+        "cd ~/.local/state/ocm/supervisord/timers; "
+        f'echo "{{\\"last\\": $(date -d \'3 days ago\' +%s)}}" > {NAME}.new; mv {NAME}.new {NAME}.json'
     ),
+}
+# The same, and time is kept again as if it had not been meanwhile; supervisord looks for itself.
+MISSED = {
+    "systemd": f"systemctl --user stop {TIMER}; {OLD['systemd']}; systemctl --user start {TIMER}",
+    "supervisord": OLD["supervisord"],
 }
 
 
@@ -206,7 +207,7 @@ def test_what_cannot_be_a_time_is_refused_and_nothing_is_written(
     for every in ("25:00", "daily%n", "daily\nExecStart=/bin/true", "2020-01-01", "", "--help"):
         refused = ocm("backup", NAME, f"--every={every}", check=False)
         assert (refused.returncode, refused.stderr.count("\n") <= 2) == (2, True), refused
-    expression = ocm("backup", NAME, "--every", "Mon *-*-* 03:00 Europe/Berlin", check=False)
+    expression = ocm("backup", NAME, "--every", "Mon *-*-* 03:00 UTC", check=False)
     assert expression.returncode == (0 if empty == "systemd" else 2)
     ocm("backup", NAME, "--every", "never")
     assert timers(machine) == []
@@ -225,6 +226,21 @@ def test_openclaws_own_tools_take_no_backup_for_a_gateway(ocm: Ocm, backend: str
     units = [service["label"] for service in found.get("extraServices", [])]
     assert not [unit for unit in units if unit.startswith("ocm-backup")], units
     ocm("delete", "gateway", "backup-worker1", "--yes")
+    assert backups(ocm)["problem"] is None
+
+
+def test_time_is_kept_after_a_restart_of_the_machine(machine: Machine, ocm: Ocm, empty: str) -> None:
+    ocm("backup", NAME, "--every", "daily")
+    machine.run(["bash", "-c", f"{OLD[empty]}; sync"])
+    machine.reboot()
+    if empty == "supervisord":
+        # It starts with `ocm supervise` or the first instance that does.
+        assert backups(ocm)["problem"] == "nothing makes the scheduled backups"
+        assert ocm("health", check=False).returncode == 1
+        assert "does not make the scheduled backups" in ocm("doctor", check=False).stdout
+        ocm("doctor", "--fix", "--yes", check=False)
+    wait_for(lambda: ended(ocm) > 0, PATIENCE_SECONDS, "run that makes up for those that were missed")
+    assert len(archives(machine)) == 1
     assert backups(ocm)["problem"] is None
 
 
