@@ -15,7 +15,7 @@ from ocm.core import copying
 from ocm.core import manifest as layout
 from ocm.core.manifest import Header
 from ocm.core.retention import backup_stem
-from ocm.errors import CommandFailed, OcmError
+from ocm.errors import CommandFailed, Invalid, OcmError
 from ocm.operations.change import changing
 from ocm.system import files
 from ocm.system.backup_file import write_backup
@@ -123,7 +123,11 @@ def _place(paths: InstancePaths, request: Request) -> tuple[PurePosixPath, str]:
     output = request.output
     if output is None:
         return paths.host.backups / file, stem
-    return (output / file if Path(output).is_dir() else output), stem
+    final = output / file if Path(output).is_dir() else output
+    if Path(final.parent).resolve().is_relative_to(Path(paths.state).resolve()):
+        message = f"{final} lies in the state of {paths.name}, which could change it"
+        raise Invalid(message, hint="choose a place outside", code="output_invalid")
+    return final, stem
 
 
 def _refuse_bomb(name: InstanceName, state: int, found: Survey) -> None:
