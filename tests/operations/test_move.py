@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from tests import samples
-from tests.operations.test_backup import Instance
+from tests.operations.test_backup import NAME, Instance
 from tests.system import archives, hosts
 
 from ocm.core.config import format_config
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from ocm.operations.result import Outcome
     from ocm.system.context import Context
 
-NAME, NEW, HEIR = samples.NAME, parse_name("worker10"), parse_name("heir")
+# One name begins with the other.
+NEW, HEIR = parse_name(f"{NAME}0"), parse_name(f"heir-{os.getpid()}")
 EFFORT = Effort(timeout_seconds=1)
 
 
@@ -176,14 +178,14 @@ def test_a_database_that_cannot_follow_undoes_the_rename(instance: Instance) -> 
         renamed(instance)
     assert caught.value.exit_code == 4, "the stand-in refuses the way back as well"
     (instance.home / "refuse").unlink()
-    assert recover_all(instance.context) == ("an interrupted rename of worker1 was undone",)
+    assert recover_all(instance.context) == (f"an interrupted rename of {NAME} was undone",)
     assert everything(instance) == before
 
 
 def archive_of(instance: Instance) -> Path:
     made = instance.home / "backups" / "a.tar.gz"
     made.parent.mkdir(exist_ok=True)
-    header = msgspec.structs.replace(archives.HEADER, state=f"/home/ann/.openclaw-{NAME}")
+    header = msgspec.structs.replace(archives.HEADER, name=NAME, state=f"/home/ann/.openclaw-{NAME}")
     return archives.write_archive(
         made,
         {"state": None, "state/openclaw.json": b"{}", "state/new": b"new", "state/up": "new"},
@@ -225,7 +227,7 @@ def test_a_restore_that_fails_or_is_killed_at_any_step_leaves_the_old_or_the_new
     before = everything(instance)
     outcomes = []
     for number in range(1, 100):
-        for made in instance.home.glob("backups/worker1-*"):
+        for made in instance.home.glob(f"backups/{NAME}-*"):
             made.unlink()
         with monkeypatch.context() as patched:
             counted = dying_at(patched, number, how, after=True)
@@ -271,7 +273,7 @@ def test_a_port_that_is_taken_is_another_and_told(instance: Instance) -> None:
     assert record.port not in (19001, 19021)
     assert (record.sealed, record.docker, record.expose) == (True, False, ())
     assert f"{NEW} gets {record.port}" in "".join(notes)
-    assert "same device as worker1" in "".join(notes)
+    assert f"same device as {NAME}" in "".join(notes)
 
 
 def test_workspaces_are_copied_without_what_leads_out_of_them(instance: Instance) -> None:
