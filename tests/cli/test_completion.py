@@ -38,7 +38,7 @@ def values(shell: str, printed: str) -> list[str]:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_commands_complete(ocm: Run, shell: str) -> None:
     assert complete(ocm, shell, "") == list(COMMANDS)
-    assert complete(ocm, shell, "re") == ["restart"]
+    assert complete(ocm, shell, "re") == ["rename", "restart", "restore"]
     assert complete(ocm, shell, "st") == ["start", "stop", "status"]
 
 
@@ -114,3 +114,12 @@ def test_bash_itself_completes_with_the_script(
     script = ocm("completion", "bash").stdout + ask + 'printf "%s\\n" "${COMPREPLY[@]}"'
     done = process(program=("bash", "--norc", "-c", script))
     assert (done.stdout, done.stderr, done.returncode) == ("worker1\n", "", 0)
+
+
+@pytest.mark.parametrize("verb", ["rename", "clone"])
+def test_the_name_of_an_instance_that_is_to_be_is_not_completed(
+    ocm: Run, add_record: AddRecord, verb: str
+) -> None:
+    add_record("worker1")
+    assert complete(ocm, "bash", verb, "") == ["worker1"]
+    assert complete(ocm, "bash", verb, "worker1", "") == []

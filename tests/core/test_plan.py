@@ -14,6 +14,8 @@ EXAMPLES: tuple[Step, ...] = (
     steps.MakeState(path="/s"),
     steps.MakeShell(shell="/shell", scratch="/scratch", fresh=True),
     steps.WriteConfig(path="/s/openclaw.json", model="a/b"),
+    steps.CloneConfig(path="/s/openclaw.json", source="w2"),
+    steps.CopyWorkspaces(path="/s", source="/other"),
     steps.LinkConfig(link="/l", target="/s/openclaw.json"),
     steps.WriteDefinition(name="w1", path="/u", text="[Unit]\n", previous="old"),
     steps.Load(name="w1"),
@@ -32,6 +34,10 @@ EXAMPLES: tuple[Step, ...] = (
         previous=(Rule(action="allow", source="10.0.0.0/8", port=19001),),
     ),
     steps.SetTimer(name="w1", every="daily", previous="Mon 03:00"),
+    steps.Stage(path="/staged", files=("/f",)),
+    steps.Exchange(path="/s", staged="/staged/s", inode=2**63),
+    steps.RewritePaths(name="w2", before="/h/.openclaw-w1", after="/h/.openclaw-w2", fresh=False),
+    steps.SetSource(name="w3", source="w2", previous="w1"),
     steps.RemoveFile(path="/f"),
     steps.RemoveLink(link="/l"),
     steps.RemoveTree(path="/t"),
@@ -49,7 +55,7 @@ def test_every_step_comes_back_from_json_as_it_was(step: Step) -> None:
 
 
 def test_a_plan_comes_back_from_one_line_of_json() -> None:
-    plan = Plan(operation="create", name="w1", backend="systemd", steps=EXAMPLES, commit=3)
+    plan = Plan(operation="create", name="w1", backend="systemd", steps=EXAMPLES, commit=3, others=("w2",))
     data = msgspec.json.encode(plan)
     assert b"\n" not in data
     assert msgspec.json.decode(data, type=Plan) == plan

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocm.core.setup import NODE_RANGE, NODE_VERSION
-from ocm.core.versions import Span, is_within, parse_range, parse_version
+from ocm.core.versions import Span, is_newer, is_within, parse_range, parse_version
 
 PARTS = st.integers(min_value=0, max_value=10_000)
 
@@ -65,3 +65,21 @@ def test_a_range_holds_its_lowest_and_not_its_limit(
     assert spans is not None
     assert is_within(lowest, spans) is (lowest < limit)
     assert not is_within(limit, spans)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "newer"),
+    [
+        ("2026.9.6", "2026.9.6", False),
+        ("2026.9.6", "2026.9.10", False),
+        ("2026.10.0", "2026.9.30", True),
+        ("2027.1.1", "2026.12.31", True),
+        ("2026.9.6-beta.1", "2026.9.6", False),
+        ("latest", "2026.9.6", True),
+        ("2026.9.6", "latest", True),
+    ],
+)
+def test_a_version_is_newer_by_its_numbers_and_one_without_any_always(
+    one: str, other: str, *, newer: bool
+) -> None:
+    assert is_newer(one, other) is newer

@@ -13,7 +13,7 @@ import pytest
 
 from ocm.system import age, archive
 
-from .instances import HOME, PROVIDER, agent_answers, answer, inside, rows, wait_for
+from .instances import HOME, PROVIDER, agent_answers, answer, inside, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 STATE = f"{HOME}/.openclaw-worker1"
 AGENT_DATABASE = "agents/main/agent/openclaw-agent.sqlite"
 SECRET = "sk-PLANTED-secret-1111"
-MAIN_SECRET = "PLANTED-of-main-2222"
+MAIN_SECRET = '{"planted": "PLANTED-of-main-2222"}'
 
 
 @pytest.fixture(scope="module", params=["systemd", "supervisord"])
@@ -174,7 +174,7 @@ def test_what_an_agent_puts_into_its_state_does_no_harm(
     assert "du --apparent-size" in refused.stderr
     inside(ocm, worker, "rm -rf workspace/sparse workspace/deep workspace/victim workspace/pipe")
     nothing_left(machine)
-    machine.run(["rm", "-rf", f"{HOME}/.ssh", f"{HOME}/precious"])
+    machine.run(["rm", "-rf", f"{HOME}/.ssh", f"{HOME}/precious", f"{HOME}/.openclaw/openclaw.json"])
 
 
 def test_no_secret_is_told(machine: Machine, ocm: Ocm, worker: str) -> None:
@@ -207,19 +207,17 @@ def test_an_encrypted_backup_of_a_stopped_instance_is_whole(
 
 
 def test_a_backup_that_is_killed_leaves_nothing_with_a_name(machine: Machine, ocm: Ocm, worker: str) -> None:
+    machine.run(["mkdir", "-p", f"{HOME}/backups"])
     before = machine.run(["ls", "-A", f"{HOME}/backups"]).stdout
     running = machine.popen(["./ocm.py", "backup", worker], cwd=ocm.folder)
-    wait_for(
-        lambda: (
-            machine.run(["ls", "-A", f"{HOME}/backups"]).stdout != before
-            or bool(machine.run(["find", STATE, "-maxdepth", "1", "-name", ".ocm-backup-*"]).stdout)
-        ),
-        30,
-        "beginning of the backup",
+    script = (
+        f"for i in $(seq 1500); do ls -A {HOME}/backups | grep -q '^[.]' && break; sleep 0.02; done;"
+        " pkill -KILL -f 'ocm[.]py backup'"
     )
-    machine.run(["pkill", "-KILL", "-f", "ocm.py backup"], user="root")
+    machine.run(["bash", "-c", script], user="root")
     running.communicate(timeout=60)
     assert machine.run(["ls", f"{HOME}/backups"]).stdout == before
+    assert machine.run(["ls", "-A", f"{HOME}/backups"]).stdout != before
     backup(ocm)
     nothing_left(machine)
 

@@ -492,6 +492,15 @@ def test_an_existing_file_is_never_replaced(instance: Instance) -> None:
     assert path.read_text() == "precious"
 
 
+def test_an_archive_within_the_instances_own_reach_is_refused(instance: Instance) -> None:
+    (instance.home / "link").symlink_to(instance.state / "workspace")
+    instance.write("workspace/x", "x")
+    for directory in (instance.state, instance.state / "workspace", instance.home / "link"):
+        for output in (directory, directory / "mine.tar.gz"):
+            with pytest.raises(OcmError, match="lies in the state"):
+                instance.backup(output=PurePosixPath(output))
+
+
 def test_a_dry_run_makes_nothing(instance: Instance) -> None:
     with instance.database(STATE_DATABASE):
         before = snapshot(instance.home)

@@ -32,5 +32,5 @@ def contents(directory: Path) -> dict[str, str]:
         if path.is_symlink():
             found[str(path.relative_to(directory))] = f"-> {path.readlink()}"
         elif path.is_file():
-            found[str(path.relative_to(directory))] = path.read_text()
+            found[str(path.relative_to(directory))] = path.read_text(errors="replace")
     return found

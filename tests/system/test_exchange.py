@@ -1,20 +1,23 @@
-"""A config that a gateway writes at the same moment: what it wrote is not lost."""
+"""Nothing is lost: of a config that a gateway writes at the same moment, of what a plan puts in place."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.system import hosts
 
-from ocm.errors import OcmError
+from ocm.errors import InTheWay, OcmError
 from ocm.system import exchange, files
-from ocm.system.exchange import replace_in
+from ocm.system.exchange import inode, put_in_place, replace_in, take_out_of_place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LIMIT = 2**20
@@ -115,3 +118,103 @@ def test_of_a_writer_that_renames_whatever_is_there_nothing_is_lost(directory: i
         replaced += replace_in(directory, "c.json", after, before=before, limit=LIMIT)
     writer.join()
     assert json.loads(content(directory))["gateway"] == 59
+
+
+@pytest.fixture(params=["exchange", "renames"])
+def means(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have a file system that can exchange, and one that cannot."""
+    if request.param == "renames":
+        monkeypatch.setattr(exchange, "_exchange", lambda *_arguments: False)
+    return str(request.param)
+
+
+def put_and_take(base: Path, *, occupied: bool) -> tuple[PurePosixPath, PurePosixPath, int]:
+    """Make what is staged and what is in its place to be; return both and the inode."""
+    for name in ("staged", *(["place"] if occupied else [])):
+        (base / name).mkdir()
+        (base / name / "file").write_text(name)
+    number = inode(PurePosixPath(base / "staged"))
+    assert number is not None
+    return PurePosixPath(base / "place"), PurePosixPath(base / "staged"), number
+
+
+BEFORE = {True: {"staged/file": "staged", "place/file": "place"}, False: {"staged/file": "staged"}}
+AFTER = {True: {"staged/file": "place", "place/file": "staged"}, False: {"place/file": "staged"}}
+
+
+@pytest.mark.usefixtures("means")
+@pytest.mark.parametrize("occupied", [True, False])
+def test_what_is_staged_takes_its_place_and_gives_it_back_and_again_does_nothing(
+    tmp_path: Path, *, occupied: bool
+) -> None:
+    place, staged, number = put_and_take(tmp_path, occupied=occupied)
+    take_out_of_place(place, staged, number)
+    assert hosts.contents(tmp_path) == BEFORE[occupied], "nothing to undo"
+    for _time in range(2):
+        put_in_place(place, staged, number)
+        assert hosts.contents(tmp_path) == AFTER[occupied]
+    for _time in range(2):
+        take_out_of_place(place, staged, number)
+        assert hosts.contents(tmp_path) == BEFORE[occupied]
+
+
+def test_what_is_no_longer_staged_is_said_and_nothing_is_touched(tmp_path: Path) -> None:
+    place, staged, number = put_and_take(tmp_path, occupied=True)
+    with pytest.raises(InTheWay, match="not there any more"):
+        put_in_place(place, staged, number + 1)
+    take_out_of_place(place, staged, number + 1)
+    assert hosts.contents(tmp_path) == BEFORE[True]
+
+
+class Killed(BaseException):
+    """What stands for SIGKILL: nothing handles it."""
+
+
+def killed_after(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Have the process die after so many renames and exchanges."""
+    left = [count]
+
+    def dying(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            done = real(*arguments, **options)
+            left[0] -= done is not False
+            if not left[0]:
+                raise Killed
+            return done
+
+        return call
+
+    monkeypatch.setattr(os, "rename", dying(os.rename))
+    monkeypatch.setattr(exchange, "_exchange", dying(exchange._exchange))
+
+
+@pytest.mark.usefixtures("means")
+@pytest.mark.parametrize("occupied", [True, False])
+@pytest.mark.parametrize(
+    ("during", "finish"),
+    [
+        (put_in_place, put_in_place),
+        (put_in_place, take_out_of_place),
+        # Nothing puts in place again what an undo was taking out.
+        (take_out_of_place, take_out_of_place),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_kill_after_any_rename_is_undone_and_finished(  # noqa: PLR0913 - every combination
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    during: Callable[..., None],
+    finish: Callable[..., None],
+    count: int,
+    *,
+    occupied: bool,
+) -> None:
+    place, staged, number = put_and_take(tmp_path, occupied=occupied)
+    if during is take_out_of_place:
+        put_in_place(place, staged, number)
+    with monkeypatch.context() as patched, contextlib.suppress(Killed):
+        killed_after(patched, count)
+        during(place, staged, number)
+    finish(place, staged, number)
+    assert hosts.contents(tmp_path) == (AFTER if finish is put_in_place else BEFORE)[occupied]
+    assert {path.name for path in tmp_path.iterdir()} <= {"place", "staged"}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ocm.core.names import InstanceName
+    from ocm.operations.backups import Verified
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
@@ -218,18 +219,34 @@ def list_(ctx: click.Context, name: InstanceName | None, *, as_json: bool) -> in
 @click.option(
     "--identity", metavar="FILE", help="The file with the age or SSH key that opens encrypted archives."
 )
+@click.option(
+    "--drill", is_flag=True, help="Restore each into a throw-away instance too, which has to become ready."
+)
 @json_option
 @click.pass_context
-def verify(
-    ctx: click.Context, words: tuple[str, ...], identity: str | None, *, everything: bool, as_json: bool
+def verify(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    /,
+    words: tuple[str, ...],
+    *,
+    identity: str | None,
+    everything: bool,
+    drill: bool,
+    as_json: bool,
 ) -> int:
     """Check that backups are whole: every hash, every database.
 
-    NAME stands for all backups of that instance. Nothing is changed and nothing is restored.
+    NAME stands for all backups of that instance. Nothing is changed. The instance of a drill has no keys and
+    no channels, runs no cron jobs, and is deleted once it is ready: it does nothing beside the one that it is
+    a copy of.
     """
+    from dataclasses import replace
+
     from ocm.cli import render
     from ocm.operations.backups import archives_of, list_backups
     from ocm.operations.backups import verify as run
+    from ocm.operations.drill import drill as run_drill
+    from ocm.operations.start import Effort
     from ocm.system.age import read_identities
 
     if bool(words) == everything:
@@ -242,10 +259,19 @@ def verify(
         if everything
         else archives_of(context.host, words)
     )
+
+    def check(path: str) -> Verified:
+        verified = run(context, PurePosixPath(path), identities)
+        if not drill:
+            return verified
+        effort = Effort(timeout_seconds=frame.READY_SECONDS)
+        done = run_drill(context, PurePosixPath(path), identities, effort)
+        return replace(verified, drill=done.message)
+
     return _each(
         ctx,
         [str(path) for path in archives],
-        lambda path: run(context, PurePosixPath(path), identities),
+        check,
         show=render.show_verified,
         as_json=as_json,
     )

@@ -50,6 +50,15 @@ class NameType(click.ParamType[InstanceName]):
         return [CompletionItem(name) for name in names if name.startswith(incomplete) and name not in given]
 
 
+class NewNameType(NameType):
+    """The name of an instance that is to be, which no completion can know."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return nothing."""
+        del ctx, param, incomplete
+        return []
+
+
 class SourceType(NameType):
     """What an instance inherits from: main, or an instance."""
 
@@ -79,6 +88,7 @@ class Finite(click.FloatRange):
 
 
 NAME = NameType()
+NEW_NAME = NewNameType()
 SOURCE = SourceType()
 name_argument = click.argument("name", type=NAME, metavar="NAME")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
@@ -94,6 +104,14 @@ def names_argument(function: _F) -> _F:
 
 def effort_options(function: _F) -> _F:
     """Let a command say how it waits for the gateway and what it does about trouble."""
+    keep = click.option(
+        "--keep", is_flag=True, help="Leave everything as it is when it fails, for inspection."
+    )
+    return wait_options(function, keep)
+
+
+def wait_options(function: _F, *others: Callable[[Any], Any]) -> _F:
+    """Let a command that never keeps a failure say how it waits for the gateway."""
     for option in (
         click.option(
             "--timeout",
@@ -104,7 +122,7 @@ def effort_options(function: _F) -> _F:
             metavar="SECONDS",
             help="How long to wait until the gateway is ready.",
         ),
-        click.option("--keep", is_flag=True, help="Leave everything as it is when it fails, for inspection."),
+        *others,
         click.option("--repair", is_flag=True, help="Write a definition anew that was edited by hand."),
     ):
         function = option(function)
@@ -112,10 +130,14 @@ def effort_options(function: _F) -> _F:
 
 
 def effort(options: Mapping[str, Any]) -> Effort:
-    """Return what `effort_options` said."""
+    """Return what `effort_options` or `wait_options` said."""
     from ocm.operations.start import Effort
 
-    return Effort(timeout_seconds=options["timeout_seconds"], keep=options["keep"], repair=options["repair"])
+    return Effort(
+        timeout_seconds=options["timeout_seconds"],
+        keep=options.get("keep", False),
+        repair=options["repair"],
+    )
 
 
 def refuse_both(options: Mapping[str, Any]) -> None:

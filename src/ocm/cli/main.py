@@ -18,6 +18,8 @@ COMMANDS = {
     "create": ("lifecycle", "Create an instance without starting it."),
     "deploy": ("lifecycle", "Create an instance, start it and prove that it is sealed."),
     "delete": ("lifecycle", "Delete instances with all that belongs to them."),
+    "clone": ("move", "Make a new instance with the settings and workspaces of another."),
+    "rename": ("move", "Give an instance another name."),
     "start": ("lifecycle", "Start instances and prove that they are sealed."),
     "stop": ("lifecycle", "Stop instances."),
     "restart": ("lifecycle", "Restart instances and prove that they are sealed."),
@@ -39,6 +41,7 @@ COMMANDS = {
     "update-models": ("models", "Update a provider's models from the list that it publishes."),
     "backup": ("backup", "Back up instances, running or not, each into one file."),
     "backups": ("backup", "List, check and prune backups."),
+    "restore": ("move", "Make an instance of a backup, or put its content back."),
     "supervise": ("supervise", "Run supervisord in the foreground: a container's entry point."),
     "completion": ("shell", "Print the completion script for bash, zsh or fish."),
 }

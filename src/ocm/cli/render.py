@@ -271,6 +271,8 @@ def show_verified(verified: Verified) -> None:
     click.echo(
         f"{verified.path}: whole: {verified.name}, {files} and {databases}, {amount(verified.state_bytes)}"
     )
+    if verified.drill is not None:
+        click.echo(f"  drill: {verified.drill}, and deleted again")
 
 
 def show_pruned(pruned: Pruned) -> None:

@@ -68,7 +68,11 @@ class Inheritance:
 
 def inherit(source: Source) -> Inheritance:
     """Return what an instance takes over from `source`."""
-    taken = _selected(source)
+    return extract(source, selected(source))
+
+
+def extract(source: Source, taken: Mapping[str, Any]) -> Inheritance:
+    """Return a part of the config of `source` without a secret in it, and its secrets beside."""
     extraction = _Extraction(source)
     extraction.take_variables(taken)
     keys = extraction.take_profiles(taken)
@@ -87,7 +91,7 @@ def key_variable(provider: str, known: Mapping[str, tuple[str, ...]]) -> str:
     return own if own in names or not names else (usual or list(names))[0]
 
 
-def _selected(source: Source) -> dict[str, Any]:
+def selected(source: Source) -> dict[str, Any]:
     """Return the part of a config that is inherited, as it is."""
     config = source.config
     defaults = _object(_object(config.get("agents")).get("defaults"))

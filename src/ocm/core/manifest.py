@@ -184,11 +184,6 @@ def left_out(names: Sequence[str]) -> str | None:
     return None
 
 
-def is_spool(name: str) -> bool:
-    """Tell whether a name at the top of the state is that of a backup's own directory."""
-    return _SPOOL.fullmatch(name) is not None
-
-
 def is_own_database(path: str) -> bool:
     """Tell whether a member is a database of OpenClaw's own, without which its state is not whole."""
     return _OWN_DATABASE.fullmatch(path) is not None

@@ -12,6 +12,8 @@ from ocm.errors import Invalid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# What OpenClaw and the sandbox find in a state that is new.
+STATE_DIRECTORIES = ("workspace", "logs", "cache", "credentials")
 _SPACE = 0x20
 CONFIG_NAME = "openclaw.json"
 # What is no UTF-8 in the environment comes as one of these.

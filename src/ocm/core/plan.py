@@ -58,6 +58,28 @@ class WriteConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"write config {self.path} with a new gateway token{inherited}"
 
 
+class CloneConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Write the first OpenClaw config of a clone: what `source` has when the step runs, and its own token."""
+
+    path: str
+    source: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"write config {self.path} with a new gateway token and settings of {self.source}"
+
+
+class CopyWorkspaces(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Copy the workspaces of the state `source`, as they are when the step runs, to the state `path`."""
+
+    path: str
+    source: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"copy the workspaces in {self.source} to {self.path}"
+
+
 class LinkConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Link the config to where users look for it."""
 
@@ -208,6 +230,60 @@ class SetTimer(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"schedule backups of {self.name}: {self.every}"
 
 
+class Stage(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Make a directory of OCM's own, in which something is made ready; an undo removes it, and `files`."""
+
+    path: str
+    files: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"make ready in {self.path}"
+
+
+class Exchange(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Put what is `staged`, of that `inode`, in the place of `path`, in one move and on one file system.
+
+    What it replaces is then where it was staged.
+    """
+
+    path: str
+    staged: str
+    inode: int
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"put {self.staged} in the place of {self.path}"
+
+
+class RewritePaths(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have the config and the databases of a stopped instance follow its state from `before` to `after`.
+
+    There is nothing to undo where an undo does not keep the state: `fresh`.
+    """
+
+    name: str
+    before: str
+    after: str
+    fresh: bool
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"rewrite paths in {self.name}: {self.before} to {self.after}"
+
+
+class SetSource(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have an instance inherit from the one that is now called `source`; it was `previous`."""
+
+    name: str
+    source: str
+    previous: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"have {self.name} inherit from {self.source}"
+
+
 class RemoveFile(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Remove a file or a link of OCM's."""
 
@@ -243,6 +319,8 @@ Step = (
     | MakeState
     | MakeShell
     | WriteConfig
+    | CloneConfig
+    | CopyWorkspaces
     | LinkConfig
     | WriteDefinition
     | Load
@@ -256,6 +334,10 @@ Step = (
     | SetBind
     | SetRules
     | SetTimer
+    | Stage
+    | Exchange
+    | RewritePaths
+    | SetSource
     | RemoveFile
     | RemoveLink
     | RemoveTree
@@ -266,7 +348,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What an operation does to one instance, which is under the care of `backend`.
 
     Up to `commit` steps a failure undoes what was done; from there on the rest is finished, at the
-    latest by the next command.
+    latest by the next command. `others` are further instances that the steps touch.
     """
 
     operation: str
@@ -274,6 +356,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     backend: BackendName
     steps: tuple[Step, ...]
     commit: int
+    others: tuple[str, ...] = ()
 
     def describe(self) -> tuple[str, ...]:
         """Return the steps in words."""

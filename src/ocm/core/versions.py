@@ -26,6 +26,12 @@ def parse_version(text: str) -> Version | None:
     return major, minor, patch
 
 
+def is_newer(one: str, other: str) -> bool:
+    """Tell whether a version is newer than another; one without numbers is newer than all."""
+    first, second = parse_version(one), parse_version(other)
+    return first is None or second is None or first > second
+
+
 def parse_range(text: str) -> tuple[Span, ...] | None:
     """Return the alternatives of a range such as `>=24.16.0 <25 || >=26.1.0`.
 

@@ -15,14 +15,14 @@ from ocm.core import copying
 from ocm.core import manifest as layout
 from ocm.core.manifest import Header
 from ocm.core.retention import backup_stem
-from ocm.errors import CommandFailed, OcmError
+from ocm.errors import CommandFailed, Invalid, OcmError
 from ocm.operations.change import changing
-from ocm.operations.session import ready_for_session, run_node
 from ocm.system import files
 from ocm.system.backup_file import write_backup
 from ocm.system.openclaw import package_version
 from ocm.system.records import read_record
-from ocm.system.shell import check_state
+from ocm.system.script import run_node
+from ocm.system.shell import check_state, is_current, make_shell
 from ocm.system.store import Copies, StateStore, discard_copies, open_copies, survey
 
 if TYPE_CHECKING:
@@ -97,13 +97,19 @@ def backup(context: Context, name: InstanceName, request: Request) -> Backup:
     `OcmError` where there is no such instance, its record is corrupt, or a database of OpenClaw's cannot be
     copied; nothing is left then.
     """
+    read_record(context.host.paths, name)
+    check_state(context.host.instance(name))
+    with changing(context, name, wait_seconds=request.patience_seconds):
+        return backup_locked(context, name, request)
+
+
+def backup_locked(context: Context, name: InstanceName, request: Request) -> Backup:
+    """Back up an instance as `backup` does; the caller holds its lock."""
     record = read_record(context.host.paths, name)
     paths = context.host.instance(name)
-    check_state(paths)
-    if not request.dry_run:
-        ready_for_session(context, name)
-    locked = changing(context, name, wait_seconds=request.patience_seconds)
-    with locked, files.open_state(paths.state) as state:
+    if not request.dry_run and not is_current(paths, record):
+        make_shell(paths, record)
+    with files.open_state(paths.state) as state:
         final, stem = _place(paths, request)
         context.report("looking at what there is")
         found = survey(state)
@@ -121,7 +127,11 @@ def _place(paths: InstancePaths, request: Request) -> tuple[PurePosixPath, str]:
     output = request.output
     if output is None:
         return paths.host.backups / file, stem
-    return (output / file if Path(output).is_dir() else output), stem
+    final = output / file if Path(output).is_dir() else output
+    if Path(final.parent).resolve().is_relative_to(Path(paths.state).resolve()):
+        message = f"{final} lies in the state of {paths.name}, which could change it"
+        raise Invalid(message, hint="choose a place outside", code="output_invalid")
+    return final, stem
 
 
 def _refuse_bomb(name: InstanceName, state: int, found: Survey) -> None:
@@ -147,7 +157,7 @@ def _make(work: _Work, final: PurePosixPath, stem: str) -> tuple[int, Manifest]:
                 writer.small(member, data)
             disk = os.fstatvfs(work.state)
             store = StateStore(writer, work.paths.state, copies, spool, disk.f_blocks * disk.f_frsize)
-            store.store(work.state, _by_bytes(report, work.found.size))
+            store.store(work.state, by_bytes(report, work.found.size))
             manifests.append(writer.finish(left_out=store.left_out, notes=store.notes))
             return manifests[0]
 
@@ -228,7 +238,8 @@ def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
     return problems
 
 
-def _by_bytes(report: Callable[[str], None], total: int) -> Callable[[int], None]:
+def by_bytes(report: Callable[[str], None], total: int) -> Callable[[int], None]:
+    """Return a function that is told the bytes of each part, and reports how much of `total` is done."""
     done = told = 0
 
     def progress(count: int) -> None:

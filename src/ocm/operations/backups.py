@@ -33,7 +33,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """A backup that is whole: whose it is, and what it holds."""
+    """A backup that is whole: whose it is, and what it holds; `drill` tells what became of it restored."""
 
     path: str
     name: InstanceName
@@ -42,6 +42,7 @@ class Verified:
     databases: int
     state_bytes: int
     notes: tuple[str, ...]
+    drill: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,11 @@ from ocm.operations.result import Outcome
 from ocm.system import files
 from ocm.system.names import instance_names
 from ocm.system.records import encode_record
-from ocm.system.transaction import Transaction, recover, unfinished
+from ocm.system.transaction import Transaction, involved, recover, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import PurePosixPath
 
     from ocm.core.names import InstanceName
     from ocm.core.plan import Step
@@ -23,18 +24,40 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def changing(context: Context, name: InstanceName, *, wait_seconds: float = 10.0) -> Iterator[str | None]:
-    """Hold the lock of an instance; an operation that was cut off is finished or undone first.
+def changing(
+    context: Context, name: InstanceName, *others: InstanceName, wait_seconds: float = 10.0
+) -> Iterator[str | None]:
+    """Hold the locks of instances; operations on one that were cut off are finished or undone first.
 
-    Yields the sentence on that, None where there was nothing. A name without an instance keeps no lock file.
+    Yields the sentence on these, None where there were none. A name without an instance keeps no lock file.
     """
-    path = context.host.paths.locks / f"{name}.lock"
-    with files.lock(path, name, wait_seconds=wait_seconds):
+    with contextlib.ExitStack() as locks:
+        names = _lock_all(context, {name, *others}, locks, wait_seconds=wait_seconds)
         try:
-            yield recover(context, name)
+            done = [recover(context, one) for one in names if one in unfinished(context)]
+            yield "; ".join(sentence for sentence in done if sentence) or None
         finally:
-            if name not in instance_names(context.host.paths) and name not in unfinished(context):
-                files.remove_file(path)
+            for one in names:
+                if one not in instance_names(context.host.paths) and one not in unfinished(context):
+                    files.remove_file(_lock_path(context, one))
+
+
+def _lock_all(
+    context: Context, names: set[InstanceName], locks: contextlib.ExitStack, *, wait_seconds: float
+) -> tuple[InstanceName, ...]:
+    """Lock instances, in an order that all take, with those that an operation left unfinished touches too."""
+    while True:
+        wanted = involved(context, names)
+        for name in sorted(wanted):
+            locks.enter_context(files.lock(_lock_path(context, name), name, wait_seconds=wait_seconds))
+        # Between the look and the lock another ocm may have been cut off.
+        if involved(context, names) <= wanted:
+            return tuple(sorted(wanted))
+        locks.close()
+
+
+def _lock_path(context: Context, name: InstanceName) -> PurePosixPath:
+    return context.host.paths.locks / f"{name}.lock"
 
 
 @contextlib.contextmanager
@@ -59,8 +82,14 @@ def recover_all(context: Context) -> tuple[str, ...]:
     return tuple(sentence for sentence in done if sentence)
 
 
-def make_plan(
-    context: Context, operation: str, name: str, steps: list[Step], *, commit: int | None = None
+def make_plan(  # noqa: PLR0913 - all but what is to be done have a default
+    context: Context,
+    operation: str,
+    name: str,
+    steps: list[Step],
+    *,
+    commit: int | None = None,
+    others: tuple[str, ...] = (),
 ) -> Plan:
     """Return a plan; without `commit` a failure of any step undoes all of it."""
     return Plan(
@@ -69,6 +98,7 @@ def make_plan(
         backend=context.backend.name,
         steps=tuple(steps),
         commit=len(steps) if commit is None else commit,
+        others=others,
     )
 
 

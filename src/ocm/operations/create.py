@@ -165,7 +165,7 @@ def _new_record(context: Context, wanted: Wanted) -> Record:
         name=wanted.name,
         backend=context.backend.name,
         sealed=wanted.sealed,
-        port=_choose_port(context, wanted.port),
+        port=choose_port(context, wanted.port),
         autostart=wanted.autostart,
         runtime=wanted.planned or find_runtime(context.host),
         limits=wanted.limits,
@@ -187,17 +187,7 @@ def _creation(context: Context, record: Record, wanted: Wanted, rules: list[Step
     name = wanted.name
     paths = context.host.instance(name)
     definition = context.definition(name, record)
-    for path in (
-        paths.state,
-        definition.path,
-        paths.config_link,
-        paths.shell,
-        paths.secrets,
-        paths.inherited,
-    ):
-        if Path(path).is_symlink() or Path(path).exists():
-            message = f"{path} exists already and is not OCM's"
-            raise OcmError(message, hint="move it away, or choose another name", code="exists")
+    refuse_existing(context, record)
     enable: list[Step] = [Enable(name=name)] if wanted.autostart else []
     return [
         WriteRecord(path=str(paths.record), text=encode_record(record)),
@@ -212,7 +202,26 @@ def _creation(context: Context, record: Record, wanted: Wanted, rules: list[Step
     ]
 
 
-def _choose_port(context: Context, port: int | None) -> int:
+def refuse_existing(context: Context, record: Record) -> None:
+    """Raise `OcmError` where something is already where a new instance's own is to be."""
+    paths = context.host.paths.named(record.name)
+    definition = context.definition(paths.name, record)
+    for path in (
+        paths.state,
+        definition.path,
+        paths.config_link,
+        paths.shell,
+        paths.scratch,
+        paths.secrets,
+        paths.inherited,
+    ):
+        if Path(path).is_symlink() or Path(path).exists():
+            message = f"{path} exists already and is not OCM's"
+            raise OcmError(message, hint="move it away, or choose another name", code="exists")
+
+
+def choose_port(context: Context, port: int | None) -> int:
+    """Return `port`, or a free one for None; raise `OcmError` where it is not to be had."""
     paths = context.host.paths
     owners = {read_record(paths, name).port: str(name) for name in instance_names(paths)}
     owners.setdefault(main_port(context), "main")

@@ -6,16 +6,15 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocm.core.journal import printable
-from ocm.core.launch import environment, node_argv, openclaw_argv, with_secrets
+from ocm.core.launch import environment, openclaw_argv, with_secrets
 from ocm.core.names import InstanceName
 from ocm.operations.change import changing
 from ocm.system.records import read_record
-from ocm.system.runner import Command, failure
+from ocm.system.runner import Command
 from ocm.system.shell import check_state, is_current, make_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from ocm.core.record import Record
     from ocm.system.backend import Session
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from ocm.system.runner import Completed
 
 _SHELL = ("/bin/bash", "--noprofile", "--norc")
-_MAX_PRINTED = 4 * 2**20
-_TAIL_LINES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,43 +64,6 @@ def capture(
     except BaseException:
         context.backend.signal_session(session.token, signal.SIGKILL)
         raise
-
-
-def run_node(  # noqa: PLR0913 - whose, what, and what is done with its answer
-    context: Context,
-    record: Record,
-    script: str,
-    request: bytes,
-    on_line: Callable[[str], None],
-    *,
-    timeout: float,
-) -> None:
-    """Run a script, a module, by the instance's Node in its sandbox, without its secrets.
-
-    It starts in the state directory and gets `request` on its standard input; `on_line` is given each line
-    that it prints. What it prints is not to be trusted: other processes of the instance can write there.
-    Raises `CommandFailed` with the last it said where it fails, and `OcmError` where it takes too long.
-    """
-    name = InstanceName(record.name)
-    session = context.backend.session(
-        record,
-        context.policy(name, record),
-        node_argv(record, script),
-        environ=environment(context.host.instance(name), record),
-        terminal=False,
-    )
-    command = Command(argv=session.argv, timeout_seconds=timeout, stdin=request)
-    try:
-        done = context.host.runner.follow(command, on_line, limit=_MAX_PRINTED)
-    except BaseException:
-        context.backend.signal_session(session.token, signal.SIGKILL)
-        raise
-    if done.returncode:
-        raise failure(
-            (record.runtime.node,),
-            done.returncode,
-            "\n".join(map(printable, done.stdout.splitlines()[-_TAIL_LINES:])),
-        )
 
 
 def ready_for_session(context: Context, name: InstanceName) -> Record:

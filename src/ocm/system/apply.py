@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import time
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocm.core import plan as steps
 from ocm.core.config import format_config, refuse_large, with_value, without_value
 from ocm.core.gateway import BIND, initial_config
 from ocm.core.merge import overlay
+from ocm.core.moving import REWRITE, Move, moved_config
 from ocm.core.names import InstanceName, parse_name
+from ocm.core.paths import STATE_DIRECTORIES
 from ocm.core.ports import CDP_OFFSET
 from ocm.errors import CommandFailed, InTheWay, OcmError
 from ocm.system import files, ufw
 from ocm.system.config import read_config
-from ocm.system.inherited import Inherited, read_inheritance, write_inherited, write_secrets
+from ocm.system.exchange import put_in_place, take_out_of_place
+from ocm.system.inherited import (
+    Inherited,
+    read_inheritance,
+    set_source,
+    write_duplicate,
+    write_inherited,
+    write_secrets,
+)
 from ocm.system.journal import last_words
 from ocm.system.records import read_record
+from ocm.system.script import run_node
 from ocm.system.shell import make_shell
 from ocm.system.verify import verify
+from ocm.system.workspaces import copy_workspaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ocm.core.paths import InstancePaths
     from ocm.core.plan import Step
+    from ocm.core.record import Record
     from ocm.system.context import Context
 
 _TOKEN_BYTES = 32
+_REWRITE_SECONDS = 600
 
 
 def apply_step(context: Context, step: Step) -> None:
@@ -62,7 +78,7 @@ def _make_state(_context: Context, step: steps.MakeState) -> None:
     except FileExistsError:
         message = f"{step.path} exists already"
         raise InTheWay(message, hint="move it away, or choose another name", code="state_exists") from None
-    for directory in ("workspace", "logs", "cache", "credentials"):
+    for directory in STATE_DIRECTORIES:
         Path(step.path, directory).mkdir(mode=0o700)
 
 
@@ -83,16 +99,9 @@ def _remove_shell(context: Context, step: steps.MakeShell) -> None:
 
 
 def _write_config(context: Context, step: steps.WriteConfig) -> None:
-    state = PurePosixPath(step.path).parent
-    name = parse_name(state.name.removeprefix(".openclaw-"))
+    name = _name_of_config(step.path)
     record = read_record(context.host.paths, name)
-    config = initial_config(
-        context.host.instance(name),
-        port=record.port,
-        cdp_port=record.port + CDP_OFFSET,
-        token=secrets.token_hex(_TOKEN_BYTES),
-        model=step.model,
-    )
+    config = _initial_config(context, record, step.model)
     if step.inherit is not None:
         inheritance = read_inheritance(context.host, step.inherit, record)
         names = tuple(sorted(inheritance.secrets))
@@ -100,16 +109,43 @@ def _write_config(context: Context, step: steps.WriteConfig) -> None:
         write_inherited(paths, Inherited(source=step.inherit, config=inheritance.config, secrets=names))
         write_secrets(context.host, name, inheritance.secrets)
         config = overlay(inheritance.config, config)
+    _write_first(step.path, config)
+
+
+def _clone_config(context: Context, step: steps.CloneConfig) -> None:
+    record = read_record(context.host.paths, _name_of_config(step.path))
+    found = write_duplicate(context.host, parse_name(step.source), record)
+    _write_first(step.path, overlay(_initial_config(context, record, None), found.config))
+
+
+def _initial_config(context: Context, record: Record, model: str | None) -> dict[str, Any]:
+    return initial_config(
+        context.host.paths.named(record.name),
+        port=record.port,
+        cdp_port=record.port + CDP_OFFSET,
+        token=secrets.token_hex(_TOKEN_BYTES),
+        model=model,
+    )
+
+
+def _write_first(path: str, config: dict[str, Any]) -> None:
     text = format_config(config)
     refuse_large(text)
-    with files.open_state(state) as directory:
-        files.write_in(directory, PurePosixPath(step.path).name, text)
+    with files.open_state(PurePosixPath(path).parent) as directory:
+        files.write_in(directory, PurePosixPath(path).name, text)
 
 
-def _forget_inherited(context: Context, step: steps.WriteConfig) -> None:
+def _name_of_config(path: str) -> InstanceName:
+    return parse_name(PurePosixPath(path).parent.name.removeprefix(".openclaw-"))
+
+
+def _forget_inherited(context: Context, step: steps.WriteConfig | steps.CloneConfig) -> None:
     # The config itself goes with its directory, and the secrets with the shell.
-    name = parse_name(PurePosixPath(step.path).parent.name.removeprefix(".openclaw-"))
-    files.remove_file(context.host.instance(name).inherited)
+    files.remove_file(context.host.instance(_name_of_config(step.path)).inherited)
+
+
+def _copy_workspaces(_context: Context, step: steps.CopyWorkspaces) -> None:
+    copy_workspaces(PurePosixPath(step.source), PurePosixPath(step.path))
 
 
 def _link_config(_context: Context, step: steps.LinkConfig) -> None:
@@ -211,8 +247,7 @@ def _write_bind(context: Context, step: steps.SetBind, bind: str | None) -> None
     paths = context.host.instance(InstanceName(step.name))
     config = read_config(paths)[1]
     changed = without_value(config, BIND) if bind is None else with_value(config, BIND, bind)
-    with files.open_state(paths.state) as directory:
-        files.write_in(directory, paths.config.name, format_config(changed))
+    _write_changed(paths, config, changed)
 
 
 def _set_rules(context: Context, step: steps.SetRules) -> None:
@@ -241,6 +276,71 @@ def _keep_time(context: Context, name: str, every: str | None, *, fresh: bool) -
         timers.set({instance: every})
 
 
+def _stage(_context: Context, step: steps.Stage) -> None:
+    files.make_directory(PurePosixPath(step.path))
+
+
+def _unstage(_context: Context, step: steps.Stage) -> None:
+    files.remove_tree(PurePosixPath(step.path))
+    for path in step.files:
+        files.remove_file(PurePosixPath(path))
+
+
+def _exchange(_context: Context, step: steps.Exchange) -> None:
+    put_in_place(PurePosixPath(step.path), PurePosixPath(step.staged), step.inode)
+
+
+def _exchange_back(_context: Context, step: steps.Exchange) -> None:
+    take_out_of_place(PurePosixPath(step.path), PurePosixPath(step.staged), step.inode)
+
+
+def _rewrite_paths(context: Context, step: steps.RewritePaths) -> None:
+    move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
+    paths = context.host.instance(InstanceName(step.name))
+    _move_databases(context, paths, move)
+    _move_config(paths, move)
+
+
+def _rewrite_paths_back(context: Context, step: steps.RewritePaths) -> None:
+    if step.fresh:
+        return
+    move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
+    # Where it failed once and the other steps were undone, the state is back under its old name.
+    moved = Path(move.after).is_dir()
+    name = step.name if moved else move.before.name.removeprefix(".openclaw-")
+    paths = context.host.instance(InstanceName(name))
+    with contextlib.suppress(OcmError, FileNotFoundError):
+        # One that cannot be read was not changed either.
+        _move_config(paths, move.back)
+    _move_databases(context, paths, move.back)
+
+
+def _move_databases(context: Context, paths: InstancePaths, move: Move) -> None:
+    record = read_record(context.host.paths, paths.name)
+    request = json.dumps(move.pairs).encode()
+    run_node(context, record, REWRITE, request, lambda _line: None, timeout=_REWRITE_SECONDS)
+
+
+def _move_config(paths: InstancePaths, move: Move) -> None:
+    config = read_config(paths)[1]
+    _write_changed(paths, config, moved_config(config, move))
+
+
+def _write_changed(paths: InstancePaths, config: dict[str, Any], changed: dict[str, Any]) -> None:
+    """Write the config of a gateway that is stopped, where it changed."""
+    if changed != config:
+        with files.open_state(paths.state) as directory:
+            files.write_in(directory, paths.config.name, format_config(changed))
+
+
+def _set_source(context: Context, step: steps.SetSource) -> None:
+    set_source(context.host.instance(InstanceName(step.name)), step.source)
+
+
+def _restore_source(context: Context, step: steps.SetSource) -> None:
+    set_source(context.host.instance(InstanceName(step.name)), step.previous)
+
+
 def _remove_file(_context: Context, step: steps.RemoveFile) -> None:
     files.remove_file(PurePosixPath(step.path))
 
@@ -254,6 +354,8 @@ _APPLY: dict[type, Callable[..., None]] = {
     steps.MakeState: _make_state,
     steps.MakeShell: _make_shell,
     steps.WriteConfig: _write_config,
+    steps.CloneConfig: _clone_config,
+    steps.CopyWorkspaces: _copy_workspaces,
     steps.LinkConfig: _link_config,
     steps.WriteDefinition: _write_definition,
     steps.Load: _load,
@@ -267,6 +369,10 @@ _APPLY: dict[type, Callable[..., None]] = {
     steps.SetBind: _set_bind,
     steps.SetRules: _set_rules,
     steps.SetTimer: _set_timer,
+    steps.Stage: _stage,
+    steps.Exchange: _exchange,
+    steps.RewritePaths: _rewrite_paths,
+    steps.SetSource: _set_source,
     steps.RemoveFile: _remove_file,
     steps.RemoveLink: _remove_link,
     steps.RemoveTree: _remove_tree,
@@ -276,6 +382,7 @@ _UNDO: dict[type, Callable[..., None]] = {
     steps.MakeState: _remove_state,
     steps.MakeShell: _remove_shell,
     steps.WriteConfig: _forget_inherited,
+    steps.CloneConfig: _forget_inherited,
     steps.LinkConfig: _remove_link,
     steps.WriteDefinition: _restore_definition,
     steps.Enable: _disable,
@@ -285,4 +392,8 @@ _UNDO: dict[type, Callable[..., None]] = {
     steps.SetBind: _restore_bind,
     steps.SetRules: _restore_rules,
     steps.SetTimer: _restore_timer,
+    steps.Stage: _unstage,
+    steps.Exchange: _exchange_back,
+    steps.RewritePaths: _rewrite_paths_back,
+    steps.SetSource: _restore_source,
 }

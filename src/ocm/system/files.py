@@ -40,6 +40,15 @@ def write_file(path: PurePosixPath, data: bytes, *, mode: int = 0o600) -> None:
         os.close(directory)
 
 
+def write_new(path: PurePosixPath, data: bytes) -> None:
+    """Write a file of OCM's own that is not there yet and of no account until it is renamed."""
+    make_directory(path.parent)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> None:
     """Write file `name` in an open directory: beside, flushed to disk, renamed. Follows no link."""
     beside = f".{name}.{secrets.token_hex(6)}.ocm"

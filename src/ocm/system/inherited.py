@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from ocm.core import secrets
+from ocm.core.duplicate import duplicate
 from ocm.core.inherit import inherit
+from ocm.core.moving import Move
 from ocm.core.names import MAIN, parse_name
 from ocm.errors import OcmError
 from ocm.system import files
@@ -44,19 +46,29 @@ class Inherited(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 def read_inherited(paths: InstancePaths) -> Inherited | None:
     """Return what an instance inherited, None where it does not; raise `OcmError` where that is corrupt."""
     data = files.read_own(paths.inherited, limit=_MAX_BYTES)
-    if data is None:
-        return None
+    return None if data is None else parse_inherited(data, paths.inherited)
+
+
+def parse_inherited(data: bytes, path: PurePosixPath) -> Inherited:
+    """Return what the content of the file at `path` says; raise `OcmError` where it is corrupt."""
     try:
         return msgspec.json.decode(data, type=Inherited)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        message = f"{paths.inherited} is corrupt"
-        hint = f"ocm sync {paths.name} --no-inherit gives it up: the instance keeps what it has"
+        message = f"{path} is corrupt"
+        hint = f"ocm sync {path.stem} --no-inherit gives it up: the instance keeps what it has"
         raise OcmError(message, hint=hint, code="inherited_corrupt") from None
 
 
 def write_inherited(paths: InstancePaths, inherited: Inherited) -> None:
     """Keep what an instance inherited."""
     files.write_file(paths.inherited, msgspec.json.format(msgspec.json.encode(inherited), indent=1))
+
+
+def set_source(paths: InstancePaths, source: str) -> None:
+    """Have an instance inherit from `source` from now on, where it inherits at all."""
+    inherited = read_inherited(paths)
+    if inherited is not None and inherited.source != source:
+        write_inherited(paths, msgspec.structs.replace(inherited, source=source))
 
 
 def forget_inherited(paths: InstancePaths) -> None:
@@ -72,6 +84,27 @@ def read_inheritance(host: Host, source: str, record: Record) -> Inheritance:
     name = parse_name(source)
     read_record(host.paths, name)
     return inherit(read_instance_source(host, name, package, read_secrets(host.instance(name))))
+
+
+def read_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:
+    """Return what the instance `source` now has that its clone, the instance of `record`, is to have."""
+    read_record(host.paths, source)
+    move = Move(before=host.instance(source).state, after=host.paths.named(record.name).state)
+    package = PurePosixPath(record.runtime.openclaw)
+    variables = read_secrets(host.instance(source))
+    return duplicate(read_instance_source(host, source, package, variables), move)
+
+
+def write_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:
+    """Give a clone its secrets, have it follow what `source` follows, and return what it has of `source`."""
+    found = read_duplicate(host, source, record)
+    paths = host.paths.named(record.name)
+    inherited = read_inherited(host.instance(source))
+    if inherited is not None and inherited.source != record.name:
+        kept = tuple(name for name in inherited.secrets if name in found.secrets)
+        write_inherited(paths, msgspec.structs.replace(inherited, secrets=kept))
+    write_secrets(host, paths.name, found.secrets)
+    return found
 
 
 def read_secrets(paths: InstancePaths) -> dict[str, str]:

@@ -44,6 +44,11 @@ def readable_records(paths: HostPaths) -> tuple[Record, ...]:
     return tuple(found)
 
 
+def parse_record(text: str, source: str) -> Record:
+    """Return the record that a text of anybody's is; raises `OcmError`, which names its `source`."""
+    return _decode(text.encode(), source, Record)
+
+
 def read_settings(paths: HostPaths) -> Settings:
     """Return the host's settings, the defaults where there is no file."""
     data = files.read_own(paths.settings)
@@ -61,7 +66,7 @@ def _without_none(value: object) -> object:
     return value
 
 
-def _decode(data: bytes, path: PurePosixPath, kind: type[_T]) -> _T:
+def _decode(data: bytes, path: PurePosixPath | str, kind: type[_T]) -> _T:
     try:
         return msgspec.toml.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

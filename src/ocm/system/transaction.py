@@ -6,20 +6,22 @@ and one line for each step begun, each flushed to disk before the step runs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ocm.core.plan import Plan
+from ocm.core.names import parse_name
+from ocm.core.plan import Plan, WriteRecord
 from ocm.errors import InTheWay, OcmError, UndoIncomplete
 from ocm.system import files
 from ocm.system.apply import apply_step, undo_step
 from ocm.system.names import names_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import PurePosixPath
 
     from ocm.core.names import InstanceName
@@ -46,22 +48,53 @@ class Transaction:
         """Apply every step; on any failure or interruption undo what was begun and raise again.
 
         With `keep` a failed step leaves everything as it is, for inspection. `reserved` is called once
-        the first step is done, which is the one that reserves a port.
+        a record is written, which is what reserves a port.
         """
-        files.write_file(self.path, msgspec.json.encode(self.plan) + b"\n")
-        begun = 0
+        # With the first step noted at once: of a plan that replaces another (`staging`) it was done before.
+        files.write_file(self.path, self._head)
+        begun = 1
         try:
             for index, step in enumerate(self.plan.steps):
-                self._note(str(index))
+                if index:
+                    self._note(str(index))
                 begun = index + 1
                 self.progress(step.describe())
                 apply_step(self.context, step)
-                if index == 0 and reserved is not None:
+                if isinstance(step, WriteRecord) and reserved is not None:
                     reserved()
+                    reserved = None
         except BaseException as error:
             self._fail(error, begun - isinstance(error, InTheWay), keep=keep)
             raise
         self._end()
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[None]:
+        """Apply a plan's only step and undo it at the end, unless another plan of the instance took over.
+
+        That begins with the same step, so that between the two there is no moment without a journal.
+        """
+        self.run_first()
+        try:
+            yield
+        finally:
+            if files.read_own(self.path, limit=_MAX_BYTES) == self._head:
+                undo(self.context, self.plan, 1)
+                self._end()
+
+    def run_first(self) -> None:
+        """Apply the first step, and leave the journal."""
+        files.write_file(self.path, self._head)
+        try:
+            apply_step(self.context, self.plan.steps[0])
+        except BaseException:
+            undo(self.context, self.plan, 1)
+            self._end()
+            raise
+
+    @property
+    def _head(self) -> bytes:
+        return msgspec.json.encode(self.plan) + b"\n0\n"
 
     def _fail(self, error: BaseException, begun: int, *, keep: bool) -> None:
         if begun > self.plan.commit:
@@ -119,6 +152,25 @@ def undo(context: Context, plan: Plan, begun: int, *, cause: BaseException | Non
 def unfinished(context: Context) -> tuple[InstanceName, ...]:
     """Return the instances with a journal left behind."""
     return names_in(context.host.paths.transactions, suffix=".jsonl")
+
+
+def involved(context: Context, names: Collection[InstanceName]) -> frozenset[InstanceName]:
+    """Return `names` and all instances that an operation left unfinished touches along with one of them."""
+    found = frozenset(names)
+    groups = [_touched(context, name) for name in unfinished(context)]
+    while True:
+        more = found.union(*(group for group in groups if group & found))
+        if more == found:
+            return found
+        found = more
+
+
+def _touched(context: Context, name: InstanceName) -> frozenset[InstanceName]:
+    data = files.read_own(_journal(context, name), limit=_MAX_BYTES)
+    with contextlib.suppress(OcmError):
+        others = () if data is None else _read_journal(data, _journal(context, name))[0].others
+        return frozenset({name, *map(parse_name, others)})
+    return frozenset({name})
 
 
 def recover(context: Context, name: InstanceName) -> str | None:

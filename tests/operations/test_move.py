@@ -1,0 +1,304 @@
+"""Renames, restores and clones of real files, of instances that are not sealed and have a stand-in for Node.
+
+What Node does to databases is tried out in the machine; the stand-in keeps what it was asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from tests import samples
+from tests.operations.test_backup import NAME, Instance
+from tests.system import archives, hosts
+
+from ocm.core.config import format_config
+from ocm.core.firewall import Firewall
+from ocm.core.names import parse_name
+from ocm.errors import OcmError
+from ocm.operations import restore
+from ocm.operations.change import changing, recover_all
+from ocm.operations.rename import rename
+from ocm.operations.restore import Request
+from ocm.operations.start import Effort
+from ocm.system import apply, processes, supervisord, transaction, ufw
+from ocm.system.archive import extract
+from ocm.system.inherited import Inherited, read_inherited, write_inherited
+from ocm.system.workspaces import copy_workspaces, survey_workspaces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocm.core.plan import Step
+    from ocm.operations.result import Outcome
+    from ocm.system.context import Context
+
+# One name begins with the other.
+NEW, HEIR = parse_name(f"{NAME}0"), parse_name(f"heir-{os.getpid()}")
+EFFORT = Effort(timeout_seconds=1)
+
+
+class Killed(BaseException):
+    """What stands for SIGKILL: no step is undone, and the journal stays."""
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
+    """Make an instance with files everywhere, from which another inherits; no firewall is asked."""
+    monkeypatch.setattr(ufw, "observe", lambda _host: Firewall(installed=False))
+    monkeypatch.setattr(supervisord.Supervisord, "check", lambda _self, **_options: None)
+    made = Instance(tmp_path / "home")
+    made.home.mkdir()
+    made.create()
+    state = str(made.paths.state)
+    config = {"logging": {"file": f"{state}/log"}, "a": f"{state}00"}
+    made.write("openclaw.json", format_config(config).decode())
+    made.write("workspace/NOTES.md", "remember")
+    Path(made.paths.scratch, "tmp", "file").write_text("temporary")
+    write_inherited(made.paths, Inherited(source="main", config={}, secrets=()))
+    Path(made.paths.config_link).parent.mkdir()
+    Path(made.paths.config_link).symlink_to(made.paths.config)
+    record = Path(made.paths.record).read_text()
+    other = made.context.host.instance(HEIR)
+    Path(other.record).write_text(record.replace(NAME, HEIR).replace("19001", "19021"))
+    write_inherited(other, Inherited(source=NAME, config={}, secrets=()))
+    made.node("")
+    Path(made.home, "node").write_text(
+        f"#!/bin/sh\ncat >> {made.home}/asked; echo >> {made.home}/asked; test ! -e {made.home}/refuse\n"
+    )
+    return made
+
+
+def everything(instance: Instance) -> dict[str, str]:
+    """Return all files but the stand-in's, OCM's locks and logs."""
+    found = hosts.contents(instance.home)
+    ignored = ("asked", "refuse", ".local/state/ocm/locks/", "backups/")
+    return {path: text for path, text in found.items() if not path.startswith(ignored)}
+
+
+def dying_at(
+    monkeypatch: pytest.MonkeyPatch, count: int, error: type[BaseException], *, after: bool
+) -> Callable[[], int]:
+    """Have the `count`-th step fail before or after it is applied; return what tells how many were begun."""
+    real, seen = apply.apply_step, [0]
+
+    def step(context: Context, one: Step) -> None:
+        seen[0] += 1
+        if seen[0] == count and not after:
+            raise error
+        real(context, one)
+        if seen[0] == count:
+            raise error
+
+    monkeypatch.setattr(transaction, "apply_step", step)
+    return lambda: seen[0]
+
+
+def renamed(instance: Instance) -> Outcome:
+    return rename(instance.context, NAME, NEW, EFFORT, dry_run=False)
+
+
+def test_a_rename_moves_everything_and_heirs_follow(instance: Instance) -> None:
+    before = everything(instance)
+    told = rename(instance.context, NAME, NEW, EFFORT, dry_run=True)
+    assert everything(instance) == before
+    done = renamed(instance)
+    assert done.steps == told.steps
+    assert done.message == f"is now {NEW}"
+    after = everything(instance)
+    assert not [path for path in after if NAME in path.replace(NEW, "")]
+    moved = {path.replace(NAME, NEW): text for path, text in before.items()}
+    assert {*moved} - {*after} == set()
+    state = instance.context.host.instance(NEW).state
+    config = json.loads(after[f".openclaw-{NEW}/openclaw.json"])
+    assert config == {"logging": {"file": f"{state}/log"}, "a": f"{instance.paths.state}00"}
+    assert after[f".openclaw-{NEW}/workspace/NOTES.md"] == "remember"
+    assert after[f".config/ocm/secrets/{NEW}.env"] == "ONE_API_KEY=sk-PLANTED\n"
+    inherited = read_inherited(instance.context.host.instance(HEIR))
+    assert inherited is not None
+    assert inherited.source == NEW
+    (asked,) = (json.loads(line) for line in (instance.home / "asked").read_text().splitlines() if line)
+    assert asked == [[str(instance.paths.state), str(state)], [f"~/.openclaw-{NAME}", f"~/.openclaw-{NEW}"]]
+
+
+def steps_of_rename(instance: Instance) -> int:
+    return len(rename(instance.context, NAME, NEW, EFFORT, dry_run=True).steps)
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_rename_that_fails_at_any_step_gives_the_old_name_back(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, *, after: bool
+) -> None:
+    before = everything(instance)
+    commit = steps_of_rename(instance) - 6
+    for count in range(1, commit + 1):
+        with monkeypatch.context() as patched:
+            dying_at(patched, count, KeyboardInterrupt, after=after)
+            with pytest.raises(KeyboardInterrupt):
+                renamed(instance)
+        assert everything(instance) == before, count
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_rename_that_was_killed_is_undone_or_finished_by_the_next_command(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, *, after: bool
+) -> None:
+    before = everything(instance)
+    count = steps_of_rename(instance)
+    said = []
+    for number in range(1, count + 1):
+        with monkeypatch.context() as patched:
+            dying_at(patched, number, Killed, after=after)
+            patched.setattr(transaction, "undo", killed)
+            with pytest.raises(Killed):
+                renamed(instance)
+        with changing(instance.context, NEW) as sentence:
+            said.append(str(sentence).rpartition(" ")[2])
+        if said[-1] == "undone":
+            assert everything(instance) == before, number
+        else:
+            assert not [path for path in everything(instance) if NAME in path.replace(NEW, "")], number
+            break
+    assert said == [*["undone"] * (count - 6), "finished"]
+
+
+def killed(*_arguments: object, **_options: object) -> None:
+    raise Killed
+
+
+def test_a_database_that_cannot_follow_undoes_the_rename(instance: Instance) -> None:
+    before = everything(instance)
+    (instance.home / "refuse").touch()
+    with pytest.raises(OcmError) as caught:
+        renamed(instance)
+    assert caught.value.exit_code == 4, "the stand-in refuses the way back as well"
+    (instance.home / "refuse").unlink()
+    assert recover_all(instance.context) == (f"an interrupted rename of {NAME} was undone",)
+    assert everything(instance) == before
+
+
+def archive_of(instance: Instance) -> Path:
+    made = instance.home / "backups" / "a.tar.gz"
+    made.parent.mkdir(exist_ok=True)
+    header = msgspec.structs.replace(archives.HEADER, name=NAME, state=f"/home/ann/.openclaw-{NAME}")
+    return archives.write_archive(
+        made,
+        {"state": None, "state/openclaw.json": b"{}", "state/new": b"new", "state/up": "new"},
+        header=header,
+        record=Path(instance.paths.record).read_bytes(),
+        inherited=None,
+    )
+
+
+def replaced(instance: Instance, archive: Path) -> Outcome:
+    request = Request(archive=PurePosixPath(archive), replace=True, start=False)
+    return restore.restore(instance.context, request, EFFORT, dry_run=False)
+
+
+def test_what_is_replaced_is_backed_up_and_gone_and_the_record_stays(instance: Instance) -> None:
+    record = Path(instance.paths.record).read_text()
+    done = replaced(instance, archive_of(instance))
+    after = everything(instance)
+    assert {path for path in after if path.startswith(f".openclaw-{NAME}/")} == {
+        f".openclaw-{NAME}/{name}" for name in ("openclaw.json", "new", "up")
+    }
+    assert after[f".config/ocm/secrets/{NAME}.env"].endswith("ONE_API_KEY=sk-PLANTED\n")
+    assert read_inherited(instance.paths) is None
+    assert Path(instance.paths.record).read_text() == record
+    config = json.loads(after[f".openclaw-{NAME}/openclaw.json"])
+    assert (config["gateway"]["port"], config["gateway"]["bind"]) == (19001, "loopback")
+    backed_up = next(note for note in done.notes if "what was replaced is in" in note).rpartition(" ")[2]
+    # A backup has the second in its name, and the next one comes within the same.
+    replaced(instance, Path(backed_up).rename(instance.home / "backups" / "b.tar.gz"))
+    assert Path(instance.paths.workspace, "NOTES.md").read_text() == "remember"
+    assert not [path for path in everything(instance) if path.endswith(".ocm") or ".ocm-" in path]
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, Killed])
+def test_a_restore_that_fails_or_is_killed_at_any_step_leaves_the_old_or_the_new(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, how: type[BaseException]
+) -> None:
+    archive = archive_of(instance)
+    before = everything(instance)
+    outcomes = []
+    for number in range(1, 100):
+        for made in instance.home.glob(f"backups/{NAME}-*"):
+            made.unlink()
+        with monkeypatch.context() as patched:
+            counted = dying_at(patched, number, how, after=True)
+            if how is Killed:
+                patched.setattr(transaction, "undo", killed)
+            with contextlib.suppress(how):
+                replaced(instance, archive)
+        recover_all(instance.context)
+        left = everything(instance)
+        assert not [path for path in left if path.endswith((".jsonl", ".ocm")) or ".ocm-" in path], number
+        outcomes.append(left == before)
+        if left != before:
+            assert f".openclaw-{NAME}/new" in left
+            assert f".openclaw-{NAME}/workspace/NOTES.md" not in left
+            break
+        assert counted() == number
+    assert len(outcomes) > 5
+    assert outcomes[-1] is False
+
+
+def test_a_secret_is_in_no_plan_of_a_restore(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    journals: list[str] = []
+    real = apply.apply_step
+
+    def step(context: Context, one: Step) -> None:
+        journals.extend(path.read_text() for path in Path(context.host.paths.transactions).iterdir())
+        real(context, one)
+
+    monkeypatch.setattr(transaction, "apply_step", step)
+    done = replaced(instance, archive_of(instance))
+    assert len(journals) > 5
+    assert not any("PLANTED" in text for text in (*journals, *done.steps, *done.notes))
+
+
+def test_a_port_that_is_taken_is_another_and_told(instance: Instance) -> None:
+    archive = archive_of(instance)
+    contents = extract(PurePosixPath(archive), PurePosixPath(instance.home / "out"), free_bytes=2**30)
+    request = Request(archive=PurePosixPath(archive), name=NEW)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(restore, "find_runtime", lambda _host: samples.record().runtime)
+        patched.setattr(processes, "can_bind", lambda _port: True)
+        record, notes = restore._new_record(instance.context, NEW, contents, request)
+    assert record.port not in (19001, 19021)
+    assert (record.sealed, record.docker, record.expose) == (True, False, ())
+    assert f"{NEW} gets {record.port}" in "".join(notes)
+    assert f"same device as {NAME}" in "".join(notes)
+
+
+def test_workspaces_are_copied_without_what_leads_out_of_them(instance: Instance) -> None:
+    workspace = instance.state / "workspace"
+    (workspace / "deep" / "er").mkdir(parents=True)
+    (workspace / "deep" / "er" / "run").write_text("#!/bin/sh")
+    (workspace / "deep" / "er" / "run").chmod(0o755)
+    (workspace / "latest").symlink_to("deep/er/run")
+    (workspace / "absolute").symlink_to(workspace / "NOTES.md")
+    (workspace / "out").symlink_to("/etc/passwd")
+    (workspace / "up").symlink_to("../../.ssh")
+    (instance.state / "workspace-second").mkdir()
+    (instance.state / "workspace-second" / "file").write_text("second")
+    (instance.state / "state").mkdir()
+    (instance.state / "state" / "openclaw.sqlite").write_text("identity")
+    target = instance.home / ".openclaw-copy"
+    target.mkdir()
+    for _time in range(2):
+        copy_workspaces(instance.paths.state, PurePosixPath(target))
+        assert hosts.contents(target) == {
+            "workspace/NOTES.md": "remember",
+            "workspace/absolute": "-> ../workspace/NOTES.md",
+            "workspace/deep/er/run": "#!/bin/sh",
+            "workspace/latest": "-> deep/er/run",
+            "workspace-second/file": "second",
+        }
+    assert (target / "workspace" / "deep" / "er" / "run").stat().st_mode & 0o777 == 0o700
+    assert survey_workspaces(instance.paths.state) == ("left out of the workspace: 2 links out of the state",)
