@@ -25,10 +25,13 @@ from ocm.operations import restore
 from ocm.operations.change import changing, recover_all
 from ocm.operations.rename import rename
 from ocm.operations.restore import Request
+from ocm.operations.schedule import Asked, set_schedule
 from ocm.operations.start import Effort
 from ocm.system import apply, processes, supervisord, transaction, ufw
 from ocm.system.archive import extract
+from ocm.system.files import write_file
 from ocm.system.inherited import Inherited, read_inherited, write_inherited
+from ocm.system.records import read_record
 from ocm.system.workspaces import copy_workspaces, survey_workspaces
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 # One name begins with the other.
 NEW, HEIR = parse_name(f"{NAME}0"), parse_name(f"heir-{os.getpid()}")
 EFFORT = Effort(timeout_seconds=1)
+# The steps of a rename after its commit point.
+REMOVING = 7
 
 
 class Killed(BaseException):
@@ -135,7 +140,7 @@ def test_a_rename_that_fails_at_any_step_gives_the_old_name_back(
     instance: Instance, monkeypatch: pytest.MonkeyPatch, *, after: bool
 ) -> None:
     before = everything(instance)
-    commit = steps_of_rename(instance) - 6
+    commit = steps_of_rename(instance) - REMOVING
     for count in range(1, commit + 1):
         with monkeypatch.context() as patched:
             dying_at(patched, count, KeyboardInterrupt, after=after)
@@ -164,7 +169,7 @@ def test_a_rename_that_was_killed_is_undone_or_finished_by_the_next_command(
         else:
             assert not [path for path in everything(instance) if NAME in path.replace(NEW, "")], number
             break
-    assert said == [*["undone"] * (count - 6), "finished"]
+    assert said == [*["undone"] * (count - REMOVING), "finished"]
 
 
 def killed(*_arguments: object, **_options: object) -> None:
@@ -302,3 +307,27 @@ def test_workspaces_are_copied_without_what_leads_out_of_them(instance: Instance
         }
     assert (target / "workspace" / "deep" / "er" / "run").stat().st_mode & 0o777 == 0o700
     assert survey_workspaces(instance.paths.state) == ("left out of the workspace: 2 links out of the state",)
+
+
+def test_a_schedule_is_moved(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    timers = instance.context.backend.timers
+    try:
+        asked = Asked(every="Mon 03:00", keep={"last": 9}, given={})
+        set_schedule(instance.context, NAME, asked, dry_run=False)
+        write_file(instance.paths.last_backup, b"{}")
+        with monkeypatch.context() as patched:
+            dying_at(patched, steps_of_rename(instance) - REMOVING, KeyboardInterrupt, after=True)
+            with pytest.raises(KeyboardInterrupt):
+                renamed(instance)
+        assert timers.known() == (NAME,)
+        assert timers.observe([NAME])[NAME].active
+        renamed(instance)
+        assert timers.known() == (NEW,)
+        assert timers.observe([NEW])[NEW].active
+        backups = read_record(instance.context.host.paths, NEW).backups
+        assert backups is not None
+        assert (backups.every, backups.keep.last) == ("Mon 03:00", 9)
+        assert not Path(instance.paths.last_backup).exists()
+    finally:
+        timers.clear([NAME, NEW])
+        instance.context.backend.remove([NAME, NEW])

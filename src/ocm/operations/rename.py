@@ -178,4 +178,6 @@ def _removal(old: InstancePaths) -> tuple[Step, ...]:
         RemoveTree(path=str(old.shell)),
         RemoveTree(path=str(old.scratch)),
         RemoveFile(path=str(old.secrets)),
+        # Its archives stay, and are not those of the new name.
+        RemoveFile(path=str(old.last_backup)),
     )
