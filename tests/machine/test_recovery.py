@@ -36,7 +36,7 @@ from ocm.cli.main import main
 sys.exit(main(sys.argv[4:]))
 """
 STEPS_OF_CREATE = 8
-STEPS_OF_DELETE = 10
+STEPS_OF_DELETE = 11
 
 
 @pytest.fixture(scope="module", params=["systemd", "supervisord"])
