@@ -1,10 +1,13 @@
-"""The half of the benchmark that runs in the machine: times one start of a unit, or `ocm list`."""
+"""The half of the benchmarks that runs in the machine: times a start of a unit, `ocm list`, or backups."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
+import random
+import shutil
 import subprocess
 import sys
 import time
@@ -88,5 +91,42 @@ def lists(ocm: str, name: str, count: str, rounds: str) -> dict[str, list[float]
     return taken
 
 
+def backups(ocm: str, name: str, count: str, size: str, rounds: str) -> dict[str, dict[str, list[float]]]:
+    """Time a backup of each kind of a stopped instance with that many files of that size, by turns."""
+    state, made = Path(f"/home/debian/.openclaw-{name}"), Path("/home/debian/bench-backups")
+    folder = state / "workspace" / "bench"
+    shutil.rmtree(folder, ignore_errors=True)
+    chance = random.Random(0)
+    for number in range(int(count)):
+        path = folder / str(number % 100) / f"{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Text that compresses somewhat, as notes and transcripts do.
+        path.write_bytes(base64.b64encode(chance.randbytes(int(size) * 3 // 4)))
+    # Inside its sandbox OpenClaw writes to a /tmp that OCM keeps here.
+    own = Path(f"/home/debian/.local/state/ocm/tmp/{name}/tmp/bench-backups")
+    commands = {
+        "ocm": ([ocm, "backup", name, "-o", str(made)], made),
+        "tar": (["tar", "czf", str(made / "tar.tar.gz"), "-C", str(state.parent), state.name], made),
+        "openclaw": (
+            [ocm, "use", name, "backup", "create", "--verify", "--output", "/tmp/bench-backups"],
+            own,
+        ),
+    }
+    taken: dict[str, dict[str, list[float]]] = {side: {"seconds": [], "bytes": []} for side in commands}
+    for _ in range(int(rounds)):
+        for side, (argv, place) in commands.items():
+            place.mkdir(mode=0o700, exist_ok=True)
+            began = time.monotonic()
+            subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+            taken[side]["seconds"].append(time.monotonic() - began)
+            taken[side]["bytes"].append(sum(path.stat().st_size for path in place.iterdir()))
+            shutil.rmtree(place)
+    return taken
+
+
 if __name__ == "__main__":
-    print(json.dumps(one_start(*sys.argv[2:]) if sys.argv[1] == "start" else lists(*sys.argv[2:])))
+    if sys.argv[1] == "start":
+        found: object = one_start(*sys.argv[2:])
+    else:
+        found = backups(*sys.argv[2:]) if sys.argv[1] == "backups" else lists(*sys.argv[2:])
+    print(json.dumps(found))

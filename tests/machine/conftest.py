@@ -32,6 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=RELEASES,
         help="Debian release to test in; repeatable (default: all)",
     )
+    parser.addoption("--kills", type=int, default=9, help="how often test_kills kills (default: 9)")
+    parser.addoption("--seed", type=int, help="when it does (default: another one each time, printed)")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

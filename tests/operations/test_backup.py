@@ -492,10 +492,20 @@ def test_an_existing_file_is_never_replaced(instance: Instance) -> None:
     assert path.read_text() == "precious"
 
 
+def test_two_backups_in_the_same_second_have_names_of_their_own(instance: Instance) -> None:
+    paths = [instance.backup().path for _ in range(3)]
+    assert len(set(paths)) == 3
+    assert paths == sorted(paths)
+
+
 def test_an_archive_within_the_instances_own_reach_is_refused(instance: Instance) -> None:
     (instance.home / "link").symlink_to(instance.state / "workspace")
     instance.write("workspace/x", "x")
-    for directory in (instance.state, instance.state / "workspace", instance.home / "link"):
+    other = instance.home / ".openclaw-other"
+    other.mkdir()
+    record = instance.context.host.paths.records / "other.toml"
+    Path(record).write_text("whatever it says")
+    for directory in (instance.state, instance.state / "workspace", instance.home / "link", other):
         for output in (directory, directory / "mine.tar.gz"):
             with pytest.raises(OcmError, match="lies in the state"):
                 instance.backup(output=PurePosixPath(output))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from ocm.errors import CommandFailed, Invalid, OcmError
 from ocm.operations.change import changing
 from ocm.system import files
 from ocm.system.backup_file import write_backup
+from ocm.system.names import instance_names
 from ocm.system.openclaw import package_version
 from ocm.system.records import read_record
 from ocm.system.script import run_node
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 _MUCH = 256 * 2**20
 _HOLES = 400
 _START_SECONDS = 300
+_NEXT_NAME_SECONDS = 0.1
 _BYTES_PER_SECOND = 2_000_000
 _MEGABYTE = 1_000_000
 
@@ -122,15 +125,21 @@ def backup_locked(context: Context, name: InstanceName, request: Request) -> Bac
 
 def _place(paths: InstancePaths, request: Request) -> tuple[PurePosixPath, str]:
     """Return the path of the archive and what the names of temporary files beside it begin with."""
-    stem = backup_stem(paths.name, datetime.now(timezone.utc))
-    file = f"{stem}.tar.{request.form}{'.age' if request.recipients else ''}"
     output = request.output
-    if output is None:
-        return paths.host.backups / file, stem
-    final = output / file if Path(output).is_dir() else output
-    if Path(final.parent).resolve().is_relative_to(Path(paths.state).resolve()):
-        message = f"{final} lies in the state of {paths.name}, which could change it"
-        raise Invalid(message, hint="choose a place outside", code="output_invalid")
+    directory = paths.host.backups if output is None else output
+    while True:
+        stem = backup_stem(paths.name, datetime.now(timezone.utc))
+        file = f"{stem}.tar.{request.form}{'.age' if request.recipients else ''}"
+        named = output is not None and not Path(output).is_dir()
+        final = directory if named else directory / file
+        if named or not Path(final).exists():
+            break
+        # A name tells the second, and the next one is not taken.
+        time.sleep(_NEXT_NAME_SECONDS)
+    for name in instance_names(paths.host):
+        if Path(final.parent).resolve().is_relative_to(Path(paths.host.instance(name).state).resolve()):
+            message = f"{final} lies in the state of {name}, which could read and change it"
+            raise Invalid(message, hint="choose a place outside", code="output_invalid")
     return final, stem
 
 

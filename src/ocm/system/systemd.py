@@ -266,6 +266,8 @@ class Systemd:
         argv = (
             *("systemd-run", "--user", "--quiet", "--wait", "--collect", f"--unit={unit}"),
             "--pty" if terminal else "--pipe",
+            # Its own choice is the whole command, which would come into the journal.
+            f"--description=OCM session in {paths.name}",
             *properties,
             "--",
             *literal,

@@ -1,0 +1,131 @@
+"""Runs inside the machine: kills ocm at random moments and looks at what is left, a JSON line for each.
+
+python3 kills.py prepare NAME marks an instance; python3 kills.py run OCM SEED COUNT ARCHIVE kills, where
+ARCHIVE is a backup of the one instance there is, which is marked and stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HOME = Path.home()
+CONFIG = HOME / ".config"
+NAMES = ("worker1", "worker10")
+OPERATIONS = ("backup", "restore", "rename")
+FILES, LINES = 40, 4096
+# The version that marked files have before there is another.
+ARCHIVED = 0
+# Some kills come when all is done, or the moment before the end would never be met.
+BEYOND = 1.1
+
+
+def kills(ocm: str, seed: str, count: str, archive: str) -> None:
+    """Kill ocm `count` times, by turns in each operation; fail where not one whole instance is left."""
+    chance = random.Random(int(seed))
+    takes = {operation: seconds(ocm, operation, archive) for operation in OPERATIONS}
+    for number in range(int(count)):
+        operation = OPERATIONS[number % len(OPERATIONS)]
+        name, version = whole()
+        if operation == "restore":
+            version = mark(name, number + 1)
+        moment = chance.uniform(0, takes[operation] * BEYOND)
+        status = killed([ocm, *arguments(operation, name, archive)], moment)
+        told = run(ocm, "list").stderr.strip()
+        found, left = whole()
+        check(ocm, found, archive)
+        facts = {"kill": number, "seed": int(seed), "operation": operation, "after": round(moment, 3)}
+        print(json.dumps({**facts, "exit": status, "name": found, "version": left, "told": told}), flush=True)
+        allowed = {"backup": {(name, version)}, "restore": {(name, version), (name, ARCHIVED)}}
+        renamed = {(one, version) for one in NAMES}
+        assert (found, left) in allowed.get(operation, renamed), facts
+
+
+def arguments(operation: str, name: str, archive: str) -> tuple[str, ...]:
+    return {
+        "backup": ("backup", name),
+        "restore": ("restore", archive, "--as", name, "--replace", "--no-start"),
+        "rename": ("rename", name, NAMES[1 - NAMES.index(name)]),
+    }[operation]
+
+
+def seconds(ocm: str, operation: str, archive: str) -> float:
+    """Return how long an operation takes that nobody kills."""
+    began = time.monotonic()
+    run(ocm, *arguments(operation, whole()[0], archive))
+    return time.monotonic() - began
+
+
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done
+    return done
+
+
+def killed(argv: list[str], moment: float) -> int:
+    """Run ocm, kill it at a moment, and return how it ended: it may have been faster."""
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        return process.wait(moment)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        return process.wait()
+
+
+def mark(name: str, version: int) -> int:
+    for number in range(FILES):
+        path = HOME / f".openclaw-{name}" / "workspace" / f"mark-{number}"
+        path.write_text(f"{version}\n" * LINES)
+    return version
+
+
+def whole() -> tuple[str, int]:
+    """Return name and version of the one instance there is; fail where it is made of two."""
+    (state,) = HOME.glob(".openclaw-*")
+    marks = sorted(state.glob("workspace/mark-*"))
+    assert len(marks) == FILES, marks
+    texts = {path.read_text() for path in marks}
+    (text,) = texts
+    (version,) = set(text.splitlines())
+    assert text == f"{version}\n" * LINES
+    return state.name.removeprefix(".openclaw-"), int(version)
+
+
+def check(ocm: str, name: str, keep: str) -> None:
+    """Fail where the instance does not hang together, or what has the name of a backup is none."""
+    state = HOME / f".openclaw-{name}"
+    assert (HOME / ".openclaw" / f"openclaw-{name}.json").readlink() == state / "openclaw.json"
+    for directory, pattern, file in (
+        (CONFIG / "ocm" / "instances", "*", f"{name}.toml"),
+        (CONFIG / "ocm" / "secrets", "*", f"{name}.env"),
+        (CONFIG / "systemd" / "user", "openclaw-gateway-*", f"openclaw-gateway-{name}.service"),
+    ):
+        assert [path.name for path in directory.glob(pattern)] == [file]
+    assert not list(HOME.glob(".ocm-*"))
+    assert "OWN_TOKEN=kept" in (CONFIG / "ocm" / "secrets" / f"{name}.env").read_text()
+    database = sqlite3.connect(state / "state" / "openclaw.sqlite")
+    keys = {key for (key,) in database.execute("select distinct store_key from cron_jobs")}
+    assert database.execute("pragma integrity_check").fetchall() == [("ok",)]
+    database.close()
+    assert keys, "no cron job is left"
+    assert all(f"/.openclaw-{name}/" in key for key in keys), keys
+    archives = sorted((HOME / "backups").glob("*"))
+    assert Path(keep) in archives
+    run(ocm, "backups", "verify", *map(str, archives))
+    for archive in set(archives) - {Path(keep)}:
+        archive.unlink()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "prepare":
+        mark(sys.argv[2], ARCHIVED)
+    else:
+        kills(*sys.argv[2:])

@@ -1,0 +1,100 @@
+"""On a disk that is full at some point of it, a backup or a restore is refused and nothing is left of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .instances import HOME, answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .checkout import Ocm
+    from .machine import Machine, Result
+
+SMALL = "/mnt/small"
+# A home of its own on a small disk; what OCM installs once is in the place where it is anyway.
+ENVIRONMENT = {"HOME": SMALL, "XDG_DATA_HOME": f"{HOME}/.local/share"}
+KILOBYTES = (0, 8, 64, 512, 2_000, 4_000, 6_000)
+NAME = "cramped"
+
+
+@pytest.fixture(scope="module")
+def archive(machine: Machine, ocm: Ocm) -> Iterator[str]:
+    """Give a backup of an instance with more than the databases that a new one has."""
+    ocm("deploy", "worker1", "--no-inherit")
+    ocm("stop", "worker1")
+    # What cannot be compressed is as large in the archive.
+    state = f"{HOME}/.openclaw-worker1"
+    machine.run(["dd", "if=/dev/urandom", f"of={state}/workspace/large", "bs=1M", "count=4", "status=none"])
+    path = str(answer(ocm, "backup", "worker1")["results"][0]["path"])
+    ocm("delete", "worker1", "--yes")
+    yield path
+    machine.run(["rm", "-rf", f"{HOME}/backups"])
+
+
+@pytest.fixture(scope="module")
+def small(machine: Machine, ocm: Ocm, archive: str) -> Iterator[str]:
+    """Mount a disk of 48 MB as somebody's home, who takes supervisord: systemd knows one home only."""
+    machine.run(["mkdir", "-p", SMALL], user="root")
+    machine.run(["mount", "-t", "tmpfs", "-o", "size=48m,uid=1000,mode=700", "small", SMALL], user="root")
+    machine.write(f"{SMALL}/.config/ocm/settings.toml", 'backend = "supervisord"\n')
+    yield archive
+    ocm("delete", NAME, "--force", "--yes", env=ENVIRONMENT, check=False)
+    machine.run(["umount", "--lazy", SMALL], user="root")
+
+
+def with_free(machine: Machine, ocm: Ocm, kilobytes: int, *arguments: str) -> Result:
+    """Run ocm while so much is free on the small disk."""
+    script = (
+        f"cd {SMALL}; free=$(df --output=avail -k . | tail -1);"
+        f" [ $free -lt {kilobytes} ] || head -c $(((free - {kilobytes}) * 1024)) /dev/zero > filler"
+    )
+    machine.run(["bash", "-c", script])
+    try:
+        return ocm(*arguments, env=ENVIRONMENT, check=False)
+    finally:
+        machine.run(["rm", f"{SMALL}/filler"])
+
+
+def files(machine: Machine) -> str:
+    """Return every file there with its hash, and every link; locks are no matter."""
+    script = f"cd {SMALL}; find . -type f ! -name '*.lock' -exec sha256sum {{}} + | sort -k 2; find . -type l"
+    return machine.run(["bash", "-c", script]).stdout
+
+
+def refused(done: Result) -> None:
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+    assert "space" in done.stderr or "free on the disk" in done.stderr, done.stderr
+
+
+def test_a_restore_that_has_too_little_leaves_nothing(machine: Machine, ocm: Ocm, small: str) -> None:
+    before = files(machine)
+    for kilobytes in KILOBYTES:
+        refused(with_free(machine, ocm, kilobytes, "restore", small, "--as", NAME, "--no-start"))
+        assert files(machine) == before, kilobytes
+    done = ocm("restore", small, "--as", NAME, "--no-start", env=ENVIRONMENT)
+    assert "restored, not started" in done.stdout
+
+
+def test_a_backup_that_has_too_little_leaves_nothing(machine: Machine, ocm: Ocm, small: str) -> None:
+    del small
+    before = files(machine)
+    for kilobytes in KILOBYTES[:-1]:
+        refused(with_free(machine, ocm, kilobytes, "backup", NAME))
+        assert files(machine) == before, kilobytes
+
+
+def test_what_was_to_be_replaced_is_still_there(machine: Machine, ocm: Ocm, small: str) -> None:
+    machine.write(f"{SMALL}/.openclaw-{NAME}/workspace/note", "old")
+    before = files(machine)
+    arguments = ("restore", small, "--as", NAME, "--replace", "--no-start")
+    for kilobytes in KILOBYTES:
+        refused(with_free(machine, ocm, kilobytes, *arguments))
+        assert files(machine) == before, kilobytes
+    # Enough for what is staged and not for the backup of what is there now.
+    refused(with_free(machine, ocm, 12_000, *arguments))
+    assert files(machine) == before
