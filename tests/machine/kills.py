@@ -45,6 +45,8 @@ def kills(ocm: str, seed: str, count: str, archive: str) -> None:
         allowed = {"backup": {(name, version)}, "restore": {(name, version), (name, ARCHIVED)}}
         renamed = {(one, version) for one in NAMES}
         assert (found, left) in allowed.get(operation, renamed), facts
+    run(ocm, "backup", whole()[0])
+    assert not list((HOME / "backups").glob(".*")), "what a kill left stays"
 
 
 def arguments(operation: str, name: str, archive: str) -> tuple[str, ...]:
@@ -117,7 +119,7 @@ def check(ocm: str, name: str, keep: str) -> None:
     database.close()
     assert keys, "no cron job is left"
     assert all(f"/.openclaw-{name}/" in key for key in keys), keys
-    archives = sorted((HOME / "backups").glob("*"))
+    archives = sorted((HOME / "backups").glob("[!.]*"))
     assert Path(keep) in archives
     run(ocm, "backups", "verify", *map(str, archives))
     for archive in set(archives) - {Path(keep)}:

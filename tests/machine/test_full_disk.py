@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SMALL = "/mnt/small"
 # A home of its own on a small disk; what OCM installs once is in the place where it is anyway.
 ENVIRONMENT = {"HOME": SMALL, "XDG_DATA_HOME": f"{HOME}/.local/share"}
-KILOBYTES = (0, 8, 64, 512, 2_000, 4_000, 6_000)
+KILOBYTES = (0, 8, 64, 512, 2_000, 4_000)
 NAME = "cramped"
 
 
@@ -68,7 +68,7 @@ def files(machine: Machine) -> str:
 def refused(done: Result) -> None:
     assert done.returncode == 1, done
     assert "Traceback" not in done.stderr
-    assert "space" in done.stderr or "free on the disk" in done.stderr, done.stderr
+    assert any(word in done.stderr for word in ("No space", "free on the disk")), done.stderr
 
 
 def test_a_restore_that_has_too_little_leaves_nothing(machine: Machine, ocm: Ocm, small: str) -> None:
@@ -83,7 +83,7 @@ def test_a_restore_that_has_too_little_leaves_nothing(machine: Machine, ocm: Ocm
 def test_a_backup_that_has_too_little_leaves_nothing(machine: Machine, ocm: Ocm, small: str) -> None:
     del small
     before = files(machine)
-    for kilobytes in KILOBYTES[:-1]:
+    for kilobytes in KILOBYTES:
         refused(with_free(machine, ocm, kilobytes, "backup", NAME))
         assert files(machine) == before, kilobytes
 
@@ -96,5 +96,5 @@ def test_what_was_to_be_replaced_is_still_there(machine: Machine, ocm: Ocm, smal
         refused(with_free(machine, ocm, kilobytes, *arguments))
         assert files(machine) == before, kilobytes
     # Enough for what is staged and not for the backup of what is there now.
-    refused(with_free(machine, ocm, 12_000, *arguments))
+    refused(with_free(machine, ocm, 9_000, *arguments))
     assert files(machine) == before

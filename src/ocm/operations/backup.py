@@ -19,6 +19,7 @@ from ocm.core.retention import backup_stem
 from ocm.errors import CommandFailed, Invalid, OcmError
 from ocm.operations.change import changing
 from ocm.system import files
+from ocm.system.archive import free_bytes
 from ocm.system.backup_file import write_backup
 from ocm.system.names import instance_names
 from ocm.system.openclaw import package_version
@@ -208,6 +209,7 @@ def _copies(work: _Work) -> Iterator[Copies]:
     if not work.found.databases:
         yield Copies()
         return
+    _refuse_full(work)
     work.context.report("copying databases")
     directory = f".ocm-backup-{secrets.token_hex(8)}"
     try:
@@ -223,6 +225,17 @@ def _copies(work: _Work) -> Iterator[Copies]:
             yield Copies(directory=descriptor, names=names, problems=problems)
     finally:
         discard_copies(work.state, directory)
+
+
+def _refuse_full(work: _Work) -> None:
+    """Raise `OcmError` where the copies find no room: SQLite itself calls that an error of the disk."""
+    free, needed = free_bytes(work.paths.state), work.found.copied + _MEGABYTE
+    if free < needed:
+        message = (
+            f"copies of the databases of {work.record.name} take {_megabytes(needed)} MB for a moment, and "
+            f"{_megabytes(free)} MB are free on the disk of {work.paths.state}"
+        )
+        raise OcmError(message, hint="make room there", code="no_space")
 
 
 def _copy_databases(work: _Work, directory: str) -> dict[str, str]:

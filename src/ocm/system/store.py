@@ -33,9 +33,13 @@ JOURNALS = "journals of databases"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What there is: databases by path, how many other files, bytes in all, and those truly on disk."""
+    """What there is: databases by path, how many other files, bytes in all, and those truly on disk.
+
+    `copied` are the bytes that copies of the databases take at the most.
+    """
 
     databases: tuple[str, ...]
+    copied: int
     files: int
     size: int
     on_disk: int
@@ -53,23 +57,27 @@ class Copies:
 
 def survey(state: int) -> Survey:
     """Look through an open state directory."""
-    databases, beside, left_out = [], [], Counter[str]()
+    databases: dict[str, int] = {}
+    beside: dict[str, int] = {}
+    left_out = Counter[str]()
     count = size = on_disk = 0
     for found in snapshot.walk(state):
         if found.reason:
             left_out[found.reason] += 1
         if found.is_file:
             count += 1
-            beside += [found.path.removesuffix(end) for end in layout.SIDECARS if found.path.endswith(end)]
+            if found.path.endswith(layout.SIDECARS):
+                beside[found.path] = found.status.st_size
             size += found.status.st_size
             on_disk += found.status.st_blocks * 512
             with contextlib.suppress(OSError):
                 if snapshot.is_database(found):
-                    databases.append(found.path)
-    journals = len(set(databases).intersection(beside))
+                    databases[found.path] = found.status.st_size
+    journals = [path for path in beside if path.rpartition("-")[0] in databases]
     return Survey(
         databases=tuple(databases),
-        files=count - len(databases) - journals,
+        copied=sum(databases.values()) + sum(beside[path] for path in journals),
+        files=count - len(databases) - len(journals),
         size=size,
         on_disk=on_disk,
         left_out=left_out,
