@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,6 @@ JOB = "userjob"
 SECRET = "sk-PLANTED-of-its-own-8888"
 # Steps of a restore in the place of a stopped instance, the first of which is taken twice.
 KILLS = 9
-RANDOM_KILLS = 6
 Memory = tuple[set[str], set[str], str]
 
 
@@ -223,31 +221,6 @@ def test_a_rename_that_was_killed_leaves_one_whole_instance(
     if name != "worker1":
         assert ocm("rename", name, "worker1").stdout == f"{name}: is now worker1, ready and sealed\n"
     assert jobs(ocm, "worker1") == memory[0]
-
-
-def test_after_kills_at_any_moment_there_is_one_whole_instance(
-    machine: Machine, ocm: Ocm, archive: str, memory: Memory
-) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    ocm("stop", "worker1")
-    name, other = "worker1", "worker10"
-    for _ in range(RANDOM_KILLS):
-        verb = chance.choice([["rename", name, other], ["restore", archive, "--as", name, "--replace"]])
-        words = [*verb, "--no-start"] if verb[0] == "restore" else verb
-        seconds = f"{chance.uniform(0.3, 3):.3f}"
-        argv = ["timeout", "--signal=KILL", seconds, f"{ocm.folder}/ocm.py", *words]
-        machine.run(argv, check=False)
-        ocm("list")
-        (left,) = rows(ocm)
-        assert left in (name, other), (seed, words, seconds)
-        if left == other:
-            name, other = other, name
-        assert whole(machine) == [f".openclaw-{name}"], (seed, words, seconds)
-        assert hashes(ocm, name) == memory[2], (seed, words, seconds)
-    ocm("start", name)
-    assert jobs(ocm, name) == memory[0]
 
 
 def test_a_clone_has_the_workspace_and_a_life_of_its_own(machine: Machine, ocm: Ocm, memory: Memory) -> None:
