@@ -30,7 +30,7 @@ from ocm.operations.start import Effort
 from ocm.system import apply, processes, supervisord, transaction, ufw
 from ocm.system.archive import extract
 from ocm.system.files import write_file
-from ocm.system.inherited import Inherited, read_inherited, write_inherited
+from ocm.system.inherited import Inherited, read_inherited, read_secrets, write_inherited
 from ocm.system.records import read_record
 from ocm.system.workspaces import copy_workspaces, survey_workspaces
 
@@ -187,7 +187,9 @@ def test_a_database_that_cannot_follow_undoes_the_rename(instance: Instance) -> 
     assert everything(instance) == before
 
 
-def archive_of(instance: Instance) -> Path:
+def archive_of(
+    instance: Instance, *, secrets: bytes = archives.SECRET, inherited: bytes | None = None
+) -> Path:
     made = instance.home / "backups" / "a.tar.gz"
     made.parent.mkdir(exist_ok=True)
     header = msgspec.structs.replace(archives.HEADER, name=NAME, state=f"/home/ann/.openclaw-{NAME}")
@@ -196,7 +198,8 @@ def archive_of(instance: Instance) -> Path:
         {"state": None, "state/openclaw.json": b"{}", "state/new": b"new", "state/up": "new"},
         header=header,
         record=Path(instance.paths.record).read_bytes(),
-        inherited=None,
+        secrets=secrets,
+        inherited=inherited,
     )
 
 
@@ -251,6 +254,35 @@ def test_a_restore_that_fails_or_is_killed_at_any_step_leaves_the_old_or_the_new
         assert counted() == number
     assert len(outcomes) > 5
     assert outcomes[-1] is False
+
+
+@pytest.mark.parametrize(
+    ("source", "kept", "told"),
+    [
+        ("main", "main", None),
+        (HEIR, "", f"{NAME} inherited from {HEIR}, and does not now"),
+        ("../../x", "", None),
+        (NAME, None, None),
+    ],
+)
+def test_an_archive_does_not_say_from_where_its_instance_inherits(
+    instance: Instance, source: str, kept: str | None, told: str | None
+) -> None:
+    text = {"version": 1, "source": source, "config": {}, "secrets": ["ONE_API_KEY"]}
+    done = replaced(instance, archive_of(instance, inherited=json.dumps(text).encode()))
+    inherited = read_inherited(instance.paths)
+    assert (None if inherited is None else inherited.source) == kept
+    notes = [note for note in done.notes if "inherit" in note]
+    assert len(notes) == (told is not None)
+    assert told is None or told in notes[0]
+    assert told is None or f"ocm sync {NAME} --inherit-from {HEIR}" in notes[0]
+
+
+def test_secrets_that_steer_programs_do_not_come_out_of_an_archive(instance: Instance) -> None:
+    hostile = b"LD_PRELOAD=/x.so\nNODE_OPTIONS=--require=/x\nONE_API_KEY=sk-PLANTED\n"
+    done = replaced(instance, archive_of(instance, secrets=hostile))
+    assert read_secrets(instance.paths) == {"ONE_API_KEY": "sk-PLANTED"}
+    assert "left out of the secrets, for they steer programs: LD_PRELOAD, NODE_OPTIONS" in done.notes
 
 
 def test_a_secret_is_in_no_plan_of_a_restore(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
