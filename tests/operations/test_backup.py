@@ -14,6 +14,7 @@ import sqlite3
 import stat
 import sys
 import threading
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -35,7 +36,7 @@ from ocm.operations import backup as operation
 from ocm.operations.backup import Backup, Request, backup
 from ocm.operations.backups import archives_of, list_backups, names_with_backups, prune, verify
 from ocm.operations.change import changing
-from ocm.system import age, archive
+from ocm.system import age, archive, files
 from ocm.system import snapshot as system_snapshot
 from ocm.system.files import lock, remove_tree
 from ocm.system.records import encode_record
@@ -388,6 +389,33 @@ def test_what_says_that_it_is_larger_than_the_disk_or_all_but_empty_is_refused(i
         with pytest.raises(OcmError, match="larger than the disk"):
             instance.backup()
     assert instance.leftovers() == []
+
+
+def test_more_than_an_archive_holds_is_refused_before_it_is_read(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        instance.write(f"workspace/{number // 10}/{number}", "")
+    monkeypatch.setattr(system_snapshot, "_MAX_NAMES", 40)
+    with pytest.raises(OcmError, match="more than 40 files in the state") as error:
+        instance.backup()
+    assert error.value.code == "state_too_large"
+    assert instance.leftovers() == []
+
+
+def test_a_time_in_the_future_is_not_waited_for(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = instance.write("workspace/file", "from tomorrow")
+    tomorrow = time.time() + 86400
+    os.utime(path, (tomorrow, tomorrow))
+    # Until the change itself is one of an earlier tick.
+    time.sleep(2 * system_snapshot._TICK_SECONDS)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("it waits"))
+    with (
+        files.open_state(PurePosixPath(path.parent)) as directory,
+        system_snapshot.copied(directory, path.name, instance.paths.state, limit=100) as copy,
+    ):
+        assert copy is not None
+        assert (copy.steady, copy.file.read()) == (True, b"from tomorrow")
 
 
 class Interrupted:
