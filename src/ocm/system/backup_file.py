@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ocm.core.manifest import Manifest
     from ocm.system.compression import Format
 
+_HIDDEN = re.compile(r"\.(?P<name>[a-z0-9_-]+)-[0-9]{8}T[0-9]{6}Z\.[0-9a-f]{12}\.ocm")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -121,12 +122,17 @@ def _refuse_existing(final: PurePosixPath) -> None:
         raise OcmError(f"{final} is there already", hint="choose another name", code="exists")
 
 
+def leftovers(directory: PurePosixPath) -> tuple[tuple[str, Path], ...]:
+    """Return what backups have under way there, or left behind when they were killed, and of whom each is."""
+    there = Path(directory)
+    found = [(_HIDDEN.fullmatch(path.name), path) for path in (there.iterdir() if there.is_dir() else ())]
+    return tuple((match["name"], path) for match, path in found if match)
+
+
 def sweep(directory: PurePosixPath, stem: str) -> None:
     """Remove what a backup of an instance, whose lock is held, left behind when it was killed."""
-    name = stem.rpartition("-")[0]
-    pattern = re.compile(rf"\.{re.escape(name)}-[0-9]{{8}}T[0-9]{{6}}Z\.[0-9a-f]{{12}}\.ocm")
-    for path in list(Path(directory).iterdir()):
-        if pattern.fullmatch(path.name):
+    for name, path in leftovers(directory):
+        if name == stem.rpartition("-")[0]:
             if path.is_dir() and not path.is_symlink():
                 files.remove_tree(PurePosixPath(path))
             else:
