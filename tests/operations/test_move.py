@@ -128,7 +128,8 @@ def test_a_rename_moves_everything_and_heirs_follow(instance: Instance) -> None:
     assert inherited is not None
     assert inherited.source == NEW
     (asked,) = (json.loads(line) for line in (instance.home / "asked").read_text().splitlines() if line)
-    assert asked == [[str(instance.paths.state), str(state)], [f"~/.openclaw-{NAME}", f"~/.openclaw-{NEW}"]]
+    pairs = [[str(instance.paths.state), str(state)], [f"~/.openclaw-{NAME}", f"~/.openclaw-{NEW}"]]
+    assert asked == {"pairs": pairs, "back": False}
 
 
 def steps_of_rename(instance: Instance) -> int:
@@ -187,6 +188,20 @@ def test_a_database_that_cannot_follow_undoes_the_rename(instance: Instance) -> 
     assert everything(instance) == before
 
 
+def test_a_database_that_takes_for_ever_keeps_nobody_from_going_on(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(instance.home, "node").write_text("#!/bin/sh\nexec sleep 600\n")
+    before = everything(instance)
+    monkeypatch.setattr(apply, "_REWRITE_SECONDS", 0.3)
+    with pytest.raises(OcmError) as caught:
+        renamed(instance)
+    assert (caught.value.code, caught.value.exit_code) == ("timeout", 1)
+    assert everything(instance) == before
+    with changing(instance.context, HEIR) as recovered:
+        assert recovered is None
+
+
 def archive_of(
     instance: Instance, *, secrets: bytes = archives.SECRET, inherited: bytes | None = None
 ) -> Path:
@@ -220,6 +235,9 @@ def test_what_is_replaced_is_backed_up_and_gone_and_the_record_stays(instance: I
     assert Path(instance.paths.record).read_text() == record
     config = json.loads(after[f".openclaw-{NAME}/openclaw.json"])
     assert (config["gateway"]["port"], config["gateway"]["bind"]) == (19001, "loopback")
+    assert (
+        f"{NAME} runs without a sandbox: what is in the archive can do there all that you can" in done.notes
+    )
     backed_up = next(note for note in done.notes if "what was replaced is in" in note).rpartition(" ")[2]
     # A backup has the second in its name, and the next one comes within the same.
     replaced(instance, Path(backed_up).rename(instance.home / "backups" / "b.tar.gz"))

@@ -139,8 +139,11 @@ def _place(paths: InstancePaths, request: Request) -> tuple[PurePosixPath, str]:
             break
         # A name tells the second, and the next one is not taken.
         time.sleep(_NEXT_NAME_SECONDS)
+    parent = Path(final.parent).absolute()
     for name in instance_names(paths.host):
-        if Path(final.parent).resolve().is_relative_to(Path(paths.host.instance(name).state).resolve()):
+        state = Path(paths.host.instance(name).state)
+        # By its name too: a link on the way is the instance's, and may lead elsewhere the next moment.
+        if parent.is_relative_to(state) or parent.resolve().is_relative_to(state.resolve()):
             message = f"{final} lies in the state of {name}, which could read and change it"
             raise Invalid(message, hint="choose a place outside", code="output_invalid")
     return final, stem

@@ -284,6 +284,9 @@ def _replace(
     context = context.on(record.backend)
     _check_version(staged.contents.header, record)
     notes = (*staged.notes, *_follow_record(staged, paths, record, idle=request.idle))
+    if not record.sealed or record.docker:
+        what = "can use Docker's socket" if record.sealed else "runs without a sandbox"
+        notes = (f"{name} {what}: what is in the archive can do there all that you can", *notes)
     runs = is_alive(context, name)
     undoable: list[Step] = [
         staged.stage,
