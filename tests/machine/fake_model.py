@@ -2,7 +2,8 @@
 
 Runs inside the machine, where there is systemd as fake-model.service. Stdlib only; knows nothing of OCM.
 Once it listens it prints its port, which the kernel chooses where it was told port 0.
-A turn of the user that contains `ECHO:<text>` is answered with `<text>`, any other with the PONG line.
+A turn of the user that contains `ECHO:<text>` is answered with `<text>`, one with `RECALL` with the texts of
+all such turns before it, any other with the PONG line.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ def answer_to(messages: list[dict[str, Any]]) -> str:
             turn = []
         elif message.get("role") == "user":
             turn.append(text_of(message.get("content")))
-    planted = ECHO.search("\n".join(turn))
+    said = "\n".join(turn)
+    if "RECALL" in said:
+        texts = [text_of(message.get("content")) for message in messages if message.get("role") == "user"]
+        return " ".join(ECHO.findall("\n".join(texts))) or "nothing"
+    planted = ECHO.search(said)
     return planted[1] if planted else PONG
 
 

@@ -27,17 +27,20 @@ BEYOND = 1.1
 
 
 def kills(ocm: str, seed: str, count: str, archive: str) -> None:
-    """Kill ocm `count` times, by turns in each operation; fail where not one whole instance is left."""
+    """Kill ocm until it died `count` times, by turns in each operation; fail where not one whole is left."""
     chance = random.Random(int(seed))
     # The shorter of two: the name of a backup may have to wait for the next second.
     takes = {one: min(seconds(ocm, one, archive) for _ in range(2)) for one in OPERATIONS}
-    for number in range(int(count)):
+    left_to_kill, number = int(count), -1
+    while left_to_kill:
+        number += 1
         operation = OPERATIONS[number % len(OPERATIONS)]
         name, version = whole()
         if operation == "restore":
             version = mark(name, number + 1)
         moment = chance.uniform(0, takes[operation] * BEYOND)
         status = killed([ocm, *arguments(operation, name, archive)], moment)
+        left_to_kill -= status == -signal.SIGKILL
         told = run(ocm, "list").stderr.strip()
         found, left = whole()
         check(ocm, found, archive)

@@ -60,8 +60,8 @@ def with_free(machine: Machine, ocm: Ocm, kilobytes: int, *arguments: str) -> Re
 
 
 def files(machine: Machine) -> str:
-    """Return every file there with its hash, and every link; locks and Node's cache are no matter."""
-    kept = "-type f ! -name '*.lock' ! -path '*/cache/*'"
+    """Return every file there with its hash, and every link; caches, locks and SQLite's are no matter."""
+    kept = "-type f ! -name '*.lock' ! -path '*/cache/*' ! -name '*-shm' ! -name '*-wal'"
     script = f"cd {SMALL}; find . {kept} -exec sha256sum {{}} + | sort -k 2; find . -type l | sort"
     return machine.run(["bash", "-c", script]).stdout
 

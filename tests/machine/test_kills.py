@@ -1,6 +1,6 @@
 """SIGKILL at random moments of backup, restore and rename: afterwards there is one whole instance, always.
 
-pytest tests/machine/test_kills.py --kills 200 takes half an hour; CI kills a few times each time it runs.
+pytest tests/machine/test_kills.py --kills 200 takes some minutes; CI kills a few times each time it runs.
 """
 
 from __future__ import annotations
@@ -47,6 +47,5 @@ def test_one_whole_instance_is_left(
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     print(done.stdout)
     assert done.returncode == 0, (seed, done.stderr)
-    assert len(lines) == count
-    assert any(line["exit"] == -9 for line in lines), "nothing was killed"
+    assert sum(line["exit"] == -9 for line in lines) == count
     ocm("start", str(lines[-1]["name"]))

@@ -36,18 +36,27 @@ def clean(machine: Machine, ocm: Ocm) -> Iterator[set[str]]:
 
 @pytest.fixture(scope="module")
 def archive(machine: Machine, ocm: Ocm, clean: set[str]) -> str:
-    """Give the path of a backup of an instance with a session, a job, files and a secret; it is gone then."""
+    """Give a backup, made while a chat runs, of an instance with a session, a job, files and a secret."""
     del clean
     ocm("deploy", "worker1", "--no-inherit")
     ocm("secret", "set", "worker1", "OWN_TOKEN", input=f"{SECRET}\n")
-    with fake_model(machine) as provider:
-        assert "PONG from fake model" in agent_answers(ocm, "worker1", provider)
     ocm("use", "worker1", "cron", "add", "--name", JOB, "--every", "24h", "--message", "hello")
     inside(ocm, "worker1", "mkdir -p workspace/deep/er; echo remember > workspace/deep/er/NOTES.md")
     inside(ocm, "worker1", "ln -s deep/er/NOTES.md workspace/latest")
     inside(ocm, "worker1", "head -c 3000000 /dev/urandom > workspace/big")
-    (made,) = answer(ocm, "backup", "worker1")["results"]
+    with fake_model(machine) as provider:
+        assert "PONG from fake model" in agent_answers(ocm, "worker1", provider)
+        assert "remembered-before" in say(ocm, "worker1", "ECHO:remembered-before")
+        argv = ["./ocm.py", "use", "worker1", "agent", "--message", "ECHO:remembered-meanwhile"]
+        talking = machine.popen(argv, cwd=ocm.folder)
+        (made,) = answer(ocm, "backup", "worker1")["results"]
+        assert talking.poll() is None, "the chat was over before the backup"
+        assert b"remembered-meanwhile" in talking.communicate(timeout=120)[0]
     return str(made["path"])
+
+
+def say(ocm: Ocm, name: str, text: str) -> str:
+    return ocm("use", name, "agent", "--message", text).stdout
 
 
 def jobs(ocm: Ocm, name: str) -> set[str]:
@@ -94,6 +103,7 @@ def test_a_deleted_instance_comes_back_from_its_backup(
     assert "PLANTED" not in done.stderr + json.dumps(told) + machine.journal()
     with fake_model(machine) as provider:
         assert "PONG from fake model" in agent_answers(ocm, "worker1", provider)
+        assert "remembered-before" in say(ocm, "worker1", "RECALL"), "the agent remembers"
     assert sessions(ocm, "worker1") == memory[1], "the same session goes on"
 
 
@@ -104,6 +114,9 @@ def test_it_comes_back_under_another_name_beside_the_first(
     assert done.stdout == "worker10: restored on port 19021, ready and sealed\n"
     assert "worker10 is the same device as worker1" in done.stderr
     assert remembers(ocm, "worker10") == memory
+    with fake_model(machine) as provider:
+        assert "PONG from fake model" in agent_answers(ocm, "worker10", provider)
+        assert "remembered-before" in say(ocm, "worker10", "RECALL"), "the agent remembers"
     config = machine.read(f"{HOME}/.openclaw-worker10/openclaw.json")
     assert json.loads(config)["gateway"]["port"] == 19021
     assert not re.search(r"openclaw-worker1\b", config)

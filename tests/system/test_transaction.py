@@ -352,16 +352,14 @@ def test_a_kill_before_any_single_call_to_the_file_system_is_recovered(
         context = hosts.context(home)
         paths = paths_of(context)
         assert unfinished(context) in ((), (NAME,))
-        for name in unfinished(context):
-            sentences.add(recover(context, name))
+        sentences.add(recover(context, NAME))
         assert unfinished(context) == ()
         whole = [Path(path).exists() for path in (paths.record, paths.config, paths.config_link, paths.shell)]
         assert len(set(whole)) == 1, f"killed before call {home.name}: half an instance is left"
         outcomes.append(whole[0])
+        assert not [path for path in hosts.contents(home) if path.endswith(".ocm")]
         if not whole[0]:
-            # What a kill between writing beside and renaming leaves has no effect, and no secret in it.
-            left = [path for path in hosts.contents(home) if not path.endswith(".ocm")]
-            assert left == [], f"killed before call {home.name}"
+            assert list(hosts.contents(home)) == [], f"killed before call {home.name}"
             assert not Path(paths.state).exists()
             assert not Path(paths.scratch).exists()
     done = "undone" if operation == "create" else "finished"

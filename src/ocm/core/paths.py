@@ -220,6 +220,23 @@ class InstancePaths:
         return self.host.ocm_config / "inherited" / f"{self.name}.json"
 
     @property
+    def written(self) -> tuple[PurePosixPath, ...]:
+        """The files that OCM writes for the instance, each beside its place first."""
+        return (
+            self.record,
+            self.secrets,
+            self.inherited,
+            self.config,
+            self.unit,
+            self.timer,
+            self.backup_service,
+            self.program,
+            self.enabled,
+            self.schedule,
+            self.last_backup,
+        )
+
+    @property
     def workspace(self) -> PurePosixPath:
         """The agent's workspace."""
         return self.state / "workspace"

@@ -116,18 +116,18 @@ def backup_locked(context: Context, name: InstanceName, request: Request) -> Bac
     if not request.dry_run and not is_current(paths, record):
         make_shell(paths, record)
     with files.open_state(paths.state) as state:
-        final, stem = _place(paths, request)
+        final = _place(paths, request)
         context.report("looking at what there is")
         found = survey(state)
         _refuse_bomb(name, state, found)
         if request.dry_run:
             return _planned(name, final, request, found)
         work = _Work(context=context, record=record, request=request, state=state, found=found)
-        return _made(name, final, request, *_make(work, final, stem))
+        return _made(name, final, request, *_make(work, final))
 
 
-def _place(paths: InstancePaths, request: Request) -> tuple[PurePosixPath, str]:
-    """Return the path of the archive and what the names of temporary files beside it begin with."""
+def _place(paths: InstancePaths, request: Request) -> PurePosixPath:
+    """Return the path of the archive; raise `Invalid` for one in the reach of an instance."""
     output = request.output
     directory = paths.host.backups if output is None else output
     while True:
@@ -146,7 +146,7 @@ def _place(paths: InstancePaths, request: Request) -> tuple[PurePosixPath, str]:
         if parent.is_relative_to(state) or parent.resolve().is_relative_to(state.resolve()):
             message = f"{final} lies in the state of {name}, which could read and change it"
             raise Invalid(message, hint="choose a place outside", code="output_invalid")
-    return final, stem
+    return final
 
 
 def _refuse_bomb(name: InstanceName, state: int, found: Survey) -> None:
@@ -161,7 +161,7 @@ def _refuse_bomb(name: InstanceName, state: int, found: Survey) -> None:
         raise OcmError(message, hint=hint, code="state_too_large")
 
 
-def _make(work: _Work, final: PurePosixPath, stem: str) -> tuple[int, Manifest]:
+def _make(work: _Work, final: PurePosixPath) -> tuple[int, Manifest]:
     """Make the archive and return its size and its manifest."""
     manifests: list[Manifest] = []
     report, request = work.context.report, work.request
@@ -177,7 +177,7 @@ def _make(work: _Work, final: PurePosixPath, stem: str) -> tuple[int, Manifest]:
             return manifests[0]
 
         size = write_backup(
-            final, stem, fill, form=request.form, recipients=request.recipients, report=report
+            final, work.paths.name, fill, form=request.form, recipients=request.recipients, report=report
         )
     return size, manifests[0]
 

@@ -10,7 +10,7 @@ from ocm.core.retention import kept, parse_backup_file
 from ocm.errors import OcmError
 from ocm.system import files
 from ocm.system.archive import verify as verify_archive
-from ocm.system.backup_file import leftovers
+from ocm.system.leftovers import half_written_backups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,7 +139,7 @@ def cut_off(host: Host) -> tuple[str, ...]:
     verified = [str(scratch)] if Path(scratch).exists() and not files.is_locked(lock) else []
     made = [
         str(path)
-        for name, path in leftovers(host.paths.backups)
+        for name, path in half_written_backups(host.paths.backups)
         if not files.is_locked(host.paths.locks / f"{name}.lock")
     ]
     return (*verified, *sorted(made))

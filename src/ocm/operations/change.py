@@ -34,7 +34,7 @@ def changing(
     with contextlib.ExitStack() as locks:
         names = _lock_all(context, {name, *others}, locks, wait_seconds=wait_seconds)
         try:
-            done = [recover(context, one) for one in names if one in unfinished(context)]
+            done = [recover(context, one) for one in names]
             yield "; ".join(sentence for sentence in done if sentence) or None
         finally:
             for one in names:

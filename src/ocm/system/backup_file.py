@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import tempfile
+from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from ocm.core.retention import backup_stem
 from ocm.errors import OcmError
 from ocm.system import age, files
 from ocm.system.archive import verify
 from ocm.system.archive_writer import ArchiveWriter
 from ocm.system.compression import Target
+from ocm.system.leftovers import sweep_backups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ocm.core.manifest import Manifest
+    from ocm.core.names import InstanceName
     from ocm.system.compression import Format
 
-_HIDDEN = re.compile(r"\.(?P<name>[a-z0-9_-]+)-[0-9]{8}T[0-9]{6}Z\.[0-9a-f]{12}\.ocm")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_backup(  # noqa: PLR0913 - where, how, and what
     final: PurePosixPath,
-    stem: str,
+    name: InstanceName,
     fill: Callable[[ArchiveWriter, PurePosixPath], Manifest],
     *,
     form: Format,
@@ -38,13 +40,14 @@ def write_backup(  # noqa: PLR0913 - where, how, and what
     """Make the archive `final`, 0600, and return its size; what is there already is never replaced.
 
     `fill` writes the members, with a directory for what it spools. The archive gets its name once it is on
-    disk, was read back, and held what was written, its databases faultless. `stem` is what its temporary
-    names begin with: those that a backup of the same stem's instance left behind are removed before.
+    disk, was read back, and held what was written, its databases faultless. What a backup of the same
+    instance left behind is removed before; the caller holds its lock.
     """
     directory = final.parent
     files.make_directory(directory)
     _refuse_existing(final)
-    sweep(directory, stem)
+    sweep_backups(directory, name)
+    stem = backup_stem(name, datetime.now(timezone.utc))
     beside, scratch, check = (directory / f".{stem}.{secrets.token_hex(6)}.ocm" for _ in range(3))
     identities: tuple[object, ...] = ()
     if recipients:
@@ -120,20 +123,3 @@ def _publish(beside: PurePosixPath, final: PurePosixPath) -> None:
 def _refuse_existing(final: PurePosixPath) -> None:
     if os.path.lexists(final):
         raise OcmError(f"{final} is there already", hint="choose another name", code="exists")
-
-
-def leftovers(directory: PurePosixPath) -> tuple[tuple[str, Path], ...]:
-    """Return what backups have under way there, or left behind when they were killed, and of whom each is."""
-    there = Path(directory)
-    found = [(_HIDDEN.fullmatch(path.name), path) for path in (there.iterdir() if there.is_dir() else ())]
-    return tuple((match["name"], path) for match, path in found if match)
-
-
-def sweep(directory: PurePosixPath, stem: str) -> None:
-    """Remove what a backup of an instance, whose lock is held, left behind when it was killed."""
-    for name, path in leftovers(directory):
-        if name == stem.rpartition("-")[0]:
-            if path.is_dir() and not path.is_symlink():
-                files.remove_tree(PurePosixPath(path))
-            else:
-                path.unlink()

@@ -18,6 +18,7 @@ from ocm.core.plan import Plan, WriteRecord
 from ocm.errors import InTheWay, OcmError, UndoIncomplete
 from ocm.system import files
 from ocm.system.apply import apply_step, undo_step
+from ocm.system.leftovers import half_written_journals, sweep
 from ocm.system.names import names_in
 
 if TYPE_CHECKING:
@@ -148,8 +149,9 @@ def undo(context: Context, plan: Plan, begun: int, *, cause: BaseException | Non
 
 
 def unfinished(context: Context) -> tuple[InstanceName, ...]:
-    """Return the instances with a journal left behind."""
-    return names_in(context.host.paths.transactions, suffix=".jsonl")
+    """Return the instances with a journal left behind, or with the beginning of one."""
+    paths = context.host.paths
+    return (*names_in(paths.transactions, suffix=".jsonl"), *half_written_journals(paths))
 
 
 def involved(context: Context, names: Collection[InstanceName]) -> frozenset[InstanceName]:
@@ -174,8 +176,14 @@ def _touched(context: Context, name: InstanceName) -> frozenset[InstanceName]:
 def recover(context: Context, name: InstanceName) -> str | None:
     """Finish or undo the operation on `name` that did not end; the caller holds the instance's lock.
 
-    Returns a sentence on what was done, or None where there was nothing to do.
+    What was half written then is removed. Returns a sentence on what was done, None where nothing was.
     """
+    sentence = _recover(context, name)
+    sweep(context.host.instance(name))
+    return sentence
+
+
+def _recover(context: Context, name: InstanceName) -> str | None:
     path = _journal(context, name)
     data = files.read_own(path, limit=_MAX_BYTES)
     if data is None:
