@@ -116,6 +116,20 @@ def test_an_archive_that_is_newer_or_lies_about_its_state_replaces_nothing(
     assert kept(home) - {".local/state/ocm/locks/worker1.lock"} == before
 
 
+def test_what_an_archive_says_does_not_reach_the_terminal_as_it_is(
+    ocm: Run, tmp_path: Path, home: Path
+) -> None:
+    hostile = RECORD + b'["\\u001b[31mred\\u202e"]\n'
+    archive = archives.write_archive(
+        tmp_path / "a.tar.gz", archives.tree(tmp_path), record=hostile, inherited=None
+    )
+    done = ocm("restore", str(archive))
+    assert "red" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert "\u202e" not in done.stderr
+    assert kept(home) == set()
+
+
 def test_a_machine_that_cannot_run_it_keeps_nothing_of_an_archive(
     ocm: Run, archive: Path, home: Path
 ) -> None:

@@ -190,6 +190,7 @@ def test_databases_of_openclaws_own_are_known() -> None:
         {"name": "../x"},
         {"name": "main"},
         {"state": "relative"},
+        {"home": "/home/ann\x9b2J"},
         {"more": 1},
         {"openclaw": "a b"},
     ],

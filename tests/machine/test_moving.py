@@ -92,7 +92,9 @@ def state(machine: Machine) -> Iterator[str]:
 
 def follow(machine: Machine, pairs: list[list[str]], *, check: bool = True) -> str:
     argv = ["/usr/local/bin/node", "--input-type=module", "--eval", REWRITE]
-    return machine.run(argv, cwd=STATE, input=json.dumps(pairs), check=check, timeout=60).stderr
+    return machine.run(
+        argv, cwd=STATE, input=json.dumps({"pairs": pairs, "back": False}), check=check, timeout=60
+    ).stderr
 
 
 def dump(machine: Machine) -> dict[str, Any]:

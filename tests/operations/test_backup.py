@@ -14,6 +14,7 @@ import sqlite3
 import stat
 import sys
 import threading
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -33,9 +34,9 @@ from ocm.core.retention import Retention, parse_backup_file
 from ocm.errors import OcmError
 from ocm.operations import backup as operation
 from ocm.operations.backup import Backup, Request, backup
-from ocm.operations.backups import archives_of, list_backups, names_with_backups, prune, verify
+from ocm.operations.backups import archives_of, cut_off, list_backups, names_with_backups, prune, verify
 from ocm.operations.change import changing
-from ocm.system import age, archive
+from ocm.system import age, archive, files
 from ocm.system import snapshot as system_snapshot
 from ocm.system.files import lock, remove_tree
 from ocm.system.records import encode_record
@@ -390,6 +391,33 @@ def test_what_says_that_it_is_larger_than_the_disk_or_all_but_empty_is_refused(i
     assert instance.leftovers() == []
 
 
+def test_more_than_an_archive_holds_is_refused_before_it_is_read(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        instance.write(f"workspace/{number // 10}/{number}", "")
+    monkeypatch.setattr(system_snapshot, "_MAX_NAMES", 40)
+    with pytest.raises(OcmError, match="more than 40 files in the state") as error:
+        instance.backup()
+    assert error.value.code == "state_too_large"
+    assert instance.leftovers() == []
+
+
+def test_a_time_in_the_future_is_not_waited_for(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = instance.write("workspace/file", "from tomorrow")
+    tomorrow = time.time() + 86400
+    os.utime(path, (tomorrow, tomorrow))
+    # Until the change itself is one of an earlier tick.
+    time.sleep(2 * system_snapshot._TICK_SECONDS)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("it waits"))
+    with (
+        files.open_state(PurePosixPath(path.parent)) as directory,
+        system_snapshot.copied(directory, path.name, instance.paths.state, limit=100) as copy,
+    ):
+        assert copy is not None
+        assert (copy.steady, copy.file.read()) == (True, b"from tomorrow")
+
+
 class Interrupted:
     """A file being read, to which somebody writes after the first chunk."""
 
@@ -484,6 +512,30 @@ def test_what_was_left_by_a_backup_that_was_killed_is_removed(instance: Instance
     assert sorted(path.name for path in backups.iterdir()) == sorted([*others, Path(made.path).name])
 
 
+def test_what_was_left_is_told_while_nothing_is_under_way(instance: Instance) -> None:
+    host = instance.context.host
+    assert cut_off(host) == ()
+    backups = instance.home / "backups"
+    backups.mkdir()
+    left = backups / f".{NAME}-20261122T030000Z.0123456789ab.ocm"
+    left.write_text("half")
+    (backups / ".mine-20261122T030000Z.ocm").write_text("the user's own")
+    scratch = Path(host.paths.ocm_state) / "tmp" / "@verify"
+    scratch.mkdir()
+    assert cut_off(host) == (str(scratch), str(left))
+    with changing(instance.context, NAME), lock(host.paths.locks / "@verify.lock", "it"):
+        assert cut_off(host) == ()
+
+
+def test_what_was_just_made_stays_whatever_the_clock_once_was(instance: Instance) -> None:
+    made = PurePosixPath(instance.backup().path)
+    later = Path(made.parent) / f"{NAME}-20990101T000000Z.tar.gz"
+    later.write_text("made when the clock was wrong")
+    pruned = prune(instance.context.host, NAME, Retention(last=1), dry_run=False, spare=made)
+    assert pruned.removed == ()
+    assert prune(instance.context.host, NAME, Retention(last=1), dry_run=True).removed == (str(made),)
+
+
 def test_an_existing_file_is_never_replaced(instance: Instance) -> None:
     path = instance.home / "mine.tar.gz"
     path.write_text("precious")
@@ -505,7 +557,9 @@ def test_an_archive_within_the_instances_own_reach_is_refused(instance: Instance
     other.mkdir()
     record = instance.context.host.paths.records / "other.toml"
     Path(record).write_text("whatever it says")
-    for directory in (instance.state, instance.state / "workspace", instance.home / "link", other):
+    out = instance.state / "workspace" / "out"
+    out.symlink_to(instance.home)
+    for directory in (instance.state, instance.state / "workspace", instance.home / "link", other, out):
         for output in (directory, directory / "mine.tar.gz"):
             with pytest.raises(OcmError, match="lies in the state"):
                 instance.backup(output=PurePosixPath(output))

@@ -30,7 +30,7 @@ from ocm.operations.start import Effort
 from ocm.system import apply, processes, supervisord, transaction, ufw
 from ocm.system.archive import extract
 from ocm.system.files import write_file
-from ocm.system.inherited import Inherited, read_inherited, write_inherited
+from ocm.system.inherited import Inherited, read_inherited, read_secrets, write_inherited
 from ocm.system.records import read_record
 from ocm.system.workspaces import copy_workspaces, survey_workspaces
 
@@ -128,7 +128,8 @@ def test_a_rename_moves_everything_and_heirs_follow(instance: Instance) -> None:
     assert inherited is not None
     assert inherited.source == NEW
     (asked,) = (json.loads(line) for line in (instance.home / "asked").read_text().splitlines() if line)
-    assert asked == [[str(instance.paths.state), str(state)], [f"~/.openclaw-{NAME}", f"~/.openclaw-{NEW}"]]
+    pairs = [[str(instance.paths.state), str(state)], [f"~/.openclaw-{NAME}", f"~/.openclaw-{NEW}"]]
+    assert asked == {"pairs": pairs, "back": False}
 
 
 def steps_of_rename(instance: Instance) -> int:
@@ -187,7 +188,23 @@ def test_a_database_that_cannot_follow_undoes_the_rename(instance: Instance) -> 
     assert everything(instance) == before
 
 
-def archive_of(instance: Instance) -> Path:
+def test_a_database_that_takes_for_ever_keeps_nobody_from_going_on(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(instance.home, "node").write_text("#!/bin/sh\nexec sleep 600\n")
+    before = everything(instance)
+    monkeypatch.setattr(apply, "_REWRITE_SECONDS", 0.3)
+    with pytest.raises(OcmError) as caught:
+        renamed(instance)
+    assert (caught.value.code, caught.value.exit_code) == ("timeout", 1)
+    assert everything(instance) == before
+    with changing(instance.context, HEIR) as recovered:
+        assert recovered is None
+
+
+def archive_of(
+    instance: Instance, *, secrets: bytes = archives.SECRET, inherited: bytes | None = None
+) -> Path:
     made = instance.home / "backups" / "a.tar.gz"
     made.parent.mkdir(exist_ok=True)
     header = msgspec.structs.replace(archives.HEADER, name=NAME, state=f"/home/ann/.openclaw-{NAME}")
@@ -196,7 +213,8 @@ def archive_of(instance: Instance) -> Path:
         {"state": None, "state/openclaw.json": b"{}", "state/new": b"new", "state/up": "new"},
         header=header,
         record=Path(instance.paths.record).read_bytes(),
-        inherited=None,
+        secrets=secrets,
+        inherited=inherited,
     )
 
 
@@ -217,6 +235,9 @@ def test_what_is_replaced_is_backed_up_and_gone_and_the_record_stays(instance: I
     assert Path(instance.paths.record).read_text() == record
     config = json.loads(after[f".openclaw-{NAME}/openclaw.json"])
     assert (config["gateway"]["port"], config["gateway"]["bind"]) == (19001, "loopback")
+    assert (
+        f"{NAME} runs without a sandbox: what is in the archive can do there all that you can" in done.notes
+    )
     backed_up = next(note for note in done.notes if "what was replaced is in" in note).rpartition(" ")[2]
     # A backup has the second in its name, and the next one comes within the same.
     replaced(instance, Path(backed_up).rename(instance.home / "backups" / "b.tar.gz"))
@@ -251,6 +272,35 @@ def test_a_restore_that_fails_or_is_killed_at_any_step_leaves_the_old_or_the_new
         assert counted() == number
     assert len(outcomes) > 5
     assert outcomes[-1] is False
+
+
+@pytest.mark.parametrize(
+    ("source", "kept", "told"),
+    [
+        ("main", "main", None),
+        (HEIR, "", f"{NAME} inherited from {HEIR}, and does not now"),
+        ("../../x", "", None),
+        (NAME, None, None),
+    ],
+)
+def test_an_archive_does_not_say_from_where_its_instance_inherits(
+    instance: Instance, source: str, kept: str | None, told: str | None
+) -> None:
+    text = {"version": 1, "source": source, "config": {}, "secrets": ["ONE_API_KEY"]}
+    done = replaced(instance, archive_of(instance, inherited=json.dumps(text).encode()))
+    inherited = read_inherited(instance.paths)
+    assert (None if inherited is None else inherited.source) == kept
+    notes = [note for note in done.notes if "inherit" in note]
+    assert len(notes) == (told is not None)
+    assert told is None or told in notes[0]
+    assert told is None or f"ocm sync {NAME} --inherit-from {HEIR}" in notes[0]
+
+
+def test_secrets_that_steer_programs_do_not_come_out_of_an_archive(instance: Instance) -> None:
+    hostile = b"LD_PRELOAD=/x.so\nNODE_OPTIONS=--require=/x\nONE_API_KEY=sk-PLANTED\n"
+    done = replaced(instance, archive_of(instance, secrets=hostile))
+    assert read_secrets(instance.paths) == {"ONE_API_KEY": "sk-PLANTED"}
+    assert "left out of the secrets, for they steer programs: LD_PRELOAD, NODE_OPTIONS" in done.notes
 
 
 def test_a_secret_is_in_no_plan_of_a_restore(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from ocm.operations.start import Effort
 from ocm.operations.sync import end_inheriting, followers, sync
 from ocm.system import inherited as store
 from ocm.system.exchange import replace_in
-from ocm.system.inherited import read_inherited, read_secrets
+from ocm.system.inherited import read_inherited, read_secrets, write_inherited
 from ocm.system.records import encode_record
 from ocm.system.supervisord import Supervisord
 from ocm.system.transaction import Transaction
@@ -263,6 +263,22 @@ def test_a_sync_after_one_that_was_cut_off_comes_to_the_same_end(
     assert set(kept.secrets) == set(instance.secrets)
     assert instance.config["models"]["providers"]["a"]["baseUrl"] == "http://127.0.0.1:2/v1"
     assert not instance.sync().changed
+
+
+def test_one_that_was_restored_follows_nothing_until_the_user_says_what(instance: Instance) -> None:
+    """What it inherited it goes on telling from its own, once it follows again."""
+    inherited = read_inherited(instance.paths)
+    assert inherited is not None
+    write_inherited(instance.paths, msgspec.structs.replace(inherited, source=""))
+    assert instance.sync().message == "inherits nothing"
+    assert {secret.source for secret in list_secrets(instance.context, NAME)} == {"own"}
+    unset_secret(instance.context, NAME, "A_API_KEY", restart=None, dry_run=False)
+    asked = Wanted(name=NAME, sealed=False, inherit_from=MAIN_NAME)
+    with pytest.raises(OcmError, match="inherits nothing"):
+        create(instance.context, asked, dry_run=True)
+    assert "inherit from main" in instance.sync(source=MAIN_NAME).steps
+    again = read_inherited(instance.paths)
+    assert again == inherited
 
 
 def test_an_instance_that_inherits_nothing_says_so(instance: Instance) -> None:

@@ -341,12 +341,16 @@ def test_a_gigabyte_of_zeros_is_refused_before_it_is_written(tmp_path: Path, for
     assert sum(written) < 2**20
 
 
-def test_what_is_more_than_is_free_is_refused(tmp_path: Path) -> None:
+def test_what_is_more_than_is_free_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_archive(tmp_path / "a", tree(tmp_path))
     with pytest.raises(OcmError, match="more than is free"):
         extract(path, free_bytes=10_000)
     assert not (tmp_path / "out").exists()
     assert archive.free_bytes(pure(tmp_path)) > 0
+    monkeypatch.setattr(archive, "free_bytes", lambda _directory: 10)
+    with pytest.raises(OcmError, match="more than is free"):
+        archive.verify(pure(path), pure(tmp_path / "scratch"))
+    assert not (tmp_path / "scratch").exists()
 
 
 def test_a_directory_that_is_there_is_left_alone(tmp_path: Path) -> None:

@@ -34,6 +34,22 @@ def test_what_was_being_written_for_an_instance_is_removed_and_nothing_else(tmp_
     assert [path for path in kept if path.exists()] == kept
 
 
+def test_in_the_reach_of_an_instance_nothing_but_a_file_is_removed(tmp_path: Path) -> None:
+    paths = context(tmp_path).host.instance(NAME)
+    mine = tmp_path / "mine"
+    mine.mkdir(mode=0o755)
+    (mine / "file").write_text("the user's own")
+    link, trap = beside(paths.config), beside(paths.config).with_name(".openclaw.json.aaaaaaaaaaaa.ocm")
+    trap.mkdir(parents=True)
+    (trap / "file").write_text("as many as it likes, made meanwhile")
+    link.symlink_to(mine)
+    sweep(paths)
+    assert not link.is_symlink()
+    assert (trap / "file").exists()
+    assert (mine / "file").exists()
+    assert mine.stat().st_mode & 0o777 == 0o755
+
+
 def test_the_beginning_of_a_journal_is_swept_by_the_next_command(tmp_path: Path) -> None:
     host = context(tmp_path).host
     half = Path(host.paths.transactions, f".{NAME}.jsonl.{TOKEN}.ocm")

@@ -145,8 +145,10 @@ def _explain(error: BaseException, *, debug: bool) -> OcmError:
 
 def _answer(error: OcmError, words: list[str]) -> int:
     """Tell an error to a person, and to a program that asked for JSON."""
-    lines = [f"ocm: {error.message}", *(f"  {line}" for line in error.details)]
-    click.echo("\n".join([*lines, *([f"ocm: {error.hint}"] if error.hint else [])]), err=True)
+    from ocm.core.journal import printable
+
+    lines = [f"ocm: {printable(error.message)}", *(f"  {printable(line)}" for line in error.details)]
+    click.echo("\n".join([*lines, *([f"ocm: {printable(error.hint)}"] if error.hint else [])]), err=True)
     command = _json_command(words)
     if command is not None:
         from ocm.cli.render import print_json

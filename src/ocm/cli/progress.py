@@ -24,13 +24,16 @@ def progress(name: str) -> Iterator[Callable[[str], None]]:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    from ocm.core.journal import printable
+
+    # No markup: what is in brackets may be part of a path.
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     began = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=None)
 
         def report(phase: str) -> None:
-            bar.update(task, description=f"{name}: {phase}")
+            bar.update(task, description=printable(f"{name}: {phase}"))
 
         yield report
     elapsed = time.monotonic() - began

@@ -69,7 +69,7 @@ def show_outcome(outcome: Outcome, *, said: Collection[str] = ()) -> None:
     click.echo(f"{outcome.name}: {outcome.message}")
     if outcome.dry_run:
         for step in outcome.steps:
-            click.echo(f"  {step}")
+            click.echo(f"  {printable(step)}")
     show_notes([note for note in outcome.notes if note not in said])
 
 
@@ -82,8 +82,8 @@ def show_notes(notes: Sequence[str]) -> None:
 def show_error(name: str, error: OcmError) -> None:
     """Print why an operation on one instance failed."""
     message = error.message if name in error.message else f"{name}: {error.message}"
-    lines = [f"ocm: {message}", *(f"  {printable(line)}" for line in error.details)]
-    click.echo("\n".join([*lines, *([f"ocm: {error.hint}"] if error.hint else [])]), err=True)
+    lines = [f"ocm: {printable(message)}", *(f"  {printable(line)}" for line in error.details)]
+    click.echo("\n".join([*lines, *([f"ocm: {printable(error.hint)}"] if error.hint else [])]), err=True)
 
 
 def show_rows(rows: Sequence[Row]) -> None:

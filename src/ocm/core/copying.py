@@ -18,6 +18,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises";
 import { backup, DatabaseSync } from "node:sqlite";
 
+const NOT_A_DATABASE = 26;
 const { into, paths } = JSON.parse(readFileSync(0, "utf8"));
 for (const name of readdirSync(".")) {
   if (/^\.ocm-backup-[0-9a-f]{16}$/.test(name)) {
@@ -44,6 +45,7 @@ async function attempt(path, target) {
       return null;
     } catch (error) {
       problem = String(error.message);
+      if ((error.errcode & 0xff) === NOT_A_DATABASE) break;
       await sleep(500);
     }
   }

@@ -73,11 +73,14 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     home: Absolute
 
     def __post_init__(self) -> None:
-        """Refuse what is no instance's name; msgspec tells where it is."""
+        """Refuse what is no instance's name or no plain path; msgspec tells where it is."""
         try:
             parse_name(self.name)
         except Invalid as error:
             raise ValueError(error.message) from None
+        if not is_plain(self.state + self.home):
+            message = "a path that is no plain text"
+            raise ValueError(message)
 
     @property
     def instance(self) -> InstanceName:

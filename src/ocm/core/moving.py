@@ -79,17 +79,20 @@ def moved_text(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
     return text
 
 
-# For Node, in the state directory; its request is a list of pairs, each a path before and after. One
-# transaction for each database, so that what a kill leaves is done or not, and to run it again is no mistake.
-# Where a row of the new path is there already under the same key, the one that moves replaces it.
+# For Node, in the state directory; its request are pairs, each a path before and after. One transaction for
+# each database, so that what a kill leaves is done or not, and to run it again is no mistake. Where a row of
+# the new path is there already under the same key, the one that moves replaces it. On the way back a database
+# that is itself at fault, as one that is damaged, is no hindrance: it did not follow either.
 REWRITE = r"""
 import { DatabaseSync } from "node:sqlite";
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-const pairs = JSON.parse(fs.readFileSync(0, "utf8"));
+const { pairs, back } = JSON.parse(fs.readFileSync(0, "utf8"));
 const JSON_COLUMNS = [["cron_jobs", "job_json"], ["config_machine_state", "value_json"]];
 const KEYS = ["workspace_key", "alias_key"];
+// Locked, interrupted, out of memory or space: that may pass (sqlite.org/rescode.html).
+const PASSING = [5, 6, 7, 9, 10, 13];
 const MAGIC = Buffer.from("SQLite format 3\0");
 
 const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
@@ -107,23 +110,33 @@ function moved(value) {
   return value;
 }
 
+function failed(what, error) {
+  process.stderr.write(`${what}: ${error.message}\n`);
+  if (!back || PASSING.includes(error.errcode & 0xff)) process.exitCode = 1;
+}
+
 function directories(folder) {
   try {
     return fs.readdirSync(folder, { withFileTypes: true });
   } catch (error) {
-    if (error.code === "ENOENT" || error.code === "ENOTDIR") return [];
-    throw error;
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") failed(folder, error);
+    return [];
   }
 }
 
 function databases(folder) {
   const files = directories(folder).filter((entry) => entry.isFile() && entry.name.endsWith(".sqlite"));
   return files.map((entry) => path.join(folder, entry.name)).filter((file) => {
-    const descriptor = fs.openSync(file, "r");
-    const head = Buffer.alloc(MAGIC.length);
-    const length = fs.readSync(descriptor, head, 0, head.length, 0);
-    fs.closeSync(descriptor);
-    return length === MAGIC.length && head.equals(MAGIC);
+    try {
+      const descriptor = fs.openSync(file, "r");
+      const head = Buffer.alloc(MAGIC.length);
+      const length = fs.readSync(descriptor, head, 0, head.length, 0);
+      fs.closeSync(descriptor);
+      return length === MAGIC.length && head.equals(MAGIC);
+    } catch (error) {
+      failed(file, error);
+      return false;
+    }
   });
 }
 
@@ -199,16 +212,16 @@ function rewrite(database) {
 const agents = directories("agents").filter((entry) => entry.isDirectory());
 const folders = agents.map((one) => path.join("agents", one.name, "agent"));
 for (const file of ["state", ...folders].flatMap(databases)) {
-  const database = new DatabaseSync(file, { enableForeignKeyConstraints: false, timeout: 10000 });
+  let database;
   try {
+    database = new DatabaseSync(file, { enableForeignKeyConstraints: false, timeout: 10000 });
     database.exec("pragma trusted_schema = off; begin immediate");
     rewrite(database);
     database.exec("commit");
   } catch (error) {
-    process.stderr.write(`${file}: ${error.message}\n`);
-    process.exitCode = 1;
+    failed(file, error);
   } finally {
-    database.close();
+    database?.close();
   }
 }
 """

@@ -21,6 +21,9 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 MAX_LENGTH = 63
 # The user's own OpenClaw, where a command takes it beside instances: none of these can have its name.
 MAIN = InstanceName("main")
+# Of the throw-away instances in which backups are tried out.
+DRILL = "drill-"
+_DRILL = re.compile(rf"{DRILL}[0-9a-f]{{8}}")
 RESERVED = {
     "main": "main is your own ~/.openclaw",
     "default": "OpenClaw uses default for your own ~/.openclaw",
@@ -47,6 +50,11 @@ def parse_name(text: str) -> InstanceName:
 def unit_name(name: InstanceName) -> str:
     """Return OpenClaw's own unit name for a profile, so that its tools recognise the instance."""
     return f"openclaw-gateway-{name}.service"
+
+
+def is_drill(name: InstanceName) -> bool:
+    """Tell whether a name is like those of the throw-away instances in which backups are tried out."""
+    return _DRILL.fullmatch(name) is not None
 
 
 def timer_name(name: InstanceName) -> str:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 _MUCH = 256 * 2**20
 _HOLES = 400
 _START_SECONDS = 300
+_DATABASE_SECONDS = 3
+_MANY_DATABASES = 1000
 _NEXT_NAME_SECONDS = 0.1
 _BYTES_PER_SECOND = 2_000_000
 _MEGABYTE = 1_000_000
@@ -137,8 +139,11 @@ def _place(paths: InstancePaths, request: Request) -> PurePosixPath:
             break
         # A name tells the second, and the next one is not taken.
         time.sleep(_NEXT_NAME_SECONDS)
+    parent = Path(final.parent).absolute()
     for name in instance_names(paths.host):
-        if Path(final.parent).resolve().is_relative_to(Path(paths.host.instance(name).state).resolve()):
+        state = Path(paths.host.instance(name).state)
+        # By its name too: a link on the way is the instance's, and may lead elsewhere the next moment.
+        if parent.is_relative_to(state) or parent.resolve().is_relative_to(state.resolve()):
             message = f"{final} lies in the state of {name}, which could read and change it"
             raise Invalid(message, hint="choose a place outside", code="output_invalid")
     return final
@@ -252,6 +257,8 @@ def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
 
     request = copying.request(directory, [path.removeprefix(f"{layout.STATE}/") for path in databases])
     timeout = _START_SECONDS + work.found.size / _BYTES_PER_SECOND
+    # One that is damaged is tried several times.
+    timeout += _DATABASE_SECONDS * min(len(databases), _MANY_DATABASES)
     try:
         run_node(work.context, work.record, copying.SCRIPT, request, heard, timeout=timeout)
     except CommandFailed as error:

@@ -10,6 +10,7 @@ from ocm.core.retention import kept, parse_backup_file
 from ocm.errors import OcmError
 from ocm.system import files
 from ocm.system.archive import verify as verify_archive
+from ocm.system.leftovers import half_written_backups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,11 +108,9 @@ def archives_of(host: Host, words: Sequence[str]) -> tuple[PurePosixPath, ...]:
 def verify(context: Context, archive: PurePosixPath, identities: Sequence[object]) -> Verified:
     """Read an archive as a restore would, databases too; raise `OcmError` where it is not whole."""
     context.report("reading it")
-    paths = context.host.paths
-    # No instance has that name, so nothing else is there but what a verification that was killed left.
-    scratch = paths.ocm_state / "tmp" / "@verify"
+    scratch, lock = _verification(context.host)
     files.make_directory(scratch.parent)
-    with files.lock(paths.locks / "@verify.lock", "the directory in which backups are verified"):
+    with files.lock(lock, "the directory in which backups are verified"):
         files.remove_tree(scratch)
         contents = verify_archive(archive, scratch, identities=identities)
     entries = contents.manifest.members
@@ -126,21 +125,43 @@ def verify(context: Context, archive: PurePosixPath, identities: Sequence[object
     )
 
 
-def prune(
+def _verification(host: Host) -> tuple[PurePosixPath, PurePosixPath]:
+    """Return where backups are verified, and the lock of that.
+
+    No instance has that name, so nothing else is there but what a verification that was killed left.
+    """
+    return host.paths.ocm_state / "tmp" / "@verify", host.paths.locks / "@verify.lock"
+
+
+def cut_off(host: Host) -> tuple[str, ...]:
+    """Return what backups and verifications that were killed left behind, which holds parts of a state."""
+    scratch, lock = _verification(host)
+    verified = [str(scratch)] if Path(scratch).exists() and not files.is_locked(lock) else []
+    made = [
+        str(path)
+        for name, path in half_written_backups(host.paths.backups)
+        if not files.is_locked(host.paths.locks / f"{name}.lock")
+    ]
+    return (*verified, *sorted(made))
+
+
+def prune(  # noqa: PLR0913 - all but three have a default
     host: Host,
     name: InstanceName,
     retention: Retention,
     *,
     dry_run: bool,
     directory: PurePosixPath | None = None,
+    spare: PurePosixPath | None = None,
 ) -> Pruned:
     """Remove the backups of an instance that a retention does not keep: only files that OCM named.
 
-    They are those in the usual place, or in `directory`.
+    They are those in the usual place, or in `directory`. What was just made is to `spare`: where the clock
+    once went wrong, others tell that they are newer.
     """
     directory = directory or host.paths.backups
     backups = [backup for backup in _backup_files(directory) if backup.name == name]
-    keep = kept(backups, retention)
+    keep = kept(backups, retention) | {spare.name if spare else ""}
     paths = {backup.file: directory / backup.file for backup in backups}
     removed = [path for file, path in paths.items() if file not in keep]
     if not dry_run:

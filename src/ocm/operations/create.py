@@ -141,7 +141,7 @@ def _refuse_other_source(context: Context, wanted: Wanted) -> None:
     if not wanted.no_inherit and wanted.inherit_from is None:
         return
     inherited = read_inherited(context.host.instance(wanted.name))
-    have = None if inherited is None else inherited.source
+    have = None if inherited is None else inherited.source or None
     if have != wanted.source:
         what = f"from {have}" if have else "nothing"
         message = f"{wanted.name} exists already, and inherits {what}"

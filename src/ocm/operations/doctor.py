@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocm.core import ports
-from ocm.core.names import parse_name
+from ocm.core.names import is_drill, parse_name
 from ocm.core.plan import (
     LinkConfig,
     Load,
@@ -24,6 +24,7 @@ from ocm.core.setup import EnableLinger, State
 from ocm.core.state import State as Activity
 from ocm.core.state import taken_in_words
 from ocm.errors import OcmError
+from ocm.operations.backups import cut_off
 from ocm.operations.change import carry_out, changing, make_plan
 from ocm.operations.create import main_port
 from ocm.operations.expose import firewall_findings
@@ -152,12 +153,12 @@ def _problems(context: Context, setup: Setup) -> Iterator[Problem]:
     yield from _record_problems(context, names)
     rows = _rows(context, names)
     yield from _strangers(rows)
-    cut_off = unfinished(context)
-    for name in cut_off:
+    waiting = unfinished(context)
+    for name in waiting:
         if not files.is_locked(context.host.paths.locks / f"{name}.lock"):
             yield Problem(about=name, what="an operation on it was cut off", fix="finish or undo it")
     for name in dict.fromkeys((*names, *_remaining(context))):
-        if name not in cut_off:
+        if name not in waiting:
             yield from _instance_problems(context, name, rows.get(name))
 
 
@@ -176,6 +177,9 @@ def _machine_problems(context: Context, setup: Setup) -> Iterator[Problem]:
     if foreign is not None:
         what = f"{foreign} is another program named ocm, and the first on your PATH"
         yield Problem(about=MACHINE, what=what, mend="call this one by its path, or put it before that one")
+    for path in cut_off(host):
+        what = f"{path} is left of a backup, or of its verification, that was cut off"
+        yield Problem(about=MACHINE, what=what, mend=f"rm -r {path}")
     for leftover in () if is_installing(host) else leftovers(host):
         yield Problem(
             about=MACHINE, what=f"{leftover} is left of an install that was cut off", fix="remove it"
@@ -233,6 +237,9 @@ def _instance_problems(context: Context, name: InstanceName, row: Row | None) ->
         yield _refusal(name, error)
         return
     yield from _differences(at, name, record, process)
+    if is_drill(name) and not files.is_locked(context.host.paths.locks / f"{name}.lock"):
+        what = "it may be left of ocm backups verify --drill, cut off"
+        yield Problem(about=name, what=what, mend=f"ocm delete {name} --force")
     backup = None if row is None else row.backup
     if backup is not None and backup != IDLE:
         yield Problem(about=name, what=backup, mend=f"ocm backup {name} shows whether it works now")

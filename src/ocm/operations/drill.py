@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from ocm.core.names import InstanceName
+from ocm.core.names import DRILL, InstanceName
 from ocm.operations.delete import delete
 from ocm.operations.restore import Request, restore
 from ocm.system.names import instance_names
@@ -25,7 +25,7 @@ def drill(context: Context, archive: PurePosixPath, identities: Sequence[object]
     It has no keys and no channels and runs no cron jobs, so that it does nothing beside the instance that it
     is a copy of. Raises `OcmError` where it does not become ready; nothing is left in either case.
     """
-    name = InstanceName(f"drill-{secrets.token_hex(4)}")
+    name = InstanceName(f"{DRILL}{secrets.token_hex(4)}")
     try:
         return restore(
             context,

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ocm.core import secrets
 from ocm.core.config import MAX_BYTES, format_config, parse_config, with_value
 from ocm.core.drill import idle_config
 from ocm.core.gateway import BIND, wanted_bind, weakened
 from ocm.core.manifest import INHERITED, SECRETS, STATE
 from ocm.core.moving import Move, moved_config
+from ocm.core.names import MAIN, parse_name
 from ocm.core.paths import STATE_DIRECTORIES
 from ocm.core.plan import (
     Enable,
@@ -43,7 +46,7 @@ from ocm.operations.start import is_alive, ready_in_words, repair_steps
 from ocm.system import files
 from ocm.system.archive import Contents, extract, free_bytes, read_header
 from ocm.system.exchange import inode
-from ocm.system.inherited import parse_inherited
+from ocm.system.inherited import Inherited, encode_inherited, parse_inherited, read_inherited
 from ocm.system.names import instance_names
 from ocm.system.openclaw import find_runtime, package_version
 from ocm.system.records import encode_record, parse_record, read_record
@@ -87,6 +90,7 @@ class _Staged:
 
     stage: Stage
     contents: Contents
+    notes: tuple[str, ...]
 
     @property
     def state(self) -> PurePosixPath:
@@ -178,22 +182,53 @@ def _extract(context: Context, request: Request, paths: InstancePaths, stage: St
         free_bytes=free_bytes(PurePosixPath(stage.path)),
         progress=by_bytes(context.report, size),
     )
-    staged = _Staged(stage=stage, contents=contents)
+    found, notes = _secrets_of(contents)
+    inherited, more = (None, ()) if request.idle else _inherited_of(contents, paths)
+    staged = _Staged(stage=stage, contents=contents, notes=(*notes, *more))
     state = Path(staged.state)
     # It is moved to another directory, which takes the right to write in it.
     state.chmod(0o700)
     for name in STATE_DIRECTORIES:
         with contextlib.suppress(FileExistsError):
             (state / name).mkdir(mode=0o700)
-    found = secrets.parse_file(contents.secrets or b"", PurePosixPath(SECRETS))
     if request.idle:
         found = dict.fromkeys(found, random.token_hex(16))
     files.write_new(staged.secrets, secrets.format_file(found))
-    if contents.inherited is not None and not request.idle:
-        inherited = parse_inherited(contents.inherited, PurePosixPath(INHERITED))
-        if inherited.source != paths.name:
-            files.write_new(staged.inherited, contents.inherited)
+    if inherited is not None:
+        files.write_new(staged.inherited, encode_inherited(inherited))
     return staged
+
+
+def _secrets_of(contents: Contents) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the secrets of an archive that an instance may have, and what was left out of them."""
+    found = secrets.parse_file(contents.secrets or b"", PurePosixPath(SECRETS))
+    kept = {key: value for key, value in found.items() if secrets.is_key(key)}
+    left = ", ".join(sorted(found.keys() - kept.keys()))
+    return kept, (f"left out of the secrets, for they steer programs: {left}",) if left else ()
+
+
+def _inherited_of(contents: Contents, paths: InstancePaths) -> tuple[Inherited | None, tuple[str, ...]]:
+    """Return what an archive says that its instance inherited, and what of that was not taken over.
+
+    From where it inherits is what the user says alone: with the next sync an archive of anybody's would get
+    the keys of main, or of another instance.
+    """
+    if contents.inherited is None:
+        return None, ()
+    inherited = parse_inherited(contents.inherited, PurePosixPath(INHERITED))
+    source = inherited.source
+    if source == paths.name:
+        return None, ()
+    with contextlib.suppress(OcmError):
+        before = read_inherited(paths)
+        if before is not None and before.source == source:
+            return inherited, ()
+    inherited = msgspec.structs.replace(inherited, source="")
+    with contextlib.suppress(Invalid):
+        told = source if source == MAIN else parse_name(source)
+        again = f"ocm sync {paths.name} --inherit-from {told} has it follow"
+        return inherited, (f"{paths.name} inherited from {told}, and does not now: {again}",)
+    return inherited, ()
 
 
 def _make(context: Context, staged: _Staged, request: Request, effort: Effort, *, dry_run: bool) -> Outcome:
@@ -229,7 +264,7 @@ def _make(context: Context, staged: _Staged, request: Request, effort: Effort, *
             done=_done(record, request),
             nothing="",
             dry_run=dry_run,
-            notes=(*context.backend.notes(), *notes, *told),
+            notes=(*context.backend.notes(), *notes, *staged.notes, *told),
             reserved=until_reserved.close,
         )
         return rules.told(context.host, outcome)
@@ -248,7 +283,10 @@ def _replace(
     record, paths = read_record(context.host.paths, name), context.host.instance(name)
     context = context.on(record.backend)
     _check_version(staged.contents.header, record)
-    notes = _follow_record(staged, paths, record, idle=request.idle)
+    notes = (*staged.notes, *_follow_record(staged, paths, record, idle=request.idle))
+    if not record.sealed or record.docker:
+        what = "can use Docker's socket" if record.sealed else "runs without a sandbox"
+        notes = (f"{name} {what}: what is in the archive can do there all that you can", *notes)
     runs = is_alive(context, name)
     undoable: list[Step] = [
         staged.stage,

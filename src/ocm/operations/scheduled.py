@@ -51,7 +51,8 @@ def run_scheduled(context: Context, name: InstanceName) -> Backup:
             request = scheduled_request(schedule, patience_seconds=_PATIENCE_SECONDS)
             made = backup(context, name, request)
             retention = Retention(**msgspec.structs.asdict(schedule.keep))
-            prune(context.host, name, retention, dry_run=False, directory=request.output)
+            made_now = PurePosixPath(made.path)
+            prune(context.host, name, retention, dry_run=False, directory=request.output, spare=made_now)
     except BaseException as error:
         # The disk may be full for this as well: then the backend tells that the run failed.
         with contextlib.suppress(OSError):

@@ -41,7 +41,7 @@ def list_secrets(context: Context, name: InstanceName) -> tuple[Secret, ...]:
     read_record(context.host.paths, name)
     paths = context.host.instance(name)
     inherited = read_inherited(paths)
-    sources = {} if inherited is None else dict.fromkeys(inherited.secrets, inherited.source)
+    sources = {} if inherited is None else dict.fromkeys(inherited.secrets, inherited.source or OWN)
     return tuple(
         Secret(name=name, key=key, last=last_characters(value), source=sources.get(key, OWN))
         for key, value in sorted(read_secrets(paths).items())
@@ -64,7 +64,7 @@ def unset_secret(
 ) -> Outcome:
     """Remove a secret of an instance's own; raises `OcmError` for one that it inherited."""
     inherited = read_inherited(context.host.instance(name))
-    if inherited is not None and key in inherited.secrets:
+    if inherited is not None and inherited.source and key in inherited.secrets:
         message = f"{key} of {name} comes from {inherited.source}, and would be back with the next sync"
         hint = f"ocm secret set {name} {key} gives it another value"
         raise OcmError(message, hint=hint, code="secret_inherited")

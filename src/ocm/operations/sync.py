@@ -82,7 +82,7 @@ def sync(
     record = ready_for_session(context, name)
     with changing(context, name):
         then = read_inherited(context.host.instance(name))
-        if then is None and source is None:
+        if source is None and (then is None or not then.source):
             begin = f"ocm sync {name} --inherit-from main has it begin, and what is its own stays"
             return _outcome(name, "inherits nothing", (), dry_run=dry_run, notes=(begin,))
         # Begun with nothing: whatever the instance has is its own.

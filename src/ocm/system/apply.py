@@ -312,12 +312,17 @@ def _rewrite_paths_back(context: Context, step: steps.RewritePaths) -> None:
     with contextlib.suppress(OcmError, FileNotFoundError):
         # One that cannot be read was not changed either.
         _move_config(paths, move.back)
-    _move_databases(context, paths, move.back)
+    try:
+        _move_databases(context, paths, move.back, back=True)
+    except OcmError as error:
+        # One that an instance made to take for ever must not keep OCM from it, nor from its heirs.
+        if error.code != "timeout":
+            raise
 
 
-def _move_databases(context: Context, paths: InstancePaths, move: Move) -> None:
+def _move_databases(context: Context, paths: InstancePaths, move: Move, *, back: bool = False) -> None:
     record = read_record(context.host.paths, paths.name)
-    request = json.dumps(move.pairs).encode()
+    request = json.dumps({"pairs": move.pairs, "back": back}).encode()
     run_node(context, record, REWRITE, request, lambda _line: None, timeout=_REWRITE_SECONDS)
 
 

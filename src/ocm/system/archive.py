@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ocm.system.tar import Member
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_ROOM = "it needs more than is free on the disk"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -120,7 +121,7 @@ class _Extraction:
     def file(self, member: Member, content: Iterator[bytes]) -> bytes:
         self._left -= member.size
         if self._left < 0:
-            raise Refused("it needs more than is free on the disk")
+            raise Refused(_NO_ROOM)
         begin = b""
         # No part of the path is a link: they are made when all else is done, and nobody else writes here.
         descriptor = os.open(member.path, _CREATE, 0o600, dir_fd=self._root)
@@ -151,6 +152,8 @@ class _Check:
             for _chunk in content:
                 pass
             return begin
+        if member.size > free_bytes(self._scratch):
+            raise Refused(_NO_ROOM)
         name = secrets.token_hex(8)
         with os.fdopen(os.open(name, _CREATE, 0o600, dir_fd=self._root), "wb") as file:
             file.write(first)

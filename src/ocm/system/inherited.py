@@ -33,6 +33,8 @@ _MAX_BYTES = 8 * 2**20
 class Inherited(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an instance took over when it last did: `source` is main or an instance.
 
+    `source` is empty where it follows nothing until the user names a source: so it is restored.
+
     `config` holds references and no secret; `secrets` are the names of those that came along. One of another
     name in the instance's file is its own.
     """
@@ -61,7 +63,12 @@ def parse_inherited(data: bytes, path: PurePosixPath) -> Inherited:
 
 def write_inherited(paths: InstancePaths, inherited: Inherited) -> None:
     """Keep what an instance inherited."""
-    files.write_file(paths.inherited, msgspec.json.format(msgspec.json.encode(inherited), indent=1))
+    files.write_file(paths.inherited, encode_inherited(inherited))
+
+
+def encode_inherited(inherited: Inherited) -> bytes:
+    """Return what was inherited as its file holds it."""
+    return msgspec.json.format(msgspec.json.encode(inherited), indent=1)
 
 
 def set_source(paths: InstancePaths, source: str) -> None:

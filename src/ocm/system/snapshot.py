@@ -7,6 +7,7 @@ that it lies in; no path is too long, and no directory too deep, for its walk to
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
 import tempfile
@@ -26,6 +27,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Each level is an open directory meanwhile, of which a process may have 1024.
 MAX_DEPTH = 200
+# Beside them an archive has members that are no part of the state.
+_MAX_NAMES = layout.MAX_MEMBERS - 10
 _ATTEMPTS = 5
 _CHUNK = 2**18
 _IN_MEMORY = 2**23
@@ -68,8 +71,14 @@ class Copy:
 
 
 def walk(state: int) -> Iterator[Found]:
-    """Yield what is below an open state directory, a directory before what is in it, sorted by name."""
-    levels = [(state, layout.STATE, _names(state))]
+    """Yield what is below an open state directory, a directory before what is in it, sorted by name.
+
+    Raises `OcmError` past as many names as an archive holds: an instance could go on making them, or move
+    those that were seen to where they come again.
+    """
+    first = _names(state, _MAX_NAMES)
+    room = _MAX_NAMES - len(first)
+    levels = [(state, layout.STATE, iter(first))]
     try:
         while levels:
             directory, parent, names = levels[-1]
@@ -81,7 +90,10 @@ def walk(state: int) -> Iterator[Found]:
                 continue
             found, opened = _look(directory, parent, name, len(levels))
             if opened is not None:
-                levels.append((opened, f"{parent}/{name}", _names(opened)))
+                levels.append((opened, f"{parent}/{name}", iter(())))
+                below = _names(opened, room)
+                room -= len(below)
+                levels[-1] = (opened, f"{parent}/{name}", iter(below))
             if found is not None:
                 yield found
     finally:
@@ -89,8 +101,14 @@ def walk(state: int) -> Iterator[Found]:
             os.close(directory)
 
 
-def _names(directory: int) -> Iterator[str]:
-    return iter(sorted(os.listdir(directory), key=os.fsencode))
+def _names(directory: int, room: int) -> list[str]:
+    with os.scandir(directory) as entries:
+        # A name that is moved while it is looked for may come twice.
+        names = {entry.name for entry in itertools.islice(entries, room + 1)}
+    if len(names) > room:
+        message = f"there are more than {_MAX_NAMES} files in the state, and no archive holds so many"
+        raise OcmError(message, hint="remove what is not needed, by ocm enter", code="state_too_large")
+    return sorted(names, key=os.fsencode)
 
 
 def _look(directory: int, parent: str, name: str, depth: int) -> tuple[Found | None, int | None]:
@@ -160,8 +178,9 @@ def _copy(source: IO[bytes], file: IO[bytes]) -> Copy:
     file.seek(0)
     file.truncate()
     before = os.fstat(source.fileno())
-    if time.time() - before.st_mtime < _TICK_SECONDS:
-        # What is written within the same tick would leave no trace in its time.
+    if 0 <= time.time() - before.st_ctime < _TICK_SECONDS:
+        # What is written within the same tick would leave no trace in its time. Not st_mtime: an instance
+        # sets that, and with one in the future each of its files would be waited for.
         time.sleep(_TICK_SECONDS)
         before = os.fstat(source.fileno())
     left = before.st_size

@@ -144,9 +144,7 @@ def undo(context: Context, plan: Plan, begun: int, *, cause: BaseException | Non
     if problems:
         message = f"{plan.operation} {plan.name} failed and could not be undone in full"
         said = () if cause is None else (str(cause), *getattr(cause, "details", ()))
-        raise UndoIncomplete(
-            message, hint=f"ocm {plan.operation} {plan.name} tries again", details=(*said, *problems)
-        )
+        raise UndoIncomplete(message, hint="ocm doctor --fix tries again", details=(*said, *problems))
     return tuple(undone)
 
 
