@@ -39,6 +39,8 @@ create view seen as select store_key from cron_jobs;
 create table parents (path text primary key);
 create table children (path text references parents (path) on delete cascade on update restrict, n int);
 create virtual table words using fts5 (path);
+create table agent_database_leases (lease_id text, owner_pid int);
+create table delivery_queue_entries (id text, entry_json text);
 ''')
 payload = {"cwd": before + "/workspace", "n": 1}
 job = json.dumps({"payload": payload, "say": "in " + before}, separators=(",", ":"))
@@ -51,6 +53,7 @@ rows = [
     ("workspace_path_aliases", *[sha(before + "/ws"), before + "/ws"] * 2),
     ("workspace_path_aliases", *[sha("/else"), "/else"] * 2),
     ('"odd ""name"', "~/.openclaw-w1"),
+    ("agent_database_leases", "one", 1), ("delivery_queue_entries", "two", "{}"),
     ("parents", before), ("children", before, 1), ("words", before + "/in the index"),
 ]
 for table, *values in rows:
@@ -90,11 +93,10 @@ def state(machine: Machine) -> Iterator[str]:
     machine.run(["rm", "-rf", STATE])
 
 
-def follow(machine: Machine, pairs: list[list[str]], *, check: bool = True) -> str:
+def follow(machine: Machine, pairs: list[list[str]], *, restored: bool = False, check: bool = True) -> str:
     argv = ["/usr/local/bin/node", "--input-type=module", "--eval", REWRITE]
-    return machine.run(
-        argv, cwd=STATE, input=json.dumps({"pairs": pairs, "back": False}), check=check, timeout=60
-    ).stderr
+    request = json.dumps({"pairs": pairs, "back": False, "restored": restored})
+    return machine.run(argv, cwd=STATE, input=request, check=check, timeout=60).stderr
 
 
 def dump(machine: Machine) -> dict[str, Any]:
@@ -130,6 +132,17 @@ def test_every_path_follows_and_nothing_that_looks_like_one(machine: Machine, st
     assert (after["parents"], after["children"]) == ([[AFTER]], [[AFTER, "1"]])
     assert after["words"] == before["words"]
     assert after["transcript_events"] == [[json.dumps({"cwd": BEFORE}), AFTER]]
+
+
+def test_what_was_restored_forgets_who_used_it_and_what_was_to_be_sent(machine: Machine, state: str) -> None:
+    assert state
+    before = dump(machine)
+    follow(machine, [])
+    assert dump(machine) == before
+    follow(machine, [], restored=True)
+    passed: dict[str, list[str]] = {"agent_database_leases": [], "delivery_queue_entries": []}
+    assert all(before[table] for table in passed)
+    assert dump(machine) == {**before, **passed}
 
 
 def test_again_it_changes_nothing_and_back_again_all_is_as_it_was(machine: Machine, state: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 JOB = "userjob"
 SECRET = "sk-PLANTED-of-its-own-8888"
 # Steps of a restore in the place of a stopped instance, the first of which is taken twice.
-KILLS = 9
+KILLS = 10
 Memory = tuple[set[str], set[str], str]
 
 

@@ -129,7 +129,7 @@ def test_a_rename_moves_everything_and_heirs_follow(instance: Instance) -> None:
     assert inherited.source == NEW
     (asked,) = (json.loads(line) for line in (instance.home / "asked").read_text().splitlines() if line)
     pairs = [[str(instance.paths.state), str(state)], [f"~/.openclaw-{NAME}", f"~/.openclaw-{NEW}"]]
-    assert asked == {"pairs": pairs, "back": False}
+    assert asked == {"pairs": pairs, "back": False, "restored": False}
 
 
 def steps_of_rename(instance: Instance) -> int:

@@ -45,7 +45,9 @@ class Move:
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """The spellings of the path: in full, and from the home, as OpenClaw takes it too."""
+        """The spellings of the path, in full and from the home, as OpenClaw takes it; none where it stays."""
+        if self.before == self.after:
+            return ()
         written = (str(self.before), str(self.after))
         return written, (f"~/{self.before.name}", f"~/{self.after.name}")
 
@@ -83,14 +85,19 @@ def moved_text(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
 # each database, so that what a kill leaves is done or not, and to run it again is no mistake. Where a row of
 # the new path is there already under the same key, the one that moves replaces it. On the way back a database
 # that is itself at fault, as one that is damaged, is no hindrance: it did not follow either.
+#
+# Where it was `restored`, what OpenClaw 2026.9.6 leaves out of its own backups goes too (dist/openclaw-state-
+# snapshot-sanitizer): leases, whose owner is a process of another time that may have the PID of one of now,
+# and what was queued to be sent, which would be sent once more.
 REWRITE = r"""
 import { DatabaseSync } from "node:sqlite";
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-const { pairs, back } = JSON.parse(fs.readFileSync(0, "utf8"));
+const { pairs, back, restored } = JSON.parse(fs.readFileSync(0, "utf8"));
 const JSON_COLUMNS = [["cron_jobs", "job_json"], ["config_machine_state", "value_json"]];
 const KEYS = ["workspace_key", "alias_key"];
+const PASSED = ["state_leases", "agent_database_leases", "delivery_queue_entries"];
 // Locked, interrupted, out of memory or space: that may pass (sqlite.org/rescode.html).
 const PASSING = [5, 6, 7, 9, 10, 13];
 const MAGIC = Buffer.from("SQLite format 3\0");
@@ -186,6 +193,9 @@ function rewrite(database) {
   const tables = database.prepare(
     "select name from pragma_table_list where schema = 'main' and type = 'table' and name not like 'sqlite%'"
   ).all().map((table) => table.name);
+  for (const table of restored ? tables.filter((name) => PASSED.includes(name)) : []) {
+    database.exec(`delete from ${quoted(table)}`);
+  }
   const columns = new Map(tables.map((table) => [table, textColumns(database, table)]));
   const keys = new Map();
   for (const [table, names] of columns) {

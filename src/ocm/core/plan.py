@@ -259,7 +259,8 @@ class Exchange(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 class RewritePaths(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Have the config and the databases of a stopped instance follow its state from `before` to `after`.
 
-    There is nothing to undo where an undo does not keep the state: `fresh`.
+    One that is `fresh`, of an archive, also forgets who used the databases and what was still to be sent;
+    there is nothing to undo, for an undo does not keep it.
     """
 
     name: str
@@ -269,6 +270,8 @@ class RewritePaths(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
     def describe(self) -> str:
         """Return the step in words."""
+        if self.before == self.after:
+            return f"forget in the databases of {self.name} who used them"
         return f"rewrite paths in {self.name}: {self.before} to {self.after}"
 
 

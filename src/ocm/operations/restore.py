@@ -255,7 +255,7 @@ def _make(context: Context, staged: _Staged, request: Request, effort: Effort, *
             Load(name=name),
             *rules.steps,
             *enable,
-            *_following(paths, staged),
+            _following(paths, staged),
             *(_starting(name, effort) if request.start else ()),
         ]
         outcome = carry_out(
@@ -295,7 +295,7 @@ def _replace(
         *_exchanges(paths, staged),
         # A session that began between the two has what was replaced.
         Stop(name=name, ran=False),
-        *_following(paths, staged),
+        _following(paths, staged),
         *(_starting(name, effort) if request.start else ()),
     ]
     if not dry_run:
@@ -388,17 +388,15 @@ def _follow_record(staged: _Staged, paths: InstancePaths, record: Record, *, idl
 def _wanted_config(
     config: dict[str, Any], staged: _Staged, paths: InstancePaths, record: Record
 ) -> dict[str, Any]:
-    move = _move(staged, paths)
-    config = config if move is None else moved_config(config, move)
+    config = moved_config(config, _move(staged, paths))
     config = with_value(config, "gateway.port", record.port)
     config = with_value(config, BIND, wanted_bind(record.expose))
     return with_value(config, _CDP, record.port + CDP_OFFSET)
 
 
-def _move(staged: _Staged, paths: InstancePaths) -> Move | None:
-    """Return where the state of the archive lay and lies now, None where that is the same."""
-    before = PurePosixPath(staged.contents.header.state)
-    return None if before == paths.state else Move(before=before, after=paths.state)
+def _move(staged: _Staged, paths: InstancePaths) -> Move:
+    """Return where the state of the archive lay and where it lies now."""
+    return Move(before=PurePosixPath(staged.contents.header.state), after=paths.state)
 
 
 def _exchanges(paths: InstancePaths, staged: _Staged) -> Iterator[Step]:
@@ -414,10 +412,9 @@ def _exchanges(paths: InstancePaths, staged: _Staged) -> Iterator[Step]:
             yield Exchange(path=str(path), staged=str(source), inode=number)
 
 
-def _following(paths: InstancePaths, staged: _Staged) -> Iterator[Step]:
+def _following(paths: InstancePaths, staged: _Staged) -> Step:
     move = _move(staged, paths)
-    if move is not None:
-        yield RewritePaths(name=paths.name, before=str(move.before), after=str(move.after), fresh=True)
+    return RewritePaths(name=paths.name, before=str(move.before), after=str(move.after), fresh=True)
 
 
 def _starting(name: InstanceName, effort: Effort) -> tuple[Step, ...]:

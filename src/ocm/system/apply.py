@@ -297,7 +297,7 @@ def _exchange_back(_context: Context, step: steps.Exchange) -> None:
 def _rewrite_paths(context: Context, step: steps.RewritePaths) -> None:
     move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
     paths = context.host.instance(InstanceName(step.name))
-    _move_databases(context, paths, move)
+    _move_databases(context, paths, move, restored=step.fresh)
     _move_config(paths, move)
 
 
@@ -320,9 +320,11 @@ def _rewrite_paths_back(context: Context, step: steps.RewritePaths) -> None:
             raise
 
 
-def _move_databases(context: Context, paths: InstancePaths, move: Move, *, back: bool = False) -> None:
+def _move_databases(
+    context: Context, paths: InstancePaths, move: Move, *, back: bool = False, restored: bool = False
+) -> None:
     record = read_record(context.host.paths, paths.name)
-    request = json.dumps({"pairs": move.pairs, "back": back}).encode()
+    request = json.dumps({"pairs": move.pairs, "back": back, "restored": restored}).encode()
     run_node(context, record, REWRITE, request, lambda _line: None, timeout=_REWRITE_SECONDS)
 
 
