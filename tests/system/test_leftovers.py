@@ -50,13 +50,19 @@ def test_in_the_reach_of_an_instance_nothing_but_a_file_is_removed(tmp_path: Pat
     assert mine.stat().st_mode & 0o777 == 0o755
 
 
-def test_the_beginning_of_a_journal_is_swept_by_the_next_command(tmp_path: Path) -> None:
+def test_the_beginning_of_a_journal_and_a_lone_lock_are_swept_by_the_next_command(tmp_path: Path) -> None:
     host = context(tmp_path).host
     half = Path(host.paths.transactions, f".{NAME}.jsonl.{TOKEN}.ocm")
     half.parent.mkdir(parents=True)
     half.write_text("{")
+    lock, host_lock = (Path(host.paths.locks, name) for name in ("gone.lock", "@host.lock"))
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    host_lock.touch()
     stranger = half.with_name(".no name.jsonl.0123456789ab.ocm")
     stranger.write_text("")
     assert recover_all(context(tmp_path)) == ()
     assert not half.exists()
     assert stranger.exists()
+    assert not lock.exists()
+    assert host_lock.exists()

@@ -9,7 +9,7 @@ from ocm.core.plan import Plan, WriteRecord
 from ocm.errors import Locked, OcmError
 from ocm.operations.result import Outcome
 from ocm.system import files
-from ocm.system.names import instance_names
+from ocm.system.names import instance_names, names_in
 from ocm.system.records import encode_record
 from ocm.system.transaction import Transaction, involved, recover, unfinished
 
@@ -73,7 +73,10 @@ def recover_all(context: Context) -> tuple[str, ...]:
     Returns a sentence on each. One that cannot be mended must not keep a user from the other instances.
     """
     done = []
-    for name in unfinished(context):
+    paths = context.host.paths
+    # One that was killed as soon as it had the lock of a name that is no instance's left the lock file alone.
+    locked = [name for name in names_in(paths.locks, suffix=".lock") if name not in instance_names(paths)]
+    for name in dict.fromkeys((*unfinished(context), *locked)):
         try:
             with contextlib.suppress(Locked), changing(context, name, wait_seconds=0) as sentence:
                 done.append(sentence)
