@@ -12,8 +12,8 @@ import random
 import socket
 import sqlite3
 import stat
+import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from functools import partial
@@ -72,6 +72,21 @@ for index, path in enumerate(request["paths"]):
     print("noise")
     print(json.dumps({{"index": index, "problem": problem}}), flush=True)
 {more}
+"""
+
+WRITER = """
+import select, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], timeout=30)
+# No commit waits for the disk: there are to be many.
+database.execute("pragma synchronous = off")
+database.execute("pragma wal_autocheckpoint = 0")
+print("begun", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for one, other in (("a", "b"), ("b", "a")):
+        database.execute("update accounts set units = units - 1 where name = ?", (one,))
+        database.execute("insert into notes values ('more')")
+        database.execute("update accounts set units = units + 1 where name = ?", (other,))
+        database.commit()
 """
 
 
@@ -186,29 +201,21 @@ def test_a_backup_holds_what_is_in_the_log_of_an_open_database(instance: Instanc
 
 def test_a_database_that_is_written_to_meanwhile_is_copied_as_of_one_moment(instance: Instance) -> None:
     """Each transaction moves a unit from one table to another: a copy of two moments has another sum."""
-    done = threading.Event()
     with instance.database(AGENT_DATABASE, 20_000) as database:
-        # No commit waits for the disk: there are to be many.
-        database.execute("pragma synchronous = off")
         database.execute("create table accounts (name text, units int)")
         database.executemany("insert into accounts values (?, 1000)", [("a",), ("b",)])
         database.commit()
-
-        def write() -> None:
-            while not done.is_set():
-                for one, other in (("a", "b"), ("b", "a")):
-                    database.execute("update accounts set units = units - 1 where name = ?", (one,))
-                    database.execute("insert into notes values ('more')")
-                    database.execute("update accounts set units = units + 1 where name = ?", (other,))
-                    database.commit()
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        try:
-            made = [instance.backup(output=instance.home / f"{n}.tar.gz") for n in range(2)]
-        finally:
-            done.set()
-            writer.join()
+        # A process of its own, as a gateway is: whoever closes a file gives up what his process locked of it.
+        argv = [sys.executable, "-c", WRITER, str(instance.state / AGENT_DATABASE)]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"begun\n"
+            try:
+                made = [instance.backup(output=instance.home / f"{n}.tar.gz") for n in range(2)]
+            finally:
+                # It ends with its input.
+                writer.communicate()
+            assert writer.returncode == 0
     written = []
     for one in made:
         _, state = instance.extract(one)
