@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .accounts import ACCOUNTS
 from .instances import HOME, agent_answers, answer, fake_model, home_files, inside, rows
 from .test_recovery import forget_driver, killed
 
@@ -161,7 +162,10 @@ def test_another_user_of_the_machine_restores_it_in_another_home(
 ) -> None:
     def as_root(*arguments: str, check: bool = True) -> str:
         argv = [f"{ocm.folder}/ocm.py", *arguments]
-        return machine.run(argv, user="root", cwd="/root", check=check, timeout=300).stdout
+        # One of the machines has OpenClaw in the home of the other user.
+        path = f"{ACCOUNTS['root'].path}:{ACCOUNTS['debian'].path}"
+        done = machine.run(argv, user="root", cwd="/root", env={"PATH": path}, check=check, timeout=300)
+        return done.stdout
 
     try:
         assert as_root("restore", archive) == "worker1: restored on port 19021, ready and sealed\n"

@@ -196,6 +196,7 @@ function rewrite(database) {
   for (const table of restored ? tables.filter((name) => PASSED.includes(name)) : []) {
     database.exec(`delete from ${quoted(table)}`);
   }
+  if (!pairs.length) return;
   const columns = new Map(tables.map((table) => [table, textColumns(database, table)]));
   const keys = new Map();
   for (const [table, names] of columns) {
