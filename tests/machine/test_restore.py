@@ -160,10 +160,14 @@ def test_what_does_not_become_ready_gives_way_to_what_it_replaced(
 def test_another_user_of_the_machine_restores_it_in_another_home(
     machine: Machine, ocm: Ocm, archive: str, memory: Memory
 ) -> None:
+    # One of the machines has OpenClaw in the closed home of the other user.
+    elsewhere = "/opt/npm-global"
+    machine.run(["mkdir", "-p", f"{HOME}/.npm-global", elsewhere], user="root")
+    machine.run(["mount", "--bind", f"{HOME}/.npm-global", elsewhere], user="root")
+
     def as_root(*arguments: str, check: bool = True) -> str:
         argv = [f"{ocm.folder}/ocm.py", *arguments]
-        # One of the machines has OpenClaw in the home of the other user.
-        path = f"{ACCOUNTS['root'].path}:{ACCOUNTS['debian'].path}"
+        path = f"{ACCOUNTS['root'].path}:{elsewhere}/bin"
         done = machine.run(argv, user="root", cwd="/root", env={"PATH": path}, check=check, timeout=300)
         return done.stdout
 
@@ -176,6 +180,7 @@ def test_another_user_of_the_machine_restores_it_in_another_home(
         assert HOME not in config
     finally:
         as_root("delete", "worker1", "--force", "--yes", check=False)
+        machine.run(["umount", elsewhere], user="root")
     assert jobs(ocm, "worker1") == memory[0]
 
 
