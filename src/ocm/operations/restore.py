@@ -5,19 +5,9 @@ from __future__ import annotations
 import contextlib
 import secrets as random
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from ocm.core import secrets
-from ocm.core.config import MAX_BYTES, format_config, parse_config, with_value
-from ocm.core.drill import idle_config
-from ocm.core.gateway import BIND, wanted_bind, weakened
-from ocm.core.manifest import INHERITED, SECRETS, STATE
-from ocm.core.moving import Move, moved_config
-from ocm.core.names import MAIN, parse_name
-from ocm.core.paths import STATE_DIRECTORIES
 from ocm.core.plan import (
     Enable,
     Exchange,
@@ -33,20 +23,18 @@ from ocm.core.plan import (
     WriteDefinition,
     WriteRecord,
 )
-from ocm.core.ports import CDP_OFFSET
 from ocm.core.record import Record
 from ocm.core.versions import is_newer
 from ocm.errors import Invalid, OcmError
 from ocm.operations import backup
-from ocm.operations.backup import backup_locked, by_bytes
+from ocm.operations.backup import backup_locked
 from ocm.operations.change import allocating, carry_out, changing, make_plan
 from ocm.operations.create import choose_port, refuse_existing
 from ocm.operations.expose import guard
+from ocm.operations.staging import Staged, extract_staged, follow_record, stage_step
 from ocm.operations.start import is_alive, ready_in_words, repair_steps
-from ocm.system import files
-from ocm.system.archive import Contents, extract, free_bytes, read_header
+from ocm.system.archive import Contents, read_header
 from ocm.system.exchange import inode
-from ocm.system.inherited import Inherited, encode_inherited, parse_inherited, read_inherited
 from ocm.system.names import instance_names
 from ocm.system.openclaw import find_runtime, package_version
 from ocm.system.records import encode_record, parse_record, read_record
@@ -62,8 +50,6 @@ if TYPE_CHECKING:
     from ocm.operations.result import Outcome
     from ocm.operations.start import Effort
     from ocm.system.context import Context
-
-_CDP = "browser.profiles.openclaw.cdpPort"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,27 +68,6 @@ class Request:
     start: bool = True
     identities: Sequence[object] = ()
     idle: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Staged:
-    """What was extracted and checked, ready to take its place. Nothing of it is reached by an instance."""
-
-    stage: Stage
-    contents: Contents
-    notes: tuple[str, ...]
-
-    @property
-    def state(self) -> PurePosixPath:
-        return _state_in(self.stage)
-
-    @property
-    def secrets(self) -> PurePosixPath:
-        return PurePosixPath(self.stage.files[0])
-
-    @property
-    def inherited(self) -> PurePosixPath:
-        return PurePosixPath(self.stage.files[1])
 
 
 def name_of(context: Context, request: Request) -> InstanceName:
@@ -125,14 +90,14 @@ def restore(context: Context, request: Request, effort: Effort, *, dry_run: bool
         exists = name in instance_names(context.host.paths)
         _check_request(name, request, exists=exists)
         paths = context.host.instance(name)
-        stage = _stage_step(paths, random.token_hex(6))
+        stage = stage_step(paths, random.token_hex(6))
         holding = Transaction(
             context=context,
             plan=make_plan(context, "restore", name, [stage]),
             progress=context.report,
         )
         with holding.staging():
-            staged = _extract(context, request, paths, stage)
+            staged = extract_staged(context, request, paths, stage)
             if request.name is None and staged.contents.header.instance != name:
                 message = f"{request.archive} changed meanwhile"
                 raise OcmError(message, hint="try again", code="archive_invalid")
@@ -157,81 +122,7 @@ def _check_request(name: InstanceName, request: Request, *, exists: bool) -> Non
         raise Invalid(message, hint="leave out --port and --unsealed", code="usage")
 
 
-def _stage_step(paths: InstancePaths, token: str) -> Stage:
-    """Return the step that makes the staging directory, on the file system of the state.
-
-    A file is staged beside its place, which may be on another one.
-    """
-    staged = (path.with_name(f".{path.name}.{token}.ocm") for path in (paths.secrets, paths.inherited))
-    directory = paths.state.with_name(f".ocm-incoming-{paths.name}-{token}")
-    return Stage(path=str(directory), files=tuple(map(str, staged)))
-
-
-def _state_in(stage: Stage) -> PurePosixPath:
-    return PurePosixPath(stage.path) / "archive" / STATE
-
-
-def _extract(context: Context, request: Request, paths: InstancePaths, stage: Stage) -> _Staged:
-    """Extract an archive into the staging directory, checked whole; secrets go beside their place."""
-    archive = Path(request.archive)
-    size = archive.stat().st_size if archive.is_file() else 0
-    contents = extract(
-        request.archive,
-        _state_in(stage).parent,
-        identities=request.identities,
-        free_bytes=free_bytes(PurePosixPath(stage.path)),
-        progress=by_bytes(context.report, size),
-    )
-    found, notes = _secrets_of(contents)
-    inherited, more = (None, ()) if request.idle else _inherited_of(contents, paths)
-    staged = _Staged(stage=stage, contents=contents, notes=(*notes, *more))
-    state = Path(staged.state)
-    # It is moved to another directory, which takes the right to write in it.
-    state.chmod(0o700)
-    for name in STATE_DIRECTORIES:
-        with contextlib.suppress(FileExistsError):
-            (state / name).mkdir(mode=0o700)
-    if request.idle:
-        found = dict.fromkeys(found, random.token_hex(16))
-    files.write_new(staged.secrets, secrets.format_file(found))
-    if inherited is not None:
-        files.write_new(staged.inherited, encode_inherited(inherited))
-    return staged
-
-
-def _secrets_of(contents: Contents) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the secrets of an archive that an instance may have, and what was left out of them."""
-    found = secrets.parse_file(contents.secrets or b"", PurePosixPath(SECRETS))
-    kept = {key: value for key, value in found.items() if secrets.is_key(key)}
-    left = ", ".join(sorted(found.keys() - kept.keys()))
-    return kept, (f"left out of the secrets, for they steer programs: {left}",) if left else ()
-
-
-def _inherited_of(contents: Contents, paths: InstancePaths) -> tuple[Inherited | None, tuple[str, ...]]:
-    """Return what an archive says that its instance inherited, and what of that was not taken over.
-
-    From where it inherits is what the user says alone: with the next sync an archive of anybody's would get
-    the keys of main, or of another instance.
-    """
-    if contents.inherited is None:
-        return None, ()
-    inherited = parse_inherited(contents.inherited, PurePosixPath(INHERITED))
-    source = inherited.source
-    if source == paths.name:
-        return None, ()
-    with contextlib.suppress(OcmError):
-        before = read_inherited(paths)
-        if before is not None and before.source == source:
-            return inherited, ()
-    inherited = msgspec.structs.replace(inherited, source="")
-    with contextlib.suppress(Invalid):
-        told = source if source == MAIN else parse_name(source)
-        again = f"ocm sync {paths.name} --inherit-from {told} has it follow"
-        return inherited, (f"{paths.name} inherited from {told}, and does not now: {again}",)
-    return inherited, ()
-
-
-def _make(context: Context, staged: _Staged, request: Request, effort: Effort, *, dry_run: bool) -> Outcome:
+def _make(context: Context, staged: Staged, request: Request, effort: Effort, *, dry_run: bool) -> Outcome:
     """Make a new instance of what is staged."""
     name = request.name or staged.contents.header.instance
     with contextlib.ExitStack() as until_reserved:
@@ -240,7 +131,7 @@ def _make(context: Context, staged: _Staged, request: Request, effort: Effort, *
         refuse_existing(context, record)
         _check_version(staged.contents.header, record)
         paths = context.host.instance(name)
-        told = _follow_record(staged, paths, record, idle=request.idle)
+        told = follow_record(staged, paths, record, idle=request.idle)
         definition = context.definition(name, record)
         rules = guard(context.host, before=None, after=record)
         enable: list[Step] = [Enable(name=name)] if record.autostart else []
@@ -272,7 +163,7 @@ def _make(context: Context, staged: _Staged, request: Request, effort: Effort, *
 
 def _replace(
     context: Context,
-    staged: _Staged,
+    staged: Staged,
     request: Request,
     effort: Effort,
     *,
@@ -283,7 +174,7 @@ def _replace(
     record, paths = read_record(context.host.paths, name), context.host.instance(name)
     context = context.on(record.backend)
     _check_version(staged.contents.header, record)
-    notes = (*staged.notes, *_follow_record(staged, paths, record, idle=request.idle))
+    notes = (*staged.notes, *follow_record(staged, paths, record, idle=request.idle))
     if not record.sealed or record.docker:
         what = "can use Docker's socket" if record.sealed else "runs without a sandbox"
         notes = (f"{name} {what}: what is in the archive can do there all that you can", *notes)
@@ -372,34 +263,7 @@ def _check_version(header: Header, record: Record) -> None:
         raise OcmError(message, hint="npm install --global openclaw@latest", code="archive_newer")
 
 
-def _follow_record(staged: _Staged, paths: InstancePaths, record: Record, *, idle: bool) -> tuple[str, ...]:
-    """Have the staged config say what the record says; return what else of it leaves the instance open."""
-    with files.open_state(staged.state) as directory:
-        try:
-            data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
-        except FileNotFoundError:
-            raise OcmError("the archive has no openclaw.json", code="archive_invalid") from None
-        config = _wanted_config(parse_config(data, source="openclaw.json"), staged, paths, record)
-        config = idle_config(config, random.token_hex(16)) if idle else config
-        files.write_in(directory, paths.config.name, format_config(config))
-    return weakened(config, port=record.port, expose=record.expose)
-
-
-def _wanted_config(
-    config: dict[str, Any], staged: _Staged, paths: InstancePaths, record: Record
-) -> dict[str, Any]:
-    config = moved_config(config, _move(staged, paths))
-    config = with_value(config, "gateway.port", record.port)
-    config = with_value(config, BIND, wanted_bind(record.expose))
-    return with_value(config, _CDP, record.port + CDP_OFFSET)
-
-
-def _move(staged: _Staged, paths: InstancePaths) -> Move:
-    """Return where the state of the archive lay and where it lies now."""
-    return Move(before=PurePosixPath(staged.contents.header.state), after=paths.state)
-
-
-def _exchanges(paths: InstancePaths, staged: _Staged) -> Iterator[Step]:
+def _exchanges(paths: InstancePaths, staged: Staged) -> Iterator[Step]:
     pairs = [(paths.state, staged.state), (paths.secrets, staged.secrets)]
     if inode(staged.inherited) is not None:
         pairs.append((paths.inherited, staged.inherited))
@@ -412,8 +276,8 @@ def _exchanges(paths: InstancePaths, staged: _Staged) -> Iterator[Step]:
             yield Exchange(path=str(path), staged=str(source), inode=number)
 
 
-def _following(paths: InstancePaths, staged: _Staged) -> Step:
-    move = _move(staged, paths)
+def _following(paths: InstancePaths, staged: Staged) -> Step:
+    move = staged.move(paths)
     return RewritePaths(name=paths.name, before=str(move.before), after=str(move.after), fresh=True)
 
 

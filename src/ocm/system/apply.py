@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import time
 from pathlib import Path, PurePosixPath
@@ -13,7 +12,7 @@ from ocm.core import plan as steps
 from ocm.core.config import format_config, refuse_large, with_value, without_value
 from ocm.core.gateway import BIND, initial_config
 from ocm.core.merge import overlay
-from ocm.core.moving import REWRITE, Move, moved_config
+from ocm.core.moving import Move
 from ocm.core.names import InstanceName, parse_name
 from ocm.core.paths import STATE_DIRECTORIES
 from ocm.core.ports import CDP_OFFSET
@@ -30,8 +29,8 @@ from ocm.system.inherited import (
     write_secrets,
 )
 from ocm.system.journal import last_words
+from ocm.system.moving import rewrite_paths, rewrite_paths_back, write_changed
 from ocm.system.records import read_record
-from ocm.system.script import run_node
 from ocm.system.shell import make_shell
 from ocm.system.verify import verify
 from ocm.system.workspaces import copy_workspaces
@@ -39,13 +38,11 @@ from ocm.system.workspaces import copy_workspaces
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocm.core.paths import InstancePaths
     from ocm.core.plan import Step
     from ocm.core.record import Record
     from ocm.system.context import Context
 
 _TOKEN_BYTES = 32
-_REWRITE_SECONDS = 600
 
 
 def apply_step(context: Context, step: Step) -> None:
@@ -247,7 +244,7 @@ def _write_bind(context: Context, step: steps.SetBind, bind: str | None) -> None
     paths = context.host.instance(InstanceName(step.name))
     config = read_config(paths)[1]
     changed = without_value(config, BIND) if bind is None else with_value(config, BIND, bind)
-    _write_changed(paths, config, changed)
+    write_changed(paths, config, changed)
 
 
 def _set_rules(context: Context, step: steps.SetRules) -> None:
@@ -296,48 +293,13 @@ def _exchange_back(_context: Context, step: steps.Exchange) -> None:
 
 def _rewrite_paths(context: Context, step: steps.RewritePaths) -> None:
     move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
-    paths = context.host.instance(InstanceName(step.name))
-    _move_databases(context, paths, move, restored=step.fresh)
-    _move_config(paths, move)
+    rewrite_paths(context, InstanceName(step.name), move, restored=step.fresh)
 
 
 def _rewrite_paths_back(context: Context, step: steps.RewritePaths) -> None:
-    if step.fresh:
-        return
-    move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
-    # Where it failed once and the other steps were undone, the state is back under its old name.
-    moved = Path(move.after).is_dir()
-    name = step.name if moved else move.before.name.removeprefix(".openclaw-")
-    paths = context.host.instance(InstanceName(name))
-    with contextlib.suppress(OcmError, FileNotFoundError):
-        # One that cannot be read was not changed either.
-        _move_config(paths, move.back)
-    try:
-        _move_databases(context, paths, move.back, back=True)
-    except OcmError as error:
-        # One that an instance made to take for ever must not keep OCM from it, nor from its heirs.
-        if error.code != "timeout":
-            raise
-
-
-def _move_databases(
-    context: Context, paths: InstancePaths, move: Move, *, back: bool = False, restored: bool = False
-) -> None:
-    record = read_record(context.host.paths, paths.name)
-    request = json.dumps({"pairs": move.pairs, "back": back, "restored": restored}).encode()
-    run_node(context, record, REWRITE, request, lambda _line: None, timeout=_REWRITE_SECONDS)
-
-
-def _move_config(paths: InstancePaths, move: Move) -> None:
-    config = read_config(paths)[1]
-    _write_changed(paths, config, moved_config(config, move))
-
-
-def _write_changed(paths: InstancePaths, config: dict[str, Any], changed: dict[str, Any]) -> None:
-    """Write the config of a gateway that is stopped, where it changed."""
-    if changed != config:
-        with files.open_state(paths.state) as directory:
-            files.write_in(directory, paths.config.name, format_config(changed))
+    if not step.fresh:
+        move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
+        rewrite_paths_back(context, InstanceName(step.name), move)
 
 
 def _set_source(context: Context, step: steps.SetSource) -> None:
