@@ -27,7 +27,7 @@ from ocm.operations.rename import rename
 from ocm.operations.restore import Request
 from ocm.operations.schedule import Asked, set_schedule
 from ocm.operations.start import Effort
-from ocm.system import apply, processes, supervisord, transaction, ufw
+from ocm.system import apply, moving, processes, supervisord, transaction, ufw
 from ocm.system.archive import extract
 from ocm.system.files import write_file
 from ocm.system.inherited import Inherited, read_inherited, read_secrets, write_inherited
@@ -193,7 +193,7 @@ def test_a_database_that_takes_for_ever_keeps_nobody_from_going_on(
 ) -> None:
     Path(instance.home, "node").write_text("#!/bin/sh\nexec sleep 600\n")
     before = everything(instance)
-    monkeypatch.setattr(apply, "_REWRITE_SECONDS", 0.3)
+    monkeypatch.setattr(moving, "_REWRITE_SECONDS", 0.3)
     with pytest.raises(OcmError) as caught:
         renamed(instance)
     assert (caught.value.code, caught.value.exit_code) == ("timeout", 1)
