@@ -75,7 +75,8 @@ def recover_all(context: Context) -> tuple[str, ...]:
     done = []
     paths = context.host.paths
     # One that was killed as soon as it had the lock of a name that is no instance's left the lock file alone.
-    locked = [name for name in names_in(paths.locks, suffix=".lock") if name not in instance_names(paths)]
+    known = frozenset(instance_names(paths))
+    locked = [name for name in names_in(paths.locks, suffix=".lock") if name not in known]
     for name in dict.fromkeys((*unfinished(context), *locked)):
         try:
             with contextlib.suppress(Locked), changing(context, name, wait_seconds=0) as sentence:

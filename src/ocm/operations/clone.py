@@ -8,23 +8,17 @@ from typing import TYPE_CHECKING
 from ocm.core.plan import (
     CloneConfig,
     CopyWorkspaces,
-    Enable,
-    LinkConfig,
-    Load,
     MakeShell,
     MakeState,
     Start,
-    WriteDefinition,
     WriteRecord,
 )
 from ocm.core.record import Record
-from ocm.errors import OcmError
 from ocm.operations.change import allocating, carry_out, changing, make_plan
-from ocm.operations.create import choose_port, refuse_existing
+from ocm.operations.create import choose_port, refuse_existing, refuse_instance, setting_up
 from ocm.operations.expose import guard
 from ocm.operations.start import ready_in_words
 from ocm.system.inherited import read_duplicate
-from ocm.system.names import instance_names
 from ocm.system.openclaw import find_runtime
 from ocm.system.records import encode_record, read_record
 from ocm.system.shell import check_state
@@ -63,9 +57,7 @@ def clone(  # noqa: PLR0913 - what was asked for
         original = read_record(context.host.paths, name)
         source = context.host.instance(name)
         check_state(source)
-        if new in instance_names(context.host.paths):
-            message = f"there is an instance {new} already"
-            raise OcmError(message, hint="choose another name, or delete that one first", code="exists")
+        refuse_instance(context, new)
         record = _record(context, original, new, port)
         refuse_existing(context, record)
         context.report(f"look through {name}")
@@ -113,19 +105,13 @@ def _record(context: Context, original: Record, new: InstanceName, port: int | N
 
 def _steps(context: Context, name: InstanceName, record: Record, rules: list[Step]) -> list[Step]:
     paths = context.host.paths.named(record.name)
-    definition = context.definition(paths.name, record)
-    enable: list[Step] = [Enable(name=paths.name)] if record.autostart else []
     return [
         WriteRecord(path=str(paths.record), text=encode_record(record)),
         MakeState(path=str(paths.state)),
         MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
         CloneConfig(path=str(paths.config), source=name),
         CopyWorkspaces(path=str(paths.state), source=str(context.host.instance(name).state)),
-        LinkConfig(link=str(paths.config_link), target=str(paths.config)),
-        WriteDefinition(name=paths.name, path=str(definition.path), text=definition.text),
-        Load(name=paths.name),
-        *rules,
-        *enable,
+        *setting_up(context, record, rules, autostart=record.autostart),
     ]
 
 

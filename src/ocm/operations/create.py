@@ -186,20 +186,35 @@ def _creation(context: Context, record: Record, wanted: Wanted, rules: list[Step
     """Return the steps that make an instance; raise `OcmError` where something stands in the way."""
     name = wanted.name
     paths = context.host.instance(name)
-    definition = context.definition(name, record)
     refuse_existing(context, record)
-    enable: list[Step] = [Enable(name=name)] if wanted.autostart else []
     return [
         WriteRecord(path=str(paths.record), text=encode_record(record)),
         MakeState(path=str(paths.state)),
         MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
         WriteConfig(path=str(paths.config), model=wanted.model, inherit=wanted.source),
+        *setting_up(context, record, rules, autostart=wanted.autostart),
+    ]
+
+
+def setting_up(context: Context, record: Record, rules: list[Step], *, autostart: bool) -> list[Step]:
+    """Return the steps by which a state that is in its place becomes an instance, not yet started."""
+    paths = context.host.paths.named(record.name)
+    definition = context.definition(paths.name, record)
+    enable: list[Step] = [Enable(name=paths.name)] if autostart else []
+    return [
         LinkConfig(link=str(paths.config_link), target=str(paths.config)),
-        WriteDefinition(name=name, path=str(definition.path), text=definition.text),
-        Load(name=name),
+        WriteDefinition(name=paths.name, path=str(definition.path), text=definition.text),
+        Load(name=paths.name),
         *rules,
         *enable,
     ]
+
+
+def refuse_instance(context: Context, name: InstanceName) -> None:
+    """Raise `OcmError` where there is an instance of that name."""
+    if name in instance_names(context.host.paths):
+        message = f"there is an instance {name} already"
+        raise OcmError(message, hint="choose another name, or delete that one first", code="exists")
 
 
 def refuse_existing(context: Context, record: Record) -> None:

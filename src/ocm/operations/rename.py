@@ -11,10 +11,7 @@ import msgspec
 from ocm.core.firewall import own_rules
 from ocm.core.plan import (
     Disable,
-    Enable,
     Exchange,
-    LinkConfig,
-    Load,
     MakeShell,
     RemoveDefinition,
     RemoveFile,
@@ -24,12 +21,11 @@ from ocm.core.plan import (
     SetSource,
     Start,
     Stop,
-    WriteDefinition,
     WriteRecord,
 )
 from ocm.errors import Invalid, OcmError
 from ocm.operations.change import carry_out, changing, make_plan
-from ocm.operations.create import refuse_existing
+from ocm.operations.create import refuse_existing, refuse_instance, setting_up
 from ocm.operations.expose import guard
 from ocm.operations.schedule import timer_steps
 from ocm.operations.start import is_alive, ready_in_words, repair_steps
@@ -63,9 +59,7 @@ def rename(
     heirs = _heirs(context, name)
     with changing(context, name, new, *heirs):
         record = read_record(context.host.paths, name)
-        if new in instance_names(context.host.paths):
-            message = f"there is an instance {new} already"
-            raise OcmError(message, hint="choose another name, or delete that one first", code="exists")
+        refuse_instance(context, new)
         renamed = msgspec.structs.replace(record, name=new)
         refuse_existing(context, renamed)
         guards = _guards(context, record, renamed)
@@ -129,9 +123,7 @@ def _steps(
 ) -> list[Step]:
     old, new = (context.host.paths.named(one.name) for one in (record, renamed))
     autostart = context.backend.observe([old.name])[old.name].autostart
-    definition = context.definition(new.name, renamed)
     disable: list[Step] = [Disable(name=old.name)] if autostart else []
-    enable: list[Step] = [Enable(name=new.name)] if autostart else []
     return [
         WriteRecord(path=str(new.record), text=encode_record(renamed)),
         Stop(name=old.name, ran=runs),
@@ -143,11 +135,7 @@ def _steps(
         *_exchanges(old, new),
         # What began between the stop and the move has the state that was moved; nothing begins any more.
         Stop(name=old.name, ran=False),
-        LinkConfig(link=str(new.config_link), target=str(new.config)),
-        WriteDefinition(name=new.name, path=str(definition.path), text=definition.text),
-        Load(name=new.name),
-        *guards[1].steps,
-        *enable,
+        *setting_up(context, renamed, guards[1].steps, autostart=autostart),
         *timer_steps(context, new.name, renamed, before=msgspec.structs.replace(renamed, backups=None)),
         RewritePaths(name=new.name, before=str(old.state), after=str(new.state), fresh=False),
     ]

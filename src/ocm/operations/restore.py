@@ -9,10 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocm.core.plan import (
-    Enable,
     Exchange,
-    LinkConfig,
-    Load,
     MakeShell,
     RemoveFile,
     RemoveTree,
@@ -20,7 +17,6 @@ from ocm.core.plan import (
     Stage,
     Start,
     Stop,
-    WriteDefinition,
     WriteRecord,
 )
 from ocm.core.record import Record
@@ -29,7 +25,7 @@ from ocm.errors import Invalid, OcmError
 from ocm.operations import backup
 from ocm.operations.backup import backup_locked
 from ocm.operations.change import allocating, carry_out, changing, make_plan
-from ocm.operations.create import choose_port, refuse_existing
+from ocm.operations.create import choose_port, refuse_existing, setting_up
 from ocm.operations.expose import guard
 from ocm.operations.staging import Staged, extract_staged, follow_record, stage_step
 from ocm.operations.start import is_alive, ready_in_words, repair_steps
@@ -132,20 +128,14 @@ def _make(context: Context, staged: Staged, request: Request, effort: Effort, *,
         _check_version(staged.contents.header, record)
         paths = context.host.instance(name)
         told = follow_record(staged, paths, record, idle=request.idle)
-        definition = context.definition(name, record)
         rules = guard(context.host, before=None, after=record)
-        enable: list[Step] = [Enable(name=name)] if record.autostart else []
         undoable: list[Step] = [
             staged.stage,
             WriteRecord(path=str(paths.record), text=encode_record(record)),
             # Its empty file of secrets is what those of the archive take the place of.
             MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
             *_exchanges(paths, staged),
-            LinkConfig(link=str(paths.config_link), target=str(paths.config)),
-            WriteDefinition(name=name, path=str(definition.path), text=definition.text),
-            Load(name=name),
-            *rules.steps,
-            *enable,
+            *setting_up(context, record, rules.steps, autostart=record.autostart),
             _following(paths, staged),
             *(_starting(name, effort) if request.start else ()),
         ]

@@ -36,7 +36,9 @@ def sweep(paths: InstancePaths) -> None:
 
 def sweep_backups(directory: PurePosixPath, name: InstanceName) -> None:
     """Remove what a backup of an instance, whose lock is held, left in a directory."""
-    _sweep(directory, rf"\.{re.escape(name)}-[0-9]{{8}}T[0-9]{{6}}Z\.{_TOKEN}\.ocm")
+    for owner, path in half_written_backups(directory):
+        if owner == name:
+            _remove(path)
 
 
 def half_written_backups(directory: PurePosixPath) -> tuple[tuple[str, Path], ...]:
@@ -78,7 +80,11 @@ def _sweep_state(path: PurePosixPath) -> None:
 def _sweep(directory: PurePosixPath, pattern: str) -> None:
     for path in list(Path(directory).glob(".*.ocm")):
         if re.fullmatch(pattern, path.name):
-            if path.is_dir() and not path.is_symlink():
-                files.remove_tree(PurePosixPath(path))
-            else:
-                files.remove_file(PurePosixPath(path))
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        files.remove_tree(PurePosixPath(path))
+    else:
+        files.remove_file(PurePosixPath(path))
