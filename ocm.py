@@ -31,7 +31,7 @@ def main() -> None:
         sys.exit(f"ocm: could not set up its private environment: {error.strerror}{place}.")
     sys.argv[0] = "ocm"
     sys.path.insert(0, os.path.join(CHECKOUT, "src"))
-    sys.exit(importlib.import_module("ocm.__main__").main())
+    sys.exit(importlib.import_module("openclaw_ocm.__main__").main())
 
 
 def environment_path() -> str:

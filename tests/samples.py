@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from ocm.core.names import InstanceName, parse_name
-from ocm.core.paths import InstancePaths, host_paths
-from ocm.core.record import Limits, Record, Runtime
+from openclaw_ocm.core.names import InstanceName, parse_name
+from openclaw_ocm.core.paths import InstancePaths, host_paths
+from openclaw_ocm.core.record import Limits, Record, Runtime
 
 HOME = PurePosixPath("/home/ann")
 NAME = parse_name("worker1")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from ocm import errors
-from ocm.cli.main import COMMANDS, ocm
+from openclaw_ocm import errors
+from openclaw_ocm.cli.main import COMMANDS, ocm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ HEAVY = {
     *("tomli", "tomli_w", "tomllib", "urllib3", "zipfile"),
 }
 SCRIPT = (
-    "import sys; from ocm.cli.main import main\n"
+    "import sys; from openclaw_ocm.cli.main import main\n"
     "try:\n"
     "    status = main(sys.argv[1:])\n"
     "except SystemExit as ended:\n"
@@ -65,8 +65,8 @@ def test_completion_imports_nothing_heavy(tmp_path: Path, shell: str, line: str)
 
 
 def test_the_help_imports_no_command(tmp_path: Path) -> None:
-    found = {name for name in modules(tmp_path, "--help") if name.startswith("ocm")}
-    assert found == {"ocm", "ocm.cli", "ocm.cli.main", "ocm.errors"}
+    found = {name for name in modules(tmp_path, "--help") if name.startswith("openclaw_ocm")}
+    assert found == {"openclaw_ocm", "openclaw_ocm.cli", "openclaw_ocm.cli.main", "openclaw_ocm.errors"}
 
 
 def test_the_list_imports_nothing_to_talk_with_where_nobody_is_asked(tmp_path: Path) -> None:
@@ -74,4 +74,4 @@ def test_the_list_imports_nothing_to_talk_with_where_nobody_is_asked(tmp_path: P
 
 
 def test_the_check_sees_what_a_command_imports(tmp_path: Path) -> None:
-    assert {"msgspec", "ocm.system.records"} <= modules(tmp_path, "list", "--json")
+    assert {"msgspec", "openclaw_ocm.system.kept.records"} <= modules(tmp_path, "list", "--json")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocm.cli.main import main
+from openclaw_ocm.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,14 +57,14 @@ def ocm(home: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., subproce
 
 @pytest.fixture
 def process(home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs `python -m ocm`, or another program, in the home.
+    """Return a function that runs `python -m openclaw_ocm`, or another program, in the home.
 
     In the repository `-m ocm` would find ./ocm.py.
     """
 
     def run(*arguments: str, program: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*(program or (sys.executable, "-W", "error", "-m", "ocm")), *arguments],
+            [*(program or (sys.executable, "-W", "error", "-m", "openclaw_ocm")), *arguments],
             capture_output=True,
             text=True,
             check=False,

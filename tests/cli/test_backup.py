@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.system.archives import tree, write_archive
+from tests.archives import tree, write_archive
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ocm.cli.main import COMMANDS
+from openclaw_ocm.cli.main import COMMANDS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
@@ -381,13 +381,13 @@ def test_the_program_in_a_process_of_its_own_does_the_same(
 
 @pytest.mark.parametrize("arguments", ["--help", "status nosuch --json", "list --json"])
 def test_a_reader_that_goes_away_is_no_traceback(process: Run, arguments: str) -> None:
-    done = process(program=("bash", "-c", f"'{sys.executable}' -m ocm {arguments} | true"))
+    done = process(program=("bash", "-c", f"'{sys.executable}' -m openclaw_ocm {arguments} | true"))
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
 
 
 def test_a_reader_that_is_gone_before_anything_is_printed_is_no_traceback(process: Run) -> None:
-    script = f"mkfifo gone; exec 3<>gone 4>gone 3<&-; '{sys.executable}' -m ocm --help >&4; exit $?"
+    script = f"mkfifo gone; exec 3<>gone 4>gone 3<&-; '{sys.executable}' -m openclaw_ocm --help >&4; exit $?"
     done = process(program=("bash", "-c", script))
     assert done.returncode in (1, 141)
     assert done.stderr == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ocm.cli.main import COMMANDS
+from openclaw_ocm.cli.main import COMMANDS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
@@ -108,7 +108,7 @@ def test_bash_itself_completes_with_the_script(
 ) -> None:
     add_record("worker1")
     program = home / "ocm"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ocm "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m openclaw_ocm "$@"\n')
     program.chmod(0o755)
     ask = "PATH=.:$PATH; COMP_WORDS=(ocm status w) COMP_CWORD=2; _ocm_completion ./ocm w status\n"
     script = ocm("completion", "bash").stdout + ask + 'printf "%s\\n" "${COMPREPLY[@]}"'

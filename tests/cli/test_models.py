@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 from tests import model_lists
-from tests.system.list_server import ListServer
+from tests.list_server import ListServer
 
-from ocm.cli import frame
-from ocm.operations import models
-from ocm.system.runner import Completed
+from openclaw_ocm.cli import frame
+from openclaw_ocm.operations import models
+from openclaw_ocm.system.runner import Completed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

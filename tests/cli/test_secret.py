@@ -31,7 +31,7 @@ def typed(home: Path) -> Run:
 
     def run(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-W", "error", "-m", "ocm", *arguments],
+            [sys.executable, "-W", "error", "-m", "openclaw_ocm", *arguments],
             capture_output=True,
             text=True,
             input=text,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ocm.core.setup import NODE_VERSION, OPENCLAW_VERSION
-from ocm.system.files import lock
+from openclaw_ocm.core.needs import NODE_VERSION, OPENCLAW_VERSION
+from openclaw_ocm.system.files import lock
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
@@ -25,7 +25,7 @@ UNDEMANDING = ("--backend", "supervisord", "--unsealed")
 @pytest.fixture
 def ocm(ocm: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run OCM for a user with an empty PATH, whatever the developer has in /usr/local/bin."""
-    monkeypatch.setattr("ocm.system.openclaw._USUAL", (".npm-global/bin",))
+    monkeypatch.setattr("openclaw_ocm.system.openclaw.find._USUAL", (".npm-global/bin",))
 
     def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return ocm(*arguments, **{"PATH": "/nowhere", **environ})
@@ -221,7 +221,7 @@ def test_doctor_leaves_an_operation_alone_that_is_under_way(ocm: Run, home: Path
     [
         (b"\x7fELF another manager", True),
         (b"#!/bin/sh\necho another\n", True),
-        (b"#!/usr/bin/python3\nfrom ocm.__main__ import main\n", False),
+        (b"#!/usr/bin/python3\nfrom openclaw_openclaw_ocm.__main__ import main\n", False),
         ((Path(__file__).parents[2] / "ocm.py").read_bytes(), False),
     ],
     ids=["compiled", "script", "console-script", "launcher"],

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocm.core import firewall
-from ocm.core.firewall import ABSENT, INACTIVE, Change, Firewall, Rule
-from ocm.errors import Invalid
+from openclaw_ocm.core import firewall
+from openclaw_ocm.core.firewall import ABSENT, INACTIVE, Change, Firewall, Rule
+from openclaw_ocm.errors import Invalid
 
 PORT = 19001
 HEADING = "Added user rules (see 'ufw status' for running firewall):\n"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocm.core.names import MAX_LENGTH, parse_name, unit_name, unknown_instance
-from ocm.errors import USAGE, Invalid
+from openclaw_ocm.core.names import MAX_LENGTH, parse_name, unit_name, unknown_instance
+from openclaw_ocm.errors import USAGE, Invalid
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", fullmatch=True).filter(

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import samples
 
-from ocm.core.names import InstanceName, parse_name
-from ocm.core.paths import host_paths
-from ocm.errors import Invalid
+from openclaw_ocm.core.names import InstanceName, parse_name
+from openclaw_ocm.core.paths import host_paths
+from openclaw_ocm.errors import Invalid
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9_-]{0,8}[a-z0-9])?", fullmatch=True).filter(
     lambda name: name not in ("main", "default")

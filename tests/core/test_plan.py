@@ -5,9 +5,9 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ocm.core import plan as steps
-from ocm.core.firewall import Rule
-from ocm.core.plan import Plan, Step
+from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core.firewall import Rule
+from openclaw_ocm.core.plan import Plan, Step
 
 EXAMPLES: tuple[Step, ...] = (
     steps.WriteRecord(path="/r", text="name = 'w'\n", previous="old"),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocm.core import ports
-from ocm.errors import Invalid, OcmError
+from openclaw_ocm.core import ports
+from openclaw_ocm.errors import Invalid, OcmError
 
 BASES = st.integers(ports.FIRST_PORT, ports.FIRST_PORT + 400)
 STEPS = st.integers(ports.WINDOW, 1000)

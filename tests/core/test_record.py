@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocm.core.record import (
+from openclaw_ocm.core.record import (
     MINIMUM_CPUS,
     Keep,
     Limits,
@@ -19,7 +19,7 @@ from ocm.core.record import (
     parse_memory,
     parse_model,
 )
-from ocm.errors import Invalid
+from openclaw_ocm.errors import Invalid
 
 GOOD: dict[str, Any] = {
     "version": 1,

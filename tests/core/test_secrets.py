@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocm.core import secrets
-from ocm.errors import Invalid, OcmError
+from openclaw_ocm.core import secrets
+from openclaw_ocm.errors import Invalid, OcmError
 
 PATH = PurePosixPath("/c/secrets/worker1.env")
 KEYS = st.from_regex(r"[A-Z][A-Z0-9_]{0,20}", fullmatch=True).filter(secrets.is_key)

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ocm.core.times import parse_since
-from ocm.errors import Invalid
+from openclaw_ocm.core.times import parse_since
+from openclaw_ocm.errors import Invalid
 
 ZONE = timezone(timedelta(hours=2))
 NOW = datetime(2026, 11, 22, 10, 30, 15, tzinfo=ZONE)

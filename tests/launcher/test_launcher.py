@@ -127,7 +127,7 @@ class Checkout:
 
 def make_checkout(directory: Path, wheels: Path, main: str, requirements: str) -> Checkout:
     root = directory / "check out"
-    package = root / "src" / "ocm"
+    package = root / "src" / "openclaw_ocm"
     package.mkdir(parents=True)
     shutil.copy(REPOSITORY / "ocm.py", root)
     (root / "requirements.txt").write_text(requirements)

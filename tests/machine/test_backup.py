@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocm.system import age, archive
+from openclaw_ocm.system.archive import age
+from openclaw_ocm.system.archive import reader as archive
 
 from .instances import HOME, PROVIDER, agent_answers, answer, inside, rows
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ocm.system.archive import Contents
+    from openclaw_ocm.system.archive.reader import Contents
 
     from .checkout import Ocm
     from .machine import Machine

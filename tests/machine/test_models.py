@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests import model_lists
 
-from ocm.core.config import parse_config
+from openclaw_ocm.core.openclaw.document import parse_config
 
 from .instances import HOME, answer, configure_fake_provider, ready, rows
 from .processes import kill_group

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ocm.core.moving import REWRITE
+from openclaw_ocm.core.openclaw.moved import REWRITE
 
 from .instances import HOME
 

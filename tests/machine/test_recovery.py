@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DRIVER = """
 import os, signal, sys
 sys.path.insert(0, {source!r})
-from ocm.system import transaction
+from openclaw_ocm.system import transaction
 function, when, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
 real, count = getattr(transaction, function), 0
 def counted(context, step):
@@ -32,7 +32,7 @@ def counted(context, step):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 setattr(transaction, function, counted)
-from ocm.cli.main import main
+from openclaw_ocm.cli.main import main
 sys.exit(main(sys.argv[4:]))
 """
 STEPS_OF_CREATE = 8

@@ -170,7 +170,7 @@ def test_a_directory_that_is_gone_or_closed_is_told(machine: Machine, ocm: Ocm, 
 
 def test_an_ocm_that_is_gone_is_told(machine: Machine, ocm: Ocm, empty: str) -> None:
     ocm("backup", NAME, "--every", "daily")
-    entry = f"{ocm.folder}/src/ocm/operations/scheduled.py"
+    entry = f"{ocm.folder}/src/openclaw_ocm/operations/scheduled.py"
     machine.run(["mv", entry, f"{entry}.away"])
     try:
         machine.run(["bash", "-c", MISSED[empty]])

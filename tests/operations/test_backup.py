@@ -22,33 +22,41 @@ from typing import IO, TYPE_CHECKING, cast
 
 import msgspec
 import pytest
-from tests import samples
-from tests.system import hosts
-from tests.system.archives import snapshot
+from tests import hosts, samples
+from tests.archives import snapshot
 
-from ocm.core import plan as steps
-from ocm.core.names import parse_name
-from ocm.core.plan import Plan
-from ocm.core.record import Runtime
-from ocm.core.retention import Retention, parse_backup_file
-from ocm.errors import OcmError
-from ocm.operations import backup as operation
-from ocm.operations.backup import Backup, Request, backup
-from ocm.operations.backups import archives_of, cut_off, list_backups, names_with_backups, prune, verify
-from ocm.operations.change import changing
-from ocm.system import age, archive, files
-from ocm.system import snapshot as system_snapshot
-from ocm.system.files import lock, remove_tree
-from ocm.system.records import encode_record
-from ocm.system.supervisord import Supervisord
-from ocm.system.transaction import Transaction
+from openclaw_ocm.backends.supervisord.supervisor import Supervisord
+from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core.backup.retention import Retention, parse_backup_file
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.core.record import Runtime
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.transaction import Transaction
+from openclaw_ocm.operations import backup as operation
+from openclaw_ocm.operations.backup import Backup, Request, backup
+from openclaw_ocm.operations.backups import (
+    archives_of,
+    cut_off,
+    list_backups,
+    names_with_backups,
+    prune,
+    verify,
+)
+from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.system import files
+from openclaw_ocm.system.archive import age
+from openclaw_ocm.system.archive import reader as archive
+from openclaw_ocm.system.archive import snapshot as system_snapshot
+from openclaw_ocm.system.files import lock, remove_tree
+from openclaw_ocm.system.kept.records import encode_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ocm.system.archive import Contents
-    from ocm.system.context import Context
-    from ocm.system.snapshot import Copy
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.system.archive.reader import Contents
+    from openclaw_ocm.system.archive.snapshot import Copy
 
 # Of this run alone: sessions are found by the instance's name, another run's would be ended with them.
 NAME = parse_name(f"kept{os.getpid()}")

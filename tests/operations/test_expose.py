@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests import samples
-from tests.system import hosts
+from tests import hosts, samples
 
-from ocm.core import firewall
-from ocm.core.firewall import Firewall
-from ocm.operations import expose
-from ocm.system.records import encode_record
+from openclaw_ocm.core import firewall
+from openclaw_ocm.core.firewall import Firewall
+from openclaw_ocm.operations import expose
+from openclaw_ocm.system.kept.records import encode_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocm.core.record import Record
-    from ocm.system.context import Context
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.context import Context
 
 
 @pytest.fixture

@@ -13,33 +13,35 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests import samples
+from tests import archives, hosts, samples
 from tests.operations.test_backup import NAME, Instance
-from tests.system import archives, hosts
 
-from ocm.core.config import format_config
-from ocm.core.firewall import Firewall
-from ocm.core.names import parse_name
-from ocm.errors import OcmError
-from ocm.operations import restore
-from ocm.operations.change import changing, recover_all
-from ocm.operations.rename import rename
-from ocm.operations.restore import Request
-from ocm.operations.schedule import Asked, set_schedule
-from ocm.operations.start import Effort
-from ocm.system import apply, moving, processes, supervisord, transaction, ufw
-from ocm.system.archive import extract
-from ocm.system.files import write_file
-from ocm.system.inherited import Inherited, read_inherited, read_secrets, write_inherited
-from ocm.system.records import read_record
-from ocm.system.workspaces import copy_workspaces, survey_workspaces
+from openclaw_ocm.backends.supervisord import supervisor as supervisord
+from openclaw_ocm.core.firewall import Firewall
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.openclaw.document import format_config
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances import apply, transaction
+from openclaw_ocm.instances import follow as moving
+from openclaw_ocm.instances.inheritance import Inherited, read_inherited, read_secrets, write_inherited
+from openclaw_ocm.operations import restore
+from openclaw_ocm.operations.planning.change import changing, recover_all
+from openclaw_ocm.operations.rename import rename
+from openclaw_ocm.operations.restore import Request
+from openclaw_ocm.operations.schedule import Asked, set_schedule
+from openclaw_ocm.operations.start import Effort
+from openclaw_ocm.system import processes, ufw
+from openclaw_ocm.system.archive.reader import extract
+from openclaw_ocm.system.files import write_file
+from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.workspaces import copy_workspaces, survey_workspaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocm.core.plan import Step
-    from ocm.operations.result import Outcome
-    from ocm.system.context import Context
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.result import Outcome
 
 # One name begins with the other.
 NEW, HEIR = parse_name(f"{NAME}0"), parse_name(f"heir-{os.getpid()}")

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from tests.hosts import contents
 from tests.operations.test_backup import NAME, Instance
-from tests.system.hosts import contents
 
-from ocm.core.record import Keep, Schedule
-from ocm.core.schedule import LastRun
-from ocm.errors import Invalid, Locked, OcmError
-from ocm.operations.delete import delete, has_backup
-from ocm.operations.doctor import examine, fix
-from ocm.operations.observe import drift, observe, status
-from ocm.operations.schedule import Asked, read_last, set_schedule, timer_steps
-from ocm.operations.scheduled import run_scheduled
-from ocm.system import files
-from ocm.system.records import encode_record, read_record
+from openclaw_ocm.core.backup.schedule import LastRun
+from openclaw_ocm.core.record import Keep, Schedule
+from openclaw_ocm.errors import Invalid, Locked, OcmError
+from openclaw_ocm.operations.delete import delete, has_backup
+from openclaw_ocm.operations.doctor import examine, fix
+from openclaw_ocm.operations.schedule import Asked, read_last, set_schedule, timer_steps
+from openclaw_ocm.operations.scheduled import run_scheduled
+from openclaw_ocm.operations.status import drift, observe, status
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.records import encode_record, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ocm.core.names import InstanceName
-    from ocm.core.record import Record
-    from ocm.operations.result import Outcome
-    from ocm.system.backend import Timers
+    from openclaw_ocm.backends.protocol import Timers
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.operations.planning.result import Outcome
 
 DAILY = Asked(every="daily", keep={}, given={})
 
@@ -198,7 +198,7 @@ def test_what_fails_or_interrupts_a_run_is_told_until_one_goes_well(
         (ZeroDivisionError("x"), "the last backup failed: a bug in OCM: ZeroDivisionError: x"),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr("ocm.operations.scheduled.prune", _raising(error))
+            patch.setattr("openclaw_ocm.operations.scheduled.prune", _raising(error))
             with pytest.raises(type(error)):
                 run_scheduled(instance.context, NAME)
         assert problem(instance) == words
@@ -311,7 +311,7 @@ def test_delete_ends_scheduled_backups_and_keeps_archives(instance: Instance) ->
 
 def test_runs_wait_for_each_other(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted(instance)
-    monkeypatch.setattr("ocm.operations.scheduled._QUEUE_SECONDS", 0.3)
+    monkeypatch.setattr("openclaw_ocm.operations.scheduled._QUEUE_SECONDS", 0.3)
     queue = instance.context.host.paths.locks / "@backup.lock"
     with files.lock(queue, "queue"), pytest.raises(Locked):
         run_scheduled(instance.context, NAME)
@@ -320,7 +320,7 @@ def test_runs_wait_for_each_other(instance: Instance, monkeypatch: pytest.Monkey
 
 def test_a_run_is_as_patient_as_it_says(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted(instance)
-    monkeypatch.setattr("ocm.operations.scheduled._PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("openclaw_ocm.operations.scheduled._PATIENCE_SECONDS", 0.3)
     with files.lock(instance.context.host.paths.locks / f"{NAME}.lock", NAME), pytest.raises(Locked):
         run_scheduled(instance.context, NAME)
     assert "is being changed by another ocm" in (problem(instance) or "")

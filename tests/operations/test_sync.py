@@ -9,29 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests import samples
-from tests.system import hosts
+from tests import hosts, samples
 
-from ocm.core import plan as steps
-from ocm.core.names import MAIN as MAIN_NAME
-from ocm.core.plan import Plan
-from ocm.core.record import Runtime
-from ocm.errors import OcmError
-from ocm.operations import edit
-from ocm.operations.create import Wanted, create
-from ocm.operations.secret import list_secrets, set_secret, unset_secret
-from ocm.operations.start import Effort
-from ocm.operations.sync import end_inheriting, followers, sync
-from ocm.system import inherited as store
-from ocm.system.exchange import replace_in
-from ocm.system.inherited import read_inherited, read_secrets, write_inherited
-from ocm.system.records import encode_record
-from ocm.system.supervisord import Supervisord
-from ocm.system.transaction import Transaction
+from openclaw_ocm.backends.supervisord.supervisor import Supervisord
+from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core.names import MAIN as MAIN_NAME
+from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.core.record import Runtime
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances import inheritance as store
+from openclaw_ocm.instances.inheritance import read_inherited, read_secrets, write_inherited
+from openclaw_ocm.instances.transaction import Transaction
+from openclaw_ocm.operations import edit
+from openclaw_ocm.operations.create import Wanted, create
+from openclaw_ocm.operations.secret import list_secrets, set_secret, unset_secret
+from openclaw_ocm.operations.start import Effort
+from openclaw_ocm.operations.sync import end_inheriting, followers, sync
+from openclaw_ocm.system.exchange import replace_in
+from openclaw_ocm.system.kept.records import encode_record
 
 if TYPE_CHECKING:
-    from ocm.operations.result import Outcome
-    from ocm.system.context import Context
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.result import Outcome
 
 NAME = samples.NAME
 EFFORT = Effort(timeout_seconds=10)
@@ -237,7 +236,7 @@ def test_what_openclaw_refuses_changes_nothing(instance: Instance) -> None:
 def test_a_sync_after_one_that_was_cut_off_comes_to_the_same_end(
     instance: Instance, monkeypatch: pytest.MonkeyPatch, moment: str, calls: int
 ) -> None:
-    from ocm.operations import sync as module
+    from openclaw_ocm.operations import sync as module
 
     target = changed(a=provider(apiKey=NEW, baseUrl="http://127.0.0.1:2/v1"), c=provider(apiKey=NEW))
     instance.main(target)

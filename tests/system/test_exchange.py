@@ -10,11 +10,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.system import hosts
+from tests import hosts
 
-from ocm.errors import InTheWay, OcmError
-from ocm.system import exchange, files
-from ocm.system.exchange import inode, put_in_place, replace_in, take_out_of_place
+from openclaw_ocm.errors import InTheWay, OcmError
+from openclaw_ocm.system import exchange, files
+from openclaw_ocm.system.exchange import inode, put_in_place, replace_in, take_out_of_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocm.errors import Locked, OcmError
-from ocm.system import files
+from openclaw_ocm.errors import Locked, OcmError
+from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,7 +170,7 @@ def test_a_tree_with_closed_directories_goes_and_what_its_links_lead_to_keeps_it
     for path, bits in (("a/b/c", 0o000), ("a/b", 0o000), ("a", 0o500), ("", 0o000)):
         (tree / path).chmod(bits)
     script = (
-        "import sys; from pathlib import PurePosixPath; from ocm.system.files import remove_tree\n"
+        "import sys; from pathlib import PurePosixPath; from openclaw_ocm.system.files import remove_tree\n"
         "try:\n"
         "    next(__import__('os').scandir(sys.argv[1])); sys.exit('modes do not bind this process')\n"
         "except PermissionError:\n"
@@ -217,7 +217,7 @@ def test_a_dangling_link_is_removed_as_a_file(tmp_path: Path) -> None:
 
 
 HOLD = (
-    "import sys; from pathlib import PurePosixPath; from ocm.system.files import lock\n"
+    "import sys; from pathlib import PurePosixPath; from openclaw_ocm.system.files import lock\n"
     "with lock(PurePosixPath(sys.argv[1]), 'x'):\n"
     "    print('held', flush=True); sys.stdin.read()"
 )

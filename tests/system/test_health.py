@@ -1,4 +1,4 @@
-"""`ocm.system.health` against a real server on loopback that answers as gateways do, or as none should."""
+"""`system.health` against a real server on loopback that answers as gateways do, or as none should."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocm.core.names import parse_name
-from ocm.core.state import Answer
-from ocm.system import health
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.status import Answer
+from openclaw_ocm.system import health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

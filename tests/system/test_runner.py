@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ocm.errors import CommandFailed, OcmError
-from ocm.system.runner import Command, Runner
+from openclaw_ocm.errors import CommandFailed, OcmError
+from openclaw_ocm.system.runner import Command, Runner
 
 RUNNER = Runner(environ={"HOME": "/home/ann"})
 

@@ -4,9 +4,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from ocm.core.policy import ADDRESS_FAMILIES
-from ocm.errors import OcmError
-from ocm.system import seccomp
+from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import seccomp
 
 _INSTRUCTION = 8
 _MOST_INSTRUCTIONS = 4096  # BPF_MAXINSNS

@@ -1,0 +1,1 @@
+"""Whatever keeps gateways running: a folder each, its pure renderer beside what executes it."""

@@ -1,0 +1,171 @@
+"""What operations ask of whatever supervises the gateways: names in, states out."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from openclaw_ocm.backends.definition import is_made_by_ocm
+from openclaw_ocm.system import files
+from openclaw_ocm.system.own import own_argv
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import PurePosixPath
+
+    from openclaw_ocm.backends.definition import Definition
+    from openclaw_ocm.core.backup.schedule import Timer
+    from openclaw_ocm.core.log import Entry
+    from openclaw_ocm.core.names import BackendName, InstanceName
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.sandbox.policy import Policy
+    from openclaw_ocm.core.status import Process
+    from openclaw_ocm.system.host import Host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The command that runs a program in an instance's sandbox, and the token by which it is signalled."""
+
+    argv: tuple[str, ...]
+    token: str
+
+
+def scheduled_argv(host: Host, name: InstanceName) -> tuple[str, ...]:
+    """Return the command that makes a scheduled backup.
+
+    The name is no word of its own: with the path of a checkout that has openclaw in it, an instance `gateway`
+    would be taken for a gateway by OpenClaw's tools, which look for both words in ExecStart=.
+    """
+    return own_argv(host, "backup", f"--scheduled={name}")
+
+
+def is_ours(definition: PurePosixPath) -> bool:
+    """Tell whether a definition that may be there came from OCM, edited or not."""
+    with contextlib.suppress(OSError):
+        return is_made_by_ocm((files.read_own(definition) or b"").decode(errors="replace"))
+    return False
+
+
+class Timers(Protocol):
+    """Has scheduled backups made at their times, and makes up for what the machine was off for."""
+
+    def check(self, every: str) -> None:
+        """Raise `Invalid` for a time that cannot be kept here."""
+
+    def dues(self, every: str, after: float, count: int) -> tuple[float, ...]:
+        """Return the next moments after `after`, in seconds since the epoch; fewer where the times end."""
+
+    def definitions(self, name: InstanceName, every: str) -> tuple[Definition, ...]:
+        """Return the files by which backups are made at the times `every`."""
+
+    def set(self, wanted: Mapping[InstanceName, str]) -> None:
+        """Have backups made at these times from now on; when each was made last is not forgotten."""
+
+    def clear(self, names: Collection[InstanceName]) -> None:
+        """Have no more backups made, and forget when they were; nothing where none is known."""
+
+    def known(self) -> tuple[InstanceName, ...]:
+        """Return the instances of which there are files that OCM made, with a record or without."""
+
+    def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Timer]:
+        """Return what is known of the scheduled backups of each instance."""
+
+
+class Backend(Protocol):
+    """Supervises gateways: keeps those running that were started, and each in its sandbox.
+
+    Where a record is not `sealed`, its gateway and its sessions run without a sandbox.
+    """
+
+    @property
+    def name(self) -> BackendName:
+        """The word for it in records, options and answers."""
+
+    @property
+    def timers(self) -> Timers:
+        """What has scheduled backups made."""
+
+    def answers(self) -> bool:
+        """Tell whether it is there to be used on this machine."""
+
+    def check(self, *, sealed: bool) -> None:
+        """Raise `OcmError` where it cannot run a gateway here, or cannot seal one that is to be `sealed`."""
+
+    def separates_processes(self) -> bool:
+        """Tell whether a sandbox has a PID namespace of its own."""
+
+    def gaps(self, record: Record, process: Process) -> tuple[str, ...]:
+        """Return in words what the policy or the record asks for and this backend cannot enforce here."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return in words what ends the gateways of this backend although nobody stopped them."""
+
+    def definition(self, record: Record, policy: Policy) -> Definition:
+        """Return the definition that the record asks for."""
+
+    def defined(self) -> tuple[InstanceName, ...]:
+        """Return the instances of which it has a definition that OCM made, with a record or without."""
+
+    def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
+        """Yield in words what makes the sandbox another than the definition says."""
+
+    def load(self, names: Collection[InstanceName]) -> None:
+        """Take up the definitions of `names` as they are on disk now, removed ones included.
+
+        A gateway that runs goes on as it is until its next start.
+        """
+
+    def remove(self, names: Collection[InstanceName]) -> None:
+        """Remove the definitions of stopped gateways and all else that the backend keeps of them."""
+
+    def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
+        """Return what is known of each gateway."""
+
+    def start(self, names: Collection[InstanceName]) -> None:
+        """Start gateways, as their definitions are now; the count of failed starts begins anew."""
+
+    def stop(self, names: Collection[InstanceName]) -> None:
+        """Stop gateways, nothing where none is known, and forget that one failed."""
+
+    def stop_sessions(self, names: Collection[InstanceName]) -> None:
+        """Stop every session in the sandboxes of `names`."""
+
+    def enable(self, names: Collection[InstanceName]) -> None:
+        """Have gateways start with the machine, or with the backend where it is a program of its own."""
+
+    def disable(self, names: Collection[InstanceName]) -> None:
+        """Have gateways no longer start by themselves; nothing where none is known."""
+
+    def session(
+        self,
+        record: Record,
+        policy: Policy,
+        program: tuple[str, ...],
+        *,
+        environ: Mapping[str, str],
+        terminal: bool,
+    ) -> Session:
+        """Return the command that runs `program` in the instance's sandbox with nothing but `environ`.
+
+        It starts in the state directory. With `terminal` it has a terminal of its own, otherwise the
+        standard streams that the command is given.
+        """
+
+    def signal_session(self, token: str, number: int) -> None:
+        """Send a signal to the program of a session."""
+
+    def foreground_argv(self) -> tuple[str, ...] | None:
+        """Return the command that is the backend in the foreground, with all that it needs in its place.
+
+        None where the backend is no program of the user's. Raises `OcmError` where one runs already.
+        """
+
+    def log(
+        self, name: InstanceName, *, lines: int | None, follow: bool, since: float | None
+    ) -> Iterator[Entry]:
+        """Yield what the gateway and the backend logged, oldest first; with `follow` without an end.
+
+        `lines` is how many of the last ones, None for all; `since` is in seconds since the epoch.
+        """

@@ -1,0 +1,1 @@
+"""supervisord with bubblewrap, where no user manager answers."""

@@ -1,0 +1,132 @@
+"""The bubblewrap renderer: the policy as an argument vector of bwrap(1).
+
+Measured with bubblewrap 0.8.0, the one of Debian 12. What systemd's directives do by themselves is spelt out:
+the empty places, the devices, and what of /proc and /sys may not be written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.sandbox.launch import BWRAP, PERL, clean
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.sandbox.policy import Mount, Policy
+
+_PRLIMIT = "/usr/bin/prlimit"
+
+# The filters arrive on these descriptors.
+_FILTERS = (8, 9)
+_EMPTY = ("/home", "/root", "/run", "/dev")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_SHARED_MEMORY = str(256 * 2**20)
+# bwrap covers some of these where access(2) says that they can be written. For root it says no of /proc/sys,
+# whose files a root without any capability writes all the same: core_pattern would be the way out.
+_KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound", "mtrr", "scsi", "latency_stats")
+
+# Runs before bwrap: opens the filters, leaves the caller's session and lets go of its terminal. (The leader
+# of a process group stays in its session: what supervises it signals that group.) SIGTERM is blocked and not
+# ignored: bwrap, which would die of it and take the sandbox along, never sees it, while the init inside gets
+# it even if it came before the init was there to hear it.
+_ENTRY = """\
+use strict;
+use POSIX qw(:signal_h setsid dup2);
+umask 077;
+sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM));
+setsid();
+if (open(my $terminal, "+<", "/dev/tty")) { local $SIG{HUP} = "IGNORE"; ioctl($terminal, 0x5422, 0); }
+for my $number (8, 9) {
+my $path = shift;
+open(my $file, "<", $path) or die "$path: $!\\n";
+dup2(fileno($file), $number);
+}
+exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\\n";
+"""
+
+
+def entry_argv(
+    filters: Collection[PurePosixPath], argv: tuple[str, ...], *, variables: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return `argv`, a bwrap and what it runs, below what prepares it; `filters` are its two filters.
+
+    `variables` are the whole environment of the programs outside of the sandbox.
+    """
+    script = " ".join(_ENTRY.split("\n")).rstrip()
+    return clean(variables, (PERL, "-e", script, *map(str, filters), *argv))
+
+
+def sandbox_argv(
+    policy: Policy, *, covers: Mapping[PurePosixPath, bool], directory: PurePosixPath, terminal: bool
+) -> tuple[str, ...]:
+    """Return the bwrap that runs what is appended to it in the sandbox of `policy`.
+
+    `covers` are those of the hidden paths that the host has, with whether each is a directory: bwrap cannot
+    cover what is not there. With `terminal` the sandbox has /dev/tty.
+    """
+    return (
+        BWRAP,
+        *(word for number in _FILTERS for word in ("--add-seccomp-fd", str(number))),
+        *namespace_arguments(),
+        *(word for path in _EMPTY for word in ("--tmpfs", path)),
+        *_devices(terminal=terminal),
+        *kernel_arguments(),
+        *("--ro-bind", "/sys", "/sys"),
+        *(word for mount in sorted(policy.mounts, key=_depth) for word in _bind(mount)),
+        *(word for path, is_directory in covers.items() for word in _cover(path, is_directory=is_directory)),
+        *(word for path in (*_EMPTY, "/") for word in ("--remount-ro", path)),
+        *("--chdir", str(directory)),
+        "--",
+    )
+
+
+def namespace_arguments() -> tuple[str, ...]:
+    """Return the arguments for namespaces and capabilities; the program becomes the first process inside."""
+    # Not --disable-userns: it writes to /proc/sys, which containers close. The filter forbids new namespaces.
+    return (
+        *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+        *("--cap-drop", "ALL", "--die-with-parent", "--as-pid-1"),
+    )
+
+
+def kernel_arguments() -> tuple[str, ...]:
+    """Return the arguments for /proc, in which nothing but the sandbox's own processes can be written."""
+    closed = (word for name in _KERNEL for word in ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}"))
+    return ("--proc", "/proc", *closed)
+
+
+def limited_argv(argv: tuple[str, ...], *, tasks: int) -> tuple[str, ...]:
+    """Return `argv` run without core dumps and with at most `tasks` processes and threads in its sandbox.
+
+    RLIMIT_NPROC counts for each user namespace since Linux 5.14; it does not bind root.
+    """
+    return (_PRLIMIT, "--core=0", f"--nproc={tasks}", "--", *argv)
+
+
+def _devices(*, terminal: bool) -> Iterator[str]:
+    # Not --dev: that has terminals of its own, and puts the host's beside them where one is inherited.
+    for name in (*_DEVICES, *(["tty"] if terminal else [])):
+        yield from ("--dev-bind", f"/dev/{name}", f"/dev/{name}")
+    for name, target in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        yield from ("--symlink", f"/proc/self/{target}", f"/dev/{name}")
+    yield from ("--dir", "/dev/pts")
+    yield from ("--perms", "1777", "--size", _SHARED_MEMORY, "--tmpfs", "/dev/shm")  # noqa: S108 - its own
+
+
+def _depth(mount: Mount) -> int:
+    # What lies below another mount would be hidden by it if it came first.
+    return len(mount.target.parts)
+
+
+def _bind(mount: Mount) -> tuple[str, str, str]:
+    kind = "--bind" if mount.writable else "--ro-bind"
+    return (f"{kind}-try" if mount.optional else kind, str(mount.source), str(mount.target))
+
+
+def _cover(path: PurePosixPath, *, is_directory: bool) -> tuple[str, ...]:
+    if is_directory:
+        return ("--tmpfs", str(path), "--remount-ro", str(path))
+    # Without --dev-bind a device cannot be opened, so this is a file that nobody reads.
+    return ("--ro-bind", "/dev/null", str(path))

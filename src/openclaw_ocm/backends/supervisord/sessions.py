@@ -1,0 +1,87 @@
+"""Finds the processes of sessions by a variable that OCM gives them, and signals them.
+
+Only what runs outside of a sandbox is asked, where the user namespace is OCM's own: a process inside gives
+itself any environment, of any size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+VARIABLE = "OCM_SESSION"
+_STOP_SECONDS = 10.0
+_POLL_SECONDS = 0.1
+
+
+def signal_session(token: str, number: int) -> None:
+    """Send a signal to the program of a session; SIGKILL to all of it."""
+    found = _of_session(token)
+    for pid in found if number == signal.SIGKILL else _programs(found):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def stop_sessions(prefixes: Collection[str]) -> None:
+    """End the sessions whose tokens begin so, with SIGKILL those that take too long.
+
+    Raises `OcmError` where new ones keep coming.
+    """
+    deadline = time.monotonic() + _STOP_SECONDS
+    asked: set[str] = set()
+    while tokens := {token for token in _sessions().values() if token.startswith(tuple(prefixes))}:
+        late = time.monotonic() > deadline
+        if time.monotonic() > deadline + _STOP_SECONDS:
+            raise OcmError(f"sessions do not end: {', '.join(sorted(tokens))}", code="timeout")
+        for token in tokens if late else tokens - asked:
+            signal_session(token, signal.SIGKILL if late else signal.SIGTERM)
+        asked |= tokens
+        time.sleep(_POLL_SECONDS)
+
+
+def _programs(found: frozenset[int]) -> set[int]:
+    """Return what is to hear a signal: the init in the sandbox, or without one the program itself."""
+    names = {pid: processes.command_name(pid) for pid in found}
+    sandboxes = [pid for pid, name in names.items() if name == "bwrap"]
+    if sandboxes:
+        return {child for pid in sandboxes for child in processes.children(pid)}
+    inner = {pid for pid, name in names.items() if name != "script"}
+    return {pid for pid in inner if processes.parent(pid) not in inner}
+
+
+def _of_session(token: str) -> frozenset[int]:
+    return frozenset(pid for pid, found in _sessions().items() if found == token)
+
+
+def _sessions() -> dict[int, str]:
+    """Return the session of each of the user's processes that belongs to one."""
+    found, own = {}, Path("/proc/self/ns/user").stat()
+    for directory in Path("/proc").iterdir():
+        if not directory.name.isdecimal():
+            continue
+        with contextlib.suppress(OSError):
+            # For root the processes of other users are in the same one.
+            is_own = directory.stat().st_uid == os.getuid()
+            if is_own and os.path.samestat((directory / "ns" / "user").stat(), own):
+                token = _token((directory / "environ").read_bytes())
+                if token is not None:
+                    found[int(directory.name)] = token
+    return found
+
+
+def _token(environ: bytes) -> str | None:
+    mark = f"{VARIABLE}=".encode()
+    for variable in environ.split(b"\0"):
+        if variable.startswith(mark):
+            return variable[len(mark) :].decode(errors="replace")
+    return None

@@ -1,0 +1,362 @@
+"""The systemd backend: gateways as units of the user manager, sessions as transient units beside them."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import signal
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, ClassVar
+
+from openclaw_ocm.backends.definition import Definition
+from openclaw_ocm.backends.protocol import Session, is_ours
+from openclaw_ocm.backends.systemd.timers import SystemdTimers
+from openclaw_ocm.backends.systemd.unit import (
+    OLDEST_VERSION,
+    PRIVATE_PIDS_VERSION,
+    has_private_pids,
+    limit_directives,
+    render_unit,
+    sandbox_directives,
+)
+from openclaw_ocm.core.log import parse_entry
+from openclaw_ocm.core.names import InstanceName, unit_name
+from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, clean, under_init
+from openclaw_ocm.core.sandbox.mounts import forbidden_settings
+from openclaw_ocm.core.status import OUT_OF_MEMORY, Process, signal_in
+from openclaw_ocm.errors import CommandFailed, OcmError
+from openclaw_ocm.system import files
+from openclaw_ocm.system.host import has_linger, namespaces_forbidden, user_manager_answers
+from openclaw_ocm.system.kept.names import names_in
+from openclaw_ocm.system.runner import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from openclaw_ocm.core.log import Entry
+    from openclaw_ocm.core.names import BackendName
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.sandbox.policy import Policy
+    from openclaw_ocm.system.host import Host
+    from openclaw_ocm.system.runner import Completed
+
+_SYSTEMCTL = ("systemctl", "--user")
+_QUERY_SECONDS = 30.0
+_CHANGE_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
+_PROPERTIES = (
+    *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
+    *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),
+    *("NeedDaemonReload", "DropInPaths", "FragmentPath", "InvocationID"),
+)
+# SD_MESSAGE_UNIT_OUT_OF_MEMORY (sd-messages.h): a process of the unit was killed for want of memory.
+_OOM_MESSAGE = "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef"
+_NOT_LOADED = "not-found"
+_KILLED_CODES = ("2", "3")  # CLD_KILLED, CLD_DUMPED (sigaction(2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Systemd:
+    """The user manager of `host`."""
+
+    name: ClassVar[BackendName] = "systemd"
+    host: Host
+
+    @property
+    def timers(self) -> SystemdTimers:
+        """The timers that have scheduled backups made."""
+        return SystemdTimers(host=self.host)
+
+    def answers(self) -> bool:
+        """Tell whether a user manager is there: its private socket belongs to a process."""
+        return user_manager_answers(self.host)
+
+    @functools.cached_property
+    def version(self) -> int:
+        """The manager's version; raises `OcmError` where no user manager answers."""
+        try:
+            printed = self._systemctl("show", "--property=Version", "--value").stdout.strip()
+            return int(printed.split(".")[0].split("-")[0].split("~")[0])
+        except (CommandFailed, ValueError):
+            raise self._no_manager() from None
+
+    def check(self, *, sealed: bool) -> None:
+        """Raise `OcmError` where this machine cannot run or seal an instance, with what mends it."""
+        if self.version < OLDEST_VERSION:
+            message = f"systemd {self.version} is too old: OCM needs {OLDEST_VERSION} or newer"
+            raise OcmError(message, hint="Debian 12 and newer have it", code="systemd_too_old")
+        mend = namespaces_forbidden() if sealed else None
+        if mend is not None:
+            raise OcmError(
+                "this machine forbids user namespaces, without which nothing can be sealed",
+                hint=f"sudo sysctl -w {mend} (a file in /etc/sysctl.d keeps it); "
+                "--unsealed accepts running without a sandbox",
+                code="namespaces_forbidden",
+            )
+
+    def separates_processes(self) -> bool:
+        """Tell whether the sandbox has a PID namespace of its own."""
+        return has_private_pids(self.version)
+
+    def gaps(self, record: Record, process: Process) -> tuple[str, ...]:
+        """Return what the policy or the record asks for and this manager does not enforce."""
+        gaps = []
+        if record.sealed and not self.separates_processes():
+            gaps.append(
+                f"systemd {self.version} has no PrivatePIDs= (it came with {PRIVATE_PIDS_VERSION}): the "
+                "instance sees your other processes and can signal them, which in a Node program opens its "
+                "debugger"
+            )
+        limited = record.limits.memory is not None or record.limits.cpus is not None
+        if process.pid is not None and process.memory_bytes is None and limited:
+            gaps.append("no control groups v2 here: limits of memory and CPU do not bind")
+        return tuple(gaps)
+
+    def notes(self) -> tuple[str, ...]:
+        """Warn where the user's services end with the last logout."""
+        if has_linger(self.host):
+            return ()
+        user = self.host.user
+        return (f"instances stop when {user} logs out: sudo loginctl enable-linger {user}",)
+
+    def definition(self, record: Record, policy: Policy) -> Definition:
+        """Return the unit that the record asks for."""
+        paths = self.host.paths.named(record.name)
+        text = render_unit(paths, record, policy, systemd_version=self.version)
+        return Definition(path=paths.unit, text=text)
+
+    def defined(self) -> tuple[InstanceName, ...]:
+        """Return the instances with a unit that OCM made, or with a link to one that is gone."""
+        units = self.host.paths.units
+        wants = units / "default.target.wants"
+        made = [name for name in _units_in(units) if is_ours(units / unit_name(name))]
+        dead = [name for name in _units_in(wants) if not Path(units, unit_name(name)).exists()]
+        return tuple(dict.fromkeys((*made, *dead)))
+
+    def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
+        """Yield where another unit is loaded than OCM's, or a drop-in changes what the sandbox is made of."""
+        unit = str(self.host.instance(name).unit)
+        if process.definition != unit:
+            yield f"systemd runs {process.definition} and not {unit}"
+        for override in process.overrides:
+            try:
+                text = Path(override).read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                yield f"the drop-in {override} cannot be read: {error.strerror}"
+                continue
+            for setting in forbidden_settings(text):
+                yield f"the drop-in {override} sets {setting}"
+
+    def load(self, names: Collection[InstanceName]) -> None:
+        """Have the manager read its unit files anew."""
+        if names:
+            self._change("daemon-reload")
+
+    def remove(self, names: Collection[InstanceName]) -> None:
+        """Remove units, their drop-ins, and the links by which enabled ones are found."""
+        for name in names:
+            unit = self.host.instance(name).unit
+            files.remove_file(unit)
+            files.remove_tree(PurePosixPath(f"{unit}.d"))
+            files.remove_file(self.host.paths.units / "default.target.wants" / unit.name)
+        self.load(names)
+
+    def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
+        """Return what the manager says of each instance, in one call for all of them."""
+        units = {unit_name(name): name for name in names}
+        if not units:
+            return {}
+        try:
+            printed = self._systemctl(
+                "show", "--timestamp=unix", f"--property={','.join(_PROPERTIES)}", "--", *units
+            ).stdout
+        except CommandFailed:
+            raise self._no_manager() from None
+        blocks = [_parse_block(block) for block in printed.strip().split("\n\n")]
+        found = {block.get("Id", ""): _process(block) for block in blocks}
+        killed = {block["InvocationID"]: block["Id"] for block in blocks if _was_killed(found[block["Id"]])}
+        for unit in self._out_of_memory(killed):
+            found[unit] = replace(found[unit], result=OUT_OF_MEMORY)
+        missing = Process(activity="stopped", installed=False, autostart=False)
+        return {name: found.get(unit, missing) for unit, name in units.items()}
+
+    def _out_of_memory(self, units: Mapping[str, str]) -> set[str]:
+        """Return which of `units`, by invocation, lost a process to the kernel's OOM killer.
+
+        Under OOMPolicy=continue the unit's Result= does not tell; the manager's own log entry does.
+        """
+        if not units:
+            return set()
+        query = ("journalctl", "--user", "--output=json", "--quiet", "--lines=200", _OOM_MESSAGE)
+        printed = self.host.runner.run(Command(argv=query, timeout_seconds=_QUERY_SECONDS), check=False)
+        return {
+            unit
+            for invocation, unit in units.items()
+            if f'"USER_INVOCATION_ID":"{invocation}"' in printed.stdout
+        }
+
+    def start(self, names: Collection[InstanceName]) -> None:
+        """Start gateways; their count of failed starts begins anew."""
+        units = [unit_name(name) for name in names]
+        if units:
+            self._systemctl("reset-failed", *units, check=False)
+            self._change("start", *units)
+
+    def stop(self, names: Collection[InstanceName]) -> None:
+        """Stop gateways, and forget that one failed."""
+        units = self._installed(names)
+        if units:
+            self._change("stop", *units)
+            self._systemctl("reset-failed", *units, check=False)
+
+    def stop_sessions(self, names: Collection[InstanceName]) -> None:
+        """Stop every session in the sandboxes of `names`."""
+        if names:
+            self._change("stop", *(_session_unit(name, "*") for name in names))
+
+    def enable(self, names: Collection[InstanceName]) -> None:
+        """Have gateways start with the machine."""
+        if names:
+            self._change("enable", "--quiet", *map(unit_name, names))
+
+    def disable(self, names: Collection[InstanceName]) -> None:
+        """Have gateways no longer start with the machine; nothing where a unit is gone already."""
+        units = self._installed(names)
+        if units:
+            self._change("disable", "--quiet", *units)
+
+    def _installed(self, names: Collection[InstanceName]) -> list[str]:
+        return [unit_name(name) for name, process in self.observe(names).items() if process.installed]
+
+    def session(
+        self,
+        record: Record,
+        policy: Policy,
+        program: tuple[str, ...],
+        *,
+        environ: Mapping[str, str],
+        terminal: bool,
+    ) -> Session:
+        """Return the command that runs `program` as a transient unit with the sandbox of the gateway."""
+        paths = self.host.paths.named(record.name)
+        unit = _session_unit(paths.name, secrets.token_hex(4))
+        sandbox: tuple[tuple[str, str], ...] = ()
+        if record.sealed:
+            sandbox = sandbox_directives(policy, systemd_version=self.version)
+            program = under_init(paths, program) if self.separates_processes() else program
+        directives = (
+            *sandbox,
+            *limit_directives(record.limits),
+            ("Slice", "ocm.slice"),
+            ("WorkingDirectory", str(paths.state)),
+            ("IgnoreSIGPIPE", "no"),
+            ("TimeoutStopSec", "10"),
+        )
+        properties = (f"--property={key}={value}" for key, value in directives)
+        # The manager expands $VARIABLES in the argument vector of every service (systemd.service(5)).
+        literal = (word.replace("$", "$$") for word in clean(environ, program))
+        argv = (
+            *("systemd-run", "--user", "--quiet", "--wait", "--collect", f"--unit={unit}"),
+            "--pty" if terminal else "--pipe",
+            # Its own choice is the whole command, which would come into the journal.
+            f"--description=OCM session in {paths.name}",
+            *properties,
+            "--",
+            *literal,
+        )
+        return Session(argv=argv, token=unit)
+
+    def signal_session(self, token: str, number: int) -> None:
+        """Send a signal to the program of a session."""
+        self._systemctl("kill", "--kill-whom=main", f"--signal={number}", token, check=False)
+
+    def foreground_argv(self) -> None:
+        """Return nothing: the machine itself runs the user manager."""
+
+    def log(
+        self, name: InstanceName, *, lines: int | None, follow: bool, since: float | None
+    ) -> Iterator[Entry]:
+        """Yield the entries of the gateway's journal, oldest first; with `follow` without an end."""
+        argv = (
+            *("journalctl", "--user", "--output=json", "--all", "--no-pager", "--quiet"),
+            f"--user-unit={unit_name(name)}",
+            *([f"--lines={lines}"] if lines is not None else []),
+            *(["--follow"] if follow else []),
+            *([f"--since=@{since:.6f}"] if since is not None else []),
+        )
+        for line in self.host.runner.lines(argv):
+            entry = parse_entry(line)
+            if entry is not None:
+                yield entry
+
+    def _systemctl(self, *arguments: str, check: bool = True) -> Completed:
+        command = Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_QUERY_SECONDS)
+        return self.host.runner.run(command, check=check)
+
+    def _change(self, *arguments: str) -> None:
+        self.host.runner.run(Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_CHANGE_SECONDS))
+
+    def _no_manager(self) -> OcmError:
+        user = self.host.user
+        return OcmError(
+            f"no systemd user manager answers for {user}",
+            hint=f"log in as {user} over ssh, or run: sudo loginctl enable-linger {user}",
+            code="no_user_manager",
+        )
+
+
+def _units_in(directory: PurePosixPath) -> tuple[InstanceName, ...]:
+    prefix, suffix = unit_name(InstanceName("*")).split("*")
+    return names_in(directory, prefix=prefix, suffix=suffix)
+
+
+def _session_unit(name: InstanceName, token: str) -> str:
+    # A dot cannot be part of an instance name, so the pattern for w1 never meets a session of w1-a.
+    return f"ocm-session.{name}.{token}.service"
+
+
+def _parse_block(text: str) -> dict[str, str]:
+    return dict(line.partition("=")[::2] for line in text.splitlines())
+
+
+def _process(properties: Mapping[str, str]) -> Process:
+    killed = properties.get("ExecMainCode") in _KILLED_CODES
+    status = _number(properties.get("ExecMainStatus"))
+    number = status if killed else signal_in(status)
+    return Process(
+        activity=_activity(properties),
+        installed=properties.get("LoadState") != _NOT_LOADED,
+        autostart=properties.get("UnitFileState") in ("enabled", "enabled-runtime"),
+        pid=_number(properties.get("MainPID")) or None,
+        exit_status=status if number is None else None,
+        killed_by=number,
+        result=properties.get("Result", "success"),
+        restarts=_number(properties.get("NRestarts")) or 0,
+        since=_number(properties.get("ActiveEnterTimestamp", "").lstrip("@")),
+        memory_bytes=_number(properties.get("MemoryCurrent")),
+        cpu_seconds=_nanoseconds(properties.get("CPUUsageNSec")),
+        changed_on_disk=properties.get("NeedDaemonReload") == "yes",
+        definition=properties.get("FragmentPath") or None,
+        overrides=tuple(properties.get("DropInPaths", "").split()),
+    )
+
+
+def _was_killed(process: Process) -> bool:
+    return process.killed_by == signal.SIGKILL and process.activity != "running"
+
+
+def _activity(properties: Mapping[str, str]) -> str:
+    active, sub = properties.get("ActiveState", ""), properties.get("SubState", "")
+    if sub in ("auto-restart", "auto-restart-queued"):
+        return "waiting"
+    words = {"active": "running", "activating": "starting", "deactivating": "stopping", "failed": "failed"}
+    return words.get(active, "stopped")
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() and int(text) < 2**63 else None
+
+
+def _nanoseconds(text: str | None) -> float | None:
+    value = _number(text)
+    return value / 1e9 if value is not None else None

@@ -1,0 +1,194 @@
+"""The systemd renderer: policy and record to directives, unit text and back, for drift.
+
+Which directives a user manager enforces was measured on systemd 252 and 257 (reference/isolation.md):
+none of the file-system ones without PrivateUsers=.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.backends.definition import signed
+from openclaw_ocm.core.backup.schedule import BACKUP_TIMEOUT_SECONDS
+from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, gateway_argv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.record import Limits, Record
+    from openclaw_ocm.core.sandbox.policy import Mount, Policy
+
+Directive = tuple[str, str]
+
+# Backups wait for each other in a queue of OCM's own: this only keeps many from being started at one moment.
+RANDOM_DELAY_SECONDS = 15
+
+# The oldest that OCM was measured with.
+OLDEST_VERSION = 252
+
+# First systemd with PrivatePIDs=: before it a process can signal the user's other processes.
+PRIVATE_PIDS_VERSION = 257
+
+
+def has_private_pids(systemd_version: int) -> bool:
+    """Tell whether a systemd gives each sandbox a PID namespace of its own."""
+    return systemd_version >= PRIVATE_PIDS_VERSION
+
+
+def quote(value: str) -> str:
+    """Return one word of a directive that takes several (systemd.syntax(7))."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if escaped != value or not value or set(value) & set(" \t'#;") else value
+
+
+def quote_argument(value: str) -> str:
+    """Return one argument of ExecStart=, variables kept literal as well."""
+    return quote(value.replace("$", "$$"))
+
+
+def _bind(mount: Mount) -> str:
+    # Each side is quoted for itself: within quotes the colon between them would be part of the path.
+    source = _quote_side(("-" if mount.optional else "") + str(mount.source))
+    return source if mount.source == mount.target else f"{source}:{_quote_side(str(mount.target))}"
+
+
+def _quote_side(path: str) -> str:
+    quoted = quote(path)
+    return f'"{path}"' if ":" in path and quoted == path else quoted
+
+
+def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directive, ...]:
+    """Return the directives that enforce `policy`, the same for the gateway and for every session.
+
+    The values are as systemd-run(1) takes them: in a unit file specifiers are to be escaped yet.
+    """
+    read_only = " ".join(_bind(mount) for mount in policy.mounts if not mount.writable)
+    read_write = " ".join(_bind(mount) for mount in policy.mounts if mount.writable)
+    writable = " ".join(quote(str(path)) for path in policy.writable)
+    directives = [
+        ("PrivateUsers", "yes"),
+        # TemporaryFileSystem=/ reads like the way to hide all; beside ProtectSystem=strict it does nothing.
+        ("RootDirectory", str(policy.root)),
+        ("MountAPIVFS", "yes"),
+        ("BindReadOnlyPaths", read_only),
+        ("BindPaths", read_write),
+        ("ProtectSystem", "strict"),
+        # ProtectSystem= makes an exception for /home and /root, and 252 leaves the tmpfs here writable.
+        ("ProtectHome", "tmpfs"),
+        ("ReadWritePaths", writable),
+        # Without the plus the host's root would be meant, and the path dropped without a word.
+        ("InaccessiblePaths", " ".join(quote(f"-+{path}") for path in policy.hidden)),
+        # PrivateDevices= keeps the host's shared memory, and the terminals of the user's other logins.
+        ("TemporaryFileSystem", "/home:ro /root:ro /run:ro /dev/shm:mode=1777,size=256M /dev/pts:ro"),
+        ("PrivateTmp", "yes"),
+        ("PrivateDevices", "yes"),
+        ("PrivateIPC", "yes"),
+        ("NoNewPrivileges", "yes"),
+        ("ProtectKernelTunables", "yes"),
+        ("ProtectKernelModules", "yes"),
+        ("ProtectControlGroups", "yes"),
+        ("ProtectClock", "yes"),
+        ("ProtectHostname", "yes"),
+        ("RestrictRealtime", "yes"),
+        ("RestrictNamespaces", "yes"),
+        ("LockPersonality", "yes"),
+        ("CapabilityBoundingSet", ""),
+        ("RestrictAddressFamilies", " ".join(policy.address_families)),
+        ("SystemCallArchitectures", "native"),
+        ("SystemCallFilter", "@system-service"),
+        # What is left of other processes' memory and of unfiltered I/O in @system-service.
+        ("SystemCallFilter", "~@keyring process_vm_readv process_vm_writev"),
+        ("SystemCallFilter", "~io_uring_setup io_uring_enter io_uring_register"),
+        ("SystemCallErrorNumber", "EPERM"),
+        ("UMask", "0077"),
+        ("LimitCORE", "0"),
+        ("KeyringMode", "private"),
+    ]
+    if has_private_pids(systemd_version):
+        directives += [("PrivatePIDs", "yes"), ("BindLogSockets", "no")]
+    return tuple(directives)
+
+
+def limit_directives(limits: Limits) -> tuple[Directive, ...]:
+    """Return the directives of the record's resource limits (systemd.resource-control(5))."""
+    directives = [("TasksMax", str(limits.tasks))]
+    if limits.memory is not None:
+        directives.append(("MemoryMax", limits.memory))
+    if limits.cpus is not None:
+        directives.append(("CPUQuota", f"{round(limits.cpus * 100)}%"))
+    return tuple(directives)
+
+
+def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd_version: int) -> str:
+    """Return the text of the instance's unit file."""
+    argv = gateway_argv(paths, record, private_pids=record.sealed and has_private_pids(systemd_version))
+    sandbox = sandbox_directives(policy, systemd_version=systemd_version) if record.sealed else ()
+    exec_start = " ".join(quote_argument(word) for word in argv)
+    service = (
+        ("Type", "exec"),
+        ("ExecStart", _literal(exec_start)),
+        ("WorkingDirectory", _literal(str(paths.state))),
+        ("Slice", "ocm.slice"),
+        # OpenClaw exits with 0 to be started anew after a change of its config, so on-failure is not enough.
+        ("Restart", "always"),
+        ("RestartSec", "5"),
+        # EX_CONFIG: it would say the same at every start.
+        ("RestartPreventExitStatus", "78"),
+        ("SuccessExitStatus", "143"),
+        ("KillMode", "mixed"),
+        ("TimeoutStopSec", str(STOP_TIMEOUT_SECONDS)),
+        ("OOMPolicy", "continue"),
+        *limit_directives(record.limits),
+        *((key, _literal(value)) for key, value in sandbox),
+    )
+    unit = (
+        ("Description", f"OpenClaw gateway {record.name} (ocm)"),
+        ("StartLimitIntervalSec", "300"),
+        ("StartLimitBurst", "10"),
+    )
+    sections = (("Unit", unit), ("Service", service), ("Install", (("WantedBy", "default.target"),)))
+    body = "\n".join(_section(name, directives) for name, directives in sections)
+    return signed(body)
+
+
+def render_timer(name: InstanceName, every: str) -> str:
+    """Return the text of the unit that starts an instance's backups at the times `every`."""
+    timer = (
+        ("OnCalendar", _literal(every)),
+        # A run that was missed while the machine was off is made up for.
+        ("Persistent", "yes"),
+        ("RandomizedDelaySec", str(RANDOM_DELAY_SECONDS)),
+        ("AccuracySec", "1s"),
+    )
+    sections = (
+        ("Unit", (("Description", f"Scheduled backups of OpenClaw instance {name} (ocm)"),)),
+        ("Timer", timer),
+        ("Install", (("WantedBy", "timers.target"),)),
+    )
+    return signed("\n".join(_section(title, directives) for title, directives in sections))
+
+
+def render_backup_service(name: InstanceName, argv: Iterable[str]) -> str:
+    """Return the text of the unit that makes a scheduled backup of an instance by the command `argv`."""
+    service = (
+        ("Type", "oneshot"),
+        ("ExecStart", _literal(" ".join(map(quote_argument, argv)))),
+        ("WorkingDirectory", "/"),
+        ("UMask", "0077"),
+        ("Nice", "19"),
+        ("IOSchedulingClass", "idle"),
+        ("TimeoutStartSec", str(BACKUP_TIMEOUT_SECONDS)),
+    )
+    unit = (("Description", f"Scheduled backup of OpenClaw instance {name} (ocm)"),)
+    sections = (("Unit", unit), ("Service", service))
+    return signed("\n".join(_section(title, directives) for title, directives in sections))
+
+
+def _literal(value: str) -> str:
+    return value.replace("%", "%%")
+
+
+def _section(name: str, directives: Iterable[Directive]) -> str:
+    return f"[{name}]\n" + "".join(f"{key}={value}\n" for key, value in directives)

@@ -1,0 +1,70 @@
+"""The command that changes an instance's OpenClaw config."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from openclaw_ocm.cli import frame
+from openclaw_ocm.cli.frame import dry_run_option, json_option, name_argument
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+
+
+@click.command(epilog="Example: ocm edit worker1 agents.defaults.model minimax/minimax-m2.5")
+@name_argument
+@click.argument("key", required=False)
+@click.argument("value", required=False)
+@click.option("--unset", metavar="KEY", help="Remove a key.")
+@dry_run_option
+@json_option
+@click.pass_context
+def edit(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    name: InstanceName,
+    key: str | None,
+    value: str | None,
+    *,
+    unset: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Change an instance's OpenClaw config, validated by OpenClaw.
+
+    KEY is dotted; VALUE is JSON, or text where it is none, or - for standard input (so that a secret is in no
+    argument). Without KEY the config opens in $EDITOR. What OpenClaw would refuse is not written.
+    """
+    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.progress import progress
+    from openclaw_ocm.core.openclaw.document import parse_value
+    from openclaw_ocm.operations import edit as operation
+
+    if unset is not None and key is not None:
+        message = "--unset takes its key itself: ocm edit NAME --unset KEY"
+        raise click.UsageError(message)
+    if key is not None and value is None:
+        message = f"a value is missing: ocm edit {name} {key} VALUE"
+        raise click.UsageError(message)
+    if key is None and unset is None:
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "editor"
+        edited = operation.open_editor(frame.open_context(ctx, name), name, editor, dry_run=dry_run)
+    else:
+        with progress(name) as report:
+            context = frame.with_report(frame.open_context(ctx, name), report)
+            if unset is not None:
+                edited = operation.unset_value(context, name, unset, dry_run=dry_run)
+            else:
+                text = sys.stdin.read().rstrip("\n") if value == "-" else value or ""
+                edited = operation.set_value(context, name, key or "", parse_value(text), dry_run=dry_run)
+    if as_json:
+        render.print_json("edit", [edited])
+    else:
+        render.show_edited(edited)
+    return 0
+
+
+COMMANDS = {"edit": edit}

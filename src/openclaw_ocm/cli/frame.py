@@ -1,0 +1,280 @@
+"""What every command shares: the context, options, names with completion, one run over several instances."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from openclaw_ocm.core.names import MAIN, InstanceName, parse_name
+from openclaw_ocm.errors import SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, as_ocm_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from openclaw_ocm.core.names import BackendName
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.system.host import Host
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+# What operations returned, and the errors of those that failed, by name.
+Attempts = tuple[list[Any], list[tuple[str, OcmError]]]
+# How long a command waits for a gateway that it restarts, where it has no option for that.
+READY_SECONDS = 180.0
+
+
+class NameType(click.ParamType[InstanceName]):
+    """An instance name; completes to the instances that exist."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> InstanceName:
+        """Return the name, or raise `Invalid`."""
+        del param, ctx
+        return parse_name(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return the instances whose names begin with what was typed."""
+        from click.shell_completion import CompletionItem
+
+        from openclaw_ocm.system.host import current_host
+        from openclaw_ocm.system.kept.names import instance_names
+
+        del param
+        given = ctx.params.get("names") or ()
+        names = instance_names(current_host(os.environ).paths)
+        return [CompletionItem(name) for name in names if name.startswith(incomplete) and name not in given]
+
+
+class NewNameType(NameType):
+    """The name of an instance that is to be, which no completion can know."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return nothing."""
+        del ctx, param, incomplete
+        return []
+
+
+class SourceType(NameType):
+    """What an instance inherits from: main, or an instance."""
+
+    name = "source"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> InstanceName:
+        """Return main or the name, or raise `Invalid`."""
+        return MAIN if value == MAIN else super().convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return main and the instances whose names begin with what was typed."""
+        from click.shell_completion import CompletionItem
+
+        main = [CompletionItem(MAIN)] if MAIN.startswith(incomplete) else []
+        return [*main, *super().shell_complete(ctx, param, incomplete)]
+
+
+class Finite(click.FloatRange):
+    """A number in a range; inf and nan, which a range lets through, are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Return the number, or fail."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+NAME = NameType()
+NEW_NAME = NewNameType()
+SOURCE = SourceType()
+name_argument = click.argument("name", type=NAME, metavar="NAME")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+
+
+def names_argument(function: _F) -> _F:
+    """Let a command take several names, or --all."""
+    all_option = click.option("--all", "everything", is_flag=True, help="All instances.")
+    argument = click.argument("names", type=NAME, nargs=-1, metavar="NAME...")
+    return argument(all_option(function))
+
+
+def effort_options(function: _F) -> _F:
+    """Let a command say how it waits for the gateway and what it does about trouble."""
+    keep = click.option(
+        "--keep", is_flag=True, help="Leave everything as it is when it fails, for inspection."
+    )
+    return wait_options(function, keep)
+
+
+def wait_options(function: _F, *others: Callable[[Any], Any]) -> _F:
+    """Let a command that never keeps a failure say how it waits for the gateway."""
+    for option in (
+        click.option(
+            "--timeout",
+            "timeout_seconds",
+            type=Finite(min=1),
+            default=READY_SECONDS,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long to wait until the gateway is ready.",
+        ),
+        *others,
+        click.option("--repair", is_flag=True, help="Write a definition anew that was edited by hand."),
+    ):
+        function = option(function)
+    return function
+
+
+def effort(options: Mapping[str, Any]) -> Effort:
+    """Return what `effort_options` or `wait_options` said."""
+    from openclaw_ocm.operations.start import Effort
+
+    return Effort(
+        timeout_seconds=options["timeout_seconds"],
+        keep=options.get("keep", False),
+        repair=options["repair"],
+    )
+
+
+def refuse_both(options: Mapping[str, Any]) -> None:
+    """Refuse two options that contradict each other."""
+    if options["no_inherit"] and options["inherit_from"] is not None:
+        message = "--no-inherit and --inherit-from exclude each other"
+        raise click.UsageError(message)
+
+
+def install_options(function: _F) -> _F:
+    """Let a command say whether OCM may install what is missing."""
+    for option in (
+        click.option("--no-install", is_flag=True, help="Install nothing; fail where something is missing."),
+        click.option("--yes", is_flag=True, help="Install what is missing without asking."),
+    ):
+        function = option(function)
+    return function
+
+
+def this_host(ctx: click.Context) -> Host:
+    """Return the host of this run."""
+    from openclaw_ocm.system.host import current_host
+
+    return current_host(os.environ, verbose=bool(ctx.obj and ctx.obj["verbose"]))
+
+
+def open_context(
+    ctx: click.Context,
+    name: InstanceName | None = None,
+    *,
+    backend: BackendName | None = None,
+    recover: bool = True,
+) -> Context:
+    """Return the context of this run, that of the instance `name` where it is for one alone.
+
+    Operations that were cut off are finished or undone first, unless they are what is looked at (`recover`).
+    `backend` is the one that the user asked for.
+    """
+    from openclaw_ocm.instances.context import make_context
+    from openclaw_ocm.operations.planning.change import recover_all
+
+    context = make_context(this_host(ctx), lambda _phase: None, wanted=backend)
+    for sentence in recover_all(context) if recover else ():
+        click.echo(f"ocm: {sentence}", err=True)
+    return context if name is None else context.of(name)
+
+
+def choose(context: Context, names: Sequence[InstanceName], *, everything: bool) -> tuple[InstanceName, ...]:
+    """Return the instances that the user named, each once, or all of them; there must be either."""
+    from openclaw_ocm.system.kept.names import instance_names
+
+    if bool(names) == everything:
+        message = "name one or more instances, or say --all"
+        raise click.UsageError(message)
+    return instance_names(context.host.paths) if everything else tuple(dict.fromkeys(names))
+
+
+def run_each(  # noqa: PLR0913 - all but two have a default
+    ctx: click.Context,
+    names: Sequence[InstanceName],
+    operation: Callable[[Context, InstanceName], Any],
+    *,
+    as_json: bool,
+    context: Context | None = None,
+    show: Callable[[Any], None] | None = None,
+) -> int:
+    """Run an operation on each instance, print what became of each, and return the exit code.
+
+    `show` prints what the operation returns, where that is no `Outcome`.
+    """
+    context = context or open_context(ctx)
+    return conclude(ctx, attempt_each(context, names, operation, as_json=as_json, show=show), as_json=as_json)
+
+
+def attempt_each(
+    context: Context,
+    names: Sequence[InstanceName],
+    operation: Callable[[Context, InstanceName], Any],
+    *,
+    as_json: bool,
+    show: Callable[[Any], None] | None = None,
+) -> Attempts:
+    """Run an operation on each instance as `run_each` does, and print nothing yet with `as_json`."""
+    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.progress import progress
+
+    outcomes: list[Any] = []
+    errors: list[tuple[str, OcmError]] = []
+    for name in dict.fromkeys(names):
+        try:
+            with progress(name) as report:
+                outcome = operation(with_report(context.of(name), report), name)
+        except BrokenPipeError:
+            raise
+        except (OcmError, OSError) as refused:
+            error = as_ocm_error(refused)
+            errors.append((name, error))
+            if not as_json:
+                render.show_error(name, error)
+            continue
+        if not as_json:
+            if show is None:
+                render.show_outcome(outcome, said=frozenset(note for one in outcomes for note in one.notes))
+            else:
+                show(outcome)
+        outcomes.append(outcome)
+    return outcomes, errors
+
+
+def conclude(ctx: click.Context, attempts: Attempts, *, as_json: bool) -> int:
+    """Print the one answer in JSON, where it is wanted, and return the exit code."""
+    from openclaw_ocm.cli import render
+
+    outcomes, errors = attempts
+    if as_json:
+        render.print_json(ctx.command_path.partition(" ")[2], outcomes, errors)
+    if not errors:
+        return 0
+    worst = max(error.exit_code for _name, error in errors)
+    return SOME_FAILED if outcomes and worst != UNDO_INCOMPLETE else worst
+
+
+def with_report(context: Context, report: Callable[[str], None]) -> Context:
+    """Return the context with another place where progress is told."""
+    import dataclasses
+
+    return dataclasses.replace(context, report=report)
+
+
+def streams_are_terminals() -> bool:
+    """Tell whether standard input and output both are a terminal."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def confirm(question: str, *, default: bool = False, answered_by: str = "--yes") -> None:
+    """Ask on a terminal; raise `Invalid` where nobody can answer and `OcmError` where the answer is no."""
+    if not sys.stdin.isatty():
+        raise Invalid(question, hint=f"{answered_by} answers", code="not_confirmed")
+    if not click.confirm(question, default=default, err=True):
+        raise OcmError("nothing was done", code="not_confirmed")

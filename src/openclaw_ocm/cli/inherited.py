@@ -1,0 +1,199 @@
+"""The commands about what an instance inherits: secrets of its own, and following main."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openclaw_ocm.cli import frame
+from openclaw_ocm.cli.frame import dry_run_option, effort_options, json_option, name_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.result import Outcome
+    from openclaw_ocm.operations.start import Effort
+
+
+@click.command(epilog="Example: ocm sync --all --dry-run")
+@frame.names_argument
+@click.option(
+    "--inherit-from",
+    type=frame.SOURCE,
+    metavar="main|INSTANCE",
+    help="Inherit from there from now on, also where nothing was inherited before.",
+)
+@click.option("--no-inherit", is_flag=True, help="Inherit no more; the instance keeps what it has.")
+@effort_options
+@dry_run_option
+@json_option
+@click.pass_context
+def sync(
+    ctx: click.Context,
+    /,
+    names: tuple[InstanceName, ...],
+    *,
+    everything: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - those that click read
+) -> int:
+    """Have instances follow what changed in main: providers, models and keys.
+
+    Compares what was inherited then with main now and the instance now: main's changes are taken over, the
+    instance's own stay, and where both changed the same the instance's stays and that is said. OpenClaw
+    validates the result before it is written. A gateway is restarted only for what it does not take up while
+    it runs, such as a new key. One with an instance for its source follows that instance.
+    """
+    from openclaw_ocm.operations.sync import end_inheriting
+    from openclaw_ocm.operations.sync import sync as follow
+
+    frame.refuse_both(options)
+    effort, source = frame.effort(options), options["inherit_from"]
+    context = frame.open_context(ctx)
+
+    def run(context: Context, name: InstanceName) -> Outcome:
+        if options["no_inherit"]:
+            return end_inheriting(context, name, dry_run=dry_run)
+        return follow(context, name, effort, source=source, dry_run=dry_run)
+
+    return frame.run_each(
+        ctx,
+        frame.choose(context, names, everything=everything),
+        run,
+        as_json=as_json,
+        context=context,
+    )
+
+
+@click.group(epilog="Example: ocm secret set worker1 OPENROUTER_API_KEY")
+def secret() -> None:
+    """Keep the secrets that an instance's config refers to as ${NAME}.
+
+    Its processes get them when they start, from a file that only you and the instance can read. Those that it
+    inherited are among them.
+    """
+
+
+def _key_argument(function: Callable[..., object]) -> Callable[..., object]:
+    return click.argument("key", metavar="KEY")(function)
+
+
+restart_option = click.option("--restart", is_flag=True, help="Restart a running gateway, which then has it.")
+
+
+@secret.command("set", epilog="Example: ocm secret set worker1 OPENROUTER_API_KEY --restart < key.txt")
+@name_argument
+@_key_argument
+@click.argument("extra", nargs=-1, metavar="")
+@restart_option
+@effort_options
+@dry_run_option
+@json_option
+@click.pass_context
+def set_(
+    ctx: click.Context,
+    /,
+    name: InstanceName,
+    key: str,
+    *,
+    extra: tuple[str, ...],
+    as_json: bool,
+    **options: bool,
+) -> int:
+    """Set a secret; the value comes from standard input, on a terminal from a prompt.
+
+    An inherited one becomes the instance's own, which ocm sync leaves alone.
+    """
+    from openclaw_ocm.core.secrets import MAX_VALUE, parse_key, parse_value
+    from openclaw_ocm.operations.secret import set_secret
+
+    if extra:
+        # Not told back: it is a secret.
+        message = (
+            "the value comes from standard input: on the command line every user of the machine can read it"
+        )
+        raise click.UsageError(message)
+    parse_key(key)
+    if sys.stdin.isatty():
+        value = parse_value(
+            click.prompt(f"{key} of {name}", hide_input=True, err=True, default="", show_default=False)
+        )
+    else:
+        value = parse_value(_read_stdin(MAX_VALUE))
+    return _run(
+        ctx,
+        name,
+        lambda context, effort: set_secret(
+            context, name, key, value, restart=effort, dry_run=options["dry_run"]
+        ),
+        as_json=as_json,
+        options=options,
+    )
+
+
+@secret.command("unset", epilog="Example: ocm secret unset worker1 OPENROUTER_API_KEY")
+@name_argument
+@_key_argument
+@restart_option
+@effort_options
+@dry_run_option
+@json_option
+@click.pass_context
+def unset(ctx: click.Context, /, name: InstanceName, key: str, *, as_json: bool, **options: bool) -> int:
+    """Remove a secret of an instance's own.
+
+    Where the instance inherits one of that name, ocm sync brings it.
+    """
+    from openclaw_ocm.core.secrets import parse_key
+    from openclaw_ocm.operations.secret import unset_secret
+
+    parse_key(key)
+    return _run(
+        ctx,
+        name,
+        lambda context, effort: unset_secret(context, name, key, restart=effort, dry_run=options["dry_run"]),
+        as_json=as_json,
+        options=options,
+    )
+
+
+@secret.command("list", epilog="Example: ocm secret list worker1")
+@name_argument
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
+    """List an instance's secrets: names, last characters, where each comes from."""
+    from openclaw_ocm.cli import render
+    from openclaw_ocm.operations.secret import list_secrets
+
+    found = list_secrets(frame.open_context(ctx, name), name)
+    if as_json:
+        render.print_json("secret list", found)
+    else:
+        render.show_secrets(found)
+    return 0
+
+
+def _read_stdin(limit: int) -> str:
+    """Return what is on standard input, as far as it can be a secret."""
+    return sys.stdin.buffer.read(limit + 3).decode("utf-8", "surrogateescape")
+
+
+def _run(
+    ctx: click.Context,
+    name: InstanceName,
+    operation: Callable[[Context, Effort | None], Outcome],
+    *,
+    as_json: bool,
+    options: dict[str, bool],
+) -> int:
+    effort = frame.effort(options) if options["restart"] else None
+    return frame.run_each(ctx, [name], lambda context, _name: operation(context, effort), as_json=as_json)
+
+
+COMMANDS = {"sync": sync, "secret": secret}

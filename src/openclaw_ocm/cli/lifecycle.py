@@ -1,0 +1,315 @@
+"""The commands that make, start, stop and delete instances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openclaw_ocm.cli import frame
+from openclaw_ocm.cli.frame import (
+    NAME,
+    SOURCE,
+    Finite,
+    dry_run_option,
+    effort_options,
+    install_options,
+    json_option,
+    names_argument,
+    run_each,
+)
+from openclaw_ocm.core.names import BACKENDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.create import Wanted
+    from openclaw_ocm.operations.planning.result import Outcome
+
+Names = tuple["InstanceName", ...]
+
+
+def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command say what an instance is to be."""
+    for option in (
+        click.option("--tasks", type=click.IntRange(64, 100_000), metavar="N", help="Threads at most."),
+        click.option("--cpus", type=Finite(min=0.05, max=1024), metavar="N", help="CPUs at most."),
+        click.option("--memory", metavar="SIZE", help="Memory at most, such as 2G."),
+        click.option("--autostart", is_flag=True, help="Start with the machine."),
+        click.option("--unsealed", is_flag=True, help="Accept that it runs without a sandbox."),
+        click.option(
+            "--backend",
+            type=click.Choice(BACKENDS),
+            help="What keeps the gateway running; systemd if left out, supervisord without a user manager.",
+        ),
+        click.option(
+            "--port", type=int, help="The gateway's port; the first free one from 19001 if left out."
+        ),
+        click.option(
+            "--inherit-from",
+            type=SOURCE,
+            metavar="main|INSTANCE",
+            help="Where providers, models and keys come from; main if left out.",
+        ),
+        click.option("--no-inherit", is_flag=True, help="Take no providers, models and keys from anywhere."),
+        click.option("--model", metavar="P/M", help="The agent's model, such as minimax/minimax-m2.5."),
+    ):
+        function = option(function)
+    return click.argument("names", type=NAME, nargs=-1, required=True, metavar="NAME...")(function)
+
+
+def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
+    """Return what is wanted of each instance; bad input is refused before anything is touched."""
+    from openclaw_ocm.core.record import DEFAULT_TASKS, Limits, parse_memory, parse_model
+    from openclaw_ocm.operations.create import Wanted, check_wanted
+
+    if options["port"] is not None and len(names) > 1:
+        message = "--port takes one instance: each needs a port of its own"
+        raise click.UsageError(message)
+    frame.refuse_both(options)
+    memory, model = options["memory"], options["model"]
+    limits = Limits(
+        memory=None if memory is None else parse_memory(memory),
+        cpus=options["cpus"],
+        tasks=options["tasks"] or DEFAULT_TASKS,
+    )
+    checked = None if model is None else parse_model(model)
+
+    wanted = Wanted(
+        name=names[0],
+        model=checked,
+        port=options["port"],
+        autostart=options["autostart"],
+        sealed=not options["unsealed"],
+        limits=limits,
+        inherit_from=options["inherit_from"],
+        no_inherit=options["no_inherit"],
+    )
+    check_wanted(wanted)
+    return wanted
+
+
+def _create_each(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    wanted: Wanted,
+    run: Callable[[Context, Wanted], Outcome],
+    *,
+    names: Names,
+    options: Mapping[str, Any],
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Bring what the machine lacks, then run an operation that makes instances, on each of `names`."""
+    from dataclasses import replace
+
+    from openclaw_ocm.cli.setup import prepare
+
+    setup = prepare(frame.this_host(ctx), names, options, dry_run=dry_run)
+    planned = setup if dry_run and setup is not None and setup.steps else None
+
+    def operation(context: Context, name: InstanceName) -> Outcome:
+        outcome = run(
+            context, replace(wanted, name=name, planned=None if planned is None else planned.runtime)
+        )
+        installs = () if planned is None or not outcome.steps else planned.describe()
+        return replace(outcome, steps=(*installs, *outcome.steps))
+
+    context = frame.open_context(ctx, backend=options["backend"])
+    return run_each(ctx, names, operation, as_json=as_json, context=context)
+
+
+@click.command(epilog="Example: ocm create worker1 --memory 2G --cpus 1")
+@creation_options
+@install_options
+@dry_run_option
+@json_option
+@click.pass_context
+def create(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool, **options: object) -> int:
+    """Create an instance without starting it.
+
+    What it needs and this machine lacks is installed first, as by ocm setup.
+    """
+    from openclaw_ocm.operations.create import create as run
+
+    return _create_each(
+        ctx,
+        _wanted(names, options),
+        lambda context, wanted: run(context, wanted, dry_run=dry_run),
+        names=names,
+        options=options,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@click.command(epilog="Example: ocm deploy worker1 --model minimax/minimax-m2.5")
+@creation_options
+@install_options
+@effort_options
+@dry_run_option
+@json_option
+@click.pass_context
+def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool, **options: object) -> int:
+    """Create an instance, start it and prove that it is sealed.
+
+    Succeeds only once the gateway is ready and a probe inside its sandbox found the policy in force.
+    A deploy that fails leaves no trace, unless --keep is given. What it needs and this machine lacks is
+    installed first, as by ocm setup.
+    """
+    from openclaw_ocm.operations.create import deploy as run
+
+    effort = frame.effort(options)
+    return _create_each(
+        ctx,
+        _wanted(names, options),
+        lambda context, wanted: run(context, wanted, effort, dry_run=dry_run),
+        names=names,
+        options=options,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@click.command(epilog="Example: ocm delete worker1 --force --yes")
+@names_argument
+@click.option("--force", is_flag=True, help="Delete an instance that is running.")
+@click.option(
+    "--backup/--no-backup",
+    default=None,
+    help="Make a last backup first, or none; without either ocm asks on a terminal and elsewhere makes none.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@json_option
+@click.pass_context
+def delete(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    /,
+    names: Names,
+    *,
+    everything: bool,
+    force: bool,
+    backup: bool | None,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Delete instances with all that belongs to them.
+
+    Removes definition, state, config link, record, secrets and scheduled backups. Nothing else is touched,
+    backups that were made neither. Nothing can be undone. An instance whose last backup fails stays.
+    """
+    from openclaw_ocm.operations.delete import delete as run
+    from openclaw_ocm.operations.delete import has_backup
+    from openclaw_ocm.operations.status import selected
+
+    context = frame.open_context(ctx)
+    chosen = selected(context, frame.choose(context, names, everything=everything))
+    if chosen and not yes and not dry_run:
+        frame.confirm(
+            f"Delete {', '.join(chosen)} with all that is in {'it' if len(chosen) == 1 else 'them'}?"
+        )
+        if backup is None:
+            backup = click.confirm("Make a last backup first?", default=True, err=True)
+    elif backup is None and not dry_run:
+        bare = [name for name in chosen if not has_backup(context, name)]
+        if bare:
+            click.echo(f"ocm: there is no backup of {', '.join(bare)}; --backup makes one first", err=True)
+    # Not --all again: what came into being meanwhile was not asked about.
+    return run_each(
+        ctx,
+        chosen,
+        lambda context, name: run(context, name, force=force, dry_run=dry_run, backup=bool(backup)),
+        as_json=as_json,
+        context=context,
+    )
+
+
+def _starting_command(word: str, help_text: str) -> click.Command:
+    @click.command(word, help=help_text, epilog=f"Example: ocm {word} --all")
+    @names_argument
+    @effort_options
+    @dry_run_option
+    @json_option
+    @click.pass_context
+    def command(
+        ctx: click.Context,
+        /,
+        names: Names,
+        *,
+        everything: bool,
+        dry_run: bool,
+        as_json: bool,
+        **options: object,
+    ) -> int:
+        from openclaw_ocm.operations.start import restart, start
+
+        run, effort = {"start": start, "restart": restart}[word], frame.effort(options)
+        context = frame.open_context(ctx)
+        return run_each(
+            ctx,
+            frame.choose(context, names, everything=everything),
+            lambda context, name: run(context, name, effort, dry_run=dry_run),
+            as_json=as_json,
+            context=context,
+        )
+
+    return command
+
+
+@click.command(epilog="Example: ocm stop worker1 worker2")
+@names_argument
+@dry_run_option
+@json_option
+@click.pass_context
+def stop(ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool, as_json: bool) -> int:
+    """Stop instances."""
+    from openclaw_ocm.operations.start import stop as run
+
+    context = frame.open_context(ctx)
+    return run_each(
+        ctx,
+        frame.choose(context, names, everything=everything),
+        lambda context, name: run(context, name, dry_run=dry_run),
+        as_json=as_json,
+        context=context,
+    )
+
+
+def _autostart_command(word: str, help_text: str, *, wanted: bool) -> click.Command:
+    @click.command(word, help=help_text, epilog=f"Example: ocm {word} worker1")
+    @names_argument
+    @dry_run_option
+    @json_option
+    @click.pass_context
+    def command(
+        ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool, as_json: bool
+    ) -> int:
+        from openclaw_ocm.operations.autostart import set_autostart
+
+        context = frame.open_context(ctx)
+        return run_each(
+            ctx,
+            frame.choose(context, names, everything=everything),
+            lambda context, name: set_autostart(context, name, wanted=wanted, dry_run=dry_run),
+            as_json=as_json,
+            context=context,
+        )
+
+    return command
+
+
+COMMANDS = {
+    "create": create,
+    "deploy": deploy,
+    "delete": delete,
+    "start": _starting_command("start", "Start instances and prove that they are sealed."),
+    "stop": stop,
+    "restart": _starting_command("restart", "Restart instances and prove that they are sealed."),
+    "enable": _autostart_command("enable", "Have instances start with the machine.", wanted=True),
+    "disable": _autostart_command(
+        "disable", "Have instances no longer start with the machine.", wanted=False
+    ),
+}

@@ -1,0 +1,172 @@
+"""The command group: loads a command when it is asked for, turns errors into a line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from openclaw_ocm import __version__
+from openclaw_ocm.errors import BUG, INTERRUPTED, OcmError, as_ocm_error
+
+# Where each command lives, and the line that `ocm --help` shows for it without loading it.
+COMMANDS = {
+    "create": ("lifecycle", "Create an instance without starting it."),
+    "deploy": ("lifecycle", "Create an instance, start it and prove that it is sealed."),
+    "delete": ("lifecycle", "Delete instances with all that belongs to them."),
+    "clone": ("copies", "Make a new instance with the settings and workspaces of another."),
+    "rename": ("copies", "Give an instance another name."),
+    "start": ("lifecycle", "Start instances and prove that they are sealed."),
+    "stop": ("lifecycle", "Stop instances."),
+    "restart": ("lifecycle", "Restart instances and prove that they are sealed."),
+    "enable": ("lifecycle", "Have instances start with the machine."),
+    "disable": ("lifecycle", "Have instances no longer start with the machine."),
+    "expose": ("expose", "Let machines of a network reach an instance's gateway."),
+    "unexpose": ("expose", "Let only this machine reach an instance's gateway."),
+    "list": ("inspect", "List the instances and how they are."),
+    "status": ("inspect", "Show everything about an instance."),
+    "health": ("inspect", "Tell whether instances are ready; exit 1 if one is not."),
+    "logs": ("inspect", "Print what an instance logged."),
+    "use": ("session", "Run openclaw as an instance, in its sandbox."),
+    "enter": ("session", "Open a shell in an instance's sandbox."),
+    "setup": ("setup", "Check what OCM needs of this machine, and install what is missing."),
+    "doctor": ("setup", "Find what is wrong with this machine and with all that OCM made on it."),
+    "edit": ("edit", "Change an instance's OpenClaw config, validated by OpenClaw."),
+    "sync": ("inherited", "Have instances follow what changed in main: providers, models and keys."),
+    "secret": ("inherited", "Keep the secrets that an instance's config refers to as ${NAME}."),
+    "update-models": ("models", "Update a provider's models from the list that it publishes."),
+    "backup": ("backup", "Back up instances, running or not, each into one file."),
+    "backups": ("backup", "List, check and prune backups."),
+    "restore": ("copies", "Make an instance of a backup, or put its content back."),
+    "supervise": ("supervise", "Run supervisord in the foreground: a container's entry point."),
+    "completion": ("completion", "Print the completion script for bash, zsh or fish."),
+}
+_BROKEN_PIPE = 141
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order in which they are best read."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, None where there is none of that name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"openclaw_ocm.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.COMMANDS[cmd_name]
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing one."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_module, line) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete the names of commands without importing one."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return names or super().shell_complete(ctx, incomplete)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: ocm deploy worker1 --model minimax/minimax-m2.5",
+)
+@click.version_option(__version__, prog_name="ocm", message="%(prog)s %(version)s")
+@click.option("-v", "--verbose", is_flag=True, help="Print every command that is run, to stderr.")
+@click.option("--debug", is_flag=True, help="Print a traceback where OCM itself fails.")
+@click.pass_context
+def ocm(ctx: click.Context, *, verbose: bool, debug: bool) -> None:
+    """Run many sealed OpenClaw gateways on one machine."""
+    ctx.obj = {"verbose": verbose, "debug": debug}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code; every error ends here, in one place."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except BrokenPipeError:
+        # The reader has gone; the flush at exit must not find the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+
+
+def _run(words: list[str]) -> int:
+    try:
+        result = ocm.main(args=list(words), prog_name="ocm", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort: no user meets a traceback
+        return _answer(_explain(error, debug="--debug" in words), words)
+    return result if isinstance(result, int) else 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _explain(error: BaseException, *, debug: bool) -> OcmError:
+    """Return any error as one that a user can act on; with `debug` raise a bug anew."""
+    if isinstance(error, (OcmError, OSError)):
+        return as_ocm_error(error)
+    if isinstance(error, click.ClickException):
+        hint = "ocm --help shows the commands"
+        return OcmError(error.format_message(), hint=hint, code="usage", exit_code=error.exit_code)
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return OcmError("interrupted", code="interrupted", exit_code=INTERRUPTED)
+    if debug:
+        raise error
+    message = f"a bug in OCM: {type(error).__name__}: {error}"
+    hint = "run it again with ocm --debug and report that"
+    return OcmError(message, hint=hint, code="bug", exit_code=BUG)
+
+
+def _answer(error: OcmError, words: list[str]) -> int:
+    """Tell an error to a person, and to a program that asked for JSON."""
+    from openclaw_ocm.core.log import printable
+
+    lines = [f"ocm: {printable(error.message)}", *(f"  {printable(line)}" for line in error.details)]
+    click.echo("\n".join([*lines, *([f"ocm: {printable(error.hint)}"] if error.hint else [])]), err=True)
+    command = _json_command(words)
+    if command is not None:
+        from openclaw_ocm.cli.render import print_json
+
+        print_json(command, [], [(None, error)])
+        sys.stdout.flush()
+    return error.exit_code
+
+
+def _json_command(words: list[str]) -> str | None:
+    """Return the command that is to answer in JSON, None where it answers in text."""
+    options = words[: words.index("--")] if "--" in words else words
+    names = [word for word in options if not word.startswith("-")]
+    if not names or "--json" not in options:
+        return None
+    name, command = names[0], ocm.get_command(click.Context(ocm), names[0])
+    if isinstance(command, click.Group) and len(names) > 1:
+        name, command = f"{name} {names[1]}", command.commands.get(names[1])
+    # What `ocm use` passes on to openclaw is no option of its own.
+    takes_json = command is None or any(parameter.name == "as_json" for parameter in command.params)
+    return name if takes_json else None

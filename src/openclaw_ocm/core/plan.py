@@ -1,0 +1,366 @@
+"""Steps as data: what a plan prints, what apply runs and what the transaction journal keeps. No secrets."""
+
+from __future__ import annotations
+
+import msgspec
+
+from openclaw_ocm.core.firewall import Rule
+from openclaw_ocm.core.names import BackendName
+
+
+class WriteRecord(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Write the instance's record, which also reserves its port; `previous` is the text it replaces."""
+
+    path: str
+    text: str
+    previous: str | None = None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"write record {self.path}"
+
+
+class MakeState(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Make the state directory, which must not exist yet."""
+
+    path: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"make state directory {self.path}"
+
+
+class MakeShell(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Make what the sandbox shows of OCM, and its /tmp and /var/tmp; `fresh` for a new instance."""
+
+    shell: str
+    scratch: str
+    fresh: bool
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"make sandbox directories {self.shell} and {self.scratch}"
+
+
+class WriteConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Write the first OpenClaw config; the gateway's token is generated when the step runs.
+
+    With `inherit`, main or the name of an instance, what that has is read when the step runs, and kept.
+    """
+
+    path: str
+    model: str | None = None
+    inherit: str | None = None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        inherited = f" and the providers, models and keys of {self.inherit}" if self.inherit else ""
+        return f"write config {self.path} with a new gateway token{inherited}"
+
+
+class CloneConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Write the first OpenClaw config of a clone: what `source` has when the step runs, and its own token."""
+
+    path: str
+    source: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"write config {self.path} with a new gateway token and settings of {self.source}"
+
+
+class CopyWorkspaces(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Copy the workspaces of the state `source`, as they are when the step runs, to the state `path`."""
+
+    path: str
+    source: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"copy the workspaces in {self.source} to {self.path}"
+
+
+class LinkConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Link the config to where users look for it."""
+
+    link: str
+    target: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"link {self.link} to the config"
+
+
+class WriteDefinition(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Write the definition; `previous` is the text it replaces, None where there was none."""
+
+    name: str
+    path: str
+    text: str
+    previous: str | None = None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"{'write' if self.previous is None else 'replace'} definition {self.path} of {self.name}"
+
+
+class Load(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have the backend take up the definition as it is on disk."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"load the definition of {self.name}"
+
+
+class RemoveDefinition(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Remove the definition of a stopped gateway and all else that the backend keeps of it."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"remove the definition of {self.name}"
+
+
+class Enable(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have the instance start with the machine."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"enable {self.name}"
+
+
+class Disable(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have the instance no longer start with the machine."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"disable {self.name}"
+
+
+class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Start the gateway."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"start {self.name}"
+
+
+class Restart(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Restart the gateway."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"restart {self.name}"
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Stop the gateway and every session in the instance's sandbox; `ran` tells whether an undo starts it."""
+
+    name: str
+    ran: bool
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"stop {self.name}"
+
+
+class Verify(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Wait until the gateway is ready, then prove the sandbox from within."""
+
+    name: str
+    timeout_seconds: float
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"wait until {self.name} is ready and prove its sandbox from within"
+
+
+class SetBind(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have a stopped gateway listen elsewhere (gateway.bind); `previous` is None where it was not set."""
+
+    name: str
+    bind: str
+    previous: str | None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"set gateway.bind of {self.name} to {self.bind}"
+
+
+class SetRules(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Give the instance on `port` these firewall rules and no others; `previous` are those that it had."""
+
+    name: str
+    port: int
+    rules: tuple[Rule, ...]
+    previous: tuple[Rule, ...]
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        if not self.rules:
+            return f"remove the firewall rules of {self.name}"
+        return f"set firewall rules of {self.name}: {', '.join(rule.describe() for rule in self.rules)}"
+
+
+class SetTimer(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have backups made at the times `every`, None for no more; `previous` are those until now.
+
+    With the same times, what is missing or was edited is made anew and the time of the last run is kept.
+    """
+
+    name: str
+    every: str | None
+    previous: str | None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        if self.every is None:
+            return f"end the scheduled backups of {self.name}"
+        return f"schedule backups of {self.name}: {self.every}"
+
+
+class Stage(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Make a directory of OCM's own, in which something is made ready; an undo removes it, and `files`."""
+
+    path: str
+    files: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"make ready in {self.path}"
+
+
+class Exchange(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Put what is `staged`, of that `inode`, in the place of `path`, in one move and on one file system.
+
+    What it replaces is then where it was staged.
+    """
+
+    path: str
+    staged: str
+    inode: int
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"put {self.staged} in the place of {self.path}"
+
+
+class RewritePaths(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have the config and the databases of a stopped instance follow its state from `before` to `after`.
+
+    One that is `fresh`, of an archive, also forgets who used the databases and what was still to be sent;
+    there is nothing to undo, for an undo does not keep it.
+    """
+
+    name: str
+    before: str
+    after: str
+    fresh: bool
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        if self.before == self.after:
+            return f"forget in the databases of {self.name} who used them"
+        return f"rewrite paths in {self.name}: {self.before} to {self.after}"
+
+
+class SetSource(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have an instance inherit from the one that is now called `source`; it was `previous`."""
+
+    name: str
+    source: str
+    previous: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"have {self.name} inherit from {self.source}"
+
+
+class RemoveFile(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Remove a file or a link of OCM's."""
+
+    path: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"remove {self.path}"
+
+
+class RemoveLink(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Remove the link to the config, and the directory that held it where nothing else is left in it."""
+
+    link: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"remove {self.link}"
+
+
+class RemoveTree(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Remove a directory of OCM's with all that is in it."""
+
+    path: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"remove {self.path} with all that is in it"
+
+
+Step = (
+    WriteRecord
+    | MakeState
+    | MakeShell
+    | WriteConfig
+    | CloneConfig
+    | CopyWorkspaces
+    | LinkConfig
+    | WriteDefinition
+    | Load
+    | RemoveDefinition
+    | Enable
+    | Disable
+    | Start
+    | Restart
+    | Stop
+    | Verify
+    | SetBind
+    | SetRules
+    | SetTimer
+    | Stage
+    | Exchange
+    | RewritePaths
+    | SetSource
+    | RemoveFile
+    | RemoveLink
+    | RemoveTree
+)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operation does to one instance, which is under the care of `backend`.
+
+    Up to `commit` steps a failure undoes what was done; from there on the rest is finished, at the
+    latest by the next command. `others` are further instances that the steps touch.
+    """
+
+    operation: str
+    name: str
+    backend: BackendName
+    steps: tuple[Step, ...]
+    commit: int
+    others: tuple[str, ...] = ()
+
+    def describe(self) -> tuple[str, ...]:
+        """Return the steps in words."""
+        return tuple(step.describe() for step in self.steps)

@@ -1,0 +1,64 @@
+"""Which port an instance takes (design.md, "Ports")."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.errors import Invalid, OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+MAIN_PORT = 18789
+FIRST_PORT = 19001
+DEFAULT_STEP = 20
+WINDOW = 20
+CDP_OFFSET = 11
+# OpenClaw 2026.9.6 falls back to a CDP range shared by all instances when base+110 passes 65535.
+LAST_PORT = 65425
+_LOWEST_PORT = 1024  # below it only root may listen
+
+
+def window(base: int) -> range:
+    """Return the ports that belong to the instance on `base`."""
+    return range(base, base + WINDOW)
+
+
+def parse_port(port: int) -> int:
+    """Return `port` if an instance may have it as its base, otherwise raise `Invalid`."""
+    if not _LOWEST_PORT <= port <= LAST_PORT:
+        message = f"port {port} is out of range: an instance takes a port from {_LOWEST_PORT} to {LAST_PORT}"
+        raise Invalid(message, hint="leave --port out and OCM takes the first free one", code="port_invalid")
+    return port
+
+
+def overlap(base: int, others: Iterable[int]) -> int | None:
+    """Return the base of `others` whose window meets that of `base`, or None."""
+    return next((other for other in others if abs(other - base) < WINDOW), None)
+
+
+def overlaps(owners: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
+    """Yield each two owners of base ports whose windows meet."""
+    for (name, base), (other, its_base) in combinations(owners, 2):
+        if abs(base - its_base) < WINDOW:
+            yield name, other
+
+
+def candidates(step: int) -> Iterator[int]:
+    """Yield the base ports in the order in which they are tried."""
+    yield from range(FIRST_PORT, LAST_PORT + 1, step)
+
+
+def allocate_port(taken: Iterable[int], *, step: int, is_free: Callable[[int], bool]) -> int:
+    """Return the first base port whose whole window is free.
+
+    `taken` are the base ports of main and of every instance; `is_free` tells of one port whether it
+    can be bound now.
+    """
+    bases = tuple(taken)
+    for base in candidates(step):
+        if overlap(base, bases) is None and all(is_free(port) for port in window(base)):
+            return base
+    message = f"no free window of {WINDOW} ports between {FIRST_PORT} and {LAST_PORT}"
+    raise OcmError(message, hint="ocm list shows the ports in use", code="no_free_port")

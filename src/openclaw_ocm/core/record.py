@@ -1,0 +1,143 @@
+"""The record: an instance's wanted state, and the host settings. Strict when read from disk."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from openclaw_ocm.core import ports
+from openclaw_ocm.core.backup.schedule import parse_every
+from openclaw_ocm.core.firewall import exposure
+from openclaw_ocm.core.names import BackendName
+from openclaw_ocm.errors import Invalid
+
+VERSION = 1
+DEFAULT_TASKS = 512
+_MEMORY = re.compile(r"([1-9][0-9]{0,6})([MG])")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[^\s\x00-\x1f\"'\\]{1,200}")
+_UNITS = {"M": 2**20, "G": 2**30}
+# Below this OpenClaw 2026.9.6 does not become ready (0.54 GB at idle, 1.2 GB after an agent turn).
+MINIMUM_MEMORY = 768 * 2**20
+MINIMUM_CPUS = 0.05
+MOST_KEPT = 10_000
+
+Recipient = Annotated[str, msgspec.Meta(pattern=r"\A[ -~]+\Z", max_length=4096)]
+Absolute = Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]*\Z", max_length=4096)]
+
+
+class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which Node runs which OpenClaw: absolute, resolved paths of the binary and of the package directory."""
+
+    node: Absolute
+    openclaw: Absolute
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the instance may use at most; None is no limit of OCM's own."""
+
+    memory: Annotated[str, msgspec.Meta(pattern=rf"\A{_MEMORY.pattern}\Z")] | None = None
+    cpus: Annotated[float, msgspec.Meta(ge=MINIMUM_CPUS, le=1024)] | None = None
+    tasks: Annotated[int, msgspec.Meta(ge=64, le=100_000)] = DEFAULT_TASKS
+
+
+class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many archives are kept: the last ones, and the last of each of so many days, weeks and months."""
+
+    last: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 3
+    daily: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 7
+    weekly: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 4
+    monthly: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 6
+
+    def __post_init__(self) -> None:
+        """Refuse what would keep nothing."""
+        if not (self.last or self.daily or self.weekly or self.monthly):
+            message = "nothing would be kept: not even the archive that was just made"
+            raise ValueError(message)
+
+
+class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When backups are made by themselves, where to and how, and which are kept.
+
+    `directory`, None for the usual one, must be there. `encrypt_to` are public keys of age or SSH.
+    """
+
+    every: str
+    keep: Keep = Keep()
+    directory: Absolute | None = None
+    encrypt_to: tuple[Recipient, ...] = ()
+    format: Literal["gz", "zst"] = "gz"
+
+    def __post_init__(self) -> None:
+        """Refuse a time that no unit file can hold."""
+        try:
+            kept = parse_every(self.every)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+        if kept != self.every:
+            message = f"every is not as ocm backup writes it: {kept}"
+            raise ValueError(message)
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One instance as the user wants it. Lives out of the instance's own reach.
+
+    One that is not `sealed` runs without a sandbox, which the user has accepted. `expose` are the networks
+    that reach its gateway, or `any`; without one nothing beyond this machine does. `backups` are made whether
+    the instance runs or not.
+    """
+
+    version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
+    name: str
+    backend: BackendName = "systemd"
+    sealed: bool = True
+    port: Annotated[int, msgspec.Meta(ge=1024, le=ports.LAST_PORT)]
+    autostart: bool = False
+    docker: bool = False
+    expose: tuple[str, ...] = ()
+    runtime: Runtime
+    limits: Limits = Limits()
+    backups: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what `ocm expose` would not have written; msgspec tells where it is."""
+        try:
+            kept = exposure(self.expose)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+        if kept != self.expose:
+            message = f"expose is not as ocm expose writes it: {list(kept)}"
+            raise ValueError(message)
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Host-wide settings, `~/.config/ocm/settings.toml`."""
+
+    port_step: Annotated[int, msgspec.Meta(ge=ports.WINDOW, le=1000)] = ports.DEFAULT_STEP
+    backend: BackendName | None = None
+
+
+def parse_memory(text: str) -> str:
+    """Return a memory limit such as `2G` or `1536M` in systemd's spelling, or raise `Invalid`."""
+    match = _MEMORY.fullmatch(text)
+    if not match:
+        message = f"{text!r} is no memory size: write 2G or 1536M"
+        raise Invalid(message, code="memory_invalid")
+    if memory_bytes(text) < MINIMUM_MEMORY:
+        message = f"{text} is too little for a gateway: it needs {MINIMUM_MEMORY // 2**20}M at the least"
+        raise Invalid(message, hint="--memory 2G leaves room for an agent's turn", code="memory_invalid")
+    return text
+
+
+def memory_bytes(text: str) -> int:
+    """Return the bytes of a memory limit that `parse_memory` accepted."""
+    return int(text[:-1]) * _UNITS[text[-1]]
+
+
+def parse_model(text: str) -> str:
+    """Return a model reference `provider/model`, or raise `Invalid`."""
+    if not _MODEL.fullmatch(text):
+        message = f"{text!r} is no model: write provider/model"
+        raise Invalid(message, hint="for example minimax/minimax-m2.5", code="model_invalid")
+    return text

@@ -1,0 +1,105 @@
+"""What a process inside a sandbox must and must not be able to do, derived from the policy alone."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
+from openclaw_ocm.core.sandbox.probe import CONNECT, READ, WRITE, Check, Listing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.sandbox.policy import Policy
+
+_UNREADABLE = tuple(
+    PurePosixPath(path)
+    for path in ("/run/dbus", "/run/systemd/system", "/var/log", "/var/lib", "/root/.ssh", "/srv", "/mnt")
+)
+_UNWRITABLE = (
+    *("/", "/etc", "/usr", "/run", "/var", "/home", "/root", "/dev", "/sys/fs/cgroup"),
+    # As root neither a capability nor a mode bit keeps an instance from these: only the mount does.
+    *("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger"),
+)
+_SOCKETS = ("/run/dbus/system_bus_socket", "/run/systemd/journal/socket", "/run/systemd/journal/stdout")
+_EMPTY = ("/dev/pts", "/run/user")
+_LEAKY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - places to look at, nothing is put there by name
+
+
+def checks(
+    paths: InstancePaths, policy: Policy, *, runtime: PurePosixPath, others: Iterable[InstanceName]
+) -> tuple[Check, ...]:
+    """Return what to try inside, and whether it must work.
+
+    `runtime` is the user's XDG_RUNTIME_DIR, `others` are all other instances of the host.
+    """
+    return (
+        *_granted(paths, policy),
+        *(_denied(READ, path) for path in (*_secrets(paths, others), *policy.hidden)),
+        *(_denied(READ, path) for path in _UNREADABLE if not _names_for(path, policy)),
+        *(_denied(WRITE, path) for path in (*map(PurePosixPath, _UNWRITABLE), paths.host.home)),
+        *(_denied(CONNECT, path) for path in (runtime / "bus", runtime / "systemd/private")),
+        *(_denied(CONNECT, PurePosixPath(path)) for path in _SOCKETS),
+        *([] if DOCKER_SOCKET in policy.writable else [_denied(CONNECT, DOCKER_SOCKET)]),
+    )
+
+
+def listings(paths: InstancePaths, policy: Policy) -> tuple[Listing, ...]:
+    """Return the directories that must hold nothing of the host's, with what may be in each."""
+    home, main = paths.host.home, paths.host.main_state
+    return (
+        Listing(path=str(main), names=frozenset({paths.config_link.name})),
+        *(
+            # A home may lie below one of these.
+            Listing(path=str(path), names=_names_for(path, policy))
+            for path in dict.fromkeys((home, *_UNREADABLE))
+            if path == home or _names_for(path, policy)
+        ),
+        *(Listing(path=path, names=frozenset()) for path in _EMPTY),
+    )
+
+
+def canary_places(paths: InstancePaths, *, runtime: PurePosixPath) -> tuple[PurePosixPath, ...]:
+    """Return the directories of the host in which a file is planted that the instance must not see."""
+    return (paths.host.home, paths.host.ocm_config, runtime, *map(PurePosixPath, _LEAKY))
+
+
+def canary_checks(canaries: Iterable[str]) -> tuple[Check, ...]:
+    """Return the checks that no planted file can be read."""
+    return tuple(_denied(READ, PurePosixPath(path)) for path in canaries)
+
+
+def _names_for(path: PurePosixPath, policy: Policy) -> frozenset[str]:
+    """Return what must be in a directory for the sake of the mounts below it."""
+    targets = (mount.target for mount in policy.mounts if mount.target != path)
+    return frozenset(target.relative_to(path).parts[0] for target in targets if target.is_relative_to(path))
+
+
+def _denied(action: str, path: PurePosixPath) -> Check:
+    return Check(action=action, path=str(path), allowed=False)
+
+
+def _granted(paths: InstancePaths, policy: Policy) -> Iterator[Check]:
+    """Yield what the policy grants, and that it grants no more than that."""
+    for mount in policy.mounts:
+        if mount.writable and mount.target != DOCKER_SOCKET:
+            yield Check(action=WRITE, path=str(mount.target), allowed=True)
+        elif not mount.writable and not mount.optional:
+            yield Check(action=READ, path=str(mount.target), allowed=True)
+            yield _denied(WRITE, mount.target)
+    for path in (paths.config, paths.host.main_state / paths.config_link.name):
+        yield Check(action=READ, path=str(path), allowed=True)
+
+
+def _secrets(paths: InstancePaths, others: Iterable[InstanceName]) -> tuple[PurePosixPath, ...]:
+    """Return what an instance must not read: main, OCM, the other instances, the rest of home and system."""
+    host = paths.host
+    return (
+        *(host.main_state / entry for entry in ("openclaw.json", ".env", "state", "credentials", "agents")),
+        *(host.ocm_config, host.ocm_state, host.units, paths.root),
+        *(host.instance(other).state for other in others),
+        *(host.home / entry for entry in (".ssh", ".bashrc", ".profile", ".gnupg", "backups")),
+    )

@@ -1,0 +1,177 @@
+"""How OpenClaw is run as an instance: the whole environment from nothing, and the argument vector.
+
+The environment is passed through `env -i` and not through the unit's Environment=, because a user
+manager hands its own environment (environment.d, import-environment) to every unit: a main's API key or
+an OPENCLAW_STATE_DIR in there must not reach an instance, and UnsetEnvironment= takes no patterns.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.record import memory_bytes
+from openclaw_ocm.core.sandbox.policy import SECRETS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.record import Record
+
+ENV = "/usr/bin/env"
+PERL = "/usr/bin/perl"
+BWRAP = "/usr/bin/bwrap"
+INIT_NAME = "init"
+
+# The first process of a PID namespace gets no signal that it does not handle and inherits every orphan. Node
+# while it starts would not hear SIGTERM, and never buries an orphan: so this goes before it. Perl, because
+# perl-base is essential on Debian and takes 5 MB; a shell would start the program with SIGINT ignored.
+INIT = """\
+#!/usr/bin/perl
+# Runs a program as the second process of a sandbox: passes signals on, buries orphans, ends as it ended.
+use strict;
+use warnings;
+use POSIX qw(:signal_h);
+my @signals = qw(HUP INT QUIT TERM USR1 USR2 CONT WINCH);
+# What comes while there is nobody to hear it waits, as what came before does if it was blocked. Not SIGHUP:
+# that comes of a terminal whose owner ends, and is not meant for the program.
+sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGINT, SIGTERM));
+my $child = fork() // die "fork: $!";
+if (!$child) {
+    # The leader of the session that owns the terminal stayed outside: without one Ctrl-C reaches nobody.
+    # It ends about now or has let go of the terminal, which can be taken (TIOCSCTTY) once it did.
+    if (-t STDIN) {
+        POSIX::setsid();
+        for (1 .. 200) { last if ioctl(STDIN, 0x540E, 0); select(undef, undef, undef, 0.01); }
+    } else {
+        # A signal to the group of what supervises the sandbox reaches the program once, from its init.
+        setpgrp(0, 0);
+    }
+    # PIPE and XFSZ: what Python ignores stays ignored in all that it starts.
+    $SIG{$_} = 'DEFAULT' for @signals, qw(PIPE XFSZ);
+    sigprocmask(SIG_SETMASK, POSIX::SigSet->new());
+    exec { $ARGV[0] } @ARGV;
+    exit 127;
+}
+for my $name (@signals) {
+    $SIG{$name} = sub { kill $name, $child };
+}
+sigprocmask(SIG_SETMASK, POSIX::SigSet->new());
+while ((my $ended = wait()) != -1) {
+    next if $ended != $child;
+    exit($? & 127 ? 128 + ($? & 127) : $? >> 8);
+}
+"""
+ENTRY = "openclaw.mjs"
+
+SECRETS_NAME = "with-secrets"
+
+# Between `env -i` and the program: no argument, which every user of the machine can read, holds a secret, and
+# nothing else of the file reaches a shell. It ends by exec, so signals and exit status are the program's.
+WITH_SECRETS = """\
+#!/usr/bin/perl
+# Runs a program with an instance's secrets in its environment; one that is set already stays.
+use strict;
+use warnings;
+my $path = shift @ARGV;
+if (open(my $file, '<', $path)) {
+    while (my $line = <$file>) {
+        chomp $line;
+        $ENV{$1} = $2 if $line =~ /\\A([A-Z][A-Z0-9_]*)=(.+)\\z/ && !exists $ENV{$1};
+    }
+    close $file;
+} elsif (!$!{ENOENT}) {
+    die "the secrets cannot be read: $!\\n";
+}
+{ no warnings; exec { $ARGV[0] } @ARGV; }
+exit 127;
+"""
+SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
+
+# SIGUSR1 would open Node's debugger on the loopback: before systemd 257 another instance can send it.
+NODE_FLAGS = ("--disable-warning=ExperimentalWarning", "--disable-sigusr1")
+
+# OpenClaw drains for up to 325 s. In its sandbox it cannot ask systemd for the stop timeout: where it finds
+# its unit in /proc/self/cgroup it assumes 90 s, elsewhere 330 s (dist/run-*.mjs, readSystemdStopTimeout).
+STOP_TIMEOUT_SECONDS = 330
+
+# Measured on OpenClaw 2026.9.6 (bench/): less memory for an idle gateway at the same CPU time.
+_HEAP_MB = 1024
+_SEMI_SPACE_MB = 2
+_HEAP_SHARE = 0.6
+
+
+def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
+    """Return every environment variable of the instance's processes. Holds no secret."""
+    state = paths.state
+    return {
+        "HOME": str(paths.host.home),
+        "PATH": ":".join((str(paths.bin), *SYSTEM_PATH)),
+        "LANG": "C.UTF-8",
+        "SHELL": "/bin/bash",
+        "TMPDIR": "/tmp",  # noqa: S108 - the sandbox has a /tmp of its own
+        # The home itself is not writable inside: what tools keep there goes into the state instead.
+        "XDG_CACHE_HOME": str(state / "cache"),
+        "XDG_CONFIG_HOME": str(state / "xdg" / "config"),
+        "XDG_DATA_HOME": str(state / "xdg" / "data"),
+        "XDG_STATE_HOME": str(state / "xdg" / "state"),
+        "NPM_CONFIG_CACHE": str(state / "cache" / "npm"),
+        # OpenClaw's own choice is /tmp, which is no place for what is to last.
+        "NODE_COMPILE_CACHE": str(state / "cache" / "node-compile-cache"),
+        # Set, it keeps the launcher from starting itself a second time for a cache path of its own.
+        "OPENCLAW_PACKAGED_COMPILE_CACHE_RESPAWNED": "1",
+        "OPENCLAW_NODE_OPTIONS_READY": "1",
+        "OPENCLAW_STATE_DIR": str(state),
+        "OPENCLAW_CONFIG_PATH": str(paths.config),
+        "OPENCLAW_OAUTH_DIR": str(state / "credentials"),
+        "OPENCLAW_PROFILE": paths.name,
+        "OPENCLAW_GATEWAY_PORT": str(record.port),
+        "OPENCLAW_SUPERVISOR_MODE": "external",
+        "OPENCLAW_SERVICE_REPAIR_POLICY": "external",
+        "OPENCLAW_NO_AUTO_UPDATE": "1",
+        "OPENCLAW_DISABLE_BONJOUR": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def node_flags(record: Record) -> tuple[str, ...]:
+    """Return the V8 flags of the gateway, the heap bounded by the record's memory limit."""
+    heap = _HEAP_MB
+    if record.limits.memory is not None:
+        heap = min(heap, int(memory_bytes(record.limits.memory) * _HEAP_SHARE) // 2**20)
+    return (f"--max-old-space-size={heap}", f"--max-semi-space-size={_SEMI_SPACE_MB}")
+
+
+def openclaw_argv(record: Record, arguments: tuple[str, ...], *flags: str) -> tuple[str, ...]:
+    """Return the argument vector of `openclaw ARGUMENTS` as the instance; trap 2 wants --profile always."""
+    entry = str(PurePosixPath(record.runtime.openclaw) / ENTRY)
+    return (record.runtime.node, *flags, *NODE_FLAGS, entry, "--profile", record.name, *arguments)
+
+
+def node_argv(record: Record, script: str) -> tuple[str, ...]:
+    """Return the argument vector that runs the text of a module by the instance's Node."""
+    return (record.runtime.node, *NODE_FLAGS, "--input-type=module", "--eval", script)
+
+
+def gateway_argv(paths: InstancePaths, record: Record, *, private_pids: bool) -> tuple[str, ...]:
+    """Return the argument vector of the gateway itself, under an init of its own with `private_pids`."""
+    openclaw = openclaw_argv(record, ("gateway", "--port", str(record.port)), *node_flags(record))
+    argv = with_secrets(paths, record, openclaw)
+    return clean(environment(paths, record), under_init(paths, argv) if private_pids else argv)
+
+
+def with_secrets(paths: InstancePaths, record: Record, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `argv` run with the instance's secrets in its environment, as they are when it starts."""
+    file = SECRETS if record.sealed else paths.secrets
+    return (PERL, str(paths.bin / SECRETS_NAME), str(file), *argv)
+
+
+def under_init(paths: InstancePaths, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `argv` run by the instance's init, for a PID namespace of its own."""
+    return (PERL, str(paths.bin / INIT_NAME), *argv)
+
+
+def clean(environ: Mapping[str, str], argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `argv` run under `env -i` with nothing but `environ`."""
+    return (ENV, "-i", *(f"{name}={value}" for name, value in environ.items()), *argv)

@@ -1,0 +1,107 @@
+"""What an instance may read, write and reach: pure data, rendered by each backend and proved by the probe.
+
+Deny by default: what is not named here does not exist inside the sandbox.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.record import Record
+
+SYSTEM = tuple(PurePosixPath(path) for path in ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64"))
+TEMPORARY = (PurePosixPath("/tmp"), PurePosixPath("/var/tmp"))  # noqa: S108 - names, not files that OCM makes
+# What only mode bits keep from other users: as root, in a container, an instance would see it.
+HIDDEN = tuple(
+    PurePosixPath(path)
+    for path in (
+        *("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/security/opasswd"),
+        *("/etc/sudoers", "/etc/sudoers.d", "/etc/ssh", "/etc/ssl/private", "/etc/krb5.keytab"),
+        *("/etc/letsencrypt", "/etc/wireguard", "/etc/NetworkManager/system-connections"),
+        *("/sys/kernel/debug", "/sys/kernel/tracing", "/sys/fs/pstore"),
+    )
+)
+ADDRESS_FAMILIES = ("AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK")
+DOCKER_SOCKET = PurePosixPath("/run/docker.sock")
+# Where an instance finds its own secrets: apart from OCM's directory, of which it sees nothing.
+SECRETS = PurePosixPath("/run/ocm/secrets.env")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A file or directory of the host that the sandbox sees at `target`."""
+
+    source: PurePosixPath
+    target: PurePosixPath
+    writable: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The sandbox of one instance.
+
+    `root` is an empty directory of OCM's that becomes the sandbox's root; `mounts` are all that it sees
+    of the host's files, but for what is `hidden` among them. /tmp and /var/tmp are mounts too, of
+    directories that only this instance has: so its gateway and its sessions share them, which PrivateTmp=
+    with PrivateIPC= cannot give.
+    """
+
+    root: PurePosixPath
+    mounts: tuple[Mount, ...]
+    address_families: tuple[str, ...]
+    hidden: tuple[PurePosixPath, ...] = HIDDEN
+
+    @property
+    def writable(self) -> tuple[PurePosixPath, ...]:
+        """The directories of the host that the instance may write."""
+        return tuple(mount.target for mount in self.mounts if mount.writable)
+
+
+def npm_beside(node: PurePosixPath) -> PurePosixPath:
+    """Return where the npm that came with a Node is, if it came with one."""
+    return node.parent.parent / "lib" / "node_modules" / "npm"
+
+
+def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosixPath | None = None) -> Policy:
+    """Return the policy of an instance.
+
+    `resolver` is the directory below /run to which /etc/resolv.conf leads, where it does: without it
+    the instance could resolve no name.
+    """
+    node = PurePosixPath(record.runtime.node)
+    runtime = (
+        node,
+        *([npm_beside(node)] if node.parent.name == "bin" else ()),
+        PurePosixPath(record.runtime.openclaw),
+    )
+    read = [Mount(source=path, target=path, optional=True) for path in SYSTEM]
+    read += [
+        Mount(source=path, target=path, optional=path.name == "npm")
+        for path in runtime
+        if not _is_below(path, SYSTEM)
+    ]
+    read.append(Mount(source=paths.bin, target=paths.bin))
+    read.append(Mount(source=paths.link_directory, target=paths.host.main_state))
+    read.append(Mount(source=paths.secrets, target=SECRETS))
+    if resolver is not None:
+        read.append(Mount(source=resolver, target=resolver, optional=True))
+    write = [
+        Mount(source=paths.state, target=paths.state, writable=True),
+        *(Mount(source=paths.temporary(path), target=path, writable=True) for path in TEMPORARY),
+    ]
+    if record.docker:
+        write.append(Mount(source=DOCKER_SOCKET, target=DOCKER_SOCKET, writable=True))
+    return Policy(
+        root=paths.root,
+        mounts=(*read, *write),
+        address_families=ADDRESS_FAMILIES,
+    )
+
+
+def _is_below(path: PurePosixPath, directories: tuple[PurePosixPath, ...]) -> bool:
+    return any(path.is_relative_to(directory) for directory in directories)

@@ -1,0 +1,1 @@
+"""One instance: opened, changed step by step, undone, proved."""

@@ -1,0 +1,69 @@
+"""Has the config and the databases of a stopped instance follow its state: the latter in its sandbox."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.openclaw.document import format_config
+from openclaw_ocm.core.openclaw.moved import REWRITE, moved_config
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.sandboxed import run_node
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.openclaw.config import read_config
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.openclaw.moved import Move
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.instances.context import Context
+
+_REWRITE_SECONDS = 600
+
+
+def rewrite_paths(context: Context, name: InstanceName, move: Move, *, restored: bool) -> None:
+    """Rewrite what holds the path of the state; `restored` means what it does to `core.moving.REWRITE`."""
+    paths = context.host.instance(name)
+    _move_databases(context, paths, move, restored=restored)
+    _move_config(paths, move)
+
+
+def rewrite_paths_back(context: Context, name: InstanceName, move: Move) -> None:
+    """Undo that, under whichever of its two names the state is now."""
+    # Where it failed once and the other steps were undone, the state is back under its old name.
+    moved = Path(move.after).is_dir()
+    paths = context.host.instance(
+        name if moved else InstanceName(move.before.name.removeprefix(".openclaw-"))
+    )
+    with contextlib.suppress(OcmError, FileNotFoundError):
+        # One that cannot be read was not changed either.
+        _move_config(paths, move.back)
+    try:
+        _move_databases(context, paths, move.back, back=True)
+    except OcmError as error:
+        # One that an instance made to take for ever must not keep OCM from it, nor from its heirs.
+        if error.code != "timeout":
+            raise
+
+
+def write_changed(paths: InstancePaths, config: dict[str, Any], changed: dict[str, Any]) -> None:
+    """Write the config of a gateway that is stopped, where it changed."""
+    if changed != config:
+        with files.open_state(paths.state) as directory:
+            files.write_in(directory, paths.config.name, format_config(changed))
+
+
+def _move_databases(
+    context: Context, paths: InstancePaths, move: Move, *, back: bool = False, restored: bool = False
+) -> None:
+    record = read_record(context.host.paths, paths.name)
+    request = json.dumps({"pairs": move.pairs, "back": back, "restored": restored}).encode()
+    run_node(context, record, REWRITE, request, lambda _line: None, timeout=_REWRITE_SECONDS)
+
+
+def _move_config(paths: InstancePaths, move: Move) -> None:
+    config = read_config(paths)[1]
+    write_changed(paths, config, moved_config(config, move))

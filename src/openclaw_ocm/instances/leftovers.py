@@ -1,0 +1,70 @@
+"""What a kill leaves beside the files that were being written for an instance: hidden, and of no account."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.system import files
+from openclaw_ocm.system.archive.leftovers import sweep_backups
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import HostPaths, InstancePaths
+
+_TOKEN = r"[0-9a-f]{12}"  # noqa: S105 - no password
+# Of a state, before the search is given up.
+_LOOKED_AT = 100_000
+_JOURNAL = re.compile(rf"\.([a-z0-9_-]+)\.jsonl\.{_TOKEN}\.ocm")
+
+
+def sweep(paths: InstancePaths) -> None:
+    """Remove what was being written for an instance, whose lock is held: nobody else writes it now."""
+    for path in (*paths.written, paths.host.transactions / f"{paths.name}.jsonl"):
+        if path == paths.config:
+            _sweep_state(path)
+        else:
+            _sweep(path.parent, _beside(path))
+    sweep_backups(paths.host.backups, paths.name)
+
+
+def half_written_journals(paths: HostPaths) -> tuple[InstanceName, ...]:
+    """Return the instances of which no more than the beginning of a journal was written, or is just now."""
+    found = []
+    for path in sorted(Path(paths.transactions).glob(".*.ocm")):
+        match = _JOURNAL.fullmatch(path.name)
+        with contextlib.suppress(Invalid):
+            found += [parse_name(match[1])] if match else []
+    return tuple(found)
+
+
+def _beside(path: PurePosixPath) -> str:
+    return rf"\.{re.escape(path.name)}\.{_TOKEN}\.ocm"
+
+
+def _sweep_state(path: PurePosixPath) -> None:
+    """Remove what was being written in the state, where an instance that runs may put anything.
+
+    A directory is never OCM's there: to empty one that is filled meanwhile would have no end.
+    """
+    with (
+        contextlib.suppress(OcmError),
+        files.open_state(path.parent) as directory,
+        os.scandir(directory) as entries,
+    ):
+        for entry in itertools.islice(entries, _LOOKED_AT):
+            if re.fullmatch(_beside(path), entry.name):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.name, dir_fd=directory)
+
+
+def _sweep(directory: PurePosixPath, pattern: str) -> None:
+    for path in list(Path(directory).glob(".*.ocm")):
+        if re.fullmatch(pattern, path.name):
+            files.remove(PurePosixPath(path))

@@ -1,0 +1,135 @@
+"""Proves a sandbox: asks from within the gateway's own namespaces what a process there can do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.sandbox import expectations, mounts, probe
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import processes
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.runner import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.sandbox.policy import Policy
+    from openclaw_ocm.core.status import Process
+    from openclaw_ocm.instances.context import Context
+
+_PROBE_SECONDS = 60.0
+# The probe enters the user namespace that owns the first one before them.
+_ENTERED = ("mnt", "ipc")
+
+
+def prove(context: Context, name: InstanceName, record: Record, process: Process) -> tuple[str, ...]:
+    """Return in words what is not as the policy says; empty when the sandbox of the gateway is proved.
+
+    Three proofs that do not trust each other: what a process in the gateway's namespaces can do, what the
+    kernel says of the gateway, and that nothing changes the sandbox from outside its definition. An instance
+    that is not to be sealed has nothing to prove.
+    """
+    if process.pid is None:
+        return ("the gateway is not running",)
+    if not record.sealed:
+        return ()
+    policy = context.policy(name, record)
+    try:
+        kernel = processes.kernel_view(process.pid)
+        inside = processes.mounts(process.pid)
+    except OSError:
+        return ("the gateway ended before it could be looked at",)
+    return tuple(
+        map(
+            printable,
+            (
+                *context.backend.violations(name, process),
+                *probe.kernel_violations(kernel, private_pids=context.backend.separates_processes()),
+                *mounts.mount_violations(inside, processes.mounts(os.getpid()), policy),
+                *_answer_violations(context, name, policy, process.pid, kernel.own_namespaces),
+            ),
+        )
+    )
+
+
+def _answer_violations(
+    context: Context, name: InstanceName, policy: Policy, pid: int, own: frozenset[str]
+) -> tuple[str, ...]:
+    if not {"user", "mnt"} <= own:
+        return ()  # There is no sandbox to ask in, and the kernel's word has said so.
+    paths, runtime = context.host.instance(name), context.host.runtime
+    listings = expectations.listings(paths, policy)
+    others = tuple(other for other in instance_names(context.host.paths) if other != name)
+    identities = _identities(policy)
+    with _canaries(expectations.canary_places(paths, runtime=runtime)) as canaries:
+        checks = (
+            *expectations.checks(paths, policy, runtime=runtime, others=others),
+            *expectations.canary_checks(canaries),
+        )
+        asked = {
+            **probe.questions(checks, listings),
+            "identity": list(identities),
+            "namespaces": [f"/proc/{pid}/ns/{kind}" for kind in _ENTERED if kind in own],
+        }
+        answers = _ask_inside(context, asked)
+    return (
+        *probe.answer_violations(answers, checks=checks, listings=listings),
+        *mounts.identity_violations(answers, identities),
+    )
+
+
+def _identities(policy: Policy) -> dict[str, list[int]]:
+    """Return device and inode number of what the policy binds, by where it is to be found inside."""
+    found = {}
+    for mount in policy.mounts:
+        with contextlib.suppress(FileNotFoundError):
+            status = Path(mount.source).stat()
+            found[str(mount.target)] = [status.st_dev, status.st_ino]
+    return found
+
+
+def _ask_inside(context: Context, asked: Mapping[str, list[str]]) -> dict[str, object]:
+    """Run the probe and return its answers; raises `OcmError` where it did not come to its end."""
+    argv = (sys.executable, "-I", "-c", probe.SCRIPT)
+    completed = context.host.runner.run(
+        Command(argv=argv, stdin=json.dumps(asked).encode(), timeout_seconds=_PROBE_SECONDS), check=False
+    )
+    try:
+        answers = json.loads(completed.stdout) if completed.returncode == 0 else None
+    except (ValueError, RecursionError):
+        answers = None
+    if not isinstance(answers, dict):
+        said = tuple(map(printable, completed.stderr.strip().splitlines()[-5:]))
+        raise OcmError(
+            "the probe inside the sandbox did not come to its end", code="not_sealed", details=said
+        )
+    return answers
+
+
+@contextlib.contextmanager
+def _canaries(places: Iterable[PurePosixPath]) -> Iterator[tuple[str, ...]]:
+    """Plant a file in each place that the user can write, and remove them afterwards."""
+    token = secrets.token_hex(8)
+    planted: list[str] = []
+    try:
+        for place in places:
+            path = str(place / f".ocm-canary-{token}")
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                canary = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+                planted.append(path)
+                os.write(canary, b"canary")
+                os.close(canary)
+        yield tuple(planted)
+    finally:
+        for path in planted:
+            Path(path).unlink(missing_ok=True)

@@ -1,0 +1,57 @@
+"""Runs a Node script in the sandbox of an instance: where alone its live databases are opened."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.sandbox.launch import environment, node_argv
+from openclaw_ocm.system.runner import Command, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.context import Context
+
+_MAX_PRINTED = 4 * 2**20
+_TAIL_LINES = 5
+
+
+def run_node(  # noqa: PLR0913 - whose, what, and what is done with its answer
+    context: Context,
+    record: Record,
+    script: str,
+    request: bytes,
+    on_line: Callable[[str], None],
+    *,
+    timeout: float,
+) -> None:
+    """Run a script, a module, by the instance's Node in its sandbox, without its secrets.
+
+    It starts in the state directory and gets `request` on its standard input; `on_line` is given each line
+    that it prints. What it prints is not to be trusted: other processes of the instance can write there.
+    Raises `CommandFailed` with the last it said where it fails, and `OcmError` where it takes too long.
+    """
+    name = InstanceName(record.name)
+    session = context.backend.session(
+        record,
+        context.policy(name, record),
+        node_argv(record, script),
+        environ=environment(context.host.instance(name), record),
+        terminal=False,
+    )
+    command = Command(argv=session.argv, timeout_seconds=timeout, stdin=request)
+    try:
+        done = context.host.runner.follow(command, on_line, limit=_MAX_PRINTED)
+    except BaseException:
+        context.backend.signal_session(session.token, signal.SIGKILL)
+        raise
+    if done.returncode:
+        raise failure(
+            (record.runtime.node,),
+            done.returncode,
+            "\n".join(map(printable, done.stdout.splitlines()[-_TAIL_LINES:])),
+        )

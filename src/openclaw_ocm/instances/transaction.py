@@ -1,0 +1,222 @@
+"""The journal of one operation on one instance: what was begun, so that it can be undone or finished.
+
+A file in the transactions directory is an operation that did not end. It holds the plan (no secrets)
+and one line for each step begun, each flushed to disk before the step runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.plan import Plan, WriteRecord
+from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete
+from openclaw_ocm.instances.apply import apply_step, undo_step
+from openclaw_ocm.instances.leftovers import half_written_journals, sweep
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.names import names_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
+
+_END = "end"
+_MAX_BYTES = 2**22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """A plan under way. `progress` is told each step before it runs."""
+
+    context: Context
+    plan: Plan
+    progress: Callable[[str], None]
+
+    @property
+    def path(self) -> PurePosixPath:
+        """The journal file."""
+        return _journal(self.context, self.plan.name)
+
+    def run(self, *, keep: bool = False, reserved: Callable[[], None] | None = None) -> None:
+        """Apply every step; on any failure or interruption undo what was begun and raise again.
+
+        With `keep` a failed step leaves everything as it is, for inspection. `reserved` is called once
+        a record is written, which is what reserves a port.
+        """
+        # With the first step noted at once: of a plan that replaces another (`staging`) it was done before.
+        files.write_file(self.path, self._head)
+        begun = 1
+        try:
+            for index, step in enumerate(self.plan.steps):
+                if index:
+                    self._note(str(index))
+                begun = index + 1
+                self.progress(step.describe())
+                apply_step(self.context, step)
+                if isinstance(step, WriteRecord) and reserved is not None:
+                    reserved()
+                    reserved = None
+        except BaseException as error:
+            self._fail(error, begun - isinstance(error, InTheWay), keep=keep)
+            raise
+        self._end()
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[None]:
+        """Apply a plan's only step and undo it at the end, unless another plan of the instance took over.
+
+        That begins with the same step, so that between the two there is no moment without a journal.
+        """
+        self.run_first()
+        try:
+            yield
+        finally:
+            if files.read_own(self.path, limit=_MAX_BYTES) == self._head:
+                undo(self.context, self.plan, 1)
+                self._end()
+
+    def run_first(self) -> None:
+        """Apply the first step, and leave the journal."""
+        files.write_file(self.path, self._head)
+        try:
+            apply_step(self.context, self.plan.steps[0])
+        except BaseException:
+            undo(self.context, self.plan, 1)
+            self._end()
+            raise
+
+    @property
+    def _head(self) -> bytes:
+        return msgspec.json.encode(self.plan) + b"\n0\n"
+
+    def _fail(self, error: BaseException, begun: int, *, keep: bool) -> None:
+        if begun > self.plan.commit:
+            # Past the commit point the only way is forward: the next command finishes it.
+            return
+        if keep and isinstance(error, OcmError):
+            self._end()
+            return
+        self.progress("undo")
+        undone = undo(self.context, self.plan, begun, cause=error)
+        if isinstance(error, OcmError):
+            error.details = (*error.details, *(f"undone: {words}" for words in undone))
+        self._end()
+
+    def _note(self, line: str) -> None:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, f"{line}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _end(self) -> None:
+        # After a power cut the file may be back: by this line it is known to be done with.
+        self._note(_END)
+        files.remove_file(self.path)
+
+
+def _journal(context: Context, name: str) -> PurePosixPath:
+    return context.host.paths.transactions / f"{name}.jsonl"
+
+
+def undo(context: Context, plan: Plan, begun: int, *, cause: BaseException | None = None) -> tuple[str, ...]:
+    """Undo the first `begun` steps of a plan in reverse and return those in words that had something to undo.
+
+    Raises `UndoIncomplete`, which tells the `cause` as well, where one resists.
+    """
+    problems: list[str] = []
+    undone: list[str] = []
+    for step in reversed(plan.steps[:begun]):
+        try:
+            if undo_step(context, step):
+                undone.append(step.describe())
+        except (OcmError, OSError) as error:
+            problems.append(f"{step.describe()}: {error}")
+    if problems:
+        message = f"{plan.operation} {plan.name} failed and could not be undone in full"
+        said = () if cause is None else (str(cause), *getattr(cause, "details", ()))
+        raise UndoIncomplete(message, hint="ocm doctor --fix tries again", details=(*said, *problems))
+    return tuple(undone)
+
+
+def unfinished(context: Context) -> tuple[InstanceName, ...]:
+    """Return the instances with a journal left behind, or with the beginning of one."""
+    paths = context.host.paths
+    return (*names_in(paths.transactions, suffix=".jsonl"), *half_written_journals(paths))
+
+
+def involved(context: Context, names: Collection[InstanceName]) -> frozenset[InstanceName]:
+    """Return `names` and all instances that an operation left unfinished touches along with one of them."""
+    found = frozenset(names)
+    groups = [_touched(context, name) for name in unfinished(context)]
+    while True:
+        more = found.union(*(group for group in groups if group & found))
+        if more == found:
+            return found
+        found = more
+
+
+def _touched(context: Context, name: InstanceName) -> frozenset[InstanceName]:
+    data = files.read_own(_journal(context, name), limit=_MAX_BYTES)
+    with contextlib.suppress(OcmError):
+        others = () if data is None else _read_journal(data, _journal(context, name))[0].others
+        return frozenset({name, *map(parse_name, others)})
+    return frozenset({name})
+
+
+def recover(context: Context, name: InstanceName) -> str | None:
+    """Finish or undo the operation on `name` that did not end; the caller holds the instance's lock.
+
+    What was half written then is removed. Returns a sentence on what was done, None where nothing was.
+    """
+    sentence = _recover(context, name)
+    sweep(context.host.instance(name))
+    return sentence
+
+
+def _recover(context: Context, name: InstanceName) -> str | None:
+    path = _journal(context, name)
+    data = files.read_own(path, limit=_MAX_BYTES)
+    if data is None:
+        return None
+    if data.endswith(f"\n{_END}\n".encode()):
+        files.remove_file(path)
+        return None
+    plan, begun = _read_journal(data, path)
+    context = context.on(plan.backend)
+    if begun > plan.commit:
+        for step in plan.steps[plan.commit :]:
+            apply_step(context, step)
+        done = "finished"
+    else:
+        undo(context, plan, begun)
+        done = "undone"
+    files.remove_file(path)
+    return f"an interrupted {plan.operation} of {name} was {done}"
+
+
+def _read_journal(data: bytes, path: PurePosixPath) -> tuple[Plan, int]:
+    """Return the plan of a journal and how many of its steps were begun.
+
+    A journal is put in place with its plan whole: one without is not cut off, but damaged or of a newer OCM.
+    """
+    first, _, rest = data.partition(b"\n")
+    hint = f"look at {path} and move it away once the instance is as it should be"
+    try:
+        plan = msgspec.json.decode(first, type=Plan)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        message = f"the journal {path} cannot be read: it may be of a newer OCM"
+        raise OcmError(message, hint=hint, code="journal_corrupt") from None
+    if plan.name != path.stem:
+        message = f"the journal {path} speaks of {plan.name}"
+        raise OcmError(message, hint=hint, code="journal_corrupt")
+    return plan, max((int(line) + 1 for line in rest.split() if line.isdigit()), default=0)

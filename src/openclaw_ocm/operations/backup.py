@@ -1,0 +1,316 @@
+"""`ocm backup`: an instance's state, record and secrets in one file, whether or not the instance runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm import __version__
+from openclaw_ocm.core.backup import copying, layout
+from openclaw_ocm.core.backup.layout import Header
+from openclaw_ocm.core.backup.retention import backup_stem
+from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
+from openclaw_ocm.instances.sandboxed import run_node
+from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.system import files
+from openclaw_ocm.system.archive.file import write_backup
+from openclaw_ocm.system.archive.reader import free_bytes
+from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies, open_copies, survey
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from openclaw_ocm.core.backup.layout import Manifest
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.system.archive.compression import Format
+    from openclaw_ocm.system.archive.state import Survey
+    from openclaw_ocm.system.archive.writer import ArchiveWriter
+
+# What is mostly holes expands to far more than it takes, which no reader of archives accepts.
+_MUCH = 256 * 2**20
+_HOLES = 400
+_START_SECONDS = 300
+_DATABASE_SECONDS = 3
+_MANY_DATABASES = 1000
+_NEXT_NAME_SECONDS = 0.1
+_BYTES_PER_SECOND = 2_000_000
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Where a backup goes and how: `output` is a directory or a file, None for the usual place.
+
+    `patience_seconds` is how long it waits for what another ocm does to the instance.
+    """
+
+    output: PurePosixPath | None = None
+    form: Format = "gz"
+    recipients: tuple[object, ...] = ()
+    dry_run: bool = False
+    patience_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A backup that was made, or with `dry_run` would be; `state_bytes` is what it holds."""
+
+    name: str
+    path: str
+    dry_run: bool
+    size_bytes: int
+    state_bytes: int
+    files: int
+    databases: int
+    encrypted: bool
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """One backup while it is made: whose, the open state directory, and what was found there."""
+
+    context: Context
+    record: Record
+    request: Request
+    state: int
+    found: Survey
+
+    @property
+    def paths(self) -> InstancePaths:
+        return self.context.host.paths.named(self.record.name)
+
+
+def backup(context: Context, name: InstanceName, request: Request) -> Backup:
+    """Back up an instance, which goes on as it is, and return what was made.
+
+    The archive gets its name only after it was read back and its databases were found faultless. Raises
+    `OcmError` where there is no such instance, its record is corrupt, or a database of OpenClaw's cannot be
+    copied; nothing is left then.
+    """
+    read_record(context.host.paths, name)
+    check_state(context.host.instance(name))
+    with changing(context, name, wait_seconds=request.patience_seconds):
+        return backup_locked(context, name, request)
+
+
+def backup_locked(context: Context, name: InstanceName, request: Request) -> Backup:
+    """Back up an instance as `backup` does; the caller holds its lock."""
+    record = read_record(context.host.paths, name)
+    paths = context.host.instance(name)
+    if not request.dry_run and not is_current(paths, record):
+        make_shell(paths, record)
+    with files.open_state(paths.state) as state:
+        final = _place(paths, request)
+        context.report("looking at what there is")
+        found = survey(state)
+        _refuse_bomb(name, state, found)
+        if request.dry_run:
+            return _planned(name, final, request, found)
+        work = _Work(context=context, record=record, request=request, state=state, found=found)
+        return _made(name, final, request, *_make(work, final))
+
+
+def _place(paths: InstancePaths, request: Request) -> PurePosixPath:
+    """Return the path of the archive; raise `Invalid` for one in the reach of an instance."""
+    output = request.output
+    directory = paths.host.backups if output is None else output
+    while True:
+        stem = backup_stem(paths.name, datetime.now(timezone.utc))
+        file = f"{stem}.tar.{request.form}{'.age' if request.recipients else ''}"
+        named = output is not None and not Path(output).is_dir()
+        final = directory if named else directory / file
+        if named or not Path(final).exists():
+            break
+        # A name tells the second, and the next one is not taken.
+        time.sleep(_NEXT_NAME_SECONDS)
+    parent = Path(final.parent).absolute()
+    for name in instance_names(paths.host):
+        state = Path(paths.host.instance(name).state)
+        # By its name too: a link on the way is the instance's, and may lead elsewhere the next moment.
+        if parent.is_relative_to(state) or parent.resolve().is_relative_to(state.resolve()):
+            message = f"{final} lies in the state of {name}, which could read and change it"
+            raise Invalid(message, hint="choose a place outside", code="output_invalid")
+    return final
+
+
+def _refuse_bomb(name: InstanceName, state: int, found: Survey) -> None:
+    """Raise `OcmError` where the files say that they are larger than the disk, or are all but empty."""
+    disk = os.fstatvfs(state)
+    hint = f"look for sparse files: ocm enter {name}, then du --apparent-size"
+    if found.size > disk.f_blocks * disk.f_frsize:
+        message = f"the files of {name} say that they are larger than the disk that they are on"
+        raise OcmError(message, hint=hint, code="state_too_large")
+    if found.size > max(_MUCH, found.on_disk * _HOLES):
+        message = f"the files of {name} are {_megabytes(found.size)} MB of holes, and could not be restored"
+        raise OcmError(message, hint=hint, code="state_too_large")
+
+
+def _make(work: _Work, final: PurePosixPath) -> tuple[int, Manifest]:
+    """Make the archive and return its size and its manifest."""
+    manifests: list[Manifest] = []
+    report, request = work.context.report, work.request
+    with _copies(work) as copies:
+
+        def fill(writer: ArchiveWriter, spool: PurePosixPath) -> Manifest:
+            for member, data in _own_files(work.paths, work.record):
+                writer.small(member, data)
+            disk = os.fstatvfs(work.state)
+            store = StateStore(writer, work.paths.state, copies, spool, disk.f_blocks * disk.f_frsize)
+            store.store(work.state, by_bytes(report, work.found.size))
+            manifests.append(writer.finish(left_out=store.left_out, notes=store.notes))
+            return manifests[0]
+
+        size = write_backup(
+            final, work.paths.name, fill, form=request.form, recipients=request.recipients, report=report
+        )
+    return size, manifests[0]
+
+
+def _own_files(paths: InstancePaths, record: Record) -> Iterator[tuple[str, bytes]]:
+    """Yield what is not in the state: the header, the record, secrets and what was inherited."""
+    header = Header(
+        name=paths.name,
+        openclaw=package_version(PurePosixPath(record.runtime.openclaw)),
+        ocm=__version__,
+        state=str(paths.state),
+        home=str(paths.host.home),
+    )
+    yield layout.HEADER, layout.encode(header)
+    for member, path in (
+        (layout.RECORD, paths.record),
+        (layout.SECRETS, paths.secrets),
+        (layout.INHERITED, paths.inherited),
+    ):
+        limit = layout.MAX_SIZES[member]
+        data = files.read_own(path, limit=limit + 1)
+        if data is not None and len(data) > limit:
+            raise OcmError(f"{path} is larger than {limit} bytes", code="backup_failed")
+        if data is not None:
+            yield member, data
+
+
+@contextlib.contextmanager
+def _copies(work: _Work) -> Iterator[Copies]:
+    """Have the databases copied in the instance's sandbox; yield the copies, which go afterwards.
+
+    Raises `OcmError` where one of OpenClaw's own could not be copied.
+    """
+    if not work.found.databases:
+        yield Copies()
+        return
+    _refuse_full(work)
+    work.context.report("copying databases")
+    directory = f".ocm-backup-{secrets.token_hex(8)}"
+    try:
+        problems = _copy_databases(work, directory)
+        for path, problem in problems.items():
+            if layout.is_own_database(path):
+                message = f"the database {path} of {work.record.name} could not be copied: {problem}"
+                hint = f"ocm logs {work.record.name} may say more"
+                raise OcmError(message, hint=hint, code="backup_failed")
+        numbered = enumerate(work.found.databases)
+        names = {path: str(index) for index, path in numbered if path not in problems}
+        with open_copies(work.state, directory) as descriptor:
+            yield Copies(directory=descriptor, names=names, problems=problems)
+    finally:
+        discard_copies(work.state, directory)
+
+
+def _refuse_full(work: _Work) -> None:
+    """Raise `OcmError` where the copies find no room: SQLite itself calls that an error of the disk."""
+    free, needed = free_bytes(work.paths.state), work.found.copied + _MEGABYTE
+    if free < needed:
+        message = (
+            f"copies of the databases of {work.record.name} take {_megabytes(needed)} MB for a moment, and "
+            f"{_megabytes(free)} MB are free on the disk of {work.paths.state}"
+        )
+        raise OcmError(message, hint="make room there", code="no_space")
+
+
+def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
+    """Run the program that copies databases; return what kept it from copying one, by path."""
+    databases = work.found.databases
+    problems = dict.fromkeys(databases, "nothing was said of it")
+
+    def heard(line: str) -> None:
+        answer = copying.parse_answer(line, len(databases))
+        if answer is not None:
+            problems.pop(databases[answer.index], None)
+        if answer is not None and answer.problem is not None:
+            problems[databases[answer.index]] = answer.problem
+
+    request = copying.request(directory, [path.removeprefix(f"{layout.STATE}/") for path in databases])
+    timeout = _START_SECONDS + work.found.size / _BYTES_PER_SECOND
+    # One that is damaged is tried several times.
+    timeout += _DATABASE_SECONDS * min(len(databases), _MANY_DATABASES)
+    try:
+        run_node(work.context, work.record, copying.SCRIPT, request, heard, timeout=timeout)
+    except CommandFailed as error:
+        message = f"the databases of {work.record.name} could not be copied: {error.message}"
+        raise OcmError(message, hint=f"ocm status {work.record.name}", code="backup_failed") from None
+    return problems
+
+
+def by_bytes(report: Callable[[str], None], total: int) -> Callable[[int], None]:
+    """Return a function that is told the bytes of each part, and reports how much of `total` is done."""
+    done = told = 0
+
+    def progress(count: int) -> None:
+        nonlocal done, told
+        done += count
+        if done - told >= _MEGABYTE:
+            told = done
+            report(f"{_megabytes(done)} of {_megabytes(max(total, done))} MB")
+
+    return progress
+
+
+def _megabytes(size: int) -> int:
+    return round(size / _MEGABYTE)
+
+
+def _planned(name: InstanceName, final: PurePosixPath, request: Request, found: Survey) -> Backup:
+    return Backup(
+        name=name,
+        path=str(final),
+        dry_run=True,
+        size_bytes=0,
+        state_bytes=found.size,
+        files=found.files,
+        databases=len(found.databases),
+        encrypted=bool(request.recipients),
+        left_out=found.left_out,
+        notes=(),
+    )
+
+
+def _made(
+    name: InstanceName, final: PurePosixPath, request: Request, size: int, manifest: Manifest
+) -> Backup:
+    return Backup(
+        name=name,
+        path=str(final),
+        dry_run=False,
+        size_bytes=size,
+        state_bytes=sum(entry.size for entry in manifest.members),
+        files=sum(entry.kind == "file" for entry in manifest.members),
+        databases=len(manifest.databases),
+        encrypted=bool(request.recipients),
+        left_out=manifest.left_out,
+        notes=manifest.notes,
+    )

@@ -1,0 +1,114 @@
+"""`ocm clone`: a new instance with the settings and the workspaces of another, and a life of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.plan import CloneConfig, CopyWorkspaces, MakeShell, MakeState, Start, WriteRecord
+from openclaw_ocm.core.record import Record
+from openclaw_ocm.instances.inheritance import read_duplicate
+from openclaw_ocm.operations.create import choose_port, refuse_existing, refuse_instance, setting_up
+from openclaw_ocm.operations.expose import guard
+from openclaw_ocm.operations.planning.change import allocating, carry_out, changing, make_plan
+from openclaw_ocm.operations.start import ready_in_words
+from openclaw_ocm.system.kept.records import encode_record, read_record
+from openclaw_ocm.system.openclaw.find import find_runtime
+from openclaw_ocm.system.sandbox_directories import check_state
+from openclaw_ocm.system.workspaces import survey_workspaces
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.result import Outcome
+    from openclaw_ocm.operations.start import Effort
+
+# What lies in the databases of its state: a copy would be the same device, and answer the same chats twice.
+_LEFT_OUT = (
+    "left out: memory, sessions, cron jobs, paired devices, logins and credentials that {name} keeps itself"
+)
+
+
+def clone(  # noqa: PLR0913 - what was asked for
+    context: Context,
+    name: InstanceName,
+    new: InstanceName,
+    effort: Effort,
+    *,
+    port: int | None,
+    start: bool,
+    dry_run: bool,
+) -> Outcome:
+    """Make the instance `new` with the settings, the keys and the workspaces of `name`, and prove it.
+
+    It gets a gateway token, an identity and databases of its own, and never a copy of those. A clone that
+    fails leaves no trace. `name` is not stopped. Raises `OcmError` where there is one called `new`.
+    """
+    with changing(context, name, new), contextlib.ExitStack() as until_reserved:
+        until_reserved.enter_context(allocating(context))
+        original = read_record(context.host.paths, name)
+        source = context.host.instance(name)
+        check_state(source)
+        refuse_instance(context, new)
+        record = _record(context, original, new, port)
+        refuse_existing(context, record)
+        context.report(f"look through {name}")
+        found = read_duplicate(context.host, name, record)
+        left_out = survey_workspaces(source.state)
+        rules = guard(context.host, before=None, after=record)
+        steps = _steps(context, name, record, rules.steps)
+        outcome = carry_out(
+            context,
+            make_plan(
+                context,
+                "clone",
+                new,
+                [*steps, *((Start(name=new), effort.verify(new)) if start else ())],
+                others=(name,),
+            ),
+            done=_done(name, record, start=start),
+            nothing="",
+            dry_run=dry_run,
+            keep=effort.keep,
+            notes=(
+                *context.backend.notes(),
+                _LEFT_OUT.format(name=name),
+                *left_out,
+                *found.notes,
+            ),
+            reserved=until_reserved.close,
+        )
+        return rules.told(context.host, outcome)
+
+
+def _record(context: Context, original: Record, new: InstanceName, port: int | None) -> Record:
+    """Return the record of a clone: sandbox and limits of the original, not exposed, on its own port."""
+    context.backend.check(sealed=original.sealed)
+    return Record(
+        name=new,
+        backend=original.backend,
+        sealed=original.sealed,
+        port=choose_port(context, port),
+        autostart=original.autostart,
+        runtime=find_runtime(context.host),
+        limits=original.limits,
+    )
+
+
+def _steps(context: Context, name: InstanceName, record: Record, rules: list[Step]) -> list[Step]:
+    paths = context.host.paths.named(record.name)
+    return [
+        WriteRecord(path=str(paths.record), text=encode_record(record)),
+        MakeState(path=str(paths.state)),
+        MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
+        CloneConfig(path=str(paths.config), source=name),
+        CopyWorkspaces(path=str(paths.state), source=str(context.host.instance(name).state)),
+        *setting_up(context, record, rules, autostart=record.autostart),
+    ]
+
+
+def _done(name: InstanceName, record: Record, *, start: bool) -> str:
+    if not start:
+        return f"made of {name}, not started: ocm start {record.name}"
+    return f"made of {name} on port {record.port}, {ready_in_words(record)}"

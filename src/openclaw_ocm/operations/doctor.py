@@ -1,0 +1,359 @@
+"""`ocm doctor`: what is wrong with this machine and with all that OCM made on it, and its mending."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core import ports
+from openclaw_ocm.core.backup.schedule import IDLE
+from openclaw_ocm.core.names import is_drill, parse_name
+from openclaw_ocm.core.needs import EnableLinger, State
+from openclaw_ocm.core.plan import (
+    LinkConfig,
+    Load,
+    MakeShell,
+    RemoveDefinition,
+    RemoveFile,
+    RemoveLink,
+    RemoveTree,
+    SetTimer,
+    Stop,
+)
+from openclaw_ocm.core.status import State as Activity
+from openclaw_ocm.core.status import taken_in_words
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.transaction import unfinished
+from openclaw_ocm.operations.backups import cut_off
+from openclaw_ocm.operations.create import main_port
+from openclaw_ocm.operations.expose import firewall_findings
+from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
+from openclaw_ocm.operations.schedule import timer_steps
+from openclaw_ocm.operations.setup import look
+from openclaw_ocm.operations.start import repair_steps
+from openclaw_ocm.operations.status import drift, observe
+from openclaw_ocm.system import files, processes
+from openclaw_ocm.system.kept.names import instance_names, names_in
+from openclaw_ocm.system.kept.records import read_record, readable_records
+from openclaw_ocm.system.machine.install import install, is_installing, leftovers
+from openclaw_ocm.system.machine.look import foreign_ocm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from openclaw_ocm.core.names import BackendName, InstanceName
+    from openclaw_ocm.core.needs import Finding, Progress
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.status import Process
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.setup import Setup
+    from openclaw_ocm.operations.status import Drift, Row
+
+MACHINE = "this machine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong with an instance, or with the machine (`about`).
+
+    `fix` is in words what --fix does about it, `mend` what a person types where it does nothing. `steps` are
+    what it does to an instance, and to what `backend` has of it.
+    """
+
+    about: str
+    what: str
+    fix: str | None = None
+    mend: str | None = None
+    steps: tuple[Step, ...] = ()
+    backend: BackendName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """What `ocm setup` finds, and what is wrong with all that exists.
+
+    `notes` are worth knowing and nothing wrong; `fixed` is what was just mended, `resisting` what could not
+    be and why.
+    """
+
+    setup: Setup
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    resisting: tuple[str, ...] = ()
+
+    @property
+    def fixable(self) -> int:
+        """Return how many of the problems --fix does something about."""
+        return sum(problem.fix is not None for problem in self.problems)
+
+
+def examine(context: Context) -> Diagnosis:
+    """Return what is wrong; looks at everything and changes nothing."""
+    setup = look(context.host, recommended=True)
+    found = firewall_findings(context)
+    wrong = (
+        Problem(about=one.name or MACHINE, what=one.problem, mend=one.mend) for one in found if one.wrong
+    )
+    return Diagnosis(
+        setup=setup,
+        problems=(*_problems(context, setup), *wrong),
+        notes=tuple(
+            f"{one.problem}; {one.mend}" if one.mend else one.problem for one in found if not one.wrong
+        ),
+    )
+
+
+def fix(context: Context, before: Diagnosis, report: Callable[[Progress], None]) -> Diagnosis:
+    """Mend what is safe to mend of what was found `before`, and return what is wrong after that."""
+    fixed: list[str] = []
+    resisting: list[str] = []
+    for about in dict.fromkeys(problem.about for problem in before.problems if problem.fix):
+        try:
+            if about == MACHINE:
+                fixed += _fix_machine(context, before, report)
+            else:
+                fixed += _fix_instance(context, parse_name(about), before)
+        except (OcmError, OSError) as error:
+            resisting.append(f"{about}: {error}")
+    return replace(examine(context), fixed=tuple(fixed), resisting=tuple(resisting))
+
+
+def _fix_machine(context: Context, before: Diagnosis, report: Callable[[Progress], None]) -> list[str]:
+    steps = [step for found in before.setup.findings if _is_linger(found) for step in found.steps]
+    # An install also clears what those before it left.
+    install(context.host, dict.fromkeys(steps) if before.setup.root else (), report)
+    return [
+        f"{problem.what}: {problem.fix}"
+        for problem in before.problems
+        if problem.about == MACHINE and problem.fix
+    ]
+
+
+def _fix_instance(context: Context, name: InstanceName, before: Diagnosis) -> list[str]:
+    """Mend what is still so of what was found of an instance, under its lock; tell what was done."""
+    told = {problem.what for problem in before.problems if problem.about == name}
+    with changing(context, name) as recovered:
+        done = [recovered] if recovered else []
+        for problem in tuple(_instance_problems(context, name, None)):
+            if problem.what not in told:
+                continue
+            at = context.of(name) if problem.backend is None else context.on(problem.backend)
+            plan = make_plan(at, "doctor", name, list(problem.steps))
+            outcome = carry_out(at, plan, done="", nothing="", dry_run=False)
+            done += [f"{name}: {step}" for step in outcome.steps]
+    return done
+
+
+def _problems(context: Context, setup: Setup) -> Iterator[Problem]:
+    names = instance_names(context.host.paths)
+    yield from _machine_problems(context, setup)
+    yield from _record_problems(context, names)
+    rows = _rows(context, names)
+    yield from _strangers(rows)
+    waiting = unfinished(context)
+    for name in waiting:
+        if not files.is_locked(context.host.paths.locks / f"{name}.lock"):
+            yield Problem(about=name, what="an operation on it was cut off", fix="finish or undo it")
+    for name in dict.fromkeys((*names, *_remaining(context))):
+        if name not in waiting:
+            yield from _instance_problems(context, name, rows.get(name))
+
+
+def _machine_problems(context: Context, setup: Setup) -> Iterator[Problem]:
+    host = context.host
+    for finding in setup.findings:
+        if finding.lacks or (_is_linger(finding) and instance_names(host.paths)):
+            can_fix = _is_linger(finding) and finding.can_bring(root=setup.root)
+            yield Problem(
+                about=MACHINE,
+                what=f"{finding.what} is missing: {finding.detail}",
+                fix="enable it" if can_fix else None,
+                mend=finding.mend,
+            )
+    foreign = foreign_ocm(host)
+    if foreign is not None:
+        what = f"{foreign} is another program named ocm, and the first on your PATH"
+        yield Problem(about=MACHINE, what=what, mend="call this one by its path, or put it before that one")
+    for path in cut_off(host):
+        what = f"{path} is left of a backup, or of its verification, that was cut off"
+        yield Problem(about=MACHINE, what=what, mend=f"rm -r {path}")
+    for leftover in () if is_installing(host) else leftovers(host):
+        yield Problem(
+            about=MACHINE, what=f"{leftover} is left of an install that was cut off", fix="remove it"
+        )
+
+
+def _is_linger(finding: Finding) -> bool:
+    """Tell whether a finding lacks nothing but that the user's services run without a login."""
+    only = all(isinstance(step, EnableLinger) for step in finding.steps)
+    return finding.state is State.MISSING and bool(finding.steps) and only
+
+
+def _record_problems(context: Context, names: tuple[InstanceName, ...]) -> Iterator[Problem]:
+    """Yield what is wrong between records: files that are none, and ports too near to each other."""
+    records = Path(context.host.paths.records)
+    known = {f"{name}.toml" for name in names}
+    for path in sorted(records.iterdir()) if records.is_dir() else ():
+        if path.name not in known and not path.name.startswith("."):
+            yield Problem(about=MACHINE, what=f"{path} is the record of no instance", mend="move it away")
+    owners = [("main", main_port(context))]
+    owners += [(record.name, record.port) for record in readable_records(context.host.paths)]
+    for one, other in ports.overlaps(owners):
+        what = f"its port is within {ports.WINDOW} of that of {one}"
+        record = context.host.instance(parse_name(other)).record
+        yield Problem(
+            about=other, what=what, mend=f"change port in {record}, and in its config with ocm edit"
+        )
+
+
+def _rows(context: Context, names: tuple[InstanceName, ...]) -> Mapping[str, Row]:
+    try:
+        return {row.name: row for row in observe(context, names)}
+    except OcmError:
+        # A backend that does not answer is told of each of its instances.
+        return {}
+
+
+def _strangers(rows: Mapping[str, Row]) -> Iterator[Problem]:
+    """Yield the stopped instances on whose port somebody else listens; of the others their state tells it."""
+    stopped = {row.port: row for row in rows.values() if row.state == Activity.STOPPED and row.port}
+    for port, listener in processes.listeners(stopped).items() if stopped else ():
+        mend = "stop that program, or change the instance's port"
+        yield Problem(about=stopped[port].name, what=taken_in_words(port, listener), mend=mend)
+
+
+def _instance_problems(context: Context, name: InstanceName, row: Row | None) -> Iterator[Problem]:
+    if name not in instance_names(context.host.paths):
+        yield from _remains(context, name)
+        return
+    try:
+        record = read_record(context.host.paths, name)
+        at = context.on(record.backend)
+        process = at.backend.observe([name])[name]
+    except OcmError as error:
+        yield _refusal(name, error)
+        return
+    yield from _differences(at, name, record, process)
+    if is_drill(name) and not files.is_locked(context.host.paths.locks / f"{name}.lock"):
+        what = "it may be left of ocm backups verify --drill, cut off"
+        yield Problem(about=name, what=what, mend=f"ocm delete {name} --force")
+    backup = None if row is None else row.backup
+    if backup is not None and backup != IDLE:
+        yield Problem(about=name, what=backup, mend=f"ocm backup {name} shows whether it works now")
+    if process.installed and row is not None and row.state == Activity.FAILED:
+        yield Problem(about=name, what=f"failed: {row.reason}", mend=f"ocm logs {name}")
+
+
+def _refusal(name: InstanceName, error: OcmError) -> Problem:
+    return Problem(about=name, what=error.message, mend=error.hint)
+
+
+def _differences(context: Context, name: InstanceName, record: Record, process: Process) -> Iterator[Problem]:
+    repair: list[Step] = []
+    try:
+        repair = repair_steps(context, name, record, repair=False)
+    except OcmError as error:
+        # The edited definition is among the differences below.
+        if error.code != "definition_edited":
+            yield _refusal(name, error)
+    for step in repair:
+        if isinstance(step, MakeShell):
+            what = "what its sandbox shows of OCM is not as this ocm makes it"
+            yield Problem(about=name, what=what, fix="make it anew", steps=(step,))
+    definition = tuple(step for step in repair if not isinstance(step, MakeShell))
+    for difference in drift(context, name, record, process):
+        # Of what a drop-in changes only that counts which weakens the sandbox: those are violations.
+        if difference.kind != "override":
+            yield _difference_problem(context, name, difference, definition)
+    for violation in context.backend.violations(name, process) if process.installed else ():
+        yield Problem(about=name, what=violation, mend=f"remove it, then ocm restart {name}")
+
+
+def _difference_problem(
+    context: Context, name: InstanceName, difference: Drift, definition: tuple[Step, ...]
+) -> Problem:
+    """Return a difference as a problem; `definition` are the steps that write the definition anew."""
+    what = difference.what
+    if difference.kind == "missing" and definition:
+        return Problem(about=name, what=what, fix="write it", steps=definition)
+    if difference.kind == "unread":
+        return Problem(about=name, what=what, fix="load it", steps=(Load(name=name),))
+    if difference.kind == "timer":
+        record = read_record(context.host.paths, name)
+        steps = tuple(timer_steps(context, name, record))
+        if not steps:
+            return Problem(about=name, what=what, mend=f"ocm backup {name} --every TIME")
+        return Problem(about=name, what=what, fix="mend it", steps=steps)
+    if difference.kind == "link":
+        return _link_problem(context, name, difference)
+    return Problem(about=name, what=what, mend=difference.mend)
+
+
+def _link_problem(context: Context, name: InstanceName, difference: Drift) -> Problem:
+    """Return what is to be done about a link that is gone, leads nowhere, or is none of OCM's."""
+    paths = context.host.instance(name)
+    link = Path(paths.config_link)
+    if link.exists() or (link.is_symlink() and not Path(paths.config).exists()):
+        return Problem(about=name, what=difference.what, mend="move it away, then ocm doctor --fix")
+    remove = (RemoveLink(link=str(link)),) if link.is_symlink() else ()
+    steps = (*remove, LinkConfig(link=str(link), target=str(paths.config)))
+    return Problem(about=name, what=difference.what, fix="link it", steps=steps)
+
+
+def _remaining(context: Context) -> Iterator[InstanceName]:
+    """Yield the names for which something of OCM's may be left without a record."""
+    paths = context.host.paths
+    for backend in context.backends.values():
+        yield from backend.defined()
+        yield from backend.timers.known()
+    yield from names_in(paths.last_backups, suffix=".json")
+    yield from names_in(paths.ocm_data / "instances")
+    yield from names_in(paths.ocm_state / "tmp")
+    yield from names_in(paths.ocm_config / "secrets", suffix=".env")
+    yield from names_in(paths.ocm_config / "inherited", suffix=".json")
+    for name in names_in(paths.main_state, prefix="openclaw-", suffix=".json"):
+        if files.link_target(paths.instance(name).config_link) == str(paths.instance(name).config):
+            yield name
+
+
+def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
+    """Yield what is left of an instance without a record: what to remove only where its state is gone too.
+
+    With the state it may be an instance that runs, whose record is elsewhere (another XDG_CONFIG_HOME, say).
+    """
+    paths = context.host.instance(name)
+    if Path(paths.state).is_dir():
+        what = f"it has the state {paths.state}, but no record"
+        yield Problem(about=name, what=what, mend=f"put {paths.record} back, or move the state away")
+        return
+    for backend in context.backends.values():
+        if name in backend.defined():
+            yield Problem(
+                about=name,
+                what=f"{backend.name} has its definition, but it has no record",
+                fix="stop it and remove the definition",
+                steps=(Stop(name=name, ran=False), RemoveDefinition(name=name)),
+                backend=backend.name,
+            )
+        if name in backend.timers.known():
+            yield Problem(
+                about=name,
+                what=f"{backend.name} has its scheduled backups, but it has no record",
+                fix="end them",
+                steps=(SetTimer(name=name, every=None, previous=None),),
+                backend=backend.name,
+            )
+    for directory in (paths.shell, paths.scratch):
+        if Path(directory).is_dir():
+            what, steps = f"{directory} is left of it", (RemoveTree(path=str(directory)),)
+            yield Problem(about=name, what=what, fix="remove it", steps=steps)
+    for path in (paths.secrets, paths.inherited, paths.last_backup):
+        if Path(path).exists():
+            what, step = f"{path} is left of it", RemoveFile(path=str(path))
+            yield Problem(about=name, what=what, fix="remove it", steps=(step,))
+    if files.link_target(paths.config_link) == str(paths.config):
+        what, link = f"{paths.config_link} leads nowhere", RemoveLink(link=str(paths.config_link))
+        yield Problem(about=name, what=what, fix="remove it", steps=(link,))

@@ -1,0 +1,39 @@
+"""`ocm backups verify --drill`: a throw-away instance of a backup has to become ready."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.names import DRILL, InstanceName
+from openclaw_ocm.operations.delete import delete
+from openclaw_ocm.operations.restore import Request, restore
+from openclaw_ocm.system.kept.names import instance_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import PurePosixPath
+
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.result import Outcome
+    from openclaw_ocm.operations.start import Effort
+
+
+def drill(context: Context, archive: PurePosixPath, identities: Sequence[object], effort: Effort) -> Outcome:
+    """Restore an archive under a name of the moment, wait until it is ready and sealed, and delete it.
+
+    It has no keys and no channels and runs no cron jobs, so that it does nothing beside the instance that it
+    is a copy of. Raises `OcmError` where it does not become ready; nothing is left in either case.
+    """
+    name = InstanceName(f"{DRILL}{secrets.token_hex(4)}")
+    try:
+        return restore(
+            context,
+            Request(archive=archive, name=name, identities=identities, idle=True),
+            effort,
+            dry_run=False,
+        )
+    finally:
+        if name in instance_names(context.host.paths):
+            context.report(f"delete {name}")
+            delete(context.of(name), name, force=True, dry_run=False)

@@ -1,0 +1,22 @@
+"""`ocm logs`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.system.kept.records import read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openclaw_ocm.core.log import Entry
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
+
+
+def logs(
+    context: Context, name: InstanceName, *, lines: int | None, follow: bool, since: float | None
+) -> Iterator[Entry]:
+    """Yield what the instance's gateway and its backend logged; `since` is in seconds since the epoch."""
+    read_record(context.host.paths, name)
+    yield from context.backend.log(name, lines=lines, follow=follow, since=since)

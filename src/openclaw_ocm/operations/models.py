@@ -1,0 +1,123 @@
+"""`ocm update-models`: a provider's model list into main's config or those of instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from openclaw_ocm.core.models.listing import read_models
+from openclaw_ocm.core.models.update import merge
+from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.openclaw import document as configs
+from openclaw_ocm.core.openclaw.json5 import with_member
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.edit import change_config, refuse_invalid
+from openclaw_ocm.system import files
+from openclaw_ocm.system.model_list import download
+from openclaw_ocm.system.openclaw.main_config import read_main, replace_main, validate_main
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.models.listing import Listing, Provider
+    from openclaw_ocm.core.models.update import Change, Merged
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
+
+_COMMENTS_LOST = "the comments in main's config could not be kept: openclaw.json.bak has them"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A list and where it belongs; `force` takes one that is empty or less than half of what is there."""
+
+    provider: Provider
+    listing: Listing
+    force: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Updated:
+    """What a list changed in one config, or with `dry_run` would change; `notes` are warnings."""
+
+    name: str
+    changed: bool
+    dry_run: bool
+    providers: tuple[Change, ...]
+    notes: tuple[str, ...]
+
+
+def fetch(context: Context, provider: Provider, url: str | None) -> Listing:
+    """Return the models that a provider lists, at `url` or at its own address, or raise `OcmError`."""
+    return read_models(provider, download(url or provider.list_url, context.report))
+
+
+def update(context: Context, name: InstanceName, request: Request) -> Updated:
+    """Merge a list into the config of an instance, or of `MAIN`.
+
+    Raises `OcmError` and changes nothing where `merge` refuses the list and where OpenClaw would refuse the
+    result.
+    """
+    return _update_main(context, request) if name == MAIN else _update_instance(context, name, request)
+
+
+def _merge(config: dict[str, Any], request: Request) -> Merged:
+    return merge(config, request.provider, request.listing, force=request.force)
+
+
+def _update_instance(context: Context, name: InstanceName, request: Request) -> Updated:
+    merges: list[Merged] = []
+
+    def change(config: dict[str, Any]) -> dict[str, Any]:
+        merges.append(_merge(config, request))
+        return merges[-1].config
+
+    edited = change_config(context, name, change, dry_run=request.dry_run)
+    merged = merges[-1]
+    return Updated(
+        name=name,
+        changed=edited.changed,
+        dry_run=request.dry_run,
+        providers=merged.changes,
+        notes=(*merged.notes, *edited.notes),
+    )
+
+
+def _update_main(context: Context, request: Request) -> Updated:
+    host = context.host
+    with files.lock(host.paths.locks / "@main.lock", "main's config"):
+        before = read_main(host)
+        config = configs.parse_config(before, source=str(host.paths.main_config))
+        merged = _merge(config, request)
+        notes = list(merged.notes)
+        changed = bool(configs.changed_keys(config, merged.config))
+        if changed:
+            after = _rewrite(before, merged)
+            if after is None:
+                after = configs.format_config(merged.config)
+                notes.append(_COMMENTS_LOST)
+            configs.refuse_large(after)
+            context.report("validate with OpenClaw")
+            refuse_invalid(validate_main(host, after), MAIN)
+            if not request.dry_run:
+                replace_main(host, before, after)
+    return Updated(
+        name=MAIN,
+        changed=changed and not request.dry_run,
+        dry_run=request.dry_run,
+        providers=merged.changes,
+        notes=tuple(notes),
+    )
+
+
+def _rewrite(text: bytes, merged: Merged) -> bytes | None:
+    """Return main's text with the providers changed and all else as it was, None where that does not work."""
+    try:
+        rewritten = text.decode()
+        for change in merged.changes:
+            value = merged.config["models"]["providers"][change.provider]
+            rewritten = with_member(rewritten, ("models", "providers", change.provider), value)
+        after = rewritten.encode(errors="backslashreplace")
+        parsed = configs.parse_config(after, source="main's config")
+    except (ValueError, IndexError, OcmError):
+        return None
+    return None if configs.changed_keys(parsed, merged.config) else after

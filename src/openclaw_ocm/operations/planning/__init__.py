@@ -1,0 +1,1 @@
+"""What the verbs share: how a change is planned and carried out."""

@@ -1,0 +1,143 @@
+"""The frame of every change to an instance: lock, finish what was interrupted, plan, apply."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.plan import Plan, WriteRecord
+from openclaw_ocm.errors import Locked, OcmError
+from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished
+from openclaw_ocm.operations.planning.result import Outcome
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.names import instance_names, names_in
+from openclaw_ocm.system.kept.records import encode_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.context import Context
+
+
+@contextlib.contextmanager
+def changing(
+    context: Context, name: InstanceName, *others: InstanceName, wait_seconds: float = 10.0
+) -> Iterator[str | None]:
+    """Hold the locks of instances; operations on one that were cut off are finished or undone first.
+
+    Yields the sentence on these, None where there were none. A name without an instance keeps no lock file.
+    """
+    with contextlib.ExitStack() as locks:
+        names = _lock_all(context, {name, *others}, locks, wait_seconds=wait_seconds)
+        try:
+            done = [recover(context, one) for one in names]
+            yield "; ".join(sentence for sentence in done if sentence) or None
+        finally:
+            for one in names:
+                if one not in instance_names(context.host.paths) and one not in unfinished(context):
+                    files.remove_file(_lock_path(context, one))
+
+
+def _lock_all(
+    context: Context, names: set[InstanceName], locks: contextlib.ExitStack, *, wait_seconds: float
+) -> tuple[InstanceName, ...]:
+    """Lock instances, in an order that all take, with those that an operation left unfinished touches too."""
+    while True:
+        wanted = involved(context, names)
+        for name in sorted(wanted):
+            locks.enter_context(files.lock(_lock_path(context, name), name, wait_seconds=wait_seconds))
+        # Between the look and the lock another ocm may have been cut off.
+        if involved(context, names) <= wanted:
+            return tuple(sorted(wanted))
+        locks.close()
+
+
+def _lock_path(context: Context, name: InstanceName) -> PurePosixPath:
+    return context.host.paths.locks / f"{name}.lock"
+
+
+@contextlib.contextmanager
+def allocating(context: Context) -> Iterator[None]:
+    """Hold the host's lock, under which ports are chosen and reserved. No instance is named `@host`."""
+    with files.lock(context.host.paths.locks / "@host.lock", "the list of ports"):
+        yield
+
+
+def recover_all(context: Context) -> tuple[str, ...]:
+    """Finish or undo every operation that was cut off, except where another ocm is at work now.
+
+    Returns a sentence on each. One that cannot be mended must not keep a user from the other instances.
+    """
+    done = []
+    paths = context.host.paths
+    # One that was killed as soon as it had the lock of a name that is no instance's left the lock file alone.
+    known = frozenset(instance_names(paths))
+    locked = [name for name in names_in(paths.locks, suffix=".lock") if name not in known]
+    for name in dict.fromkeys((*unfinished(context), *locked)):
+        try:
+            with contextlib.suppress(Locked), changing(context, name, wait_seconds=0) as sentence:
+                done.append(sentence)
+        except (OcmError, OSError) as error:
+            done.append(f"an interrupted operation on {name} could not be mended: {error}")
+    return tuple(sentence for sentence in done if sentence)
+
+
+def make_plan(  # noqa: PLR0913 - all but what is to be done have a default
+    context: Context,
+    operation: str,
+    name: str,
+    steps: list[Step],
+    *,
+    commit: int | None = None,
+    others: tuple[str, ...] = (),
+) -> Plan:
+    """Return a plan; without `commit` a failure of any step undoes all of it."""
+    return Plan(
+        operation=operation,
+        name=name,
+        backend=context.backend.name,
+        steps=tuple(steps),
+        commit=len(steps) if commit is None else commit,
+        others=others,
+    )
+
+
+def record_steps(context: Context, before: Record, after: Record) -> list[Step]:
+    """Return the step that writes a changed record, none where nothing changed."""
+    if after == before:
+        return []
+    path = context.host.paths.named(after.name).record
+    return [WriteRecord(path=str(path), text=encode_record(after), previous=encode_record(before))]
+
+
+def carry_out(  # noqa: PLR0913 - what is said differs from verb to verb
+    context: Context,
+    plan: Plan,
+    *,
+    done: str,
+    nothing: str,
+    dry_run: bool,
+    keep: bool = False,
+    notes: tuple[str, ...] = (),
+    reserved: Callable[[], None] | None = None,
+) -> Outcome:
+    """Apply a plan, or with `dry_run` only tell it, and return the outcome.
+
+    `done` is the sentence for a plan that was applied, `nothing` the one for an empty plan; `keep` and
+    `reserved` are those of `Transaction.run`.
+    """
+    if plan.steps and not dry_run:
+        Transaction(context=context, plan=plan, progress=context.report).run(keep=keep, reserved=reserved)
+    return Outcome(
+        name=plan.name,
+        operation=plan.operation,
+        changed=bool(plan.steps) and not dry_run,
+        message=(f"{plan.operation} would do this:" if dry_run else done) if plan.steps else nothing,
+        dry_run=dry_run,
+        steps=plan.describe(),
+        notes=notes,
+    )

@@ -1,0 +1,164 @@
+"""What of an archive is made ready to take its place, in a directory that no instance reaches."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets as random
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openclaw_ocm.core import secrets
+from openclaw_ocm.core.backup.layout import INHERITED, SECRETS, STATE
+from openclaw_ocm.core.names import MAIN, parse_name
+from openclaw_ocm.core.openclaw.document import MAX_BYTES, format_config, parse_config, with_value
+from openclaw_ocm.core.openclaw.idle import idle_config
+from openclaw_ocm.core.openclaw.moved import Move, moved_config
+from openclaw_ocm.core.openclaw.settings import BIND, wanted_bind, weakened
+from openclaw_ocm.core.paths import STATE_DIRECTORIES
+from openclaw_ocm.core.plan import Stage
+from openclaw_ocm.core.ports import CDP_OFFSET
+from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.instances.inheritance import Inherited, encode_inherited, parse_inherited, read_inherited
+from openclaw_ocm.operations.backup import by_bytes
+from openclaw_ocm.system import files
+from openclaw_ocm.system.archive.reader import Contents, extract, free_bytes
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.restore import Request
+
+_CDP = "browser.profiles.openclaw.cdpPort"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What was extracted and checked, ready to take its place. Nothing of it is reached by an instance."""
+
+    stage: Stage
+    contents: Contents
+    notes: tuple[str, ...]
+
+    @property
+    def state(self) -> PurePosixPath:
+        """Where the state lies."""
+        return _state_in(self.stage)
+
+    @property
+    def secrets(self) -> PurePosixPath:
+        """Where the secrets lie."""
+        return PurePosixPath(self.stage.files[0])
+
+    @property
+    def inherited(self) -> PurePosixPath:
+        """Where what was inherited lies."""
+        return PurePosixPath(self.stage.files[1])
+
+    def move(self, paths: InstancePaths) -> Move:
+        """Return where the state of the archive lay, and where it is to lie as that of an instance."""
+        return Move(before=PurePosixPath(self.contents.header.state), after=paths.state)
+
+
+def stage_step(paths: InstancePaths, token: str) -> Stage:
+    """Return the step that makes the staging directory, on the file system of the state.
+
+    A file is staged beside its place, which may be on another one.
+    """
+    staged = (path.with_name(f".{path.name}.{token}.ocm") for path in (paths.secrets, paths.inherited))
+    directory = paths.state.with_name(f".ocm-incoming-{paths.name}-{token}")
+    return Stage(path=str(directory), files=tuple(map(str, staged)))
+
+
+def _state_in(stage: Stage) -> PurePosixPath:
+    return PurePosixPath(stage.path) / "archive" / STATE
+
+
+def extract_staged(context: Context, request: Request, paths: InstancePaths, stage: Stage) -> Staged:
+    """Extract an archive into the staging directory, checked whole; secrets go beside their place."""
+    archive = Path(request.archive)
+    size = archive.stat().st_size if archive.is_file() else 0
+    contents = extract(
+        request.archive,
+        _state_in(stage).parent,
+        identities=request.identities,
+        free_bytes=free_bytes(PurePosixPath(stage.path)),
+        progress=by_bytes(context.report, size),
+    )
+    found, notes = _secrets_of(contents)
+    inherited, more = (None, ()) if request.idle else _inherited_of(contents, paths)
+    staged = Staged(stage=stage, contents=contents, notes=(*notes, *more))
+    state = Path(staged.state)
+    # It is moved to another directory, which takes the right to write in it.
+    state.chmod(0o700)
+    for name in STATE_DIRECTORIES:
+        with contextlib.suppress(FileExistsError):
+            (state / name).mkdir(mode=0o700)
+    if request.idle:
+        found = dict.fromkeys(found, random.token_hex(16))
+    files.write_new(staged.secrets, secrets.format_file(found))
+    if inherited is not None:
+        files.write_new(staged.inherited, encode_inherited(inherited))
+    return staged
+
+
+def _secrets_of(contents: Contents) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the secrets of an archive that an instance may have, and what was left out of them."""
+    found = secrets.parse_file(contents.secrets or b"", PurePosixPath(SECRETS))
+    kept = {key: value for key, value in found.items() if secrets.is_key(key)}
+    left = ", ".join(sorted(found.keys() - kept.keys()))
+    return kept, (f"left out of the secrets, for they steer programs: {left}",) if left else ()
+
+
+def _inherited_of(contents: Contents, paths: InstancePaths) -> tuple[Inherited | None, tuple[str, ...]]:
+    """Return what an archive says that its instance inherited, and what of that was not taken over.
+
+    From where it inherits is what the user says alone: with the next sync an archive of anybody's would get
+    the keys of main, or of another instance.
+    """
+    if contents.inherited is None:
+        return None, ()
+    inherited = parse_inherited(contents.inherited, PurePosixPath(INHERITED))
+    source = inherited.source
+    if source == paths.name:
+        return None, ()
+    with contextlib.suppress(OcmError):
+        before = read_inherited(paths)
+        if before is not None and before.source == source:
+            return inherited, ()
+    inherited = msgspec.structs.replace(inherited, source="")
+    with contextlib.suppress(Invalid):
+        told = source if source == MAIN else parse_name(source)
+        again = f"ocm sync {paths.name} --inherit-from {told} has it follow"
+        return inherited, (f"{paths.name} inherited from {told}, and does not now: {again}",)
+    return inherited, ()
+
+
+def follow_record(staged: Staged, paths: InstancePaths, record: Record, *, idle: bool) -> tuple[str, ...]:
+    """Have the staged config say what the record says; return what else of it leaves the instance open."""
+    with files.open_state(staged.state) as directory:
+        try:
+            data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
+        except FileNotFoundError:
+            raise OcmError("the archive has no openclaw.json", code="archive_invalid") from None
+        config = _wanted_config(parse_config(data, source="openclaw.json"), staged, paths, record)
+        config = idle_config(config, random.token_hex(16)) if idle else config
+        files.write_in(directory, paths.config.name, format_config(config))
+    return weakened(config, port=record.port, expose=record.expose)
+
+
+def _wanted_config(
+    config: dict[str, Any], staged: Staged, paths: InstancePaths, record: Record
+) -> dict[str, Any]:
+    config = moved_config(config, staged.move(paths))
+    config = with_value(config, "gateway.port", record.port)
+    config = with_value(config, BIND, wanted_bind(record.expose))
+    return with_value(config, _CDP, record.port + CDP_OFFSET)
+
+
+def _move(staged: Staged, paths: InstancePaths) -> Move:
+    """Return where the state of the archive lay and where it lies now."""
+    return Move(before=PurePosixPath(staged.contents.header.state), after=paths.state)

@@ -1,0 +1,285 @@
+"""`ocm restore`: an instance from an archive, which may come from anybody."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets as random
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.plan import (
+    Exchange,
+    MakeShell,
+    RemoveFile,
+    RemoveTree,
+    RewritePaths,
+    Stage,
+    Start,
+    Stop,
+    WriteRecord,
+)
+from openclaw_ocm.core.record import Record
+from openclaw_ocm.core.releases import is_newer
+from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.instances.transaction import Transaction
+from openclaw_ocm.operations import backup
+from openclaw_ocm.operations.backup import backup_locked
+from openclaw_ocm.operations.create import choose_port, refuse_existing, setting_up
+from openclaw_ocm.operations.expose import guard
+from openclaw_ocm.operations.planning.change import allocating, carry_out, changing, make_plan
+from openclaw_ocm.operations.planning.staging import Staged, extract_staged, follow_record, stage_step
+from openclaw_ocm.operations.start import is_alive, ready_in_words, repair_steps
+from openclaw_ocm.system.archive.reader import Contents, read_header
+from openclaw_ocm.system.exchange import inode
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.records import encode_record, parse_record, read_record
+from openclaw_ocm.system.openclaw.find import find_runtime, package_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from openclaw_ocm.core.backup.layout import Header
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.result import Outcome
+    from openclaw_ocm.operations.start import Effort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the user asked for: `name` and `port` are those of the archive where None.
+
+    `start` has the restored instance started and proved; `replace` puts it in the place of one of its name.
+    One that is `idle` has no keys, and does nothing of its own.
+    """
+
+    archive: PurePosixPath
+    name: InstanceName | None = None
+    port: int | None = None
+    replace: bool = False
+    sealed: bool = True
+    start: bool = True
+    identities: Sequence[object] = ()
+    idle: bool = False
+
+
+def name_of(context: Context, request: Request) -> InstanceName:
+    """Return the name under which an archive is to be restored."""
+    if request.name is not None:
+        return request.name
+    return _header(context, request).instance
+
+
+def restore(context: Context, request: Request, effort: Effort, *, dry_run: bool) -> Outcome:
+    """Make an instance of an archive, or with `request.replace` put its content in the place of one.
+
+    The archive is checked whole before anything is touched. What is replaced is backed up first
+    and kept until the restored instance is ready; a failure brings it back. The record of the archive is no
+    authority: an instance that is new is sealed and reached from this machine alone, one that is replaced
+    keeps its own record. Raises `OcmError`.
+    """
+    name = name_of(context, request)
+    with changing(context, name):
+        exists = name in instance_names(context.host.paths)
+        _check_request(name, request, exists=exists)
+        paths = context.host.instance(name)
+        stage = stage_step(paths, random.token_hex(6))
+        holding = Transaction(
+            context=context,
+            plan=make_plan(context, "restore", name, [stage]),
+            progress=context.report,
+        )
+        with holding.staging():
+            staged = extract_staged(context, request, paths, stage)
+            if request.name is None and staged.contents.header.instance != name:
+                message = f"{request.archive} changed meanwhile"
+                raise OcmError(message, hint="try again", code="archive_invalid")
+            if exists:
+                return _replace(context, staged, request, effort, dry_run=dry_run)
+            return _make(context, staged, request, effort, dry_run=dry_run)
+
+
+def _header(context: Context, request: Request) -> Header:
+    return read_header(request.archive, context.host.paths.home, identities=request.identities)
+
+
+def _check_request(name: InstanceName, request: Request, *, exists: bool) -> None:
+    if exists and not request.replace:
+        message = f"there is an instance {name} already"
+        hint = (
+            "--replace puts the archive in its place, after a backup; --as NEW makes another instance of it"
+        )
+        raise OcmError(message, hint=hint, code="exists")
+    if exists and (request.port is not None or not request.sealed):
+        message = f"{name} keeps its own port and sandbox when its content is replaced"
+        raise Invalid(message, hint="leave out --port and --unsealed", code="usage")
+
+
+def _make(context: Context, staged: Staged, request: Request, effort: Effort, *, dry_run: bool) -> Outcome:
+    """Make a new instance of what is staged."""
+    name = request.name or staged.contents.header.instance
+    with contextlib.ExitStack() as until_reserved:
+        until_reserved.enter_context(allocating(context))
+        record, notes = _new_record(context, name, staged.contents, request)
+        refuse_existing(context, record)
+        _check_version(staged.contents.header, record)
+        paths = context.host.instance(name)
+        told = follow_record(staged, paths, record, idle=request.idle)
+        rules = guard(context.host, before=None, after=record)
+        undoable: list[Step] = [
+            staged.stage,
+            WriteRecord(path=str(paths.record), text=encode_record(record)),
+            # Its empty file of secrets is what those of the archive take the place of.
+            MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
+            *_exchanges(paths, staged),
+            *setting_up(context, record, rules.steps, autostart=record.autostart),
+            _following(paths, staged),
+            *(_starting(name, effort) if request.start else ()),
+        ]
+        outcome = carry_out(
+            context,
+            make_plan(context, "restore", name, [*undoable, *_cleaning(staged.stage)], commit=len(undoable)),
+            done=_done(record, request),
+            nothing="",
+            dry_run=dry_run,
+            notes=(*context.backend.notes(), *notes, *staged.notes, *told),
+            reserved=until_reserved.close,
+        )
+        return rules.told(context.host, outcome)
+
+
+def _replace(
+    context: Context,
+    staged: Staged,
+    request: Request,
+    effort: Effort,
+    *,
+    dry_run: bool,
+) -> Outcome:
+    """Put what is staged in the place of what an instance has now."""
+    name = request.name or staged.contents.header.instance
+    record, paths = read_record(context.host.paths, name), context.host.instance(name)
+    context = context.on(record.backend)
+    _check_version(staged.contents.header, record)
+    notes = (*staged.notes, *follow_record(staged, paths, record, idle=request.idle))
+    if not record.sealed or record.docker:
+        what = "can use Docker's socket" if record.sealed else "runs without a sandbox"
+        notes = (f"{name} {what}: what is in the archive can do there all that you can", *notes)
+    runs = is_alive(context, name)
+    undoable: list[Step] = [
+        staged.stage,
+        *repair_steps(context, name, record, repair=effort.repair),
+        Stop(name=name, ran=runs),
+        *_exchanges(paths, staged),
+        # A session that began between the two has what was replaced.
+        Stop(name=name, ran=False),
+        _following(paths, staged),
+        *(_starting(name, effort) if request.start else ()),
+    ]
+    if not dry_run:
+        context.report("back up what is replaced")
+        notes = (f"what was replaced is in {_back_up(context, name)}", *notes)
+    return carry_out(
+        context,
+        make_plan(context, "restore", name, [*undoable, *_cleaning(staged.stage)], commit=len(undoable)),
+        done=_done(record, request),
+        nothing="",
+        dry_run=dry_run,
+        notes=(*context.backend.notes(), *notes),
+    )
+
+
+def _back_up(context: Context, name: InstanceName) -> str:
+    """Back up what is to be replaced and return where it is; raise `OcmError` where that cannot be."""
+    try:
+        return backup_locked(context, name, backup.Request()).path
+    except OcmError as error:
+        message = f"{name} cannot be backed up before it is replaced: {error.message}"
+        hint = f"ocm delete {name} --force gives it up for good; then restore without --replace"
+        raise OcmError(message, hint=hint, code=error.code, details=error.details) from None
+
+
+def _new_record(
+    context: Context, name: InstanceName, contents: Contents, request: Request
+) -> tuple[Record, tuple[str, ...]]:
+    """Return the record of a restored instance and what of the archive's was not taken over."""
+    archived = parse_record(contents.record, "the record in the archive")
+    context.backend.check(sealed=request.sealed)
+    notes = []
+    twin = contents.header.instance
+    if twin != name and twin in instance_names(context.host.paths):
+        notes.append(
+            f"{name} is the same device as {twin} and has its channel logins: where both run, they take each "
+            f"other's messages (ocm clone makes one with a life of its own)"
+        )
+    if archived.docker:
+        notes.append(
+            f"{name} could use Docker's socket, and cannot now: docker = true in its record allows it"
+        )
+    if archived.expose:
+        again = " ".join(f"--from {source}" for source in archived.expose)
+        notes.append(f"{name} was exposed, and is not now: ocm expose {name} {again}")
+    if archived.backups is not None:
+        every = archived.backups.every
+        notes.append(f"{name} had scheduled backups, and has none now: ocm backup {name} --every '{every}'")
+    if request.port is not None:
+        port = choose_port(context, request.port)
+    else:
+        try:
+            port = choose_port(context, archived.port)
+        except OcmError as error:
+            port = choose_port(context, None)
+            notes.append(f"{error.message}: {name} gets {port}")
+    record = Record(
+        name=name,
+        backend=context.backend.name,
+        sealed=request.sealed,
+        port=port,
+        autostart=archived.autostart and not request.idle,
+        runtime=find_runtime(context.host),
+        limits=archived.limits,
+    )
+    return record, tuple(notes)
+
+
+def _check_version(header: Header, record: Record) -> None:
+    """Raise `OcmError` where an archive is of a newer OpenClaw, whose state an older one cannot read."""
+    installed = package_version(PurePosixPath(record.runtime.openclaw))
+    if is_newer(header.openclaw, installed):
+        message = f"the archive is of OpenClaw {header.openclaw}, newer than {installed}, which is installed"
+        raise OcmError(message, hint="npm install --global openclaw@latest", code="archive_newer")
+
+
+def _exchanges(paths: InstancePaths, staged: Staged) -> Iterator[Step]:
+    pairs = [(paths.state, staged.state), (paths.secrets, staged.secrets)]
+    if inode(staged.inherited) is not None:
+        pairs.append((paths.inherited, staged.inherited))
+    else:
+        # Nothing takes its place: it goes where it is found by an undo, and removed at the end.
+        pairs.append((staged.inherited, paths.inherited))
+    for path, source in pairs:
+        number = inode(source)
+        if number is not None:
+            yield Exchange(path=str(path), staged=str(source), inode=number)
+
+
+def _following(paths: InstancePaths, staged: Staged) -> Step:
+    move = staged.move(paths)
+    return RewritePaths(name=paths.name, before=str(move.before), after=str(move.after), fresh=True)
+
+
+def _starting(name: InstanceName, effort: Effort) -> tuple[Step, ...]:
+    return Start(name=name), effort.verify(name)
+
+
+def _cleaning(stage: Stage) -> tuple[Step, ...]:
+    return (RemoveTree(path=stage.path), *(RemoveFile(path=path) for path in stage.files))
+
+
+def _done(record: Record, request: Request) -> str:
+    if not request.start:
+        return f"restored, not started: ocm start {record.name}"
+    return f"restored on port {record.port}, {ready_in_words(record)}"

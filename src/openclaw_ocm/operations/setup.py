@@ -1,0 +1,65 @@
+"""`ocm setup`, and the same where `create` or `deploy` meets a machine that lacks something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.needs import Found, check, findings, installs
+from openclaw_ocm.core.record import Runtime
+from openclaw_ocm.system.machine.install import OPENCLAW, install
+from openclaw_ocm.system.machine.look import observe_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openclaw_ocm.core.names import BackendName
+    from openclaw_ocm.core.needs import Finding, Install, Machine, Progress
+    from openclaw_ocm.system.host import Host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What this machine has and lacks, the steps that mend it, and the runtime that is there after them."""
+
+    findings: tuple[Finding, ...]
+    steps: tuple[Install, ...]
+    runtime: Runtime
+    root: bool
+
+    def describe(self) -> tuple[str, ...]:
+        """Return the steps in words."""
+        return tuple(step.describe() for step in self.steps)
+
+    def check(self, *, installing: bool) -> None:
+        """Raise `OcmError` for what is required and missing, `installing` apart from what the steps bring."""
+        check(self.findings, root=self.root, installing=installing)
+
+
+def look(
+    host: Host, *, backend: BackendName | None = None, sealed: bool = True, recommended: bool = False
+) -> Setup:
+    """Return what the machine lacks for instances on `backend`, `sealed` or not, and what would bring it.
+
+    With `recommended` the steps bring more than OCM cannot do without.
+    """
+    machine = observe_machine(host, backend=backend, sealed=sealed)
+    found = findings(machine)
+    steps = installs(found, root=machine.root, recommended=recommended)
+    return Setup(findings=found, steps=steps, runtime=_runtime(machine), root=machine.root)
+
+
+def bring(host: Host, setup: Setup, report: Callable[[Progress], None]) -> None:
+    """Run the steps; raises `OcmError` for the one that failed."""
+    install(host, setup.steps, report)
+
+
+def _runtime(machine: Machine) -> Runtime:
+    """Return the Node and the OpenClaw that instances would get once all steps are done."""
+    node, openclaw = machine.node, machine.openclaw
+    target, prefix = PurePosixPath(machine.node_target), PurePosixPath(machine.npm_prefix)
+    return Runtime(
+        node=node.path if isinstance(node, Found) else str(target / "bin" / "node"),
+        openclaw=openclaw.path if isinstance(openclaw, Found) else str(prefix / OPENCLAW),
+    )

@@ -1,0 +1,19 @@
+"""`ocm supervise`: a backend in the foreground, as the entry point of a container."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from openclaw_ocm.errors import OcmError
+
+if TYPE_CHECKING:
+    from openclaw_ocm.instances.context import Context
+
+
+def supervise(context: Context) -> NoReturn:
+    """Become the backend, which starts the enabled instances; raises `OcmError` where one runs already."""
+    for backend in context.backends.values():
+        argv = backend.foreground_argv()
+        if argv is not None:
+            context.host.runner.become(argv)
+    raise OcmError("there is no backend to run in the foreground", code="not_needed")

@@ -1,0 +1,252 @@
+"""`ocm sync`: has an instance follow what changed in main, or wherever it inherits from, and keep its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openclaw_ocm.core.inheritance.merge import MISSING, differences, merge
+from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.openclaw.secret_places import masked, references
+from openclaw_ocm.core.openclaw.settings import is_live
+from openclaw_ocm.core.plan import Restart
+from openclaw_ocm.core.secrets import format_file
+from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.instances.inheritance import (
+    Inherited,
+    forget_inherited,
+    read_inheritance,
+    read_inherited,
+    read_secrets,
+    write_inherited,
+    write_secrets,
+)
+from openclaw_ocm.operations.edit import apply_change
+from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
+from openclaw_ocm.operations.planning.result import Outcome
+from openclaw_ocm.operations.session import ready_for_session
+from openclaw_ocm.operations.start import is_alive, ready_in_words, repair_steps
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.records import read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from openclaw_ocm.core.inheritance.extract import Inheritance
+    from openclaw_ocm.core.inheritance.merge import Merged, Place
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.start import Effort
+
+_SHOWN = 100
+# What a backend says of the time of a start is in whole seconds.
+_START_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sides:
+    """What was inherited then, what `source` has to inherit now, and the secrets before and after."""
+
+    source: str
+    then: Inherited
+    now: Inheritance
+    have: Mapping[str, str] = field(repr=False)
+    want: Mapping[str, str] = field(repr=False)
+
+    @property
+    def next(self) -> Inherited:
+        """What the instance has inherited afterwards: one of its own is not among the secrets."""
+        own = self.have.keys() - set(self.then.secrets)
+        names = tuple(sorted(self.now.secrets.keys() - own))
+        return Inherited(source=self.source, config=self.now.config, secrets=names)
+
+
+def sync(
+    context: Context, name: InstanceName, effort: Effort, *, source: str | None = None, dry_run: bool
+) -> Outcome:
+    """Merge into an instance's config and secrets what changed where it inherits from since it last did.
+
+    Its own changes stay, and where both sides changed the same key that is told. OpenClaw validates the
+    result before it is written; a running gateway is restarted, and proved, only where it does not take a
+    change up by itself. With `source`, main or an instance, it inherits from there from now on: what it
+    inherited before and did not change is replaced.
+    """
+    if source == name:
+        message = f"{name} cannot inherit from itself"
+        raise Invalid(message, hint=f"ocm sync {name} --inherit-from main", code="source_invalid")
+    record = ready_for_session(context, name)
+    with changing(context, name):
+        then = read_inherited(context.host.instance(name))
+        if source is None and (then is None or not then.source):
+            begin = f"ocm sync {name} --inherit-from main has it begin, and what is its own stays"
+            return _outcome(name, "inherits nothing", (), dry_run=dry_run, notes=(begin,))
+        # Begun with nothing: whatever the instance has is its own.
+        then = then or Inherited(source="", config={}, secrets=())
+        sides = _sides(context, record, then, source or then.source)
+        return _sync(context, record, sides, effort, dry_run=dry_run)
+
+
+def followers(context: Context) -> tuple[InstanceName, ...]:
+    """Return the instances that inherit from main, as far as that can be read."""
+    found = []
+    for name in instance_names(context.host.paths):
+        with contextlib.suppress(OcmError):
+            inherited = read_inherited(context.host.instance(name))
+            found += [name] if inherited is not None and inherited.source == MAIN else []
+    return tuple(found)
+
+
+def end_inheriting(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
+    """Have an instance inherit nothing any more; what it has stays and is its own."""
+    with changing(context, name):
+        paths = context.host.instance(name)
+        read_record(context.host.paths, name)
+        # Not read: one that is corrupt is given up like any other.
+        if not Path(paths.inherited).exists():
+            return _outcome(name, "inherits nothing", (), dry_run=dry_run)
+        if not dry_run:
+            forget_inherited(paths)
+        message = "sync would do this:" if dry_run else "inherits no more, and keeps what it has"
+        return _outcome(name, message, ("inherit no more",), dry_run=dry_run)
+
+
+def _sides(context: Context, record: Record, then: Inherited, source: str) -> _Sides:
+    now = read_inheritance(context.host, source, record)
+    if (then.config or then.secrets) and not (now.config or now.secrets):
+        message = f"{source} has nothing to inherit any more: {record.name} keeps what it has"
+        hint = f"ocm sync {record.name} --no-inherit has it inherit no more"
+        raise OcmError(message, hint=hint, code="nothing_inherited")
+    have = read_secrets(context.host.paths.named(record.name))
+    own = {key: value for key, value in have.items() if key not in then.secrets}
+    want = {**now.secrets, **own}
+    # Raises where they are too many, before anything is changed.
+    format_file(want)
+    return _Sides(source=source, then=then, now=now, have=have, want=want)
+
+
+def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dry_run: bool) -> Outcome:
+    name = context.host.paths.named(record.name).name
+    alive = is_alive(context, name)
+    repair = repair_steps(context, name, record, repair=effort.repair) if alive and not dry_run else []
+    merges: list[tuple[dict[str, Any], Merged]] = []
+
+    def change(config: dict[str, Any]) -> dict[str, Any]:
+        merges.append((config, merge(sides.then.config, sides.now.config, config)))
+        changed: dict[str, Any] = merges[-1][1].value
+        return changed
+
+    edited = apply_change(context, name, record, change, dry_run=dry_run)
+    before, merged = merges[-1]
+    changes = tuple(differences(before, merged.value))
+    sides, own = _keep_own_use(name, sides, merged.value)
+    again = alive and (
+        sides.want != sides.have
+        or not all(is_live(".".join(place)) for place, _old, _new in changes)
+        or _runs_with_older_secrets(context, name)
+    )
+    source = sides.source
+    steps = (
+        *([f"inherit from {source}"] if source != sides.then.source else []),
+        *(_described(*change) for change in changes),
+        *_secret_steps(sides),
+        *([f"restart {name}"] if again else []),
+    )
+    if not dry_run:
+        _keep(context, name, sides)
+        if again:
+            plan = make_plan(context, "sync", name, [*repair, Restart(name=name), effort.verify(name)])
+            carry_out(context, plan, done="", nothing="", dry_run=False, keep=effort.keep)
+    done = f"in step with {source}" + (f", restarted: {ready_in_words(record)}" if again else "")
+    conflicts = (
+        printable(f"{'.'.join(place)} is not as in {source}: {name} keeps its own")
+        for place in merged.conflicts
+    )
+    message = ("sync would do this:" if dry_run else done) if steps else f"already in step with {source}"
+    notes = (*conflicts, *own, *sides.now.notes, *edited.notes)
+    return _outcome(name, message, steps, dry_run=dry_run, notes=notes)
+
+
+def _keep_own_use(
+    name: InstanceName, sides: _Sides, config: Mapping[str, Any]
+) -> tuple[_Sides, tuple[str, ...]]:
+    """Return the sides with the secrets that the instance alone still uses, and what to know of its own keys.
+
+    Such a one is among those inherited no more, and so its own from now on.
+    """
+    used, inherited = references(config), references(sides.now.config)
+    gone = [key for key in sides.then.secrets if key in sides.have and key not in sides.want]
+    kept = {key: sides.have[key] for key in gone if key in used and key not in inherited}
+    replaced = [key for key in sides.now.secrets if key in sides.have and sides.have[key] != sides.want[key]]
+    notes = (
+        *(f"{key} is no longer in {sides.source}: {name} uses it and keeps it" for key in kept),
+        *(
+            f"{key} changed in {sides.source}: {name} has a key of its own in its config and does not use it"
+            for key in replaced
+            if key in inherited and key not in used
+        ),
+    )
+    return replace(sides, want={**sides.want, **kept}), notes
+
+
+def _keep(context: Context, name: InstanceName, sides: _Sides) -> None:
+    """Write secrets and what was inherited, in an order that a sync after a crash can go on from.
+
+    A name that is in the file of secrets and not among those inherited would be taken for the instance's own.
+    """
+    paths, after = context.host.instance(name), sides.next
+    if sides.want != sides.have:
+        both = tuple(sorted({*sides.then.secrets, *after.secrets}))
+        write_inherited(paths, Inherited(source=after.source, config=after.config, secrets=both))
+        write_secrets(context.host, name, sides.want)
+    if sides.want != sides.have or after != sides.then:
+        write_inherited(paths, after)
+
+
+def _runs_with_older_secrets(context: Context, name: InstanceName) -> bool:
+    """Tell whether secrets were changed since the gateway started: it reads them then and never again."""
+    since = context.backend.observe([name])[name].since
+    changed = Path(context.host.instance(name).secrets).stat().st_mtime
+    return since is not None and changed > since + _START_SECONDS
+
+
+def _secret_steps(sides: _Sides) -> Iterator[str]:
+    for key in sorted({*sides.have, *sides.want}):
+        if key not in sides.have:
+            yield f"add secret {key}"
+        elif key not in sides.want:
+            yield f"remove secret {key}"
+        elif sides.have[key] != sides.want[key]:
+            yield f"replace secret {key}"
+
+
+def _described(place: Place, old: object, new: object) -> str:
+    key = ".".join(place)
+    if old is MISSING:
+        return printable(f"add {key}: {_shown(place, new)}")
+    if new is MISSING:
+        return printable(f"remove {key}: {_shown(place, old)}")
+    return printable(f"change {key}: {_shown(place, old)} -> {_shown(place, new)}")
+
+
+def _shown(place: Place, value: object) -> str:
+    text = json.dumps(masked(value, place), ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _outcome(
+    name: InstanceName, message: str, steps: tuple[str, ...], *, dry_run: bool, notes: tuple[str, ...] = ()
+) -> Outcome:
+    return Outcome(
+        name=name,
+        operation="sync",
+        changed=bool(steps) and not dry_run,
+        message=message,
+        dry_run=dry_run,
+        steps=steps,
+        notes=notes,
+    )

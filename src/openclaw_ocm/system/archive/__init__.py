@@ -1,0 +1,1 @@
+"""Archives: written, read with suspicion, put in their place."""

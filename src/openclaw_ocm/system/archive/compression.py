@@ -1,0 +1,189 @@
+"""Compressed and encrypted files as streams: told apart by how they begin, read no further than allowed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+import zlib
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from openclaw_ocm.core.backup.layout import Refused
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.archive import age
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import PurePosixPath
+
+Format = Literal["gz", "zst"]
+
+CHUNK = 2**16
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
+_GZIP_LEVEL = 6
+_ZSTD_LEVEL = 6
+# What a decompressor may be made to hold: 8 MB, what zstd needs up to level 19.
+_ZSTD_WINDOW = 23
+# An archive expands at the most by this much, or to this size where that is more: no state does by itself.
+_RATIO = 500
+_ALWAYS = 256 * 2**20
+
+
+class Source:
+    """Gives what a stream of chunks holds in the sizes that are asked for, up to `limit` bytes in all."""
+
+    def __init__(self, chunks: Iterator[bytes], limit: int) -> None:
+        self._chunks = chunks
+        self._limit = limit
+        self._taken = 0
+        self._buffer = b""
+
+    def read(self, size: int) -> bytes:
+        """Return `size` bytes, fewer only where no more come; raise `Refused` past the limit."""
+        parts, wanted = [], size
+        while wanted:
+            if not self._buffer:
+                self._buffer = next(self._chunks, b"")
+                if not self._buffer:
+                    break
+            parts.append(self._buffer[:wanted])
+            self._buffer = self._buffer[wanted:]
+            wanted -= len(parts[-1])
+        self._taken += size - wanted
+        self.expect(0)
+        return b"".join(parts)
+
+    def expect(self, size: int) -> None:
+        """Raise `Refused` where `size` bytes more are past the limit."""
+        if self._taken + size > self._limit:
+            raise Refused(f"it expands to more than {_RATIO} times its size")
+
+
+@contextlib.contextmanager
+def open_source(
+    archive: PurePosixPath,
+    identities: Sequence[object],
+    progress: Callable[[int], None],
+    spool: PurePosixPath,
+) -> Iterator[Source]:
+    """Open an archive and yield what it holds; `progress` is told the compressed bytes that were read.
+
+    What is encrypted is decrypted into a file without a name in the directory `spool`. Raises `OcmError`
+    where there is no such file or no identity is given for it, and `Refused`.
+    """
+    with _open_file(archive) as given, _decrypted(given, archive, identities, spool) as file:
+        magic = file.read(4)
+        file.seek(0)
+        size = os.fstat(file.fileno()).st_size
+
+        def counted(count: int) -> bytes:
+            data: bytes = file.read(count)
+            progress(len(data))
+            return data
+
+        if magic.startswith(_GZIP):
+            chunks = _gunzip(counted)
+        elif magic == _ZSTD:
+            chunks = _unzstd(counted)
+        else:
+            raise Refused("it is neither gzip, zstd nor age")
+        yield Source(chunks, max(_ALWAYS, size * _RATIO))
+
+
+@contextlib.contextmanager
+def _open_file(path: PurePosixPath) -> Iterator[IO[bytes]]:
+    # Not to wait for the writer of a named pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OcmError(f"{path} is no file", code="archive_invalid")
+        yield file
+
+
+@contextlib.contextmanager
+def _decrypted(
+    file: IO[bytes], archive: PurePosixPath, identities: Sequence[object], spool: PurePosixPath
+) -> Iterator[IO[bytes]]:
+    """Yield the file itself, or what is encrypted in it."""
+    begin = file.read(len(age.MAGIC))
+    file.seek(0)
+    if begin != age.MAGIC:
+        yield file
+        return
+    if not identities:
+        message = f"{archive} is encrypted"
+        raise OcmError(message, hint="--identity names the file with its key", code="identity_missing")
+    with tempfile.TemporaryFile(dir=spool) as plain:
+        age.decrypt(file, plain, identities)
+        plain.seek(0)
+        yield plain
+
+
+def _gunzip(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    engine = zlib.decompressobj(wbits=_GZIP_WINDOW)
+    while not engine.eof:
+        data = engine.unconsumed_tail or read(CHUNK)
+        try:
+            out = engine.decompress(data, CHUNK)
+        except zlib.error:
+            raise Refused("its compressed data is damaged") from None
+        if not data and not out:
+            raise Refused("it is cut off")
+        if out:
+            yield out
+    if engine.unused_data or read(1):
+        raise Refused("something follows its end")
+
+
+def _unzstd(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    zstd = _zstd()
+    engine = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW})
+    while not engine.eof:
+        data = read(CHUNK) if engine.needs_input else b""
+        if engine.needs_input and not data:
+            raise Refused("it is cut off")
+        try:
+            out = engine.decompress(data, CHUNK)
+        except zstd.ZstdError:
+            raise Refused("its compressed data is damaged") from None
+        if out:
+            yield out
+    if engine.unused_data or read(1):
+        raise Refused("something follows its end")
+
+
+class Target:
+    """Compresses what is written to it into a file; the same bytes for the same content."""
+
+    def __init__(self, file: IO[bytes], form: Format) -> None:
+        self._file = file
+        self._engine: Any
+        if form == "gz":
+            # zlib writes the header itself: without a name and without a time.
+            self._engine = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WINDOW)
+            self._last: tuple[Any, ...] = ()
+        else:
+            zstd = _zstd()
+            parameter = zstd.CompressionParameter
+            options = {parameter.compression_level: _ZSTD_LEVEL, parameter.checksum_flag: 1}
+            self._engine = zstd.ZstdCompressor(options=options)
+            self._last = (zstd.ZstdCompressor.FLUSH_FRAME,)
+
+    def write(self, data: bytes) -> None:
+        """Add content."""
+        self._file.write(self._engine.compress(data))
+
+    def finish(self) -> None:
+        """Write what is still held back, and the end."""
+        self._file.write(self._engine.flush(*self._last))
+
+
+def _zstd() -> Any:  # noqa: ANN401 - one of two modules of the same shape
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd

@@ -1,0 +1,169 @@
+"""Reads and writes a tar of OCM's own kind; all else that a tar may be is refused."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from openclaw_ocm.core.backup.layout import MAX_MEMBERS, Refused, is_plain, path_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BLOCK = tarfile.BLOCKSIZE
+_CHUNK = 2**16
+# A path and the target of a link, both as long as they may be, and the words of their records.
+_MAX_PAX = 2**14
+_PAX_KEYS = {"path", "linkpath", "size"}
+_KINDS: dict[bytes, Literal["file", "directory", "link"]] = {
+    tarfile.REGTYPE: "file",
+    tarfile.DIRTYPE: "directory",
+    tarfile.SYMTYPE: "link",
+}
+# What tar(1) fills the end up to.
+_MAX_END = tarfile.RECORDSIZE
+_LAST_SECOND = 2**33
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member: `size` is that of a file, `target` that of a link, `mtime` in seconds since the epoch."""
+
+    path: str
+    kind: Literal["file", "directory", "link"]
+    mode: int
+    size: int = 0
+    target: str = ""
+    mtime: int = 0
+
+
+def encode_member(member: Member) -> bytes:
+    """Return the header of a member; the same for the same member, whoever makes it and whenever."""
+    info = tarfile.TarInfo(member.path)
+    info.type = next(kind for kind, name in _KINDS.items() if name == member.kind)
+    info.mode, info.size, info.linkname = member.mode, member.size, member.target
+    info.mtime = min(max(member.mtime, 0), _LAST_SECOND - 1)
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+def padding(size: int) -> bytes:
+    """Return what follows the content of a file of `size` bytes."""
+    return bytes(-size % BLOCK)
+
+
+def end() -> bytes:
+    """Return what follows the last member."""
+    return bytes(2 * BLOCK)
+
+
+def read_members(
+    read: Callable[[int], bytes], expect: Callable[[int], None]
+) -> Iterator[tuple[Member, Iterator[bytes]]]:
+    """Yield each member with its content, which is to be taken before the next one is asked for.
+
+    `read` returns as many bytes as it is asked for, fewer only at the end; `expect` is told the size of a
+    member before any of it is read, and may refuse it. Raises `Refused`.
+    """
+    for _ in range(MAX_MEMBERS + 1):
+        header = _exactly(read, BLOCK)
+        if not any(header):
+            _check_end(read)
+            return
+        member = _member(read, header)
+        expect(member.size)
+        content = _content(read, member.size)
+        yield member, content
+        for _chunk in content:
+            pass
+    raise Refused(f"it has more than {MAX_MEMBERS} members")
+
+
+def _member(read: Callable[[int], bytes], header: bytes) -> Member:
+    info, extended = _parse(header), {}
+    if info.type == tarfile.XHDTYPE:
+        extended = _extended(read, info.size)
+        info = _parse(_exactly(read, BLOCK))
+    kind = _KINDS.get(info.type)
+    path = extended.get("path", info.name)
+    if kind == "directory":
+        path = path.removesuffix("/")
+    problem = path_problem(path)
+    if problem:
+        raise Refused(f"a member {problem}: {path[:100]!r}")
+    if kind is None:
+        raise Refused(f"{path} is neither a file, a directory nor a symbolic link")
+    size = extended.get("size", str(info.size))
+    if not size.isdecimal() or not size.isascii() or (kind != "file" and size != "0"):
+        raise Refused(f"{path} has no size that can be")
+    target = extended.get("linkpath", info.linkname)
+    if bool(target) != (kind == "link") or not 0 <= info.mtime < _LAST_SECOND or not is_plain(target):
+        raise Refused(f"{path} has a header that is not OCM's")
+    return Member(
+        path=path, kind=kind, mode=info.mode, size=int(size[:20]), target=target, mtime=int(info.mtime)
+    )
+
+
+def _parse(header: bytes) -> tarfile.TarInfo:
+    try:
+        return tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+    except (tarfile.HeaderError, ValueError):
+        raise Refused("a header in it is damaged") from None
+
+
+def _extended(read: Callable[[int], bytes], size: int) -> dict[str, str]:
+    """Return the records of a pax header (pax(1), "pax Extended Header"): a line LENGTH KEY=VALUE each."""
+    if not 0 < size <= _MAX_PAX:
+        raise Refused("a header in it is too large")
+    data = _exactly(read, size)
+    _padded(read, size)
+    found: dict[str, str] = {}
+    while data:
+        digits, _, _rest = data.partition(b" ")
+        length = int(digits) if digits.isdigit() and len(digits) < 6 else 0  # noqa: PLR2004 - more than is allowed
+        record, data = data[:length], data[length:]
+        key, equals, value = record[len(digits) + 1 :].partition(b"=")
+        name = key.decode(errors="replace")
+        if (
+            len(record) != length
+            or not equals
+            or not value.endswith(b"\n")
+            or name not in _PAX_KEYS - found.keys()
+        ):
+            raise Refused("a header in it is not OCM's")
+        found[name] = _text(value[:-1])
+    return found
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise Refused("a name in it is no UTF-8") from None
+
+
+def _content(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
+    left = size
+    while left:
+        chunk = _exactly(read, min(left, _CHUNK))
+        left -= len(chunk)
+        yield chunk
+    _padded(read, size)
+
+
+def _padded(read: Callable[[int], bytes], size: int) -> None:
+    if any(_exactly(read, len(padding(size)))):
+        raise Refused("there is something between its members")
+
+
+def _check_end(read: Callable[[int], bytes]) -> None:
+    rest = read(_MAX_END)
+    if len(rest) < BLOCK or len(rest) == _MAX_END or len(rest) % BLOCK or any(rest):
+        raise Refused("something else than its end is at its end")
+
+
+def _exactly(read: Callable[[int], bytes], size: int) -> bytes:
+    data = read(size)
+    if len(data) != size:
+        raise Refused("it is cut off")
+    return data

@@ -1,0 +1,291 @@
+"""Reads archives, which may come from anybody: all is checked before anything of it counts.
+
+What is refused leaves nothing behind. `core.manifest` holds the layout and `system.tar` what a tar may be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.backup import layout
+from openclaw_ocm.core.backup.layout import Entry, Header, Manifest, Refused
+from openclaw_ocm.core.log import printable
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
+from openclaw_ocm.system.archive.compression import open_source
+from openclaw_ocm.system.archive.database import integrity_problem
+from openclaw_ocm.system.archive.members import read_members
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from openclaw_ocm.system.archive.compression import Source
+    from openclaw_ocm.system.archive.members import Member
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_ROOM = "it needs more than is free on the disk"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What an archive holds besides the state. The record is whatever the archive's maker wrote."""
+
+    header: Header
+    record: str
+    secrets: bytes | None = field(repr=False)
+    inherited: bytes | None = field(repr=False)
+    manifest: Manifest
+
+
+def free_bytes(directory: PurePosixPath) -> int:
+    """Return how much the user may still write on the file system of a directory."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
+
+
+def extract(
+    archive: PurePosixPath,
+    into: PurePosixPath,
+    *,
+    identities: Sequence[object] = (),
+    free_bytes: int,
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> Contents:
+    """Make the directory `into`, 0700, with the archive's state in `into/state`, and return the rest.
+
+    All is checked: layout, sizes, hashes, links, and that SQLite finds no fault with the databases. What
+    would take more than `free_bytes` is refused; `progress` is told the compressed bytes that were read.
+    Raises `OcmError` with code `archive_invalid` and then leaves nothing behind. Modes keep only what they
+    give the owner, and what was extracted is flushed to disk.
+    """
+    with _refusals(archive), _new_directory(into, keep=True) as root:
+        with open_source(archive, identities, progress, into) as source:
+            contents = _read(source, _Extraction(root, free_bytes))
+        for path in contents.manifest.databases:
+            _check_database(root, into, path)
+        _finish(root, contents.manifest)
+        files.flush(root)
+        return contents
+
+
+def verify(
+    archive: PurePosixPath,
+    scratch: PurePosixPath,
+    *,
+    identities: Sequence[object] = (),
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> Contents:
+    """Check an archive as `extract` does, without keeping anything of it, and return what it holds.
+
+    Its databases are extracted one at a time into `scratch`, a directory that must not exist.
+    """
+    with _refusals(archive), _new_directory(scratch, keep=False) as root:
+        with open_source(archive, identities, progress, scratch) as source:
+            check = _Check(root, scratch)
+            contents = _read(source, check)
+        for path in contents.manifest.databases:
+            if problem := check.problems.get(path):
+                raise Refused(f"the database {path} is damaged: {problem}")
+        return contents
+
+
+def read_header(archive: PurePosixPath, spool: PurePosixPath, *, identities: Sequence[object] = ()) -> Header:
+    """Return the header of an archive; nothing else of it is looked at.
+
+    What is encrypted is decrypted into a file without a name in the directory `spool`.
+    """
+    with _refusals(archive), open_source(archive, identities, lambda _bytes: None, spool) as source:
+        member, content = next(read_members(source.read, source.expect))
+        if member.path != layout.HEADER:
+            raise Refused(f"it does not begin with {layout.HEADER}")
+        return layout.decode(_small(member, content), Header, layout.HEADER)
+
+
+class _Extraction:
+    """Takes the members of an archive and makes directories and files of them; links come later."""
+
+    def __init__(self, root: int, free: int) -> None:
+        self._root = root
+        self._left = free
+
+    def directory(self, path: str) -> None:
+        os.mkdir(path, 0o700, dir_fd=self._root)
+
+    def file(self, member: Member, content: Iterator[bytes]) -> bytes:
+        self._left -= member.size
+        if self._left < 0:
+            raise Refused(_NO_ROOM)
+        begin = b""
+        # No part of the path is a link: they are made when all else is done, and nobody else writes here.
+        descriptor = os.open(member.path, _CREATE, 0o600, dir_fd=self._root)
+        with os.fdopen(descriptor, "wb") as file:
+            for chunk in content:
+                begin = begin or chunk[: len(layout.DATABASE_MAGIC)]
+                file.write(chunk)
+            file.flush()
+            os.utime(descriptor, (member.mtime, member.mtime))
+        return begin
+
+
+class _Check:
+    """Takes the members of an archive, and of databases what SQLite says to them."""
+
+    def __init__(self, root: int, scratch: PurePosixPath) -> None:
+        self._root = root
+        self._scratch = scratch
+        self.problems: dict[str, str] = {}
+
+    def directory(self, path: str) -> None:
+        pass
+
+    def file(self, member: Member, content: Iterator[bytes]) -> bytes:
+        first = next(content, b"")
+        begin = first[: len(layout.DATABASE_MAGIC)]
+        if begin != layout.DATABASE_MAGIC:
+            for _chunk in content:
+                pass
+            return begin
+        if member.size > free_bytes(self._scratch):
+            raise Refused(_NO_ROOM)
+        name = secrets.token_hex(8)
+        with os.fdopen(os.open(name, _CREATE, 0o600, dir_fd=self._root), "wb") as file:
+            file.write(first)
+            file.writelines(content)
+        problem = integrity_problem(self._scratch / name)
+        if problem:
+            self.problems[member.path] = problem
+        os.unlink(name, dir_fd=self._root)
+        return begin
+
+
+def _read(source: Source, store: _Extraction | _Check) -> Contents:
+    """Check every member against the layout and the manifest, and have `store` take those of the state."""
+    seen: dict[str, Entry] = {}
+    small: dict[str, bytes] = {}
+    databases = set()
+    for member, content in read_members(source.read, source.expect):
+        path = member.path
+        if layout.MANIFEST in small:
+            raise Refused(f"{path} comes after the manifest")
+        layout.check_order(path, seen)
+        if path in layout.MAX_SIZES:
+            small[path] = _small(member, content)
+            if path != layout.MANIFEST:
+                digest = hashlib.sha256(small[path]).hexdigest()
+                seen[path] = _entry(member, layout.KINDS[path], digest)
+            continue
+        if (member.kind == "directory") < (path == layout.STATE):
+            raise Refused(f"{path} is no directory")
+        if member.kind == "link" and not layout.stays_inside(path, member.target):
+            raise Refused(f"the link {path} leads out of the state")
+        hashed = hashlib.sha256()
+        if member.kind == "directory":
+            store.directory(path)
+        elif member.kind == "file" and store.file(member, _hashing(content, hashed.update)) == (
+            layout.DATABASE_MAGIC
+        ):
+            databases.add(path)
+        seen[path] = _entry(member, member.kind, hashed.hexdigest() if member.kind == "file" else "")
+    return _contents(small, seen, frozenset(databases))
+
+
+def _contents(small: dict[str, bytes], seen: dict[str, Entry], databases: frozenset[str]) -> Contents:
+    if layout.MANIFEST not in small:
+        raise Refused("it has no manifest")
+    manifest = layout.decode(small[layout.MANIFEST], Manifest, layout.MANIFEST)
+    layout.check_manifest(manifest, seen, databases)
+    try:
+        record = small[layout.RECORD].decode()
+    except UnicodeDecodeError:
+        raise Refused(f"{layout.RECORD} is no text") from None
+    return Contents(
+        header=layout.decode(small[layout.HEADER], Header, layout.HEADER),
+        record=record,
+        secrets=small.get(layout.SECRETS),
+        inherited=small.get(layout.INHERITED),
+        manifest=manifest,
+    )
+
+
+def _small(member: Member, content: Iterator[bytes]) -> bytes:
+    if member.kind != "file" or member.size > layout.MAX_SIZES[member.path]:
+        raise Refused(f"{member.path} is larger than it can be, or no file")
+    return b"".join(content)
+
+
+def _entry(member: Member, kind: layout.Kind, digest: str) -> Entry:
+    return Entry(
+        path=member.path,
+        kind=kind,
+        mode=member.mode & layout.OWN_MODE,
+        size=member.size,
+        sha256=digest,
+        target=member.target,
+    )
+
+
+def _hashing(content: Iterator[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+    for chunk in content:
+        update(chunk)
+        yield chunk
+
+
+def _check_database(root: int, into: PurePosixPath, path: str) -> None:
+    """Raise `Refused` where SQLite finds fault with an extracted database, which is alone meanwhile."""
+    # Its own place may be too deep for a path, and is not the directory in which it lies alone.
+    name = f"database-{secrets.token_hex(8)}"
+    os.rename(path, name, src_dir_fd=root, dst_dir_fd=root)
+    problem = integrity_problem(into / name)
+    os.rename(name, path, src_dir_fd=root, dst_dir_fd=root)
+    if problem:
+        raise Refused(f"the database {path} is damaged: {problem}")
+
+
+def _finish(root: int, manifest: Manifest) -> None:
+    """Give files their modes, make the links, and at last close directories as they were."""
+    for entry in manifest.members:
+        if entry.kind in ("file", "database"):
+            os.chmod(entry.path, entry.mode, dir_fd=root)
+    for entry in manifest.members:
+        if entry.kind == "link":
+            os.symlink(entry.target, entry.path, dir_fd=root)
+    # From the inside out. What follows a link that was just made is no directory of the manifest's.
+    for entry in reversed(manifest.members):
+        if entry.kind == "directory":
+            os.chmod(entry.path, entry.mode, dir_fd=root)
+
+
+@contextlib.contextmanager
+def _new_directory(path: PurePosixPath, *, keep: bool) -> Iterator[int]:
+    """Make a directory and yield its descriptor; unless it is to `keep`, or after an error, it is removed."""
+    Path(path).mkdir(mode=0o700)
+    root = os.open(path, _DIRECTORY)
+    kept = False
+    try:
+        yield root
+        kept = keep
+    finally:
+        os.close(root)
+        if not kept:
+            files.remove_tree(path)
+
+
+@contextlib.contextmanager
+def _refusals(archive: PurePosixPath) -> Iterator[None]:
+    """Turn a refusal into an error that names the archive."""
+    try:
+        yield
+    except Refused as refused:
+        message = printable(f"{archive} is no backup that can be used: {refused}")
+        raise OcmError(message, hint="ocm backups list shows others", code="archive_invalid") from None
+    except FileNotFoundError as error:
+        if error.filename != str(archive):
+            raise
+        raise OcmError(f"there is no file {archive}", code="archive_missing") from None

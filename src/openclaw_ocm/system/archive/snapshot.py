@@ -1,0 +1,221 @@
+"""Reads a state that an instance goes on writing, and may have made to harm who reads it.
+
+No link is followed and nothing but regular files and directories is opened, each from the open directory
+that it lies in; no path is too long, and no directory too deep, for its walk to end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import stat
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from openclaw_ocm.core.backup import layout
+from openclaw_ocm.errors import OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import PurePosixPath
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A pipe that came in the place of a file must not keep its reader waiting.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Each level is an open directory meanwhile, of which a process may have 1024.
+MAX_DEPTH = 200
+# Beside them an archive has members that are no part of the state.
+_MAX_NAMES = layout.MAX_MEMBERS - 10
+_ATTEMPTS = 5
+_CHUNK = 2**18
+_IN_MEMORY = 2**23
+# Times of files advance by the ticks of the kernel, at the most this far apart.
+_TICK_SECONDS = 0.02
+UNREADABLE, DEEP, STRANGE = "cannot be read", "too deep", "sockets, pipes and devices"
+NAMES, LINKS = "names that no archive can hold", "links out of the state"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Something in the state: its path as a member, where it is opened, and why it is left out."""
+
+    path: str
+    directory: int
+    name: str
+    status: os.stat_result
+    reason: str | None
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory that is read."""
+        return stat.S_ISDIR(self.status.st_mode) and self.reason is None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file that is read."""
+        return stat.S_ISREG(self.status.st_mode) and self.reason is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A file as it was read: `steady` unless it changed during each attempt."""
+
+    file: IO[bytes]
+    size: int
+    mtime: int
+    mode: int
+    steady: bool
+
+
+def walk(state: int) -> Iterator[Found]:
+    """Yield what is below an open state directory, a directory before what is in it, sorted by name.
+
+    Raises `OcmError` past as many names as an archive holds: an instance could go on making them, or move
+    those that were seen to where they come again.
+    """
+    first = _names(state, _MAX_NAMES)
+    room = _MAX_NAMES - len(first)
+    levels = [(state, layout.STATE, iter(first))]
+    try:
+        while levels:
+            directory, parent, names = levels[-1]
+            name = next(names, None)
+            if name is None:
+                levels.pop()
+                if levels:
+                    os.close(directory)
+                continue
+            found, opened = _look(directory, parent, name, len(levels))
+            if opened is not None:
+                levels.append((opened, f"{parent}/{name}", iter(())))
+                below = _names(opened, room)
+                room -= len(below)
+                levels[-1] = (opened, f"{parent}/{name}", iter(below))
+            if found is not None:
+                yield found
+    finally:
+        for directory, _parent, _left in levels[1:]:
+            os.close(directory)
+
+
+def _names(directory: int, room: int) -> list[str]:
+    with os.scandir(directory) as entries:
+        # A name that is moved while it is looked for may come twice.
+        names = {entry.name for entry in itertools.islice(entries, room + 1)}
+    if len(names) > room:
+        message = f"there are more than {_MAX_NAMES} files in the state, and no archive holds so many"
+        raise OcmError(message, hint="remove what is not needed, by ocm enter", code="state_too_large")
+    return sorted(names, key=os.fsencode)
+
+
+def _look(directory: int, parent: str, name: str, depth: int) -> tuple[Found | None, int | None]:
+    """Return what a name stands for, and the open directory where that is to be walked as well."""
+    path = f"{parent}/{name}"
+    opened = None
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        reason = _reason(path, status, depth)
+        if stat.S_ISDIR(status.st_mode) and reason is None:
+            opened = os.open(name, _DIRECTORY, dir_fd=directory)
+            status = os.fstat(opened)
+    except PermissionError:
+        reason = UNREADABLE
+    except OSError:
+        # Gone meanwhile, or another thing than it was: as if it had never been seen.
+        return None, None
+    return Found(path=path, directory=directory, name=name, status=status, reason=reason), opened
+
+
+def _reason(path: str, status: os.stat_result, depth: int) -> str | None:
+    if layout.path_problem(path):
+        return NAMES
+    reason = layout.left_out(path.split("/")[1:])
+    if reason is None and stat.S_ISDIR(status.st_mode) and depth > MAX_DEPTH:
+        return DEEP
+    is_kept = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode)
+    return reason if is_kept else STRANGE
+
+
+def is_database(found: Found) -> bool:
+    """Tell whether a file begins as SQLite's do; raises `OSError` where it cannot be read."""
+    descriptor = _open(found.directory, found.name)
+    if descriptor is None:
+        return False
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        return file.read(len(layout.DATABASE_MAGIC)) == layout.DATABASE_MAGIC
+
+
+@contextlib.contextmanager
+def copied(directory: int, name: str, spool: PurePosixPath, *, limit: int) -> Iterator[Copy | None]:
+    """Yield a copy of a file, read until nothing changed it meanwhile; None where it is no file any more.
+
+    What grows without an end is read up to the size that it had. Large ones are held in a file without a
+    name in the directory `spool`. Raises `OSError` where it cannot be read, and `OcmError` above `limit`
+    bytes.
+    """
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(spool)) as file:
+        copy = None
+        for attempt in range(_ATTEMPTS):
+            descriptor = _open(directory, name)
+            if descriptor is None:
+                break
+            with os.fdopen(descriptor, "rb", buffering=0) as source:
+                if os.fstat(descriptor).st_size > limit:
+                    raise OcmError(f"{name} has grown past what the disk holds", code="state_too_large")
+                copy = _copy(source, file)
+            if copy.steady:
+                break
+            time.sleep(_TICK_SECONDS * 2**attempt)
+        if copy is not None:
+            file.seek(0)
+        yield copy
+
+
+def _copy(source: IO[bytes], file: IO[bytes]) -> Copy:
+    file.seek(0)
+    file.truncate()
+    before = os.fstat(source.fileno())
+    if 0 <= time.time() - before.st_ctime < _TICK_SECONDS:
+        # What is written within the same tick would leave no trace in its time. Not st_mtime: an instance
+        # sets that, and with one in the future each of its files would be waited for.
+        time.sleep(_TICK_SECONDS)
+        before = os.fstat(source.fileno())
+    left = before.st_size
+    while left and (chunk := source.read(min(left, _CHUNK))):
+        file.write(chunk)
+        left -= len(chunk)
+    after = os.fstat(source.fileno())
+    return Copy(
+        file=file,
+        size=before.st_size - left,
+        mtime=int(before.st_mtime),
+        mode=before.st_mode & layout.OWN_MODE,
+        steady=_version(before) == _version(after) and not left,
+    )
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _open(directory: int, name: str) -> int | None:
+    """Return an open regular file, None where there is none of that name (any more)."""
+    try:
+        descriptor = os.open(name, _FILE, dir_fd=directory)
+    except PermissionError:
+        raise
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def chunks(copy: Copy) -> Iterator[bytes]:
+    """Yield the content of a copy."""
+    while chunk := copy.file.read(_CHUNK):
+        yield chunk

@@ -1,0 +1,240 @@
+"""Puts an instance's state into an archive: what may be, in the order of the format, and tells the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.backup import layout
+from openclaw_ocm.core.log import printable
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.archive import snapshot
+from openclaw_ocm.system.archive.database import integrity_problem
+from openclaw_ocm.system.archive.members import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from openclaw_ocm.system.archive.snapshot import Copy, Found
+    from openclaw_ocm.system.archive.writer import ArchiveWriter
+
+_CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAX_NOTES = 50
+_SHOWN = 300
+JOURNALS = "journals of databases"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What there is: databases by path, how many other files, bytes in all, and those truly on disk.
+
+    `copied` are the bytes that copies of the databases take at the most.
+    """
+
+    databases: tuple[str, ...]
+    copied: int
+    files: int
+    size: int
+    on_disk: int
+    left_out: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """Copies of databases: names by path in the open directory; `problems` of those that have none."""
+
+    directory: int | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+def survey(state: int) -> Survey:
+    """Look through an open state directory."""
+    databases: dict[str, int] = {}
+    beside: dict[str, int] = {}
+    left_out = Counter[str]()
+    count = size = on_disk = 0
+    for found in snapshot.walk(state):
+        if found.reason:
+            left_out[found.reason] += 1
+        if found.is_file:
+            count += 1
+            if found.path.endswith(layout.SIDECARS):
+                beside[found.path] = found.status.st_size
+            size += found.status.st_size
+            on_disk += found.status.st_blocks * 512
+            with contextlib.suppress(OSError):
+                if snapshot.is_database(found):
+                    databases[found.path] = found.status.st_size
+    journals = [path for path in beside if path.rpartition("-")[0] in databases]
+    return Survey(
+        databases=tuple(databases),
+        copied=sum(databases.values()) + sum(beside[path] for path in journals),
+        files=count - len(databases) - len(journals),
+        size=size,
+        on_disk=on_disk,
+        left_out=left_out,
+    )
+
+
+class StateStore:
+    """Puts what is below an open state directory into an archive; `finish` tells what was left out."""
+
+    def __init__(
+        self, writer: ArchiveWriter, state: PurePosixPath, copies: Copies, spool: PurePosixPath, limit: int
+    ) -> None:
+        self._writer = writer
+        self._state = state
+        self._copies = copies
+        self._spool = spool
+        self._left = limit
+        self.left_out = Counter[str]()
+        self.notes: list[str] = []
+
+    def store(self, state: int, progress: Callable[[int], None]) -> None:
+        """Add everything; `progress` is told the bytes of each file."""
+        self._writer.directory(layout.STATE, os.fstat(state).st_mode)
+        for found in snapshot.walk(state):
+            try:
+                self._store(found, progress)
+            except PermissionError:
+                self._leave_out(found, snapshot.UNREADABLE)
+
+    def _store(self, found: Found, progress: Callable[[int], None]) -> None:
+        if found.reason:
+            self._leave_out(found, found.reason)
+        elif found.is_directory:
+            self._writer.directory(found.path, found.status.st_mode)
+        elif stat.S_ISLNK(found.status.st_mode):
+            self._store_link(found)
+        elif self._is_journal(found.path):
+            self.left_out[JOURNALS] += 1
+        else:
+            self._store_file(found, progress)
+
+    def _store_link(self, found: Found) -> None:
+        try:
+            target = os.readlink(found.name, dir_fd=found.directory)
+        except OSError:
+            return
+        stored = layout.stored_target(found.path, target, self._state)
+        if stored is None:
+            self._leave_out(found, snapshot.LINKS)
+        else:
+            self._writer.link(found.path, stored)
+
+    def _store_file(self, found: Found, progress: Callable[[int], None]) -> None:
+        name = self._copies.names.get(found.path)
+        directory = found.directory
+        if name is not None and self._copies.directory is not None:
+            directory = self._copies.directory
+        with snapshot.copied(directory, name or found.name, self._spool, limit=self._left) as copy:
+            if copy is None:
+                self._missing(found, name)
+                return
+            kind = self._kind(found, copy, is_copy=name is not None)
+            if kind is None:
+                return
+            if not copy.steady:
+                self._note(f"{found.path} changed each time it was read")
+            mode, mtime = (
+                (found.status.st_mode, int(found.status.st_mtime)) if name else (copy.mode, copy.mtime)
+            )
+            member = Member(
+                path=found.path, kind="file", mode=mode & layout.OWN_MODE, size=copy.size, mtime=mtime
+            )
+            self._left -= copy.size
+            self._writer.file(member, _told(copy, progress), kind)
+
+    def _kind(self, found: Found, copy: Copy, *, is_copy: bool) -> layout.Kind | None:
+        """Return as what a copy goes into the archive, None where it does not."""
+        if not is_copy:
+            problem = self._copies.problems.get(found.path)
+            if problem is not None:
+                self._note(f"{found.path} was copied as a plain file, for SQLite could not: {problem}")
+            elif layout.is_own_database(found.path) and _begins_as_database(copy):
+                self._leave_out(found, "databases that were made meanwhile")
+                return None
+            return "file"
+        if layout.is_own_database(found.path):
+            return "database"
+        problem = self._integrity_problem(copy)
+        if problem is not None:
+            self._note(f"{found.path} is kept as a plain file, for SQLite finds fault with it: {problem}")
+            return "file"
+        return "database"
+
+    def _integrity_problem(self, copy: Copy) -> str | None:
+        with tempfile.NamedTemporaryFile(dir=self._spool) as file:
+            shutil.copyfileobj(copy.file, file)
+            file.flush()
+            copy.file.seek(0)
+            return integrity_problem(PurePosixPath(file.name))
+
+    def _missing(self, found: Found, name: str | None) -> None:
+        """Fail where the copy of a database of OpenClaw's is gone; a file may have gone at any time."""
+        if name is not None:
+            message = f"the copy of the database {found.path} was taken away while the backup ran"
+            raise OcmError(message, hint="try again", code="backup_failed")
+
+    def _is_journal(self, path: str) -> bool:
+        return any(
+            path.endswith(suffix) and path[: -len(suffix)] in self._copies.names for suffix in layout.SIDECARS
+        )
+
+    def _leave_out(self, found: Found, reason: str) -> None:
+        self.left_out[reason] += 1
+        if reason not in (snapshot.STRANGE, *layout.EXPECTED):
+            self._note(f"left out: {found.path[:_SHOWN]} ({reason})")
+
+    def _note(self, text: str) -> None:
+        if len(self.notes) < _MAX_NOTES:
+            self.notes.append(printable(text))
+        elif len(self.notes) == _MAX_NOTES:
+            self.notes.append("and more of that kind")
+
+
+def _begins_as_database(copy: Copy) -> bool:
+    begin = copy.file.read(len(layout.DATABASE_MAGIC))
+    copy.file.seek(0)
+    return begin == layout.DATABASE_MAGIC
+
+
+def _told(copy: Copy, progress: Callable[[int], None]) -> Iterator[bytes]:
+    for chunk in snapshot.chunks(copy):
+        progress(len(chunk))
+        yield chunk
+
+
+@contextlib.contextmanager
+def open_copies(state: int, name: str) -> Iterator[int]:
+    """Yield the open directory of copies in an open state directory; raise `OcmError` where it is none."""
+    try:
+        directory = os.open(name, _CLOSED_DIRECTORY, dir_fd=state)
+    except OSError:
+        message = "the copies of the databases were taken away while the backup ran"
+        raise OcmError(message, hint="try again", code="backup_failed") from None
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def discard_copies(state: int, name: str) -> None:
+    """Remove a directory of copies; what an instance put there besides files stays, for the next backup."""
+    with contextlib.suppress(OSError):
+        directory = os.open(name, _CLOSED_DIRECTORY, dir_fd=state)
+        try:
+            for entry in os.listdir(directory):  # noqa: PTH208 - an open directory
+                with contextlib.suppress(OSError):
+                    os.unlink(entry, dir_fd=directory)
+        finally:
+            os.close(directory)
+        os.rmdir(name, dir_fd=state)

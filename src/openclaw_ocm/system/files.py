@@ -1,0 +1,232 @@
+"""Files: written beside and renamed, locked, and read with suspicion where an instance can write."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.errors import Locked, OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import PurePosixPath
+
+_LOCK_POLL_SECONDS = 0.1
+_CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def make_directory(path: PurePosixPath) -> None:
+    """Make a directory of OCM's own, 0700, with the parents it needs; nothing where it exists."""
+    missing = [parent for parent in (Path(path), *Path(path).parents) if not parent.exists()]
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+
+
+def write_file(path: PurePosixPath, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file so that it is there whole or not at all, after a crash too."""
+    make_directory(path.parent)
+    directory = os.open(path.parent, _CLOSED_DIRECTORY & ~os.O_NOFOLLOW)
+    try:
+        write_in(directory, path.name, data, mode=mode)
+    finally:
+        os.close(directory)
+
+
+def write_new(path: PurePosixPath, data: bytes) -> None:
+    """Write a file of OCM's own that is not there yet and of no account until it is renamed."""
+    make_directory(path.parent)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> None:
+    """Write file `name` in an open directory: beside, flushed to disk, renamed. Follows no link."""
+    beside = f".{name}.{secrets.token_hex(6)}.ocm"
+    descriptor = os.open(
+        beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory
+    )
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside, dir_fd=directory)
+        raise
+    os.fsync(directory)
+
+
+def read_own(path: PurePosixPath, *, limit: int = 2**20) -> bytes | None:
+    """Return the content of a file of OCM's own, None where there is none."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(limit)
+    except FileNotFoundError:
+        return None
+
+
+def link_target(path: PurePosixPath) -> str | None:
+    """Return where a link leads, None where there is no link."""
+    try:
+        return str(Path(path).readlink())
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def open_state(path: PurePosixPath) -> Iterator[int]:
+    """Open a directory that an instance can write and yield its descriptor; a link is refused."""
+    try:
+        directory = os.open(path, _CLOSED_DIRECTORY)
+    except OSError as error:
+        message = f"the state directory {path} cannot be opened: {os.strerror(error.errno or 0)}"
+        raise OcmError(message, code="state_unreadable") from None
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def read_in(directory: int, name: str, *, limit: int) -> bytes:
+    """Return the content of a regular file that an instance can write.
+
+    Raises `OcmError` for a link, a pipe, a device or a file above `limit` bytes, any of which an
+    instance could put there, and `FileNotFoundError` where there is none.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=directory)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        message = f"{name} is a link, which OCM does not follow"
+        raise OcmError(message, code="config_unreadable") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        message = f"{name} is no regular file"
+        raise OcmError(message, code="config_unreadable")
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        message = f"{name} is larger than {limit} bytes"
+        raise OcmError(message, code="config_unreadable")
+    return data
+
+
+def flush(directory: int) -> None:
+    """Have all that was written to the file system of an open directory be on disk (syncfs(2))."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.syncfs(directory):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def remove_file(path: PurePosixPath) -> None:
+    """Remove a file or a link; nothing where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        Path(path).unlink()
+
+
+def remove(path: PurePosixPath) -> None:
+    """Remove a file, or a directory with all that is in it; follows no link."""
+    if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 - no Path in this module's hands
+        remove_tree(path)
+    else:
+        remove_file(path)
+
+
+def remove_tree(path: PurePosixPath) -> None:
+    """Remove a directory with all that is in it, whatever an instance made of it; follows no link.
+
+    Directories are moved up to the top before they are emptied, so that no nesting is too deep: neither for
+    the length of a path, nor for open files, nor for recursion, at each of which shutil.rmtree fails.
+    """
+    if not os.path.lexists(path):
+        return
+    if not os.path.islink(path):  # noqa: PTH114 - a link fails to open below
+        os.chmod(path, 0o700)  # noqa: PTH101
+    top = os.open(path, _CLOSED_DIRECTORY)
+    try:
+        while waiting := _empty(top, top):
+            for name in waiting:
+                directory = os.open(name, _CLOSED_DIRECTORY, dir_fd=top)
+                try:
+                    _empty(directory, top)
+                finally:
+                    os.close(directory)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    Path(path).rmdir()
+
+
+def _empty(directory: int, top: int) -> list[str]:
+    """Remove the files in an open directory, move its directories to `top` and return their names there."""
+    moved = []
+    for entry in list(os.scandir(directory)):
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.name, dir_fd=directory)
+            continue
+        os.chmod(entry.name, 0o700, dir_fd=directory)
+        name = f".ocm-removed-{secrets.token_hex(8)}"
+        os.rename(entry.name, name, src_dir_fd=directory, dst_dir_fd=top)
+        moved.append(name)
+    return moved
+
+
+@contextlib.contextmanager
+def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Iterator[int]:
+    """Hold the lock file `path` exclusively and yield its descriptor, by which a child can hold it too.
+
+    Raises `OcmError` where another ocm keeps it too long.
+    """
+    make_directory(path.parent)
+    deadline = time.monotonic() + wait_seconds
+    while (descriptor := _try_lock(path)) is None:
+        if time.monotonic() >= deadline:
+            message = f"{what} is being changed by another ocm"
+            raise Locked(message, hint="wait for it to end and try again", code="locked")
+        time.sleep(_LOCK_POLL_SECONDS)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(path: PurePosixPath) -> bool:
+    """Tell whether another process holds the lock file `path`."""
+    if not Path(path).exists():
+        return False
+    try:
+        with lock(path, path.name, wait_seconds=0):
+            return False
+    except Locked:
+        return True
+
+
+def _try_lock(path: PurePosixPath) -> int | None:
+    """Return the open, locked file, or None where another process holds it or has just removed it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # noqa: PTH116
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None

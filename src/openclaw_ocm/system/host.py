@@ -1,0 +1,125 @@
+"""The host as the rest of the program sees it: whose it is, where things are, how to run something."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+from dataclasses import dataclass, field
+from datetime import timezone
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.paths import HostPaths, InstancePaths, host_paths
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import tzinfo
+
+    from openclaw_ocm.core.names import InstanceName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One user on one machine; `network` is how the user's environment says that packages are fetched."""
+
+    user: str
+    uid: int
+    paths: HostPaths
+    runtime: PurePosixPath
+    runner: Runner
+    search_path: str
+    network: Mapping[str, str] = field(default_factory=dict)
+
+    def instance(self, name: InstanceName) -> InstancePaths:
+        """Return the paths of one instance."""
+        return self.paths.instance(name)
+
+
+# For pip, npm and apt-get: proxies, certificates, mirrors, and where pip looks for its settings.
+_NETWORK = re.compile(
+    r"(https?|ftp|no|all)_proxy|(HTTPS?|FTP|NO|ALL)_PROXY|PIP_\w+|NPM_CONFIG_\S+|npm_config_\S+"
+    r"|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|XDG_CONFIG_HOME"
+)
+
+
+def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
+    """Return the host of the user who runs this process."""
+    uid = os.getuid()
+    try:
+        account = pwd.getpwuid(uid)
+    except KeyError:
+        raise OcmError(f"uid {uid} has no account on this machine", code="no_account") from None
+    home = PurePosixPath(environ.get("HOME") or account.pw_dir)
+    # `su` and `sudo -u` leave the variable out although the user manager is there.
+    runtime = PurePosixPath(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}")
+    bus = environ.get("DBUS_SESSION_BUS_ADDRESS") or f"unix:path={runtime}/bus"
+    own = {"HOME": str(home), "USER": account.pw_name, "TERM": environ.get("TERM", "dumb")}
+    runner_environment = {**own, "XDG_RUNTIME_DIR": str(runtime), "DBUS_SESSION_BUS_ADDRESS": bus}
+    return Host(
+        user=account.pw_name,
+        uid=uid,
+        paths=host_paths(home, environ),
+        runtime=runtime,
+        runner=Runner(environ=runner_environment, verbose=verbose),
+        search_path=environ.get("PATH", ""),
+        network={name: value for name, value in environ.items() if _NETWORK.fullmatch(name)},
+    )
+
+
+def has_linger(host: Host) -> bool:
+    """Tell whether the user's services outlive the last logout (loginctl(1))."""
+    return Path("/var/lib/systemd/linger", host.user).exists()
+
+
+def user_manager_answers(host: Host) -> bool:
+    """Tell whether the user manager is there: its private socket belongs to a process."""
+    import errno
+    import socket
+
+    # A datagram socket cannot connect to a stream: EPROTOTYPE if one is there, and the manager, which
+    # would log a connection that ends at once, hears nothing of it (unix(7)).
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+        try:
+            return end.connect_ex(str(host.runtime / "systemd" / "private")) == errno.EPROTOTYPE
+        except OSError:
+            return False  # a path too long for a socket
+
+
+def local_zone() -> tzinfo:
+    """Return the machine's time zone, whatever TZ is for the caller or for supervisord; UTC without one."""
+    from zoneinfo import ZoneInfo
+
+    with contextlib.suppress(OSError, ValueError), Path("/etc/localtime").open("rb") as file:
+        return ZoneInfo.from_file(file)
+    return timezone.utc
+
+
+def resolver_directory() -> PurePosixPath | None:
+    """Return the directory below /run to which /etc/resolv.conf leads, None where it lies elsewhere."""
+    target = PurePosixPath(Path("/etc/resolv.conf").resolve())
+    run = PurePosixPath("/run")
+    if not target.is_relative_to(run) or target.parent == run:
+        return None
+    return target.parent
+
+
+# sysctl, the value that forbids unprivileged user namespaces, the value that allows them.
+_NAMESPACE_SWITCHES = (
+    ("user.max_user_namespaces", "0", "15000"),
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    # Ubuntu 24.04 sets it; PrivateUsers= in a user unit then fails.
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+)
+
+
+def namespaces_forbidden() -> str | None:
+    """Return the sysctl assignment that would allow user namespaces, None where they are allowed."""
+    for name, forbidding, allowing in _NAMESPACE_SWITCHES:
+        with contextlib.suppress(OSError):
+            if Path("/proc/sys", *name.split(".")).read_text().strip() == forbidding:
+                return f"{name}={allowing}"
+    return None

@@ -1,0 +1,1 @@
+"""OCM's own files about an instance, out of its reach."""

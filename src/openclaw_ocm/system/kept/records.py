@@ -1,0 +1,74 @@
+"""Reads records and settings from disk, strictly, and says in one sentence what is wrong with one."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from openclaw_ocm.core.names import unknown_instance
+from openclaw_ocm.core.record import Record, Settings
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.names import instance_names
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import HostPaths
+
+_T = TypeVar("_T", Record, Settings)
+
+
+def read_record(paths: HostPaths, name: InstanceName) -> Record:
+    """Return the record of an instance; raises `OcmError` where there is none or it is corrupt."""
+    path = paths.instance(name).record
+    data = files.read_own(path)
+    if data is None:
+        raise unknown_instance(name, instance_names(paths))
+    record = _decode(data, path, Record)
+    if record.name != name:
+        message = f"the record {path} is corrupt: it says name = {record.name!r}"
+        raise OcmError(message, hint="mend the line, or move the file away", code="record_corrupt")
+    return record
+
+
+def readable_records(paths: HostPaths) -> tuple[Record, ...]:
+    """Return the records that can be read; those that cannot are told of where each is asked for."""
+    found = []
+    for name in instance_names(paths):
+        with contextlib.suppress(OcmError):
+            found.append(read_record(paths, name))
+    return tuple(found)
+
+
+def parse_record(text: str, source: str) -> Record:
+    """Return the record that a text of anybody's is; raises `OcmError`, which names its `source`."""
+    return _decode(text.encode(), source, Record)
+
+
+def read_settings(paths: HostPaths) -> Settings:
+    """Return the host's settings, the defaults where there is no file."""
+    data = files.read_own(paths.settings)
+    return Settings() if data is None else _decode(data, paths.settings, Settings)
+
+
+def encode_record(record: Record) -> str:
+    """Return a record as the text of its file."""
+    return msgspec.toml.encode(_without_none(msgspec.to_builtins(record))).decode()
+
+
+def _without_none(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def _decode(data: bytes, path: PurePosixPath | str, kind: type[_T]) -> _T:
+    try:
+        return msgspec.toml.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        message = f"{path} is corrupt: {error}"
+        raise OcmError(message, hint="mend the line, or move the file away", code="record_corrupt") from None

@@ -1,0 +1,1 @@
+"""OpenClaw on this machine: where it is, and the configs it reads."""

@@ -1,0 +1,65 @@
+"""An OpenClaw config in a state directory, which whoever lives there can write."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from openclaw_ocm.core.openclaw.document import MAX_BYTES, parse_config
+from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.paths import InstancePaths
+
+_CANDIDATE = ".ocm-candidate-"
+
+
+def read_config(paths: InstancePaths) -> tuple[bytes, dict[str, Any]]:
+    """Return the config of an instance as it is written and as data, or raise `OcmError`."""
+    try:
+        return _read(paths.state)
+    except FileNotFoundError:
+        message = f"{paths.name} has no config {paths.config}"
+        hint = f"put it back, {paths.config}.bak may hold it"
+        raise OcmError(message, hint=hint, code="config_missing") from None
+
+
+def find_config(state: PurePosixPath) -> dict[str, Any]:
+    """Return the config in a state directory, empty where it cannot be read."""
+    try:
+        return _read(state)[1]
+    except (OcmError, OSError):
+        return {}
+
+
+def _read(state: PurePosixPath) -> tuple[bytes, dict[str, Any]]:
+    with files.open_state(state) as directory:
+        data = files.read_in(directory, CONFIG_NAME, limit=MAX_BYTES)
+    return data, parse_config(data, source=str(state / CONFIG_NAME))
+
+
+@contextlib.contextmanager
+def candidate(directory: int, data: bytes) -> Iterator[str]:
+    """Write a config beside the real one, for OpenClaw to judge where its includes are, and yield its name.
+
+    The caller holds the lock under which one is made at a time: what a kill left of another goes as well.
+    """
+    for name in os.listdir(directory):
+        if name.startswith(_CANDIDATE):
+            # An instance can put a directory there, which is no matter of ours.
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=directory)
+    name = f"{_CANDIDATE}{secrets.token_hex(6)}.json"
+    files.write_in(directory, name, data)
+    try:
+        yield name
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)

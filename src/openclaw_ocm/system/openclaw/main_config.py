@@ -1,0 +1,82 @@
+"""The config of main, the user's own OpenClaw: read, judged by OpenClaw, replaced where a command says so."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.openclaw.document import MAX_BYTES
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
+from openclaw_ocm.system.exchange import replace_in
+from openclaw_ocm.system.openclaw.config import candidate
+from openclaw_ocm.system.openclaw.find import find_runtime, main_command
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from openclaw_ocm.system.host import Host
+    from openclaw_ocm.system.runner import Completed
+
+_VALIDATE_SECONDS = 120.0
+# OpenClaw 2026.9.6 keeps as many (dist/backup-rotation).
+_BACKUPS = ("openclaw.json.bak", *(f"openclaw.json.bak.{number}" for number in range(1, 5)))
+
+
+def read_main(host: Host) -> bytes:
+    """Return main's config as it is written, or raise `OcmError`."""
+    if not Path(host.paths.main_config).exists():
+        message = f"main has no config {host.paths.main_config}"
+        hint = "openclaw onboard makes one; ocm update-models NAME updates an instance"
+        raise OcmError(message, hint=hint, code="config_missing")
+    path = _config(host)
+    with files.open_state(path.parent) as directory:
+        return files.read_in(directory, path.name, limit=MAX_BYTES)
+
+
+def validate_main(host: Host, text: bytes) -> Completed:
+    """Have the user's OpenClaw judge `text` as main's config: beside the real one, where its includes are."""
+    runtime = find_runtime(host)
+    with _main_state(host) as directory, candidate(directory, text) as beside:
+        command = main_command(
+            runtime,
+            ("config", "validate", "--json"),
+            env={"OPENCLAW_CONFIG_PATH": str(host.paths.main_state / beside)},
+            timeout_seconds=_VALIDATE_SECONDS,
+        )
+        return host.runner.run(command, check=False)
+
+
+def replace_main(host: Host, before: bytes, after: bytes) -> None:
+    """Put `after` in the place of main's config; raises `OcmError` unless that still is `before`.
+
+    Its mode stays, and where it is a link what that leads to is replaced; `before` becomes the newest of
+    OpenClaw's own backups.
+    """
+    path = _config(host)
+    with files.open_state(path.parent) as directory, _main_state(host) as beside:
+        if files.read_in(directory, path.name, limit=MAX_BYTES) != before:
+            raise _changed()
+        mode = stat.S_IMODE(os.stat(path.name, dir_fd=directory, follow_symlinks=False).st_mode)
+        for newer, older in zip(_BACKUPS[-2::-1], _BACKUPS[:0:-1], strict=True):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(newer, older, src_dir_fd=beside, dst_dir_fd=beside)
+        files.write_in(beside, _BACKUPS[0], before)
+        if not replace_in(directory, path.name, after, before=before, limit=MAX_BYTES, mode=mode):
+            raise _changed()
+
+
+def _changed() -> OcmError:
+    message = "main's config was changed by someone else meanwhile; nothing was changed"
+    return OcmError(message, hint="try again", code="config_changed")
+
+
+def _config(host: Host) -> PurePosixPath:
+    return PurePosixPath(Path(host.paths.main_config).resolve())
+
+
+def _main_state(host: Host) -> AbstractContextManager[int]:
+    return files.open_state(PurePosixPath(Path(host.paths.main_state).resolve()))

@@ -1,0 +1,319 @@
+"""Reads what main has to inherit: config with includes, variables, stored credentials. Changes nothing.
+
+Main is the user's own, so links are followed; types and sizes are not trusted. An instance is not: of one
+only its config is read, without includes and files, and what OCM itself keeps for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from openclaw_ocm.core.inheritance.extract import Source
+from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.openclaw.document import MAX_BYTES, parse_config
+from openclaw_ocm.core.openclaw.dotenv import parse_dotenv, parse_unit
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.openclaw.config import read_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.system.host import Host
+
+_HINT = "mend it, or leave it out with --no-inherit"
+_UNIT = "openclaw-gateway.service"
+# As in OpenClaw 2026.9.6 (dist/includes).
+_INCLUDE = "$include"
+_MAX_INCLUDE_BYTES = 2 * 2**20
+_MAX_INCLUDE_DEPTH = 10
+_MAX_FILE = 2**20
+_STORE = "select value_json from config_machine_state where state_key = 'authProfiles.store'"
+# Where installations keep it that were upgraded from an older OpenClaw.
+_AGENT_STORE = "select store_json from auth_profile_store"
+_BUSY_SECONDS = 5.0
+
+
+def read_main_source(host: Host, package: PurePosixPath) -> Source:
+    """Return what main has, or its template; raise `OcmError` where that cannot be read.
+
+    `package` is the OpenClaw of the instance, which knows its providers.
+    """
+    template = Path(host.paths.main_template).exists()
+    config = _read_config(host.paths.main_template if template else host.paths.main_config, host)
+    variables = _variables(host, config)
+    known, plugins = _providers(package)
+    return Source(
+        name="the template" if template else MAIN,
+        config=config,
+        variables=variables,
+        profiles=_profiles(host),
+        provider_variables=known,
+        provider_plugins=plugins,
+        resolve=lambda reference: _read_secret_file(host, config, reference),
+    )
+
+
+def read_instance_source(
+    host: Host, name: InstanceName, package: PurePosixPath, variables: Mapping[str, str]
+) -> Source:
+    """Return what an instance has: its config, which it may have written, and the secrets that OCM keeps.
+
+    Raises `OcmError` where the config cannot be read.
+    """
+    paths = host.instance(name)
+    config = read_config(paths)[1]
+    known, plugins = _providers(package)
+    note = f"what the config of {name} includes from other files is not inherited"
+    return Source(
+        name=name,
+        config=config,
+        variables=variables,
+        provider_variables=known,
+        provider_plugins=plugins,
+        notes=(note,) if _INCLUDE in config else (),
+    )
+
+
+def _read_config(path: PurePosixPath, host: Host) -> dict[str, Any]:
+    """Return a config of the user's with its includes in their places, an empty one where there is none."""
+    real = Path(path).resolve()
+    if not real.exists():
+        return {}
+    data = _read(real, MAX_BYTES, str(path))
+    config = _mended(lambda: parse_config(data, source=str(path)))
+    roots = [real.parent]
+    listed = _own_variables(host).get("OPENCLAW_INCLUDE_ROOTS", "")
+    roots += [Path(root).expanduser().resolve() for root in listed.split(os.pathsep) if root]
+    resolved = _Includes(tuple(roots)).resolve(config, real, (real,))
+    return resolved if isinstance(resolved, dict) else {}
+
+
+class _Includes:
+    """Puts included files in the place of `$include`, as OpenClaw 2026.9.6 does (dist/includes)."""
+
+    def __init__(self, roots: tuple[Path, ...]) -> None:
+        self._roots = roots
+
+    def resolve(self, value: object, file: Path, chain: tuple[Path, ...]) -> Any:  # noqa: ANN401 - any JSON value
+        if isinstance(value, list):
+            return [self.resolve(item, file, chain) for item in value]
+        if not isinstance(value, dict):
+            return value
+        rest = {key: self.resolve(item, file, chain) for key, item in value.items() if key != _INCLUDE}
+        if _INCLUDE not in value:
+            return rest
+        named = value[_INCLUDE]
+        included: Any = {}
+        for name in named if isinstance(named, list) else [named]:
+            one = self._load(name, file, chain)
+            included = _deep_merge(included, one) if isinstance(named, list) else one
+        return _deep_merge(included, rest) if rest else included
+
+    def _load(self, name: object, file: Path, chain: tuple[Path, ...]) -> Any:  # noqa: ANN401 - any JSON value
+        if not isinstance(name, str) or "\0" in name:
+            raise self._refused(f"{file} has an $include that is no file name")
+        path = Path(os.path.realpath(file.parent / name))
+        if not any(path.is_relative_to(root) for root in self._roots):
+            raise self._refused(f"{file} includes {name}, which lies outside of its directory")
+        if path in chain or len(chain) > _MAX_INCLUDE_DEPTH:
+            raise self._refused(f"{file} includes {name}, in a circle or too deep")
+        if not path.exists():
+            raise self._refused(f"{file} includes {name}, which is not there")
+        data = _read(path, _MAX_INCLUDE_BYTES, str(path))
+        # An included file may hold any JSON value: wrapped, it is an object to the parser.
+        wrapped = b'{"included":' + data.removeprefix(b"\xef\xbb\xbf") + b"\n}"
+        config = _mended(lambda: parse_config(wrapped, source=str(path)))
+        return self.resolve(config.get("included"), path, (*chain, path))
+
+    def _refused(self, message: str) -> OcmError:
+        return OcmError(message, hint=_HINT, code="config_unreadable")
+
+
+def _deep_merge(target: object, source: object) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(target, dict) and isinstance(source, dict):
+        merged = dict(target)
+        for key, value in source.items():
+            merged[key] = _deep_merge(merged[key], value) if key in merged else value
+        return merged
+    if isinstance(target, list) and isinstance(source, list):
+        return [*target, *source]
+    return source
+
+
+def _mended(parse: Any) -> dict[str, Any]:  # noqa: ANN401 - a function without arguments
+    try:
+        config: dict[str, Any] = parse()
+    except OcmError as error:
+        raise OcmError(error.message, hint=_HINT, code=error.code) from None
+    return config
+
+
+def _read(path: Path, limit: int, shown: str) -> bytes:
+    """Return a regular file of the user's, or raise `OcmError`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise OcmError(
+            f"{shown} cannot be read: {error.strerror}", hint=_HINT, code="config_unreadable"
+        ) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OcmError(f"{shown} is no regular file", hint=_HINT, code="config_unreadable")
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        message = f"{shown} is larger than {limit} bytes"
+        raise OcmError(message, hint=_HINT, code="config_unreadable")
+    return data
+
+
+def _read_text(path: PurePosixPath | str) -> str:
+    """Return a text of the user's, nothing where there is none."""
+    try:
+        return _read(Path(path), _MAX_FILE, str(path)).decode(errors="replace")
+    except OcmError:
+        if not Path(path).exists():
+            return ""
+        raise
+
+
+def _own_variables(host: Host) -> dict[str, str]:
+    """Return the variables that main's unit and its `.env` files give to its process."""
+    unit = host.paths.units / _UNIT
+    drop_ins = sorted(Path(f"{unit}.d").glob("*.conf"))
+    texts = [_read_text(path) for path in (unit, *map(PurePosixPath, drop_ins))]
+    variables, environment_files = parse_unit(texts, str(host.paths.home))
+    fallback = host.paths.config_home / "openclaw" / "gateway.env"
+    # The first that sets one has the say (docs/help/environment of OpenClaw 2026.9.6).
+    for path in (host.paths.main_state / ".env", fallback):
+        variables = {**parse_dotenv(_read_text(path)), **variables}
+    for name in environment_files:
+        variables |= parse_dotenv(_read_text(name))
+    return variables
+
+
+def _variables(host: Host, config: Mapping[str, Any]) -> dict[str, str]:
+    environment = config.get("env")
+    inline = environment.get("vars") if isinstance(environment, dict) else None
+    written = inline.items() if isinstance(inline, dict) else ()
+    return {**{key: value for key, value in written if isinstance(value, str)}, **_own_variables(host)}
+
+
+def _profiles(host: Host) -> dict[str, Any]:
+    """Return main's stored credentials by id, the shared ones before those of its first agent.
+
+    Raises `OcmError` where they cannot be read: without them a sync would take keys away.
+    """
+    state = host.paths.main_state
+    found: dict[str, Any] = {}
+    for path, query in (
+        (state / "agents" / "main" / "agent" / "openclaw-agent.sqlite", _AGENT_STORE),
+        (state / "state" / "openclaw.sqlite", _STORE),
+    ):
+        if not Path(path).exists():
+            continue
+        try:
+            found |= {name: value for text in _rows(path, query) for name, value in _stored(text)}
+        except sqlite3.Error as error:
+            message = f"the credentials in {path} cannot be read: {error}"
+            raise OcmError(message, hint=_HINT, code="credentials_unreadable") from None
+    return found
+
+
+def _rows(path: PurePosixPath, query: str) -> list[str]:
+    """Return the texts that a query finds in a database of main's, beside which no file comes into being."""
+    with (
+        _unchanged(Path(path)) as address,
+        contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as database,
+    ):
+        try:
+            rows = database.execute(query).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return []
+            raise
+    return [text for (text,) in rows if isinstance(text, str)]
+
+
+@contextlib.contextmanager
+def _unchanged(path: Path) -> Iterator[str]:
+    """Yield how SQLite is to open a database: for reading alone it still makes -wal and -shm where it can.
+
+    What a main that was ended left in -wal counts: then a copy is read, in a directory of its own.
+    """
+    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
+    if not log.exists() or not log.stat().st_size:
+        yield f"file:{quote(str(path))}?mode=ro&immutable=1"
+    elif index.exists():
+        yield f"file:{quote(str(path))}?mode=ro"
+    else:
+        with tempfile.TemporaryDirectory(prefix="ocm-") as folder:
+            copy = Path(folder, "main.sqlite")
+            shutil.copyfile(path, copy)
+            shutil.copyfile(log, f"{copy}-wal")
+            yield f"file:{quote(str(copy))}"
+
+
+def _stored(text: str) -> Iterator[tuple[str, Any]]:
+    with contextlib.suppress(ValueError, RecursionError):
+        store = json.loads(text)
+        profiles = store.get("profiles") if isinstance(store, dict) else None
+        yield from profiles.items() if isinstance(profiles, dict) else ()
+
+
+def _read_secret_file(host: Host, config: Mapping[str, Any], reference: Mapping[str, Any]) -> str | None:
+    """Return what a reference to a file leads to (OpenClaw 2026.9.6, docs/gateway/secrets), or None."""
+    providers = config.get("secrets", {})
+    providers = providers.get("providers") if isinstance(providers, dict) else None
+    provider = providers.get(reference.get("provider")) if isinstance(providers, dict) else None
+    path = provider.get("path") if isinstance(provider, dict) else None
+    if not isinstance(path, str) or provider is None:
+        return None
+    place = str(host.paths.home) + path[1:] if path.startswith("~/") else path
+    try:
+        text = _read_text(place)
+    except OcmError:
+        return None
+    if provider.get("mode") == "singleValue":
+        return text.strip() or None
+    return _pointed(text, str(reference.get("id")))
+
+
+def _pointed(text: str, pointer: str) -> str | None:
+    """Return the text at a JSON pointer (RFC 6901)."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    for part in pointer.removeprefix("/").split("/"):
+        name = part.replace("~1", "/").replace("~0", "~")
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def _providers(package: PurePosixPath) -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
+    """Return in which variables an OpenClaw looks for each provider's key, and its plugins with providers."""
+    known: dict[str, tuple[str, ...]] = {}
+    plugins = set()
+    for path in sorted(Path(package, "dist", "extensions").glob("*/openclaw.plugin.json")):
+        try:
+            manifest = json.loads(path.read_bytes())
+            setup = manifest.get("setup", {}).get("providers", [])
+            if manifest.get("providers"):
+                plugins.add(str(manifest["id"]))
+            for provider in setup:
+                names = [str(name) for name in provider.get("envVars") or []]
+                known.setdefault(str(provider["id"]), tuple(names))
+        except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+            continue
+    return {provider: names for provider, names in known.items() if names}, frozenset(plugins)

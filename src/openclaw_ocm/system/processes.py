@@ -1,0 +1,147 @@
+"""What the kernel says of processes and ports: listeners, memory, namespaces, capabilities."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.sandbox.mounts import Mounted, parse_mountinfo
+from openclaw_ocm.core.sandbox.probe import NAMESPACES, PID_NAMESPACE, Kernel
+from openclaw_ocm.core.status import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SECCOMP_FILTER = "2"
+
+
+def can_bind(port: int) -> bool:
+    """Tell whether a port can be bound now, on IPv4 and, where the machine has it, on IPv6."""
+    return _can_bind(socket.AF_INET, "0.0.0.0", port) and _can_bind(socket.AF_INET6, "::", port)  # noqa: S104 - a test, nothing listens
+
+
+def _can_bind(family: socket.AddressFamily, address: str, port: int) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        return error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+    return True
+
+
+def listeners(ports: Iterable[int]) -> dict[int, Listener]:
+    """Return who listens on each of `ports`; a port without a listener is left out."""
+    wanted = frozenset(ports)
+    found = _listeners(wanted)
+    if any(listener.pid is None for listener in found.values()):
+        # The owner is looked for before the socket: one opened in between has none yet.
+        found = _listeners(wanted)
+    return found
+
+
+def _listeners(ports: frozenset[int]) -> dict[int, Listener]:
+    found: dict[int, Listener] = {}
+    for _address, port, pid in _sockets(ports):
+        if port not in found or found[port].pid is None:
+            found[port] = Listener(pid=pid, command=command_name(pid))
+    return found
+
+
+def _sockets(ports: frozenset[int]) -> Iterator[tuple[str, int, int | None]]:
+    """Yield address, port and owner of each socket that listens on one of `ports`."""
+    import psutil
+
+    for connection in psutil.net_connections(kind="tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port in ports:
+            yield connection.laddr.ip, connection.laddr.port, connection.pid
+
+
+def listening_addresses(ports: Iterable[int]) -> dict[int, tuple[str, ...]]:
+    """Return on which local addresses each of `ports` is listened on; one without a listener is left out."""
+    found: dict[int, set[str]] = {}
+    for address, port, _pid in _sockets(frozenset(ports)):
+        found.setdefault(port, set()).add(address)
+    return {port: tuple(sorted(addresses)) for port, addresses in found.items()}
+
+
+def command_name(pid: int | None) -> str | None:
+    """Return the name by which the kernel knows a process's program, None where the process is gone."""
+    if pid is None:
+        return None
+    try:
+        text = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return None
+    return "".join(character for character in text if character.isprintable())
+
+
+def is_same_or_below(pid: int, ancestor: int) -> bool:
+    """Tell whether a process is `ancestor` or descends from it."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return pid == ancestor or ancestor in (parent.pid for parent in psutil.Process(pid).parents())
+    return False
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """Return the child processes of a process, none where it is gone."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return tuple(child.pid for child in psutil.Process(pid).children())
+    return ()
+
+
+def parent(pid: int) -> int | None:
+    """Return the parent of a process, None where the process is gone."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).ppid()
+    return None
+
+
+def memory_and_cpu(pid: int) -> tuple[int | None, float | None]:
+    """Return the proportional memory in bytes and the CPU seconds of a process and all below it."""
+    import psutil
+
+    memory, seconds = 0, 0.0
+    try:
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                memory += process.memory_full_info().pss
+                seconds += sum(process.cpu_times()[:2])
+    except psutil.Error:
+        return None, None
+    return memory, seconds
+
+
+def mounts(pid: int) -> tuple[Mounted, ...]:
+    """Return what is mounted for the process `pid`; raises `OSError` when it is gone."""
+    return parse_mountinfo(Path(f"/proc/{pid}/mountinfo").read_text(encoding="utf-8", errors="replace"))
+
+
+def kernel_view(pid: int) -> Kernel:
+    """Return what the kernel says of the process `pid`; raises `OSError` when it is gone."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    own = {
+        name
+        for name in (*NAMESPACES, PID_NAMESPACE)
+        if Path(f"/proc/{pid}/ns/{name}").readlink() != Path(f"/proc/self/ns/{name}").readlink()
+    }
+    return Kernel(
+        no_new_privileges=status.get("NoNewPrivs") == "1",
+        seccomp=status.get("Seccomp") == _SECCOMP_FILTER,
+        capabilities=int(status.get("CapEff", "f"), 16),
+        bounding_set=int(status.get("CapBnd", "f"), 16),
+        own_namespaces=frozenset(own),
+    )

@@ -1,0 +1,327 @@
+"""Runs foreign programs, never by a shell nor with the caller's environment: the home of subprocess."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, NoReturn
+
+from openclaw_ocm.errors import CommandFailed, OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+_TAIL_LINES = 5
+_SHOWN_WORD = 160
+_CHUNK = 65536
+_SILENCE_MILLISECONDS = 1000
+_GRACE_SECONDS = 10.0
+# systemd-run since 256 would colour the terminal and put the whole command line into its title.
+_PLAIN_TERMINAL = {"SYSTEMD_TINT_BACKGROUND": "0", "SYSTEMD_ADJUST_TERMINAL_TITLE": "0"}
+# What runs the session does not hear the terminal's Ctrl-C, so that it does not leave its unit behind.
+_DEAF = ("/usr/bin/env", "--ignore-signal=INT,TERM,HUP")
+SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program to run: `argv` in full, `env` on top of a minimal environment, a mandatory time limit.
+
+    `descriptors` are open files that it inherits, such as a lock that is to last as long as it does.
+    """
+
+    argv: tuple[str, ...]
+    timeout_seconds: float
+    stdin: bytes | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    directory: str | None = None
+    descriptors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """How a program ended and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """Runs commands with the environment `environ` and nothing else of the caller's."""
+
+    environ: Mapping[str, str]
+    verbose: bool = False
+
+    def run(self, command: Command, *, check: bool = True) -> Completed:
+        """Run `command` to its end and return what it printed.
+
+        Raises `CommandFailed` on an exit status other than 0 when `check`, and `OcmError` when the
+        program is missing or takes longer than it may.
+        """
+        program = command.argv[0]
+        self._show(command.argv)
+        try:
+            done = subprocess.run(
+                command.argv,
+                input=command.stdin,
+                stdin=subprocess.DEVNULL if command.stdin is None else None,
+                capture_output=True,
+                env=self._environment(command.env),
+                cwd=command.directory,
+                pass_fds=command.descriptors,
+                timeout=command.timeout_seconds,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise _not_installed(program) from None
+        except subprocess.TimeoutExpired:
+            raise _too_long(command) from None
+        completed = Completed(
+            returncode=done.returncode,
+            stdout=done.stdout.decode(errors="replace"),
+            stderr=done.stderr.decode(errors="replace"),
+        )
+        if check and completed.returncode != 0:
+            raise failure(command.argv, completed.returncode, completed.stderr)
+        return completed
+
+    def lines(self, argv: tuple[str, ...]) -> Iterator[bytes]:
+        """Yield the lines that a program prints, as they come; it is ended when the caller stops asking."""
+        self._show(argv)
+        with subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self._environment({}),
+        ) as process:
+            try:
+                yield from process.stdout or ()
+                stderr = process.stderr.read() if process.stderr else b""
+                if process.wait():
+                    raise failure(argv, process.returncode, stderr.decode(errors="replace"))
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+
+    def follow(
+        self, command: Command, on_line: Callable[[str], None], *, limit: int | None = None
+    ) -> Completed:
+        """Run a long `command`, give each line it prints to `on_line`, and return how it ended.
+
+        One that prints more than `limit` bytes is ended, with `OcmError`.
+
+        It leads a process group. When it takes too long (`OcmError`) or the caller is interrupted, the group
+        is asked to end by SIGINT, as by Ctrl-C, for dpkg must not be cut off, and is killed after 10 s.
+        `stdout` of the answer holds both streams.
+        """
+        self._show(command.argv)
+        try:
+            with _as_file(command.stdin) as stdin:
+                process = subprocess.Popen(
+                    command.argv,
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    env=self._environment(command.env),
+                    cwd=command.directory,
+                    pass_fds=command.descriptors,
+                    start_new_session=True,
+                )
+        except FileNotFoundError:
+            raise _not_installed(command.argv[0]) from None
+        deadline = time.monotonic() + command.timeout_seconds
+        with process:
+            try:
+                lines = _read_lines(process.stdout, deadline, on_line) if process.stdout else ()
+                printed = b"".join(_limited(lines, limit, command.argv[0]))
+                status = process.wait(max(deadline - time.monotonic(), 0))
+            except BaseException as error:
+                _end_group(process)
+                if isinstance(error, (TimeoutError, subprocess.TimeoutExpired)):
+                    raise _too_long(command) from None
+                raise
+        return Completed(returncode=status, stdout=printed.decode(errors="replace"), stderr="")
+
+    def pass_through(self, argv: tuple[str, ...], on_signal: Callable[[int], None], *, terminal: bool) -> int:
+        """Run a program on the caller's standard streams and return its exit status.
+
+        With `terminal` it gets the caller's terminal, which systemd-run keeps to itself. Otherwise it gets
+        pipes that are copied: an instance that had the caller's own descriptors could keep them, read the
+        keyboard, or open the very file anew for writing. A signal that would end the caller is not passed
+        to the program; `on_signal` gets it instead.
+        """
+        self._show(argv)
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        # Before the program starts, for one that comes meanwhile must not be lost.
+        before = {
+            number: signal.signal(number, lambda received, _frame: on_signal(received)) for number in signals
+        }
+        try:
+            stream = None if terminal else subprocess.PIPE
+            process = subprocess.Popen(
+                (*_DEAF, *argv),
+                stdin=stream,
+                stdout=stream,
+                stderr=stream,
+                env=self._environment(_PLAIN_TERMINAL),
+            )
+            copies = [] if terminal else _copy_streams(process)
+            status = process.wait()
+            for copy in copies:
+                copy.join()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return status if status >= 0 else 128 - status
+
+    def become(self, argv: tuple[str, ...]) -> NoReturn:
+        """Replace this process by a program; raises `OSError` where that cannot be."""
+        self._show(argv)
+        os.execve(argv[0], argv, self._environment({}))
+
+    def edit(self, editor: str, path: str) -> None:
+        """Open `path` in the user's editor, with the user's own environment, and wait for it."""
+        argv = (*shlex.split(editor), path)
+        try:
+            status = subprocess.run(argv, check=False).returncode
+        except FileNotFoundError:
+            message = f"the editor {argv[0]} is not installed"
+            raise OcmError(message, hint="set EDITOR to one that is", code="missing") from None
+        if status:
+            message = f"{argv[0]} ended with exit status {status}; nothing was changed"
+            raise OcmError(message, code="editor_failed")
+
+    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        return {"PATH": SAFE_PATH, "LANG": "C.UTF-8", **self.environ, **extra}
+
+    def _show(self, argv: tuple[str, ...]) -> None:
+        if self.verbose:
+            with contextlib.suppress(OSError):
+                words = (word if len(word) <= _SHOWN_WORD else word[:_SHOWN_WORD] + "..." for word in argv)
+                sys.stderr.write(f"+ {shlex.join(words)}\n")
+
+
+def _read_lines(source: IO[bytes], deadline: float, on_line: Callable[[str], None]) -> Iterator[bytes]:
+    """Yield what a program prints until it closes its output, each line told to `on_line` as it comes.
+
+    Raises `TimeoutError` past the deadline.
+    """
+    begun = b""
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    while time.monotonic() < deadline:
+        # In short turns: a signal that comes together with output would go unheard in one long read.
+        if not poll.poll(_SILENCE_MILLISECONDS):
+            continue
+        data = os.read(source.fileno(), _CHUNK)
+        *lines, begun = (begun + data).split(b"\n")
+        for line in lines if data else filter(None, (begun,)):
+            on_line(line.decode(errors="replace"))
+        if not data:
+            return
+        yield data
+    raise TimeoutError
+
+
+@contextlib.contextmanager
+def _as_file(data: bytes | None) -> Iterator[IO[bytes] | int]:
+    """Yield what a program is to read from: no pipe, for one that never reads would block its writer."""
+    if data is None:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield file
+
+
+def _limited(chunks: Iterable[bytes], limit: int | None, program: str) -> Iterator[bytes]:
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if limit is not None and total > limit:
+            raise OcmError(f"{program} printed more than {limit} bytes", code="command_failed")
+        yield chunk
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Have a program and all that it started end: by Ctrl-C's signal, then by force."""
+    with contextlib.suppress(ProcessLookupError):
+        try:
+            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_SECONDS)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _copy_streams(process: subprocess.Popen[bytes]) -> list[threading.Thread]:
+    """Copy between the caller's standard streams and a program's pipes; return the copiers of its output."""
+    copiers = []
+    for source, target in ((0, process.stdin), (process.stdout, 1), (process.stderr, 2)):
+        copier = threading.Thread(target=_copy, args=(source, target, process), daemon=True)
+        copier.start()
+        copiers.append(copier)
+    return copiers[1:]
+
+
+def _has_more(source: int, process: subprocess.Popen[bytes]) -> bool:
+    """Wait for data or an end; False where the program is gone and nothing came for a while.
+
+    What then still holds the other end has outlived its session, and is not waited for.
+    """
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    while not poll.poll(_SILENCE_MILLISECONDS):
+        if process.poll() is not None:
+            return False
+    return True
+
+
+def _copy(source: IO[bytes] | int, target: IO[bytes] | int, process: subprocess.Popen[bytes]) -> None:
+    """Copy until either end is closed, then close the pipe, so that the other side learns of it."""
+    source_number = source if isinstance(source, int) else source.fileno()
+    target_number = target if isinstance(target, int) else target.fileno()
+    with contextlib.suppress(OSError):
+        while _has_more(source_number, process) and (data := os.read(source_number, _CHUNK)):
+            while data:
+                data = data[os.write(target_number, data) :]
+    for pipe in (source, target):
+        if not isinstance(pipe, int):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def failure(argv: tuple[str, ...], returncode: int, stderr: str) -> CommandFailed:
+    """Return the error for a program that ended with `returncode`, with the end of what it said."""
+    tail = [line for line in stderr.strip().splitlines() if line.strip()][-_TAIL_LINES:]
+    said = f": {' '.join(tail)}" if tail else ""
+    program = os.path.basename(argv[0])  # noqa: PTH119 - a name from argv, not a file
+    message = f"{program} ended with exit status {returncode}{said}"
+    return CommandFailed(message, returncode=returncode, stderr=stderr)
+
+
+def _not_installed(program: str) -> OcmError:
+    message = f"{program} is not installed"
+    return OcmError(message, hint=f"sudo apt install {_package(program)}", code="missing")
+
+
+def _too_long(command: Command) -> OcmError:
+    message = f"{command.argv[0]} did not end within {command.timeout_seconds:g} s"
+    return OcmError(message, code="timeout")
+
+
+def _package(program: str) -> str:
+    return {"systemctl": "systemd", "journalctl": "systemd", "nsenter": "util-linux"}.get(program, program)

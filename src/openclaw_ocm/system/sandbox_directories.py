@@ -1,0 +1,80 @@
+"""What the sandbox shows of OCM: its root, the commands on its PATH, the config link, /tmp and /var/tmp."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.sandbox.launch import ENTRY, INIT, INIT_NAME, NODE_FLAGS, SECRETS_NAME, WITH_SECRETS
+from openclaw_ocm.core.sandbox.policy import SYSTEM, TEMPORARY, npm_beside
+from openclaw_ocm.core.secrets import format_file
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.record import Record
+
+_STICKY = 0o1777
+
+
+def check_state(paths: InstancePaths) -> None:
+    """Raise `OcmError` where an instance has no state directory to bind into its sandbox."""
+    if not Path(paths.state).is_dir():
+        message = f"{paths.name} has no state directory {paths.state}"
+        raise OcmError(message, hint=f"put it back, or ocm delete {paths.name}", code="state_missing")
+
+
+def make_shell(paths: InstancePaths, record: Record) -> None:
+    """Make what is missing of an instance's shell, and bring what is there in step with its record."""
+    for directory in (paths.root, paths.link_directory, paths.bin, paths.scratch):
+        files.make_directory(directory)
+    for path in map(paths.temporary, TEMPORARY):
+        files.make_directory(path)
+        Path(path).chmod(_STICKY)
+    for link, target in _links(paths, record).items():
+        if files.link_target(link) != target:
+            files.remove_file(link)
+            Path(link).symlink_to(target)
+    for path, content in _programs(paths, record).items():
+        files.write_file(path, content, mode=0o755)
+    if not files.read_own(paths.secrets, limit=1):
+        files.write_file(paths.secrets, format_file({}))
+
+
+def is_current(paths: InstancePaths, record: Record) -> bool:
+    """Tell whether the shell of an instance is whole and as its record and this OCM want it."""
+    return (
+        all(Path(path).is_dir() for path in (paths.root, *map(paths.temporary, TEMPORARY)))
+        and bool(files.read_own(paths.secrets, limit=1))
+        and all(files.link_target(link) == target for link, target in _links(paths, record).items())
+        and all(files.read_own(path) == content for path, content in _programs(paths, record).items())
+    )
+
+
+def _links(paths: InstancePaths, record: Record) -> dict[PurePosixPath, str]:
+    """Return the links of the shell: the config, the instance's Node, and the npm that came with it."""
+    node = PurePosixPath(record.runtime.node)
+    npm = npm_beside(node) / "bin"
+    links = {
+        paths.link_directory / paths.config_link.name: f"../{paths.state.name}/{paths.config.name}",
+        paths.bin / "node": str(node),
+        # A session cannot see whose socket the gateway's is. OpenClaw 2026.9.6 allows for that where no tool
+        # tells (as with lsof missing), but takes a row of `ss` without a process for a foreign listener.
+        paths.bin / "ss": "/usr/bin/false",
+    }
+    if not any(npm.is_relative_to(directory) for directory in SYSTEM) and Path(npm).is_dir():
+        links |= {paths.bin / "npm": str(npm / "npm-cli.js"), paths.bin / "npx": str(npm / "npx-cli.js")}
+    return links
+
+
+def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]:
+    """Return the scripts of the shell: `openclaw`, always this instance, and what runs before a program."""
+    words = (record.runtime.node, *NODE_FLAGS, str(PurePosixPath(record.runtime.openclaw) / ENTRY))
+    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
+    wrapper = f'#!/bin/sh\nexec {quoted} --profile {record.name} "$@"\n'
+    return {
+        paths.bin / "openclaw": wrapper.encode(),
+        paths.bin / INIT_NAME: INIT.encode(),
+        paths.bin / SECRETS_NAME: WITH_SECRETS.encode(),
+    }

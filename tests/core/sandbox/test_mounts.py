@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+from tests import samples
+
+from openclaw_ocm.core.sandbox.mounts import (
+    Mounted,
+    forbidden_settings,
+    identity_violations,
+    mount_violations,
+    parse_mountinfo,
+)
+from openclaw_ocm.core.sandbox.policy import instance_policy
+
+POLICY = instance_policy(samples.paths(), samples.record())
+STATE = str(samples.paths().state)
+# As systemd 257 made them in a booted Debian 13 machine, shortened.
+INSIDE = """\
+618 555 0:55 /home/ann/root / ro,nosuid master:1 - overlay overlay rw
+619 618 0:61 / /dev ro,nosuid - tmpfs tmpfs rw
+620 619 0:5 /null /dev/null rw - devtmpfs dev rw
+621 618 0:62 / /proc rw - proc proc rw
+622 621 0:24 /deleted /proc/sys/kernel/random/boot_id ro - tmpfs tmpfs rw
+623 618 0:63 / /home ro - tmpfs tmpfs rw
+624 618 8:1 /usr /usr ro - ext4 /dev/sda1 rw
+625 618 8:1 /zone /etc/localtime ro - ext4 /dev/sda1 rw
+626 618 0:64 / /run/user ro - tmpfs tmpfs rw
+"""
+HOST = (Mounted(PurePosixPath("/"), "ext4"), Mounted(PurePosixPath("/etc/localtime"), "ext4"))
+
+
+def test_what_systemd_and_the_policy_mount_is_no_violation() -> None:
+    assert len(parse_mountinfo(INSIDE)) == 9
+    assert mount_violations(parse_mountinfo(INSIDE), HOST, POLICY) == ()
+
+
+@pytest.mark.parametrize(
+    ("point", "kind"),
+    [
+        ("/opt/h", "ext4"),
+        ("/usr/local/games", "ext4"),
+        ("/run/bus", "ext4"),
+        ("/home", "ext4"),
+        ("/proc/x", "ext4"),
+        ("/dev/pts", "devpts"),
+        ("/dev/x", "ext4"),
+        ("/tmp/x", "ext4"),
+        (f"{STATE}/workspace", "ext4"),
+        ("/srv", "tmpfs"),
+    ],
+)
+def test_anything_else_that_is_mounted_is_a_violation(point: str, kind: str) -> None:
+    found = mount_violations([Mounted(PurePosixPath(point), kind)], HOST, POLICY)
+    assert found == (f"{kind} is mounted at {point}, which the policy does not grant",)
+
+
+@pytest.mark.parametrize(("point", "kind"), [("/etc/shadow", "devtmpfs"), ("/etc/ssh", "tmpfs")])
+def test_what_covers_a_hidden_path_is_no_violation(point: str, kind: str) -> None:
+    assert not mount_violations([Mounted(PurePosixPath(point), kind)], HOST, POLICY)
+
+
+@pytest.mark.parametrize(("point", "kind"), [("/etc/shadow", "ext4"), ("/etc/passwd", "devtmpfs")])
+def test_what_covers_nothing_hidden_or_could_hold_a_file_of_the_hosts_is_a_violation(
+    point: str, kind: str
+) -> None:
+    assert mount_violations([Mounted(PurePosixPath(point), kind)], HOST, POLICY)
+
+
+def test_a_mount_of_the_host_comes_along_only_where_the_host_has_it() -> None:
+    point = PurePosixPath("/lib/modules")
+    inside = [Mounted(point, "ext4")]
+    assert mount_violations(inside, HOST, POLICY)
+    assert not mount_violations(inside, (Mounted(PurePosixPath("/usr/lib/modules"), "ext4"),), POLICY)
+
+
+def test_escaped_mount_points_are_read_and_broken_lines_passed_over() -> None:
+    lines = "1 2 3:4 / /a\\040b rw shared:1 - ext4 x rw\nbroken\n\n1 2 3\n"
+    assert parse_mountinfo(lines) == (Mounted(PurePosixPath("/a b"), "ext4"),)
+
+
+def test_another_file_at_a_granted_path_is_a_violation() -> None:
+    expected = {"/tmp": [1, 2], "/usr": [1, 3]}
+    assert not list(identity_violations({"identity": expected}, expected))
+    for wrong in ({"/tmp": [1, 9], "/usr": [1, 3]}, {"/usr": [1, 3]}, {"/tmp": None, "/usr": [1, 3]}):
+        assert list(identity_violations({"identity": wrong}, expected)) == [
+            "/tmp inside is not what the policy binds there"
+        ]
+
+
+def test_drop_ins_may_set_limits_and_order() -> None:
+    limits = "MemoryMax=2G\nCPUQuota=50%\nNice=5\nRestartSec=9\nLimitNOFILE=9\n"
+    assert forbidden_settings(f"[Unit]\nAfter=x\n# Foo=1\n[Service]\n{limits}") == ()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "PrivateUsers=no",
+        "BindPaths=/",
+        "SystemCallFilter=",
+        "RestrictNamespaces=no",
+        "ExecStartPre=/bin/true",
+        "OpenFile=/x",
+        "StandardOutput=append:/x",
+        "LimitCORE=infinity",
+        "Delegate=yes",
+        " KeyringMode = shared",
+        "JoinsNamespaceOf=x.service",
+        "BindReadOnlyPaths=\\",
+    ],
+)
+def test_drop_ins_may_not_set_what_the_sandbox_is_made_of(setting: str) -> None:
+    assert forbidden_settings(f"[Service]\n{setting}\n") == (setting.partition("=")[0].strip(),)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from tests import samples
+
+from openclaw_ocm.core.record import Runtime
+from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET, Policy, instance_policy
+
+
+def policy(*, docker: bool = False, runtime: Runtime | None = None, resolver: str | None = None) -> Policy:
+    return instance_policy(
+        samples.paths(),
+        samples.record(docker=docker, runtime=runtime),
+        resolver=PurePosixPath(resolver) if resolver else None,
+    )
+
+
+def visible(policy: Policy) -> set[str]:
+    return {str(mount.target) for mount in policy.mounts}
+
+
+def test_an_instance_writes_its_state_and_temporary_directories_and_nothing_else() -> None:
+    assert set(map(str, policy().writable)) == {"/home/ann/.openclaw-worker1", "/tmp", "/var/tmp"}
+
+
+def test_its_temporary_directories_are_none_of_the_hosts() -> None:
+    sources = {str(mount.target): mount.source for mount in policy().mounts}
+    for target in ("/tmp", "/var/tmp"):
+        assert sources[target].is_relative_to(samples.HOME / ".local/state/ocm/tmp/worker1")
+
+
+def test_it_sees_of_the_home_its_state_its_commands_its_openclaw_and_one_directory_for_main() -> None:
+    home = {path for path in visible(policy()) if path.startswith("/home/ann")}
+    assert home == {
+        "/home/ann/.openclaw-worker1",
+        "/home/ann/.openclaw",
+        "/home/ann/.local/share/ocm/instances/worker1/bin",
+        samples.NODE,
+        "/home/ann/.local/lib/node/lib/node_modules/npm",
+        samples.OPENCLAW,
+    }
+
+
+def test_what_stands_for_main_is_not_main() -> None:
+    (main,) = (mount for mount in policy().mounts if mount.target == samples.HOME / ".openclaw")
+    assert main.source == samples.paths().link_directory
+    assert not main.source.is_relative_to(samples.HOME / ".openclaw")
+    assert not main.writable
+
+
+def test_a_runtime_below_usr_needs_no_mount_of_its_own() -> None:
+    runtime = Runtime(node="/usr/local/bin/node", openclaw="/usr/local/lib/node_modules/openclaw")
+    assert not any("local" in path for path in visible(policy(runtime=runtime)) if path.startswith("/usr"))
+
+
+def test_the_docker_socket_is_there_only_where_the_record_allows_it() -> None:
+    assert str(DOCKER_SOCKET) not in visible(policy())
+    assert DOCKER_SOCKET in policy(docker=True).writable
+
+
+def test_of_run_it_sees_the_resolver_its_own_secrets_and_nothing_else() -> None:
+    assert {path for path in visible(policy()) if path.startswith("/run")} == {"/run/ocm/secrets.env"}
+    run = {path for path in visible(policy(resolver="/run/systemd/resolve")) if path.startswith("/run")}
+    assert run == {"/run/ocm/secrets.env", "/run/systemd/resolve"}
+
+
+def test_it_sees_its_own_secrets_read_only_and_nothing_else_of_ocms_directory() -> None:
+    own = [m for m in policy().mounts if m.source.is_relative_to(samples.HOME / ".config/ocm")]
+    assert [(m.source, m.writable, m.optional) for m in own] == [(samples.paths().secrets, False, False)]
+
+
+def test_only_what_may_be_missing_on_a_host_is_optional() -> None:
+    optional = {str(mount.target) for mount in policy().mounts if mount.optional}
+    system = {"/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64"}
+    assert optional == {*system, "/home/ann/.local/lib/node/lib/node_modules/npm"}

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from openclaw_ocm.core.needs import (
+    EnableLinger,
+    Finding,
+    Found,
+    InstallNode,
+    InstallOpenClaw,
+    InstallPackages,
+    Lacking,
+    Machine,
+    State,
+    check,
+    fetched_by_npm,
+    findings,
+    installs,
+    is_unreachable,
+    progress_of_pip,
+    question,
+)
+from openclaw_ocm.errors import OcmError
+
+NODE = InstallNode(target="/home/ann/.local/share/ocm/node-24.19.0")
+OPENCLAW = InstallOpenClaw(prefix="/home/ann/.npm-global")
+BWRAP = InstallPackages(names=("bubblewrap",))
+LINGER = EnableLinger(user="ann")
+GONE = Lacking(why="it is not installed")
+
+# A Debian of a user without root, with systemd and all that OCM needs.
+WHOLE = Machine(
+    python="3.11.2, /usr/bin/python3",
+    node=Found(path="/usr/local/bin/node", version="24.19.0"),
+    npm=True,
+    openclaw=Found(path="/home/ann/.npm-global/lib/node_modules/openclaw", version="2026.9.6"),
+    booted=True,
+    manager=True,
+    linger=True,
+    namespaces=None,
+    bubblewrap=False,
+    ufw=True,
+    apt=True,
+    root=False,
+    user="ann",
+    architecture="x86_64",
+    node_target=NODE.target,
+    npm_prefix=OPENCLAW.prefix,
+)
+BARE = replace(
+    WHOLE,
+    node=GONE,
+    npm=False,
+    openclaw=GONE,
+    booted=False,
+    manager=False,
+    linger=False,
+    ufw=False,
+    root=True,
+)
+
+
+def found(machine: Machine) -> dict[str, Finding]:
+    return {finding.what: finding for finding in findings(machine)}
+
+
+def plan(machine: Machine, *, recommended: bool = False) -> tuple[Any, ...]:
+    return installs(findings(machine), root=machine.root, recommended=recommended)
+
+
+def states(machine: Machine) -> dict[str, str]:
+    return {what: finding.state.value for what, finding in found(machine).items()}
+
+
+def test_a_whole_machine_needs_nothing() -> None:
+    assert set(states(WHOLE).values()) == {"have", "unneeded"}
+    assert plan(WHOLE, recommended=True) == ()
+    check(findings(WHOLE), root=False, installing=False)
+
+
+def test_every_finding_says_why_it_matters_and_every_missing_one_what_mends_it() -> None:
+    for machine in (WHOLE, BARE, replace(BARE, root=False, apt=False, architecture="riscv64")):
+        for finding in findings(machine):
+            assert finding.why
+            assert finding.detail
+            assert (finding.mend is not None) is (finding.state is State.MISSING)
+
+
+def test_a_bare_container_gets_all_of_it_packages_first_and_node_before_openclaw() -> None:
+    assert plan(BARE) == (BWRAP, NODE, OPENCLAW)
+    assert states(BARE)["user manager"] == states(BARE)["linger"] == "unneeded"
+
+
+def test_what_a_plan_brings_is_not_planned_again() -> None:
+    brought = replace(BARE, node=WHOLE.node, npm=True, openclaw=WHOLE.openclaw, bubblewrap=True)
+    assert plan(brought, recommended=True) == ()
+
+
+def test_whoever_is_not_root_is_given_the_line_to_type() -> None:
+    machine = replace(BARE, root=False)
+    assert plan(machine) == (NODE, OPENCLAW)
+    with pytest.raises(OcmError, match=r"^this machine lacks bubblewrap: not installed$") as caught:
+        check(findings(machine), root=False, installing=True)
+    assert (caught.value.hint, caught.value.details) == ("sudo apt install bubblewrap", ())
+    assert caught.value.exit_code == 1
+
+
+def test_without_installing_everything_that_is_missing_is_told() -> None:
+    with pytest.raises(OcmError, match=r"^this machine lacks Node, OpenClaw, bubblewrap$") as caught:
+        check(findings(BARE), root=True, installing=False)
+    assert caught.value.details[-1] == "bubblewrap: not installed; sudo apt install bubblewrap"
+    assert len(caught.value.details) == 3
+
+
+def test_a_fresh_debian_needs_no_root() -> None:
+    machine = replace(WHOLE, node=GONE, npm=False, openclaw=GONE)
+    assert plan(machine) == (NODE, OPENCLAW)
+    check(findings(machine), root=False, installing=True)
+
+
+def test_linger_is_recommended_and_takes_root() -> None:
+    machine = replace(WHOLE, linger=False)
+    check(findings(machine), root=False, installing=False)
+    assert plan(machine, recommended=True) == ()
+    assert found(machine)["linger"].mend == "sudo loginctl enable-linger ann"
+    as_root = replace(machine, root=True)
+    assert (plan(as_root), plan(as_root, recommended=True)) == ((), (LINGER,))
+
+
+def test_where_systemd_runs_the_machine_but_no_manager_answers_linger_brings_one() -> None:
+    machine = replace(WHOLE, manager=False, linger=False)
+    assert states(machine)["bubblewrap"] == "unneeded"
+    with pytest.raises(OcmError, match="lacks user manager") as caught:
+        check(findings(machine), root=False, installing=True)
+    assert caught.value.hint == "sudo loginctl enable-linger ann"
+    assert plan(replace(machine, root=True)) == (LINGER,)
+
+
+def test_where_bubblewrap_is_there_no_manager_is_needed() -> None:
+    machine = replace(WHOLE, manager=False, linger=False, bubblewrap=True)
+    assert states(machine)["user manager"] == "unneeded"
+    assert plan(machine, recommended=True) == ()
+
+
+def test_the_backend_that_was_asked_for_decides_what_is_needed() -> None:
+    supervisord = replace(WHOLE, backend="supervisord")
+    assert (states(supervisord)["linger"], states(supervisord)["bubblewrap"]) == ("unneeded", "missing")
+    systemd = replace(BARE, backend="systemd")
+    assert (states(systemd)["user manager"], states(systemd)["bubblewrap"]) == ("missing", "unneeded")
+    assert found(systemd)["user manager"].steps == ()
+
+
+def test_namespaces_are_never_switched_by_ocm_not_even_as_root() -> None:
+    lacking = Lacking(why="forbidden by user.max_user_namespaces", mend="sudo sysctl -w x=1")
+    machine = replace(BARE, namespaces=lacking)
+    finding = found(machine)["user namespaces"]
+    assert (finding.lacks, finding.steps) == (True, ())
+    assert finding.mend is not None
+    assert finding.mend.startswith("sudo sysctl -w x=1, or ")
+    assert "--unsealed" in finding.mend
+    with pytest.raises(OcmError, match=r"^this machine lacks user namespaces: forbidden by "):
+        check(findings(machine), root=True, installing=True)
+
+
+def test_instances_that_need_no_sandbox_need_neither_namespaces_nor_bubblewrap() -> None:
+    machine = replace(BARE, namespaces=Lacking(why="forbidden"), sealed=False)
+    assert plan(machine) == (NODE, OPENCLAW)
+    check(findings(machine), root=True, installing=True)
+
+
+def test_a_firewall_is_never_installed_unasked() -> None:
+    assert found(BARE)["UFW"].mend == "sudo apt install ufw"
+    assert not found(BARE)["UFW"].required
+    assert plan(BARE, recommended=True) == (BWRAP, NODE, OPENCLAW)
+
+
+def test_openclaw_that_is_there_but_of_no_use_is_the_users_to_mend() -> None:
+    old = Lacking(why="OpenClaw 2026.1.1 is too old", mend="npm install --global openclaw@latest")
+    machine = replace(WHOLE, openclaw=old)
+    assert plan(machine, recommended=True) == ()
+    with pytest.raises(OcmError, match="lacks OpenClaw") as caught:
+        check(findings(machine), root=False, installing=True)
+    assert caught.value.hint == "npm install --global openclaw@latest"
+
+
+def test_a_node_without_its_npm_runs_openclaw_but_cannot_install_it() -> None:
+    assert plan(replace(WHOLE, npm=False)) == ()
+    assert plan(replace(WHOLE, npm=False, openclaw=GONE)) == (NODE, OPENCLAW)
+
+
+def test_where_there_is_no_node_to_bring_a_person_is_told_which_one() -> None:
+    machine = replace(BARE, architecture="riscv64")
+    assert plan(machine) == (BWRAP,)
+    for what in ("Node", "OpenClaw"):
+        assert ">=24.16.0 <25 || >=26.1.0" in (found(machine)[what].mend or "")
+
+
+def test_without_apt_the_package_is_named() -> None:
+    finding = found(replace(BARE, apt=False))["bubblewrap"]
+    assert (finding.steps, finding.mend) == (
+        (),
+        "with the package manager of this system install bubblewrap",
+    )
+
+
+def test_the_question_names_each_step_and_where_it_goes() -> None:
+    assert question((NODE, OPENCLAW)) == (
+        "Install Node 24.19.0 into /home/ann/.local/share/ocm/node-24.19.0, "
+        "install OpenClaw 2026.9.6 into /home/ann/.npm-global?"
+    )
+    assert question((BWRAP, LINGER)) == "Install bubblewrap, let services of ann run without a login?"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("Progress 262144 of 61123607\n", (262144, 61123607)),
+        ("Progress 5 of None", (5, None)),
+        ("Collecting progress 5 of 6", None),
+        ("Progress of 6", None),
+    ],
+)
+def test_the_progress_of_pip_is_read(line: str, told: tuple[int, int | None] | None) -> None:
+    assert progress_of_pip(line) == told
+
+
+def test_the_fetches_of_npm_are_read() -> None:
+    address = "https://registry.example/@clack%2fcore/-/core-1.5.1.tgz"
+    assert fetched_by_npm(f"npm http fetch GET 200 {address} 3417ms (cache miss)") == address
+    assert fetched_by_npm(f"npm http fetch GET 404 {address} 34ms") is None
+    assert fetched_by_npm("npm http fetch GET https://x attempt 1 failed with EAI_AGAIN") is None
+    assert fetched_by_npm("added 330 packages in 22s") is None
+
+
+# The last words of pip 26, npm 11 and apt 2.6 with the network taken away.
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "Retrying after connection broken by 'NameResolutionError()': /x/\nERROR: No match for x==1",
+        "npm error code EAI_AGAIN\nnpm error syscall getaddrinfo\nnpm error errno EAI_AGAIN",
+        "W: Failed to fetch http://x  Temporary failure resolving 'x'",
+    ],
+)
+def test_no_network_is_known_by_the_words_for_it(printed: str) -> None:
+    assert is_unreachable(printed)
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",
+        "npm error code ENOSPC",
+        "ERROR: No matching distribution found for x==1",
+        "E: Unable to locate package bubblewrap",
+        "connection broken by 'x'" + "\nlater" * 20,
+    ],
+)
+def test_another_failure_is_not_taken_for_it(printed: str) -> None:
+    assert not is_unreachable(printed)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openclaw_ocm.core.status import START_GRACE_SECONDS, Answer, Health, Listener, Process, State, judge
+
+NOW = 1_000_000.0
+RUNNING = Process(activity="running", installed=True, autostart=False, pid=10, since=NOW - 100)
+READY = Answer(ready=True, phase="started", version="2026.9.6")
+STRANGER = Listener(pid=7, command="python3")
+REFUSED = Answer(problem="not listening yet")
+ACTIVITIES = ("running", "starting", "stopping", "waiting", "stopped", "failed")
+
+
+def verdict(
+    process: Process = RUNNING, answer: Answer = READY, stranger: Listener | None = None
+) -> tuple[State, str | None]:
+    health = judge(process, answer, port=19001, stranger=stranger, now=NOW)
+    return health.state, health.reason
+
+
+def process(**changes: Any) -> Process:  # noqa: ANN401
+    return dataclasses.replace(RUNNING, **changes)
+
+
+def ended(**changes: Any) -> Process:  # noqa: ANN401
+    return process(**{"activity": "failed", "pid": None, "since": None, "result": "exit-code", **changes})
+
+
+@pytest.mark.parametrize(
+    ("seen", "answer", "expected"),
+    [
+        (RUNNING, READY, (State.READY, None)),
+        (RUNNING, REFUSED, (State.STARTING, "not listening yet")),
+        (process(activity="starting"), REFUSED, (State.STARTING, "not listening yet")),
+        (RUNNING, Answer(phase="starting"), (State.STARTING, "not ready")),
+        (
+            RUNNING,
+            Answer(phase="starting", failing=("startup-sidecars", "telegram")),
+            (State.STARTING, "startup-sidecars, telegram"),
+        ),
+        (RUNNING, Answer(phase="draining"), (State.DRAINING, "draining")),
+        (RUNNING, Answer(phase="draining", ready=True), (State.DRAINING, "draining")),
+        (
+            process(activity="stopping"),
+            READY,
+            (State.DRAINING, "stopping, work in progress may finish"),
+        ),
+        (RUNNING, Answer(phase="started", failing=("telegram",)), (State.FAILED, "not ready: telegram")),
+        (RUNNING, Answer(phase="started"), (State.FAILED, "not ready: not ready")),
+        (process(activity="stopped"), REFUSED, (State.STOPPED, None)),
+        (
+            process(since=NOW - START_GRACE_SECONDS - 1),
+            REFUSED,
+            (State.FAILED, "not ready after 301 s: not listening yet"),
+        ),
+        (process(since=NOW - START_GRACE_SECONDS), REFUSED, (State.STARTING, "not listening yet")),
+        (process(since=None), REFUSED, (State.STARTING, "not listening yet")),
+    ],
+)
+def test_activity_and_answer_together_make_the_verdict(
+    seen: Process, answer: Answer, expected: tuple[State, str | None]
+) -> None:
+    assert verdict(seen, answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (ended(exit_status=78), "exit 78: OpenClaw refuses its config or its state"),
+        (ended(exit_status=226), "exit 226: systemd could not set up the sandbox"),
+        (ended(exit_status=200), "exit 200: systemd could not set up the sandbox"),
+        (ended(exit_status=199), "ended with exit 199"),
+        (ended(exit_status=1), "ended with exit 1"),
+        (ended(killed_by=9, result="signal"), "ended with signal 9"),
+        (ended(killed_by=9, result="oom-kill"), "out of memory: the kernel killed it"),
+        (
+            ended(exit_status=1, result="start-limit-hit"),
+            "gave up after too many restarts, last exit exit 1",
+        ),
+    ],
+)
+def test_a_failed_process_has_its_reason(seen: Process, reason: str) -> None:
+    state, told = verdict(seen, REFUSED)
+    assert state is State.FAILED
+    assert told is not None
+    assert told.startswith(reason)
+    waiting = dataclasses.replace(seen, activity="waiting")
+    assert verdict(waiting, REFUSED) == (State.FAILED, f"{told}; it is started again by itself")
+
+
+@pytest.mark.parametrize("activity", ["running", "starting", "waiting", "failed"])
+def test_a_taken_port_is_told_with_who_has_it(activity: str) -> None:
+    seen = process(activity=activity)
+    assert verdict(seen, READY, STRANGER) == (State.FAILED, "port 19001 is taken by PID 7 (python3)")
+    unknown = Listener(pid=None, command=None)
+    assert verdict(seen, READY, unknown) == (State.FAILED, "port 19001 is taken by a process of another user")
+    nameless = Listener(pid=7, command=None)
+    assert verdict(seen, READY, nameless) == (State.FAILED, "port 19001 is taken by PID 7 (unknown)")
+
+
+def test_a_stopped_instance_is_stopped_whoever_has_its_port() -> None:
+    assert verdict(process(activity="stopped"), READY, STRANGER) == (State.STOPPED, None)
+
+
+@given(
+    activity=st.sampled_from(ACTIVITIES),
+    ready=st.booleans(),
+    phase=st.sampled_from(["starting", "started", "draining", None]),
+    stranger=st.sampled_from([None, STRANGER]),
+    age=st.floats(0, 10_000),
+)
+def test_only_a_running_ready_gateway_on_its_own_port_is_ready(
+    *, activity: str, ready: bool, phase: str | None, stranger: Listener | None, age: float
+) -> None:
+    answer = Answer(ready=ready, phase=phase)
+    health = judge(
+        process(activity=activity, since=NOW - age), answer, port=19001, stranger=stranger, now=NOW
+    )
+    wanted = activity in ("running", "starting") and ready and phase != "draining" and stranger is None
+    assert (health.state is State.READY) == wanted
+    assert (health.reason is None) == (health.state in (State.READY, State.STOPPED))
+
+
+def test_the_version_is_passed_on_whenever_there_was_an_answer() -> None:
+    for answer in (
+        READY,
+        dataclasses.replace(READY, ready=False),
+        dataclasses.replace(READY, phase="draining"),
+    ):
+        health: Health = judge(RUNNING, answer, port=19001, stranger=None, now=NOW)
+        assert health.version == "2026.9.6"
