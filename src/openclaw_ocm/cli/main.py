@@ -145,7 +145,7 @@ def _explain(error: BaseException, *, debug: bool) -> OcmError:
 
 def _answer(error: OcmError, words: list[str]) -> int:
     """Tell an error to a person, and to a program that asked for JSON."""
-    from openclaw_ocm.core.log import printable
+    from openclaw_ocm.core.text import printable
 
     lines = [f"ocm: {printable(error.message)}", *(f"  {printable(line)}" for line in error.details)]
     click.echo("\n".join([*lines, *([f"ocm: {printable(error.hint)}"] if error.hint else [])]), err=True)

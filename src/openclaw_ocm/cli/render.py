@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.sandbox import expectations, mounts, probe
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import processes, programs
 from openclaw_ocm.system.kept.names import instance_names

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.layout import Entry, Header, Manifest, Refused
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.compression import open_source

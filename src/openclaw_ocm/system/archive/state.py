@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.archive import snapshot
 from openclaw_ocm.system.archive.database import integrity_problem
