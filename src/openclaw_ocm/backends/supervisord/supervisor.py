@@ -33,6 +33,7 @@ from openclaw_ocm.backends.supervisord.program import (
     render_program,
 )
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
+from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, STOP_TIMEOUT_SECONDS, clean, under_init
 from openclaw_ocm.core.status import Process, signal_in
 from openclaw_ocm.errors import NotRunning, OcmError
@@ -63,6 +64,7 @@ class Supervisord:
     """The supervisord that OCM runs for the user of `host`; it is started when it is needed."""
 
     name: ClassVar[BackendName] = "supervisord"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMESPACES, Need.BUBBLEWRAP})
     host: Host
 
     @property

@@ -23,6 +23,7 @@ from openclaw_ocm.backends.systemd.unit import (
     sandbox_directives,
 )
 from openclaw_ocm.core.names import InstanceName, unit_name
+from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, clean, under_init
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
@@ -60,6 +61,7 @@ class Systemd:
     """The user manager of `host`."""
 
     name: ClassVar[BackendName] = "systemd"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.MANAGER, Need.LINGER, Need.NAMESPACES})
     host: Host
 
     @property
