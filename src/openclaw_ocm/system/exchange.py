@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path, PurePosixPath
 
+from openclaw_ocm.core import temporary
 from openclaw_ocm.errors import InTheWay, OcmError
 from openclaw_ocm.system import files
 
@@ -22,11 +22,6 @@ _RENAME_EXCHANGE = 2
 _ATTEMPTS = 100
 # Of no account where both names are absolute.
 _NO_DIRECTORY = -1
-
-
-def name_beside(name: str) -> str:
-    """Return a name for what is to take the place of file `name`, by which a sweep finds what a kill left."""
-    return f".{name}.{secrets.token_hex(6)}.ocm"
 
 
 def replace_in(  # noqa: PLR0913 - what is there, what comes, and how
@@ -47,7 +42,7 @@ def replace_in(  # noqa: PLR0913 - what is there, what comes, and how
     """
     if files.read_in(directory, name, limit=limit) != before:
         return False
-    beside = beside or name_beside(name)
+    beside = beside or files.name_beside(name)
     try:
         _write_beside(directory, beside, data, mode=mode)
         if not _exchange(directory, beside, name):
@@ -168,7 +163,7 @@ def _make_movable(path: PurePosixPath) -> None:
 
 
 def _aside(staged: PurePosixPath) -> PurePosixPath:
-    return staged.with_name(f"{staged.name}.ocm-aside")
+    return staged.with_name(temporary.aside(staged.name))
 
 
 def _rename_if_there(source: PurePosixPath, target: PurePosixPath) -> None:
@@ -180,8 +175,4 @@ def _flush(*paths: PurePosixPath) -> None:
     """Have the names in the directories of `paths` outlast a power cut."""
     for parent in {path.parent for path in paths}:
         if Path(parent).is_dir():
-            descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            files.keep_names(parent)
