@@ -14,10 +14,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.merge import merge, same
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.names import MAIN, InstanceName
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, format_config, parse_config
 from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import InTheWay, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.exchange import replace_in

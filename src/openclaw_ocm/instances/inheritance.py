@@ -78,11 +78,6 @@ def set_source(paths: InstancePaths, source: str) -> None:
         write_inherited(paths, msgspec.structs.replace(inherited, source=source))
 
 
-def forget_inherited(paths: InstancePaths) -> None:
-    """Have an instance inherit nothing any more: what it has is its own, its secrets too."""
-    files.remove_file(paths.inherited)
-
-
 def read_inheritance(host: Host, source: str, record: Record) -> Inheritance:
     """Return what main, or the instance `source`, now has to inherit for the instance of `record`."""
     package = PurePosixPath(record.runtime.openclaw)

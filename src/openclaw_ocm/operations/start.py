@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import is_edited
-from openclaw_ocm.core.plan import Load, MakeShell, Restart, Start, Stop, Verify, WriteDefinition
+from openclaw_ocm.core.plan import Load, MakeShell, Remember, Restart, Start, Stop, Verify, WriteDefinition
 from openclaw_ocm.core.status import State
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.prove import prove
@@ -57,12 +57,15 @@ def start(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool
 
 
 def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
-    """Restart an instance, or start it, and prove it."""
+    """Restart an instance, or start it, and prove it.
+
+    A failure brings the old process back, with the definition that it had; one that was stopped is so again.
+    """
     with changing(context, name):
         record = read_record(context.host.paths, name)
         repair = repair_steps(context, name, record, repair=effort.repair)
         timer = timer_steps(context, name, record)
-        steps = [*repair, *timer, Restart(name=name), effort.verify(name)]
+        steps = [remember(context, name), *repair, *timer, Restart(name=name), effort.verify(name)]
         return carry_out(
             context,
             make_plan(context, "restart", name, steps),
@@ -94,6 +97,19 @@ def is_alive(context: Context, name: InstanceName) -> bool:
     return context.backend.observe([name])[name].activity in ("running", "starting", "waiting")
 
 
+def remember(context: Context, name: InstanceName) -> Remember:
+    """Return the step whose undo brings back what runs now of an instance."""
+    process = context.backend.observe([name])[name]
+    runs = process.activity in ("running", "starting", "waiting")
+    return Remember(name=name, runs=runs, pid=process.pid, since=process.since)
+
+
+def restart_steps(context: Context, name: InstanceName, record: Record, effort: Effort) -> tuple[Step, ...]:
+    """Return the steps by which a gateway gets what it reads when it starts alone, and is proved."""
+    repair = repair_steps(context, name, record, repair=effort.repair)
+    return (*repair, Restart(name=name), effort.verify(name))
+
+
 def ready_in_words(record: Record) -> str:
     """Return in words what a verified instance is."""
     return "ready and sealed" if record.sealed else "ready, not sealed"
@@ -108,9 +124,9 @@ def start_steps(context: Context, name: InstanceName, effort: Effort) -> list[St
     if process.activity in ("stopped", "failed", "waiting"):
         return [*steps, Start(name=name), verify]
     if steps:
-        return [*steps, Restart(name=name), verify]
+        return [remember(context, name), *steps, Restart(name=name), verify]
     if prove(context, name, record, process):
-        return [Restart(name=name), verify]
+        return [remember(context, name), Restart(name=name), verify]
     # One that starts or has lost a channel is not helped by being stopped: it is waited for.
     return [] if verdict_on(process, record).state is State.READY else [verify]
 

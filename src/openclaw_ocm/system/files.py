@@ -51,11 +51,7 @@ def write_new(path: PurePosixPath, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    directory = os.open(path.parent, _CLOSED_DIRECTORY & ~os.O_NOFOLLOW)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    keep_names(path.parent)
 
 
 def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> None:
