@@ -96,7 +96,13 @@ def _change(  # noqa: PLR0913 - what both verbs say
         alive = after != before and is_alive(context, name)
         gateway = restart_steps(context, name, record, restart) if alive and restart is not None else ()
         what = _described(key, before, after)
-        when = f"takes effect with ocm restart {name}" if alive else "takes effect at the next start"
+        if gateway:
+            done = f"{what}: {ready_in_words(record)}"
+        elif after == before:
+            done = what
+        else:
+            when = f"with ocm restart {name}" if alive else "at the next start"
+            done = f"{what}; takes effect {when}"
         outcome = replace_contents(
             context,
             "secret",
@@ -106,7 +112,7 @@ def _change(  # noqa: PLR0913 - what both verbs say
                 inherited=None if inherited is None else encode_inherited(inherited),
                 gateway=gateway,
             ),
-            done=f"{what}: {ready_in_words(record)}" if gateway else f"{what}; {when}",
+            done=done,
             dry_run=dry_run,
             keep=restart is not None and restart.keep,
         )
@@ -122,6 +128,8 @@ def _without(inherited: Inherited | None, key: str) -> Inherited | None:
 
 
 def _described(key: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    if after == before:
+        return f"{key} is its own from now on"
     if key not in after:
         return f"remove {key}"
     return f"{'replace' if key in before else 'add'} {key}"
