@@ -246,7 +246,7 @@ def verify(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.backups import archives_of, list_backups
     from openclaw_ocm.operations.backups import verify as run
     from openclaw_ocm.operations.drill import drill as run_drill
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.system.archive.age import read_identities
 
     if bool(words) == everything:
@@ -299,22 +299,22 @@ def prune(
     not counted. What several rules keep is kept once, and the newest backup always.
     """
     from openclaw_ocm.cli import render
-    from openclaw_ocm.core.backup.retention import Retention
+    from openclaw_ocm.core.record import Keep
     from openclaw_ocm.operations.backups import names_with_backups
     from openclaw_ocm.operations.backups import prune as run
 
-    retention = Retention(**{rule.removeprefix("keep_"): count for rule, count in keep.items()})
-    if retention == Retention():
+    if not any(keep.values()):
         message = "say what to keep: --keep-last, --keep-daily, --keep-weekly or --keep-monthly"
         raise click.UsageError(message)
     if bool(names) == everything:
         message = "name one or more instances, or say --all"
         raise click.UsageError(message)
     host = frame.this_host(ctx)
+    kept = Keep(**{rule.removeprefix("keep_"): count for rule, count in keep.items()})
     return _each(
         ctx,
         list(names_with_backups(host) if everything else names),
-        lambda name: run(host, name, retention, dry_run=dry_run),
+        lambda name: run(host, name, kept, dry_run=dry_run),
         show=render.show_pruned,
         as_json=as_json,
     )

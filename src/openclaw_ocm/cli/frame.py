@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import BackendName
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.system.host import Host
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
@@ -131,7 +131,7 @@ def wait_options(function: _F, *others: Callable[[Any], Any]) -> _F:
 
 def effort(options: Mapping[str, Any]) -> Effort:
     """Return what `effort_options` or `wait_options` said."""
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
 
     return Effort(
         timeout_seconds=options["timeout_seconds"],
@@ -166,12 +166,11 @@ def this_host(ctx: click.Context) -> Host:
 
 def open_context(
     ctx: click.Context,
-    name: InstanceName | None = None,
     *,
     backend: BackendName | None = None,
     recover: bool = True,
 ) -> Context:
-    """Return the context of this run, that of the instance `name` where it is for one alone.
+    """Return the context of this run.
 
     Operations that were cut off are finished or undone first, unless they are what is looked at (`recover`).
     `backend` is the one that the user asked for.
@@ -182,7 +181,7 @@ def open_context(
     context = make_context(this_host(ctx), lambda _phase: None, wanted=backend)
     for sentence in recover_all(context) if recover else ():
         click.echo(f"ocm: {sentence}", err=True)
-    return context if name is None else context.of(name)
+    return context
 
 
 def choose(context: Context, names: Sequence[InstanceName], *, everything: bool) -> tuple[InstanceName, ...]:
@@ -229,7 +228,7 @@ def attempt_each(
     for name in dict.fromkeys(names):
         try:
             with progress(name) as report:
-                outcome = operation(with_report(context.of(name), report), name)
+                outcome = operation(with_report(context, report), name)
         except BrokenPipeError:
             raise
         except (OcmError, OSError) as refused:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.operations.start import Effort
 
 
 @click.command(epilog="Example: ocm sync --all --dry-run")
@@ -171,7 +171,7 @@ def list_(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
     from openclaw_ocm.cli import render
     from openclaw_ocm.operations.secret import list_secrets
 
-    found = list_secrets(frame.open_context(ctx, name), name)
+    found = list_secrets(frame.open_context(ctx), name)
     if as_json:
         render.print_json("secret list", found)
     else:

@@ -80,7 +80,7 @@ def update_models(  # noqa: PLR0913 - one for each option
 
 def _sync(context: Context, *, sync: bool, as_json: bool) -> frame.Attempts:
     """Have what inherits from main follow it: with `sync`, or where the user says so on a terminal."""
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.sync import followers
     from openclaw_ocm.operations.sync import sync as follow
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.edit import Edited
     from openclaw_ocm.operations.models import Updated
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.operations.schedule import Backups
+    from openclaw_ocm.operations.planning.timers import Backups
     from openclaw_ocm.operations.secret import Secret
     from openclaw_ocm.operations.setup import Setup
     from openclaw_ocm.operations.status import Row, Status

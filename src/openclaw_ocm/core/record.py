@@ -10,7 +10,7 @@ import msgspec
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.schedule import parse_every
 from openclaw_ocm.core.firewall import exposure
-from openclaw_ocm.core.names import BackendName
+from openclaw_ocm.core.names import BackendName, InstanceName
 from openclaw_ocm.errors import Invalid
 
 VERSION = 1
@@ -89,7 +89,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
-    name: str
+    name: InstanceName
     backend: BackendName = "systemd"
     sealed: bool = True
     port: Annotated[int, msgspec.Meta(ge=1024, le=ports.LAST_PORT)]

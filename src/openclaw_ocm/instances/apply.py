@@ -18,19 +18,14 @@ from openclaw_ocm.core.paths import STATE_DIRECTORIES
 from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.errors import CommandFailed, InTheWay, OcmError
 from openclaw_ocm.instances.follow import rewrite_paths, rewrite_paths_back, write_changed
-from openclaw_ocm.instances.inheritance import (
-    Inherited,
-    read_inheritance,
-    set_source,
-    write_duplicate,
-    write_inherited,
-    write_secrets,
-)
+from openclaw_ocm.instances.inheritance import read_duplicate, read_inheritance, write_duplicate
 from openclaw_ocm.instances.last_words import last_words
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.system import files, ufw
 from openclaw_ocm.system.exchange import put_in_place, take_out_of_place
+from openclaw_ocm.system.kept.inherited import Inherited, set_source, write_inherited
 from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.kept.secrets import write_secrets
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.sandbox_directories import make_shell
 from openclaw_ocm.system.workspaces import copy_workspaces
@@ -100,7 +95,7 @@ def _write_config(context: Context, step: steps.WriteConfig) -> None:
     record = read_record(context.host.paths, name)
     config = _initial_config(context, record, step.model)
     if step.inherit is not None:
-        inheritance = read_inheritance(context.host, step.inherit, record)
+        inheritance = context.inheritance or read_inheritance(context.host, step.inherit, record)
         names = tuple(sorted(inheritance.secrets))
         paths = context.host.instance(name)
         write_inherited(paths, Inherited(source=step.inherit, config=inheritance.config, secrets=names))
@@ -111,13 +106,15 @@ def _write_config(context: Context, step: steps.WriteConfig) -> None:
 
 def _clone_config(context: Context, step: steps.CloneConfig) -> None:
     record = read_record(context.host.paths, _name_of_config(step.path))
-    found = write_duplicate(context.host, parse_name(step.source), record)
+    source = parse_name(step.source)
+    found = context.inheritance or read_duplicate(context.host, source, record)
+    write_duplicate(context.host, source, record.name, found)
     _write_first(step.path, overlay(_initial_config(context, record, None), found.config))
 
 
 def _initial_config(context: Context, record: Record, model: str | None) -> dict[str, Any]:
     return initial_config(
-        context.host.paths.named(record.name),
+        context.host.instance(record.name),
         port=record.port,
         cdp_port=record.port + CDP_OFFSET,
         token=secrets.token_hex(_TOKEN_BYTES),
