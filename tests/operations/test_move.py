@@ -56,12 +56,11 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
+def instance(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Instance:
     """Make an instance with files everywhere, from which another inherits; no firewall is asked."""
     monkeypatch.setattr(ufw, "observe", lambda _host: Firewall(installed=False))
     monkeypatch.setattr(supervisord.Supervisord, "check", lambda _self, **_options: None)
-    made = Instance(tmp_path / "home")
-    made.home.mkdir()
+    made = Instance(tmp_path_factory.mktemp("home"))  # a short path: it is to hold a supervisord's socket
     made.create()
     state = str(made.paths.state)
     config = {"logging": {"file": f"{state}/log"}, "a": f"{state}00"}
@@ -285,6 +284,7 @@ def test_a_restore_that_fails_or_is_killed_at_any_step_leaves_the_old_or_the_new
         ("../../x", "", None),
         (NAME, None, None),
     ],
+    ids=["main", "heir", "path", "itself"],
 )
 def test_an_archive_does_not_say_from_where_its_instance_inherits(
     instance: Instance, source: str, kept: str | None, told: str | None
@@ -363,6 +363,7 @@ def test_workspaces_are_copied_without_what_leads_out_of_them(instance: Instance
     assert survey_workspaces(instance.paths.state) == ("left out of the workspace: 2 links out of the state",)
 
 
+@pytest.mark.slow
 def test_a_schedule_is_moved(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     timers = instance.context.backend.timers
     try:

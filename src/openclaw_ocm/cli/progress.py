@@ -24,7 +24,7 @@ def progress(name: str) -> Iterator[Callable[[str], None]]:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from openclaw_ocm.core.log import printable
+    from openclaw_ocm.core.text import printable
 
     # No markup: what is in brackets may be part of a path.
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())

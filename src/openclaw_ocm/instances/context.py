@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.backends.supervisord.supervisor import Supervisord
-from openclaw_ocm.backends.systemd.manager import Systemd
-from openclaw_ocm.system.kept.records import read_settings
+from openclaw_ocm.backends import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,21 +33,14 @@ class Context:
     inheritance: Inheritance | None = field(default=None, repr=False)
 
     def on(self, backend: BackendName) -> Context:
-        """Return the context with the backend of that name."""
+        """Return the context with the backend of that name; raises `OcmError` for one that there is not."""
+        if backend not in self.backends:
+            raise registry.unknown_backend(backend)
         return replace(self, backend=self.backends[backend])
 
 
 def make_context(host: Host, report: Callable[[str], None], *, wanted: BackendName | None = None) -> Context:
-    """Return the context of `host`.
-
-    A new instance gets the backend `wanted`, else that of the settings, else systemd where a user manager
-    answers, else supervisord.
-    """
-    backends: dict[BackendName, Backend] = {
-        backend.name: backend for backend in (Systemd(host=host), Supervisord(host=host))
-    }
-    chosen = wanted or read_settings(host.paths).backend
-    if chosen is None:
-        chosen = "systemd" if backends["systemd"].answers() else "supervisord"
-    backend = backends[chosen]
+    """Return the context of `host`; `wanted` is the backend that the user asked for by name."""
+    backends = registry.Backends(host)
+    backend = backends[registry.chosen(host, wanted)]
     return Context(host=host, backends=backends, backend=backend, report=report, wanted_backend=wanted)

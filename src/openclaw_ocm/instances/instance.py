@@ -13,7 +13,7 @@ from openclaw_ocm.system.host import resolver_directory
 from openclaw_ocm.system.kept.records import read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from openclaw_ocm.backends.definition import Definition
     from openclaw_ocm.backends.protocol import Backend
@@ -102,7 +102,7 @@ def open_instance(context: Context, name: InstanceName) -> Instance:
 
 
 class Opened(NamedTuple):
-    """Instances by name, and why the records of others cannot be read."""
+    """Instances by name, and what keeps others from being looked at."""
 
     instances: Mapping[InstanceName, Instance]
     broken: Mapping[InstanceName, OcmError]
@@ -120,17 +120,30 @@ def open_all(context: Context, names: Iterable[InstanceName]) -> Opened:
     return Opened(instances, broken)
 
 
-def observed(instances: Iterable[Instance]) -> tuple[Instance, ...]:
-    """Return instances as they are observed now: one question to each backend, and one to its timers."""
-    found = tuple(instances)
-    seen: dict[InstanceName, Process] = {}
-    timers: dict[InstanceName, Timer] = {}
-    for backend in {one.record.backend: one.backend for one in found}.values():
-        its = [one for one in found if one.record.backend == backend.name]
-        seen |= backend.observe([one.name for one in its])
-        scheduled = [one.name for one in its if one.record.backups is not None]
-        timers |= backend.timers.observe(scheduled) if scheduled else {}
-    return tuple(replace(one, seen=seen[one.name], seen_timer=timers.get(one.name)) for one in found)
+def observed(instances: Iterable[Instance]) -> Opened:
+    """Return instances as they are observed now: one question to each backend, and one to its timers.
+
+    One whose backend does not answer is among the broken.
+    """
+    of_backend: dict[str, list[Instance]] = {}
+    for one in instances:
+        of_backend.setdefault(one.record.backend, []).append(one)
+    found: dict[InstanceName, Instance] = {}
+    broken: dict[InstanceName, OcmError] = {}
+    for its in of_backend.values():
+        try:
+            found |= {one.name: one for one in _observed(its[0].backend, its)}
+        except OcmError as error:
+            broken |= dict.fromkeys((one.name for one in its), error)
+    return Opened(found, broken)
+
+
+def _observed(backend: Backend, instances: list[Instance]) -> Iterator[Instance]:
+    seen = backend.observe([one.name for one in instances])
+    scheduled = [one.name for one in instances if one.record.backups is not None]
+    timers = backend.timers.observe(scheduled) if scheduled else {}
+    for one in instances:
+        yield replace(one, seen=seen[one.name], seen_timer=timers.get(one.name))
 
 
 def context_of(context: Context, name: InstanceName) -> Context:

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core import temporary
 from openclaw_ocm.core.sandbox import expectations, mounts, probe
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import processes
+from openclaw_ocm.system import processes, programs
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.runner import Command
 
@@ -96,7 +97,7 @@ def _identities(policy: Policy) -> dict[str, list[int]]:
 
 def _ask_inside(host: Host, asked: Mapping[str, list[str]]) -> dict[str, object]:
     """Run the probe and return its answers; raises `OcmError` where it did not come to its end."""
-    argv = (sys.executable, "-I", "-c", probe.SCRIPT)
+    argv = (sys.executable, "-I", "-c", programs.text("probe.py"))
     completed = host.runner.run(
         Command(argv=argv, stdin=json.dumps(asked).encode(), timeout_seconds=_PROBE_SECONDS), check=False
     )
@@ -115,11 +116,11 @@ def _ask_inside(host: Host, asked: Mapping[str, list[str]]) -> dict[str, object]
 @contextlib.contextmanager
 def _canaries(places: Iterable[PurePosixPath]) -> Iterator[tuple[str, ...]]:
     """Plant a file in each place that the user can write, and remove them afterwards."""
-    token = secrets.token_hex(8)
+    name = temporary.canary(secrets.token_hex(temporary.LONG_TOKEN_BYTES))
     planted: list[str] = []
     try:
         for place in places:
-            path = str(place / f".ocm-canary-{token}")
+            path = str(place / name)
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 canary = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
                 planted.append(path)

@@ -1,12 +1,13 @@
-"""Runs a Node script in the sandbox of an instance: where alone its live databases are opened."""
+"""Runs a program for Node in the sandbox of an instance: where alone its live databases are opened."""
 
 from __future__ import annotations
 
 import signal
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.sandbox.launch import environment, node_argv
+from openclaw_ocm.core.text import printable
+from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import Command, failure
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ _TAIL_LINES = 5
 
 def run_node(
     worker: Instance,
-    script: str,
+    program: str,
     request: bytes,
     on_line: Callable[[str], None],
     *,
     timeout: float,
 ) -> None:
-    """Run a script, a module, by the instance's Node in its sandbox, without its secrets.
+    """Run one of OCM's programs, a module, by the instance's Node in its sandbox, without its secrets.
 
     It starts in the state directory and gets `request` on its standard input; `on_line` is given each line
     that it prints. What it prints is not to be trusted: other processes of the instance can write there.
@@ -36,7 +37,7 @@ def run_node(
     session = worker.backend.session(
         record,
         worker.policy,
-        node_argv(record, script),
+        node_argv(record, programs.text(program)),
         environ=environment(worker.paths, record),
         terminal=False,
     )

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm import __version__
+from openclaw_ocm.core import temporary
 from openclaw_ocm.core.backup import copying, layout
 from openclaw_ocm.core.backup.layout import Header
 from openclaw_ocm.core.backup.retention import backup_stem
@@ -232,7 +233,7 @@ def _copies(work: _Work) -> Iterator[Copies]:
         return
     _refuse_full(work)
     work.worker.context.report("copying databases")
-    directory = f".ocm-backup-{secrets.token_hex(8)}"
+    directory = temporary.copies(secrets.token_hex(temporary.LONG_TOKEN_BYTES))
     try:
         problems = _copy_databases(work, directory)
         for path, problem in problems.items():
@@ -276,7 +277,7 @@ def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
     # One that is damaged is tried several times.
     timeout += _DATABASE_SECONDS * min(len(databases), _MANY_DATABASES)
     try:
-        run_node(work.worker, copying.SCRIPT, request, heard, timeout=timeout)
+        run_node(work.worker, "copy_databases.mjs", request, heard, timeout=timeout)
     except CommandFailed as error:
         message = f"the databases of {work.worker.name} could not be copied: {error.message}"
         raise OcmError(message, hint=f"ocm status {work.worker.name}", code="backup_failed") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,19 +157,22 @@ def _problems(
 ) -> Iterator[Problem]:
     yield from _machine_problems(context, setup)
     yield from _record_problems(context, names, opened)
-    instances, judged = _judged(opened)
-    yield from _strangers(instances, judged)
-    waiting = unfinished(context)
+    seen = observed(opened.instances.values())
+    judged = verdicts(seen.instances.values())
+    yield from _strangers(seen.instances, judged)
+    waiting, broken = unfinished(context), {**opened.broken, **seen.broken}
     for name in waiting:
         if not files.is_locked(context.host.paths.locks / f"{name}.lock"):
             yield Problem(about=name, what="an operation on it was cut off", fix="finish or undo it")
+    yield from _silent(context)
     for name in dict.fromkeys((*names, *_remaining(context))):
         if name in waiting:
             continue
-        if name in opened.broken:
-            yield _refusal(name, opened.broken[name])
-        elif name in instances:
-            yield from _instance_problems(instances[name], judged.get(name))
+        if name in seen.instances:
+            yield from _instance_problems(seen.instances[name], judged[name])
+        elif name in broken:
+            # One that cannot be read, or whose backend does not answer, costs the others nothing.
+            yield _refusal(name, broken[name])
         else:
             yield from _remains(context, name)
 
@@ -231,18 +235,6 @@ def _record_problems(context: Context, names: tuple[InstanceName, ...], opened: 
         )
 
 
-def _judged(opened: Opened) -> tuple[Mapping[InstanceName, Instance], Mapping[InstanceName, Health]]:
-    """Return the instances as they are observed, and the verdicts on them.
-
-    There are none where a backend does not answer: of that each of its instances tells.
-    """
-    try:
-        instances = observed(opened.instances.values())
-        return {one.name: one for one in instances}, verdicts(instances)
-    except OcmError:
-        return opened.instances, {}
-
-
 def _strangers(
     instances: Mapping[InstanceName, Instance], judged: Mapping[InstanceName, Health]
 ) -> Iterator[Problem]:
@@ -259,10 +251,10 @@ def _instance_problems(worker: Instance, verdict: Health | None) -> Iterator[Pro
     name = worker.name
     try:
         process = worker.process
+        yield from _differences(worker)
     except OcmError as error:
         yield _refusal(name, error)
         return
-    yield from _differences(worker)
     if is_drill(name) and not files.is_locked(worker.host.paths.locks / f"{name}.lock"):
         what = "it may be left of ocm backups verify --drill, cut off"
         yield Problem(about=name, what=what, mend=f"ocm delete {name} --force")
@@ -333,12 +325,30 @@ def _link_problem(worker: Instance, what: str) -> Problem:
     return _of(worker, what, "link it", (*remove, LinkConfig(link=str(link), target=str(paths.config))))
 
 
+def _silent(context: Context) -> Iterator[Problem]:
+    """Yield the backends that do not tell of what they have definitions."""
+    for backend in context.backends.values():
+        try:
+            backend.defined(), backend.timers.known()
+        except OcmError as error:
+            what = f"{backend.name} does not tell what it has: {error.message}"
+            yield Problem(about=MACHINE, what=what, mend=error.hint)
+
+
+def _known_to(backend: Backend) -> tuple[tuple[InstanceName, ...], tuple[InstanceName, ...]]:
+    """Return of which instances a backend has definitions, and of which backups; none where it is silent."""
+    with contextlib.suppress(OcmError):
+        return backend.defined(), backend.timers.known()
+    return (), ()
+
+
 def _remaining(context: Context) -> Iterator[InstanceName]:
     """Yield the names for which something of OCM's may be left without a record."""
     paths = context.host.paths
     for backend in context.backends.values():
-        yield from backend.defined()
-        yield from backend.timers.known()
+        defined, scheduled = _known_to(backend)
+        yield from defined
+        yield from scheduled
     yield from names_in(paths.last_backups, suffix=".json")
     yield from names_in(paths.ocm_data / "instances")
     yield from names_in(paths.ocm_state / "tmp")
@@ -360,7 +370,8 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
         yield Problem(about=name, what=what, mend=f"put {paths.record} back, or move the state away")
         return
     for backend in context.backends.values():
-        if name in backend.defined():
+        defined, scheduled = _known_to(backend)
+        if name in defined:
             yield Problem(
                 about=name,
                 what=f"{backend.name} has its definition, but it has no record",
@@ -368,7 +379,7 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
                 steps=(Stop(name=name, ran=False), RemoveDefinition(name=name)),
                 backend=backend,
             )
-        if name in backend.timers.known():
+        if name in scheduled:
             yield Problem(
                 about=name,
                 what=f"{backend.name} has its scheduled backups, but it has no record",

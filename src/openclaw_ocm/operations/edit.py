@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.merge import merge
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.openclaw import document as configs
 from openclaw_ocm.core.openclaw.settings import LOOPBACK, is_live, lookup, weakened
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.status import Activity
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
 from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.change import changing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import unknown_instance
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
-from openclaw_ocm.core.status import State
+from openclaw_ocm.core.status import Activity, Process, State
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import context_of, observed, open_all, open_instance
 from openclaw_ocm.instances.verify import verdicts
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.timers import Backups
+
+# Of one of which nothing is known.
+_UNKNOWN = Process(activity=Activity.STOPPED, installed=False, autostart=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +86,26 @@ class Status:
 
 
 def observe(context: Context, names: tuple[InstanceName, ...]) -> tuple[Row, ...]:
-    """Return a row for each instance: one call to each backend, one pass over ports, health in parallel."""
+    """Return a row for each instance: one call to each backend, one pass over ports, health in parallel.
+
+    A backend that does not answer is a problem of its instances alone; raises its error where none answers.
+    """
     opened = open_all(context, names)
-    instances = observed(opened.instances.values())
-    judged = verdicts(instances)
-    rows = {one.name: _row(one, judged[one.name], look(one)) for one in instances}
-    for name, problem in opened.broken.items():
-        rows[name] = _broken_row(context, name, problem)
+    seen = observed(opened.instances.values())
+    if seen.broken and not seen.instances and not opened.broken:
+        raise next(iter(seen.broken.values()))
+    judged = verdicts(seen.instances.values())
+    rows = {name: _row(one, judged[name], look(one)) for name, one in seen.instances.items()}
+    rows |= {name: _broken_row(name, error, _known(context, name)) for name, error in opened.broken.items()}
+    rows |= {name: _broken_row(name, error, _UNKNOWN) for name, error in seen.broken.items()}
     return tuple(rows[name] for name in names)
+
+
+def _known(context: Context, name: InstanceName) -> Process:
+    """Return what is known of the process of an instance whose record cannot be read."""
+    with contextlib.suppress(OcmError):
+        return context_of(context, name).backend.observe([name])[name]
+    return _UNKNOWN
 
 
 def _row(one: Instance, verdict: Health, backups: Backups | None) -> Row:
@@ -119,8 +135,7 @@ def _installed_version(package: str) -> str | None:
         return None
 
 
-def _broken_row(context: Context, name: InstanceName, error: OcmError) -> Row:
-    process = context_of(context, name).backend.observe([name])[name]
+def _broken_row(name: InstanceName, error: OcmError, process: Process) -> Row:
     return Row(
         name=name,
         state=State.FAILED.value,
@@ -148,7 +163,7 @@ def selected(context: Context, names: tuple[InstanceName, ...]) -> tuple[Instanc
 
 def status(context: Context, name: InstanceName) -> Status:
     """Return everything about one instance; `OcmError` where there is none."""
-    (worker,) = observed([open_instance(context, name)])
+    worker = open_instance(context, name)
     record, process, paths = worker.record, worker.process, worker.paths
     backups = look(worker)
     memory, seconds = process.memory_bytes, process.cpu_seconds

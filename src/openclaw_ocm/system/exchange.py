@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path, PurePosixPath
 
+from openclaw_ocm.core import temporary
 from openclaw_ocm.errors import InTheWay, OcmError
 from openclaw_ocm.system import files
 
@@ -34,7 +34,7 @@ def replace_in(  # noqa: PLR0913 - what is there, what comes, and how
     """
     if files.read_in(directory, name, limit=limit) != before:
         return False
-    beside = f".{name}.{secrets.token_hex(6)}.ocm"
+    beside = files.name_beside(name)
     files.write_in(directory, beside, data, mode=mode)
     try:
         if not _exchange(directory, beside, name):
@@ -144,7 +144,7 @@ def _make_movable(path: PurePosixPath) -> None:
 
 
 def _aside(staged: PurePosixPath) -> PurePosixPath:
-    return staged.with_name(f"{staged.name}.ocm-aside")
+    return staged.with_name(temporary.aside(staged.name))
 
 
 def _rename_if_there(source: PurePosixPath, target: PurePosixPath) -> None:
@@ -156,8 +156,4 @@ def _flush(*paths: PurePosixPath) -> None:
     """Have the names in the directories of `paths` outlast a power cut."""
     for parent in {path.parent for path in paths}:
         if Path(parent).is_dir():
-            descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            files.keep_names(parent)
