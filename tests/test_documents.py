@@ -106,6 +106,20 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert not anchor or anchor in documents.anchors(target), f"{file}#{anchor}"
 
 
+def test_every_document_is_found_from_the_readme() -> None:
+    found = {ROOT / "README.md"}
+    new = set(found)
+    while new:
+        new = {
+            (path.parent / file).resolve()
+            for path in new
+            for file, _anchor in documents.links(path)
+            if file.endswith(".md")
+        } - found
+        found |= new
+    assert found == set(DOCUMENTS)
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=title)
 def test_every_block_of_commands_says_how_it_is_played(path: Path) -> None:
     for block in documents.blocks(path):

@@ -66,6 +66,13 @@ def test_monitor(ocm: Ocm) -> None:
 
 
 @pytest.mark.usefixtures("worker1")
+def test_troubleshooting(ocm: Ocm) -> None:
+    said = reader(ocm).play("docs/troubleshooting.md")
+    assert "nothing is wrong" in said
+    assert "state:     ready" in said
+
+
+@pytest.mark.usefixtures("worker1")
 def test_two_agents_one_key(ocm: Ocm) -> None:
     said = reader(ocm, typed="sk-rotated").play("docs/how-to/two-agents-one-key.md")
     assert "worker2: in step with worker1, restarted: ready and sealed" in said
