@@ -138,12 +138,17 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Host-wide settings, `~/.config/ocm/settings.toml`."""
+    """Host-wide settings, `~/.config/ocm/settings.toml`.
+
+    `jobs` is on how many instances a command works at once, None for as many as this machine bears.
+    """
 
     port_step: Annotated[int, msgspec.Meta(ge=ports.WINDOW, le=1000)] = ports.DEFAULT_STEP
     """How far the ports of two new instances are apart."""
     backend: Backend | None = None
     """What keeps new gateways running, in the place of what suits the machine."""
+    jobs: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    """On how many instances a command works at once; as many as this machine bears if left out."""
 
 
 def parse_memory(text: str) -> str:

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core import temporary
 from openclaw_ocm.core.sandbox import expectations, mounts, probe
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import processes, programs
 from openclaw_ocm.system.kept.names import instance_names
@@ -119,11 +120,11 @@ def _ask_inside(context: Context, asked: Mapping[str, list[str]]) -> dict[str, o
 @contextlib.contextmanager
 def _canaries(places: Iterable[PurePosixPath]) -> Iterator[tuple[str, ...]]:
     """Plant a file in each place that the user can write, and remove them afterwards."""
-    token = secrets.token_hex(8)
+    name = temporary.canary(secrets.token_hex(temporary.LONG_TOKEN_BYTES))
     planted: list[str] = []
     try:
         for place in places:
-            path = str(place / f".ocm-canary-{token}")
+            path = str(place / name)
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 canary = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
                 planted.append(path)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.sandbox.launch import environment, node_argv
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import Command, failure
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm import __version__
+from openclaw_ocm.core import temporary
 from openclaw_ocm.core.backup import copying, layout
 from openclaw_ocm.core.backup.layout import Header
 from openclaw_ocm.core.backup.retention import backup_stem
@@ -215,7 +216,7 @@ def _copies(work: _Work) -> Iterator[Copies]:
         return
     _refuse_full(work)
     work.context.report("copying databases")
-    directory = f".ocm-backup-{secrets.token_hex(8)}"
+    directory = temporary.copies(secrets.token_hex(temporary.LONG_TOKEN_BYTES))
     try:
         problems = _copy_databases(work, directory)
         for path, problem in problems.items():

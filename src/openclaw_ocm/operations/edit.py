@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.merge import merge
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.openclaw import document as configs
 from openclaw_ocm.core.openclaw.settings import LOOPBACK, is_live, lookup, weakened
 from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.session import capture, ready_for_session

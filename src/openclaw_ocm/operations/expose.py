@@ -11,10 +11,10 @@ import msgspec
 
 from openclaw_ocm.core import firewall as core
 from openclaw_ocm.core.firewall import ANY, Firewall
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.openclaw.settings import BIND, lookup, unfit_to_expose, wanted_bind
 from openclaw_ocm.core.plan import SetBind, SetRules, Start, Stop
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.start import repair_steps

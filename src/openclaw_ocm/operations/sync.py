@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.merge import MISSING, differences, merge
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.secret_places import masked, references
 from openclaw_ocm.core.openclaw.settings import is_live
 from openclaw_ocm.core.plan import Restart
 from openclaw_ocm.core.secrets import format_file
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.inheritance import (
     Inherited,

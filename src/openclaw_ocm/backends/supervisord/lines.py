@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.log import Entry, printable
+from openclaw_ocm.core.log import Entry
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

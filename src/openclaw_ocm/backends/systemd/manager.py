@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
+from openclaw_ocm.backends.systemd.drop_ins import forbidden_settings
+from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.backends.systemd.unit import (
     OLDEST_VERSION,
@@ -20,11 +22,9 @@ from openclaw_ocm.backends.systemd.unit import (
     render_unit,
     sandbox_directives,
 )
-from openclaw_ocm.core.log import parse_entry
 from openclaw_ocm.core.names import InstanceName, unit_name
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, clean, under_init
-from openclaw_ocm.core.sandbox.mounts import forbidden_settings
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.system import files

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from openclaw_ocm.cli.render.outcome import show_notes
-from openclaw_ocm.cli.render.table import amount, counted, moment, show_table
+from openclaw_ocm.cli.render.table import amount, moment, show_table
+from openclaw_ocm.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.openclaw.secret_places import (
     expanded,
     is_secret,
@@ -21,6 +20,7 @@ from openclaw_ocm.core.openclaw.secret_places import (
     texts,
 )
 from openclaw_ocm.core.secrets import is_key, is_reserved, is_value
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
@@ -212,9 +213,8 @@ def _read_prices(pricing: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _clean_name(value: object) -> str:
-    text = value[: 4 * _MAX_NAME].replace("$", " ") if isinstance(value, str) else ""
-    plain = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(plain.split())[:_MAX_NAME].rstrip()
+    text = printable(value, limit=4 * _MAX_NAME).replace("$", " ") if isinstance(value, str) else ""
+    return " ".join(text.split())[:_MAX_NAME].rstrip()
 
 
 def _words(value: object) -> frozenset[str]:

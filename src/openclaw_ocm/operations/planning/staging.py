@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from openclaw_ocm.core import secrets
+from openclaw_ocm.core import secrets, temporary
 from openclaw_ocm.core.backup.layout import INHERITED, SECRETS, STATE
 from openclaw_ocm.core.names import MAIN, parse_name
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, format_config, parse_config, with_value
@@ -68,8 +68,8 @@ def stage_step(paths: InstancePaths, token: str) -> Stage:
 
     A file is staged beside its place, which may be on another one.
     """
-    staged = (path.with_name(f".{path.name}.{token}.ocm") for path in (paths.secrets, paths.inherited))
-    directory = paths.state.with_name(f".ocm-incoming-{paths.name}-{token}")
+    staged = (path.with_name(temporary.beside(path.name, token)) for path in (paths.secrets, paths.inherited))
+    directory = paths.state.with_name(temporary.incoming(paths.name, token))
     return Stage(path=str(directory), files=tuple(map(str, staged)))
 
 
