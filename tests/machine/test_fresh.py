@@ -14,6 +14,8 @@ from .instances import agent_answers, fake_model, refuse_tools, rows
 if TYPE_CHECKING:
     from .machine import Machine
 
+pytestmark = pytest.mark.both_releases
+
 
 @pytest.fixture(scope="module")
 def ocm(fresh: Machine) -> Ocm:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .checkout import Ocm
     from .gateways import Gateways
 
+pytestmark = pytest.mark.both_releases
+
 MODEL_URL = "http://127.0.0.1:18080/v1"
 
 
