@@ -7,6 +7,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from .image import HERE
 from .processes import kill_group
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 HOME = "/home/debian"
+# What only systemd does is another thing in each release; supervisord is the same everywhere.
+BACKENDS = (pytest.param("systemd", marks=pytest.mark.both_releases), "supervisord")
 MAIN_PORT = 18789
 MAIN_UNIT = "openclaw-gateway.service"
 PROVIDER = {

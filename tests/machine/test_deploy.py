@@ -47,8 +47,11 @@ class Setting:
 
 @pytest.fixture(
     scope="module",
-    params=[("alone", "systemd"), ("beside main", "systemd"), ("alone", "supervisord")],
-    ids=" ".join,
+    params=[
+        pytest.param(("alone", "systemd"), id="alone systemd", marks=pytest.mark.both_releases),
+        pytest.param(("beside main", "systemd"), id="beside main systemd"),
+        pytest.param(("alone", "supervisord"), id="alone supervisord"),
+    ],
 )
 def setting(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterator[Setting]:
     """Two instances, under the care of each backend."""
