@@ -20,7 +20,7 @@ from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core import journal as journals
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.instances.transaction import unfinished
-from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.operations.planning.change import locked
 from openclaw_ocm.system import exchange, ufw
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_a_journal_of_the_ocm_before_is_recovered_as_it_did_itself(
     lay_out(tmp_path, kept)
     name = parse_name(kept["name"])
     assert unfinished(context) == (name,)
-    with changing(context, name) as sentence:
+    with locked(context, name) as sentence:
         assert sentence == kept["said"]
     assert unfinished(context) == ()
     expected = {path: text for path, text in kept["files"].items() if path not in kept["gone"]}

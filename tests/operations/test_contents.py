@@ -30,16 +30,18 @@ from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, configs, transaction
-from openclaw_ocm.instances.inheritance import read_secrets
+from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.instances.transaction import Transaction, unfinished
 from openclaw_ocm.operations import edit, models
-from openclaw_ocm.operations.create import setting_up
-from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.operations.planning.change import locked
+from openclaw_ocm.operations.planning.making import setting_up
+from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.secret import set_secret, unset_secret
-from openclaw_ocm.operations.start import Effort, restart
+from openclaw_ocm.operations.start import restart
 from openclaw_ocm.operations.sync import sync
 from openclaw_ocm.system import exchange, health, processes
 from openclaw_ocm.system.kept.records import encode_record, read_record
+from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.runner import Completed
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class Worker:
         (self.home / "node").write_text(NODE)
         self.main(MAIN)
         record = made.record(NAME, sealed=False)
-        setup = setting_up(self.context, record, [], autostart=False)
+        setup = setting_up(instance_of(self.context, record), [], autostart=False)
         self.run(
             steps.WriteRecord(path=str(self.paths.record), text=encode_record(record)),
             steps.MakeState(path=str(self.paths.state)),
@@ -245,7 +247,7 @@ def test_a_gateway_that_cannot_be_started_at_all_is_told_and_the_rest_is_as_befo
     assert caught.value.exit_code == 4, "the old process cannot be brought back either"
     assert {path: text for path, text in worker.files().items() if path in before} == before
     worker.world.refused.clear()
-    with changing(worker.context, NAME) as sentence:
+    with locked(worker.context, NAME) as sentence:
         assert str(sentence).endswith("was undone")
     assert worker.files() == before
     assert worker.pid is not None
@@ -299,7 +301,7 @@ def test_a_kill_before_or_after_any_step_leaves_all_or_nothing(
                 break
         assert begun() == number
         assert unfinished(worker.context) == (name,)
-        with changing(worker.context, name) as sentence:
+        with locked(worker.context, name) as sentence:
             outcomes.append(str(sentence).rpartition(" ")[2])
         assert left_over(worker) == []
         assert worker.pid is not None
@@ -440,7 +442,7 @@ def test_a_write_of_openclaws_at_the_very_moment_and_a_kill_lose_nothing(
         with pytest.raises(Killed):
             editing(worker)
     assert worker.config["tools"] == {"profile": "minimal"}
-    with changing(worker.context, NAME) as sentence:
+    with locked(worker.context, NAME) as sentence:
         assert sentence == "an interrupted edit of worker1 was undone"
     assert same(worker.config, {**before, "meta": {"lastTouchedAt": "at the very moment"}})
     assert left_over(worker) == []
@@ -502,7 +504,7 @@ def test_a_change_of_mains_that_was_cut_off_takes_back_nothing_of_the_users(
     changed_now = json.loads(main.read_text())
     assert changed_now != before
     main.write_text(json.dumps({**changed_now, "mine": "since then"}))
-    with changing(worker.context, MAIN_NAME) as sentence:
+    with locked(worker.context, MAIN_NAME) as sentence:
         assert sentence == "an interrupted update-models of main was undone"
     assert same(json.loads(main.read_text()), {**before, "mine": "since then"})
     assert left_over(worker) == []
@@ -557,7 +559,7 @@ def test_a_restart_that_was_killed_touches_no_process_that_it_had_not_reached(
             dying_at(patched, number, after=after)
             with pytest.raises(Killed):
                 restart(worker.context, NAME, EFFORT, dry_run=False)
-        with changing(worker.context, NAME) as sentence:
+        with locked(worker.context, NAME) as sentence:
             assert sentence == "an interrupted restart of worker1 was undone"
         assert definition(worker) == old
         assert worker.pid is not None

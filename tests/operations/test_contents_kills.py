@@ -13,7 +13,7 @@ from tests import hosts, samples
 
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.instances.transaction import unfinished
-from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.operations.planning.change import locked
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents
 from openclaw_ocm.system import exchange
 
@@ -117,7 +117,7 @@ def test_after_a_kill_before_any_single_call_the_old_or_the_new_is_whole(
     for home in homes:
         context = hosts.context(home)
         for name in (*unfinished(context), name_of(what)):
-            with changing(context, name):
+            with locked(context, name):
                 pass
         assert unfinished(context) == ()
         texts = set(found(home).values())

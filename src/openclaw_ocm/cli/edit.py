@@ -58,11 +58,11 @@ def edit(  # noqa: PLR0913 - one for each option
     effort = frame.effort(options)
     if key is None and unset is None:
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "editor"
-        context = frame.open_context(ctx, name)
+        context = frame.open_context(ctx)
         edited = operation.open_editor(context, name, editor, effort=effort, dry_run=dry_run)
     else:
         with progress(name) as report:
-            context = frame.with_report(frame.open_context(ctx, name), report)
+            context = frame.with_report(frame.open_context(ctx), report)
             if unset is not None:
                 edited = operation.unset_value(context, name, unset, effort=effort, dry_run=dry_run)
             else:

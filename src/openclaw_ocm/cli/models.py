@@ -13,7 +13,7 @@ from openclaw_ocm.core.names import MAIN
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
 
 
 @click.command("update-models", epilog="Example: ocm update-models --provider openrouter worker1")
@@ -79,7 +79,7 @@ def update_models(  # noqa: PLR0913 - one for each option
     updated, errors = frame.attempt_each(
         context,
         chosen,
-        frame.on_instance(lambda context, name: operation.update(context, name, request)),
+        lambda context, name: operation.update(context, name, request),
         as_json=as_json,
         show=show_models,
         jobs=frame.at_once(context, WORKING, jobs),
@@ -109,7 +109,7 @@ def _sync(context: Context, effort: Effort, *, sync: bool, jobs: int | None, as_
     return frame.attempt_each(
         context,
         names,
-        frame.on_instance(lambda context, name: follow(context, name, effort, dry_run=False)),
+        lambda context, name: follow(context, name, effort, dry_run=False),
         as_json=as_json,
         jobs=frame.at_once(context, STARTING, jobs),
     )

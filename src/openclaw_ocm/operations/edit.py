@@ -16,8 +16,8 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
+from openclaw_ocm.operations.planning.repair import remember, restart_steps
 from openclaw_ocm.operations.session import capture, ready_for_session
-from openclaw_ocm.operations.start import is_alive, restart_steps
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import candidate, read_config
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Step
-    from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.system.runner import Completed
 
 _VALIDATE_SECONDS = 120.0
@@ -59,7 +59,6 @@ class Edited:
 class Proposal:
     """A config as it is written and as it is to be, which OpenClaw has validated; `keys` differ."""
 
-    name: InstanceName
     data: bytes = field(repr=False)
     before: dict[str, Any] = field(repr=False)
     after: dict[str, Any] = field(repr=False)
@@ -159,63 +158,68 @@ def change_config(  # noqa: PLR0913 - what the commands say
     `OcmError` and changes nothing where OpenClaw would refuse the config, or the gateway is not ready with
     it. Where OpenClaw writes the config meanwhile, `change` is applied to what it wrote.
     """
-    record = ready_for_session(context, name)
-
-    def attempt() -> Edited:
-        proposal = propose(context, name, record, change)
-        alive = is_alive(context, name)
-        gateway = gateway_steps(context, proposal, record, effort) if alive and proposal.keys else ()
-        outcome = replace_contents(
+    ready_for_session(context, name)
+    with changing(context, name) as worker:
+        return with_attempts(
             context,
-            operation,
             name,
-            Contents(config=proposal.contents, gateway=gateway),
-            done="",
-            dry_run=dry_run,
-            keep=effort.keep,
-        )
-        return Edited(
-            name=name,
-            changed=outcome.changed,
-            dry_run=dry_run,
-            keys=proposal.keys,
-            restart_keys=proposal.restart_keys,
-            running=alive,
-            notes=proposal.notes,
-            steps=outcome.steps,
+            lambda: _change_once(worker, change, effort=effort, dry_run=dry_run, operation=operation),
         )
 
-    with changing(context, name):
-        return with_attempts(context, name, attempt)
 
-
-def gateway_steps(context: Context, proposal: Proposal, record: Record, effort: Effort) -> tuple[Step, ...]:
-    """Return the steps by which a running gateway has a config that was replaced, and is proved."""
-    if proposal.restart_keys:
-        return restart_steps(context, proposal.name, record, effort)
-    return (effort.verify(proposal.name),)
-
-
-def propose(
-    context: Context,
-    name: InstanceName,
-    record: Record,
+def _change_once(
+    worker: Instance,
     change: Callable[[dict[str, Any]], dict[str, Any]],
-) -> Proposal:
+    *,
+    effort: Effort,
+    dry_run: bool,
+    operation: str,
+) -> Edited:
+    proposal = propose(worker, change)
+    gateway = gateway_steps(worker, proposal, effort) if proposal.keys else []
+    outcome = replace_contents(
+        worker.context,
+        operation,
+        worker.name,
+        Contents(config=proposal.contents, process=remember(worker) if gateway else None, gateway=gateway),
+        done="",
+        dry_run=dry_run,
+        keep=effort.keep,
+    )
+    return Edited(
+        name=worker.name,
+        changed=outcome.changed,
+        dry_run=dry_run,
+        keys=proposal.keys,
+        restart_keys=proposal.restart_keys,
+        running=worker.process.activity.will_run,
+        notes=proposal.notes,
+        steps=outcome.steps,
+    )
+
+
+def gateway_steps(worker: Instance, proposal: Proposal, effort: Effort) -> list[Step]:
+    """Return the steps by which a gateway that runs has a config that was replaced, and is proved."""
+    if not worker.process.activity.will_run:
+        return []
+    return restart_steps(worker, effort) if proposal.restart_keys else [effort.verify(worker.name)]
+
+
+def propose(worker: Instance, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Proposal:
     """Return what `change` makes of an instance's config, validated by OpenClaw; the caller holds the lock.
 
     Raises `OcmError` where OpenClaw, or OCM, refuses it.
     """
-    data, before = read_config(context.host.instance(name))
+    name, record = worker.name, worker.record
+    data, before = read_config(worker.paths)
     after = change(before)
     keys = configs.changed_keys(before, after)
     _refuse_record_keys(name, keys)
     if keys:
         _refuse_unstartable(name, after)
         configs.refuse_large(configs.format_config(after))
-        _validate(context, name, record, after)
+        _validate(worker, after)
     return Proposal(
-        name=name,
         data=data,
         before=before,
         after=after,
@@ -244,22 +248,21 @@ def _refuse_unstartable(name: InstanceName, config: dict[str, Any]) -> None:
         raise OcmError(message, hint="nothing was changed", code="config_invalid")
 
 
-def _validate(context: Context, name: InstanceName, record: Record, config: dict[str, Any]) -> None:
+def _validate(worker: Instance, config: dict[str, Any]) -> None:
     """Have the instance's own OpenClaw judge `config`, in its sandbox: reading one may load its plugins."""
-    paths = context.host.instance(name)
     with (
-        files.open_state(paths.state) as directory,
+        files.open_state(worker.paths.state) as directory,
         candidate(directory, configs.format_config(config)) as beside,
     ):
-        context.report("validate with OpenClaw")
+        worker.context.report("validate with OpenClaw")
         completed = capture(
-            context,
-            record,
+            worker.context,
+            worker.record,
             ("config", "validate", "--json"),
-            extra={"OPENCLAW_CONFIG_PATH": str(paths.state / beside)},
+            extra={"OPENCLAW_CONFIG_PATH": str(worker.paths.state / beside)},
             timeout=_VALIDATE_SECONDS,
         )
-    refuse_invalid(completed, name)
+    refuse_invalid(completed, worker.name)
 
 
 def refuse_invalid(completed: Completed, name: str) -> None:

@@ -12,7 +12,7 @@ from openclaw_ocm.core.openclaw import document as configs
 from openclaw_ocm.core.openclaw.json5 import with_member
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.edit import change_config, refuse_invalid
-from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.operations.planning.change import locked
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
 from openclaw_ocm.system.model_list import download
 from openclaw_ocm.system.openclaw.main_config import read_main, validate_main
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.models.update import Change, Merged
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
 
 _COMMENTS_LOST = "the comments in main's config could not be kept: openclaw.json.bak has them"
 
@@ -96,7 +96,7 @@ def _update_instance(context: Context, name: InstanceName, request: Request) -> 
 
 
 def _update_main(context: Context, request: Request) -> Updated:
-    with changing(context, MAIN):
+    with locked(context, MAIN):
         return with_attempts(context, MAIN, lambda: _update_main_once(context, request))
 
 

@@ -9,20 +9,21 @@ import msgspec
 
 from openclaw_ocm.core.secrets import format_file, last_characters
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.inheritance import encode_inherited, read_inherited, read_secrets
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents
-from openclaw_ocm.operations.start import is_alive, ready_in_words, restart_steps
+from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps
+from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited
 from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.kept.secrets import read_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.instances.inheritance import Inherited
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.system.kept.inherited import Inherited
 
 OWN = "own"
 
@@ -85,31 +86,30 @@ def _change(  # noqa: PLR0913 - what both verbs say
     restart: Effort | None,
     dry_run: bool,
 ) -> Outcome:
-    with changing(context, name):
-        record = read_record(context.host.paths, name)
-        paths = context.host.instance(name)
-        before = read_secrets(paths)
+    with changing(context, name) as worker:
+        before = read_secrets(worker.paths)
         after = change(before)
         # Raises where they are too many, before anything is changed.
         data = format_file(after)
-        inherited = _without(read_inherited(paths), key)
-        alive = after != before and is_alive(context, name)
-        gateway = restart_steps(context, name, record, restart) if alive and restart is not None else ()
+        inherited = _without(read_inherited(worker.paths), key)
+        alive = after != before and worker.process.activity.will_run
+        gateway = restart_steps(worker, restart) if alive and restart is not None else []
         what = _described(key, before, after)
         if gateway:
-            done = f"{what}: {ready_in_words(record)}"
+            done = f"{what}: {ready_in_words(worker.record)}"
         elif after == before:
             done = what
         else:
             when = f"with ocm restart {name}" if alive else "at the next start"
             done = f"{what}; takes effect {when}"
         outcome = replace_contents(
-            context,
+            worker.context,
             "secret",
             name,
             Contents(
                 secrets=data if after != before else None,
                 inherited=None if inherited is None else encode_inherited(inherited),
+                process=remember(worker) if gateway else None,
                 gateway=gateway,
             ),
             done=done,

@@ -11,25 +11,19 @@ from typing import TYPE_CHECKING, Any
 from openclaw_ocm.core.inheritance.merge import MISSING, differences, merge
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.secret_places import masked, references
-from openclaw_ocm.core.openclaw.settings import is_live
 from openclaw_ocm.core.plan import RemoveFile, Restart
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
-from openclaw_ocm.instances.inheritance import (
-    Inherited,
-    encode_inherited,
-    read_inheritance,
-    read_inherited,
-    read_secrets,
-)
-from openclaw_ocm.operations.edit import propose
+from openclaw_ocm.instances.inheritance import read_inheritance
+from openclaw_ocm.operations.edit import gateway_steps, propose
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
+from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps
 from openclaw_ocm.operations.session import ready_for_session
-from openclaw_ocm.operations.start import is_alive, ready_in_words, restart_steps
+from openclaw_ocm.system.kept.inherited import Inherited, encode_inherited, read_inherited
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.kept.secrets import read_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,9 +34,10 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.edit import Proposal
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.operations.start import Effort
 
 _SHOWN = 100
 # What a backend says of the time of a start is in whole seconds.
@@ -80,14 +75,14 @@ def sync(
     if source == name:
         message = f"{name} cannot inherit from itself"
         raise Invalid(message, hint=f"ocm sync {name} --inherit-from main", code="source_invalid")
-    record = ready_for_session(context, name)
-    with changing(context, name):
-        then = read_inherited(context.host.instance(name))
+    ready_for_session(context, name)
+    with changing(context, name) as worker:
+        then = read_inherited(worker.paths)
         if source is None and (then is None or not then.source):
             begin = f"ocm sync {name} --inherit-from main has it begin, and what is its own stays"
             outcome = carry_out(
-                context,
-                make_plan(context, "sync", name, []),
+                worker.context,
+                make_plan(worker.backend, "sync", name, []),
                 done="",
                 nothing="inherits nothing",
                 dry_run=dry_run,
@@ -95,8 +90,8 @@ def sync(
             return replace(outcome, notes=(begin,))
         # Begun with nothing: whatever the instance has is its own.
         then = then or Inherited(source="", config={}, secrets=())
-        sides = _sides(context, record, then, source or then.source)
-        return with_attempts(context, name, lambda: _sync(context, record, sides, effort, dry_run=dry_run))
+        sides = _sides(context, worker.record, then, source or then.source)
+        return with_attempts(context, name, lambda: _sync(worker, sides, effort, dry_run=dry_run))
 
 
 def followers(context: Context) -> tuple[InstanceName, ...]:
@@ -111,16 +106,13 @@ def followers(context: Context) -> tuple[InstanceName, ...]:
 
 def end_inheriting(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
     """Have an instance inherit nothing any more; what it has stays and is its own."""
-    with changing(context, name):
-        paths = context.host.instance(name)
-        read_record(context.host.paths, name)
+    with changing(context, name) as worker:
+        path = worker.paths.inherited
         # Not read: one that is corrupt is given up like any other.
-        there = Path(paths.inherited).exists()
+        steps: list[Step] = [RemoveFile(path=str(path))] if Path(path).exists() else []
         return carry_out(
-            context,
-            make_plan(
-                context, "sync", name, [RemoveFile(path=str(paths.inherited))] if there else [], commit=0
-            ),
+            worker.context,
+            make_plan(worker.backend, "sync", name, steps, commit=0),
             done="inherits no more, and keeps what it has",
             nothing="inherits nothing",
             dry_run=dry_run,
@@ -133,7 +125,7 @@ def _sides(context: Context, record: Record, then: Inherited, source: str) -> _S
         message = f"{source} has nothing to inherit any more: {record.name} keeps what it has"
         hint = f"ocm sync {record.name} --no-inherit has it inherit no more"
         raise OcmError(message, hint=hint, code="nothing_inherited")
-    have = read_secrets(context.host.paths.named(record.name))
+    have = read_secrets(context.host.instance(record.name))
     own = {key: value for key, value in have.items() if key not in then.secrets}
     want = {**now.secrets, **own}
     # Raises where they are too many, before anything is changed.
@@ -141,17 +133,16 @@ def _sides(context: Context, record: Record, then: Inherited, source: str) -> _S
     return _Sides(source=source, then=then, now=now, have=have, want=want)
 
 
-def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dry_run: bool) -> Outcome:
-    name = context.host.paths.named(record.name).name
-    proposal = propose(
-        context, name, record, lambda config: merge(sides.then.config, sides.now.config, config).value
-    )
+def _sync(worker: Instance, sides: _Sides, effort: Effort, *, dry_run: bool) -> Outcome:
+    name, source = worker.name, sides.source
+    proposal = propose(worker, lambda config: merge(sides.then.config, sides.now.config, config).value)
     sides, own = _keep_own_use(name, sides, proposal.after)
-    contents = _contents(context, record, sides, proposal, effort)
-    source = sides.source
+    contents = _contents(worker, sides, proposal, effort)
     restarted = any(isinstance(step, Restart) for step in contents.gateway)
-    done = f"in step with {source}" + (f", restarted: {ready_in_words(record)}" if restarted else "")
-    outcome = replace_contents(context, "sync", name, contents, done=done, dry_run=dry_run, keep=effort.keep)
+    done = f"in step with {source}" + (f", restarted: {ready_in_words(worker.record)}" if restarted else "")
+    outcome = replace_contents(
+        worker.context, "sync", name, contents, done=done, dry_run=dry_run, keep=effort.keep
+    )
     conflicts = merge(sides.then.config, sides.now.config, proposal.before).conflicts
     notes = (printable(f"{'.'.join(one)} is not as in {source}: {name} keeps its own") for one in conflicts)
     return replace(
@@ -166,25 +157,19 @@ def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dr
     )
 
 
-def _contents(
-    context: Context, record: Record, sides: _Sides, proposal: Proposal, effort: Effort
-) -> Contents:
+def _contents(worker: Instance, sides: _Sides, proposal: Proposal, effort: Effort) -> Contents:
     """Return what is to be in the instance's files, and what its gateway does to have it."""
-    name = proposal.name
-    places = [place for place, _old, _new in differences(proposal.before, proposal.after)]
-    again = (
-        sides.want != sides.have
-        or not all(is_live(".".join(place)) for place in places)
-        or _runs_with_older_secrets(context, name)
-    )
-    gateway: tuple[Step, ...] = ()
-    if is_alive(context, name):
-        proved = (effort.verify(name),) if places else ()
-        gateway = restart_steps(context, name, record, effort) if again else proved
+    gateway: list[Step] = []
+    if worker.process.activity.will_run:
+        if sides.want != sides.have or _runs_with_older_secrets(worker):
+            gateway = restart_steps(worker, effort)
+        elif proposal.keys:
+            gateway = gateway_steps(worker, proposal, effort)
     return Contents(
         secrets=format_file(sides.want) if sides.want != sides.have else None,
         inherited=encode_inherited(sides.next) if sides.next != sides.then else None,
         config=proposal.contents,
+        process=remember(worker) if gateway else None,
         gateway=gateway,
     )
 
@@ -211,12 +196,12 @@ def _keep_own_use(
     return replace(sides, want={**sides.want, **kept}), notes
 
 
-def _runs_with_older_secrets(context: Context, name: InstanceName) -> bool:
+def _runs_with_older_secrets(worker: Instance) -> bool:
     """Tell whether secrets were changed since the gateway started: it reads them then and never again."""
-    since = context.backend.observe([name])[name].since
+    since = worker.process.since
     if since is None:
         return False
-    return Path(context.host.instance(name).secrets).stat().st_mtime > since + _START_SECONDS
+    return Path(worker.paths.secrets).stat().st_mtime > since + _START_SECONDS
 
 
 def _secret_changes(sides: _Sides) -> Iterator[str]:

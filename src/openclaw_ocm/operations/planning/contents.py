@@ -16,17 +16,16 @@ from openclaw_ocm.core.plan import Exchange, RemoveFile, ReplaceConfig, StageFil
 from openclaw_ocm.errors import InTheWay, OcmError
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations.planning.change import carry_out, make_plan
-from openclaw_ocm.operations.start import remember
 from openclaw_ocm.system import files
 from openclaw_ocm.system.exchange import inode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.plan import Plan, Step
+    from openclaw_ocm.core.plan import Plan, Remember, Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
 
@@ -40,13 +39,14 @@ class Contents:
     """What is to be in the files of an instance, None for what stays as it is.
 
     `config` is what the config holds and what it is to hold. `gateway` are the steps by which a gateway gets
-    all that, and is proved.
+    all that, and is proved; `process` notes before what an undo brings back.
     """
 
     secrets: bytes | None = field(default=None, repr=False)
     inherited: bytes | None = field(default=None, repr=False)
     config: tuple[bytes, bytes] | None = field(default=None, repr=False)
-    gateway: tuple[Step, ...] = ()
+    process: Remember | None = None
+    gateway: Sequence[Step] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,21 +98,21 @@ def _planned(
     own = _own_files(paths, contents, token)
     copies = _copies(paths, contents, token)
     staged = (*own.values(), *copies)
+    before = [] if contents.process is None else [contents.process]
     if not staged:
-        steps = [remember(context, name), *contents.gateway] if contents.gateway else []
-        yield make_plan(context, operation, name, steps)
+        yield make_plan(context.backend, operation, name, [*before, *contents.gateway])
         return
     stage = StageFiles(files=tuple(str(one.path) for one in staged))
     with contextlib.ExitStack() as until_planned:
         if not dry_run:
-            holding = make_plan(context, operation, name, [stage])
+            holding = make_plan(context.backend, operation, name, [stage])
             transaction = Transaction(context=context, plan=holding, progress=context.report)
             until_planned.enter_context(transaction.staging())
             for one in staged:
                 files.write_new(one.path, one.data)
         undoable: list[Step] = [
             stage,
-            *([remember(context, name)] if contents.gateway else []),
+            *before,
             *_replacing(name, copies),
             *(
                 Exchange(path=str(path), staged=str(one.path), inode=inode(one.path) or 0)
@@ -121,7 +121,7 @@ def _planned(
             *contents.gateway,
         ]
         cleaning = [RemoveFile(path=path) for path in stage.files]
-        yield make_plan(context, operation, name, [*undoable, *cleaning], commit=len(undoable))
+        yield make_plan(context.backend, operation, name, [*undoable, *cleaning], commit=len(undoable))
 
 
 def _own_files(paths: InstancePaths, contents: Contents, token: str) -> dict[PurePosixPath, _Staged]:
