@@ -75,6 +75,38 @@ def test_a_module_imports_only_from_its_own_floor_and_those_below(module: Path) 
         assert floor is None or floor <= own, f"{module} imports {name}"
 
 
+VERBS = {module.name for module in MODULES if module.parts[:-1] == ("operations",)} - {"__init__"}
+# What a verb is made of. What verbs merely share lies in operations/planning.
+MADE_OF = {
+    "delete": {"backup", "backups"},
+    "doctor": {"backups", "setup"},
+    "drill": {"delete", "restore"},
+    "edit": {"session"},
+    "models": {"edit"},
+    "restore": {"backup"},
+    "scheduled": {"backup", "backups"},
+    "sync": {"edit", "session"},
+}
+
+
+def verbs_in(module: Path) -> set[str]:
+    """Return the verbs that a module imports."""
+    names = (name.split(".") for name in imports_of(module))
+    return {words[2] for words in names if words[:2] == [PACKAGE, "operations"] and words[2] in VERBS}
+
+
+def test_a_verb_imports_another_only_where_it_is_made_of_it() -> None:
+    modules = [module for module in MODULES if module.parts[:-1] == ("operations",)]
+    found = {module.name: verbs_in(module) for module in modules}
+    assert {name: verbs for name, verbs in found.items() if verbs} == MADE_OF
+
+
+def test_what_verbs_share_imports_none_of_them() -> None:
+    shared = [module for module in MODULES if module.parts[:2] == ("operations", "planning")]
+    assert len(shared) > 5
+    assert {str(module): verbs for module in shared if (verbs := verbs_in(module))} == {}
+
+
 def test_every_module_belongs_to_a_floor() -> None:
     assert {module.parts[0] for module in MODULES} == {*FLOORS, "__init__", ENTRY}
     assert len(MODULES) > 40
