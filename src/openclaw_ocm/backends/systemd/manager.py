@@ -218,6 +218,10 @@ class Systemd:
         """Stop gateways, and forget that one failed."""
         units = self._installed(names)
         if units:
+            # Where systemd 257 heard too early of the first process in a PID namespace, it takes that for no
+            # child of its own, and would follow SIGTERM by SIGKILL at once. After a reload it knows better.
+            if self.separates_processes():
+                self._change("daemon-reload")
             self._change("stop", *units)
             self._systemctl("reset-failed", *units, check=False)
 
