@@ -123,6 +123,7 @@ def a_definition_is_signed_and_says_the_same_each_time(home: Home[Backend]) -> N
     assert not is_edited(definition.text)
     assert is_edited(f"{definition.text}#")
     assert definition.path != home.definition(other_of(home)).path
+    assert home.backend.definition_path(name) == definition.path
 
 
 def a_gateway_starts_once_and_stops_once(home: Home[Backend]) -> None:

@@ -110,6 +110,9 @@ class Backend(Protocol):
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the definition that the record asks for."""
 
+    def definition_path(self, name: InstanceName) -> PurePosixPath:
+        """Return where the definition of an instance is, or would be."""
+
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances of which it has a definition that OCM made, with a record or without."""
 
