@@ -23,7 +23,6 @@ from openclaw_ocm.core.paths import host_paths
 from openclaw_ocm.core.status import Listener
 from openclaw_ocm.instances import last_words, verify
 from openclaw_ocm.instances.context import make_context
-from openclaw_ocm.operations import start as start_module
 from openclaw_ocm.operations.autostart import set_autostart
 from openclaw_ocm.operations.backup import Request, backup
 from openclaw_ocm.operations.clone import clone
@@ -32,8 +31,10 @@ from openclaw_ocm.operations.delete import delete
 from openclaw_ocm.operations.doctor import examine, fix
 from openclaw_ocm.operations.drill import drill
 from openclaw_ocm.operations.logs import logs
+from openclaw_ocm.operations.planning import repair
+from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.session import Terminal, enter, use
-from openclaw_ocm.operations.start import Effort, restart, start, stop
+from openclaw_ocm.operations.start import restart, start, stop
 from openclaw_ocm.operations.status import observe, selected, status
 from openclaw_ocm.operations.supervise import supervise
 from openclaw_ocm.system import health, processes, ufw
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.status import Answer, Process
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.backup import Backup
     from openclaw_ocm.operations.doctor import Diagnosis
     from openclaw_ocm.operations.planning.result import Outcome
@@ -102,10 +104,6 @@ class Kept:
     def context(self) -> Context:
         return make_context(self.host, self.said.append)
 
-    def at(self, name: InstanceName) -> Context:
-        """Return the context of an instance."""
-        return self.context.of(name)
-
     def paths(self, name: InstanceName) -> InstancePaths:
         return self.host.instance(name)
 
@@ -140,19 +138,19 @@ class Kept:
         )
 
     def start(self, name: InstanceName = NAME, *, dry_run: bool = False, **effort: Any) -> Outcome:  # noqa: ANN401 - those of `Effort`
-        return start(self.at(name), name, self.effort(**effort), dry_run=dry_run)
+        return start(self.context, name, self.effort(**effort), dry_run=dry_run)
 
     def restart(self, name: InstanceName = NAME, *, dry_run: bool = False, **effort: Any) -> Outcome:  # noqa: ANN401 - those of `Effort`
-        return restart(self.at(name), name, self.effort(**effort), dry_run=dry_run)
+        return restart(self.context, name, self.effort(**effort), dry_run=dry_run)
 
     def stop(self, name: InstanceName = NAME, *, dry_run: bool = False) -> Outcome:
-        return stop(self.at(name), name, dry_run=dry_run)
+        return stop(self.context, name, dry_run=dry_run)
 
     def set_autostart(self, name: InstanceName = NAME, *, wanted: bool, dry_run: bool = False) -> Outcome:
-        return set_autostart(self.at(name), name, wanted=wanted, dry_run=dry_run)
+        return set_autostart(self.context, name, wanted=wanted, dry_run=dry_run)
 
     def delete(self, name: InstanceName = NAME, *, force: bool = False) -> Outcome:
-        return delete(self.at(name), name, force=force, dry_run=False)
+        return delete(self.context, name, force=force, dry_run=False)
 
     def clone(
         self,
@@ -163,27 +161,27 @@ class Kept:
         started: bool = True,
         dry_run: bool = False,
     ) -> Outcome:
-        return clone(self.at(name), name, new, self.effort(), port=port, start=started, dry_run=dry_run)
+        return clone(self.context, name, new, self.effort(), port=port, start=started, dry_run=dry_run)
 
     def backup(self, name: InstanceName = NAME) -> Backup:
-        return backup(self.at(name), name, Request())
+        return backup(self.context, name, Request())
 
     def drill(self, archive: str) -> Outcome:
         return drill(self.context, PurePosixPath(archive), (), self.effort())
 
     def use(self, *arguments: str, name: InstanceName = NAME) -> int:
-        return use(self.at(name), name, arguments, TERMINAL)
+        return use(self.context, name, arguments, TERMINAL)
 
     def enter(self, name: InstanceName = NAME) -> int:
-        return enter(self.at(name), name, TERMINAL)
+        return enter(self.context, name, TERMINAL)
 
     def logs(
         self, name: InstanceName = NAME, *, lines: int | None = None, follow: bool = False
     ) -> Iterator[Entry]:
-        return logs(self.at(name), name, lines=lines, follow=follow, since=None)
+        return logs(self.context, name, lines=lines, follow=follow, since=None)
 
     def status(self, name: InstanceName = NAME) -> Status:
-        return status(self.at(name), name)
+        return status(self.context, name)
 
     def rows(self, *names: InstanceName) -> dict[str, Row]:
         context = self.context
@@ -245,10 +243,10 @@ def keeping(tmp_path: Path) -> Iterator[Kept]:
     def ask_all(ports: Mapping[InstanceName, int], **_options: object) -> dict[InstanceName, Answer]:
         return {name: kept.world.answer(name) for name in ports}
 
-    def proof(_context: Context, name: InstanceName, record: Record, process: Process) -> tuple[str, ...]:
-        if process.pid is None:
+    def proof(worker: Instance) -> tuple[str, ...]:
+        if worker.process.pid is None:
             return ("the gateway is not running",)
-        return kept.unproved.get(name, ()) if record.sealed else ()
+        return kept.unproved.get(worker.name, ()) if worker.record.sealed else ()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry.BACKENDS, fake.NAME, fake.REGISTERED)
@@ -258,6 +256,8 @@ def keeping(tmp_path: Path) -> Iterator[Kept]:
         patch.setattr(processes, "can_bind", lambda port: port not in kept.strangers)
         patch.setattr(ufw, "observe", lambda _host: Firewall(installed=False))
         patch.setattr(last_words, "_SETTLE_SECONDS", 0.0)
-        for module in (verify, start_module):
+        # Nobody cuts the power here, and the disk is most of what a test takes.
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        for module in (verify, repair):
             patch.setattr(module, "prove", proof)
         yield kept

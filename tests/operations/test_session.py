@@ -97,7 +97,7 @@ def test_an_edit_has_openclaw_judge_the_config_in_a_session(kept: Kept) -> None:
         return {**config, "agents": {"defaults": {"model": {"primary": "fake/fake-2"}}}}
 
     with pytest.raises(OcmError, match="OpenClaw would refuse this config"):
-        change_config(kept.at(NAME), NAME, change, dry_run=False)
+        change_config(kept.context, NAME, change, dry_run=False)
     assert called(kept)["argv"][-3:] == ["config", "validate", "--json"]
     assert Path(called(kept)["environ"]["OPENCLAW_CONFIG_PATH"]).parent == Path(kept.paths(NAME).state)
     assert Path(kept.paths(NAME).config).read_bytes() == before
