@@ -159,6 +159,7 @@ MEANINGS = {
 WORDS = {
     "str": "text",
     "InstanceName": "text",
+    "Backend": "text",
     "BackendName": "text",
     "Absolute": "text",
     "State": "text",
