@@ -9,9 +9,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core import plan as steps
-from openclaw_ocm.core.inheritance.merge import overlay
 from openclaw_ocm.core.names import InstanceName, parse_name
-from openclaw_ocm.core.openclaw.document import format_config, refuse_large, with_value, without_value
+from openclaw_ocm.core.openclaw.document import (
+    format_config,
+    overlay,
+    refuse_large,
+    with_value,
+    without_value,
+)
 from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.core.openclaw.settings import BIND, initial_config
 from openclaw_ocm.core.paths import STATE_DIRECTORIES

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.schedule import IDLE
 from openclaw_ocm.core.names import is_drill, parse_name
-from openclaw_ocm.core.needs import EnableLinger, State
+from openclaw_ocm.core.needs import EnableLinger, Presence
 from openclaw_ocm.core.plan import (
     LinkConfig,
     Load,
@@ -192,7 +192,7 @@ def _machine_problems(context: Context, setup: Setup) -> Iterator[Problem]:
 def _is_linger(finding: Finding) -> bool:
     """Tell whether a finding lacks nothing but that the user's services run without a login."""
     only = all(isinstance(step, EnableLinger) for step in finding.steps)
-    return finding.state is State.MISSING and bool(finding.steps) and only
+    return finding.state is Presence.MISSING and bool(finding.steps) and only
 
 
 def _record_problems(context: Context, names: tuple[InstanceName, ...]) -> Iterator[Problem]:

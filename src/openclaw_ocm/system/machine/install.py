@@ -14,17 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import temporary
-from openclaw_ocm.core.needs import (
+from openclaw_ocm.core.needs import EnableLinger, InstallNode, InstallOpenClaw, InstallPackages, Progress
+from openclaw_ocm.core.releases import (
     NODE_HASHES,
     NODE_VERSION,
     NODE_WHEEL,
     OPENCLAW_FETCHES,
     OPENCLAW_VERSION,
-    EnableLinger,
-    InstallNode,
-    InstallOpenClaw,
-    InstallPackages,
-    Progress,
     fetched_by_npm,
     is_unreachable,
     progress_of_pip,
