@@ -113,10 +113,14 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Host-wide settings, `~/.config/ocm/settings.toml`."""
+    """Host-wide settings, `~/.config/ocm/settings.toml`.
+
+    `jobs` is on how many instances a command works at once, None for as many as this machine bears.
+    """
 
     port_step: Annotated[int, msgspec.Meta(ge=ports.WINDOW, le=1000)] = ports.DEFAULT_STEP
     backend: Backend | None = None
+    jobs: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
 
 
 def parse_memory(text: str) -> str:

@@ -25,18 +25,26 @@ _NO_DIRECTORY = -1
 
 
 def replace_in(  # noqa: PLR0913 - what is there, what comes, and how
-    directory: int, name: str, data: bytes, *, before: bytes, limit: int, mode: int = 0o600
+    directory: int,
+    name: str,
+    data: bytes,
+    *,
+    before: bytes,
+    limit: int,
+    mode: int = 0o600,
+    beside: str | None = None,
 ) -> bool:
     """Replace `before`, the content of file `name` in an open directory, by `data` and tell that it was done.
 
-    False where the file holds something else: it then goes on holding that. Raises `OcmError` where it
+    False where the file holds something else: it then goes on holding that. `beside` is the name by which the
+    two are exchanged, under which a kill may leave what was displaced. Raises `OcmError` where the file
     changes without end.
     """
     if files.read_in(directory, name, limit=limit) != before:
         return False
-    beside = files.name_beside(name)
-    files.write_in(directory, beside, data, mode=mode)
+    beside = beside or files.name_beside(name)
     try:
+        _write_beside(directory, beside, data, mode=mode)
         if not _exchange(directory, beside, name):
             os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
             return True
@@ -49,6 +57,17 @@ def replace_in(  # noqa: PLR0913 - what is there, what comes, and how
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside, dir_fd=directory)
         os.fsync(directory)
+
+
+def _write_beside(directory: int, name: str, data: bytes, *, mode: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, 0o600, dir_fd=directory), "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _put_back(  # noqa: PLR0913 - the two files and what each holds

@@ -51,6 +51,7 @@ def write_new(path: PurePosixPath, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    keep_names(path.parent)
 
 
 def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> None:
