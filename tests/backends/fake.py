@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import BackendName, InstanceName
     from openclaw_ocm.core.needs import Need
+    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.errors import OcmError
@@ -206,6 +207,9 @@ class Fake:
         asked = (record.name, record.port, record.sealed, record.limits, record.docker, record.runtime)
         text = signed("".join(f"{word}\n" for word in (*asked, policy)))
         return Definition(path=definitions(self.host) / f"{record.name}.gateway", text=text)
+
+    def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+        return tuple(definitions(self.host) / f"{paths.name}.{kind}" for kind in ("gateway", "timer"))
 
     def defined(self) -> tuple[InstanceName, ...]:
         self._called("defined")
