@@ -1,4 +1,4 @@
-"""Where everything of an instance is (design.md, "Where things are")."""
+"""Where everything of a user and of an instance is, but for what is a backend's own."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.core.sandbox.launch import environment, openclaw_argv, with_secrets
+from openclaw_ocm.core.openclaw.run import environment, openclaw_argv
+from openclaw_ocm.core.sandbox.launch import with_secrets
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.runner import Command

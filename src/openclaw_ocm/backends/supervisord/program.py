@@ -15,7 +15,8 @@ from openclaw_ocm.backends.definition import signed
 from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.bubblewrap import entry_argv, limited_argv, sandbox_argv
 from openclaw_ocm.core.backup.schedule import Job
-from openclaw_ocm.core.sandbox.launch import ENV, STOP_TIMEOUT_SECONDS, gateway_argv
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.sandbox.launch import ENV, gateway_argv
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ from openclaw_ocm.backends.supervisord.program import (
 )
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
 from openclaw_ocm.core.needs import Need
-from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, STOP_TIMEOUT_SECONDS, clean, under_init
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, under_init
 from openclaw_ocm.core.status import Process, signal_in
 from openclaw_ocm.errors import NotRunning, OcmError
 from openclaw_ocm.system import files, processes, programs

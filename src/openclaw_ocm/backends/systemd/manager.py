@@ -25,7 +25,8 @@ from openclaw_ocm.backends.systemd.unit import (
 )
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.needs import Need
-from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, clean, under_init
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.sandbox.launch import clean, under_init
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.system import files
