@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .access import table
-from .image import REPOSITORY
+from .access import assert_documented, table
 from .instances import (
     HOME,
     MAIN_PORT,
@@ -48,11 +47,14 @@ class Setting:
 
 @pytest.fixture(
     scope="module",
-    params=[("alone", "systemd"), ("beside main", "systemd"), ("alone", "supervisord")],
-    ids=" ".join,
+    params=[
+        pytest.param(("alone", "systemd"), id="alone systemd", marks=pytest.mark.both_releases),
+        pytest.param(("beside main", "systemd"), id="beside main systemd"),
+        pytest.param(("alone", "supervisord"), id="alone supervisord"),
+    ],
 )
 def setting(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterator[Setting]:
-    """Two instances, deployed by the very commands of the README, under the care of each backend."""
+    """Two instances, under the care of each backend."""
     where, backend = request.param
     beside = where == "beside main"
     settings = f"{HOME}/.config/ocm/settings.toml"
@@ -115,10 +117,10 @@ class TestDeployed:
         assert [json.loads(line)["auth"] for line in asked if "chat" in line] == ["Bearer sk-fake"]
         assert "PONG from fake model" in ocm("logs", "worker2", "-n", "40").stdout
 
-    def test_access_is_what_the_readme_says(self, machine: Machine, ocm: Ocm, setting: Setting) -> None:
+    def test_access_is_what_the_documents_say(self, machine: Machine, ocm: Ocm, setting: Setting) -> None:
         definition = f"{HOME}/.config/{DEFINITIONS[setting.backend]}"
         lines = table(machine, ocm, "worker1", other="worker2", definition=definition)
-        assert "\n".join(lines) in (REPOSITORY / "README.md").read_text(), "\n" + "\n".join(lines)
+        assert_documented(lines)
 
     def test_environment_of_user_and_manager_does_not_reach_an_instance(
         self, machine: Machine, ocm: Ocm

@@ -95,6 +95,7 @@ def test_weakened_config_is_shown_as_drift(ocm: Ocm, worker: str) -> None:
     assert answer(ocm, "status", worker)["results"][0]["drift"] == []
 
 
+@pytest.mark.both_releases
 @pytest.mark.parametrize(
     "weakening",
     [
@@ -131,6 +132,7 @@ def test_drop_in_with_limits_is_welcome(machine: Machine, ocm: Ocm, worker: str)
     assert "ready and sealed" in ocm("restart", worker).stdout
 
 
+@pytest.mark.both_releases
 def test_nothing_of_the_host_is_open_to_the_gateway_while_it_is_proved(
     machine: Machine, ocm: Ocm, worker: str
 ) -> None:
@@ -180,6 +182,7 @@ def test_taken_port_is_named_with_its_owner(machine: Machine, ocm: Ocm, worker: 
     assert rows(ocm)[worker]["state"] == "stopped"
 
 
+@pytest.mark.both_releases
 def test_killed_for_want_of_memory_is_told_apart_from_killed(machine: Machine, ocm: Ocm, worker: str) -> None:
     """The machine's memory controller does not bite: the manager's own log entry is forged instead."""
     ocm("start", worker)
@@ -197,6 +200,7 @@ def test_killed_for_want_of_memory_is_told_apart_from_killed(machine: Machine, o
     wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
 
 
+@pytest.mark.both_releases
 def test_limits_of_the_record_reach_systemd(machine: Machine, ocm: Ocm, worker: str) -> None:
     assert worker
     ocm("create", "limited", "--memory", "2G", "--cpus", "1.5", "--tasks", "300")
@@ -294,6 +298,7 @@ def test_kept_failure_can_be_looked_at_and_deleted(ocm: Ocm, no_instance: set[st
     ocm("delete", "worker1", "--force", "--yes")
 
 
+@pytest.mark.both_releases
 @pytest.mark.usefixtures("no_instance")
 def test_missing_or_old_runtime_is_said_with_the_command_that_mends_it(machine: Machine, ocm: Ocm) -> None:
     old = f"{HOME}/old"
@@ -318,6 +323,7 @@ def test_missing_or_old_runtime_is_said_with_the_command_that_mends_it(machine: 
         machine.run(["mv", f"{openclaw}-away", openclaw], user="root")
 
 
+@pytest.mark.both_releases
 @pytest.mark.usefixtures("no_instance")
 def test_no_user_manager_is_said_with_the_way_to_one(ocm: Ocm) -> None:
     nowhere = {"XDG_RUNTIME_DIR": "/run/nowhere", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/nowhere/bus"}
@@ -328,6 +334,7 @@ def test_no_user_manager_is_said_with_the_way_to_one(ocm: Ocm) -> None:
     ocm("delete", "worker1", "--yes")
 
 
+@pytest.mark.both_releases
 @pytest.mark.usefixtures("no_instance")
 def test_forbidden_user_namespaces_are_said_with_the_sysctl(machine: Machine, ocm: Ocm) -> None:
     switch = "/proc/sys/user/max_user_namespaces"
@@ -376,6 +383,7 @@ def test_directory_that_is_not_ocms_is_not_taken(machine: Machine, ocm: Ocm) -> 
         machine.run(["rm", "-r", f"{HOME}/.openclaw-worker1"])
 
 
+@pytest.mark.both_releases
 @pytest.mark.usefixtures("no_instance")
 def test_drop_in_and_its_link_go_with_the_instance(machine: Machine, ocm: Ocm) -> None:
     ocm("create", "worker1", "--autostart")

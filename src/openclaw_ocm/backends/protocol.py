@@ -114,6 +114,9 @@ class Backend(Protocol):
     def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
         """Return the files that are written for an instance, each beside its place first, timers included."""
 
+    def definition_path(self, name: InstanceName) -> PurePosixPath:
+        """Return where the definition of an instance is, or would be."""
+
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances of which it has a definition that OCM made, with a record or without."""
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from openclaw_ocm.core.names import InstanceName
 
 # What OpenClaw and the sandbox find in a state that is new.
 STATE_DIRECTORIES = ("workspace", "logs", "cache", "credentials")
@@ -98,10 +99,6 @@ class HostPaths:
     def backups(self) -> PurePosixPath:
         """Directory of backups, the user's to look after."""
         return self.home / "backups"
-
-    def named(self, name: str) -> InstancePaths:
-        """Return the paths of the instance that a record names."""
-        return self.instance(InstanceName(name))
 
     def instance(self, name: InstanceName) -> InstancePaths:
         """Return the paths of one instance."""

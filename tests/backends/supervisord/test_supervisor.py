@@ -37,6 +37,7 @@ from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.record import Limits
 from openclaw_ocm.core.sandbox.policy import HIDDEN, instance_policy
 from openclaw_ocm.errors import CommandFailed, OcmError
+from openclaw_ocm.instances.instance import Instance
 from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import current_host
@@ -306,7 +307,13 @@ def test_gateways_are_all_asked_at_once_to_stop_when_supervisord_ends(home: Supe
 
 
 def violations(home: Supervised, name: InstanceName, process: Process) -> str:
-    return "\n".join(prove(home.context(), name, home.record(name), process))
+    opened = Instance(
+        context=home.context(),
+        paths=home.backend.host.instance(name),
+        record=home.record(name),
+        seen=process,
+    )
+    return "\n".join(prove(opened))
 
 
 @pytest.fixture(scope="module")

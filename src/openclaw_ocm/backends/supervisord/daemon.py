@@ -18,6 +18,7 @@ from openclaw_ocm.backends.supervisord.program import render_daemon
 from openclaw_ocm.core.backup.schedule import Timer
 from openclaw_ocm.core.sandbox.launch import ENV
 from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES
+from openclaw_ocm.core.status import Activity
 from openclaw_ocm.errors import CommandFailed, NotRunning, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.runner import Command
@@ -48,7 +49,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    activity: str
+    activity: Activity
     restarts: int
     gave_up: bool
     pid: int | None = None

@@ -36,7 +36,7 @@ from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, under_init
-from openclaw_ocm.core.status import Process, signal_in
+from openclaw_ocm.core.status import Activity, Process, signal_in
 from openclaw_ocm.errors import NotRunning, OcmError
 from openclaw_ocm.system import files, processes, programs
 from openclaw_ocm.system.host import namespaces_forbidden
@@ -133,7 +133,7 @@ class Supervisord:
 
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the program file that the record asks for."""
-        paths = self._paths.named(record.name)
+        paths = self._paths.instance(record.name)
         command = gateway_command(
             paths, record, policy, entrance=self._entrance(policy), covers=_covers(policy)
         )
@@ -144,6 +144,10 @@ class Supervisord:
     def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
         """Return the files that are written for an instance."""
         return places.written(paths)
+
+    def definition_path(self, name: InstanceName) -> PurePosixPath:
+        """Return the path of the instance's program file."""
+        return places.program(self.host.instance(name))
 
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances with a program file that OCM made, or with the mark of one that is gone."""
@@ -247,7 +251,7 @@ class Supervisord:
         terminal: bool,
     ) -> Session:
         """Return the command that runs `program` in a sandbox like the gateway's, with its files and /tmp."""
-        paths = self._paths.named(record.name)
+        paths = self._paths.instance(record.name)
         token = _token(paths.name, secrets.token_hex(8))
         outer = {sessions.VARIABLE: token}
         if record.sealed:
@@ -327,13 +331,13 @@ def _process(paths: InstancePaths, seen: Seen | None) -> Process:
     data = files.read_own(places.program(paths))
     installed, autostart = data is not None, Path(places.enabled(paths)).exists()
     if seen is None:
-        return Process(activity="stopped", installed=installed, autostart=autostart)
+        return Process(activity=Activity.STOPPED, installed=installed, autostart=autostart)
     pid = seen.pid
     if pid is not None and data is not None and BWRAP.encode() in data:
         pid = _first_inside(pid)
     number = -seen.code if seen.code is not None and seen.code < 0 else signal_in(seen.code)
     return Process(
-        activity="starting" if seen.pid is not None and pid is None else seen.activity,
+        activity=Activity.STARTING if seen.pid is not None and pid is None else seen.activity,
         installed=installed,
         autostart=autostart,
         pid=pid,

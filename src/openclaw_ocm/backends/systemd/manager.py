@@ -27,7 +27,7 @@ from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import clean, under_init
-from openclaw_ocm.core.status import OUT_OF_MEMORY, Process, signal_in
+from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import has_linger, namespaces_forbidden, user_manager_answers
@@ -57,6 +57,12 @@ _PROPERTIES = (
 _OOM_MESSAGE = "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef"
 _NOT_LOADED = "not-found"
 _KILLED_CODES = ("2", "3")  # CLD_KILLED, CLD_DUMPED (sigaction(2))
+_ACTIVITIES = {
+    "active": Activity.RUNNING,
+    "activating": Activity.STARTING,
+    "deactivating": Activity.STOPPING,
+    "failed": Activity.FAILED,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,13 +132,17 @@ class Systemd:
 
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the unit that the record asks for."""
-        paths = self.host.paths.named(record.name)
+        paths = self.host.instance(record.name)
         text = render_unit(paths, record, policy, systemd_version=self.version)
         return Definition(path=places.unit(paths), text=text)
 
     def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
         """Return the files that are written for an instance."""
         return places.written(paths)
+
+    def definition_path(self, name: InstanceName) -> PurePosixPath:
+        """Return the path of the instance's unit."""
+        return places.unit(self.host.instance(name))
 
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances with a unit that OCM made, or with a link to one that is gone."""
@@ -186,7 +196,7 @@ class Systemd:
         killed = {block["InvocationID"]: block["Id"] for block in blocks if _was_killed(found[block["Id"]])}
         for unit in self._out_of_memory(killed):
             found[unit] = replace(found[unit], result=OUT_OF_MEMORY)
-        missing = Process(activity="stopped", installed=False, autostart=False)
+        missing = Process(activity=Activity.STOPPED, installed=False, autostart=False)
         return {name: found.get(unit, missing) for unit, name in units.items()}
 
     def _out_of_memory(self, units: Mapping[str, str]) -> set[str]:
@@ -215,6 +225,10 @@ class Systemd:
         """Stop gateways, and forget that one failed."""
         units = self._installed(names)
         if units:
+            # Where systemd 257 heard too early of the first process in a PID namespace, it takes that for no
+            # child of its own, and would follow SIGTERM by SIGKILL at once. After a reload it knows better.
+            if self.separates_processes():
+                self._change("daemon-reload")
             self._change("stop", *units)
             self._systemctl("reset-failed", *units, check=False)
 
@@ -247,7 +261,7 @@ class Systemd:
         terminal: bool,
     ) -> Session:
         """Return the command that runs `program` as a transient unit with the sandbox of the gateway."""
-        paths = self.host.paths.named(record.name)
+        paths = self.host.instance(record.name)
         unit = _session_unit(paths.name, secrets.token_hex(4))
         sandbox: tuple[tuple[str, str], ...] = ()
         if record.sealed:
@@ -351,15 +365,14 @@ def _process(properties: Mapping[str, str]) -> Process:
 
 
 def _was_killed(process: Process) -> bool:
-    return process.killed_by == signal.SIGKILL and process.activity != "running"
+    return process.killed_by == signal.SIGKILL and process.activity is not Activity.RUNNING
 
 
-def _activity(properties: Mapping[str, str]) -> str:
+def _activity(properties: Mapping[str, str]) -> Activity:
     active, sub = properties.get("ActiveState", ""), properties.get("SubState", "")
     if sub in ("auto-restart", "auto-restart-queued"):
-        return "waiting"
-    words = {"active": "running", "activating": "starting", "deactivating": "stopping", "failed": "failed"}
-    return words.get(active, "stopped")
+        return Activity.WAITING
+    return _ACTIVITIES.get(active, Activity.STOPPED)
 
 
 def _number(text: str | None) -> int | None:
