@@ -163,7 +163,6 @@ WORDS = {
     "BackendName": "text",
     "Absolute": "text",
     "Presence": "text",
-    "Backend": "text",
     "int": "number",
     "float": "number",
     "bool": "true or false",

@@ -9,7 +9,7 @@ from tests.backends.fake import Fake
 from tests.operations.kept import NAME
 
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
-from openclaw_ocm.core.needs import InstallNode, Need, Progress, State
+from openclaw_ocm.core.needs import InstallNode, Need, Presence, Progress
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations import setup as module
 from openclaw_ocm.operations.setup import bring, look
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 
-def states(setup: Setup) -> dict[str, State]:
+def states(setup: Setup) -> dict[str, Presence]:
     return {finding.what: finding.state for finding in setup.findings}
 
 
 def test_a_machine_with_node_and_openclaw_has_all_that_the_fake_asks(kept: Kept) -> None:
     setup = look(kept.host)
     found = states(setup)
-    assert (found["Node"], found["OpenClaw"]) == (State.HAVE, State.HAVE)
-    assert {found["linger"], found["bubblewrap"]} == {State.UNNEEDED}
+    assert (found["Node"], found["OpenClaw"]) == (Presence.HAVE, Presence.HAVE)
+    assert {found["linger"], found["bubblewrap"]} == {Presence.UNNEEDED}
     assert setup.steps == ()
     setup.check(installing=False)
     kept.create()
@@ -41,10 +41,10 @@ def test_a_machine_with_node_and_openclaw_has_all_that_the_fake_asks(kept: Kept)
 
 def test_a_backend_says_itself_what_it_needs(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fake, "needs", frozenset({Need.LINGER}))
-    assert states(look(kept.host))["linger"] is not State.UNNEEDED
-    assert states(look(kept.host, backend="supervisord"))["linger"] is State.UNNEEDED
+    assert states(look(kept.host))["linger"] is not Presence.UNNEEDED
+    assert states(look(kept.host, backend="supervisord"))["linger"] is Presence.UNNEEDED
     monkeypatch.setattr(Supervisord, "needs", frozenset())
-    assert states(look(kept.host, backend="supervisord"))["bubblewrap"] is State.UNNEEDED
+    assert states(look(kept.host, backend="supervisord"))["bubblewrap"] is Presence.UNNEEDED
 
 
 def test_a_backend_that_there_is_not_has_no_needs(kept: Kept) -> None:
