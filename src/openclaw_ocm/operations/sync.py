@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.merge import MISSING, differences, merge
 from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.openclaw.reload import is_live
 from openclaw_ocm.core.openclaw.secret_places import masked, references
-from openclaw_ocm.core.openclaw.settings import is_live
 from openclaw_ocm.core.plan import Restart
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.core.text import printable
