@@ -55,12 +55,11 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
+def instance(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Instance:
     """Make an instance with files everywhere, from which another inherits; no firewall is asked."""
     monkeypatch.setattr(ufw, "observe", lambda _host: Firewall(installed=False))
     monkeypatch.setattr(supervisord.Supervisord, "check", lambda _self, **_options: None)
-    made = Instance(tmp_path / "home")
-    made.home.mkdir()
+    made = Instance(tmp_path_factory.mktemp("home"))  # a short path: it is to hold a supervisord's socket
     made.create()
     state = str(made.paths.state)
     config = {"logging": {"file": f"{state}/log"}, "a": f"{state}00"}
