@@ -23,7 +23,7 @@ from openclaw_ocm.backends.supervisord import sessions
 from openclaw_ocm.core.backup.schedule import Timer, dues, parse_rule
 from openclaw_ocm.core.log import Entry
 from openclaw_ocm.core.sandbox.launch import ENV, clean
-from openclaw_ocm.core.status import CONFIG_ERROR, Answer, Process, signal_in
+from openclaw_ocm.core.status import CONFIG_ERROR, Activity, Answer, Process, signal_in
 from openclaw_ocm.errors import CommandFailed
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import BackendName, InstanceName
     from openclaw_ocm.core.needs import Need
+    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.errors import OcmError
@@ -53,7 +54,7 @@ _FIRST_PID = 2**23
 class Gateway:
     """One gateway, and the definition that was taken up for it."""
 
-    activity: str = "stopped"
+    activity: Activity = Activity.STOPPED
     pid: int | None = None
     exit_status: int | None = None
     since: float | None = None
@@ -205,7 +206,13 @@ class Fake:
         self._called("definition")
         asked = (record.name, record.port, record.sealed, record.limits, record.docker, record.runtime)
         text = signed("".join(f"{word}\n" for word in (*asked, policy)))
-        return Definition(path=definitions(self.host) / f"{record.name}.gateway", text=text)
+        return Definition(path=self._path(record.name), text=text)
+
+    def definition_path(self, name: InstanceName) -> PurePosixPath:
+        return self._path(name)
+
+    def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+        return tuple(definitions(self.host) / f"{paths.name}.{kind}" for kind in ("gateway", "timer"))
 
     def defined(self) -> tuple[InstanceName, ...]:
         self._called("defined")
@@ -243,7 +250,7 @@ class Fake:
             if loaded is None or name in self.world.refused:
                 raise CommandFailed(f"{name} could not be started", returncode=1, stderr="")
             gateway = self._gateway(name)
-            if gateway.activity not in ("running", "starting"):
+            if gateway.activity not in (Activity.RUNNING, Activity.STARTING):
                 gateway.loaded, gateway.restarts = loaded, 0
                 self._run(name, gateway)
 
@@ -252,10 +259,10 @@ class Fake:
         gateway.since = time.time()
         status = self.world.exits.get(name, self._scripted(name))
         if status is None:
-            gateway.activity, gateway.pid = "running", next(self.world.pids)
+            gateway.activity, gateway.pid = Activity.RUNNING, next(self.world.pids)
             self.world.tell(name, "gateway", "up")
         else:
-            gateway.activity = "failed" if status == CONFIG_ERROR else "waiting"
+            gateway.activity = Activity.FAILED if status == CONFIG_ERROR else Activity.WAITING
             gateway.exit_status = status
             self.world.tell(name, NAME, f"ended with {status}")
 
@@ -268,7 +275,7 @@ class Fake:
             if gateway.pid is not None:
                 self.world.tell(name, "gateway", "down")
                 self.world.tell(name, NAME, "stopped")
-            gateway.activity, gateway.pid, gateway.since = "stopped", None, None
+            gateway.activity, gateway.pid, gateway.since = Activity.STOPPED, None, None
 
     def stop_sessions(self, names: Collection[InstanceName]) -> None:
         self._called("stop_sessions", names)
@@ -292,7 +299,7 @@ class Fake:
         environ: Mapping[str, str],
         terminal: bool,  # noqa: ARG002 - the caller's streams do
     ) -> Session:
-        paths = self.host.paths.named(record.name)
+        paths = self.host.instance(record.name)
         token = f"{record.name}.{secrets.token_hex(8)}"
         argv = clean({**environ, sessions.VARIABLE: token}, program)
         return Session(argv=(ENV, f"--chdir={paths.state}", *argv), token=token)

@@ -65,6 +65,11 @@ def unsigned(backend: Fake, record: Record, _policy: Policy) -> Definition:
         ("observe", lambda _backend, _names: {}, contract.names_go_in_and_a_state_for_each_comes_out),
         ("defined", nothing, contract.names_go_in_and_a_state_for_each_comes_out),
         ("definition", unsigned, contract.a_definition_is_signed_and_says_the_same_each_time),
+        (
+            "definition_path",
+            lambda backend, _name: definitions(backend.host),
+            contract.a_definition_is_signed_and_says_the_same_each_time,
+        ),
         ("stop", nothing, contract.a_gateway_starts_once_and_stops_once),
         ("stop", nothing, contract.a_config_that_is_refused_keeps_a_gateway_down_until_it_is_forgotten),
         ("enable", nothing, contract.enabling_starts_nothing_and_disabling_stops_nothing),

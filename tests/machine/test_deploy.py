@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .access import table
-from .image import REPOSITORY
+from .access import assert_documented, table
 from .instances import (
     HOME,
     MAIN_PORT,
@@ -55,7 +54,7 @@ class Setting:
     ],
 )
 def setting(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterator[Setting]:
-    """Two instances, deployed by the very commands of the README, under the care of each backend."""
+    """Two instances, under the care of each backend."""
     where, backend = request.param
     beside = where == "beside main"
     settings = f"{HOME}/.config/ocm/settings.toml"
@@ -118,10 +117,10 @@ class TestDeployed:
         assert [json.loads(line)["auth"] for line in asked if "chat" in line] == ["Bearer sk-fake"]
         assert "PONG from fake model" in ocm("logs", "worker2", "-n", "40").stdout
 
-    def test_access_is_what_the_readme_says(self, machine: Machine, ocm: Ocm, setting: Setting) -> None:
+    def test_access_is_what_the_documents_say(self, machine: Machine, ocm: Ocm, setting: Setting) -> None:
         definition = f"{HOME}/.config/{DEFINITIONS[setting.backend]}"
         lines = table(machine, ocm, "worker1", other="worker2", definition=definition)
-        assert "\n".join(lines) in (REPOSITORY / "README.md").read_text(), "\n" + "\n".join(lines)
+        assert_documented(lines)
 
     def test_environment_of_user_and_manager_does_not_reach_an_instance(
         self, machine: Machine, ocm: Ocm

@@ -18,11 +18,11 @@ from openclaw_ocm.errors import CommandFailed, InTheWay, OcmError
 from openclaw_ocm.instances.configs import put_config_back, replace_config
 from openclaw_ocm.instances.first_config import name_of_config, write_cloned_config, write_first_config
 from openclaw_ocm.instances.follow import rewrite_paths, rewrite_paths_back, write_changed
-from openclaw_ocm.instances.inheritance import set_source
 from openclaw_ocm.instances.last_words import last_words
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.system import files, ufw
 from openclaw_ocm.system.exchange import put_in_place, take_out_of_place
+from openclaw_ocm.system.kept.inherited import set_source
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.sandbox_directories import make_shell
@@ -105,12 +105,12 @@ def _remove_shell(step: steps.MakeShell, context: Context) -> None:
 
 @_apply.register(steps.WriteConfig)
 def _write_config(step: steps.WriteConfig, context: Context) -> None:
-    write_first_config(context.host, step)
+    write_first_config(context.host, step, context.inheritance)
 
 
 @_apply.register(steps.CloneConfig)
 def _clone_config(step: steps.CloneConfig, context: Context) -> None:
-    write_cloned_config(context.host, step)
+    write_cloned_config(context.host, step, context.inheritance)
 
 
 @_undo.register(steps.WriteConfig)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.operations.backup import Backup
     from openclaw_ocm.operations.backups import Pruned, Stored, Verified
-    from openclaw_ocm.operations.schedule import Backups
+    from openclaw_ocm.operations.planning.timers import Backups
 
 
 def backups_in_words(backups: Backups | None) -> str:

@@ -9,9 +9,8 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.models.listing import as_object, read_count
-from openclaw_ocm.core.openclaw.document import changed_keys
-from openclaw_ocm.core.openclaw.settings import lookup
+from openclaw_ocm.core.models.listing import read_count
+from openclaw_ocm.core.openclaw.document import as_object, changed_keys, lookup
 from openclaw_ocm.core.text import counted
 from openclaw_ocm.errors import OcmError
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.models.listing import Listing, Model, Provider
 
+# Providers whose models OpenClaw 2026.9.6 knows without configuration (docs/providers).
+_BUILT_IN = frozenset({"anthropic", "openai", "google", "openrouter", "groq", "mistral", "xai", "minimax"})
 _INCLUDE = "$include"
 _MAX_NOTES = 20
 _DEFAULT_CONTEXT = 128_000
@@ -296,3 +297,16 @@ def _strings(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
     elif isinstance(value, list):
         for below in value:
             yield from _strings(below, path)
+
+
+def model_note(model: str | None, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Warn where the model's provider has to be configured before the agent can answer.
+
+    `known` are those that the instance's config has.
+    """
+    provider = (model or "").partition("/")[0]
+    if not model or provider in _BUILT_IN | known:
+        return ()
+    return (
+        f"if OpenClaw does not know the provider {provider}, set models.providers.{provider} with ocm edit",
+    )

@@ -94,12 +94,9 @@ def verify(
         return contents
 
 
-def read_header(archive: PurePosixPath, spool: PurePosixPath, *, identities: Sequence[object] = ()) -> Header:
-    """Return the header of an archive; nothing else of it is looked at.
-
-    What is encrypted is decrypted into a file without a name in the directory `spool`.
-    """
-    with _refusals(archive), open_source(archive, identities, lambda _bytes: None, spool) as source:
+def read_header(archive: PurePosixPath, *, identities: Sequence[object] = ()) -> Header:
+    """Return the header of an archive; nothing else of it is looked at, or decrypted."""
+    with _refusals(archive), open_source(archive, identities, lambda _bytes: None, None) as source:
         member, content = next(read_members(source.read, source.expect))
         if member.path != layout.HEADER:
             raise Refused(f"it does not begin with {layout.HEADER}")
