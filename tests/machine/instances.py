@@ -70,7 +70,7 @@ def answer(ocm: Ocm, *args: str, check: bool = True) -> dict[str, Any]:
 
 
 def mend(ocm: Ocm) -> str:
-    """Have OCM finish or undo what was cut off, of instances none of which runs; return what it says of that."""
+    """Have OCM finish or undo what was cut off, where no instance runs; return what it says of that."""
     return ocm("stop", "--all").stderr
 
 
