@@ -1,4 +1,4 @@
-"""Secrets, configs and what is inherited change whole or not at all, with a real gateway and OpenClaw."""
+"""Secrets, configs and what is inherited change whole or not at all, with a real gateway."""
 
 from __future__ import annotations
 
