@@ -203,7 +203,7 @@ def once_locked(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[],
     monkeypatch.setattr(files, "lock", waited)
 
 
-@pytest.mark.parametrize("lock", ["@backup.lock", f"{NAME}.lock"])
+@pytest.mark.parametrize("lock", ["@backup.lock", f"{NAME}.lock"], ids=["queue", "instance"])
 def test_a_run_that_waited_keeps_what_the_record_wants_then(
     instance: Instance, monkeypatch: pytest.MonkeyPatch, lock: str
 ) -> None:

@@ -20,6 +20,7 @@ from openclaw_ocm.core.record import Limits
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations.edit import change_config
+from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.session import ready_for_session
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.records import encode_record
@@ -142,7 +143,7 @@ def test_an_edit_has_openclaw_judge_the_config_in_a_session(kept: Kept) -> None:
         return {**config, "agents": {"defaults": {"model": {"primary": "fake/fake-2"}}}}
 
     with pytest.raises(OcmError, match="OpenClaw would refuse this config"):
-        change_config(kept.context, NAME, change, dry_run=False)
+        change_config(kept.context, NAME, change, effort=Effort(timeout_seconds=0), dry_run=False)
     assert called(kept)["argv"][-3:] == ["config", "validate", "--json"]
     assert Path(called(kept)["environ"]["OPENCLAW_CONFIG_PATH"]).parent == Path(kept.paths(NAME).state)
     assert Path(kept.paths(NAME).config).read_bytes() == before
