@@ -327,14 +327,14 @@ def test_a_missing_confirmation_is_an_error_in_json_too(ocm: Run, add_record: Ad
     assert path.exists()
 
 
-def test_an_error_of_the_system_is_an_error_in_json_too(ocm: Run, add_record: AddRecord) -> None:
+def test_a_record_that_cannot_be_read_is_an_error_in_json_too(ocm: Run, add_record: AddRecord) -> None:
     path = add_record("worker1")
     path.unlink()
     path.mkdir()
     done = ocm("status", "worker1", "--json")
     assert done.returncode == 1
     (error,) = envelope(done)["errors"]
-    assert error["code"] == "os_error"
+    assert error["code"] == "unreadable"
     assert str(path) in error["message"]
 
 

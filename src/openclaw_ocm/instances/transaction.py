@@ -15,7 +15,7 @@ import msgspec
 
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.plan import Plan, WriteRecord
-from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete
+from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, Unreadable
 from openclaw_ocm.instances.apply import apply_step, undo_step
 from openclaw_ocm.instances.leftovers import half_written_journals, sweep
 from openclaw_ocm.system import files
@@ -166,8 +166,8 @@ def involved(context: Context, names: Collection[InstanceName]) -> frozenset[Ins
 
 
 def _touched(context: Context, name: InstanceName) -> frozenset[InstanceName]:
-    data = files.read_own(_journal(context, name), limit=_MAX_BYTES)
     with contextlib.suppress(OcmError):
+        data = files.read_own(_journal(context, name), limit=_MAX_BYTES)
         others = () if data is None else _read_journal(data, _journal(context, name))[0].others
         return frozenset({name, *map(parse_name, others)})
     return frozenset({name})
@@ -185,7 +185,10 @@ def recover(context: Context, name: InstanceName) -> str | None:
 
 def _recover(context: Context, name: InstanceName) -> str | None:
     path = _journal(context, name)
-    data = files.read_own(path, limit=_MAX_BYTES)
+    try:
+        data = files.read_own(path, limit=_MAX_BYTES)
+    except Unreadable as error:
+        raise _corrupt(path, error.message) from None
     if data is None:
         return None
     if data.endswith(f"\n{_END}\n".encode()):
@@ -210,13 +213,15 @@ def _read_journal(data: bytes, path: PurePosixPath) -> tuple[Plan, int]:
     A journal is put in place with its plan whole: one without is not cut off, but damaged or of a newer OCM.
     """
     first, _, rest = data.partition(b"\n")
-    hint = f"look at {path} and move it away once the instance is as it should be"
     try:
         plan = msgspec.json.decode(first, type=Plan)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        message = f"the journal {path} cannot be read: it may be of a newer OCM"
-        raise OcmError(message, hint=hint, code="journal_corrupt") from None
+        raise _corrupt(path, f"the journal {path} cannot be read: it may be of a newer OCM") from None
     if plan.name != path.stem:
-        message = f"the journal {path} speaks of {plan.name}"
-        raise OcmError(message, hint=hint, code="journal_corrupt")
+        raise _corrupt(path, f"the journal {path} speaks of {plan.name}")
     return plan, max((int(line) + 1 for line in rest.split() if line.isdigit()), default=0)
+
+
+def _corrupt(path: PurePosixPath, message: str) -> OcmError:
+    hint = f"look at {path} and move it away once the instance is as it should be"
+    return OcmError(message, hint=hint, code="journal_corrupt")

@@ -14,7 +14,7 @@ import msgspec
 from openclaw_ocm.core.backup.schedule import LATE_AFTER, LastRun, trouble
 from openclaw_ocm.core.plan import RemoveFile, SetTimer
 from openclaw_ocm.core.record import Keep, Schedule
-from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.errors import Invalid, OcmError, Unreadable
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
@@ -122,7 +122,11 @@ def timer_faults(
         return (impossible,)
     faults = []
     for wanted in timers.definitions(name, every):
-        data = files.read_own(wanted.path)
+        try:
+            data = files.read_own(wanted.path)
+        except Unreadable as error:
+            faults.append(error.message)
+            continue
         if data is None:
             faults.append(f"{wanted.path} is missing, which has backups made")
         elif data.decode(errors="replace") != wanted.text:
@@ -157,7 +161,7 @@ def look(context: Context, record: Record, timer: Timer) -> Backups | None:
 
 def read_last(context: Context, name: InstanceName) -> LastRun | None:
     """Return what became of the last scheduled backup, None where that is not known."""
-    with contextlib.suppress(msgspec.MsgspecError):
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, Unreadable):
         data = files.read_own(context.host.instance(name).last_backup)
         return None if data is None else msgspec.json.decode(data, type=LastRun)
     return None

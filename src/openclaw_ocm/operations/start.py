@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import is_edited
+from openclaw_ocm.core.names import unknown_instance
 from openclaw_ocm.core.plan import Load, MakeShell, Restart, Start, Stop, Verify, WriteDefinition
 from openclaw_ocm.core.status import State
 from openclaw_ocm.errors import OcmError
@@ -15,6 +16,7 @@ from openclaw_ocm.instances.verify import verdict_on
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.schedule import timer_steps
 from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.sandbox_directories import check_state, is_current
@@ -77,7 +79,9 @@ def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bo
 def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
     """Stop an instance and every session in it; nothing where it is stopped already."""
     with changing(context, name):
-        read_record(context.host.paths, name)
+        if name not in instance_names(context.host.paths):
+            raise unknown_instance(name, instance_names(context.host.paths))
+        # What is to be stopped need not be understood.
         process = context.backend.observe([name])[name]
         steps: list[Step] = [] if process.activity == "stopped" else [Stop(name=name, ran=True)]
         return carry_out(

@@ -13,7 +13,7 @@ from openclaw_ocm.core.names import unknown_instance
 from openclaw_ocm.core.openclaw.settings import weakened
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.core.status import Answer, Health, Listener, Process, State, judge
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, Unreadable
 from openclaw_ocm.operations.expose import rules_in_words
 from openclaw_ocm.operations.schedule import look, timer_faults
 from openclaw_ocm.system import files, health, processes
@@ -306,7 +306,11 @@ def drift(context: Context, name: InstanceName, record: Record, process: Process
 
 def _definition_drift(context: Context, name: InstanceName, record: Record) -> Iterator[Drift]:
     wanted = context.definition(name, record)
-    data = files.read_own(wanted.path)
+    try:
+        data = files.read_own(wanted.path)
+    except Unreadable as error:
+        yield Drift("unreadable", error.message, "move it away")
+        return
     text = data.decode(errors="replace") if data is not None else None
     if text is None:
         yield Drift("missing", f"the definition {wanted.path} is missing", f"ocm start {name} writes it")

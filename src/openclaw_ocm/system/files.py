@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.errors import Locked, OcmError
+from openclaw_ocm.errors import Locked, OcmError, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,12 +70,24 @@ def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> No
 
 
 def read_own(path: PurePosixPath, *, limit: int = 2**20) -> bytes | None:
-    """Return the content of a file of OCM's own, None where there is none."""
+    """Return the content of a file of OCM's own, None where there is none.
+
+    Raises `Unreadable` where something is there that cannot be read, such as a directory, or another user's
+    file; a pipe is not waited for.
+    """
     try:
-        with Path(path).open("rb") as file:
-            return file.read(limit)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise Unreadable(path, "it is no file")
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return file.read(limit)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Unreadable(path, error.strerror or str(error)) from None
 
 
 def link_target(path: PurePosixPath) -> str | None:

@@ -36,7 +36,7 @@ from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, STOP_TIMEOUT_SECONDS, clean, under_init
 from openclaw_ocm.core.status import Process, signal_in
-from openclaw_ocm.errors import NotRunning, OcmError
+from openclaw_ocm.errors import NotRunning, OcmError, Unreadable
 from openclaw_ocm.system import files, processes, programs
 from openclaw_ocm.system.host import namespaces_forbidden
 from openclaw_ocm.system.kept.names import names_in
@@ -283,7 +283,7 @@ class Supervisord:
         )
 
     def _read(self, name: InstanceName) -> bytes | None:
-        return files.read_own(self.host.instance(name).program)
+        return _read_program(self.host.instance(name))
 
     def _as_root(self, command: str) -> str:
         return command if self.host.uid == 0 else f"sudo {command}"
@@ -316,7 +316,7 @@ def _output_files(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
 
 
 def _process(paths: InstancePaths, seen: Seen | None) -> Process:
-    data = files.read_own(paths.program)
+    data = _read_program(paths)
     installed, autostart = data is not None, Path(paths.enabled).exists()
     if seen is None:
         return Process(activity="stopped", installed=installed, autostart=autostart)
@@ -337,6 +337,14 @@ def _process(paths: InstancePaths, seen: Seen | None) -> Process:
         changed_on_disk=data is not None and seen.loaded != fingerprint(data),
         definition=str(paths.program),
     )
+
+
+def _read_program(paths: InstancePaths) -> bytes | None:
+    """Return a definition, None where there is none; one that cannot be read is there, whatever it says."""
+    try:
+        return files.read_own(paths.program)
+    except Unreadable:
+        return b""
 
 
 def _first_inside(pid: int) -> int | None:
