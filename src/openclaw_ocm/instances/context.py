@@ -29,7 +29,8 @@ class Context:
     """A host, its backends by name, and where progress is told: `report` gets a few words at each phase.
 
     `backend` is the one of the instance that is worked on (`of`), or that a new one would get;
-    `wanted_backend` is the one that the user asked for by name.
+    `wanted_backend` is the one that the user asked for by name; `command` is what the user typed, in the
+    history's words: never a value.
     """
 
     host: Host
@@ -37,6 +38,7 @@ class Context:
     backend: Backend
     report: Callable[[str], None]
     wanted_backend: BackendName | None = None
+    command: str | None = None
 
     def of(self, name: InstanceName) -> Context:
         """Return the context of an instance: with the backend that its record names."""

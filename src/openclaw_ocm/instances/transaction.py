@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import msgspec
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.plan import Plan, WriteRecord
 from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, Unreadable
+from openclaw_ocm.instances import history
 from openclaw_ocm.instances.apply import apply_step, undo_step
 from openclaw_ocm.instances.leftovers import half_written_journals, sweep
 from openclaw_ocm.system import files
@@ -51,6 +53,7 @@ class Transaction:
         With `keep` a failed step leaves everything as it is, for inspection. `reserved` is called once
         a record is written, which is what reserves a port.
         """
+        began = time.time()
         # With the first step noted at once: of a plan that replaces another (`staging`) it was done before.
         files.write_file(self.path, self._head)
         begun = 1
@@ -65,9 +68,15 @@ class Transaction:
                     reserved()
                     reserved = None
         except BaseException as error:
-            self._fail(error, begun - isinstance(error, InTheWay), keep=keep)
+            try:
+                ended = self._fail(error, begun - isinstance(error, InTheWay), keep=keep)
+            except UndoIncomplete:
+                history.note(self.context, self.plan, history.UNDONE_IN_PART, began=began, error=error)
+                raise
+            history.note(self.context, self.plan, ended, began=began, error=error)
             raise
         self._end()
+        history.note(self.context, self.plan, history.DONE, began=began)
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[None]:
@@ -97,18 +106,20 @@ class Transaction:
     def _head(self) -> bytes:
         return msgspec.json.encode(self.plan) + b"\n0\n"
 
-    def _fail(self, error: BaseException, begun: int, *, keep: bool) -> None:
+    def _fail(self, error: BaseException, begun: int, *, keep: bool) -> str:
+        """Undo what was begun, unless it is to be kept or finished, and return which in words."""
         if begun > self.plan.commit:
             # Past the commit point the only way is forward: the next command finishes it.
-            return
+            return history.TO_BE_FINISHED
         if keep and isinstance(error, OcmError):
             self._end()
-            return
+            return history.KEPT
         self.progress("undo")
         undone = undo(self.context, self.plan, begun, cause=error)
         if isinstance(error, OcmError):
             error.details = (*error.details, *(f"undone: {words}" for words in undone))
         self._end()
+        return history.UNDONE
 
     def _note(self, line: str) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -199,11 +210,12 @@ def _recover(context: Context, name: InstanceName) -> str | None:
     if begun > plan.commit:
         for step in plan.steps[plan.commit :]:
             apply_step(context, step)
-        done = "finished"
+        done, ended = "finished", history.FINISHED_LATER
     else:
         undo(context, plan, begun)
-        done = "undone"
+        done, ended = "undone", history.UNDONE_LATER
     files.remove_file(path)
+    history.note_recovery(context, plan, ended)
     return f"an interrupted {plan.operation} of {name} was {done}"
 
 

@@ -14,6 +14,7 @@ from openclaw_ocm.core.openclaw.settings import weakened
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.core.status import Answer, Health, Listener, Process, State, judge
 from openclaw_ocm.errors import OcmError, Unreadable
+from openclaw_ocm.instances.history import last_change
 from openclaw_ocm.operations.expose import rules_in_words
 from openclaw_ocm.operations.schedule import look, timer_faults
 from openclaw_ocm.system import files, health, processes
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.record import Limits, Record
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.history import Change
     from openclaw_ocm.operations.schedule import Backups
 
 _DEADLINE_SECONDS = 5.0
@@ -64,7 +66,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything about one instance; `backups` is None where none are scheduled."""
+    """Everything about one instance; `backups` is None where none are scheduled.
+
+    `last_change` is None where the history tells of none.
+    """
 
     row: Row
     url: str
@@ -76,6 +81,7 @@ class Status:
     expose: tuple[str, ...]
     firewall: str
     backups: Backups | None
+    last_change: Change | None
     paths: Mapping[str, str]
     gaps: tuple[str, ...]
     drift: tuple[str, ...]
@@ -233,6 +239,7 @@ def status(context: Context, name: InstanceName) -> Status:
         expose=record.expose,
         firewall=rules_in_words(context.host, record),
         backups=_backups(context, {name: record}).get(name),
+        last_change=last_change(context.host.paths, name),
         paths={
             "state": str(paths.state),
             "config": str(paths.config),
