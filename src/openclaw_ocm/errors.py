@@ -78,7 +78,7 @@ class NotRunning(OcmError):
     """The program of a backend is not there to be asked."""
 
 
-class Unreadable(OcmError):
+class UnreadableFile(OcmError):
     """A file of OCM's own is there and cannot be read."""
 
     def __init__(self, path: object, why: str) -> None:

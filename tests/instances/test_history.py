@@ -18,7 +18,7 @@ from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.plan import LinkConfig, Plan, RemoveFile, Step
 from openclaw_ocm.errors import OcmError, UndoIncomplete
 from openclaw_ocm.instances import history, transaction
-from openclaw_ocm.instances.history import Change, last_change, read_history
+from openclaw_ocm.instances.history import HistoryEntry, last_change, read_history
 from openclaw_ocm.instances.transaction import Transaction, recover
 from openclaw_ocm.system.files import append_line
 
@@ -66,7 +66,7 @@ def run(host: Context, wanted: Plan, *, at: int | None = None, error: BaseExcept
     Transaction(context=host, plan=wanted, progress=progress).run()
 
 
-def only(host: Context) -> Change:
+def only(host: Context) -> HistoryEntry:
     (found,) = read_history(host.host.paths)
     return found
 

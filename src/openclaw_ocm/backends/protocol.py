@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from openclaw_ocm.backends.definition import is_made_by_ocm
-from openclaw_ocm.errors import Unreadable
+from openclaw_ocm.errors import UnreadableFile
 from openclaw_ocm.system import files
 from openclaw_ocm.system.own import own_argv
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.log import Entry
     from openclaw_ocm.core.names import BackendName, InstanceName
     from openclaw_ocm.core.needs import Need
+    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.core.status import Process
@@ -45,7 +46,7 @@ def scheduled_argv(host: Host, name: InstanceName) -> tuple[str, ...]:
 
 def is_ours(definition: PurePosixPath) -> bool:
     """Tell whether a definition that may be there came from OCM, edited or not."""
-    with contextlib.suppress(Unreadable):
+    with contextlib.suppress(UnreadableFile):
         return is_made_by_ocm((files.read_own(definition) or b"").decode(errors="replace"))
     return False
 
@@ -110,6 +111,12 @@ class Backend(Protocol):
 
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the definition that the record asks for."""
+
+    def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+        """Return the files that are written for an instance, each beside its place first, timers included."""
+
+    def definition_path(self, name: InstanceName) -> PurePosixPath:
+        """Return where the definition of an instance is, or would be."""
 
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances of which it has a definition that OCM made, with a record or without."""

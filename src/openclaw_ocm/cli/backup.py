@@ -251,7 +251,7 @@ def verify(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.backups import archives_of, list_backups
     from openclaw_ocm.operations.backups import verify as run
     from openclaw_ocm.operations.drill import drill as run_drill
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.system.archive.age import read_identities
 
     if bool(words) == everything:
@@ -299,22 +299,22 @@ def prune(
     not counted. What several rules keep is kept once, and the newest backup always.
     """
     from openclaw_ocm.cli.render.backups import show_pruned
-    from openclaw_ocm.core.backup.retention import Retention
+    from openclaw_ocm.core.record import Keep
     from openclaw_ocm.operations.backups import names_with_backups
     from openclaw_ocm.operations.backups import prune as run
 
-    retention = Retention(**{rule.removeprefix("keep_"): count for rule, count in keep.items()})
-    if retention == Retention():
+    if not any(keep.values()):
         message = "say what to keep: --keep-last, --keep-daily, --keep-weekly or --keep-monthly"
         raise click.UsageError(message)
     if bool(names) == everything:
         message = "name one or more instances, or say --all"
         raise click.UsageError(message)
     context = frame.open_context(ctx, recover=False)
+    kept = Keep(**{rule.removeprefix("keep_"): count for rule, count in keep.items()})
     attempts = frame.attempt_each(
         context,
         names_with_backups(context.host) if everything else names,
-        lambda context, name: run(context.host, name, retention, dry_run=dry_run),
+        lambda context, name: run(context.host, name, kept, dry_run=dry_run),
         show=show_pruned,
         as_json=as_json,
     )

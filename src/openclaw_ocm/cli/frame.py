@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import BackendName
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.jobs import Load
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.system.host import Host
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
@@ -143,7 +143,7 @@ def wait_options(function: _F, *others: Callable[[Any], Any]) -> _F:
 
 def effort(options: Mapping[str, Any]) -> Effort:
     """Return what `effort_options` or `wait_options` said."""
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
 
     return Effort(
         timeout_seconds=options["timeout_seconds"],
@@ -178,12 +178,11 @@ def this_host(ctx: click.Context) -> Host:
 
 def open_context(
     ctx: click.Context,
-    name: InstanceName | None = None,
     *,
     backend: BackendName | None = None,
     recover: bool = True,
 ) -> Context:
-    """Return the context of this run, that of the instance `name` where it is for one alone.
+    """Return the context of this run.
 
     Operations that were cut off are finished or undone first, unless they are what is looked at (`recover`).
     `backend` is the one that the user asked for.
@@ -195,7 +194,7 @@ def open_context(
     context = dataclasses.replace(context, command=in_words(ctx))
     for sentence in recover_all(context) if recover else ():
         click.echo(f"ocm: {sentence}", err=True)
-    return context if name is None else context.of(name)
+    return context
 
 
 def in_words(ctx: click.Context) -> str:
@@ -235,14 +234,9 @@ def run_each(  # noqa: PLR0913 - all but two have a default
     `show` prints what the operation returns, where that is no `Outcome`.
     """
     attempts = attempt_each(
-        context or open_context(ctx), names, on_instance(operation), as_json=as_json, show=show, jobs=jobs
+        context or open_context(ctx), names, operation, as_json=as_json, show=show, jobs=jobs
     )
     return conclude(ctx, attempts, as_json=as_json)
-
-
-def on_instance(operation: Callable[[Context, InstanceName], Any]) -> Callable[[Context, InstanceName], Any]:
-    """Return an operation that gets the context of the instance that it is on."""
-    return lambda context, name: operation(context.of(name), name)
 
 
 def attempt_each(  # noqa: PLR0913 - all but three have a default

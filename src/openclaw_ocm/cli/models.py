@@ -71,7 +71,7 @@ def update_models(  # noqa: PLR0913 - one for each option
     updated, errors = frame.attempt_each(
         context,
         chosen,
-        frame.on_instance(lambda context, name: operation.update(context, name, request)),
+        lambda context, name: operation.update(context, name, request),
         as_json=as_json,
         show=show_models,
         jobs=frame.at_once(context, WORKING, jobs),
@@ -85,7 +85,7 @@ def update_models(  # noqa: PLR0913 - one for each option
 def _sync(context: Context, *, sync: bool, jobs: int | None, as_json: bool) -> frame.Attempts:
     """Have what inherits from main follow it: with `sync`, or where the user says so on a terminal."""
     from openclaw_ocm.operations.planning.jobs import STARTING
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.sync import followers
     from openclaw_ocm.operations.sync import sync as follow
 
@@ -103,7 +103,7 @@ def _sync(context: Context, *, sync: bool, jobs: int | None, as_json: bool) -> f
     return frame.attempt_each(
         context,
         names,
-        frame.on_instance(lambda context, name: follow(context, name, effort, dry_run=False)),
+        lambda context, name: follow(context, name, effort, dry_run=False),
         as_json=as_json,
         jobs=frame.at_once(context, STARTING, jobs),
     )

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

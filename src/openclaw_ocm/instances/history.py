@@ -32,7 +32,7 @@ UNDONE_LATER = "cut off, undone later"
 FINISHED_LATER = "cut off, finished later"
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A change of an instance, and of `others` with it.
 
     `when` it began, in ISO 8601, UTC; `command` with the names of its options; how it `ended`; how many
@@ -55,7 +55,7 @@ def note(
     word = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     _append(
         context.host.paths,
-        Change(
+        HistoryEntry(
             when=_iso(began),
             command=context.command or plan.operation,
             instance=plan.name,
@@ -69,12 +69,19 @@ def note(
 
 def note_recovery(context: Context, plan: Plan, ended: str) -> None:
     """Add what became of a plan whose command was cut off: nobody else could tell."""
-    now = _iso(time.time())
-    change = Change(when=now, command=plan.operation, instance=plan.name, others=plan.others, ended=ended)
-    _append(context.host.paths, change)
+    _append(
+        context.host.paths,
+        HistoryEntry(
+            when=_iso(time.time()),
+            command=plan.operation,
+            instance=plan.name,
+            others=plan.others,
+            ended=ended,
+        ),
+    )
 
 
-def read_history(paths: HostPaths, name: InstanceName | None = None) -> tuple[Change, ...]:
+def read_history(paths: HostPaths, name: InstanceName | None = None) -> tuple[HistoryEntry, ...]:
     """Return the changes, of one instance or of all, oldest first; a line that is none is passed over.
 
     Raises `OcmError` where there is a history and it cannot be read.
@@ -84,18 +91,18 @@ def read_history(paths: HostPaths, name: InstanceName | None = None) -> tuple[Ch
         # Those who write at the moment at which it grows too long may all add their line.
         for line in (files.read_own(path, limit=2 * _MOST_BYTES) or b"").splitlines():
             with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                found.append(msgspec.json.decode(line, type=Change))
+                found.append(msgspec.json.decode(line, type=HistoryEntry))
     return tuple(change for change in found if name in (None, change.instance, *change.others))
 
 
-def last_change(paths: HostPaths, name: InstanceName) -> Change | None:
+def last_change(paths: HostPaths, name: InstanceName) -> HistoryEntry | None:
     """Return the last change of an instance, None where that is not known."""
     with contextlib.suppress(OcmError):
         return next(reversed(read_history(paths, name)), None)
     return None
 
 
-def _append(paths: HostPaths, change: Change) -> None:
+def _append(paths: HostPaths, change: HistoryEntry) -> None:
     with contextlib.suppress(OSError, OcmError):
         files.append_line(
             paths.history, msgspec.json.encode(change), most=_MOST_BYTES, older=paths.older_history

@@ -8,12 +8,12 @@ import click
 
 from openclaw_ocm.cli.render.backups import backups_in_words
 from openclaw_ocm.cli.render.table import duration, moment, show_table
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openclaw_ocm.instances.history import Change
+    from openclaw_ocm.instances.history import HistoryEntry
     from openclaw_ocm.operations.status import Row, Status
 
 
@@ -75,7 +75,7 @@ def show_status(status: Status) -> None:
             click.echo(f"    {printable(line)}")
 
 
-def show_history(changes: Sequence[Change]) -> None:
+def show_history(changes: Sequence[HistoryEntry]) -> None:
     """Print changes as a table, oldest first."""
     if not changes:
         click.echo("ocm: no changes yet", err=True)
@@ -93,18 +93,18 @@ def show_history(changes: Sequence[Change]) -> None:
     show_table(("TIME", "ENDED", "INSTANCE", "TOOK", "COMMAND"), [tuple(map(printable, row)) for row in rows])
 
 
-def change_in_words(change: Change | None) -> str:
+def change_in_words(change: HistoryEntry | None) -> str:
     """Return in words what was changed last, and how that ended."""
     if change is None:
         return "not since there is a history"
     return printable(f"{_when(change)}, {change.command}: {_ended(change)}")
 
 
-def _ended(change: Change) -> str:
+def _ended(change: HistoryEntry) -> str:
     return change.ended if change.error is None else f"{change.ended} ({change.error})"
 
 
-def _when(change: Change) -> str:
+def _when(change: HistoryEntry) -> str:
     from datetime import datetime
 
     try:
