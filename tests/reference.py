@@ -76,6 +76,7 @@ MEANINGS = {
     "backup": "what is wrong with scheduled backups",
     "backups": "scheduled backups, null if there are none",
     "changed": "whether something was changed",
+    "changes": "what changes in secrets, configs and what is inherited, in words",
     "Change.changed": "models that are otherwise now, by id",
     "command": "the command and the names of its options, never a value",
     "cpu_seconds": "CPU time since its start",
@@ -136,7 +137,7 @@ MEANINGS = {
     "Change.removed": "models that are gone, by id",
     "required": "whether OCM cannot do without it",
     "resisting": "what could not be mended, and why",
-    "restart_keys": "those that take a restart",
+    "restart_keys": "those for which a gateway that runs is restarted",
     "restarts": "how often its backend started it again",
     "root": "whether OCM runs as root",
     "row": "the instance at a glance",
@@ -302,6 +303,7 @@ def answers() -> Iterator[str]:
     yield "| `command` | text | the command |"
     yield "| `results` | list of objects | one for each instance or thing that went well; see below |"
     yield "| `errors` | list of objects | one for each that did not |"
+    yield "| `warnings` | list of text | what else is to be known, such as a change that was interrupted |"
     yield from ("", "An error:", "", "| field | type | meaning |", "|---|---|---|")
     yield "| `name` | text or null | the instance |"
     yield "| `code` | text | the slug, as in [troubleshooting](../troubleshooting.md#errors-by-slug) |"

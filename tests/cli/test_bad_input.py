@@ -15,7 +15,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
 
 LONG = "a" * 64
-ENVELOPE = {"version", "ok", "command", "results", "errors"}
+ENVELOPE = {"version", "ok", "command", "results", "errors", "warnings"}
 ERROR = {"name", "code", "message", "hint", "details"}
 NAMELESS = ("list", "edit", "setup", "doctor", "restore", "backups verify")
 _OTHERS = ("use", "enter", "supervise", "completion", "secret", "backups")
@@ -395,6 +395,7 @@ def test_an_empty_list_is_an_answer_and_no_error(ocm: Run, home: Path) -> None:
         "command": "list",
         "results": [],
         "errors": [],
+        "warnings": [],
     }
     assert tree(home) == []
 

@@ -69,6 +69,11 @@ def answer(ocm: Ocm, *args: str, check: bool = True) -> dict[str, Any]:
     return envelope
 
 
+def mend(ocm: Ocm) -> str:
+    """Have OCM finish or undo what was cut off, where no instance runs; return what it says of that."""
+    return ocm("stop", "--all").stderr
+
+
 def rows(ocm: Ocm) -> dict[str, dict[str, Any]]:
     """Return `ocm list` by instance."""
     return {row["name"]: row for row in answer(ocm, "list")["results"]}

@@ -49,7 +49,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(kept: Kept) -> None:
     assert (planned.changed, planned.dry_run) == (False, True)
     assert kept.files() == before
     assert kept.deploy().steps == planned.steps
-    for verb, steps in ((kept.stop, 1), (kept.restart, 2)):
+    for verb, steps in ((kept.stop, 1), (kept.restart, 3)):
         pid = kept.process(NAME).pid
         assert len(verb(dry_run=True).steps) == steps
         assert kept.process(NAME).pid == pid

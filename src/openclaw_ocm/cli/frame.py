@@ -209,6 +209,22 @@ def in_words(ctx: click.Context) -> str:
     return " ".join(words)
 
 
+def look(ctx: click.Context) -> Context:
+    """Return what `open_context` does, for a command that only looks: that something was cut off is told."""
+    tell_interrupted(ctx)
+    return open_context(ctx, recover=False)
+
+
+def tell_interrupted(ctx: click.Context) -> None:
+    """Say of each change that was cut off that it is still to be mended: here, and in the answer in JSON."""
+    from openclaw_ocm.cli.render.envelope import WARNINGS
+    from openclaw_ocm.operations.planning.change import interrupted
+
+    ctx.meta[WARNINGS] = interrupted(this_host(ctx).paths)
+    for sentence in ctx.meta[WARNINGS]:
+        click.echo(f"ocm: {sentence}", err=True)
+
+
 def choose(context: Context, names: Sequence[InstanceName], *, everything: bool) -> tuple[InstanceName, ...]:
     """Return the instances that the user named, each once, or all of them; there must be either."""
     from openclaw_ocm.system.kept.names import instance_names

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Plan, Step
     from openclaw_ocm.instances.context import Context
 
@@ -171,8 +172,12 @@ def _unless_unsealed(step: Step, cause: BaseException | None) -> Step:
 
 def unfinished(context: Context) -> tuple[InstanceName, ...]:
     """Return the instances, main among them, with a journal left behind or with the beginning of one."""
-    paths = context.host.paths
-    main = (MAIN,) if os.path.lexists(_journal(context, MAIN)) else ()
+    return unfinished_in(context.host.paths)
+
+
+def unfinished_in(paths: HostPaths) -> tuple[InstanceName, ...]:
+    """Return what `unfinished` does, of a user whose backends need not be known."""
+    main = (MAIN,) if os.path.lexists(paths.transactions / f"{MAIN}.jsonl") else ()
     return (*main, *names_in(paths.transactions, suffix=".jsonl"), *half_written_journals(paths))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.schedule import IDLE
-from openclaw_ocm.core.names import is_drill, parse_name
+from openclaw_ocm.core.names import InstanceName, is_drill, parse_name
 from openclaw_ocm.core.needs import EnableLinger, Presence
 from openclaw_ocm.core.plan import (
     LinkConfig,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from openclaw_ocm.backends.protocol import Backend
-    from openclaw_ocm.core.names import BackendName, InstanceName
+    from openclaw_ocm.core.names import BackendName
     from openclaw_ocm.core.needs import Finding, Progress
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.status import Health
@@ -119,7 +119,8 @@ def fix(context: Context, before: Diagnosis, report: Callable[[Progress], None])
             if about == MACHINE:
                 fixed += _fix_machine(context, before, report)
             else:
-                fixed += _fix_instance(context, parse_name(about), before)
+                # A name, or main: a change of its config may have been cut off too.
+                fixed += _fix_instance(context, InstanceName(about), before)
         except (OcmError, OSError) as error:
             resisting.append(f"{about}: {error}")
     return replace(examine(context), fixed=tuple(fixed), resisting=tuple(resisting))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.plan import Restart, Stop
+from openclaw_ocm.core.plan import Stop
 from openclaw_ocm.core.status import Activity
 from openclaw_ocm.instances.instance import known
 from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan
-from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps, start_steps
+from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps, start_steps
 from openclaw_ocm.operations.planning.timers import timer_steps
 
 if TYPE_CHECKING:
@@ -36,10 +36,12 @@ def start(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool
 
 
 def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
-    """Restart an instance, or start it, and prove it."""
+    """Restart an instance, or start it, and prove it.
+
+    A failure brings the old process back, with the definition that it had; one that was stopped is so again.
+    """
     with changing(context, name) as worker:
-        repair = repair_steps(worker, repair=effort.repair)
-        steps = [*repair, *timer_steps(worker), Restart(name=name), effort.verify(name)]
+        steps = [remember(worker), *timer_steps(worker), *restart_steps(worker, effort)]
         return carry_out(
             worker.context,
             make_plan(worker.backend, "restart", name, steps),
