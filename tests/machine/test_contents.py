@@ -73,9 +73,7 @@ def kept(machine: Machine) -> list[str]:
 
 
 def left_over(machine: Machine) -> str:
-    script = (
-        "find ~/.config/ocm ~/.openclaw* ~/.local/state/ocm/transactions -name '*.ocm' -o -name '*.jsonl'"
-    )
+    script = "find ~/.config/ocm ~/.openclaw* -name '*.ocm'; ls ~/.local/state/ocm/transactions"
     return machine.run(["bash", "-c", script], check=False).stdout
 
 
