@@ -91,7 +91,7 @@ def _change(  # noqa: PLR0913 - what both verbs say
         after = change(before)
         # Raises where they are too many, before anything is changed.
         data = format_file(after)
-        inherited = _without(read_inherited(worker.paths), key)
+        inherited = without_secret(read_inherited(worker.paths), key)
         alive = after != before and worker.process.activity.will_run
         gateway = restart_steps(worker, restart) if alive and restart is not None else []
         what = _described(key, before, after)
@@ -119,7 +119,7 @@ def _change(  # noqa: PLR0913 - what both verbs say
         return replace(outcome, changes=(what,) if outcome.steps else ())
 
 
-def _without(inherited: Inherited | None, key: str) -> Inherited | None:
+def without_secret(inherited: Inherited | None, key: str) -> Inherited | None:
     """Return what is inherited without a secret that becomes the instance's own, None where it was not."""
     if inherited is None or key not in inherited.secrets:
         return None
