@@ -17,8 +17,8 @@ import msgspec
 from tests import samples
 
 from openclaw_ocm.cli.session import _PASSED
+from openclaw_ocm.core.openclaw.run import environment
 from openclaw_ocm.core.record import Keep, Limits, Record, Runtime, Schedule, Settings
-from openclaw_ocm.core.sandbox.launch import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,9 +160,10 @@ MEANINGS = {
 WORDS = {
     "str": "text",
     "InstanceName": "text",
+    "Backend": "text",
     "BackendName": "text",
     "Absolute": "text",
-    "State": "text",
+    "Presence": "text",
     "int": "number",
     "float": "number",
     "bool": "true or false",

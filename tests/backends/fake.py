@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import BackendName, InstanceName
     from openclaw_ocm.core.needs import Need
+    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.errors import OcmError
@@ -209,6 +210,9 @@ class Fake:
 
     def definition_path(self, name: InstanceName) -> PurePosixPath:
         return self._path(name)
+
+    def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+        return tuple(definitions(self.host) / f"{paths.name}.{kind}" for kind in ("gateway", "timer"))
 
     def defined(self) -> tuple[InstanceName, ...]:
         self._called("defined")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import time
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from tests.report import note
+from xdist.scheduler import LoadScopeScheduling
 
 from .checkout import Ocm, push_checkout
 from .gateways import Gateways
@@ -19,8 +20,11 @@ from .nspawn import MachineError, cache_dir
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from xdist.remote import Producer
+
 # Longest first: at the end no process is left alone with much to do.
 LONG = ("test_restore",)
+HOST_NETWORK = ("test_bare", "test_fresh")
 BEGAN = pytest.StashKey[float]()
 JOURNAL_LINES = 400
 # Those of a module are gone with it: their gateways take memory, and their ports are the host's.
@@ -50,12 +54,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, chosen, indirect=True, scope=scope)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep what shares the fixtures of a module together, in one of several processes."""
-    if booted := machine_of(item):
+class EachWithItsMachine(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives one of several processes all of a module in one release: they share fixtures, and a machine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module, _, test = nodeid.partition("::")
         # Those on the host's network would only wait for each other.
-        together = f"{booted.release} {item.path.stem}" if booted.fixture == "machine" else "host"
-        item.add_marker(pytest.mark.xdist_group(together))
+        together = any(name in module for name in HOST_NETWORK)
+        return "host" if together else " ".join([module, *(one for one in RELEASES if one in test)])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> EachWithItsMachine:
+    return EachWithItsMachine(config, log)
 
 
 @pytest.hookimpl(trylast=True)
@@ -72,28 +83,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def order(item: pytest.Item) -> tuple[int, int]:
     """Bring the host's network first, then release after release, each with the longest first."""
-    booted, name = machine_of(item), item.path.stem
-    if booted is None or booted.fixture != "machine":
+    release, name = release_of(item), item.path.stem
+    if release is None or name in HOST_NETWORK:
         return 0, 0
-    return 1 + RELEASES[::-1].index(booted.release), LONG.index(name) if name in LONG else len(LONG)
+    return 1 + RELEASES[::-1].index(release), LONG.index(name) if name in LONG else len(LONG)
 
 
 def runs_in_one(item: pytest.Item) -> bool:
-    booted = machine_of(item)
-    return bool(booted and booted.release != RELEASES[-1] and not item.get_closest_marker("both_releases"))
+    return release_of(item) in RELEASES[:-1] and item.get_closest_marker("both_releases") is None
 
 
-class Booted(NamedTuple):
-    fixture: str
-    release: str
-
-
-def machine_of(item: pytest.Item) -> Booted | None:
-    """Return what a test boots, None for a test without a machine."""
+def release_of(item: pytest.Item) -> str | None:
+    """Return the release that a test boots, None for a test without a machine."""
     parameters = (
         item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     )
-    return next((Booted(name, str(parameters[name])) for name in MACHINES if name in parameters), None)
+    return next((str(parameters[name]) for name in MACHINES if name in parameters), None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,6 +28,8 @@ def verdicts(machine: Machine, ocm: Ocm) -> dict[str, str | None]:
     return dict(json.loads(line) for line in done.stdout.splitlines())
 
 
+# The one knows PID namespaces of a unit's own, the other does not.
+@pytest.mark.both_releases
 @pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
 def test_systemd(verdicts: dict[str, str | None], check: str) -> None:
     assert verdicts[check] is None, verdicts[check]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openclaw_ocm.core.needs import NODE_VERSION, OPENCLAW_VERSION
+from openclaw_ocm.core.releases import NODE_VERSION, OPENCLAW_VERSION
 
 from .checkout import Ocm, push_checkout
 from .instances import fake_model, home_files, refuse_tools, rows

@@ -131,7 +131,7 @@ def test_what_is_put_in_place_of_another_is_backed_up_first(ocm: Ocm, archive: s
     before = re.search(r"what was replaced is in (\S+)", done.stderr)
     assert before
     assert remembers(ocm, "worker1") == memory
-    ocm("restore", before[1], "--replace")
+    ocm("restore", before[1], "--replace", "--no-start")
     assert inside(ocm, "worker1", "cat workspace/later") == "later\n"
 
 

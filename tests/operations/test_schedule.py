@@ -13,6 +13,7 @@ import pytest
 from tests.hosts import contents
 from tests.operations.test_backup import NAME, Instance
 
+from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.core.backup.schedule import LastRun
 from openclaw_ocm.core.record import Keep, Schedule
 from openclaw_ocm.errors import Invalid, Locked, OcmError
@@ -45,7 +46,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     made.create()
     yield made
     made.context.backend.timers.clear([NAME])
-    files.remove_file(made.paths.program)
+    files.remove_file(places.program(made.paths))
     made.context.backend.remove([NAME])
 
 
@@ -103,7 +104,7 @@ def test_scheduling_again_changes_nothing_and_never_leaves_no_trace(instance: In
     assert {
         path: held for path, held in contents(Path(instance.paths.host.ocm_config)).items() if path in before
     } == before
-    assert not Path(instance.paths.schedule).exists()
+    assert not Path(places.schedule(instance.paths)).exists()
     assert not set_schedule(instance.context, NAME, None, dry_run=False).changed
 
 
@@ -137,7 +138,7 @@ def test_a_failure_on_the_way_leaves_the_schedule_as_it_was(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schedule(instance, "03:00")
-    before = Path(instance.paths.record).read_text(), Path(instance.paths.schedule).read_text()
+    before = Path(instance.paths.record).read_text(), Path(places.schedule(instance.paths)).read_text()
     timers = type(instance.context.backend.timers)
     real = timers.set
     failed: list[object] = []
@@ -151,7 +152,10 @@ def test_a_failure_on_the_way_leaves_the_schedule_as_it_was(
     monkeypatch.setattr(timers, "set", once)
     with pytest.raises(OcmError, match="no"):
         schedule(instance, "04:00")
-    assert (Path(instance.paths.record).read_text(), Path(instance.paths.schedule).read_text()) == before
+    assert (
+        Path(instance.paths.record).read_text(),
+        Path(places.schedule(instance.paths)).read_text(),
+    ) == before
 
 
 def test_a_run_makes_an_archive_and_keeps_what_it_is_told_to(instance: Instance) -> None:
@@ -259,7 +263,7 @@ def test_backups_that_are_long_overdue_are_told(instance: Instance) -> None:
 @pytest.mark.slow
 def test_a_timer_that_is_gone_or_edited_is_told_and_mended(instance: Instance) -> None:
     schedule(instance)
-    path = Path(instance.paths.schedule)
+    path = Path(places.schedule(instance.paths))
     text = path.read_text()
     for damage in (path.unlink, lambda: path.write_text(text.replace("daily", "weekly"))):
         damage()

@@ -11,6 +11,7 @@ from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.schedule import parse_every
 from openclaw_ocm.core.firewall import exposure
 from openclaw_ocm.core.names import BackendName, InstanceName
+from openclaw_ocm.core.openclaw.traits import LAST_PORT, MINIMUM_MEMORY
 from openclaw_ocm.errors import Invalid
 
 VERSION = 1
@@ -18,8 +19,6 @@ DEFAULT_TASKS = 512
 _MEMORY = re.compile(r"([1-9][0-9]{0,6})([MG])")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[^\s\x00-\x1f\"'\\]{1,200}")
 _UNITS = {"M": 2**20, "G": 2**30}
-# Below this OpenClaw 2026.9.6 does not become ready (0.54 GB at idle, 1.2 GB after an agent turn).
-MINIMUM_MEMORY = 768 * 2**20
 MINIMUM_CPUS = 0.05
 MOST_KEPT = 10_000
 
@@ -111,7 +110,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What keeps its gateway running."""
     sealed: bool = True
     """Whether it runs in a sandbox."""
-    port: Annotated[int, msgspec.Meta(ge=1024, le=ports.LAST_PORT)]
+    port: Annotated[int, msgspec.Meta(ge=1024, le=LAST_PORT)]
     """The gateway's port; the 19 after it are for what OpenClaw derives from it."""
     autostart: bool = False
     """Whether it starts with the machine."""

@@ -14,6 +14,7 @@ from openclaw_ocm.core.openclaw.document import with_value, without_value
 from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.core.openclaw.settings import BIND
 from openclaw_ocm.core.paths import STATE_DIRECTORIES
+from openclaw_ocm.core.status import Activity
 from openclaw_ocm.errors import CommandFailed, InTheWay, OcmError
 from openclaw_ocm.instances.configs import put_config_back, replace_config
 from openclaw_ocm.instances.first_config import name_of_config, write_cloned_config, write_first_config
@@ -203,7 +204,7 @@ def _bring_back(step: steps.Remember, context: Context) -> str:
     name = InstanceName(step.name)
     process = context.backend.observe([name])[name]
     if not step.runs:
-        if process.activity == "stopped":
+        if process.activity is Activity.STOPPED:
             return ""
         context.backend.stop([name])
         return f"{name} is stopped again"

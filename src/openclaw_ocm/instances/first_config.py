@@ -6,9 +6,8 @@ import secrets
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.inheritance.merge import overlay
 from openclaw_ocm.core.names import InstanceName, parse_name
-from openclaw_ocm.core.openclaw.document import format_config, refuse_large
+from openclaw_ocm.core.openclaw.document import format_config, overlay, refuse_large
 from openclaw_ocm.core.openclaw.settings import initial_config
 from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.instances.inheritance import read_duplicate, read_inheritance, write_duplicate

@@ -16,20 +16,23 @@ from openclaw_ocm.system.archive.leftovers import sweep_backups
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.paths import HostPaths, InstancePaths
+    from openclaw_ocm.core.paths import HostPaths
+    from openclaw_ocm.instances.context import Context
 
 # Of a state, before the search is given up.
 _LOOKED_AT = 100_000
 
 
-def sweep(paths: InstancePaths) -> None:
+def sweep(context: Context, name: InstanceName) -> None:
     """Remove what was being written for an instance, whose lock is held: nobody else writes it now."""
-    for path in (*paths.written, paths.host.transactions / f"{paths.name}.jsonl"):
+    paths = context.host.instance(name)
+    own = (path for backend in context.backends.values() for path in backend.written(paths))
+    for path in (*paths.written, *own, paths.host.transactions / f"{name}.jsonl"):
         if path == paths.config:
             _sweep_state(path)
         else:
             _sweep(path)
-    sweep_backups(paths.host.backups, paths.name)
+    sweep_backups(paths.host.backups, name)
 
 
 def half_written_journals(paths: HostPaths) -> tuple[InstanceName, ...]:

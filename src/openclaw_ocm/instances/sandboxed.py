@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.sandbox.launch import environment, node_argv
+from openclaw_ocm.core.openclaw.run import environment, node_argv
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import Command, failure

@@ -195,7 +195,7 @@ def recover(context: Context, name: InstanceName) -> str | None:
     What was half written then is removed. Returns a sentence on what was done, None where nothing was.
     """
     sentence = _recover(context, name)
-    sweep(context.host.instance(name))
+    sweep(context, name)
     return sentence
 
 

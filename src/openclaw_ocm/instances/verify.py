@@ -72,7 +72,8 @@ def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:
                 f"{name} did not become ready: {reason}",
                 hint=f"ocm logs {name}" if verdict.fatal else "--timeout gives it longer",
                 code="not_ready",
-                details=last_words(worker.context, name, since=wall),
+                # What it said at its start came before anybody waited for it.
+                details=last_words(worker.context, name, since=min(wall, worker.process.since or wall)),
             )
         time.sleep(_POLL_SECONDS)
 

@@ -26,7 +26,6 @@ from openclaw_ocm.system.archive.file import write_backup
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies, open_copies, survey
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 
@@ -115,9 +114,8 @@ def backup(context: Context, name: InstanceName, request: Request) -> Backup:
     `OcmError` where there is no such instance, its record is corrupt, or a database of OpenClaw's cannot be
     copied; nothing is left then.
     """
-    read_record(context.host.paths, name)
-    check_state(context.host.instance(name))
     with changing(context, name, wait_seconds=request.patience_seconds) as worker:
+        check_state(worker.paths)
         return backup_locked(worker, request)
 
 

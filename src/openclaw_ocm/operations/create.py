@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.models.update import model_note
 from openclaw_ocm.core.names import MAIN
-from openclaw_ocm.core.openclaw.settings import lookup
+from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.plan import MakeShell, MakeState, Start, WriteConfig, WriteRecord
 from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.errors import Invalid, OcmError

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.schedule import IDLE
 from openclaw_ocm.core.names import InstanceName, is_drill, parse_name
-from openclaw_ocm.core.needs import EnableLinger
-from openclaw_ocm.core.needs import State as Presence
+from openclaw_ocm.core.needs import EnableLinger, Presence
 from openclaw_ocm.core.plan import (
     LinkConfig,
     Load,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.merge import merge
 from openclaw_ocm.core.openclaw import document as configs
-from openclaw_ocm.core.openclaw.settings import LOOPBACK, is_live, lookup, weakened
+from openclaw_ocm.core.openclaw.document import lookup
+from openclaw_ocm.core.openclaw.reload import is_live
+from openclaw_ocm.core.openclaw.settings import LOOPBACK, weakened
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
 from openclaw_ocm.operations.planning.change import changing

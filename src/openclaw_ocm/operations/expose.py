@@ -8,7 +8,8 @@ import msgspec
 
 from openclaw_ocm.core import firewall as core
 from openclaw_ocm.core.firewall import ANY
-from openclaw_ocm.core.openclaw.settings import BIND, lookup, unfit_to_expose, wanted_bind
+from openclaw_ocm.core.openclaw.document import lookup
+from openclaw_ocm.core.openclaw.settings import BIND, unfit_to_expose, wanted_bind
 from openclaw_ocm.core.plan import SetBind, Start, Stop
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError

@@ -6,7 +6,8 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.sandbox.launch import environment, openclaw_argv, with_secrets
+from openclaw_ocm.core.openclaw.run import environment, openclaw_argv
+from openclaw_ocm.core.sandbox.launch import with_secrets
 from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.change import locked
 from openclaw_ocm.system.kept.records import read_record

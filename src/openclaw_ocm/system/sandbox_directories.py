@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.sandbox.launch import ENTRY, INIT_NAME, NODE_FLAGS, SECRETS_NAME
+from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS
+from openclaw_ocm.core.sandbox.launch import INIT_NAME, SECRETS_NAME
 from openclaw_ocm.core.sandbox.policy import SYSTEM, TEMPORARY, npm_beside
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.errors import OcmError

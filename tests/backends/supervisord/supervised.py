@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from tests.backends import home as homes
 from tests.backends.home import PATIENCE_SECONDS, SERVE, Home
 
+from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.system import files
@@ -29,7 +30,7 @@ def make_home() -> Supervised:
 
 def daemons(home: Supervised) -> list[int]:
     """Return the processes that are a supervisord of this home."""
-    config = str(home.backend.host.paths.supervisord_config).encode()
+    config = str(places.config(home.backend.host.paths)).encode()
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition, fingerprint
 from openclaw_ocm.backends.protocol import Session, is_ours
-from openclaw_ocm.backends.supervisord import sessions
+from openclaw_ocm.backends.supervisord import places, sessions
 from openclaw_ocm.backends.supervisord.bubblewrap import (
     Entrance,
     entry_argv,
@@ -34,7 +34,8 @@ from openclaw_ocm.backends.supervisord.program import (
 )
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
 from openclaw_ocm.core.needs import Need
-from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, STOP_TIMEOUT_SECONDS, clean, under_init
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, under_init
 from openclaw_ocm.core.status import Activity, Process, signal_in
 from openclaw_ocm.errors import NotRunning, OcmError
 from openclaw_ocm.system import files, processes, programs
@@ -136,24 +137,32 @@ class Supervisord:
         command = gateway_command(
             paths, record, policy, entrance=self._entrance(policy), covers=_covers(policy)
         )
-        return Definition(path=paths.program, text=render_program(paths, command, sealed=record.sealed))
+        return Definition(
+            path=places.program(paths), text=render_program(paths, command, sealed=record.sealed)
+        )
+
+    def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+        """Return the files that are written for an instance."""
+        return places.written(paths)
 
     def definition_path(self, name: InstanceName) -> PurePosixPath:
         """Return the path of the instance's program file."""
-        return self.host.instance(name).program
+        return places.program(self.host.instance(name))
 
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances with a program file that OCM made, or with the mark of one that is gone."""
-        programs = self._paths.programs
+        programs = places.programs(self._paths)
         made = [
-            name for name in names_in(programs, suffix=".conf") if is_ours(self.host.instance(name).program)
+            name
+            for name in names_in(programs, suffix=".conf")
+            if is_ours(places.program(self.host.instance(name)))
         ]
         marked = [name for name in names_in(programs / "enabled") if self._read(name) is None]
         return tuple(dict.fromkeys((*made, *marked)))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield where supervisord runs the gateway by another definition than the one on disk."""
-        program = self.host.instance(name).program
+        program = places.program(self.host.instance(name))
         if process.definition != str(program):
             yield f"supervisord runs {process.definition} and not {program}"
         elif process.changed_on_disk:
@@ -172,7 +181,7 @@ class Supervisord:
                 self._daemon.take_up(there)
         for name in gone:
             paths = self.host.instance(name)
-            for path in (paths.enabled, *_output_files(paths)):
+            for path in (places.enabled(paths), *_output_files(paths)):
                 files.remove_file(path)
         if gone:
             self._daemon.retire()
@@ -180,7 +189,7 @@ class Supervisord:
     def remove(self, names: Collection[InstanceName]) -> None:
         """Remove program files, and with each its mark and its log."""
         for name in names:
-            files.remove_file(self.host.instance(name).program)
+            files.remove_file(places.program(self.host.instance(name)))
         self.load(names)
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
@@ -225,12 +234,12 @@ class Supervisord:
     def enable(self, names: Collection[InstanceName]) -> None:
         """Have gateways start with supervisord."""
         for name in names:
-            files.write_file(self.host.instance(name).enabled, b"")
+            files.write_file(places.enabled(self.host.instance(name)), b"")
 
     def disable(self, names: Collection[InstanceName]) -> None:
         """Have gateways no longer start with supervisord."""
         for name in names:
-            files.remove_file(self.host.instance(name).enabled)
+            files.remove_file(places.enabled(self.host.instance(name)))
 
     def session(
         self,
@@ -248,7 +257,7 @@ class Supervisord:
         if record.sealed:
             from openclaw_ocm.system.seccomp import make_filters
 
-            make_filters(self._paths.filters, policy.address_families)
+            make_filters(places.filters(self._paths), policy.address_families)
             sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state, terminal=terminal)
             limited = limited_argv(clean(environ, under_init(paths, program)), tasks=record.limits.tasks)
             argv = entry_argv(self._entrance(policy), (*sandbox, *limited), variables=outer)
@@ -283,11 +292,11 @@ class Supervisord:
 
         return Entrance(
             program=programs.text("enter_sandbox.pl"),
-            filters=filters(self._paths.filters, policy.address_families),
+            filters=filters(places.filters(self._paths), policy.address_families),
         )
 
     def _read(self, name: InstanceName) -> bytes | None:
-        return files.read_own(self.host.instance(name).program)
+        return files.read_own(places.program(self.host.instance(name)))
 
     def _as_root(self, command: str) -> str:
         return command if self.host.uid == 0 else f"sudo {command}"
@@ -313,15 +322,14 @@ def _on_terminal(
 
 
 def _output_files(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
-    rotated = (
-        paths.output.with_name(f"{paths.output.name}.{number}") for number in range(1, LOG_BACKUPS + 1)
-    )
-    return (paths.output, *rotated)
+    output = places.output(paths)
+    rotated = (output.with_name(f"{output.name}.{number}") for number in range(1, LOG_BACKUPS + 1))
+    return (output, *rotated)
 
 
 def _process(paths: InstancePaths, seen: Seen | None) -> Process:
-    data = files.read_own(paths.program)
-    installed, autostart = data is not None, Path(paths.enabled).exists()
+    data = files.read_own(places.program(paths))
+    installed, autostart = data is not None, Path(places.enabled(paths)).exists()
     if seen is None:
         return Process(activity=Activity.STOPPED, installed=installed, autostart=autostart)
     pid = seen.pid
@@ -339,7 +347,7 @@ def _process(paths: InstancePaths, seen: Seen | None) -> Process:
         restarts=seen.restarts,
         since=seen.since,
         changed_on_disk=data is not None and seen.loaded != fingerprint(data),
-        definition=str(paths.program),
+        definition=str(places.program(paths)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
+from openclaw_ocm.backends.systemd import places
 from openclaw_ocm.backends.systemd.drop_ins import forbidden_settings
 from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
@@ -22,9 +23,10 @@ from openclaw_ocm.backends.systemd.unit import (
     render_unit,
     sandbox_directives,
 )
-from openclaw_ocm.core.names import InstanceName, unit_name
+from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.needs import Need
-from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, clean, under_init
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.sandbox.launch import clean, under_init
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.system import files
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.log import Entry
     from openclaw_ocm.core.names import BackendName
+    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.system.host import Host
@@ -131,23 +134,27 @@ class Systemd:
         """Return the unit that the record asks for."""
         paths = self.host.instance(record.name)
         text = render_unit(paths, record, policy, systemd_version=self.version)
-        return Definition(path=paths.unit, text=text)
+        return Definition(path=places.unit(paths), text=text)
+
+    def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+        """Return the files that are written for an instance."""
+        return places.written(paths)
 
     def definition_path(self, name: InstanceName) -> PurePosixPath:
         """Return the path of the instance's unit."""
-        return self.host.instance(name).unit
+        return places.unit(self.host.instance(name))
 
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances with a unit that OCM made, or with a link to one that is gone."""
         units = self.host.paths.units
         wants = units / "default.target.wants"
-        made = [name for name in _units_in(units) if is_ours(units / unit_name(name))]
-        dead = [name for name in _units_in(wants) if not Path(units, unit_name(name)).exists()]
+        made = [name for name in _units_in(units) if is_ours(units / places.unit_name(name))]
+        dead = [name for name in _units_in(wants) if not Path(units, places.unit_name(name)).exists()]
         return tuple(dict.fromkeys((*made, *dead)))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield where another unit is loaded than OCM's, or a drop-in changes what the sandbox is made of."""
-        unit = str(self.host.instance(name).unit)
+        unit = str(places.unit(self.host.instance(name)))
         if process.definition != unit:
             yield f"systemd runs {process.definition} and not {unit}"
         for override in process.overrides:
@@ -167,7 +174,7 @@ class Systemd:
     def remove(self, names: Collection[InstanceName]) -> None:
         """Remove units, their drop-ins, and the links by which enabled ones are found."""
         for name in names:
-            unit = self.host.instance(name).unit
+            unit = places.unit(self.host.instance(name))
             files.remove_file(unit)
             files.remove_tree(PurePosixPath(f"{unit}.d"))
             files.remove_file(self.host.paths.units / "default.target.wants" / unit.name)
@@ -175,7 +182,7 @@ class Systemd:
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
         """Return what the manager says of each instance, in one call for all of them."""
-        units = {unit_name(name): name for name in names}
+        units = {places.unit_name(name): name for name in names}
         if not units:
             return {}
         try:
@@ -209,7 +216,7 @@ class Systemd:
 
     def start(self, names: Collection[InstanceName]) -> None:
         """Start gateways; their count of failed starts begins anew."""
-        units = [unit_name(name) for name in names]
+        units = [places.unit_name(name) for name in names]
         if units:
             self._systemctl("reset-failed", *units, check=False)
             self._change("start", *units)
@@ -233,7 +240,7 @@ class Systemd:
     def enable(self, names: Collection[InstanceName]) -> None:
         """Have gateways start with the machine."""
         if names:
-            self._change("enable", "--quiet", *map(unit_name, names))
+            self._change("enable", "--quiet", *map(places.unit_name, names))
 
     def disable(self, names: Collection[InstanceName]) -> None:
         """Have gateways no longer start with the machine; nothing where a unit is gone already."""
@@ -242,7 +249,7 @@ class Systemd:
             self._change("disable", "--quiet", *units)
 
     def _installed(self, names: Collection[InstanceName]) -> list[str]:
-        return [unit_name(name) for name, process in self.observe(names).items() if process.installed]
+        return [places.unit_name(name) for name, process in self.observe(names).items() if process.installed]
 
     def session(
         self,
@@ -295,7 +302,7 @@ class Systemd:
         """Yield the entries of the gateway's journal, oldest first; with `follow` without an end."""
         argv = (
             *("journalctl", "--user", "--output=json", "--all", "--no-pager", "--quiet"),
-            f"--user-unit={unit_name(name)}",
+            f"--user-unit={places.unit_name(name)}",
             *([f"--lines={lines}"] if lines is not None else []),
             *(["--follow"] if follow else []),
             *([f"--since=@{since:.6f}"] if since is not None else []),
@@ -322,7 +329,7 @@ class Systemd:
 
 
 def _units_in(directory: PurePosixPath) -> tuple[InstanceName, ...]:
-    prefix, suffix = unit_name(InstanceName("*")).split("*")
+    prefix, suffix = places.unit_name(InstanceName("*")).split("*")
     return names_in(directory, prefix=prefix, suffix=suffix)
 
 

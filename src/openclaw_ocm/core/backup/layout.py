@@ -47,7 +47,7 @@ _T = TypeVar("_T", bound=msgspec.Struct)
 # Why things are left out of which nobody needs to be told one by one.
 EXPECTED = REMADE, TEMPORARY = "made anew by OpenClaw", "temporary"
 
-# Only at the top of the state: what OpenClaw makes anew (openclaw.md, section 8).
+# Only at the top of the state: what OpenClaw makes anew.
 _REMADE = frozenset({"cache", "tmp", "plugin-skills", "logs", "npm", "git", "dev", "tools"})
 _SKILLS = ("sandbox", "skills-workspaces")
 _TEMPORARY_NAME = re.compile(

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 
@@ -225,11 +226,6 @@ def _clean_name(value: object) -> str:
 def _words(value: object) -> frozenset[str]:
     words = value if isinstance(value, list) else []
     return frozenset(word for word in words if isinstance(word, str))
-
-
-def as_object(value: object) -> dict[str, Any]:
-    """Return a JSON object, an empty one in place of anything else."""
-    return value if isinstance(value, dict) else {}
 
 
 def read_number(value: object) -> float | None:

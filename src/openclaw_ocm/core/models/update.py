@@ -9,9 +9,8 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.models.listing import as_object, read_count
-from openclaw_ocm.core.openclaw.document import changed_keys
-from openclaw_ocm.core.openclaw.settings import lookup
+from openclaw_ocm.core.models.listing import read_count
+from openclaw_ocm.core.openclaw.document import as_object, changed_keys, lookup
 from openclaw_ocm.core.text import counted
 from openclaw_ocm.errors import OcmError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import ports
-from openclaw_ocm.core.openclaw.settings import lookup
+from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.plan import Enable, LinkConfig, Load, WriteDefinition
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import processes

@@ -50,7 +50,8 @@ def start_steps(worker: Instance, effort: Effort) -> list[Step]:
     if steps:
         return [remember(worker), *steps, Restart(name=name), verify]
     if prove(worker):
-        return [remember(worker), Restart(name=name), verify]
+        # What runs is not sealed, so an undo need not bring it back.
+        return [Restart(name=name), verify]
     # One that starts or has lost a channel is not helped by being stopped: it is waited for.
     return [] if verdicts([worker])[name].state is State.READY else [verify]
 

@@ -14,22 +14,18 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import temporary
-from openclaw_ocm.core.needs import (
+from openclaw_ocm.core.needs import EnableLinger, InstallNode, InstallOpenClaw, InstallPackages, Progress
+from openclaw_ocm.core.openclaw.run import ENTRY
+from openclaw_ocm.core.releases import (
     NODE_HASHES,
     NODE_VERSION,
     NODE_WHEEL,
     OPENCLAW_FETCHES,
     OPENCLAW_VERSION,
-    EnableLinger,
-    InstallNode,
-    InstallOpenClaw,
-    InstallPackages,
-    Progress,
     fetched_by_npm,
     is_unreachable,
     progress_of_pip,
 )
-from openclaw_ocm.core.sandbox.launch import ENTRY
 from openclaw_ocm.errors import Locked, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import user_manager_answers
