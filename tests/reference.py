@@ -55,6 +55,7 @@ ANSWERS = {
     "setup": "Setup",
     "doctor": "Diagnosis",
     "edit": "Edited",
+    "model": "Chosen",
     "secret list": "Secret",
     "update-models": "Updated",
     "backup": "Backup",
@@ -62,7 +63,7 @@ ANSWERS = {
     "backups verify": "Verified",
     "backups prune": "Pruned",
 }
-BELOW = ("Backups", "LastRun", "Change", "Finding", "Problem", "Runtime")
+BELOW = ("Offers", "Offered", "Backups", "LastRun", "Change", "Finding", "Problem", "Runtime")
 # Where two classes bear a name, the module whose is meant.
 MEANT = {"Entry": "core/log.py", "Change": "core/models/update.py", "Finding": "core/needs.py"}
 
@@ -109,6 +110,8 @@ MEANINGS = {
     "mend": "what a person types about it",
     "message": "what became of it, in a sentence",
     "Entry.message": "what was logged",
+    "model": "the model that its agents use",
+    "models": "those that are known",
     "name": "the instance",
     "next": "when the next one is due, in seconds since 1970",
     "node": "the Node that runs it",
@@ -125,6 +128,11 @@ MEANINGS = {
     "problems": "what is wrong",
     "provider": "whose models",
     "providers": "what changed, by provider",
+    "Offers.providers": "the providers that are known",
+    "Chosen.key": "the secret that holds the key",
+    "reference": "the model as `ocm model` takes it",
+    "restarted": "whether the gateway was restarted, or would be",
+    "title": "what its provider calls it",
     "reason": "why it is in that state",
     "removed": "files that go",
     "Change.removed": "models that are gone, by id",
@@ -152,6 +160,7 @@ MEANINGS = {
     "total": "how many models there are now",
     "uptime_seconds": "how long it has been running",
     "url": "where its page is on this machine",
+    "usable": "whether its provider has a key",
     "version": "the version of OpenClaw",
     "what": "what it is about",
     "Problem.what": "what is wrong, in a sentence",

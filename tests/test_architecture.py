@@ -82,6 +82,7 @@ MADE_OF = {
     "doctor": {"backups", "setup"},
     "drill": {"delete", "restore"},
     "edit": {"session"},
+    "model": {"edit", "session"},
     "models": {"edit"},
     "restore": {"backup"},
     "scheduled": {"backup", "backups"},

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import samples
+from tests import model_lists, samples
 from tests.operations.test_contents import EFFORT, Worker, worker
 
 from openclaw_ocm.core.models.choice import parse_choice
+from openclaw_ocm.core.models.listing import Page
 from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.operations import model
 from openclaw_ocm.operations.model import Chosen, Need, Wanted, choose, look_up, offers
 from openclaw_ocm.operations.secret import list_secrets
 from openclaw_ocm.system.kept.inherited import read_inherited
@@ -166,6 +168,22 @@ def test_what_openclaw_lists_is_told(worker: Worker) -> None:
 def test_an_answer_of_another_shape_lists_nothing(worker: Worker, said: str) -> None:
     answering(worker, f"echo '{said}'")
     assert offers(worker.context, NAME, None).models == ()
+
+
+def test_without_a_key_a_provider_itself_is_asked(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(worker, """echo '{"count": 0, "models": []}'""")
+    asked = []
+
+    def download(url: str, _report: object) -> Page:
+        asked.append(url)
+        return Page(rows=tuple(model_lists.ppq(2)))
+
+    monkeypatch.setattr(model, "download", download)
+    found = offers(worker.context, NAME, "ppq")
+    assert asked == ["https://api.ppq.ai/v1/models"]
+    assert len(found.models) == 2
+    assert all(one.reference.startswith("ppq/") and one.usable is None for one in found.models)
+    assert offers(worker.context, NAME, "lab").models == ()
 
 
 def test_an_openclaw_that_does_not_list_is_told(worker: Worker) -> None:

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.models import choice as choices
-from openclaw_ocm.core.models.listing import as_object
+from openclaw_ocm.core.models.listing import PROVIDERS, read_models
+from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.plan import Restart
 from openclaw_ocm.core.secrets import format_file, parse_key
 from openclaw_ocm.core.text import printable
@@ -17,10 +18,10 @@ from openclaw_ocm.operations.edit import gateway_steps, propose
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
 from openclaw_ocm.operations.planning.repair import remember, restart_steps
-from openclaw_ocm.operations.secret import without_secret
 from openclaw_ocm.operations.session import capture, ready_for_session
-from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited
+from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited, without_secret
 from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.model_list import download
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.providers import known_providers
 
@@ -77,7 +78,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What became of a choice; `key` is the variable that holds it, None where the provider takes none.
+    """What became of a choice, in place of which `Offers` answers where none was made.
+
+    `key` is the variable that holds it, None where the provider takes none.
 
     `keys` are those of the config that changed, `restarted` tells whether the gateway was, or would be.
     """
@@ -111,11 +114,23 @@ def offers(context: Context, name: InstanceName, provider: str | None) -> Offers
     if completed.returncode != 0:
         last = tuple(printable(line) for line in completed.stderr.strip().splitlines()[-5:])
         raise OcmError(f"OpenClaw of {name} lists no models", code="models_unlisted", details=last)
+    models = tuple(_offered(completed.stdout))
+    if not models and provider in PROVIDERS:
+        models = _published(context, provider)
     return Offers(
         name=name,
         model=choices.primary(config),
-        models=tuple(_offered(completed.stdout)),
+        models=models,
         providers=tuple(sorted({*(one for one in known if one in plugins or known[one]), *configured})),
+    )
+
+
+def _published(context: Context, provider: str) -> tuple[Offered, ...]:
+    """Return the models that a provider itself lists: OpenClaw asks it only once there is a key."""
+    its = PROVIDERS[provider]
+    listing = read_models(its, download(its.list_url, context.report))
+    return tuple(
+        Offered(reference=f"{provider}/{one.id}", title=one.name, usable=None) for one in listing.models
     )
 
 

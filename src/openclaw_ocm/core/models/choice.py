@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.extract import key_variable
-from openclaw_ocm.core.models.listing import PROVIDERS, Model, as_object, is_model_id
+from openclaw_ocm.core.models.listing import PROVIDERS, Model, is_model_id
 from openclaw_ocm.core.models.update import new_entry
+from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.openclaw.secret_places import is_secret_reference, referred
-from openclaw_ocm.core.openclaw.settings import lookup
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
