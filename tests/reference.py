@@ -55,6 +55,7 @@ ANSWERS = {
     "setup": "Setup",
     "doctor": "Diagnosis",
     "edit": "Edited",
+    "check": "Checked",
     "model": "Chosen",
     "secret list": "Secret",
     "update-models": "Updated",
@@ -63,11 +64,21 @@ ANSWERS = {
     "backups verify": "Verified",
     "backups prune": "Pruned",
 }
-BELOW = ("Offers", "Offered", "Backups", "LastRun", "Change", "Finding", "Problem", "Runtime")
+BELOW = ("Answered", "Offers", "Offered", "Backups", "LastRun", "Change", "Finding", "Problem", "Runtime")
 # Where two classes bear a name, the module whose is meant.
 MEANT = {"Entry": "core/log.py", "Change": "core/models/update.py", "Finding": "core/needs.py"}
 
 MEANINGS = {
+    "Answered.message": "what came of it, in a sentence",
+    "Answered.mend": "what to type about what failed",
+    "Answered.problem": "the slug of what failed",
+    "answer": "what the agent said",
+    "boxed": "whether its tools were in a box",
+    "ok": "whether it answers, and its tools work",
+    "seconds": "how long it took",
+    "session": "`main` or `group`",
+    "turns": "what came of each session",
+    "words": "OpenClaw's own on what failed",
     "about": "the instance, or `this machine`",
     "added": "models that are new, by id",
     "archive": "where the last one is",

@@ -30,6 +30,7 @@ COMMANDS = {
     "list": ("inspect", "List the instances and how they are."),
     "status": ("inspect", "Show everything about an instance."),
     "health": ("inspect", "Tell whether instances are ready; exit 1 if one is not."),
+    "check": ("check", "Ask an instance something; exit 1 if it does not answer."),
     "logs": ("inspect", "Print what an instance logged."),
     "use": ("session", "Run openclaw as an instance, in its sandbox."),
     "enter": ("session", "Open a shell in an instance's sandbox."),

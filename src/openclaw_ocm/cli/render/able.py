@@ -10,6 +10,7 @@ from openclaw_ocm.cli.render.outcome import show_notes
 from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
+    from openclaw_ocm.operations.check import Checked
     from openclaw_ocm.operations.model import Chosen, Offers
 
 _USABLE = {True: "has a key", False: "no key", None: ""}
@@ -48,3 +49,22 @@ def _effect(chosen: Chosen) -> str:
             "the gateway would be restarted" if chosen.dry_run else "the gateway was restarted and is ready"
         )
     return "live"
+
+
+def show_checked(checked: Checked) -> None:
+    """Print what came of each turn, and what to type about the first that failed."""
+    for turn in checked.turns:
+        where = " in a box" if turn.boxed else ""
+        click.echo(f"{checked.name}: {turn.session}: {turn.message}{where} ({turn.seconds:g} s)")
+        for said in (turn.answer, turn.words):
+            if said:
+                click.echo(f"  {printable(said)}")
+    mend = next((turn.mend for turn in checked.turns if turn.mend), None)
+    if mend:
+        click.echo(f"ocm: {mend}", err=True)
+
+
+def in_words(checked: Checked) -> str:
+    """Return in words that an instance answers."""
+    took = ", ".join(f"{turn.session} in {turn.seconds:g} s" for turn in checked.turns)
+    return f"{printable(checked.model or '')} answers: {took}"
