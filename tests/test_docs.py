@@ -125,6 +125,7 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "status",
         "health",
         "check",
+        "channel list",
         "logs",
         "secret list",
         "backups list",

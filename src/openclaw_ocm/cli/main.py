@@ -37,6 +37,7 @@ COMMANDS = {
     "setup": ("setup", "Check what OCM needs of this machine, and install what is missing."),
     "doctor": ("setup", "Find what is wrong with this machine and with all that OCM made on it."),
     "model": ("model", "Give an instance a model and the key of its provider."),
+    "channel": ("channel", "Keep the channels over which people write to an instance."),
     "edit": ("edit", "Change an instance's OpenClaw config, validated by OpenClaw."),
     "sync": ("sync", "Have instances follow what changed in main: providers, models and keys."),
     "secret": ("secret", "Keep the secrets that an instance's config refers to as ${NAME}."),

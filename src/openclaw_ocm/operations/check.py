@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
 
-# Of the time for both turns; what main leaves of it is the group's.
-_FOR_MAIN = 0.5
+# Of the time for both turns; what main leaves of it is the group's. Main's is the first after a start.
+_FOR_MAIN = 0.75
 _LOG_LINES = 400
 
 

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.models import choice as choices
 from openclaw_ocm.core.models.listing import PROVIDERS, read_models
 from openclaw_ocm.core.openclaw.document import as_object
-from openclaw_ocm.core.plan import Restart
-from openclaw_ocm.core.secrets import format_file, parse_key
+from openclaw_ocm.core.secrets import parse_key
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
-from openclaw_ocm.operations.edit import gateway_steps, propose
+from openclaw_ocm.operations.edit import write_both
 from openclaw_ocm.operations.planning.change import changing
-from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
-from openclaw_ocm.operations.planning.repair import remember, restart_steps
+from openclaw_ocm.operations.planning.contents import with_attempts
 from openclaw_ocm.operations.session import capture, ready_for_session
-from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited, without_secret
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.model_list import download
 from openclaw_ocm.system.openclaw.config import read_config
@@ -30,10 +27,8 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.models.choice import Choice
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
-    from openclaw_ocm.operations.edit import Proposal
     from openclaw_ocm.operations.planning.repair import Effort
 
 _LIST_SECONDS = 120.0
@@ -187,47 +182,30 @@ def choose(context: Context, name: InstanceName, wanted: Wanted, effort: Effort,
 
 
 def _choose_once(worker: Instance, wanted: Wanted, effort: Effort, *, dry_run: bool) -> Chosen:
-    need, before = wanted.need, read_secrets(worker.paths)
-    after = before if wanted.key is None else {**before, need.variable: wanted.key}
-    refer = need.variable in after
-    proposal = propose(
-        worker, lambda config: choices.chosen(config, need.choice, variable=need.variable, refer=refer)
+    need, secrets = wanted.need, read_secrets(worker.paths)
+    if wanted.key is not None:
+        secrets = {**secrets, need.variable: wanted.key}
+    refer = need.variable in secrets
+    written = write_both(
+        worker,
+        "model",
+        lambda config: choices.chosen(config, need.choice, variable=need.variable, refer=refer),
+        secrets,
+        own=None if wanted.key is None else need.variable,
+        effort=effort,
+        dry_run=dry_run,
     )
-    contents = _contents(worker, proposal, wanted, after, effort)
-    outcome = replace_contents(
-        worker.context, "model", worker.name, contents, done="", dry_run=dry_run, keep=effort.keep
-    )
-    own = choices.own_models(proposal.after)
+    own = choices.own_models(written.proposal.after)
     notes = (f"agents with a model of their own keep it: {', '.join(map(printable, own))}",) if own else ()
     return Chosen(
         name=worker.name,
-        changed=outcome.changed,
+        changed=written.outcome.changed,
         dry_run=dry_run,
         model=need.choice.reference,
         key=need.variable if refer else None,
-        keys=proposal.keys,
-        restarted=any(isinstance(step, Restart) for step in contents.gateway),
+        keys=written.proposal.keys,
+        restarted=written.restarted,
         running=worker.process.activity.will_run,
-        notes=(*notes, *proposal.notes),
-        steps=outcome.steps,
-    )
-
-
-def _contents(
-    worker: Instance, proposal: Proposal, wanted: Wanted, after: dict[str, str], effort: Effort
-) -> Contents:
-    """Return what is to be in the instance's files, and what its gateway does to have it."""
-    secrets = None if after == read_secrets(worker.paths) else format_file(after)
-    inherited = without_secret(read_inherited(worker.paths), wanted.need.variable)
-    gateway: list[Step] = []
-    if secrets is not None and worker.process.activity.will_run:
-        gateway = restart_steps(worker, effort)
-    elif proposal.keys:
-        gateway = gateway_steps(worker, proposal, effort)
-    return Contents(
-        secrets=secrets,
-        inherited=None if inherited is None or wanted.key is None else encode_inherited(inherited),
-        config=proposal.contents,
-        process=remember(worker) if gateway else None,
-        gateway=gateway,
+        notes=(*notes, *written.proposal.notes),
+        steps=written.outcome.steps,
     )

@@ -10,6 +10,9 @@ from openclaw_ocm.cli.render.outcome import show_notes
 from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openclaw_ocm.operations.channel import Channel
     from openclaw_ocm.operations.check import Checked
     from openclaw_ocm.operations.model import Chosen, Offers
 
@@ -68,3 +71,12 @@ def in_words(checked: Checked) -> str:
     """Return in words that an instance answers."""
     took = ", ".join(f"{turn.session} in {turn.seconds:g} s" for turn in checked.turns)
     return f"{printable(checked.model or '')} answers: {took}"
+
+
+def show_channels(channels: Sequence[Channel]) -> None:
+    """Print the channels of an instance, one a line."""
+    if not channels:
+        click.echo("no channels: ocm channel add NAME telegram adds one", err=True)
+    for one in channels:
+        state = "on" if one.enabled else "off"
+        click.echo(f"{one.channel}  {state}  {one.access}")

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from openclaw_ocm.core.inheritance.extract import Source
 from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.openclaw.channels import bots
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, parse_config
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv, parse_unit
 from openclaw_ocm.errors import OcmError
@@ -63,6 +64,13 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
         provider_plugins=plugins,
         resolve=lambda reference: _read_secret_file(host, config, reference),
     )
+
+
+def read_main_bots(host: Host) -> frozenset[str]:
+    """Return a hash of each Telegram token of main's; raise `OcmError` where its config cannot be read."""
+    own = _own_variables(host)
+    config = _read_config(host.paths.main_config, own)
+    return bots(config, _variables(config, own))
 
 
 def read_instance_source(
