@@ -126,6 +126,7 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "health",
         "check",
         "channel list",
+        "history",
         "logs",
         "secret list",
         "backups list",

@@ -1,4 +1,4 @@
-"""The commands that look: list, status, health, logs."""
+"""The commands that look: list, status, health, history, logs."""
 
 from __future__ import annotations
 
@@ -113,4 +113,37 @@ def logs(  # noqa: PLR0913 - one for each option
     return 0
 
 
-COMMANDS = {"list": list_command, "health": health, "status": status, "logs": logs}
+@click.command(epilog="Example: ocm history worker1 -n 5")
+@click.argument("name", type=NAME, required=False, metavar="[NAME]")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="The last N changes.",
+)
+@json_option
+@click.pass_context
+def history(ctx: click.Context, name: InstanceName | None, *, lines: int, as_json: bool) -> int:
+    """Tell what was changed, when, and how it ended.
+
+    Each change of an instance is a line, those of instances that are gone as well. What a command was given,
+    such as a value or a secret, is not kept.
+    """
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.status import show_history
+    from openclaw_ocm.instances.history import read_history
+
+    frame.tell_interrupted(ctx)
+    found = read_history(frame.this_host(ctx).paths, name)
+    shown = found[max(len(found) - lines, 0) :]
+    if as_json:
+        print_json("history", shown)
+    else:
+        show_history(shown)
+    return 0
+
+
+COMMANDS = {"list": list_command, "health": health, "status": status, "history": history, "logs": logs}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.plan import Stop
 from openclaw_ocm.core.status import Activity
-from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
+from openclaw_ocm.instances.instance import known
+from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan
 from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps, start_steps
 from openclaw_ocm.operations.planning.timers import timer_steps
 
@@ -54,12 +55,13 @@ def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bo
 
 def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
     """Stop an instance and every session in it; nothing where it is stopped already."""
-    with changing(context, name) as worker:
-        stopped = worker.process.activity is Activity.STOPPED
+    with locked(context, name):
+        at, _record, process = known(context, name)
+        stopped = process.activity is Activity.STOPPED
         steps: list[Step] = [] if stopped else [Stop(name=name, ran=True)]
         return carry_out(
-            worker.context,
-            make_plan(worker.backend, "stop", name, steps, commit=0),
+            at,
+            make_plan(at.backend, "stop", name, steps, commit=0),
             done="stopped",
             nothing="already stopped",
             dry_run=dry_run,

@@ -227,8 +227,9 @@ class Systemd:
         if units:
             # Where systemd 257 heard too early of the first process in a PID namespace, it takes that for no
             # child of its own, and would follow SIGTERM by SIGKILL at once. After a reload it knows better.
+            # Where it does not read them, what is to be stopped is stopped all the same.
             if self.separates_processes():
-                self._change("daemon-reload")
+                self._change("daemon-reload", check=False)
             self._change("stop", *units)
             self._systemctl("reset-failed", *units, check=False)
 
@@ -316,8 +317,9 @@ class Systemd:
         command = Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_QUERY_SECONDS)
         return self.host.runner.run(command, check=check)
 
-    def _change(self, *arguments: str) -> None:
-        self.host.runner.run(Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_CHANGE_SECONDS))
+    def _change(self, *arguments: str, check: bool = True) -> None:
+        command = Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_CHANGE_SECONDS)
+        self.host.runner.run(command, check=check)
 
     def _no_manager(self) -> OcmError:
         user = self.host.user

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
 
+# Where many are made at once each takes its turn, in which main is read and UFW asked.
+_QUEUE_SECONDS = 120.0
+
 
 @contextlib.contextmanager
 def changing(
@@ -79,7 +82,8 @@ def _lock_path(context: Context, name: InstanceName) -> PurePosixPath:
 @contextlib.contextmanager
 def allocating(context: Context) -> Iterator[None]:
     """Hold the host's lock, under which ports are chosen and reserved. No instance is named `@host`."""
-    with files.lock(context.host.paths.locks / "@host.lock", "the list of ports"):
+    lock = context.host.paths.locks / "@host.lock"
+    with files.lock(lock, "the list of ports", wait_seconds=_QUEUE_SECONDS):
         yield
 
 
