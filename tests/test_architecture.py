@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,11 @@ if TYPE_CHECKING:
 
 PACKAGE = "openclaw_ocm"
 SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
-MODULES = sorted(path.relative_to(SOURCE).with_suffix("") for path in SOURCE.rglob("*.py"))
+PROGRAMS = SOURCE / "programs"
+# What is written in Python and stands in the package: modules, and programs that nobody imports.
+PYTHON = sorted(path.relative_to(SOURCE).with_suffix("") for path in SOURCE.rglob("*.py"))
+MODULES = [module for module in PYTHON if module.parts[0] != PROGRAMS.name]
+MAX_LINES = 400
 FLOORS = ("errors", "core", "system", "backends", "instances", "operations", "cli")
 # Beside the core: what renders for a backend, and what reads its output.
 PURE = {
@@ -123,3 +129,56 @@ def test_only_the_command_line_prints(module: Path) -> None:
     names = {function.id for function in calls if isinstance(function, ast.Name)}
     assert "print" not in names
     assert "click" not in {name.split(".")[0] for name in imports_of(module)}
+
+
+@pytest.mark.parametrize("path", sorted(PROGRAMS.glob("*.py")), ids=lambda path: path.name)
+def test_a_program_needs_nothing_but_its_python(path: Path) -> None:
+    imported = {name.split(".")[0] for name in imports_of(path.relative_to(SOURCE).with_suffix(""))}
+    assert imported <= sys.stdlib_module_names
+    assert imported
+
+
+@pytest.mark.parametrize("module", PYTHON, ids=str)
+def test_a_module_is_of_human_size(module: Path) -> None:
+    assert len((SOURCE / module).with_suffix(".py").read_text().splitlines()) <= MAX_LINES
+
+
+# What starts a Python with the package on its path, where no file of it can be named, and two lines of shell
+# that each instance has of its own.
+PROGRAMS_IN_STRINGS = {"system/own", "backends/supervisord/daemon", "system/sandbox_directories"}
+# A list of words is long and no program.
+LONG_LINES, WORDS = 3, re.compile(r"[\w\s]*")
+OF_A_PROGRAM = re.compile(
+    r"\A#!|\buse strict\b|\bfrom ['\"]node:|\brequire\(['\"]"
+    r"|^\s*(import|from) \w+(, \w+)*(;|$| import )|^\s*(def|function) \w+\(",
+    re.MULTILINE,
+)
+
+
+def strings_of(module: Path) -> Iterator[str]:
+    """Yield the strings of a module that are not there to document it."""
+    tree = tree_of(module)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    skipped = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+            yield node.value
+
+
+def is_program(text: str) -> bool:
+    long = text.count("\n") > LONG_LINES and not WORDS.fullmatch(text)
+    return long or OF_A_PROGRAM.search(text) is not None
+
+
+def test_no_string_is_a_program_but_those_that_cannot_be_a_file() -> None:
+    found = {str(module) for module in MODULES if any(map(is_program, strings_of(module)))}
+    assert found == PROGRAMS_IN_STRINGS
+
+
+@pytest.mark.parametrize("path", sorted(path for path in PROGRAMS.iterdir() if path.is_file()), ids=str)
+def test_every_program_would_be_found_in_a_string(path: Path) -> None:
+    assert is_program(path.read_text())

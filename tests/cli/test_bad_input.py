@@ -15,7 +15,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
 
 LONG = "a" * 64
-ENVELOPE = {"ok", "command", "results", "errors"}
+ENVELOPE = {"version", "ok", "command", "results", "errors"}
 ERROR = {"name", "code", "message", "hint", "details"}
 NAMELESS = ("list", "edit", "setup", "doctor", "restore", "backups verify")
 _OTHERS = ("use", "enter", "supervise", "completion", "secret", "backups")
@@ -364,7 +364,13 @@ def test_json_that_was_not_asked_of_ocm_is_not_printed(ocm: Run, arguments: list
 def test_an_empty_list_is_an_answer_and_no_error(ocm: Run, home: Path) -> None:
     done = ocm("list", "--json")
     assert done.returncode == 0
-    assert json.loads(done.stdout) == {"ok": True, "command": "list", "results": [], "errors": []}
+    assert json.loads(done.stdout) == {
+        "version": 1,
+        "ok": True,
+        "command": "list",
+        "results": [],
+        "errors": [],
+    }
     assert tree(home) == []
 
 

@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 
+from openclaw_ocm.backends.registry import suited
+from openclaw_ocm.backends.supervisord.supervisor import Supervisord
+from openclaw_ocm.backends.systemd.manager import Systemd
+from openclaw_ocm.core import needs
 from openclaw_ocm.core.needs import (
     EnableLinger,
     Finding,
@@ -12,12 +16,12 @@ from openclaw_ocm.core.needs import (
     InstallNode,
     InstallOpenClaw,
     InstallPackages,
+    Keeper,
     Lacking,
     Machine,
     State,
     check,
     fetched_by_npm,
-    findings,
     installs,
     is_unreachable,
     progress_of_pip,
@@ -63,16 +67,26 @@ BARE = replace(
 )
 
 
-def found(machine: Machine) -> dict[str, Finding]:
-    return {finding.what: finding for finding in findings(machine)}
+# One that runs nothing on this machine asks nothing of it.
+ELSEWHERE = Keeper(name="elsewhere", needs=frozenset())
+KEEPERS = {kind.name: Keeper(name=kind.name, needs=kind.needs) for kind in (Systemd, Supervisord)}
+
+
+def findings(machine: Machine, keeper: Keeper | None = None) -> tuple[Finding, ...]:
+    """Return what the machine lacks for a backend, the one that suits it if nobody chose."""
+    return needs.findings(machine, keeper or KEEPERS[suited(machine)])
+
+
+def found(machine: Machine, keeper: Keeper | None = None) -> dict[str, Finding]:
+    return {finding.what: finding for finding in findings(machine, keeper)}
 
 
 def plan(machine: Machine, *, recommended: bool = False) -> tuple[Any, ...]:
     return installs(findings(machine), root=machine.root, recommended=recommended)
 
 
-def states(machine: Machine) -> dict[str, str]:
-    return {what: finding.state.value for what, finding in found(machine).items()}
+def states(machine: Machine, keeper: Keeper | None = None) -> dict[str, str]:
+    return {what: finding.state.value for what, finding in found(machine, keeper).items()}
 
 
 def test_a_whole_machine_needs_nothing() -> None:
@@ -146,11 +160,20 @@ def test_where_bubblewrap_is_there_no_manager_is_needed() -> None:
 
 
 def test_the_backend_that_was_asked_for_decides_what_is_needed() -> None:
-    supervisord = replace(WHOLE, backend="supervisord")
-    assert (states(supervisord)["linger"], states(supervisord)["bubblewrap"]) == ("unneeded", "missing")
-    systemd = replace(BARE, backend="systemd")
-    assert (states(systemd)["user manager"], states(systemd)["bubblewrap"]) == ("missing", "unneeded")
-    assert found(systemd)["user manager"].steps == ()
+    supervisord = states(WHOLE, KEEPERS["supervisord"])
+    assert (supervisord["linger"], supervisord["bubblewrap"]) == ("unneeded", "missing")
+    systemd = states(BARE, KEEPERS["systemd"])
+    assert (systemd["user manager"], systemd["bubblewrap"]) == ("missing", "unneeded")
+    assert found(BARE, KEEPERS["systemd"])["user manager"].steps == ()
+
+
+def test_a_backend_that_asks_nothing_of_the_machine_is_not_given_what_others_need() -> None:
+    machine = replace(BARE, namespaces=Lacking(why="forbidden"))
+    needed = {what for what, state in states(machine, ELSEWHERE).items() if state != "unneeded"}
+    assert needed == {"Python", "Node", "OpenClaw", "UFW"}
+    assert installs(findings(machine, ELSEWHERE), root=True, recommended=True) == (NODE, OPENCLAW)
+    for what in ("user manager", "linger", "bubblewrap"):
+        assert "elsewhere" in found(machine, ELSEWHERE)[what].detail
 
 
 def test_namespaces_are_never_switched_by_ocm_not_even_as_root() -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from openclaw_ocm.system import programs
+
 from . import pins
 from .checkout import push_checkout
 from .image import REPOSITORY
@@ -155,6 +157,13 @@ def test_node_and_openclaw_are_the_pinned_ones_in_the_layout_of_the_release(mach
     owner = "root" if machine.release == "trixie" else "debian"
     package = machine.run(["sh", "-c", "realpath $(command -v openclaw)"]).stdout.strip()
     assert machine.run(["stat", "-c", "%U", package]).stdout == f"{owner}\n"
+
+
+def test_node_finds_nothing_wrong_in_the_programs_that_it_is_given(machine: Machine, ocm: Ocm) -> None:
+    names = [path.name for path in programs.DIRECTORY.glob("*.mjs")]
+    assert names
+    for name in names:
+        machine.run(["node", "--check", f"{ocm.folder}/src/openclaw_ocm/programs/{name}"])
 
 
 def test_checkout_is_the_working_copy_and_the_users_own(machine: Machine) -> None:

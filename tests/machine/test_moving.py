@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from openclaw_ocm.core.openclaw.moved import REWRITE
+from openclaw_ocm.system import programs
 
 from .instances import HOME
 
@@ -94,7 +94,8 @@ def state(machine: Machine) -> Iterator[str]:
 
 
 def follow(machine: Machine, pairs: list[list[str]], *, restored: bool = False, check: bool = True) -> str:
-    argv = ["/usr/local/bin/node", "--input-type=module", "--eval", REWRITE]
+    program = programs.text("rewrite_paths.mjs")
+    argv = ["/usr/local/bin/node", "--input-type=module", "--eval", program]
     request = json.dumps({"pairs": pairs, "back": False, "restored": restored})
     return machine.run(argv, cwd=STATE, input=request, check=check, timeout=60).stderr
 

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
@@ -33,7 +32,6 @@ from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.transaction import Transaction
-from openclaw_ocm.operations import backup as operation
 from openclaw_ocm.operations.backup import Backup, Request, backup
 from openclaw_ocm.operations.backups import (
     archives_of,
@@ -599,10 +597,8 @@ def test_a_corrupt_record_is_a_clear_error(instance: Instance) -> None:
 
 def test_one_who_changes_the_instance_keeps_a_backup_from_it(instance: Instance) -> None:
     path = instance.context.host.paths.locks / f"{NAME}.lock"
-    with lock(path, NAME), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operation, "changing", partial(changing, wait_seconds=0))
-        with pytest.raises(OcmError, match="another ocm"):
-            instance.backup()
+    with lock(path, NAME), pytest.raises(OcmError, match="another ocm"):
+        instance.backup(patience_seconds=0)
 
 
 def test_backups_are_listed_checked_and_pruned(instance: Instance) -> None:

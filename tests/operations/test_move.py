@@ -284,6 +284,7 @@ def test_a_restore_that_fails_or_is_killed_at_any_step_leaves_the_old_or_the_new
         ("../../x", "", None),
         (NAME, None, None),
     ],
+    ids=["main", "heir", "path", "itself"],
 )
 def test_an_archive_does_not_say_from_where_its_instance_inherits(
     instance: Instance, source: str, kept: str | None, told: str | None
@@ -361,6 +362,7 @@ def test_workspaces_are_copied_without_what_leads_out_of_them(instance: Instance
     assert survey_workspaces(instance.paths.state) == ("left out of the workspace: 2 links out of the state",)
 
 
+@pytest.mark.slow
 def test_a_schedule_is_moved(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     timers = instance.context.backend.timers
     try:

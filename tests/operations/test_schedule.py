@@ -36,8 +36,8 @@ DAILY = Asked(every="daily", keep={}, given={})
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[Instance]:
-    made = Instance(tmp_path)
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    made = Instance(tmp_path_factory.mktemp("home"))  # a short path: it is to hold a supervisord's socket
     made.create()
     yield made
     made.context.backend.timers.clear([NAME])
@@ -73,6 +73,7 @@ def archives(instance: Instance) -> list[str]:
     return sorted(path.name for path in (instance.home / "backups").glob("*"))
 
 
+@pytest.mark.slow
 def test_scheduling_again_changes_nothing_and_never_leaves_no_trace(instance: Instance) -> None:
     before = contents(Path(instance.paths.host.ocm_config))
     text = Path(instance.paths.record).read_text()
@@ -98,6 +99,7 @@ def test_scheduling_again_changes_nothing_and_never_leaves_no_trace(instance: In
     assert not set_schedule(instance.context, NAME, None, dry_run=False).changed
 
 
+@pytest.mark.slow
 def test_what_is_not_said_of_a_schedule_that_is_changed_stays(instance: Instance) -> None:
     schedule(instance, encrypt_to=("age1x",), format="zst", keep={"last": 9})
     schedule(instance, "hourly", directory=str(instance.home))
@@ -122,6 +124,7 @@ def test_a_time_that_the_backend_cannot_keep_is_refused_before_anything_is_writt
     assert contents(Path(instance.paths.host.ocm_config)) == before
 
 
+@pytest.mark.slow
 def test_a_failure_on_the_way_leaves_the_schedule_as_it_was(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +190,7 @@ def test_a_directory_that_is_gone_is_told_and_nothing_is_made_in_its_place(insta
     assert "unmounted is not there" in (problem(instance) or "")
 
 
+@pytest.mark.slow
 def test_what_fails_or_interrupts_a_run_is_told_until_one_goes_well(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +234,7 @@ def test_a_run_without_a_schedule_is_refused_and_without_an_instance_leaves_noth
     assert not Path(instance.paths.last_backup).exists()
 
 
+@pytest.mark.slow
 def test_backups_that_are_long_overdue_are_told(instance: Instance) -> None:
     schedule(instance)
     day = 86400
@@ -243,6 +248,7 @@ def test_backups_that_are_long_overdue_are_told(instance: Instance) -> None:
     assert problem(instance) is not None
 
 
+@pytest.mark.slow
 def test_a_timer_that_is_gone_or_edited_is_told_and_mended(instance: Instance) -> None:
     schedule(instance)
     path = Path(instance.paths.schedule)
@@ -279,6 +285,7 @@ def test_a_time_in_a_record_that_cannot_be_kept_is_told_and_keeps_nothing_else_f
     run_scheduled(instance.context, NAME)
 
 
+@pytest.mark.slow
 def test_a_timer_that_nobody_asks_for_is_ended(instance: Instance) -> None:
     schedule(instance)
     changed = msgspec.structs.replace(record(instance), backups=None)
@@ -289,6 +296,7 @@ def test_a_timer_that_nobody_asks_for_is_ended(instance: Instance) -> None:
     assert instance.context.backend.timers.known() == ()
 
 
+@pytest.mark.slow
 def test_what_a_lost_record_leaves_of_a_schedule_is_removed(instance: Instance) -> None:
     schedule(instance)
     run_scheduled(instance.context, NAME)
@@ -299,6 +307,7 @@ def test_what_a_lost_record_leaves_of_a_schedule_is_removed(instance: Instance) 
     assert not Path(instance.paths.last_backup).exists()
 
 
+@pytest.mark.slow
 def test_delete_ends_scheduled_backups_and_keeps_archives(instance: Instance) -> None:
     schedule(instance)
     made = run_scheduled(instance.context, NAME)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.backup.schedule import Timer
     from openclaw_ocm.core.log import Entry
     from openclaw_ocm.core.names import BackendName, InstanceName
+    from openclaw_ocm.core.needs import Need
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.core.status import Process
@@ -82,6 +83,10 @@ class Backend(Protocol):
     @property
     def name(self) -> BackendName:
         """The word for it in records, options and answers."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What of the machine it runs and seals gateways with."""
 
     @property
     def timers(self) -> Timers:

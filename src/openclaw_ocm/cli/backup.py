@@ -96,7 +96,7 @@ def backup(  # noqa: PLR0913 - one for each option
     """
     import os.path
 
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.backups import show_backup
     from openclaw_ocm.operations.backup import Request
     from openclaw_ocm.operations.backup import backup as run
     from openclaw_ocm.system.archive.age import parse_recipient
@@ -132,16 +132,16 @@ def backup(  # noqa: PLR0913 - one for each option
         lambda context, name: run(context, name, request),
         as_json=as_json,
         context=context,
-        show=render.show_backup,
+        show=show_backup,
     )
 
 
 def _run_scheduled(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
     """Make the backup that is due, as a timer asks for it."""
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.backups import show_backup
     from openclaw_ocm.operations.scheduled import run_scheduled
 
-    return frame.run_each(ctx, [name], run_scheduled, as_json=as_json, show=render.show_backup)
+    return frame.run_each(ctx, [name], run_scheduled, as_json=as_json, show=show_backup)
 
 
 def _schedule(  # noqa: PLR0913 - what each option gave
@@ -202,14 +202,15 @@ def backups() -> None:
 @click.pass_context
 def list_(ctx: click.Context, name: InstanceName | None, *, as_json: bool) -> int:
     """List backups, those of instances that are gone as well."""
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.backups import show_stored
+    from openclaw_ocm.cli.render.envelope import print_json
     from openclaw_ocm.operations.backups import list_backups
 
     found = list_backups(frame.this_host(ctx), name)
     if as_json:
-        render.print_json("backups list", found)
+        print_json("backups list", found)
     else:
-        render.show_stored(found)
+        show_stored(found)
     return 0
 
 
@@ -242,7 +243,7 @@ def verify(  # noqa: PLR0913 - one for each option
     """
     from dataclasses import replace
 
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.backups import show_verified
     from openclaw_ocm.operations.backups import archives_of, list_backups
     from openclaw_ocm.operations.backups import verify as run
     from openclaw_ocm.operations.drill import drill as run_drill
@@ -272,7 +273,7 @@ def verify(  # noqa: PLR0913 - one for each option
         ctx,
         [str(path) for path in archives],
         check,
-        show=render.show_verified,
+        show=show_verified,
         as_json=as_json,
     )
 
@@ -298,7 +299,7 @@ def prune(
     Of each day, week (from Monday) and month, all in UTC, the newest backup counts; periods without one are
     not counted. What several rules keep is kept once, and the newest backup always.
     """
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.backups import show_pruned
     from openclaw_ocm.core.backup.retention import Retention
     from openclaw_ocm.operations.backups import names_with_backups
     from openclaw_ocm.operations.backups import prune as run
@@ -315,7 +316,7 @@ def prune(
         ctx,
         list(names_with_backups(host) if everything else names),
         lambda name: run(host, name, retention, dry_run=dry_run),
-        show=render.show_pruned,
+        show=show_pruned,
         as_json=as_json,
     )
 
@@ -329,7 +330,8 @@ def _each(
     as_json: bool,
 ) -> int:
     """Run an operation on each item, which need be no instance; print what became of each."""
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.outcome import show_error
 
     results: list[Any] = []
     errors: list[tuple[str, OcmError]] = []
@@ -341,12 +343,12 @@ def _each(
         except (OcmError, OSError) as refused:
             errors.append((item, as_ocm_error(refused)))
             if not as_json:
-                render.show_error(*errors[-1])
+                show_error(*errors[-1])
             continue
         if not as_json:
             show(results[-1])
     if as_json:
-        render.print_json(ctx.command_path.partition(" ")[2], results, errors)
+        print_json(ctx.command_path.partition(" ")[2], results, errors)
     if not errors:
         return 0
     return SOME_FAILED if results else errors[0][1].exit_code

@@ -38,8 +38,9 @@ def edit(  # noqa: PLR0913 - one for each option
     KEY is dotted; VALUE is JSON, or text where it is none, or - for standard input (so that a secret is in no
     argument). Without KEY the config opens in $EDITOR. What OpenClaw would refuse is not written.
     """
-    from openclaw_ocm.cli import render
     from openclaw_ocm.cli.progress import progress
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.outcome import show_edited
     from openclaw_ocm.core.openclaw.document import parse_value
     from openclaw_ocm.operations import edit as operation
 
@@ -61,9 +62,9 @@ def edit(  # noqa: PLR0913 - one for each option
                 text = sys.stdin.read().rstrip("\n") if value == "-" else value or ""
                 edited = operation.set_value(context, name, key or "", parse_value(text), dry_run=dry_run)
     if as_json:
-        render.print_json("edit", [edited])
+        print_json("edit", [edited])
     else:
-        render.show_edited(edited)
+        show_edited(edited)
     return 0
 
 

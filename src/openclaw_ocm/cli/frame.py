@@ -221,8 +221,8 @@ def attempt_each(
     show: Callable[[Any], None] | None = None,
 ) -> Attempts:
     """Run an operation on each instance as `run_each` does, and print nothing yet with `as_json`."""
-    from openclaw_ocm.cli import render
     from openclaw_ocm.cli.progress import progress
+    from openclaw_ocm.cli.render.outcome import show_error, show_outcome
 
     outcomes: list[Any] = []
     errors: list[tuple[str, OcmError]] = []
@@ -236,11 +236,11 @@ def attempt_each(
             error = as_ocm_error(refused)
             errors.append((name, error))
             if not as_json:
-                render.show_error(name, error)
+                show_error(name, error)
             continue
         if not as_json:
             if show is None:
-                render.show_outcome(outcome, said=frozenset(note for one in outcomes for note in one.notes))
+                show_outcome(outcome, said=frozenset(note for one in outcomes for note in one.notes))
             else:
                 show(outcome)
         outcomes.append(outcome)
@@ -249,11 +249,11 @@ def attempt_each(
 
 def conclude(ctx: click.Context, attempts: Attempts, *, as_json: bool) -> int:
     """Print the one answer in JSON, where it is wanted, and return the exit code."""
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.envelope import print_json
 
     outcomes, errors = attempts
     if as_json:
-        render.print_json(ctx.command_path.partition(" ")[2], outcomes, errors)
+        print_json(ctx.command_path.partition(" ")[2], outcomes, errors)
     if not errors:
         return 0
     worst = max(error.exit_code for _name, error in errors)

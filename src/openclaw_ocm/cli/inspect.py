@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 @click.pass_context
 def list_command(ctx: click.Context, *, as_json: bool) -> int:
     """List the instances and how they are."""
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.status import show_rows
     from openclaw_ocm.operations.status import observe, selected
 
     context = frame.open_context(ctx)
     rows = observe(context, selected(context, ()))
     if as_json:
-        render.print_json("list", rows)
+        print_json("list", rows)
     else:
-        render.show_rows(rows)
+        show_rows(rows)
     return 0
 
 
@@ -40,16 +41,17 @@ def health(ctx: click.Context, names: tuple[InstanceName, ...], *, as_json: bool
 
     Without a name an instance that is stopped and not enabled is left out of the verdict.
     """
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.status import show_rows
     from openclaw_ocm.operations.status import observe, selected
 
     context = frame.open_context(ctx)
     rows = observe(context, selected(context, names))
     healthy = not any(row.unhealthy or (names and row.state != "ready") for row in rows)
     if as_json:
-        render.print_json("health", rows, ok=healthy)
+        print_json("health", rows, ok=healthy)
     else:
-        render.show_rows(rows)
+        show_rows(rows)
     return 0 if healthy else FAILED
 
 
@@ -59,14 +61,15 @@ def health(ctx: click.Context, names: tuple[InstanceName, ...], *, as_json: bool
 @click.pass_context
 def status(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
     """Show everything about an instance."""
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.status import show_status
     from openclaw_ocm.operations.status import status as look
 
     found = look(frame.open_context(ctx, name), name)
     if as_json:
-        render.print_json("status", [found])
+        print_json("status", [found])
     else:
-        render.show_status(found)
+        show_status(found)
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from openclaw_ocm.backends import registry
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.frame import (
     NAME,
@@ -18,7 +19,6 @@ from openclaw_ocm.cli.frame import (
     names_argument,
     run_each,
 )
-from openclaw_ocm.core.names import BACKENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,8 +41,8 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--unsealed", is_flag=True, help="Accept that it runs without a sandbox."),
         click.option(
             "--backend",
-            type=click.Choice(BACKENDS),
-            help="What keeps the gateway running; systemd if left out, supervisord without a user manager.",
+            type=click.Choice(tuple(registry.BACKENDS)),
+            help=f"What keeps the gateway running; {registry.CHOICE}.",
         ),
         click.option(
             "--port", type=int, help="The gateway's port; the first free one from 19001 if left out."

@@ -36,8 +36,8 @@ COMMANDS = {
     "setup": ("setup", "Check what OCM needs of this machine, and install what is missing."),
     "doctor": ("setup", "Find what is wrong with this machine and with all that OCM made on it."),
     "edit": ("edit", "Change an instance's OpenClaw config, validated by OpenClaw."),
-    "sync": ("inherited", "Have instances follow what changed in main: providers, models and keys."),
-    "secret": ("inherited", "Keep the secrets that an instance's config refers to as ${NAME}."),
+    "sync": ("sync", "Have instances follow what changed in main: providers, models and keys."),
+    "secret": ("secret", "Keep the secrets that an instance's config refers to as ${NAME}."),
     "update-models": ("models", "Update a provider's models from the list that it publishes."),
     "backup": ("backup", "Back up instances, running or not, each into one file."),
     "backups": ("backup", "List, check and prune backups."),
@@ -145,13 +145,12 @@ def _explain(error: BaseException, *, debug: bool) -> OcmError:
 
 def _answer(error: OcmError, words: list[str]) -> int:
     """Tell an error to a person, and to a program that asked for JSON."""
-    from openclaw_ocm.core.log import printable
+    from openclaw_ocm.cli.render.outcome import show_error
 
-    lines = [f"ocm: {printable(error.message)}", *(f"  {printable(line)}" for line in error.details)]
-    click.echo("\n".join([*lines, *([f"ocm: {printable(error.hint)}"] if error.hint else [])]), err=True)
+    show_error(None, error)
     command = _json_command(words)
     if command is not None:
-        from openclaw_ocm.cli.render import print_json
+        from openclaw_ocm.cli.render.envelope import print_json
 
         print_json(command, [], [(None, error)])
         sys.stdout.flush()

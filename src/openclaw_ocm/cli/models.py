@@ -51,8 +51,8 @@ def update_models(  # noqa: PLR0913 - one for each option
     written. A running gateway takes it up without a restart; after one it lists hundreds of models faster.
     Where main changed, the instances that inherit from it follow with ocm sync, which is offered.
     """
-    from openclaw_ocm.cli import render
     from openclaw_ocm.cli.progress import progress
+    from openclaw_ocm.cli.render.outcome import show_models
     from openclaw_ocm.core.models.listing import PROVIDERS
     from openclaw_ocm.operations import models as operation
 
@@ -70,7 +70,7 @@ def update_models(  # noqa: PLR0913 - one for each option
         chosen,
         lambda context, name: operation.update(context, name, request),
         as_json=as_json,
-        show=render.show_models,
+        show=show_models,
     )
     if not dry_run and any(one.name == MAIN and (one.changed or sync) for one in updated):
         followed, failed = _sync(context, sync=sync, as_json=as_json)

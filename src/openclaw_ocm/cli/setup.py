@@ -29,13 +29,14 @@ def setup(ctx: click.Context, *, yes: bool, no_install: bool, dry_run: bool, as_
     Node goes into OCM's own data directory, OpenClaw into ~/.npm-global if there is none. What takes root is
     done as root and otherwise printed. Create and deploy do the same where they meet something missing.
     """
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.machine import show_setup
     from openclaw_ocm.operations.setup import look
 
     host = frame.this_host(ctx)
     found = look(host, recommended=True)
     if not as_json:
-        render.show_setup(found, dry_run=dry_run)
+        show_setup(found, dry_run=dry_run)
     error = None
     try:
         if install(host, found, yes=yes, no_install=no_install, dry_run=dry_run):
@@ -46,7 +47,7 @@ def setup(ctx: click.Context, *, yes: bool, no_install: bool, dry_run: bool, as_
             raise
         error = failed
     if as_json:
-        render.print_json("setup", [found], [] if error is None else [(None, error)])
+        print_json("setup", [found], [] if error is None else [(None, error)])
     elif not dry_run:
         click.echo("this machine has all that OCM needs")
     return 0 if error is None else error.exit_code
@@ -103,8 +104,9 @@ def doctor(ctx: click.Context, *, fix: bool, yes: bool, as_json: bool) -> int:
     Looks at what ocm setup looks at, and at records, definitions, links, ports, firewall rules, leftovers and
     operations that were cut off. Exits with 0 if nothing is wrong.
     """
-    from openclaw_ocm.cli import render
     from openclaw_ocm.cli.progress import installing
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.machine import show_diagnosis
     from openclaw_ocm.operations.doctor import examine
     from openclaw_ocm.operations.doctor import fix as mend
 
@@ -113,14 +115,14 @@ def doctor(ctx: click.Context, *, fix: bool, yes: bool, as_json: bool) -> int:
     if fix and found.fixable:
         if not yes:
             if not as_json:
-                render.show_diagnosis(found)
+                show_diagnosis(found)
             frame.confirm(f"Mend {found.fixable} of {len(found.problems)} problems?", default=True)
         with installing() as report:
             found = mend(context, found, report)
     if as_json:
-        render.print_json("doctor", [found], ok=not found.problems)
+        print_json("doctor", [found], ok=not found.problems)
     else:
-        render.show_diagnosis(found)
+        show_diagnosis(found)
     return FAILED if found.problems else 0
 
 

@@ -1,10 +1,10 @@
-"""Names: of instances, what is allowed and what is derived from one; of the backends."""
+"""Names: of instances, what is allowed and what is derived from one; of backends."""
 
 from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal, NewType, get_args
+from typing import TYPE_CHECKING, NewType
 
 from openclaw_ocm.errors import Invalid, OcmError
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 InstanceName = NewType("InstanceName", str)
-BackendName = Literal["systemd", "supervisord"]
-BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+# Which there are is for backends/registry.py to say: a plain word for whoever merely carries it along.
+BackendName = str
 
 # OpenClaw 2026.9.6 takes ^[a-z0-9][a-z0-9_-]{0,63}$ in either case. OCM is stricter by a trailing
 # separator and by case, so that a name is at once a file name, a unit name and a firewall tag.

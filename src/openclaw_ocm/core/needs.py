@@ -44,6 +44,15 @@ class State(str, Enum):
     UNNEEDED = "unneeded"
 
 
+class Need(str, Enum):
+    """What a backend may ask of a machine, beside what every instance takes."""
+
+    MANAGER = "user manager"
+    LINGER = "linger"
+    NAMESPACES = "user namespaces"
+    BUBBLEWRAP = "bubblewrap"
+
+
 class InstallPackages(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Install packages of the distribution."""
 
@@ -125,8 +134,8 @@ class Machine:
     """What was observed.
 
     `npm` tells whether a fitting Node has its npm beside it, where that matters; `booted` whether systemd
-    runs the machine, `manager` whether the user's manager answers; `backend` is the one that was asked for
-    by name, `sealed` whether instances are to be. OCM would install into `node_target` and `npm_prefix`.
+    runs the machine, `manager` whether the user's manager answers; `sealed` whether instances are to be. OCM
+    would install into `node_target` and `npm_prefix`.
     """
 
     python: str
@@ -145,15 +154,15 @@ class Machine:
     architecture: str
     node_target: str
     npm_prefix: str
-    backend: BackendName | None = None
     sealed: bool = True
 
-    @property
-    def uses_systemd(self) -> bool:
-        """Tell whether gateways are for the user manager to run, were it there."""
-        if self.backend is not None:
-            return self.backend == "systemd"
-        return self.manager or (self.booted and not self.bubblewrap)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeper:
+    """The backend that is to keep the instances of a machine, and what it asks of it."""
+
+    name: BackendName
+    needs: frozenset[Need]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,16 +190,16 @@ class Finding:
         return bool(self.steps) and (root or not any(step.needs_root for step in self.steps))
 
 
-def findings(machine: Machine) -> tuple[Finding, ...]:
-    """Return what the machine has and lacks, in the order in which it is told."""
+def findings(machine: Machine, keeper: Keeper) -> tuple[Finding, ...]:
+    """Return what the machine has and lacks for instances that `keeper` keeps, in the order of telling."""
     return (
         _finding("Python", State.HAVE, machine.python),
         _node(machine),
         _openclaw(machine),
-        _manager(machine),
-        _linger(machine),
-        _namespaces(machine),
-        _bubblewrap(machine),
+        _manager(machine, keeper),
+        _linger(machine, keeper),
+        _namespaces(machine, keeper),
+        _bubblewrap(machine, keeper),
         _ufw(machine),
     )
 
@@ -257,12 +266,12 @@ def _openclaw(machine: Machine) -> Finding:
     )
 
 
-def _manager(machine: Machine) -> Finding:
-    what = "user manager"
+def _manager(machine: Machine, keeper: Keeper) -> Finding:
+    what = Need.MANAGER.value
     if machine.manager:
         return _finding(what, State.HAVE, "it answers")
-    if not machine.uses_systemd:
-        return _finding(what, State.UNNEEDED, "none answers: supervisord does its work")
+    if Need.MANAGER not in keeper.needs:
+        return _finding(what, State.UNNEEDED, f"none answers: {keeper.name} does its work")
     detail = f"none answers for {machine.user}"
     if machine.booted:
         step = EnableLinger(user=machine.user)
@@ -270,10 +279,10 @@ def _manager(machine: Machine) -> Finding:
     return _finding(what, State.MISSING, detail, mend="--backend supervisord, which needs no systemd")
 
 
-def _linger(machine: Machine) -> Finding:
-    what = "linger"
-    if not machine.uses_systemd:
-        return _finding(what, State.UNNEEDED, "supervisord outlives a login")
+def _linger(machine: Machine, keeper: Keeper) -> Finding:
+    what = Need.LINGER.value
+    if Need.LINGER not in keeper.needs:
+        return _finding(what, State.UNNEEDED, f"{keeper.name} outlives a login")
     if machine.linger:
         return _finding(what, State.HAVE, "enabled", required=False)
     step, mend = EnableLinger(user=machine.user), f"{_LINGER} {machine.user}"
@@ -281,20 +290,21 @@ def _linger(machine: Machine) -> Finding:
     return _finding(what, State.MISSING, detail, step, mend=mend, required=False)
 
 
-def _namespaces(machine: Machine) -> Finding:
-    what, lacking = "user namespaces", machine.namespaces
+def _namespaces(machine: Machine, keeper: Keeper) -> Finding:
+    what, lacking = Need.NAMESPACES.value, machine.namespaces
     if lacking is None:
         return _finding(what, State.HAVE, "allowed")
-    if not machine.sealed:
+    if not machine.sealed or Need.NAMESPACES not in keeper.needs:
         return _finding(what, State.UNNEEDED, lacking.why)
     mend = f"{lacking.mend or _ALLOW}, or accept with --unsealed that instances run without a sandbox"
     return _finding(what, State.MISSING, lacking.why, mend=mend)
 
 
-def _bubblewrap(machine: Machine) -> Finding:
-    what = "bubblewrap"
-    if machine.uses_systemd or not machine.sealed:
-        return _finding(what, State.UNNEEDED, "systemd seals here" if machine.sealed else "nothing to seal")
+def _bubblewrap(machine: Machine, keeper: Keeper) -> Finding:
+    what = Need.BUBBLEWRAP.value
+    if Need.BUBBLEWRAP not in keeper.needs or not machine.sealed:
+        seals = f"{keeper.name} seals here" if machine.sealed else "nothing to seal"
+        return _finding(what, State.UNNEEDED, seals)
     if machine.bubblewrap:
         return _finding(what, State.HAVE, "installed")
     steps = (InstallPackages(names=(what,)),) if machine.apt else ()

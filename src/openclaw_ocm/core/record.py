@@ -23,6 +23,7 @@ MINIMUM_MEMORY = 768 * 2**20
 MINIMUM_CPUS = 0.05
 MOST_KEPT = 10_000
 
+Backend = Annotated[BackendName, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,31}\Z")]
 Recipient = Annotated[str, msgspec.Meta(pattern=r"\A[ -~]+\Z", max_length=4096)]
 Absolute = Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]*\Z", max_length=4096)]
 
@@ -90,7 +91,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
     name: str
-    backend: BackendName = "systemd"
+    backend: Backend = "systemd"
     sealed: bool = True
     port: Annotated[int, msgspec.Meta(ge=1024, le=ports.LAST_PORT)]
     autostart: bool = False
@@ -115,7 +116,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Host-wide settings, `~/.config/ocm/settings.toml`."""
 
     port_step: Annotated[int, msgspec.Meta(ge=ports.WINDOW, le=1000)] = ports.DEFAULT_STEP
-    backend: BackendName | None = None
+    backend: Backend | None = None
 
 
 def parse_memory(text: str) -> str:

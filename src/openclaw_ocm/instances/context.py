@@ -6,12 +6,11 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.backends.supervisord.supervisor import Supervisord
-from openclaw_ocm.backends.systemd.manager import Systemd
+from openclaw_ocm.backends import registry
 from openclaw_ocm.core.sandbox.policy import instance_policy
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.host import Host, resolver_directory
-from openclaw_ocm.system.kept.records import read_record, read_settings
+from openclaw_ocm.system.kept.records import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,11 +41,16 @@ class Context:
     def of(self, name: InstanceName) -> Context:
         """Return the context of an instance: with the backend that its record names."""
         try:
-            return self.on(read_record(self.host.paths, name).backend)
+            record = read_record(self.host.paths, name)
         except OcmError as error:
-            if error.code == "unknown_instance":
-                return self
-        # A corrupt record keeps nobody from stopping or deleting the instance.
+            return self if error.code == "unknown_instance" else self._having(name)
+        return self.on(record.backend)
+
+    def _having(self, name: InstanceName) -> Context:
+        """Return the context with the backend that has an instance, whose record does not tell.
+
+        A corrupt record keeps nobody from stopping or deleting the instance.
+        """
         for backend in self.backends.values():
             with contextlib.suppress(OcmError):
                 if backend.observe([name])[name].installed:
@@ -54,35 +58,40 @@ class Context:
         return self
 
     def on(self, backend: BackendName) -> Context:
-        """Return the context with the backend of that name."""
+        """Return the context with the backend of that name; raises `OcmError` for one that there is not."""
+        if backend not in self.backends:
+            raise registry.unknown_backend(backend)
         return replace(self, backend=self.backends[backend])
 
     def observe(
         self, names: Iterable[InstanceName], records: Mapping[InstanceName, Record]
-    ) -> dict[InstanceName, Process]:
+    ) -> dict[InstanceName, Process | OcmError]:
         """Return what the backends know of each instance, with one call for each backend in use.
 
-        `records` are those that could be read.
+        `records` are those that could be read. Of the instances of a backend that does not answer it is the
+        error that tells why.
         """
-        contexts = {
-            name: self.on(records[name].backend) if name in records else self.of(name) for name in names
-        }
-        found: dict[InstanceName, Process] = {}
-        for backend in self.backends.values():
-            found |= backend.observe([name for name, of in contexts.items() if of.backend is backend])
+        kept: dict[BackendName, list[InstanceName]] = {}
+        for name in names:
+            of = self.on(records[name].backend) if name in records else self._having(name)
+            kept.setdefault(of.backend.name, []).append(name)
+        found: dict[InstanceName, Process | OcmError] = {}
+        for backend, instances in kept.items():
+            try:
+                found |= self.backends[backend].observe(instances)
+            except OcmError as error:
+                found |= dict.fromkeys(instances, error)
         return found
 
     def timers(self, records: Mapping[InstanceName, Record]) -> dict[InstanceName, Timer]:
         """Return what is known of the scheduled backups of those that have any, as `observe` does."""
+        kept: dict[BackendName, list[InstanceName]] = {}
+        for name, record in records.items():
+            if record.backups:
+                kept.setdefault(record.backend, []).append(name)
         found: dict[InstanceName, Timer] = {}
-        for backend in self.backends.values():
-            found |= backend.timers.observe(
-                [
-                    name
-                    for name, record in records.items()
-                    if record.backups and record.backend == backend.name
-                ]
-            )
+        for backend, names in kept.items():
+            found |= self.on(backend).backend.timers.observe(names)
         return found
 
     def policy(self, name: InstanceName, record: Record) -> Policy:
@@ -91,20 +100,11 @@ class Context:
 
     def definition(self, name: InstanceName, record: Record) -> Definition:
         """Return the definition that the record asks for."""
-        return self.backends[record.backend].definition(record, self.policy(name, record))
+        return self.on(record.backend).backend.definition(record, self.policy(name, record))
 
 
 def make_context(host: Host, report: Callable[[str], None], *, wanted: BackendName | None = None) -> Context:
-    """Return the context of `host`.
-
-    A new instance gets the backend `wanted`, else that of the settings, else systemd where a user manager
-    answers, else supervisord.
-    """
-    backends: dict[BackendName, Backend] = {
-        backend.name: backend for backend in (Systemd(host=host), Supervisord(host=host))
-    }
-    chosen = wanted or read_settings(host.paths).backend
-    if chosen is None:
-        chosen = "systemd" if backends["systemd"].answers() else "supervisord"
-    backend = backends[chosen]
+    """Return the context of `host`; `wanted` is the backend that the user asked for by name."""
+    backends = registry.Backends(host)
+    backend = backends[registry.chosen(host, wanted)]
     return Context(host=host, backends=backends, backend=backend, report=report, wanted_backend=wanted)

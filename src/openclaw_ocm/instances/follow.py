@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.document import format_config
-from openclaw_ocm.core.openclaw.moved import REWRITE, moved_config
+from openclaw_ocm.core.openclaw.moved import moved_config
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.sandboxed import run_node
 from openclaw_ocm.system import files
@@ -25,7 +25,7 @@ _REWRITE_SECONDS = 600
 
 
 def rewrite_paths(context: Context, name: InstanceName, move: Move, *, restored: bool) -> None:
-    """Rewrite what holds the path of the state; `restored` means what it does to `core.moving.REWRITE`."""
+    """Rewrite what holds the path of the state; `restored` means what it does to rewrite_paths.mjs."""
     paths = context.host.instance(name)
     _move_databases(context, paths, move, restored=restored)
     _move_config(paths, move)
@@ -61,7 +61,7 @@ def _move_databases(
 ) -> None:
     record = read_record(context.host.paths, paths.name)
     request = json.dumps({"pairs": move.pairs, "back": back, "restored": restored}).encode()
-    run_node(context, record, REWRITE, request, lambda _line: None, timeout=_REWRITE_SECONDS)
+    run_node(context, record, "rewrite_paths.mjs", request, lambda _line: None, timeout=_REWRITE_SECONDS)
 
 
 def _move_config(paths: InstancePaths, move: Move) -> None:

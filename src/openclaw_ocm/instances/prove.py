@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.sandbox import expectations, mounts, probe
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import processes
+from openclaw_ocm.system import processes, programs
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.runner import Command
 
@@ -100,7 +100,7 @@ def _identities(policy: Policy) -> dict[str, list[int]]:
 
 def _ask_inside(context: Context, asked: Mapping[str, list[str]]) -> dict[str, object]:
     """Run the probe and return its answers; raises `OcmError` where it did not come to its end."""
-    argv = (sys.executable, "-I", "-c", probe.SCRIPT)
+    argv = (sys.executable, "-I", "-c", programs.text("probe.py"))
     completed = context.host.runner.run(
         Command(argv=argv, stdin=json.dumps(asked).encode(), timeout_seconds=_PROBE_SECONDS), check=False
     )

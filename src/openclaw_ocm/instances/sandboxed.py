@@ -1,4 +1,4 @@
-"""Runs a Node script in the sandbox of an instance: where alone its live databases are opened."""
+"""Runs a program for Node in the sandbox of an instance: where alone its live databases are opened."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.sandbox.launch import environment, node_argv
+from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import Command, failure
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ _TAIL_LINES = 5
 def run_node(  # noqa: PLR0913 - whose, what, and what is done with its answer
     context: Context,
     record: Record,
-    script: str,
+    program: str,
     request: bytes,
     on_line: Callable[[str], None],
     *,
     timeout: float,
 ) -> None:
-    """Run a script, a module, by the instance's Node in its sandbox, without its secrets.
+    """Run one of OCM's programs, a module, by the instance's Node in its sandbox, without its secrets.
 
     It starts in the state directory and gets `request` on its standard input; `on_line` is given each line
     that it prints. What it prints is not to be trusted: other processes of the instance can write there.
@@ -39,7 +40,7 @@ def run_node(  # noqa: PLR0913 - whose, what, and what is done with its answer
     session = context.backend.session(
         record,
         context.policy(name, record),
-        node_argv(record, script),
+        node_argv(record, programs.text(program)),
         environ=environment(context.host.instance(name), record),
         terminal=False,
     )

@@ -259,7 +259,7 @@ def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
     # One that is damaged is tried several times.
     timeout += _DATABASE_SECONDS * min(len(databases), _MANY_DATABASES)
     try:
-        run_node(work.context, work.record, copying.SCRIPT, request, heard, timeout=timeout)
+        run_node(work.context, work.record, "copy_databases.mjs", request, heard, timeout=timeout)
     except CommandFailed as error:
         message = f"the databases of {work.record.name} could not be copied: {error.message}"
         raise OcmError(message, hint=f"ocm status {work.record.name}", code="backup_failed") from None

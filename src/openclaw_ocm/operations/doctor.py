@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ from openclaw_ocm.system.machine.look import foreign_ocm
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.names import BackendName, InstanceName
     from openclaw_ocm.core.needs import Finding, Progress
     from openclaw_ocm.core.plan import Step
@@ -157,6 +159,7 @@ def _problems(context: Context, setup: Setup) -> Iterator[Problem]:
     for name in waiting:
         if not files.is_locked(context.host.paths.locks / f"{name}.lock"):
             yield Problem(about=name, what="an operation on it was cut off", fix="finish or undo it")
+    yield from _silent(context)
     for name in dict.fromkeys((*names, *_remaining(context))):
         if name not in waiting:
             yield from _instance_problems(context, name, rows.get(name))
@@ -233,10 +236,11 @@ def _instance_problems(context: Context, name: InstanceName, row: Row | None) ->
         record = read_record(context.host.paths, name)
         at = context.on(record.backend)
         process = at.backend.observe([name])[name]
+        yield from _differences(at, name, record, process)
     except OcmError as error:
+        # One whose backend does not answer costs the others nothing.
         yield _refusal(name, error)
         return
-    yield from _differences(at, name, record, process)
     if is_drill(name) and not files.is_locked(context.host.paths.locks / f"{name}.lock"):
         what = "it may be left of ocm backups verify --drill, cut off"
         yield Problem(about=name, what=what, mend=f"ocm delete {name} --force")
@@ -303,12 +307,30 @@ def _link_problem(context: Context, name: InstanceName, difference: Drift) -> Pr
     return Problem(about=name, what=difference.what, fix="link it", steps=steps)
 
 
+def _silent(context: Context) -> Iterator[Problem]:
+    """Yield the backends that do not tell of what they have definitions."""
+    for backend in context.backends.values():
+        try:
+            backend.defined(), backend.timers.known()
+        except OcmError as error:
+            what = f"{backend.name} does not tell what it has: {error.message}"
+            yield Problem(about=MACHINE, what=what, mend=error.hint)
+
+
+def _known_to(backend: Backend) -> tuple[tuple[InstanceName, ...], tuple[InstanceName, ...]]:
+    """Return of which instances a backend has definitions, and of which backups; none where it is silent."""
+    with contextlib.suppress(OcmError):
+        return backend.defined(), backend.timers.known()
+    return (), ()
+
+
 def _remaining(context: Context) -> Iterator[InstanceName]:
     """Yield the names for which something of OCM's may be left without a record."""
     paths = context.host.paths
     for backend in context.backends.values():
-        yield from backend.defined()
-        yield from backend.timers.known()
+        defined, scheduled = _known_to(backend)
+        yield from defined
+        yield from scheduled
     yield from names_in(paths.last_backups, suffix=".json")
     yield from names_in(paths.ocm_data / "instances")
     yield from names_in(paths.ocm_state / "tmp")
@@ -330,7 +352,8 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
         yield Problem(about=name, what=what, mend=f"put {paths.record} back, or move the state away")
         return
     for backend in context.backends.values():
-        if name in backend.defined():
+        defined, scheduled = _known_to(backend)
+        if name in defined:
             yield Problem(
                 about=name,
                 what=f"{backend.name} has its definition, but it has no record",
@@ -338,7 +361,7 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
                 steps=(Stop(name=name, ran=False), RemoveDefinition(name=name)),
                 backend=backend.name,
             )
-        if name in backend.timers.known():
+        if name in scheduled:
             yield Problem(
                 about=name,
                 what=f"{backend.name} has its scheduled backups, but it has no record",

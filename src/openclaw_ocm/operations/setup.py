@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.needs import Found, check, findings, installs
+from openclaw_ocm.backends import registry
+from openclaw_ocm.core.needs import Found, Keeper, check, findings, installs
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.system.machine.install import OPENCLAW, install
 from openclaw_ocm.system.machine.look import observe_machine
@@ -42,10 +43,12 @@ def look(
 ) -> Setup:
     """Return what the machine lacks for instances on `backend`, `sealed` or not, and what would bring it.
 
-    With `recommended` the steps bring more than OCM cannot do without.
+    With `recommended` the steps bring more than OCM cannot do without. Raises `OcmError` for a backend that
+    there is not.
     """
-    machine = observe_machine(host, backend=backend, sealed=sealed)
-    found = findings(machine)
+    machine = observe_machine(host, sealed=sealed)
+    keeper = registry.load(registry.to_prepare(host, machine, backend), host)
+    found = findings(machine, Keeper(name=keeper.name, needs=keeper.needs))
     steps = installs(found, root=machine.root, recommended=recommended)
     return Setup(findings=found, steps=steps, runtime=_runtime(machine), root=machine.root)
 

@@ -85,7 +85,7 @@ class Status:
 def observe(context: Context, names: tuple[InstanceName, ...]) -> tuple[Row, ...]:
     """Return a row for each instance: one call to the backend, one pass over ports, health in parallel."""
     records, problems = _read_records(context, names)
-    seen = context.observe(names, records)
+    seen = _observe(context, names, records, problems)
     ports = {name: record.port for name, record in records.items()}
     active = {name: port for name, port in ports.items() if seen[name].activity != "stopped"}
     answers = health.ask_all(active, deadline_seconds=_DEADLINE_SECONDS) if active else {}
@@ -102,6 +102,32 @@ def observe(context: Context, names: tuple[InstanceName, ...]) -> tuple[Row, ...
     )
 
 
+def _observe(
+    context: Context,
+    names: tuple[InstanceName, ...],
+    records: dict[InstanceName, Record],
+    problems: dict[InstanceName, str],
+) -> dict[InstanceName, Process]:
+    """Return what the backends say; one that does not answer is a problem of its instances alone.
+
+    Raises its error where no backend answers.
+    """
+    found: dict[InstanceName, Process] = {}
+    errors: dict[InstanceName, OcmError] = {}
+    for name, seen in context.observe(names, records).items():
+        if isinstance(seen, OcmError):
+            errors[name] = seen
+        else:
+            found[name] = seen
+    for name, error in errors.items():
+        if not found:
+            raise error
+        problems.setdefault(name, error.message)
+        records.pop(name, None)
+        found[name] = Process(activity="stopped", installed=False, autostart=False)
+    return found
+
+
 def _backups(context: Context, records: Mapping[InstanceName, Record]) -> dict[str, Backups]:
     """Return the scheduled backups of those instances that have any."""
     timers = context.timers(records)
@@ -112,10 +138,13 @@ def _backups(context: Context, records: Mapping[InstanceName, Record]) -> dict[s
 def _read_records(
     context: Context, names: tuple[InstanceName, ...]
 ) -> tuple[dict[InstanceName, Record], dict[InstanceName, str]]:
-    records, problems = {}, {}
+    records: dict[InstanceName, Record] = {}
+    problems: dict[InstanceName, str] = {}
     for name in names:
         try:
-            records[name] = read_record(context.host.paths, name)
+            record = read_record(context.host.paths, name)
+            context.on(record.backend)
+            records[name] = record
         except OcmError as error:
             problems[name] = error.message
     return records, problems

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.sandbox.launch import ENTRY, INIT, INIT_NAME, NODE_FLAGS, SECRETS_NAME, WITH_SECRETS
+from openclaw_ocm.core.sandbox.launch import ENTRY, INIT_NAME, NODE_FLAGS, SECRETS_NAME
 from openclaw_ocm.core.sandbox.policy import SYSTEM, TEMPORARY, npm_beside
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import files
+from openclaw_ocm.system import files, programs
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
@@ -75,6 +75,6 @@ def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes
     wrapper = f'#!/bin/sh\nexec {quoted} --profile {record.name} "$@"\n'
     return {
         paths.bin / "openclaw": wrapper.encode(),
-        paths.bin / INIT_NAME: INIT.encode(),
-        paths.bin / SECRETS_NAME: WITH_SECRETS.encode(),
+        paths.bin / INIT_NAME: programs.text("init.pl").encode(),
+        paths.bin / SECRETS_NAME: programs.text("with_secrets.pl").encode(),
     }

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests import samples
 
 from openclaw_ocm.backends.supervisord.bubblewrap import (
+    Entrance,
     entry_argv,
     limited_argv,
     namespace_arguments,
@@ -18,7 +19,10 @@ from openclaw_ocm.core.sandbox.policy import HIDDEN, Mount, Policy, instance_pol
 
 POLICY = instance_policy(samples.paths(), samples.record())
 STATE = samples.paths().state
-FILTERS = (PurePosixPath("/f/calls"), PurePosixPath("/f/arguments"))
+ENTRANCE = Entrance(
+    program="# A comment;\nuse strict;\nif (1) {\n    exec @ARGV;\n}\n",
+    filters=(PurePosixPath("/f/calls"), PurePosixPath("/f/arguments")),
+)
 # How many words each option of bwrap(1) takes besides itself.
 TAKES = {
     **dict.fromkeys(("--ro-bind", "--bind", "--ro-bind-try", "--bind-try", "--dev-bind", "--symlink"), 2),
@@ -136,10 +140,10 @@ def test_every_hidden_path_lies_in_what_a_sandbox_sees() -> None:
 
 
 def test_the_programs_outside_have_no_environment_but_what_is_given() -> None:
-    argv = entry_argv(FILTERS, ("/usr/bin/bwrap", "--x"), variables={"A": "b"})
+    argv = entry_argv(ENTRANCE, ("/usr/bin/bwrap", "--x"), variables={"A": "b"})
     assert argv[:4] == ("/usr/bin/env", "-i", "A=b", "/usr/bin/perl")
     assert argv[-4:] == ("/f/calls", "/f/arguments", "/usr/bin/bwrap", "--x")
-    assert not any("\n" in word for word in argv), "a config file holds no line in a value"
+    assert argv[4:6] == ("-e", "use strict; if (1) { exec @ARGV; }"), "a config file holds no line in a value"
 
 
 def test_core_dumps_are_off_and_tasks_are_limited() -> None:

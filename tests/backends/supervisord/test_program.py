@@ -14,6 +14,7 @@ from supervisor.options import ServerOptions
 from tests import samples
 
 from openclaw_ocm.backends.definition import is_edited
+from openclaw_ocm.backends.supervisord.bubblewrap import Entrance
 from openclaw_ocm.backends.supervisord.program import (
     gateway_command,
     quote,
@@ -25,6 +26,7 @@ from openclaw_ocm.core.paths import host_paths
 from openclaw_ocm.core.sandbox.launch import gateway_argv
 from openclaw_ocm.core.sandbox.policy import instance_policy
 from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.system import programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +51,10 @@ NASTY = (
     "%%",
     "% ;#'",
 )
-FILTERS = (PurePosixPath("/f/calls"), PurePosixPath("/f/arguments"))
+ENTRANCE = Entrance(
+    program=programs.text("enter_sandbox.pl"),
+    filters=(PurePosixPath("/f/calls"), PurePosixPath("/f/arguments")),
+)
 
 
 # What supervisor makes of a config; it has no types.
@@ -118,7 +123,7 @@ def rendered(home: PurePosixPath, *, sealed: bool = True) -> tuple[InstancePaths
         paths,
         record,
         instance_policy(paths, record),
-        filters=FILTERS,
+        entrance=ENTRANCE,
         covers={PurePosixPath("/etc/ssh"): True},
     )
     return paths, command, render_program(paths, command, sealed=sealed)

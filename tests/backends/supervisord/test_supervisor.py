@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.status import Process
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def home() -> Iterator[Supervised]:
     made = make_home()

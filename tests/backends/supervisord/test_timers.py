@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.backup.schedule import Timer
     from openclaw_ocm.core.names import InstanceName
 
+pytestmark = pytest.mark.slow
+
 YEAR = 365 * 86400.0
 
 

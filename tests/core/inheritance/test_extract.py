@@ -352,6 +352,7 @@ def test_a_list_of_profiles_may_hold_anything() -> None:
 MANY = 1_000_000
 
 
+@pytest.mark.slow
 def test_many_secrets_that_want_one_name_come_to_an_end() -> None:
     headers = [{"x": f"k{number}"} for number in range(100_000)]
     config, inherited = provider_with(headers=headers)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.archive.compression import Format
     from openclaw_ocm.system.archive.reader import Contents
 
+pytestmark = pytest.mark.slow
+
 IDENTITY, RECIPIENT = age.momentary()
 MORE = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -6,12 +6,13 @@ the empty places, the devices, and what of /proc and /sys may not be written.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.sandbox.launch import BWRAP, PERL, clean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.sandbox.policy import Mount, Policy
@@ -27,35 +28,28 @@ _SHARED_MEMORY = str(256 * 2**20)
 # whose files a root without any capability writes all the same: core_pattern would be the way out.
 _KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound", "mtrr", "scsi", "latency_stats")
 
-# Runs before bwrap: opens the filters, leaves the caller's session and lets go of its terminal. (The leader
-# of a process group stays in its session: what supervises it signals that group.) SIGTERM is blocked and not
-# ignored: bwrap, which would die of it and take the sandbox along, never sees it, while the init inside gets
-# it even if it came before the init was there to hear it.
-_ENTRY = """\
-use strict;
-use POSIX qw(:signal_h setsid dup2);
-umask 077;
-sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM));
-setsid();
-if (open(my $terminal, "+<", "/dev/tty")) { local $SIG{HUP} = "IGNORE"; ioctl($terminal, 0x5422, 0); }
-for my $number (8, 9) {
-my $path = shift;
-open(my $file, "<", $path) or die "$path: $!\\n";
-dup2(fileno($file), $number);
-}
-exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\\n";
-"""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """What runs before bwrap: the text of enter_sandbox.pl, and the two compiled filters that it opens."""
+
+    program: str
+    filters: tuple[PurePosixPath, ...]
 
 
-def entry_argv(
-    filters: Collection[PurePosixPath], argv: tuple[str, ...], *, variables: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Return `argv`, a bwrap and what it runs, below what prepares it; `filters` are its two filters.
+def entry_argv(entrance: Entrance, argv: tuple[str, ...], *, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return `argv`, a bwrap and what it runs, below what prepares it.
 
     `variables` are the whole environment of the programs outside of the sandbox.
     """
-    script = " ".join(_ENTRY.split("\n")).rstrip()
-    return clean(variables, (PERL, "-e", script, *map(str, filters), *argv))
+    script = _on_one_line(entrance.program)
+    return clean(variables, (PERL, "-e", script, *map(str, entrance.filters), *argv))
+
+
+def _on_one_line(program: str) -> str:
+    """Return a program of Perl without its comments, each of which is a line of its own."""
+    lines = (line.strip() for line in program.splitlines())
+    return " ".join(line for line in lines if line and not line.startswith("#"))
 
 
 def sandbox_argv(

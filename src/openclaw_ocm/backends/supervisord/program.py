@@ -18,9 +18,10 @@ from openclaw_ocm.core.sandbox.launch import ENV, STOP_TIMEOUT_SECONDS, gateway_
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.backends.supervisord.bubblewrap import Entrance
     from openclaw_ocm.core.paths import HostPaths, InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
@@ -65,18 +66,18 @@ def gateway_command(
     record: Record,
     policy: Policy,
     *,
-    filters: Collection[PurePosixPath],
+    entrance: Entrance,
     covers: Mapping[PurePosixPath, bool],
 ) -> tuple[str, ...]:
     """Return the argument vector of the gateway, in its sandbox where the record is sealed.
 
-    `filters` are the compiled filters of the policy; `covers` is what `sandbox_argv` takes.
+    `entrance` has the filters of the policy; `covers` is what `sandbox_argv` takes.
     """
     argv = gateway_argv(paths, record, private_pids=record.sealed)
     if not record.sealed:
         return (ENV, f"--chdir={paths.state}", _SETPRIV, "--pdeathsig=KILL", *argv)
     sandbox = sandbox_argv(policy, covers=covers, directory=paths.state, terminal=False)
-    return entry_argv(filters, (*sandbox, *limited_argv(argv, tasks=record.limits.tasks)), variables={})
+    return entry_argv(entrance, (*sandbox, *limited_argv(argv, tasks=record.limits.tasks)), variables={})
 
 
 def render_program(paths: InstancePaths, command: Iterable[str], *, sealed: bool) -> str:

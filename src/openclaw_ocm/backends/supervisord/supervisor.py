@@ -17,6 +17,7 @@ from openclaw_ocm.backends.definition import Definition, fingerprint
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.supervisord import sessions
 from openclaw_ocm.backends.supervisord.bubblewrap import (
+    Entrance,
     entry_argv,
     kernel_arguments,
     limited_argv,
@@ -32,10 +33,11 @@ from openclaw_ocm.backends.supervisord.program import (
     render_program,
 )
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
+from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, STOP_TIMEOUT_SECONDS, clean, under_init
 from openclaw_ocm.core.status import Process, signal_in
 from openclaw_ocm.errors import NotRunning, OcmError
-from openclaw_ocm.system import files, processes
+from openclaw_ocm.system import files, processes, programs
 from openclaw_ocm.system.host import namespaces_forbidden
 from openclaw_ocm.system.kept.names import names_in
 from openclaw_ocm.system.runner import Command
@@ -62,6 +64,7 @@ class Supervisord:
     """The supervisord that OCM runs for the user of `host`; it is started when it is needed."""
 
     name: ClassVar[BackendName] = "supervisord"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMESPACES, Need.BUBBLEWRAP})
     host: Host
 
     @property
@@ -131,7 +134,7 @@ class Supervisord:
         """Return the program file that the record asks for."""
         paths = self._paths.named(record.name)
         command = gateway_command(
-            paths, record, policy, filters=self._filters(policy), covers=_covers(policy)
+            paths, record, policy, entrance=self._entrance(policy), covers=_covers(policy)
         )
         return Definition(path=paths.program, text=render_program(paths, command, sealed=record.sealed))
 
@@ -244,7 +247,7 @@ class Supervisord:
             make_filters(self._paths.filters, policy.address_families)
             sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state, terminal=terminal)
             limited = limited_argv(clean(environ, under_init(paths, program)), tasks=record.limits.tasks)
-            argv = entry_argv(self._filters(policy), (*sandbox, *limited), variables=outer)
+            argv = entry_argv(self._entrance(policy), (*sandbox, *limited), variables=outer)
         else:
             argv = (ENV, f"--chdir={paths.state}", *clean({**environ, **outer}, program))
         return Session(argv=_on_terminal(argv, environ, outer) if terminal else argv, token=token)
@@ -271,10 +274,13 @@ class Supervisord:
     def _paths(self) -> HostPaths:
         return self.host.paths
 
-    def _filters(self, policy: Policy) -> tuple[PurePosixPath, ...]:
+    def _entrance(self, policy: Policy) -> Entrance:
         from openclaw_ocm.system.seccomp import filters
 
-        return filters(self._paths.filters, policy.address_families)
+        return Entrance(
+            program=programs.text("enter_sandbox.pl"),
+            filters=filters(self._paths.filters, policy.address_families),
+        )
 
     def _read(self, name: InstanceName) -> bytes | None:
         return files.read_own(self.host.instance(name).program)

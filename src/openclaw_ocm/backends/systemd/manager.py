@@ -22,6 +22,7 @@ from openclaw_ocm.backends.systemd.unit import (
 )
 from openclaw_ocm.core.log import parse_entry
 from openclaw_ocm.core.names import InstanceName, unit_name
+from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, clean, under_init
 from openclaw_ocm.core.sandbox.mounts import forbidden_settings
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Process, signal_in
@@ -60,6 +61,7 @@ class Systemd:
     """The user manager of `host`."""
 
     name: ClassVar[BackendName] = "systemd"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.MANAGER, Need.LINGER, Need.NAMESPACES})
     host: Host
 
     @property

@@ -22,71 +22,15 @@ if TYPE_CHECKING:
 ENV = "/usr/bin/env"
 PERL = "/usr/bin/perl"
 BWRAP = "/usr/bin/bwrap"
-INIT_NAME = "init"
-
 # The first process of a PID namespace gets no signal that it does not handle and inherits every orphan. Node
 # while it starts would not hear SIGTERM, and never buries an orphan: so this goes before it. Perl, because
 # perl-base is essential on Debian and takes 5 MB; a shell would start the program with SIGINT ignored.
-INIT = """\
-#!/usr/bin/perl
-# Runs a program as the second process of a sandbox: passes signals on, buries orphans, ends as it ended.
-use strict;
-use warnings;
-use POSIX qw(:signal_h);
-my @signals = qw(HUP INT QUIT TERM USR1 USR2 CONT WINCH);
-# What comes while there is nobody to hear it waits, as what came before does if it was blocked. Not SIGHUP:
-# that comes of a terminal whose owner ends, and is not meant for the program.
-sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGINT, SIGTERM));
-my $child = fork() // die "fork: $!";
-if (!$child) {
-    # The leader of the session that owns the terminal stayed outside: without one Ctrl-C reaches nobody.
-    # It ends about now or has let go of the terminal, which can be taken (TIOCSCTTY) once it did.
-    if (-t STDIN) {
-        POSIX::setsid();
-        for (1 .. 200) { last if ioctl(STDIN, 0x540E, 0); select(undef, undef, undef, 0.01); }
-    } else {
-        # A signal to the group of what supervises the sandbox reaches the program once, from its init.
-        setpgrp(0, 0);
-    }
-    # PIPE and XFSZ: what Python ignores stays ignored in all that it starts.
-    $SIG{$_} = 'DEFAULT' for @signals, qw(PIPE XFSZ);
-    sigprocmask(SIG_SETMASK, POSIX::SigSet->new());
-    exec { $ARGV[0] } @ARGV;
-    exit 127;
-}
-for my $name (@signals) {
-    $SIG{$name} = sub { kill $name, $child };
-}
-sigprocmask(SIG_SETMASK, POSIX::SigSet->new());
-while ((my $ended = wait()) != -1) {
-    next if $ended != $child;
-    exit($? & 127 ? 128 + ($? & 127) : $? >> 8);
-}
-"""
-ENTRY = "openclaw.mjs"
-
-SECRETS_NAME = "with-secrets"
-
+INIT_NAME = "init"
 # Between `env -i` and the program: no argument, which every user of the machine can read, holds a secret, and
 # nothing else of the file reaches a shell. It ends by exec, so signals and exit status are the program's.
-WITH_SECRETS = """\
-#!/usr/bin/perl
-# Runs a program with an instance's secrets in its environment; one that is set already stays.
-use strict;
-use warnings;
-my $path = shift @ARGV;
-if (open(my $file, '<', $path)) {
-    while (my $line = <$file>) {
-        chomp $line;
-        $ENV{$1} = $2 if $line =~ /\\A([A-Z][A-Z0-9_]*)=(.+)\\z/ && !exists $ENV{$1};
-    }
-    close $file;
-} elsif (!$!{ENOENT}) {
-    die "the secrets cannot be read: $!\\n";
-}
-{ no warnings; exec { $ARGV[0] } @ARGV; }
-exit 127;
-"""
+SECRETS_NAME = "with-secrets"
+ENTRY = "openclaw.mjs"
+
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 
 # SIGUSR1 would open Node's debugger on the loopback: before systemd 257 another instance can send it.

@@ -13,73 +13,6 @@ READ, WRITE, CONNECT, LIST = "read", "write", "connect", "list"
 NAMESPACES = ("user", "mnt", "ipc")
 PID_NAMESPACE = "pid"
 
-# Runs under OCM's own Python and enters the gateway's namespaces by itself, after its exec: so its memory and
-# descriptors belong to the outer user namespace, and nothing inside can read, change or follow them. (What a
-# program started inside says could be forged, and nsenter --wd would carry a directory of the host in.)
-SCRIPT = r"""
-import ctypes, errno, fcntl, json, os, secrets, socket, stat, sys
-NS_GET_USERNS = 0xB701
-ask = json.load(sys.stdin)
-libc = ctypes.CDLL(None, use_errno=True)
-entered = [os.open(path, os.O_RDONLY) for path in ask["namespaces"]]
-# Only who owns a namespace may enter it. The process itself may be in a user namespace below the owner.
-owner = fcntl.ioctl(entered[0], NS_GET_USERNS)
-if not os.path.samestat(os.fstat(owner), os.stat("/proc/self/ns/user")):
-    entered.insert(0, owner)
-for namespace in entered:
-    if libc.setns(namespace, 0):
-        sys.exit("setns: " + os.strerror(ctypes.get_errno()))
-os.chdir("/")
-def read(path):
-    if os.path.isdir(path):
-        # An empty one shows nothing: a mount point that an earlier sandbox left behind.
-        if not os.listdir(path):
-            raise OSError
-    else:
-        with open(path, "rb", buffering=0) as file:
-            # So does an empty file, such as what systemd puts over a hidden one.
-            if not file.read(1):
-                raise OSError
-def write(path):
-    if not os.path.isdir(path):
-        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
-        return
-    name = os.path.join(path, ".ocm-probe-" + secrets.token_hex(8))
-    os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    os.unlink(name)
-def connect(path):
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
-        with socket.socket(socket.AF_UNIX, kind) as end:
-            end.settimeout(2)
-            try:
-                return end.connect(path)
-            except OSError as error:
-                if error.errno != errno.EPROTOTYPE:
-                    raise
-def can(action, path):
-    try:
-        action(path)
-    except OSError:
-        return False
-    return True
-def names(path):
-    try:
-        return os.listdir(path)
-    except OSError:
-        return None
-def identity(path):
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return [found.st_dev, found.st_ino]
-answers = {kind: {path: can(action, path) for path in ask[kind]}
-           for kind, action in (("read", read), ("write", write), ("connect", connect))}
-answers["list"] = {path: names(path) for path in ask["list"]}
-answers["identity"] = {path: identity(path) for path in ask["identity"]}
-json.dump(answers, sys.stdout)
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
@@ -110,7 +43,7 @@ class Kernel:
 
 
 def questions(checks: Iterable[Check], listings: Iterable[Listing]) -> dict[str, list[str]]:
-    """Return what `SCRIPT` reads from its standard input."""
+    """Return what the probe reads from its standard input."""
     asked: dict[str, list[str]] = {READ: [], WRITE: [], CONNECT: [], LIST: []}
     for check in checks:
         asked[check.action].append(check.path)

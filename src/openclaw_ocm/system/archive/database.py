@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import Command, Runner
 
 if TYPE_CHECKING:
@@ -23,26 +24,6 @@ _SECONDS = 5
 _BYTES_PER_SECOND = 2_000_000
 # The disk and the machine may be busy.
 _PATIENCE = 60
-# Its answer is empty where nothing is wrong. immutable: SQLite then reads this file and nothing beside it.
-_CHECK = """
-import resource, sqlite3, sys
-address, memory, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-try:
-    database = sqlite3.connect(address + "?mode=ro&immutable=1", uri=True)
-    database.text_factory = bytes
-    database.execute("PRAGMA trusted_schema = OFF")
-    database.execute("PRAGMA cell_size_check = ON")
-    (answer,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-    problem = "" if answer == b"ok" else answer[:1000].decode(errors="replace")
-except MemoryError:
-    problem = "to check it takes more memory than any does"
-except (sqlite3.Error, OverflowError) as error:
-    problem = str(error)[:1000]
-sys.stdout.write(ascii(problem)[1:-1])
-"""
 
 
 def integrity_problem(path: PurePosixPath) -> str | None:
@@ -51,7 +32,16 @@ def integrity_problem(path: PurePosixPath) -> str | None:
     One that takes far more time or memory than its size explains is wrong too.
     """
     seconds = _SECONDS + Path(path).stat().st_size // _BYTES_PER_SECOND
-    argv = (sys.executable, "-I", "-S", "-c", _CHECK, Path(path).as_uri(), str(_MEMORY), str(seconds))
+    argv = (
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        programs.text("check_database.py"),
+        Path(path).as_uri(),
+        str(_MEMORY),
+        str(seconds),
+    )
     command = Command(argv=argv, timeout_seconds=seconds * _PATIENCE)
     try:
         done = Runner(environ={}).run(command, check=False)

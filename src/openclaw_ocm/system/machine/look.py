@@ -14,7 +14,6 @@ from openclaw_ocm.core.needs import Found, Lacking, Machine
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.host import has_linger, namespaces_forbidden, user_manager_answers
-from openclaw_ocm.system.kept.records import read_settings
 from openclaw_ocm.system.openclaw.find import (
     default_range,
     find_node,
@@ -26,7 +25,6 @@ from openclaw_ocm.system.openclaw.find import (
 from openclaw_ocm.system.runner import SAFE_PATH, Command
 
 if TYPE_CHECKING:
-    from openclaw_ocm.core.names import BackendName
     from openclaw_ocm.core.releases import Span
     from openclaw_ocm.system.host import Host
 
@@ -35,8 +33,8 @@ _ENTRY_POINT = b"openclaw_ocm.__main__"
 _READ_BYTES = 2**16
 
 
-def observe_machine(host: Host, *, backend: BackendName | None = None, sealed: bool = True) -> Machine:
-    """Return what is there; `backend` is the one asked for by name, `sealed` whether instances are to be."""
+def observe_machine(host: Host, *, sealed: bool = True) -> Machine:
+    """Return what is there; `sealed` tells whether instances are to be."""
     openclaw = _openclaw(host)
     spans = node_range(PurePosixPath(openclaw.path)) if isinstance(openclaw, Found) else default_range()
     return Machine(
@@ -57,7 +55,6 @@ def observe_machine(host: Host, *, backend: BackendName | None = None, sealed: b
         architecture=platform.machine(),
         node_target=str(node_target(host)),
         npm_prefix=str(host.paths.npm_prefix),
-        backend=backend or read_settings(host.paths).backend,
         sealed=sealed,
     )
 

@@ -1,9 +1,9 @@
-"""The commands about what an instance inherits: secrets of its own, and following main."""
+"""The commands that keep an instance's secrets."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,57 +17,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
     from openclaw_ocm.operations.start import Effort
-
-
-@click.command(epilog="Example: ocm sync --all --dry-run")
-@frame.names_argument
-@click.option(
-    "--inherit-from",
-    type=frame.SOURCE,
-    metavar="main|INSTANCE",
-    help="Inherit from there from now on, also where nothing was inherited before.",
-)
-@click.option("--no-inherit", is_flag=True, help="Inherit no more; the instance keeps what it has.")
-@effort_options
-@dry_run_option
-@json_option
-@click.pass_context
-def sync(
-    ctx: click.Context,
-    /,
-    names: tuple[InstanceName, ...],
-    *,
-    everything: bool,
-    dry_run: bool,
-    as_json: bool,
-    **options: Any,  # noqa: ANN401 - those that click read
-) -> int:
-    """Have instances follow what changed in main: providers, models and keys.
-
-    Compares what was inherited then with main now and the instance now: main's changes are taken over, the
-    instance's own stay, and where both changed the same the instance's stays and that is said. OpenClaw
-    validates the result before it is written. A gateway is restarted only for what it does not take up while
-    it runs, such as a new key. One with an instance for its source follows that instance.
-    """
-    from openclaw_ocm.operations.sync import end_inheriting
-    from openclaw_ocm.operations.sync import sync as follow
-
-    frame.refuse_both(options)
-    effort, source = frame.effort(options), options["inherit_from"]
-    context = frame.open_context(ctx)
-
-    def run(context: Context, name: InstanceName) -> Outcome:
-        if options["no_inherit"]:
-            return end_inheriting(context, name, dry_run=dry_run)
-        return follow(context, name, effort, source=source, dry_run=dry_run)
-
-    return frame.run_each(
-        ctx,
-        frame.choose(context, names, everything=everything),
-        run,
-        as_json=as_json,
-        context=context,
-    )
 
 
 @click.group(epilog="Example: ocm secret set worker1 OPENROUTER_API_KEY")
@@ -168,14 +117,15 @@ def unset(ctx: click.Context, /, name: InstanceName, key: str, *, as_json: bool,
 @click.pass_context
 def list_(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
     """List an instance's secrets: names, last characters, where each comes from."""
-    from openclaw_ocm.cli import render
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.outcome import show_secrets
     from openclaw_ocm.operations.secret import list_secrets
 
     found = list_secrets(frame.open_context(ctx, name), name)
     if as_json:
-        render.print_json("secret list", found)
+        print_json("secret list", found)
     else:
-        render.show_secrets(found)
+        show_secrets(found)
     return 0
 
 
@@ -196,4 +146,4 @@ def _run(
     return frame.run_each(ctx, [name], lambda context, _name: operation(context, effort), as_json=as_json)
 
 
-COMMANDS = {"sync": sync, "secret": secret}
+COMMANDS = {"secret": secret}

@@ -1,0 +1,73 @@
+"""How instances are: all at a glance, or everything about one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from openclaw_ocm.cli.render.backups import backups_in_words
+from openclaw_ocm.cli.render.table import duration, show_table
+from openclaw_ocm.core.log import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openclaw_ocm.operations.status import Row, Status
+
+
+def show_rows(rows: Sequence[Row]) -> None:
+    """Print instances as a table: plain columns that `awk` can read, coloured on a terminal."""
+    if not rows:
+        click.echo("no instances: ocm deploy worker1 makes one", err=True)
+        return
+    header = ("NAME", "STATE", "PORT", "VERSION", "UPTIME", "AUTOSTART", "ISOLATION", "REASON")
+    show_table(header, map(_cells, rows))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.name,
+        row.state,
+        str(row.port or "-"),
+        row.version or "-",
+        duration(row.uptime_seconds),
+        "yes" if row.autostart else "no",
+        row.isolation or "-",
+        "; ".join(filter(None, (row.reason, row.backup))),
+    )
+
+
+def show_status(status: Status) -> None:
+    """Print everything about one instance."""
+    row = status.row
+    memory = f"{status.memory_bytes / 2**20:.0f} MB" if status.memory_bytes is not None else "-"
+    seconds = f"{status.cpu_seconds:.0f} s" if status.cpu_seconds is not None else "-"
+    facts = (
+        ("state", row.state + (f" ({row.reason})" if row.reason else "")),
+        ("url", status.url),
+        ("version", row.version or "-"),
+        ("uptime", duration(row.uptime_seconds)),
+        ("restarts", str(row.restarts)),
+        ("memory", memory),
+        ("cpu", seconds),
+        ("limits", status.limits),
+        ("exposed", ", ".join(status.expose) or "no"),
+        ("firewall", status.firewall),
+        ("backups", backups_in_words(status.backups)),
+        ("autostart", "yes" if row.autostart else "no"),
+        ("backend", row.backend or "-"),
+        ("isolation", row.isolation or "-"),
+        ("pid", str(row.pid or "-")),
+        ("node", status.node),
+        ("openclaw", status.openclaw),
+        *status.paths.items(),
+    )
+    click.echo(row.name)
+    for key, value in facts:
+        click.echo(f"  {key + ':':<11}{value}")
+    for title, lines in (("drift", status.drift), ("not enforced", status.gaps), ("notes", status.notes)):
+        if lines:
+            click.echo(f"  {title}:")
+        for line in lines:
+            click.echo(f"    {printable(line)}")

@@ -1,0 +1,16 @@
+#!/usr/bin/perl
+# Runs a program with an instance's secrets in its environment; one that is set already stays.
+use strict;
+use warnings;
+my $path = shift @ARGV;
+if (open(my $file, '<', $path)) {
+    while (my $line = <$file>) {
+        chomp $line;
+        $ENV{$1} = $2 if $line =~ /\A([A-Z][A-Z0-9_]*)=(.+)\z/ && !exists $ENV{$1};
+    }
+    close $file;
+} elsif (!$!{ENOENT}) {
+    die "the secrets cannot be read: $!\n";
+}
+{ no warnings; exec { $ARGV[0] } @ARGV; }
+exit 127;
