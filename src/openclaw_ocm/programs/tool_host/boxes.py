@@ -9,11 +9,12 @@ import os
 import select
 import signal
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NoReturn
 
 from . import binds, kernel
 from .calls import Refused
-from .gateway import exit_status, ready_to_execute
+from .gateway import CLOSED, exit_status, ready_to_execute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,8 @@ COMMAND_NAME = "ocm-command"
 _SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _OWN = frozenset({"/", "/proc", "/dev", "/run", "/tmp", "/var/tmp", *_SYSTEM})  # noqa: S108 - a box's own
 _SCRATCH_BYTES = str(512 * 2**20)
+_READY = b"ready\n"
+_SLEEP = ("/bin/sh", "-c", "echo ready; exec sleep infinity >/dev/null")
 _START_SECONDS = 20.0
 _TASKS = 256
 _GET_OWNER = 0xB701  # NS_GET_USERNS (linux/nsfs.h)
@@ -46,6 +49,7 @@ class Box:
         self.wanted = wanted
         self.identity = os.urandom(32).hex()
         self.process: int | None = None
+        self.first: int | None = None
         self.commands: set[int] = set()
         self.namespaces: list[tuple[str, int]] = []
 
@@ -56,46 +60,56 @@ class Box:
         if not os.access(BWRAP, os.X_OK):
             raise Refused("bubblewrap is not installed, without which no box can be made: sudo apt install bubblewrap", 1)
         found = binds.opened(self.wanted.binds, roots)
+        told, tell = os.pipe()
         try:
-            told, tell = os.pipe()
+            arguments = _written(_arguments(found, owner, tell))
             self.process = os.fork()
             if self.process == 0:
-                _become_bwrap(_arguments(found, owner, tell), tell)
+                _become_bwrap(arguments, tell)
+            os.close(arguments)
             os.close(tell)
-            first = _first_process(told)
-            binds.prove(found, first, _OWN)
-            self.namespaces = _open_namespaces(first)
+            tell = -1
+            self.first = _first_process(told)
+            binds.prove(found, self.first, _OWN)
+            self.namespaces = _open_namespaces(self.first)
         except BaseException:
             self.stop()
             raise
         finally:
             binds.close(found)
+            for handle in {told, tell} - {-1}:
+                os.close(handle)
 
     def stop(self) -> None:
         """End the box with all that runs in it."""
         if self.process is not None:
-            os.kill(self.process, signal.SIGKILL)
+            # Both: bwrap's first process inside follows the other only once it is far enough.
+            for process in (self.process, self.first):
+                if process is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
             os.waitpid(self.process, 0)
         self.ended()
 
     def ended(self) -> None:
         """Take note that the box is no longer up."""
-        self.process = None
+        self.process = self.first = None
         for _, handle in self.namespaces:
             os.close(handle)
         self.namespaces = []
 
 
-def _become_bwrap(arguments: list[str], tell: int) -> None:
+def _become_bwrap(arguments: int, tell: int) -> NoReturn:
     try:
-        os.set_inheritable(tell, True)  # noqa: FBT003 - as the standard library has it
+        for handle in (arguments, tell):
+            os.set_inheritable(handle, True)  # noqa: FBT003 - as the standard library has it
         nothing = os.open("/dev/null", os.O_RDWR)
         os.dup2(nothing, 0)
-        os.dup2(nothing, 1)
+        os.dup2(tell, 1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execv(BWRAP, arguments)
+        os.execv(BWRAP, ["bwrap", "--args", str(arguments), "--", *_SLEEP])
     except OSError as error:
         print(f"tool host: {BWRAP}: {error.strerror}", file=sys.stderr, flush=True)
     os._exit(127)
@@ -109,27 +123,38 @@ def _arguments(found: list[binds.Opened], owner: tuple[int, int], tell: int) -> 
     ]
     scratch = ("--perms", "1777", "--size", _SCRATCH_BYTES, "--tmpfs")
     return [
-        *("bwrap", "--unshare-user", "--uid", str(owner[0]), "--gid", str(owner[1])),
+        *("--unshare-user", "--uid", str(owner[0]), "--gid", str(owner[1])),
         *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--unshare-net"),
         *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv", "--hostname", "box"),
         *(word for path in _SYSTEM if os.path.lexists(path) for word in ("--ro-bind", path, path)),
         *("--proc", "/proc", "--dev", "/dev", "--size", "1048576", "--tmpfs", "/run"),
+        *(word for name in CLOSED for word in ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}")),
         *(*scratch, "/tmp", "--dir", "/var", *scratch, "/var/tmp"),  # noqa: S108 - a box's own
         *mounts,
-        *("--remount-ro", "/", "--chdir", "/", "--json-status-fd", str(tell), "--", "/usr/bin/sleep", "infinity"),
+        *("--remount-ro", "/", "--chdir", "/", "--json-status-fd", str(tell)),
     ]
 
 
+def _written(arguments: list[str]) -> int:
+    """Return a file to read the arguments from: those of a process its own box could read."""
+    handle = os.memfd_create("bwrap")
+    with os.fdopen(os.dup(handle), "wb") as file:
+        file.write(b"\0".join(map(os.fsencode, arguments)))
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
+
+
 def _first_process(told: int) -> int:
-    """Return the first process of the box that bwrap makes, once its mounts are there."""
-    with os.fdopen(told, "rb") as answer:
-        if not select.select([answer], [], [], _START_SECONDS)[0]:
+    """Return the first process of the box that bwrap makes, once the box is whole."""
+    until, text = time.monotonic() + _START_SECONDS, b""
+    while not text.endswith(_READY):
+        if not select.select([told], [], [], max(0.0, until - time.monotonic()))[0]:
             raise Refused("the box was not made in time", 1)
-        line = answer.readline(4096)
-    try:
-        return int(json.loads(line)["child-pid"])
-    except (ValueError, KeyError, TypeError):
-        raise Refused("bubblewrap could not make the box; the instance's log says why", 1) from None
+        part = os.read(told, 4096)
+        if not part:
+            raise Refused("bubblewrap could not make the box; the instance's log says why", 1)
+        text += part
+    return int(json.loads(text.partition(b"}")[0] + b"}")["child-pid"])
 
 
 def _open_namespaces(first: int) -> list[tuple[str, int]]:
@@ -238,17 +263,23 @@ def _kill_session(session: bytes) -> None:
     """Kill the processes of a session, from a process in the PID namespace that has them."""
     killer = os.fork()
     if killer == 0:
+        stopped: set[int] = set()
+        # What is stopped makes no new ones; once there are none, all can go.
         for _ in range(_KILL_ROUNDS):
-            found = [pid for pid in filter(str.isdigit, os.listdir("/proc")) if _session_of(pid) == session]
-            for pid in found:
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except OSError:
-                    continue
-            if not found:
+            found = {int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _session_of(pid) == session}
+            if found <= stopped:
                 break
+            _signal_all(found - stopped, signal.SIGSTOP)
+            stopped |= found
+        _signal_all(stopped, signal.SIGKILL)
         os._exit(0)
     os.waitpid(killer, 0)
+
+
+def _signal_all(processes: set[int], number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(OSError):
+            os.kill(process, number)
 
 
 def _session_of(pid: str) -> bytes | None:

@@ -18,7 +18,7 @@ _FAILED = 71  # EX_OSERR
 # A whole /proc that the kernel finds here lets it allow a new one; nobody but the tool host is to see it.
 SPARE_PROC = "/run/ocm/proc"
 # What of /proc a root without any capability could write all the same.
-_CLOSED = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound", "mtrr", "scsi", "latency_stats")
+CLOSED = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound", "mtrr", "scsi", "latency_stats")
 _SAFE = kernel.NO_SETUID | kernel.NO_DEVICES | kernel.NO_EXEC
 
 
@@ -102,7 +102,7 @@ def _become(argv: list[str], filters: tuple[bytes, ...]) -> None:
 
 def close_proc() -> None:
     """Make what of /proc is not about processes read-only."""
-    for name in _CLOSED:
+    for name in CLOSED:
         path = f"/proc/{name}"
         if os.path.exists(path):
             kernel.mount(path, path, None, kernel.BIND | kernel.RECURSIVE)
