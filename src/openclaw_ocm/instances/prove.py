@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _PROBE_SECONDS = 60.0
 # The probe enters the user namespace that owns the first one before them.
-_ENTERED = ("mnt", "ipc")
+_ENTERED = ("ipc", "mnt")
+_TERMINALS = "/dev/pts"
 
 
 def prove(context: Context, name: InstanceName, record: Record, process: Process) -> tuple[str, ...]:
@@ -44,9 +45,13 @@ def prove(context: Context, name: InstanceName, record: Record, process: Process
     if not record.sealed:
         return ()
     policy = context.policy(name, record)
+    gateway = processes.gateway_below(process.pid)
+    if gateway is None:
+        return ("the tool host of the sandbox has started no gateway",)
     try:
-        kernel = processes.kernel_view(process.pid)
-        inside = processes.mounts(process.pid)
+        kernel = processes.kernel_view(gateway)
+        host = processes.kernel_view(process.pid)
+        inside = processes.mounts(gateway)
     except OSError:
         return ("the gateway ended before it could be looked at",)
     return tuple(
@@ -54,9 +59,9 @@ def prove(context: Context, name: InstanceName, record: Record, process: Process
             printable,
             (
                 *context.backend.violations(name, process),
-                *probe.kernel_violations(kernel, private_pids=context.backend.separates_processes()),
+                *probe.kernel_violations(kernel, host),
                 *mounts.mount_violations(inside, processes.mounts(os.getpid()), policy),
-                *_answer_violations(context, name, policy, process.pid, kernel.own_namespaces),
+                *_answer_violations(context, name, policy, gateway, kernel.own_namespaces),
             ),
         )
     )
@@ -78,13 +83,14 @@ def _answer_violations(
         )
         asked = {
             **probe.questions(checks, listings),
-            "identity": list(identities),
+            "identity": [*identities, _TERMINALS],
             "namespaces": [f"/proc/{pid}/ns/{kind}" for kind in _ENTERED if kind in own],
         }
         answers = _ask_inside(context, asked)
     return (
         *probe.answer_violations(answers, checks=checks, listings=listings),
         *mounts.identity_violations(answers, identities),
+        *mounts.terminal_violations(answers, _TERMINALS, Path(_TERMINALS).stat().st_dev),
     )
 
 

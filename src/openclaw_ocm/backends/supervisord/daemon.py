@@ -230,7 +230,7 @@ class Daemon:
 
         # Without libseccomp nothing sealed starts, and `check` has said so.
         with contextlib.suppress(OcmError):
-            make_filters(self._paths.filters, ADDRESS_FAMILIES)
+            make_filters(self._paths.filters, ADDRESS_FAMILIES, hosting=True)
 
     def _argv(self) -> tuple[str, ...]:
         # Its log is in UTC, and no variable of the caller's reaches it.

@@ -17,9 +17,9 @@ from openclaw_ocm.backends.definition import Definition, fingerprint
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.supervisord import sessions
 from openclaw_ocm.backends.supervisord.bubblewrap import (
+    PROC,
     Entrance,
     entry_argv,
-    kernel_arguments,
     limited_argv,
     namespace_arguments,
     sandbox_argv,
@@ -34,7 +34,7 @@ from openclaw_ocm.backends.supervisord.program import (
 )
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
 from openclaw_ocm.core.needs import Need
-from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, STOP_TIMEOUT_SECONDS, clean, under_init
+from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, STOP_TIMEOUT_SECONDS, clean, under_tool_host
 from openclaw_ocm.core.status import Process, signal_in
 from openclaw_ocm.errors import NotRunning, OcmError
 from openclaw_ocm.system import files, processes, programs
@@ -102,16 +102,12 @@ class Supervisord:
     @functools.cached_property
     def _refused(self) -> str | None:
         """What bwrap says when it is to make a sandbox here, None where it makes one."""
-        made_of = (*namespace_arguments(), "--ro-bind", "/", "/", *kernel_arguments())
+        made_of = (*namespace_arguments(), "--ro-bind", "/", "/", *PROC)
         command = Command(argv=(BWRAP, *made_of, "--", "/usr/bin/true"), timeout_seconds=_CHECK_SECONDS)
         done = self.host.runner.run(command, check=False)
         if done.returncode == 0:
             return None
         return " ".join(done.stderr.split()) or f"bwrap ended with exit status {done.returncode}"
-
-    def separates_processes(self) -> bool:
-        """Tell that a sandbox has a PID namespace of its own."""
-        return True
 
     def gaps(self, record: Record, process: Process) -> tuple[str, ...]:  # noqa: ARG002 - they always bind
         """Return what the record asks for and cannot be enforced without control groups."""
@@ -244,9 +240,9 @@ class Supervisord:
         if record.sealed:
             from openclaw_ocm.system.seccomp import make_filters
 
-            make_filters(self._paths.filters, policy.address_families)
-            sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state, terminal=terminal)
-            limited = limited_argv(clean(environ, under_init(paths, program)), tasks=record.limits.tasks)
+            make_filters(self._paths.filters, policy.address_families, hosting=True)
+            sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state)
+            limited = limited_argv(clean(environ, under_tool_host(paths, program)), tasks=record.limits.tasks)
             argv = entry_argv(self._entrance(policy), (*sandbox, *limited), variables=outer)
         else:
             argv = (ENV, f"--chdir={paths.state}", *clean({**environ, **outer}, program))
@@ -279,7 +275,7 @@ class Supervisord:
 
         return Entrance(
             program=programs.text("enter_sandbox.pl"),
-            filters=filters(self._paths.filters, policy.address_families),
+            filters=filters(self._paths.filters, policy.address_families, hosting=True),
         )
 
     def _read(self, name: InstanceName) -> bytes | None:

@@ -14,8 +14,6 @@ from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.backends.systemd.unit import (
     OLDEST_VERSION,
-    PRIVATE_PIDS_VERSION,
-    has_private_pids,
     limit_directives,
     render_unit,
     sandbox_directives,
@@ -23,7 +21,7 @@ from openclaw_ocm.backends.systemd.unit import (
 from openclaw_ocm.core.log import parse_entry
 from openclaw_ocm.core.names import InstanceName, unit_name
 from openclaw_ocm.core.needs import Need
-from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, clean, under_init
+from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, clean, under_tool_host
 from openclaw_ocm.core.sandbox.mounts import forbidden_settings
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
@@ -96,19 +94,9 @@ class Systemd:
                 code="namespaces_forbidden",
             )
 
-    def separates_processes(self) -> bool:
-        """Tell whether the sandbox has a PID namespace of its own."""
-        return has_private_pids(self.version)
-
     def gaps(self, record: Record, process: Process) -> tuple[str, ...]:
         """Return what the policy or the record asks for and this manager does not enforce."""
         gaps = []
-        if record.sealed and not self.separates_processes():
-            gaps.append(
-                f"systemd {self.version} has no PrivatePIDs= (it came with {PRIVATE_PIDS_VERSION}): the "
-                "instance sees your other processes and can signal them, which in a Node program opens its "
-                "debugger"
-            )
         limited = record.limits.memory is not None or record.limits.cpus is not None
         if process.pid is not None and process.memory_bytes is None and limited:
             gaps.append("no control groups v2 here: limits of memory and CPU do not bind")
@@ -245,7 +233,7 @@ class Systemd:
         sandbox: tuple[tuple[str, str], ...] = ()
         if record.sealed:
             sandbox = sandbox_directives(policy, systemd_version=self.version)
-            program = under_init(paths, program) if self.separates_processes() else program
+            program = under_tool_host(paths, program)
         directives = (
             *sandbox,
             *limit_directives(record.limits),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
+from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET, SPARE_PROC
 from openclaw_ocm.core.sandbox.probe import CONNECT, READ, WRITE, Check, Listing
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _UNWRITABLE = (
     *("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger"),
 )
 _SOCKETS = ("/run/dbus/system_bus_socket", "/run/systemd/journal/socket", "/run/systemd/journal/stdout")
-_EMPTY = ("/dev/pts", "/run/user")
+_EMPTY = (str(SPARE_PROC), "/run/user")
 _LEAKY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - places to look at, nothing is put there by name
 
 

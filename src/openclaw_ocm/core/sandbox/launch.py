@@ -11,10 +11,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.record import memory_bytes
-from openclaw_ocm.core.sandbox.policy import SECRETS
+from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES, SECRETS, TEMPORARY
+from openclaw_ocm.core.sandbox.system_calls import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 ENV = "/usr/bin/env"
 PERL = "/usr/bin/perl"
 BWRAP = "/usr/bin/bwrap"
+# The system's own: OCM's may lie where the sandbox does not reach.
+PYTHON = "/usr/bin/python3"
 # The first process of a PID namespace gets no signal that it does not handle and inherits every orphan. Node
 # while it starts would not hear SIGTERM, and never buries an orphan: so this goes before it. Perl, because
 # perl-base is essential on Debian and takes 5 MB; a shell would start the program with SIGINT ignored.
@@ -30,6 +33,10 @@ INIT_NAME = "init"
 # nothing else of the file reaches a shell. It ends by exec, so signals and exit status are the program's.
 SECRETS_NAME = "with-secrets"
 ENTRY = "openclaw.mjs"
+TOOL_HOST_NAME = "tool-host"
+DOCKER_NAME = "docker"
+# In the sandbox's /tmp, which sessions share with the gateway: their `docker` asks the gateway's tool host.
+TOOL_HOST_SOCKET = PurePosixPath("/tmp/.ocm-tool-host")  # noqa: S108 - its name is no secret
 
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -98,22 +105,37 @@ def node_argv(record: Record, script: str) -> tuple[str, ...]:
     return (record.runtime.node, *NODE_FLAGS, "--input-type=module", "--eval", script)
 
 
-def gateway_argv(paths: InstancePaths, record: Record, *, private_pids: bool) -> tuple[str, ...]:
-    """Return the argument vector of the gateway itself, under an init of its own with `private_pids`."""
+def gateway_argv(paths: InstancePaths, record: Record) -> tuple[str, ...]:
+    """Return the argument vector of the gateway, where it is sealed below the tool host that makes boxes."""
     openclaw = openclaw_argv(record, ("gateway", "--port", str(record.port)), *node_flags(record))
     argv = with_secrets(paths, record, openclaw)
-    return clean(environment(paths, record), under_init(paths, argv) if private_pids else argv)
+    if record.sealed:
+        roots = (paths.state, *TEMPORARY)
+        boxes = () if record.docker else ("--socket", str(TOOL_HOST_SOCKET), *_each("--root", roots))
+        argv = under_tool_host(paths, argv, *boxes)
+    return clean(environment(paths, record), argv)
+
+
+def under_tool_host(paths: InstancePaths, argv: tuple[str, ...], *options: str) -> tuple[str, ...]:
+    """Return `argv` run by the tool host: in namespaces and on terminals of its own, below the filters."""
+    host = (PYTHON, "-IS", str(paths.bin / TOOL_HOST_NAME), *_each("--filter", filter_paths(paths)), *options)
+    return (*host, "--", PERL, str(paths.bin / INIT_NAME), *argv)
+
+
+def filter_paths(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+    """Return where an instance has the two compiled filters of its gateway, as its sandbox sees them too."""
+    name = digest(ADDRESS_FAMILIES)
+    return paths.bin / f"{name}.calls", paths.bin / f"{name}.arguments"
+
+
+def _each(option: str, values: Iterable[PurePosixPath]) -> tuple[str, ...]:
+    return tuple(word for value in values for word in (option, str(value)))
 
 
 def with_secrets(paths: InstancePaths, record: Record, argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return `argv` run with the instance's secrets in its environment, as they are when it starts."""
     file = SECRETS if record.sealed else paths.secrets
     return (PERL, str(paths.bin / SECRETS_NAME), str(file), *argv)
-
-
-def under_init(paths: InstancePaths, argv: tuple[str, ...]) -> tuple[str, ...]:
-    """Return `argv` run by the instance's init, for a PID namespace of its own."""
-    return (PERL, str(paths.bin / INIT_NAME), *argv)
 
 
 def clean(environ: Mapping[str, str], argv: tuple[str, ...]) -> tuple[str, ...]:

@@ -48,7 +48,9 @@ def check(binds: Sequence[Bind], roots: Sequence[str]) -> None:
     for bind in binds:
         root = next((root for root in roots if bind.source.startswith(f"{root}/")), None)
         if root is None or (root == roots[0] and bind.source[len(root) + 1 :].split("/")[0] in _CLOSED):
-            raise Refused(f"docker -v {bind.source}: a box may see workspaces and what lies beside them, not this")
+            raise Refused(
+                f"docker -v {bind.source}: a box may see workspaces and what lies beside them, not this"
+            )
         if bind.target == "/" or bind.target.split("/")[1] in _TAKEN:
             raise Refused(f"docker -v {bind.source}:{bind.target}: a box has something else there")
     if len({bind.target for bind in binds}) != len(binds):
@@ -128,9 +130,9 @@ def _protected(bind: Opened, declared: set[str]) -> Iterator[Opened]:
                 os.close(parent)
             else:
                 declared.add(f"{bind.target}/{above}")
-                yield Opened(parent, f"{bind.path}/{above}", f"{bind.target}/{above}", True)
+                yield Opened(parent, f"{bind.path}/{above}", f"{bind.target}/{above}", writable=True)
             declared.add(target)
-            yield Opened(inner, f"{bind.path}/{name}", target, False)
+            yield Opened(inner, f"{bind.path}/{name}", target, writable=False)
 
 
 def where(handle: int) -> str:

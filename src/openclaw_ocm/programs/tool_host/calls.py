@@ -54,6 +54,7 @@ class Box:
     binds: tuple[Bind, ...] = ()
     tmpfs: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    user: str = ""
     directory: str = "/workspace"
     tasks: int | None = None
     unenforced: tuple[str, ...] = ()
@@ -157,8 +158,6 @@ def _create(words: Sequence[str], files: Iterator[str]) -> Call:
         raise Refused("docker create: OCM's docker makes boxes that sleep, and no others")
     single = dict(found)
     _check_network(single.get("--network", "none"))
-    if "--user" in single:
-        raise Refused("docker create --user: the programs in a box are always yours")
     name = single.get("--name", "")
     if not _NAME.fullmatch(name):
         raise Refused("docker create wants a --name of letters, digits, dots, dashes and underscores")
@@ -170,6 +169,7 @@ def _create(words: Sequence[str], files: Iterator[str]) -> Call:
             binds=tuple(parse_bind(text) for option, text in found if option == "-v"),
             tmpfs=dict(_tmpfs(text) for option, text in found if option == "--tmpfs"),
             env=_environment(found, files),
+            user=single.get("--user", ""),
             directory=single.get("--workdir", "/workspace"),
             tasks=_number("--pids-limit", single["--pids-limit"]) if "--pids-limit" in single else None,
             unenforced=tuple(sorted(single.keys() & _UNENFORCED)),
@@ -179,7 +179,9 @@ def _create(words: Sequence[str], files: Iterator[str]) -> Call:
 
 def _check_network(network: str) -> None:
     if network != "none":
-        raise Refused(f"docker.network {network[:50]!r}: a box has no network but its own loopback, only 'none' works")
+        raise Refused(
+            f"docker.network {network[:50]!r}: a box has no network but its own loopback, only 'none' works"
+        )
 
 
 def _start(words: Sequence[str], _: Iterator[str]) -> Call:

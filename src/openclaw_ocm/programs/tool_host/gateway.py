@@ -1,4 +1,4 @@
-"""Starts a program in user, mount and PID namespaces of its own, with terminals of its own, below a filter."""
+"""Starts a program in user, mount and PID namespaces and on terminals of its own, below a filter."""
 
 from __future__ import annotations
 
@@ -124,5 +124,10 @@ def exit_status(status: int) -> int:
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
+def complain(text: object) -> None:
+    """Say something where the instance's log has it."""
+    print(f"tool host: {text}", file=sys.stderr, flush=True)  # noqa: T201 - it has no other way to say it
+
+
 def _complain(error: OSError) -> None:
-    print(f"the sandbox cannot be made here: {error.strerror}", file=sys.stderr, flush=True)
+    complain(f"the sandbox cannot be made here: {error.strerror}")

@@ -89,7 +89,7 @@ def map_user(inside: tuple[int, int], outside: tuple[int, int]) -> None:
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """Mount as mount(2) says."""
+    """Ask the kernel for what the manual says in section 2."""
     words = (word.encode() if word is not None else None for word in (source, target, kind))
     options = data.encode() if data is not None else None
     _check(_libc.mount(*words, ctypes.c_ulong(flags), options), f"mount {target}")

@@ -1,6 +1,6 @@
 """The tool host itself: starts the gateway or a session's program, and makes boxes where a socket is given.
 
-usage: tool-host [--socket PATH] [--root DIRECTORY]... -- PROGRAM [ARGUMENT]...
+usage: tool-host --filter PATH... [--socket PATH --root DIRECTORY...] -- PROGRAM [ARGUMENT]...
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ import signal
 import socket
 import sys
 import termios
-import zipimport
 from typing import NamedTuple, NoReturn
 
 from . import gateway, kernel
-from .server import Asked, Server
+from .server import Server
 
-FILTERS = ("calls.filter", "arguments.filter")
 PASSED_ON = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -36,6 +34,7 @@ _EXPIRE_SECONDS = 2.0
 class Options(NamedTuple):
     """What the command line says."""
 
+    filters: tuple[str, ...]
     socket: str | None
     roots: tuple[str, ...]
     argv: list[str]
@@ -43,37 +42,35 @@ class Options(NamedTuple):
 
 def options(words: list[str]) -> Options:
     """Return what a command line says; ends the process where it says nothing that is known."""
-    path, roots = None, []
+    found: dict[str, list[str]] = {"--filter": [], "--socket": [], "--root": []}
     rest = list(words)
-    while len(rest) > 1 and rest[0] in ("--socket", "--root"):
-        name, text = rest.pop(0), rest.pop(0)
-        if name == "--socket":
-            path = text
-        else:
-            roots.append(text)
-    if rest[:1] != ["--"] or not rest[1:]:
-        print(__doc__, file=sys.stderr)
+    while len(rest) > 1 and rest[0] in found:
+        found[rest[0]].append(rest[1])
+        del rest[:2]
+    if rest[:1] != ["--"] or not rest[1:] or not found["--filter"] or len(found["--socket"]) > 1:
+        gateway.complain(__doc__)
         sys.exit(_USAGE)
-    return Options(path, tuple(roots), rest[1:])
+    return Options(
+        tuple(found["--filter"]), next(iter(found["--socket"]), None), tuple(found["--root"]), rest[1:]
+    )
 
 
-def main(archive: str, words: list[str]) -> NoReturn:
-    """Run what the command line says and end as it ended; `archive` holds the filters."""
+def main(words: list[str]) -> NoReturn:
+    """Run what the command line says and end as it ended."""
     chosen = options(words)
-    data = zipimport.zipimporter(archive)
-    filters = tuple(data.get_data(f"{archive}/{name}") for name in FILTERS)
     owner = (os.getuid(), os.getgid())
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     _leave_terminal()
     try:
+        filters = tuple(map(_content, chosen.filters))
         # The gateway has the same user and could else write into this memory.
-        kernel.set_dumpable(False)  # noqa: FBT003 - the kernel's own word for it
+        kernel.set_dumpable(False)
         # Root of this one alone: what it makes is below, so that the gateway has no rights over it.
         kernel.unshare("user")
         kernel.map_user((0, 0), owner)
         listener = _listen(chosen.socket) if chosen.socket is not None else None
     except OSError as error:
-        print(f"the sandbox cannot be made here: {error.strerror}", file=sys.stderr)
+        gateway.complain(f"the sandbox cannot be made here: {error.strerror}")
         sys.exit(_FAILED)
     started = gateway.start(chosen.argv, filters, owner)
     if started is None:
@@ -81,6 +78,11 @@ def main(archive: str, words: list[str]) -> NoReturn:
     selector = selectors.DefaultSelector()
     server = Server(listener, selector, chosen.roots, owner, filters) if listener is not None else None
     _serve(started, server, selector)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _leave_terminal() -> None:
@@ -113,7 +115,7 @@ def _serve(started: gateway.Gateway, server: Server | None, selector: selectors.
 
     read, write = os.pipe()
     for handle in (read, write):
-        os.set_blocking(handle, False)  # noqa: FBT003 - as the standard library has it
+        os.set_blocking(handle, False)
     selector.register(read, selectors.EVENT_READ)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -121,21 +123,18 @@ def _serve(started: gateway.Gateway, server: Server | None, selector: selectors.
         signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     gc.freeze()
-    while True:
-        status = _bury(started.waiter, server)
-        if status is not None:
-            if server is not None:
-                server.close()
-            os._exit(status)
-        for key, _ in selector.select(_EXPIRE_SECONDS if server is not None and server.is_asked() else None):
+    while (status := _bury(started.waiter, server)) is None:
+        wait = _EXPIRE_SECONDS if server is not None and server.is_asked() else None
+        for key, _ in selector.select(wait):
             if key.fd == read:
                 os.read(read, 4096)
-            elif server is not None and isinstance(key.data, Asked):
-                server.read(key.data)
             elif server is not None:
-                server.accept()
+                server.answer(key.data)
         if server is not None:
             server.expire()
+    if server is not None:
+        server.close()
+    os._exit(status)
 
 
 def _bury(waiter: int, server: Server | None) -> int | None:

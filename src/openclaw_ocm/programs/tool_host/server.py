@@ -7,11 +7,10 @@ import contextlib
 import os
 import selectors
 import socket
-import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from . import binds, boxes
+from . import binds, boxes, commands
 from .calls import (
     NOT_A_CALL,
     Create,
@@ -24,6 +23,7 @@ from .calls import (
     described,
     parse,
 )
+from .gateway import complain
 
 if TYPE_CHECKING:
     from .calls import Call
@@ -103,7 +103,14 @@ class Server:
         self.boxes: dict[str, boxes.Box] = {}
         selector.register(listener, selectors.EVENT_READ, self)
 
-    def accept(self) -> None:
+    def answer(self, ready: object) -> None:
+        """Take in what is ready to be read: a new connection, or of a request."""
+        if isinstance(ready, Asked):
+            self._read(ready)
+        else:
+            self._accept()
+
+    def _accept(self) -> None:
         """Take a new connection; one too many is closed."""
         try:
             connection, _ = self.listener.accept()
@@ -122,7 +129,7 @@ class Server:
     def _asking(self) -> list[Asked]:
         return [key.data for key in self.selector.get_map().values() if isinstance(key.data, Asked)]
 
-    def read(self, asked: Asked) -> None:
+    def _read(self, asked: Asked) -> None:
         """Read of a request, and answer it once it is whole."""
         try:
             if not asked.read():
@@ -156,7 +163,7 @@ class Server:
         with contextlib.suppress(KeyError, ValueError):
             self.selector.unregister(asked.connection)
         if error and code == NOT_A_CALL:
-            print(f"tool host: {error.strip()[:500]!r}", file=sys.stderr, flush=True)
+            complain(repr(error.strip()[:500]))
         with contextlib.suppress(OSError):
             asked.connection.settimeout(1)
             asked.connection.sendall(reply(code, output, error))
@@ -192,11 +199,16 @@ class Server:
         if wanted.name in self.boxes:
             raise Refused(f"Conflict. The container name {wanted.name!r} is already in use", 1)
         if len(self.boxes) >= MOST_BOXES:
-            raise Refused(f"there are {MOST_BOXES} boxes already: ocm use NAME sandbox recreate --all removes them", 1)
+            raise Refused(
+                f"there are {MOST_BOXES} boxes already: ocm use NAME sandbox recreate --all removes them", 1
+            )
+        uid, gid = self.owner
+        if wanted.user not in ("", str(uid), f"{uid}:{gid}"):
+            raise Refused(f"docker create --user {wanted.user[:50]}: a box has one user, {uid}:{gid}")
         binds.check(wanted.binds, self.roots)
         if wanted.unenforced:
             listed = ", ".join(wanted.unenforced)
-            print(f"tool host: {wanted.name}: {listed} do nothing, the limits of the instance hold", file=sys.stderr, flush=True)
+            complain(f"{wanted.name}: {listed} do nothing, the limits of the instance hold")
         box = self.boxes[wanted.name] = boxes.Box(wanted)
         return box
 
@@ -224,9 +236,10 @@ class Server:
         """In a process of its own: run a command, and tell who asked how it ended."""
         code, error = NOT_A_CALL, ""
         try:
-            boxes.leave_host({asked.connection.fileno(), *asked.files, *(handle for _, handle in box.namespaces)})
+            asker = asked.connection.fileno()
+            commands.leave_host({asker, *asked.files, *(handle for _, handle in box.namespaces)})
             asked.connection.setblocking(True)  # noqa: FBT003 - as the standard library has it
-            code = boxes.run(box, call, asked.files, asked.connection.fileno(), self.filters)
+            code = commands.run(box, call, commands.Streams(asked.files, asker), self.filters)
         except OSError as failed:
             error = f"OCM's tool host: {failed.strerror}\n"
         with contextlib.suppress(OSError):
