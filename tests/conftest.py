@@ -1,11 +1,19 @@
-"""What all tests share: how Hypothesis searches."""
+"""What all tests share: how Hypothesis searches, and what is told of a test at the end of a run."""
 
 from __future__ import annotations
 
 import hypothesis
+import pytest
+from tests.report import note
 
 # The machine may be busy, so no example has a deadline; what failed once becomes a test of its own.
 THOROUGH = hypothesis.settings(deadline=None, database=None)
 hypothesis.settings.register_profile("thorough", THOROUGH)
 hypothesis.settings.register_profile("ocm", THOROUGH, max_examples=25)
 hypothesis.settings.load_profile("ocm")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = (one for those in terminalreporter.stats.values() for one in those)
+    timed = (one for one in reports if isinstance(one, pytest.TestReport))
+    note("durations", (f"{one.duration} {one.when:8} {one.location[0]}::{one.location[2]}" for one in timed))

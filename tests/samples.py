@@ -20,7 +20,7 @@ def paths(name: InstanceName = NAME, home: PurePosixPath = HOME) -> InstancePath
 
 def record(
     *,
-    name: str = NAME,
+    name: InstanceName = NAME,
     port: int = 19001,
     docker: bool = False,
     runtime: Runtime | None = None,

@@ -1,4 +1,4 @@
-"""The reference of the command line is made from the commands: run this file to write it anew."""
+"""The references are made from the code: run this file to write them anew."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 import pytest
+from tests.documents import blocks
+from tests.reference import ANSWERS, VARIABLES, references, variables_read
 
 from openclaw_ocm import errors
 from openclaw_ocm.cli.main import COMMANDS, ocm
+from openclaw_ocm.core.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +131,26 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
     assert {name for name in EVERY if "--dry-run" not in options[name]} == not_in_json | looks
 
 
+@pytest.mark.parametrize("path", references(), ids=lambda path: path.name)
+def test_the_references_of_files_and_answers_are_what_the_code_says(path: Path) -> None:
+    assert path.read_text() == references()[path], "script/docs writes it anew"
+
+
+def test_the_example_of_a_record_is_one() -> None:
+    (example,) = (
+        block.text for block in blocks(REFERENCE.with_name("record.md")) if block.language == "toml"
+    )
+    assert msgspec.toml.decode(example, type=Record).limits.memory == "2G"
+
+
+def test_every_variable_that_is_read_is_in_the_reference() -> None:
+    assert variables_read() == set(VARIABLES)
+
+
+def test_every_command_that_answers_with_something_of_its_own_is_one() -> None:
+    assert set(ANSWERS) <= set(EVERY)
+
+
 if __name__ == "__main__":
-    REFERENCE.parent.mkdir(parents=True, exist_ok=True)
-    REFERENCE.write_text(cli_reference())
+    for reference, text in {REFERENCE: cli_reference(), **references()}.items():
+        reference.write_text(text)

@@ -34,6 +34,14 @@ class OcmError(Exception):
         self.exit_code = exit_code
         self.details = details
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return what makes it anew in another process: whatever its kind, the same to tell a user."""
+        return _error, (self.message, self.hint, self.code, self.exit_code, self.details)
+
+
+def _error(message: str, hint: str | None, code: str, exit_code: int, details: tuple[str, ...]) -> OcmError:
+    return OcmError(message, hint=hint, code=code, exit_code=exit_code, details=details)
+
 
 class Invalid(OcmError):
     """The user asked for something that cannot be: nothing was touched."""
@@ -49,6 +57,12 @@ def as_ocm_error(error: OcmError | OSError) -> OcmError:
     named = f": {error.filename}" if error.filename else ""
     hint = "nothing is lost: what was begun is undone, at the latest by the next ocm command"
     return OcmError(f"{error.strerror or error}{named}", hint=hint, code="os_error")
+
+
+def bug(error: BaseException) -> OcmError:
+    """Return what must not be as an error that can be told."""
+    message = f"a bug in OCM: {type(error).__name__}: {error}"
+    return OcmError(message, hint="run it again with ocm --debug and report that", code="bug", exit_code=BUG)
 
 
 class CommandFailed(OcmError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from openclaw_ocm.core.needs import NODE_VERSION, OPENCLAW_VERSION
+from openclaw_ocm.core.releases import NODE_VERSION, OPENCLAW_VERSION
 from openclaw_ocm.system.files import lock
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openclaw_ocm.core.names import MAX_LENGTH, parse_name, unit_name, unknown_instance
+from openclaw_ocm.core.names import MAX_LENGTH, parse_name, unknown_instance
 from openclaw_ocm.errors import USAGE, Invalid
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -53,10 +53,6 @@ def test_the_names_of_the_users_own_openclaw_are_reserved(name: str) -> None:
     with pytest.raises(Invalid, match="reserved") as caught:
         parse_name(name)
     assert caught.value.code == "name_reserved"
-
-
-def test_the_unit_has_openclaws_own_name_for_a_profile() -> None:
-    assert unit_name(parse_name("worker1")) == "openclaw-gateway-worker1.service"
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,9 @@ from openclaw_ocm.core.needs import (
     Keeper,
     Lacking,
     Machine,
-    State,
+    Presence,
     check,
-    fetched_by_npm,
     installs,
-    is_unreachable,
-    progress_of_pip,
     question,
 )
 from openclaw_ocm.errors import OcmError
@@ -100,7 +97,7 @@ def test_every_finding_says_why_it_matters_and_every_missing_one_what_mends_it()
         for finding in findings(machine):
             assert finding.why
             assert finding.detail
-            assert (finding.mend is not None) is (finding.state is State.MISSING)
+            assert (finding.mend is not None) is (finding.state is Presence.MISSING)
 
 
 def test_a_bare_container_gets_all_of_it_packages_first_and_node_before_openclaw() -> None:
@@ -235,51 +232,3 @@ def test_the_question_names_each_step_and_where_it_goes() -> None:
         "install OpenClaw 2026.9.6 into /home/ann/.npm-global?"
     )
     assert question((BWRAP, LINGER)) == "Install bubblewrap, let services of ann run without a login?"
-
-
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("Progress 262144 of 61123607\n", (262144, 61123607)),
-        ("Progress 5 of None", (5, None)),
-        ("Collecting progress 5 of 6", None),
-        ("Progress of 6", None),
-    ],
-)
-def test_the_progress_of_pip_is_read(line: str, told: tuple[int, int | None] | None) -> None:
-    assert progress_of_pip(line) == told
-
-
-def test_the_fetches_of_npm_are_read() -> None:
-    address = "https://registry.example/@clack%2fcore/-/core-1.5.1.tgz"
-    assert fetched_by_npm(f"npm http fetch GET 200 {address} 3417ms (cache miss)") == address
-    assert fetched_by_npm(f"npm http fetch GET 404 {address} 34ms") is None
-    assert fetched_by_npm("npm http fetch GET https://x attempt 1 failed with EAI_AGAIN") is None
-    assert fetched_by_npm("added 330 packages in 22s") is None
-
-
-# The last words of pip 26, npm 11 and apt 2.6 with the network taken away.
-@pytest.mark.parametrize(
-    "printed",
-    [
-        "Retrying after connection broken by 'NameResolutionError()': /x/\nERROR: No match for x==1",
-        "npm error code EAI_AGAIN\nnpm error syscall getaddrinfo\nnpm error errno EAI_AGAIN",
-        "W: Failed to fetch http://x  Temporary failure resolving 'x'",
-    ],
-)
-def test_no_network_is_known_by_the_words_for_it(printed: str) -> None:
-    assert is_unreachable(printed)
-
-
-@pytest.mark.parametrize(
-    "printed",
-    [
-        "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",
-        "npm error code ENOSPC",
-        "ERROR: No matching distribution found for x==1",
-        "E: Unable to locate package bubblewrap",
-        "connection broken by 'x'" + "\nlater" * 20,
-    ],
-)
-def test_another_failure_is_not_taken_for_it(printed: str) -> None:
-    assert not is_unreachable(printed)

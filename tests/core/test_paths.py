@@ -18,11 +18,10 @@ NAMES = st.from_regex(r"[a-z0-9]([a-z0-9_-]{0,8}[a-z0-9])?", fullmatch=True).fil
 
 def test_everything_is_where_the_design_says() -> None:
     paths = samples.paths()
-    assert {key: str(getattr(paths, key)) for key in ("state", "config", "config_link", "unit")} == {
+    assert {key: str(getattr(paths, key)) for key in ("state", "config", "config_link")} == {
         "state": "/home/ann/.openclaw-worker1",
         "config": "/home/ann/.openclaw-worker1/openclaw.json",
         "config_link": "/home/ann/.openclaw/openclaw-worker1.json",
-        "unit": "/home/ann/.config/systemd/user/openclaw-gateway-worker1.service",
     }
     assert str(paths.record) == "/home/ann/.config/ocm/instances/worker1.toml"
     assert str(paths.secrets) == "/home/ann/.config/ocm/secrets/worker1.env"
@@ -34,7 +33,7 @@ def test_xdg_variables_are_honoured() -> None:
     host = host_paths(samples.HOME, {"XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s", "XDG_DATA_HOME": "/d"})
     paths = host.instance(samples.NAME)
     assert str(paths.record) == "/c/ocm/instances/worker1.toml"
-    assert str(paths.unit) == "/c/systemd/user/openclaw-gateway-worker1.service"
+    assert str(paths.host.units) == "/c/systemd/user"
     assert str(paths.scratch) == "/s/ocm/tmp/worker1"
     assert str(paths.shell) == "/d/ocm/instances/worker1"
     assert paths.state == samples.HOME / ".openclaw-worker1"
@@ -89,6 +88,6 @@ def test_the_two_temporary_directories_are_different_ones() -> None:
 def owned(name: InstanceName) -> tuple[PurePosixPath, ...]:
     paths = samples.paths(name)
     return (
-        *(paths.state, paths.config, paths.config_link, paths.unit, paths.record, paths.secrets),
-        *(paths.shell, paths.scratch),
+        *(paths.state, paths.config_link, paths.shell, paths.scratch),
+        *paths.written,
     )

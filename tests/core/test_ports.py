@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openclaw_ocm.core import ports
+from openclaw_ocm.core.openclaw.traits import LAST_PORT
 from openclaw_ocm.errors import Invalid, OcmError
 
 BASES = st.integers(ports.FIRST_PORT, ports.FIRST_PORT + 400)
@@ -27,7 +28,7 @@ def test_an_allocated_window_is_free_and_meets_no_other(taken: list[int], busy: 
     window = set(ports.window(base))
     assert not window & busy
     assert all(not window & set(ports.window(other)) for other in taken)
-    assert ports.FIRST_PORT <= base <= ports.LAST_PORT
+    assert ports.FIRST_PORT <= base <= LAST_PORT
     assert (base - ports.FIRST_PORT) % step == 0
 
 
@@ -69,7 +70,7 @@ def test_a_port_out_of_range_is_refused(port: int) -> None:
 
 
 def test_every_port_that_openclaw_derives_from_the_last_base_exists() -> None:
-    assert ports.LAST_PORT + 110 <= 65535
+    assert LAST_PORT + 110 <= 65535
 
 
 def test_the_browser_of_an_instance_stays_within_its_window() -> None:

@@ -4,8 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openclaw_ocm.core.needs import NODE_RANGE, NODE_VERSION
-from openclaw_ocm.core.releases import Span, is_newer, is_within, parse_range, parse_version
+from openclaw_ocm.core.releases import (
+    NODE_RANGE,
+    NODE_VERSION,
+    Span,
+    fetched_by_npm,
+    is_newer,
+    is_unreachable,
+    is_within,
+    parse_range,
+    parse_version,
+    progress_of_pip,
+)
 
 PARTS = st.integers(min_value=0, max_value=10_000)
 
@@ -83,3 +93,51 @@ def test_a_version_is_newer_by_its_numbers_and_one_without_any_always(
     one: str, other: str, *, newer: bool
 ) -> None:
     assert is_newer(one, other) is newer
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("Progress 262144 of 61123607\n", (262144, 61123607)),
+        ("Progress 5 of None", (5, None)),
+        ("Collecting progress 5 of 6", None),
+        ("Progress of 6", None),
+    ],
+)
+def test_the_progress_of_pip_is_read(line: str, told: tuple[int, int | None] | None) -> None:
+    assert progress_of_pip(line) == told
+
+
+def test_the_fetches_of_npm_are_read() -> None:
+    address = "https://registry.example/@clack%2fcore/-/core-1.5.1.tgz"
+    assert fetched_by_npm(f"npm http fetch GET 200 {address} 3417ms (cache miss)") == address
+    assert fetched_by_npm(f"npm http fetch GET 404 {address} 34ms") is None
+    assert fetched_by_npm("npm http fetch GET https://x attempt 1 failed with EAI_AGAIN") is None
+    assert fetched_by_npm("added 330 packages in 22s") is None
+
+
+# The last words of pip 26, npm 11 and apt 2.6 with the network taken away.
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "Retrying after connection broken by 'NameResolutionError()': /x/\nERROR: No match for x==1",
+        "npm error code EAI_AGAIN\nnpm error syscall getaddrinfo\nnpm error errno EAI_AGAIN",
+        "W: Failed to fetch http://x  Temporary failure resolving 'x'",
+    ],
+)
+def test_no_network_is_known_by_the_words_for_it(printed: str) -> None:
+    assert is_unreachable(printed)
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",
+        "npm error code ENOSPC",
+        "ERROR: No matching distribution found for x==1",
+        "E: Unable to locate package bubblewrap",
+        "connection broken by 'x'" + "\nlater" * 20,
+    ],
+)
+def test_another_failure_is_not_taken_for_it(printed: str) -> None:
+    assert not is_unreachable(printed)

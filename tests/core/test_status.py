@@ -7,14 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openclaw_ocm.core.status import START_GRACE_SECONDS, Answer, Health, Listener, Process, State, judge
+from openclaw_ocm.core.status import (
+    START_GRACE_SECONDS,
+    Activity,
+    Answer,
+    Health,
+    Listener,
+    Process,
+    State,
+    judge,
+)
 
 NOW = 1_000_000.0
-RUNNING = Process(activity="running", installed=True, autostart=False, pid=10, since=NOW - 100)
+RUNNING = Process(activity=Activity.RUNNING, installed=True, autostart=False, pid=10, since=NOW - 100)
 READY = Answer(ready=True, phase="started", version="2026.9.6")
 STRANGER = Listener(pid=7, command="python3")
 REFUSED = Answer(problem="not listening yet")
-ACTIVITIES = ("running", "starting", "stopping", "waiting", "stopped", "failed")
 
 
 def verdict(
@@ -29,7 +37,8 @@ def process(**changes: Any) -> Process:  # noqa: ANN401
 
 
 def ended(**changes: Any) -> Process:  # noqa: ANN401
-    return process(**{"activity": "failed", "pid": None, "since": None, "result": "exit-code", **changes})
+    failed = {"activity": Activity.FAILED, "pid": None, "since": None, "result": "exit-code"}
+    return process(**{**failed, **changes})
 
 
 @pytest.mark.parametrize(
@@ -37,7 +46,7 @@ def ended(**changes: Any) -> Process:  # noqa: ANN401
     [
         (RUNNING, READY, (State.READY, None)),
         (RUNNING, REFUSED, (State.STARTING, "not listening yet")),
-        (process(activity="starting"), REFUSED, (State.STARTING, "not listening yet")),
+        (process(activity=Activity.STARTING), REFUSED, (State.STARTING, "not listening yet")),
         (RUNNING, Answer(phase="starting"), (State.STARTING, "not ready")),
         (
             RUNNING,
@@ -47,13 +56,13 @@ def ended(**changes: Any) -> Process:  # noqa: ANN401
         (RUNNING, Answer(phase="draining"), (State.DRAINING, "draining")),
         (RUNNING, Answer(phase="draining", ready=True), (State.DRAINING, "draining")),
         (
-            process(activity="stopping"),
+            process(activity=Activity.STOPPING),
             READY,
             (State.DRAINING, "stopping, work in progress may finish"),
         ),
         (RUNNING, Answer(phase="started", failing=("telegram",)), (State.FAILED, "not ready: telegram")),
         (RUNNING, Answer(phase="started"), (State.FAILED, "not ready: not ready")),
-        (process(activity="stopped"), REFUSED, (State.STOPPED, None)),
+        (process(activity=Activity.STOPPED), REFUSED, (State.STOPPED, None)),
         (
             process(since=NOW - START_GRACE_SECONDS - 1),
             REFUSED,
@@ -90,12 +99,12 @@ def test_a_failed_process_has_its_reason(seen: Process, reason: str) -> None:
     assert state is State.FAILED
     assert told is not None
     assert told.startswith(reason)
-    waiting = dataclasses.replace(seen, activity="waiting")
+    waiting = dataclasses.replace(seen, activity=Activity.WAITING)
     assert verdict(waiting, REFUSED) == (State.FAILED, f"{told}; it is started again by itself")
 
 
-@pytest.mark.parametrize("activity", ["running", "starting", "waiting", "failed"])
-def test_a_taken_port_is_told_with_who_has_it(activity: str) -> None:
+@pytest.mark.parametrize("activity", [Activity.RUNNING, Activity.STARTING, Activity.WAITING, Activity.FAILED])
+def test_a_taken_port_is_told_with_who_has_it(activity: Activity) -> None:
     seen = process(activity=activity)
     assert verdict(seen, READY, STRANGER) == (State.FAILED, "port 19001 is taken by PID 7 (python3)")
     unknown = Listener(pid=None, command=None)
@@ -105,24 +114,25 @@ def test_a_taken_port_is_told_with_who_has_it(activity: str) -> None:
 
 
 def test_a_stopped_instance_is_stopped_whoever_has_its_port() -> None:
-    assert verdict(process(activity="stopped"), READY, STRANGER) == (State.STOPPED, None)
+    assert verdict(process(activity=Activity.STOPPED), READY, STRANGER) == (State.STOPPED, None)
 
 
 @given(
-    activity=st.sampled_from(ACTIVITIES),
+    activity=st.sampled_from(Activity),
     ready=st.booleans(),
     phase=st.sampled_from(["starting", "started", "draining", None]),
     stranger=st.sampled_from([None, STRANGER]),
     age=st.floats(0, 10_000),
 )
 def test_only_a_running_ready_gateway_on_its_own_port_is_ready(
-    *, activity: str, ready: bool, phase: str | None, stranger: Listener | None, age: float
+    *, activity: Activity, ready: bool, phase: str | None, stranger: Listener | None, age: float
 ) -> None:
     answer = Answer(ready=ready, phase=phase)
     health = judge(
         process(activity=activity, since=NOW - age), answer, port=19001, stranger=stranger, now=NOW
     )
-    wanted = activity in ("running", "starting") and ready and phase != "draining" and stranger is None
+    runs = activity in (Activity.RUNNING, Activity.STARTING)
+    wanted = runs and ready and phase != "draining" and stranger is None
     assert (health.state is State.READY) == wanted
     assert (health.reason is None) == (health.state in (State.READY, State.STOPPED))
 
@@ -135,3 +145,22 @@ def test_the_version_is_passed_on_whenever_there_was_an_answer() -> None:
     ):
         health: Health = judge(RUNNING, answer, port=19001, stranger=None, now=NOW)
         assert health.version == "2026.9.6"
+
+
+@pytest.mark.parametrize(
+    ("activity", "has_process", "is_up", "will_run"),
+    [
+        (Activity.RUNNING, True, True, True),
+        (Activity.STARTING, True, True, True),
+        # It has a process, and is not to be counted on.
+        (Activity.STOPPING, True, True, False),
+        # The next restart comes by itself.
+        (Activity.WAITING, False, True, True),
+        (Activity.STOPPED, False, False, False),
+        (Activity.FAILED, False, False, False),
+    ],
+)
+def test_what_an_activity_means(
+    activity: Activity, *, has_process: bool, is_up: bool, will_run: bool
+) -> None:
+    assert (activity.has_process, activity.is_up, activity.will_run) == (has_process, is_up, will_run)

@@ -14,9 +14,11 @@ from tests import hosts, samples
 from openclaw_ocm.core import plan as steps
 from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.inheritance import read_inheritance, read_inherited, read_secrets
+from openclaw_ocm.instances.inheritance import read_inheritance
 from openclaw_ocm.instances.transaction import Transaction
+from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.records import encode_record
+from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.source import read_instance_source, read_main_source
 
 if TYPE_CHECKING:

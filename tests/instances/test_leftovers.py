@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from tests.hosts import context
 from tests.samples import NAME
 
+from openclaw_ocm.backends.registry import Backends
 from openclaw_ocm.instances.leftovers import sweep
 from openclaw_ocm.operations.planning.change import recover_all
 
@@ -21,7 +23,11 @@ def beside(path: object) -> Path:
 def test_what_was_being_written_for_an_instance_is_removed_and_nothing_else(tmp_path: Path) -> None:
     paths = context(tmp_path).host.instance(NAME)
     other = context(tmp_path).host.instance(type(NAME)(f"{NAME}0"))
-    half = [beside(path) for path in paths.written]
+    made = context(tmp_path)
+    made = dataclasses.replace(made, backends=Backends(made.host))
+    own = [path for backend in made.backends.values() for path in backend.written(paths)]
+    assert len(own) == 6
+    half = [beside(path) for path in (*paths.written, *own)]
     half.append(Path(paths.host.backups, f".{NAME}-20260101T000000Z.{TOKEN}.ocm"))
     kept = [beside(other.record), beside(other.secrets), Path(paths.record), Path(paths.secrets)]
     kept.append(Path(paths.record).with_name(f".{NAME}.toml.mine.ocm"))
@@ -29,7 +35,7 @@ def test_what_was_being_written_for_an_instance_is_removed_and_nothing_else(tmp_
     for path in (*half, *kept):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
-    sweep(paths)
+    sweep(made, NAME)
     assert not [path for path in half if path.exists()]
     assert [path for path in kept if path.exists()] == kept
 
@@ -43,7 +49,7 @@ def test_in_the_reach_of_an_instance_nothing_but_a_file_is_removed(tmp_path: Pat
     trap.mkdir(parents=True)
     (trap / "file").write_text("as many as it likes, made meanwhile")
     link.symlink_to(mine)
-    sweep(paths)
+    sweep(context(tmp_path), NAME)
     assert not link.is_symlink()
     assert (trap / "file").exists()
     assert (mine / "file").exists()

@@ -16,7 +16,7 @@ from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.plan import Plan, Step
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished
-from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.operations.planning.change import locked
 from openclaw_ocm.system import exchange
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def test_an_operation_on_two_is_recovered_by_the_next_on_either(context: Context
             cut_off(context)
         assert involved(context, [name]) == {NAME, OTHER}
         assert involved(context, [parse_name("worker3")]) == {"worker3"}
-        with changing(context, name) as sentence:
+        with locked(context, name) as sentence:
             assert sentence == "an interrupted restore of worker1 was undone"
         assert hosts.contents(tmp_path) == {}
 

@@ -1,4 +1,4 @@
-"""The access table of the README: what a shell inside an instance can reach, tried out one by one."""
+"""The access table of isolation.md: what a shell inside an instance can reach, tried out one by one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 from typing import TYPE_CHECKING
 
+from .image import REPOSITORY
 from .instances import inside
 
 if TYPE_CHECKING:
@@ -115,6 +116,19 @@ def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str)
         read, write = access.split()
         lines.append(f"| {title} | {read} | {write} |")
     return lines
+
+
+def assert_documented(lines: list[str]) -> None:
+    """Fail where isolation.md does not have this very table, and the README five rows of it."""
+    whole = (REPOSITORY / "docs" / "explanation" / "isolation.md").read_text()
+    assert "\n".join(lines) in whole, "\n" + "\n".join(lines)
+    readme = (REPOSITORY / "README.md").read_text().splitlines()
+    head, rows = lines[:2], lines[2:]
+    begun = readme.index(head[0])
+    assert readme[begun + 1] == head[1]
+    shown = readme[begun + 2 : begun + 7]
+    assert set(shown) <= set(rows), shown
+    assert readme[begun + 7] == ""
 
 
 def facts_of(machine: Machine, name: str, other: str, definition: str) -> dict[str, str]:

@@ -68,9 +68,9 @@ def make_checkout(clone: Path) -> None:
             shutil.copy2(source, target, follow_symlinks=False)
 
 
-def git(*args: str) -> str:
+def git(*args: str, folder: Path = REPOSITORY) -> str:
     # The working copy may belong to another user than root, under whom machines run.
-    argv = ["git", "-c", "safe.directory=*", "-C", str(REPOSITORY), *args]
+    argv = ["git", "-c", "safe.directory=*", "-C", str(folder), *args]
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 

@@ -1,20 +1,30 @@
-"""Fixtures of the machine tests. A machine that cannot boot is an error, never a skip."""
+"""Fixtures of the machine tests, and which run where. A machine that cannot boot is an error, no skip."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import time
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from tests.report import note
+from xdist.scheduler import LoadScopeScheduling
 
 from .checkout import Ocm, push_checkout
+from .gateways import Gateways
 from .image import RELEASES
 from .machine import Machine
-from .nspawn import MachineError
+from .nspawn import MachineError, cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from xdist.remote import Producer
+
+# Longest first: at the end no process is left alone with much to do.
+LONG = ("test_restore",)
+HOST_NETWORK = ("test_bare", "test_fresh")
 BEGAN = pytest.StashKey[float]()
 JOURNAL_LINES = 400
 # Those of a module are gone with it: their gateways take memory, and their ports are the host's.
@@ -30,7 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--release",
         action="append",
         choices=RELEASES,
-        help="Debian release to test in; repeatable (default: all)",
+        help="Debian release to test all in; repeatable (default: all in the last, and in the others what"
+        " is marked with both_releases)",
     )
     parser.addoption("--kills", type=int, default=9, help="how often test_kills kills (default: 9)")
     parser.addoption("--seed", type=int, help="when it does (default: another one each time, printed)")
@@ -43,6 +54,63 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, chosen, indirect=True, scope=scope)
 
 
+class EachWithItsMachine(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives one of several processes all of a module in one release: they share fixtures, and a machine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module, _, test = nodeid.partition("::")
+        # Those on the host's network would only wait for each other.
+        together = any(name in module for name in HOST_NETWORK)
+        return "host" if together else " ".join([module, *(one for one in RELEASES if one in test)])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> EachWithItsMachine:
+    return EachWithItsMachine(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what one release shows for all, and begin with what takes long."""
+    items.sort(key=order)
+    if config.getoption("--release", None):
+        return
+    left_out = [item for item in items if runs_in_one(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def order(item: pytest.Item) -> tuple[int, int]:
+    """Bring the host's network first, then release after release, each with the longest first."""
+    release, name = release_of(item), item.path.stem
+    if release is None or name in HOST_NETWORK:
+        return 0, 0
+    return 1 + RELEASES[::-1].index(release), LONG.index(name) if name in LONG else len(LONG)
+
+
+def runs_in_one(item: pytest.Item) -> bool:
+    return release_of(item) in RELEASES[:-1] and item.get_closest_marker("both_releases") is None
+
+
+def release_of(item: pytest.Item) -> str | None:
+    """Return the release that a test boots, None for a test without a machine."""
+    parameters = (
+        item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    )
+    return next((str(parameters[name]) for name in MACHINES if name in parameters), None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def gateways() -> Iterator[Gateways]:
+    """Count the gateways of the session, for the report at its end."""
+    counting = Gateways()
+    counting.start()
+    yield counting
+    counting.stop()
+    note("gateways", [f"{name} {count}" for name, count in counting.started.items()])
+
+
 @pytest.fixture(scope="session")
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """One booted machine per release, shared by all tests of the session."""
@@ -53,15 +121,23 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
 @pytest.fixture(scope="module")
 def fresh(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Boot a Debian with systemd, without Node, OpenClaw or bubblewrap, on the host's network."""
-    with Machine.boot(request.param, kind="fresh", network="host") as booted:
+    with host_network(), Machine.boot(request.param, kind="fresh", network="host") as booted:
         yield booted
 
 
 @pytest.fixture(scope="module")
 def bare(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Start a container: root, Python, git, apt and no more, on the host's network."""
-    with Machine.boot(request.param, kind="bare", network="host") as started:
+    with host_network(), Machine.boot(request.param, kind="bare", network="host") as started:
         yield started
+
+
+@contextlib.contextmanager
+def host_network() -> Iterator[None]:
+    """Have the host's ports for oneself: two machines there would take the same."""
+    with (cache_dir() / "host-network.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")

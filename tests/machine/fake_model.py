@@ -117,6 +117,7 @@ class FakeModel(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     bearer = "sk-fake"
     log_path = "/var/log/fake-model.jsonl"
+    models = MODELS
 
     def do_GET(self) -> None:
         self.record()
@@ -125,7 +126,7 @@ class FakeModel(BaseHTTPRequestHandler):
         if self.path.split("?")[0] != "/v1/models":
             self.send_error_body(404, "invalid_request_error", "unknown_url", "Unknown request URL")
             return
-        listed = [{"id": m, "object": "model", "created": 0, "owned_by": "fake"} for m in MODELS]
+        listed = [{"id": m, "object": "model", "created": 0, "owned_by": "fake"} for m in self.models]
         self.send_json(200, {"object": "list", "data": listed})
 
     def do_POST(self) -> None:
@@ -144,7 +145,7 @@ class FakeModel(BaseHTTPRequestHandler):
             self.send_error_body(404, "invalid_request_error", "unknown_url", "Unknown request URL")
         elif body is None:
             self.send_error_body(400, "invalid_request_error", "invalid_json", "Body is not JSON")
-        elif model not in MODELS:
+        elif model not in self.models:
             message = f"The model `{model}` does not exist"
             self.send_error_body(404, "invalid_request_error", "model_not_found", message)
         elif request.get("stream"):
@@ -197,8 +198,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=18080)
     parser.add_argument("--bearer", default=FakeModel.bearer)
     parser.add_argument("--log", default=FakeModel.log_path)
+    parser.add_argument("--model", action="append", default=[], help="one more that it has")
     options = parser.parse_args()
     FakeModel.bearer, FakeModel.log_path = options.bearer, options.log
+    FakeModel.models = (*MODELS, *options.model)
     Path(options.log).touch()  # no request yet is an empty log
     server = ThreadingHTTPServer((options.host, options.port), FakeModel)
     print(server.server_port, flush=True)

@@ -115,13 +115,21 @@ apt-get clean
 python3 -m venv /tmp/boot
 export PIP_CONFIG_FILE=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1
 /tmp/boot/bin/pip download --quiet --only-binary :all: --dest /opt/wheels {build_wheels}
-if [ -e /opt/wheels/requirements.txt ]; then
-    /tmp/boot/bin/pip download --quiet --only-binary :all: --dest /opt/wheels \\
-        --requirement /opt/wheels/requirements.txt
-fi
+/tmp/boot/bin/pip download --quiet --only-binary :all: --dest /opt/wheels \\
+    --requirement /opt/wheels/requirements.txt
 chmod -R a+rX /opt/wheels
 systemctl enable fake-model.service
 rm -rf /tmp/* /root/.cache /var/lib/apt/lists/*
+"""
+
+# What the first command makes, which is not to be waited for in each machine: bare and fresh ones show it.
+ENVIRONMENT_SCRIPT = """
+runuser -u debian -- env HOME=/home/debian sh -euc '
+cd
+python3 /opt/first/ocm.py || true # it has no program yet
+ls .local/share/ocm/venv-*/complete
+'
+rm -r /opt/first
 """
 
 PIP_CONF = """
@@ -203,19 +211,20 @@ def ready_layers(debian: Layer) -> Layer:
     script = OCM_SCRIPT.format(
         packages=" ".join(pins.BUBBLEWRAP_PACKAGES), build_wheels=" ".join(pins.BUILD_WHEELS)
     )
-    return Layer(release, "ocm", script, files=ocm_files(), below=openclaw)
+    ocm = Layer(release, "ocm", script, files=ocm_files(), below=openclaw)
+    first = tuple(
+        (f"/opt/first/{name}", (REPOSITORY / name).read_text()) for name in ("ocm.py", "requirements.txt")
+    )
+    return Layer(release, "environment", ENVIRONMENT_SCRIPT, files=first, below=ocm)
 
 
 def ocm_files() -> tuple[tuple[str, str], ...]:
-    files = [
+    return (
         ("/etc/pip.conf", PIP_CONF.lstrip()),
         ("/etc/systemd/system/fake-model.service", FAKE_MODEL_UNIT.lstrip()),
         ("/opt/fake-model/fake_model.py", (HERE / "fake_model.py").read_text()),
-    ]
-    requirements = REPOSITORY / "requirements.txt"
-    if requirements.exists():
-        files.append(("/opt/wheels/requirements.txt", requirements.read_text()))
-    return tuple(files)
+        ("/opt/wheels/requirements.txt", (REPOSITORY / "requirements.txt").read_text()),
+    )
 
 
 def debian_sources(release: str) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from .image import HERE
 from .processes import kill_group
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 HOME = "/home/debian"
+# What only systemd does is another thing in each release; supervisord is the same everywhere.
+BACKENDS = (pytest.param("systemd", marks=pytest.mark.both_releases), "supervisord")
 MAIN_PORT = 18789
 MAIN_UNIT = "openclaw-gateway.service"
 PROVIDER = {
@@ -76,11 +80,11 @@ def configure_fake_provider(ocm: Ocm, name: str, provider: Mapping[str, Any] = P
 
 
 @contextlib.contextmanager
-def fake_model(machine: Machine) -> Iterator[dict[str, Any]]:
+def fake_model(machine: Machine, *options: str) -> Iterator[dict[str, Any]]:
     """Run the fake model where it is no service, on a port that the host has free; give its provider."""
     program = "/opt/fake-model/fake_model.py"
     machine.push(HERE / "fake_model.py", program, user="root")
-    process = machine.popen(["python3", program, "--port=0"], user="root", stderr=None)
+    process = machine.popen(["python3", program, "--port=0", *options], user="root", stderr=None)
     try:
         assert process.stdout is not None
         port = int(process.stdout.readline())

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+OWNED: set[str] = set()  # names of the machines that this process owns
 Network = Literal["machine", "host"]
 
 
@@ -122,6 +123,7 @@ class Owned:
         if lock is None:
             raise MachineError(f"a machine {name!r} is running already")
         owned = cls(name, spec, image_key, lower, lock)
+        OWNED.add(name)
         shutil.rmtree(owned.folder, ignore_errors=True)
         for part in ("upper", "work", "root"):
             (owned.folder / part).mkdir(parents=True, mode=0o755)
@@ -210,6 +212,7 @@ class Owned:
         self._remove_cgroup()
         shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.close()
+        OWNED.discard(self.name)
 
     def _remove_cgroup(self) -> None:
         if self._cgroup is not None:

@@ -1,20 +1,22 @@
-"""A newcomer's container: root, no systemd, no Node, no OpenClaw, no bubblewrap; two commands are all.
+"""A newcomer's container: root, no systemd, no Node, no OpenClaw, no bubblewrap; the README is all.
 
 The tests are one story, told in this order on one machine, because everything is downloaded but once.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.documents import blocks
 
-from .access import table
+from .access import assert_documented, table
 from .checkout import Ocm, push_checkout
 from .image import REPOSITORY
 from .instances import (
-    agent_answers,
     fake_model,
     home_files,
     kill_gateway,
@@ -24,14 +26,18 @@ from .instances import (
     transient_files,
     wait_for,
 )
+from .reading import Reader, push_repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .machine import Machine, Result
+    from .machine import Machine
+
+pytestmark = pytest.mark.both_releases
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/tmp/nobody"]
 DEPLOY_SECONDS = 900
+MODEL, KEY = "minimax-m2.5", "sk-of-the-reader"
 
 
 @dataclass(frozen=True)
@@ -53,21 +59,30 @@ def assert_nothing_is_left(machine: Machine, before: Traces) -> None:
 
 @pytest.fixture(scope="module")
 def ocm(bare: Machine) -> Ocm:
-    return push_checkout(bare)
+    """Return what the reader of the README has once he has cloned it."""
+    return Ocm(bare, f"{bare.home}/ocm")
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """The first of the two commands, and the machine before it."""
+    """What the commands of the README printed, and the machine before them."""
 
     before: Traces
-    command: Result
+    said: str
 
 
 @pytest.fixture(scope="module")
 def deployed(bare: Machine, ocm: Ocm) -> Iterator[Deployed]:
+    """Follow the README word by word; its provider alone is another one, at the address of the fake model."""
+    source = push_repository(bare)
     before = traces(bare)
-    yield Deployed(before, ocm("deploy", "worker1", "--yes", timeout=DEPLOY_SECONDS))
+    with fake_model(bare, "--model", MODEL, "--bearer", KEY) as provider:
+        elsewhere = {**provider, "apiKey": "${MINIMAX_API_KEY}", "models": [{"id": MODEL, "name": MODEL}]}
+        told = f"./ocm.py edit worker1 models.providers.minimax '{json.dumps(elsewhere)}'"
+        between = {"./ocm.py start": told}
+        reader = Reader(bare, bare.home, words={"URL": source}, typed=KEY, between=between)
+        said = reader.play("README.md")
+    yield Deployed(before, said)
     ocm("delete", "--all", "--force", "--yes", check=False)
 
 
@@ -80,26 +95,36 @@ def test_nothing_is_there_and_whoever_is_not_root_is_told_what_to_install_first(
     assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", hint)
 
 
-def test_first_command_installs_everything_and_ends_ready_and_sealed(ocm: Ocm, deployed: Deployed) -> None:
-    assert "worker1: ready and sealed\n" in deployed.command.stdout
-    assert deployed.command.stderr.startswith("Installing python3-venv with apt-get")
+def test_the_readme_ends_ready_and_sealed(ocm: Ocm, deployed: Deployed) -> None:
+    assert deployed.said.count("worker1: ready and sealed\n") == 1
+    assert deployed.said.count("worker2: ready and sealed\n") == 1
+    assert "Installing python3-venv with apt-get" in deployed.said
     row = rows(ocm)["worker1"]
     assert (row["state"], row["backend"], row["isolation"]) == ("ready", "supervisord", "sealed")
 
 
-@pytest.mark.usefixtures("deployed")
-def test_agent_gets_the_models_answer_through_the_gateway(bare: Machine, ocm: Ocm) -> None:
-    with fake_model(bare) as provider:
-        assert "PONG from fake model" in agent_answers(ocm, "worker1", provider)
+def test_the_reader_gets_the_models_answer_through_the_gateway(deployed: Deployed) -> None:
+    assert "PONG from fake model" in deployed.said
+
+
+def test_the_list_in_the_readme_is_as_it_prints(deployed: Deployed) -> None:
+    (shown,) = (block.text for block in blocks(REPOSITORY / "README.md") if block.language == "text")
+    printed = deployed.said[deployed.said.index(shown.partition("\n")[0]) :]
+    assert columns(shown) == columns(printed)[: len(columns(shown))]
+
+
+def columns(text: str) -> list[list[str]]:
+    """Return the words of each line, a length of time as a word that is always the same."""
+    return [[re.sub(r"(\d+[dhms])+", "T", word) for word in line.split()] for line in text.splitlines()]
 
 
 @pytest.mark.usefixtures("deployed")
-def test_access_is_what_the_readme_says(bare: Machine, ocm: Ocm) -> None:
+def test_access_is_what_the_documents_say(bare: Machine, ocm: Ocm) -> None:
     ocm("create", "worker2")
     definition = f"{bare.home}/.config/ocm/supervisord/worker1.conf"
     lines = table(bare, ocm, "worker1", other="worker2", definition=definition)
     ocm("delete", "worker2", "--yes")
-    assert "\n".join(lines) in (REPOSITORY / "README.md").read_text(), "\n" + "\n".join(lines)
+    assert_documented(lines)
 
 
 @pytest.mark.usefixtures("deployed")
@@ -113,6 +138,7 @@ def test_killed_gateway_is_back_without_help(bare: Machine, ocm: Ocm) -> None:
 def test_delete_leaves_nothing_and_no_process(bare: Machine, ocm: Ocm, deployed: Deployed) -> None:
     ocm("delete", "worker1", "--force", "--yes")
     assert rows(ocm) == {}
+    bare.run(["rm", "-r", f"{bare.home}/backups"])
     assert_nothing_is_left(bare, deployed.before)
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .access import table
-from .image import REPOSITORY
+from .access import assert_documented, table
 from .instances import (
     HOME,
     MAIN_PORT,
@@ -48,11 +47,14 @@ class Setting:
 
 @pytest.fixture(
     scope="module",
-    params=[("alone", "systemd"), ("beside main", "systemd"), ("alone", "supervisord")],
-    ids=" ".join,
+    params=[
+        pytest.param(("alone", "systemd"), id="alone systemd", marks=pytest.mark.both_releases),
+        pytest.param(("beside main", "systemd"), id="beside main systemd"),
+        pytest.param(("alone", "supervisord"), id="alone supervisord"),
+    ],
 )
 def setting(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterator[Setting]:
-    """Two instances, deployed by the very commands of the README, under the care of each backend."""
+    """Two instances, under the care of each backend."""
     where, backend = request.param
     beside = where == "beside main"
     settings = f"{HOME}/.config/ocm/settings.toml"
@@ -115,26 +117,10 @@ class TestDeployed:
         assert [json.loads(line)["auth"] for line in asked if "chat" in line] == ["Bearer sk-fake"]
         assert "PONG from fake model" in ocm("logs", "worker2", "-n", "40").stdout
 
-    def test_access_is_what_the_readme_says(self, machine: Machine, ocm: Ocm, setting: Setting) -> None:
+    def test_access_is_what_the_documents_say(self, machine: Machine, ocm: Ocm, setting: Setting) -> None:
         definition = f"{HOME}/.config/{DEFINITIONS[setting.backend]}"
         lines = table(machine, ocm, "worker1", other="worker2", definition=definition)
-        assert "\n".join(lines) in (REPOSITORY / "README.md").read_text(), "\n" + "\n".join(lines)
-
-    def test_environment_of_user_and_manager_does_not_reach_an_instance(
-        self, machine: Machine, ocm: Ocm
-    ) -> None:
-        leaks = ["OPENCLAW_STATE_DIR=/evil", "ANTHROPIC_API_KEY=sk-LEAK", "OPENCLAW_HOME=/evil"]
-        machine.run(["systemctl", "--user", "set-environment", *leaks])
-        try:
-            ocm("restart", "worker1", env=dict(leak.split("=") for leak in leaks))
-            pid = rows(ocm)["worker1"]["pid"]
-            gateway = machine.read(f"/proc/{pid}/environ", user="debian").split("\0")
-            session = inside(ocm, "worker1", "env").splitlines()
-        finally:
-            machine.run(["systemctl", "--user", "unset-environment", *(leak.split("=")[0] for leak in leaks)])
-        for environ in (gateway, session):
-            assert f"OPENCLAW_STATE_DIR={HOME}/.openclaw-worker1" in environ
-            assert not [entry for entry in environ if "evil" in entry or "LEAK" in entry]
+        assert_documented(lines)
 
     def test_killed_gateway_is_back_without_help(self, machine: Machine, ocm: Ocm) -> None:
         pid = rows(ocm)["worker1"]["pid"]
@@ -187,7 +173,24 @@ class TestDeployed:
         assert rows(ocm)["worker3"]["port"] == 19041
         assert ocm("delete", "worker3", "--dry-run").stdout.startswith("worker3: delete would do this:")
         ocm("delete", "worker3", "--yes")
-        assert ocm("start", "worker1").stdout == "worker1: ready and sealed\n"
+
+    def test_environment_of_user_and_manager_does_not_reach_an_instance(
+        self, machine: Machine, ocm: Ocm
+    ) -> None:
+        ocm("stop", "worker1")
+        leaks = ["OPENCLAW_STATE_DIR=/evil", "ANTHROPIC_API_KEY=sk-LEAK", "OPENCLAW_HOME=/evil"]
+        machine.run(["systemctl", "--user", "set-environment", *leaks])
+        try:
+            started = ocm("start", "worker1", env=dict(leak.split("=") for leak in leaks))
+            assert started.stdout == "worker1: ready and sealed\n"
+            pid = rows(ocm)["worker1"]["pid"]
+            gateway = machine.read(f"/proc/{pid}/environ", user="debian").split("\0")
+            session = inside(ocm, "worker1", "env").splitlines()
+        finally:
+            machine.run(["systemctl", "--user", "unset-environment", *(leak.split("=")[0] for leak in leaks)])
+        for environ in (gateway, session):
+            assert f"OPENCLAW_STATE_DIR={HOME}/.openclaw-worker1" in environ
+            assert not [entry for entry in environ if "evil" in entry or "LEAK" in entry]
         assert ocm("health", "worker1").returncode == 0
 
     def test_running_instance_is_deleted_only_by_force(self, ocm: Ocm) -> None:

@@ -243,6 +243,7 @@ def test_a_right_that_is_given_later_is_used_by_the_next_command(machine: Machin
         machine.run(["rm", "-f", SUDOERS], user="root")
 
 
+@pytest.mark.both_releases
 @pytest.mark.usefixtures("permitted", "no_trace")
 def test_everybody_is_let_in_only_after_two_answers(machine: Machine, ocm: Ocm) -> None:
     ocm("create", "worker1")
@@ -271,6 +272,7 @@ def test_everybody_is_let_in_only_after_two_answers(machine: Machine, ocm: Ocm) 
     assert own(machine) == []
 
 
+@pytest.mark.both_releases
 @pytest.mark.usefixtures("permitted", "no_trace")
 def test_an_inactive_ufw_takes_rules_and_is_said_once_and_asked_about(machine: Machine, ocm: Ocm) -> None:
     ufw(machine, "disable")

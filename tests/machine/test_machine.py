@@ -21,11 +21,14 @@ from .image import REPOSITORY
 from .lifetime import Running, has_snapshot, machines_dir, remove_snapshot, sweep
 from .machine import CommandFailed, Machine
 from .nspawn import MachineError, unified_cgroup_root
-from .processes import wait_for
+from .processes import kill_group, wait_for
 from .terminal import CommandTimedOut
 
 if TYPE_CHECKING:
     from .checkout import Ocm
+    from .gateways import Gateways
+
+pytestmark = pytest.mark.both_releases
 
 MODEL_URL = "http://127.0.0.1:18080/v1"
 
@@ -267,6 +270,26 @@ def test_machine_of_a_killed_owner_leaves_nothing(machine: Machine) -> None:
     assert not folder.exists()
     assert str(folder) not in Path("/proc/self/mounts").read_text()
     assert not (unified_cgroup_root() / "ocm-test" / f"machine-{name}").exists()
+
+
+def test_a_gateway_is_counted_once_and_only_of_machines_of_this_process(
+    machine: Machine, gateways: Gateways
+) -> None:
+    def counted() -> int:
+        return gateways.started[machine.name]
+
+    before, all_before = counted(), gateways.started.total()
+    title = ["bash", "-c", "exec -a openclaw-gateway-not sleep infinity"]
+    one = machine.popen(title)
+    stranger = subprocess.Popen(title)
+    try:
+        wait_for(lambda: counted() > before, 10, "the count")
+        gateways.look()
+        assert counted() == gateways.started.total() - all_before + before == before + 1
+    finally:
+        kill_group(one)
+        stranger.kill()
+        stranger.wait()
 
 
 def test_closed_machine_leaves_nothing(machine: Machine) -> None:

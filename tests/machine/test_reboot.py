@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from .instances import rows, wait_for
 
 if TYPE_CHECKING:
     from .checkout import Ocm
     from .machine import Machine
+
+pytestmark = pytest.mark.both_releases
 
 
 def test_enabled_instance_is_back_after_a_reboot_and_a_disabled_one_is_not(

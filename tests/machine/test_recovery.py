@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DRIVER = """
 import os, signal, sys
 sys.path.insert(0, {source!r})
-from openclaw_ocm.system import transaction
+from openclaw_ocm.instances import transaction
 function, when, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
 real, count = getattr(transaction, function), 0
 def counted(context, step):

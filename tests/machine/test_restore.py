@@ -131,7 +131,7 @@ def test_what_is_put_in_place_of_another_is_backed_up_first(ocm: Ocm, archive: s
     before = re.search(r"what was replaced is in (\S+)", done.stderr)
     assert before
     assert remembers(ocm, "worker1") == memory
-    ocm("restore", before[1], "--replace")
+    ocm("restore", before[1], "--replace", "--no-start")
     assert inside(ocm, "worker1", "cat workspace/later") == "later\n"
 
 
@@ -157,6 +157,7 @@ def test_what_does_not_become_ready_gives_way_to_what_it_replaced(
     assert all(path.startswith(f"{HOME}/backups/") for path in left), left
 
 
+@pytest.mark.both_releases
 def test_another_user_of_the_machine_restores_it_in_another_home(
     machine: Machine, ocm: Ocm, archive: str, memory: Memory
 ) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from .instances import HOME, rows
 
 if TYPE_CHECKING:
     from .checkout import Ocm
     from .machine import Machine
+
+pytestmark = pytest.mark.both_releases
 
 # /usr/local/sbin comes first on the path that OCM gives to what it runs.
 COUNTING = '#!/bin/sh\necho "$$ {name} $*" >> /tmp/calls\nexec /usr/bin/{name} "$@"\n'

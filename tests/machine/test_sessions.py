@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, inside, rows, wait_for
+from .instances import BACKENDS, HOME, inside, rows, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ def sessions(machine: Machine) -> list[str]:
     return machine.run(["bash", "-c", f"{UNITS}; {TOKENS}; true"]).stdout.splitlines()
 
 
-@pytest.fixture(scope="module", params=["systemd", "supervisord"])
+@pytest.fixture(scope="module", params=BACKENDS)
 def worker(request: pytest.FixtureRequest, ocm: Ocm) -> Iterator[str]:
     """Deploy an instance, once for all tests here, under the care of each backend."""
     ocm("deploy", "worker1", "--backend", request.param)

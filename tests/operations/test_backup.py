@@ -26,10 +26,10 @@ from tests.archives import snapshot
 
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core import plan as steps
-from openclaw_ocm.core.backup.retention import Retention, parse_backup_file
+from openclaw_ocm.core.backup.retention import parse_backup_file
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.plan import Plan
-from openclaw_ocm.core.record import Runtime
+from openclaw_ocm.core.record import Keep, Runtime
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations.backup import Backup, Request, backup
@@ -94,6 +94,8 @@ while not select.select([sys.stdin], [], [], 0)[0]:
         database.execute("update accounts set units = units + 1 where name = ?", (other,))
         database.commit()
 """
+# Of the rules that keep backups this one alone.
+LAST = Keep(last=1, daily=0, weekly=0, monthly=0)
 
 
 class Instance:
@@ -544,9 +546,9 @@ def test_what_was_just_made_stays_whatever_the_clock_once_was(instance: Instance
     made = PurePosixPath(instance.backup().path)
     later = Path(made.parent) / f"{NAME}-20990101T000000Z.tar.gz"
     later.write_text("made when the clock was wrong")
-    pruned = prune(instance.context.host, NAME, Retention(last=1), dry_run=False, spare=made)
+    pruned = prune(instance.context.host, NAME, LAST, dry_run=False, spare=made)
     assert pruned.removed == ()
-    assert prune(instance.context.host, NAME, Retention(last=1), dry_run=True).removed == (str(made),)
+    assert prune(instance.context.host, NAME, LAST, dry_run=True).removed == (str(made),)
 
 
 def test_an_existing_file_is_never_replaced(instance: Instance) -> None:
@@ -620,10 +622,10 @@ def test_backups_are_listed_checked_and_pruned(instance: Instance) -> None:
     assert names_with_backups(host) == (NAME, "worker2")
     with pytest.raises(OcmError, match="no backup that can be used"):
         verify(instance.context, PurePosixPath(backups / "worker2-20260101T000000Z.tar.gz"), ())
-    told = prune(host, NAME, Retention(last=1), dry_run=True)
+    told = prune(host, NAME, LAST, dry_run=True)
     assert told.removed == (str(backups / f"{NAME}-20260101T000000Z.tar.gz"),)
     assert told.kept == (made.path,)
     before = set(backups.iterdir())
-    assert prune(host, NAME, Retention(last=1), dry_run=False).removed == told.removed
+    assert prune(host, NAME, LAST, dry_run=False).removed == told.removed
     assert before - set(backups.iterdir()) == {backups / f"{NAME}-20260101T000000Z.tar.gz"}
     assert json.loads(msgspec.json.encode(told))["kept"] == [made.path]

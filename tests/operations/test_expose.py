@@ -12,7 +12,11 @@ from tests import hosts, samples
 
 from openclaw_ocm.core import firewall
 from openclaw_ocm.core.firewall import Firewall
-from openclaw_ocm.operations import expose
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.instances.instance import open_all
+from openclaw_ocm.operations.planning import findings
+from openclaw_ocm.operations.planning.findings import firewall_findings
+from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.findings import Finding
 
 
 @pytest.fixture
@@ -38,14 +43,19 @@ def listener(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
 
 def add(context: Context, *, port: int, exposed: tuple[str, ...] = ()) -> Record:
     record = msgspec.structs.replace(samples.record(port=port), expose=exposed)
-    path = Path(context.host.paths.named(record.name).record)
+    path = Path(context.host.instance(record.name).record)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(encode_record(record))
     return record
 
 
+def found(context: Context) -> tuple[Finding, ...]:
+    opened = open_all(context, instance_names(context.host.paths)).instances
+    return firewall_findings(context.host, [one.record for one in opened.values()])
+
+
 def problems(context: Context) -> list[str]:
-    return [found.problem for found in expose.firewall_findings(context) if "listen" in found.problem]
+    return [one.problem for one in found(context) if "listen" in one.problem]
 
 
 def test_who_listens_where_the_record_does_not_say_so_is_found(
@@ -61,14 +71,14 @@ def test_who_listens_where_the_record_does_not_say_so_is_found(
 
 
 def test_without_instances_there_is_nothing_to_find(context: Context) -> None:
-    assert expose.firewall_findings(context) == ()
+    assert found(context) == ()
 
 
 def test_a_corrupt_record_keeps_nothing_from_being_found(context: Context) -> None:
-    path = Path(context.host.paths.named("broken").record)
+    path = Path(context.host.instance(parse_name("broken")).record)
     path.parent.mkdir(parents=True)
     path.write_text("]")
-    assert expose.firewall_findings(context) == ()
+    assert found(context) == ()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +93,7 @@ def test_a_corrupt_record_keeps_nothing_from_being_found(context: Context) -> No
     ],
 )
 def test_what_ufw_itself_lacks_is_found(there: Firewall, *, docker: bool, words: list[str]) -> None:
-    found = list(expose._findings_of_machine(there, docker=docker))
+    found = list(findings._findings_of_machine(there, docker=docker))
     assert len(found) == len(words)
     for finding, start in zip(found, words, strict=True):
         assert finding.problem.startswith(start)
@@ -95,10 +105,10 @@ def test_an_exposure_that_nothing_limits_is_found() -> None:
     rules = firewall.wanted_rules(19001, limited.expose)
     text = "".join(f"ufw {rule.describe()} comment 'ocm:worker1'\n" for rule in rules)
     there = Firewall(active=True, rules=firewall.parse_added(text))
-    assert list(expose._findings_of_rules(there, limited)) == []
-    (found,) = expose._findings_of_rules(Firewall(rules=there.rules), limited)
+    assert list(findings._findings_of_rules(there, limited)) == []
+    (found,) = findings._findings_of_rules(Firewall(rules=there.rules), limited)
     assert found.problem == "worker1 is open to more than 10.0.0.0/8: UFW is inactive"
-    (absent,) = expose._findings_of_rules(Firewall(installed=False), limited)
+    (absent,) = findings._findings_of_rules(Firewall(installed=False), limited)
     assert absent.problem == "worker1 is open to more than 10.0.0.0/8: UFW is not installed"
-    (pending,) = expose._findings_of_rules(Firewall(active=True, rules=()), samples.record())
+    (pending,) = findings._findings_of_rules(Firewall(active=True, rules=()), samples.record())
     assert pending.mend == "sudo ufw prepend deny 19001/tcp comment ocm:worker1"

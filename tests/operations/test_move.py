@@ -23,17 +23,18 @@ from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, transaction
 from openclaw_ocm.instances import follow as moving
-from openclaw_ocm.instances.inheritance import Inherited, read_inherited, read_secrets, write_inherited
 from openclaw_ocm.operations import restore
-from openclaw_ocm.operations.planning.change import changing, recover_all
+from openclaw_ocm.operations.planning.change import locked, recover_all
+from openclaw_ocm.operations.planning.repair import Effort
+from openclaw_ocm.operations.planning.staging import RestoreRequest
 from openclaw_ocm.operations.rename import rename
-from openclaw_ocm.operations.restore import Request
 from openclaw_ocm.operations.schedule import Asked, set_schedule
-from openclaw_ocm.operations.start import Effort
 from openclaw_ocm.system import processes, ufw
 from openclaw_ocm.system.archive.reader import extract
 from openclaw_ocm.system.files import write_file
+from openclaw_ocm.system.kept.inherited import Inherited, read_inherited, write_inherited
 from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.workspaces import copy_workspaces, survey_workspaces
 
 if TYPE_CHECKING:
@@ -55,12 +56,11 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
+def instance(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Instance:
     """Make an instance with files everywhere, from which another inherits; no firewall is asked."""
     monkeypatch.setattr(ufw, "observe", lambda _host: Firewall(installed=False))
     monkeypatch.setattr(supervisord.Supervisord, "check", lambda _self, **_options: None)
-    made = Instance(tmp_path / "home")
-    made.home.mkdir()
+    made = Instance(tmp_path_factory.mktemp("home"))  # a short path: it is to hold a supervisord's socket
     made.create()
     state = str(made.paths.state)
     config = {"logging": {"file": f"{state}/log"}, "a": f"{state}00"}
@@ -165,7 +165,7 @@ def test_a_rename_that_was_killed_is_undone_or_finished_by_the_next_command(
             patched.setattr(transaction, "undo", killed)
             with pytest.raises(Killed):
                 renamed(instance)
-        with changing(instance.context, NEW) as sentence:
+        with locked(instance.context, NEW) as sentence:
             said.append(str(sentence).rpartition(" ")[2])
         if said[-1] == "undone":
             assert everything(instance) == before, number
@@ -200,7 +200,7 @@ def test_a_database_that_takes_for_ever_keeps_nobody_from_going_on(
         renamed(instance)
     assert (caught.value.code, caught.value.exit_code) == ("timeout", 1)
     assert everything(instance) == before
-    with changing(instance.context, HEIR) as recovered:
+    with locked(instance.context, HEIR) as recovered:
         assert recovered is None
 
 
@@ -221,8 +221,8 @@ def archive_of(
 
 
 def replaced(instance: Instance, archive: Path) -> Outcome:
-    request = Request(archive=PurePosixPath(archive), replace=True, start=False)
-    return restore.restore(instance.context, request, EFFORT, dry_run=False)
+    request = RestoreRequest(archive=PurePosixPath(archive), replace=True, start=False)
+    return restore.restore(instance.context, restore.name_of(request), request, EFFORT, dry_run=False)
 
 
 def test_what_is_replaced_is_backed_up_and_gone_and_the_record_stays(instance: Instance) -> None:
@@ -323,11 +323,12 @@ def test_a_secret_is_in_no_plan_of_a_restore(instance: Instance, monkeypatch: py
 def test_a_port_that_is_taken_is_another_and_told(instance: Instance) -> None:
     archive = archive_of(instance)
     contents = extract(PurePosixPath(archive), PurePosixPath(instance.home / "out"), free_bytes=2**30)
-    request = Request(archive=PurePosixPath(archive), name=NEW)
+    request = RestoreRequest(archive=PurePosixPath(archive), name=NEW)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(restore, "find_runtime", lambda _host: samples.record().runtime)
         patched.setattr(processes, "can_bind", lambda _port: True)
-        record, notes = restore._new_record(instance.context, NEW, contents, request)
+        made, notes = restore._planned(instance.context, NEW, contents, request)
+    record = made.record
     assert record.port not in (19001, 19021)
     assert (record.sealed, record.docker, record.expose) == (True, False, ())
     assert f"{NEW} gets {record.port}" in "".join(notes)

@@ -13,14 +13,19 @@ import pytest
 from tests.hosts import contents
 from tests.operations.test_backup import NAME, Instance
 
+from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.core.backup.schedule import LastRun
 from openclaw_ocm.core.record import Keep, Schedule
 from openclaw_ocm.errors import Invalid, Locked, OcmError
+from openclaw_ocm.instances.instance import Instance as Opened
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.delete import delete, has_backup
 from openclaw_ocm.operations.doctor import examine, fix
-from openclaw_ocm.operations.schedule import Asked, read_last, set_schedule, timer_steps
+from openclaw_ocm.operations.planning.drift import drift
+from openclaw_ocm.operations.planning.timers import read_last, timer_steps
+from openclaw_ocm.operations.schedule import Asked, set_schedule
 from openclaw_ocm.operations.scheduled import run_scheduled
-from openclaw_ocm.operations.status import drift, observe, status
+from openclaw_ocm.operations.status import observe, status
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.records import encode_record, read_record
 
@@ -41,8 +46,12 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     made.create()
     yield made
     made.context.backend.timers.clear([NAME])
-    files.remove_file(made.paths.program)
+    files.remove_file(places.program(made.paths))
     made.context.backend.remove([NAME])
+
+
+def opened(instance: Instance) -> Opened:
+    return open_instance(instance.context, NAME)
 
 
 def record(instance: Instance) -> Record:
@@ -95,7 +104,7 @@ def test_scheduling_again_changes_nothing_and_never_leaves_no_trace(instance: In
     assert {
         path: held for path, held in contents(Path(instance.paths.host.ocm_config)).items() if path in before
     } == before
-    assert not Path(instance.paths.schedule).exists()
+    assert not Path(places.schedule(instance.paths)).exists()
     assert not set_schedule(instance.context, NAME, None, dry_run=False).changed
 
 
@@ -129,7 +138,7 @@ def test_a_failure_on_the_way_leaves_the_schedule_as_it_was(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schedule(instance, "03:00")
-    before = Path(instance.paths.record).read_text(), Path(instance.paths.schedule).read_text()
+    before = Path(instance.paths.record).read_text(), Path(places.schedule(instance.paths)).read_text()
     timers = type(instance.context.backend.timers)
     real = timers.set
     failed: list[object] = []
@@ -143,7 +152,10 @@ def test_a_failure_on_the_way_leaves_the_schedule_as_it_was(
     monkeypatch.setattr(timers, "set", once)
     with pytest.raises(OcmError, match="no"):
         schedule(instance, "04:00")
-    assert (Path(instance.paths.record).read_text(), Path(instance.paths.schedule).read_text()) == before
+    assert (
+        Path(instance.paths.record).read_text(),
+        Path(places.schedule(instance.paths)).read_text(),
+    ) == before
 
 
 def test_a_run_makes_an_archive_and_keeps_what_it_is_told_to(instance: Instance) -> None:
@@ -154,7 +166,7 @@ def test_a_run_makes_an_archive_and_keeps_what_it_is_told_to(instance: Instance)
         files.write_file(instance.paths.host.backups / name, b"")
     made = run_scheduled(instance.context, NAME)
     assert archives(instance) == sorted([*others, old[-1], Path(made.path).name])
-    last = read_last(instance.context, NAME)
+    last = read_last(instance.paths)
     assert last is not None
     assert (last.archive, last.size_bytes, last.error) == (made.path, made.size_bytes, None)
     assert last.succeeded == last.ended
@@ -178,13 +190,13 @@ def test_a_run_writes_where_and_as_the_record_says(instance: Instance, tmp_path:
 def test_a_directory_that_is_gone_is_told_and_nothing_is_made_in_its_place(instance: Instance) -> None:
     wanted(instance)
     run_scheduled(instance.context, NAME)
-    good = read_last(instance.context, NAME)
+    good = read_last(instance.paths)
     assert good is not None
     wanted(instance, directory=str(instance.home / "unmounted"))
     with pytest.raises(OcmError, match="unmounted is not there"):
         run_scheduled(instance.context, NAME)
     assert not (instance.home / "unmounted").exists()
-    last = read_last(instance.context, NAME)
+    last = read_last(instance.paths)
     assert last is not None
     assert last.succeeded == good.succeeded
     assert "unmounted is not there" in (problem(instance) or "")
@@ -251,14 +263,11 @@ def test_backups_that_are_long_overdue_are_told(instance: Instance) -> None:
 @pytest.mark.slow
 def test_a_timer_that_is_gone_or_edited_is_told_and_mended(instance: Instance) -> None:
     schedule(instance)
-    path = Path(instance.paths.schedule)
+    path = Path(places.schedule(instance.paths))
     text = path.read_text()
     for damage in (path.unlink, lambda: path.write_text(text.replace("daily", "weekly"))):
         damage()
-        process = instance.context.backend.observe([NAME])[NAME]
-        found = [
-            one for one in drift(instance.context, NAME, record(instance), process) if one.kind == "timer"
-        ]
+        found = [one for one in drift(opened(instance)) if one.kind == "timer"]
         assert len(found) == 1
         assert str(path) in found[0].what
         before = examine(instance.context)
@@ -266,19 +275,16 @@ def test_a_timer_that_is_gone_or_edited_is_told_and_mended(instance: Instance) -
         after = fix(instance.context, before, lambda _progress: None)
         assert not [one for one in after.problems if str(path) in one.what]
         assert path.read_text() == text
-        assert timer_steps(instance.context, NAME, record(instance)) == []
+        assert timer_steps(opened(instance)) == []
 
 
 def test_a_time_in_a_record_that_cannot_be_kept_is_told_and_keeps_nothing_else_from_working(
     instance: Instance,
 ) -> None:
     wanted(instance, every="quarterly")
-    process = instance.context.backend.observe([NAME])[NAME]
-    (found,) = (
-        one for one in drift(instance.context, NAME, record(instance), process) if one.kind == "timer"
-    )
+    (found,) = (one for one in drift(opened(instance)) if one.kind == "timer")
     assert "'quarterly' is no time for backups" in found.what
-    assert timer_steps(instance.context, NAME, record(instance)) == []
+    assert timer_steps(opened(instance)) == []
     assert problem(instance) is not None
     told = [one for one in examine(instance.context).problems if "quarterly" in one.what]
     assert [(one.fix, one.mend) for one in told] == [(None, f"ocm backup {NAME} --every TIME")]

@@ -14,19 +14,20 @@ from tests import hosts, samples
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core import plan as steps
 from openclaw_ocm.core.names import MAIN as MAIN_NAME
+from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances import inheritance as store
-from openclaw_ocm.instances.inheritance import read_inherited, read_secrets, write_inherited
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import edit
 from openclaw_ocm.operations.create import Wanted, create
+from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.secret import list_secrets, set_secret, unset_secret
-from openclaw_ocm.operations.start import Effort
 from openclaw_ocm.operations.sync import end_inheriting, followers, sync
 from openclaw_ocm.system.exchange import replace_in
+from openclaw_ocm.system.kept.inherited import read_inherited, write_inherited
 from openclaw_ocm.system.kept.records import encode_record
+from openclaw_ocm.system.kept.secrets import read_secrets, write_secrets
 
 if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
@@ -106,14 +107,14 @@ class Instance:
 
     def add(self, name: str, config: dict[str, Any], secrets: dict[str, str]) -> None:
         """Make another instance, as far as one can inherit from it."""
-        paths = self.context.host.paths.named(name)
+        paths = self.context.host.instance(parse_name(name))
         for path, text in (
-            (paths.record, encode_record(samples.record(name=name, port=19021))),
+            (paths.record, encode_record(samples.record(name=paths.name, port=19021))),
             (paths.config, json.dumps(config)),
         ):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(text)
-        store.write_secrets(self.context.host, paths.name, secrets)
+        write_secrets(self.context.host, paths.name, secrets)
 
     def files(self) -> dict[str, str]:
         return {
@@ -240,7 +241,7 @@ def test_a_sync_after_one_that_was_cut_off_comes_to_the_same_end(
 
     target = changed(a=provider(apiKey=NEW, baseUrl="http://127.0.0.1:2/v1"), c=provider(apiKey=NEW))
     instance.main(target)
-    real, count = getattr(store, moment), 0
+    real, count = getattr(module, moment), 0
 
     def cut_off(*arguments: object) -> None:
         nonlocal count
@@ -533,7 +534,7 @@ def test_too_much_is_refused_before_anything_is_changed(
 
 def test_an_own_secret_that_is_one_too_many_is_refused(instance: Instance) -> None:
     many = {f"KEY_{number}": "x" * 30_000 for number in range(34)}
-    store.write_secrets(instance.context.host, NAME, many)
+    write_secrets(instance.context.host, NAME, many)
     with pytest.raises(OcmError) as caught:
         set_secret(instance.context, NAME, "ONE_MORE", "x" * 32_000, restart=None, dry_run=False)
     assert caught.value.code == "secrets_too_large"

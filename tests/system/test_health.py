@@ -177,8 +177,8 @@ def test_what_a_gateway_says_is_cut_and_cleaned_of_escapes(server: Server) -> No
     answer = ask(server)
     assert answer.version is not None
     assert len(answer.version) <= 120
-    assert answer.version.startswith("[31m1x")
-    assert answer.failing == ("]0;ab",) * 10
+    assert answer.version.startswith("1 x")
+    assert answer.failing == (" ]0;a b",) * 10
 
 
 def test_a_huge_body_is_not_read_to_its_end(server: Server) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -34,6 +35,35 @@ def is_edited(text: str) -> bool:
     """Tell whether a definition is no longer as OCM, in this version or an older one, wrote it."""
     first, _, body = text.partition("\n")
     return first != _HEADER + _digest(body)
+
+
+class Standing(Enum):
+    """How what is in the place of a definition stands to the one that is asked for."""
+
+    CURRENT = auto()
+    MISSING = auto()
+    EDITED = auto()
+    OLD = auto()
+
+
+class Comparison(NamedTuple):
+    """The verdict on what is in the place of a definition, and its text, None where there is nothing."""
+
+    standing: Standing
+    text: str | None
+
+
+def compare(wanted: Definition, data: bytes | None) -> Comparison:
+    """Compare the definition that is asked for with the content of its file, None where there is none.
+
+    One that is neither the same nor edited by hand is older than the record, or of another OCM.
+    """
+    if data is None:
+        return Comparison(Standing.MISSING, None)
+    text = data.decode(errors="replace")
+    if text == wanted.text:
+        return Comparison(Standing.CURRENT, text)
+    return Comparison(Standing.EDITED if is_edited(text) else Standing.OLD, text)
 
 
 def fingerprint(data: bytes) -> str:

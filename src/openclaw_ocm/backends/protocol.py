@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.log import Entry
     from openclaw_ocm.core.names import BackendName, InstanceName
     from openclaw_ocm.core.needs import Need
+    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.core.status import Process
@@ -106,6 +107,12 @@ class Backend(Protocol):
 
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the definition that the record asks for."""
+
+    def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+        """Return the files that are written for an instance, each beside its place first, timers included."""
+
+    def definition_path(self, name: InstanceName) -> PurePosixPath:
+        """Return where the definition of an instance is, or would be."""
 
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances of which it has a definition that OCM made, with a record or without."""

@@ -9,12 +9,12 @@ import click
 
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.frame import NAME, dry_run_option, json_option, names_argument
-from openclaw_ocm.errors import SOME_FAILED, OcmError, as_ocm_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.backups import Verified
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
@@ -64,6 +64,7 @@ def _keep_options(default: int | None, when: str = "") -> Callable[[_F], _F]:
     " any calendar event of systemd.time(7). never ends that.",
 )
 @_keep_options(None, "With --every: ")
+@frame.jobs_option
 @click.option("--scheduled", type=NAME, hidden=True, help="Make the backup of an instance that is due.")
 @dry_run_option
 @json_option
@@ -79,6 +80,7 @@ def backup(  # noqa: PLR0913 - one for each option
     every: str | None,
     scheduled: InstanceName | None,
     everything: bool,
+    jobs: int | None,
     dry_run: bool,
     as_json: bool,
     **keep: int | None,
@@ -99,6 +101,7 @@ def backup(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.cli.render.backups import show_backup
     from openclaw_ocm.operations.backup import Request
     from openclaw_ocm.operations.backup import backup as run
+    from openclaw_ocm.operations.planning.jobs import WORKING
     from openclaw_ocm.system.archive.age import parse_recipient
 
     if scheduled is not None:
@@ -133,6 +136,7 @@ def backup(  # noqa: PLR0913 - one for each option
         as_json=as_json,
         context=context,
         show=show_backup,
+        jobs=frame.at_once(context, WORKING, jobs),
     )
 
 
@@ -247,7 +251,7 @@ def verify(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.backups import archives_of, list_backups
     from openclaw_ocm.operations.backups import verify as run
     from openclaw_ocm.operations.drill import drill as run_drill
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.system.archive.age import read_identities
 
     if bool(words) == everything:
@@ -256,12 +260,12 @@ def verify(  # noqa: PLR0913 - one for each option
     identities = () if identity is None else read_identities(PurePosixPath(identity))
     context = frame.open_context(ctx)
     archives = (
-        [PurePosixPath(one.path) for one in list_backups(context.host)]
+        [one.path for one in list_backups(context.host)]
         if everything
-        else archives_of(context.host, words)
+        else [str(path) for path in archives_of(context.host, words)]
     )
 
-    def check(path: str) -> Verified:
+    def check(context: Context, path: str) -> Verified:
         verified = run(context, PurePosixPath(path), identities)
         if not drill:
             return verified
@@ -269,13 +273,8 @@ def verify(  # noqa: PLR0913 - one for each option
         done = run_drill(context, PurePosixPath(path), identities, effort)
         return replace(verified, drill=done.message)
 
-    return _each(
-        ctx,
-        [str(path) for path in archives],
-        check,
-        show=show_verified,
-        as_json=as_json,
-    )
+    attempts = frame.attempt_each(context, archives, check, show=show_verified, as_json=as_json)
+    return frame.conclude(ctx, attempts, as_json=as_json)
 
 
 @backups.command(epilog="Example: ocm backups prune --all --keep-daily 7 --keep-weekly 4 --dry-run")
@@ -300,58 +299,26 @@ def prune(
     not counted. What several rules keep is kept once, and the newest backup always.
     """
     from openclaw_ocm.cli.render.backups import show_pruned
-    from openclaw_ocm.core.backup.retention import Retention
+    from openclaw_ocm.core.record import Keep
     from openclaw_ocm.operations.backups import names_with_backups
     from openclaw_ocm.operations.backups import prune as run
 
-    retention = Retention(**{rule.removeprefix("keep_"): count for rule, count in keep.items()})
-    if retention == Retention():
+    if not any(keep.values()):
         message = "say what to keep: --keep-last, --keep-daily, --keep-weekly or --keep-monthly"
         raise click.UsageError(message)
     if bool(names) == everything:
         message = "name one or more instances, or say --all"
         raise click.UsageError(message)
-    host = frame.this_host(ctx)
-    return _each(
-        ctx,
-        list(names_with_backups(host) if everything else names),
-        lambda name: run(host, name, retention, dry_run=dry_run),
+    context = frame.open_context(ctx, recover=False)
+    kept = Keep(**{rule.removeprefix("keep_"): count for rule, count in keep.items()})
+    attempts = frame.attempt_each(
+        context,
+        names_with_backups(context.host) if everything else names,
+        lambda context, name: run(context.host, name, kept, dry_run=dry_run),
         show=show_pruned,
         as_json=as_json,
     )
-
-
-def _each(
-    ctx: click.Context,
-    items: list[Any],
-    operation: Callable[[Any], Any],
-    *,
-    show: Callable[[Any], None],
-    as_json: bool,
-) -> int:
-    """Run an operation on each item, which need be no instance; print what became of each."""
-    from openclaw_ocm.cli.render.envelope import print_json
-    from openclaw_ocm.cli.render.outcome import show_error
-
-    results: list[Any] = []
-    errors: list[tuple[str, OcmError]] = []
-    for item in dict.fromkeys(items):
-        try:
-            results.append(operation(item))
-        except BrokenPipeError:
-            raise
-        except (OcmError, OSError) as refused:
-            errors.append((item, as_ocm_error(refused)))
-            if not as_json:
-                show_error(*errors[-1])
-            continue
-        if not as_json:
-            show(results[-1])
-    if as_json:
-        print_json(ctx.command_path.partition(" ")[2], results, errors)
-    if not errors:
-        return 0
-    return SOME_FAILED if results else errors[0][1].exit_code
+    return frame.conclude(ctx, attempts, as_json=as_json)
 
 
 COMMANDS = {"backup": backup, "backups": backups}

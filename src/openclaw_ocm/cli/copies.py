@@ -87,9 +87,7 @@ def clone(  # noqa: PLR0913 - one for each option
     return frame.run_each(
         ctx,
         [new],
-        lambda context, one: run(
-            context.of(name), name, one, effort, port=port, start=not no_start, dry_run=dry_run
-        ),
+        lambda context, one: run(context, name, one, effort, port=port, start=not no_start, dry_run=dry_run),
         as_json=as_json,
     )
 
@@ -117,7 +115,8 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
     """
     from pathlib import Path, PurePosixPath
 
-    from openclaw_ocm.operations.restore import Request, name_of
+    from openclaw_ocm.operations.planning.staging import RestoreRequest
+    from openclaw_ocm.operations.restore import name_of
     from openclaw_ocm.operations.restore import restore as run
 
     identities: tuple[object, ...] = ()
@@ -125,7 +124,7 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
         from openclaw_ocm.system.archive.age import read_identities
 
         identities = read_identities(PurePosixPath(options["identity"]))
-    request = Request(
+    request = RestoreRequest(
         archive=PurePosixPath(Path(archive).absolute()),
         name=options["name"],
         port=options["port"],
@@ -138,8 +137,8 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
     context = frame.open_context(ctx)
     return frame.run_each(
         ctx,
-        [name_of(context, request)],
-        lambda one, _name: run(one, request, effort, dry_run=dry_run),
+        [name_of(request)],
+        lambda one, name: run(one, name, request, effort, dry_run=dry_run),
         as_json=as_json,
         context=context,
     )

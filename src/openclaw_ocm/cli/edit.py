@@ -52,10 +52,10 @@ def edit(  # noqa: PLR0913 - one for each option
         raise click.UsageError(message)
     if key is None and unset is None:
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "editor"
-        edited = operation.open_editor(frame.open_context(ctx, name), name, editor, dry_run=dry_run)
+        edited = operation.open_editor(frame.open_context(ctx), name, editor, dry_run=dry_run)
     else:
         with progress(name) as report:
-            context = frame.with_report(frame.open_context(ctx, name), report)
+            context = frame.with_report(frame.open_context(ctx), report)
             if unset is not None:
                 edited = operation.unset_value(context, name, unset, dry_run=dry_run)
             else:

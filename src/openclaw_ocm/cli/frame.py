@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from openclaw_ocm.core.names import MAIN, InstanceName, parse_name
-from openclaw_ocm.errors import SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, as_ocm_error
+from openclaw_ocm.errors import BUG, SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, as_ocm_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from openclaw_ocm.cli.answers import Answers
     from openclaw_ocm.core.names import BackendName
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.jobs import Load
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.system.host import Host
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
+_I = TypeVar("_I", bound=str)
 # What operations returned, and the errors of those that failed, by name.
 Attempts = tuple[list[Any], list[tuple[str, OcmError]]]
 # How long a command waits for a gateway that it restarts, where it has no option for that.
@@ -95,6 +98,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the an
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 
 
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="On how many to work at once; by cores and free memory if left out.",
+)
+
+
 def names_argument(function: _F) -> _F:
     """Let a command take several names, or --all."""
     all_option = click.option("--all", "everything", is_flag=True, help="All instances.")
@@ -131,7 +142,7 @@ def wait_options(function: _F, *others: Callable[[Any], Any]) -> _F:
 
 def effort(options: Mapping[str, Any]) -> Effort:
     """Return what `effort_options` or `wait_options` said."""
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
 
     return Effort(
         timeout_seconds=options["timeout_seconds"],
@@ -166,12 +177,11 @@ def this_host(ctx: click.Context) -> Host:
 
 def open_context(
     ctx: click.Context,
-    name: InstanceName | None = None,
     *,
     backend: BackendName | None = None,
     recover: bool = True,
 ) -> Context:
-    """Return the context of this run, that of the instance `name` where it is for one alone.
+    """Return the context of this run.
 
     Operations that were cut off are finished or undone first, unless they are what is looked at (`recover`).
     `backend` is the one that the user asked for.
@@ -182,7 +192,7 @@ def open_context(
     context = make_context(this_host(ctx), lambda _phase: None, wanted=backend)
     for sentence in recover_all(context) if recover else ():
         click.echo(f"ocm: {sentence}", err=True)
-    return context if name is None else context.of(name)
+    return context
 
 
 def choose(context: Context, names: Sequence[InstanceName], *, everything: bool) -> tuple[InstanceName, ...]:
@@ -203,61 +213,91 @@ def run_each(  # noqa: PLR0913 - all but two have a default
     as_json: bool,
     context: Context | None = None,
     show: Callable[[Any], None] | None = None,
+    jobs: int = 1,
 ) -> int:
-    """Run an operation on each instance, print what became of each, and return the exit code.
+    """Run an operation on each instance, on `jobs` at once; print what became of each, return the exit code.
 
     `show` prints what the operation returns, where that is no `Outcome`.
     """
-    context = context or open_context(ctx)
-    return conclude(ctx, attempt_each(context, names, operation, as_json=as_json, show=show), as_json=as_json)
+    attempts = attempt_each(
+        context or open_context(ctx), names, operation, as_json=as_json, show=show, jobs=jobs
+    )
+    return conclude(ctx, attempts, as_json=as_json)
 
 
-def attempt_each(
+def attempt_each(  # noqa: PLR0913 - all but three have a default
     context: Context,
-    names: Sequence[InstanceName],
-    operation: Callable[[Context, InstanceName], Any],
+    items: Sequence[_I],
+    operation: Callable[[Context, _I], Any],
     *,
     as_json: bool,
     show: Callable[[Any], None] | None = None,
+    jobs: int = 1,
 ) -> Attempts:
-    """Run an operation on each instance as `run_each` does, and print nothing yet with `as_json`."""
-    from openclaw_ocm.cli.progress import progress
-    from openclaw_ocm.cli.render.outcome import show_error, show_outcome
+    """Run an operation on each item, which need be no instance; print what became of each, in their order.
 
-    outcomes: list[Any] = []
-    errors: list[tuple[str, OcmError]] = []
-    for name in dict.fromkeys(names):
+    With `as_json` nothing is printed yet. Interrupted, it ends what is under way and raises
+    `KeyboardInterrupt`, unless something could not be undone: that is an error among the others.
+    """
+    from openclaw_ocm.cli.answers import Answers
+
+    def attempt(item: _I, report: Callable[[str], None]) -> Any:  # noqa: ANN401 - as `operation`
+        return operation(with_report(context, report), item)
+
+    answers = Answers(items=tuple(dict.fromkeys(items)), silent=as_json, show=show)
+    if min(jobs, len(answers.items)) > 1 and not _is_debugging():
+        from openclaw_ocm.cli.crew import attempt_together
+
+        attempt_together(answers, attempt, jobs=jobs, verbose=context.host.runner.verbose)
+    else:
+        attempt_in_turn(answers, attempt)
+    return answers.results, answers.errors
+
+
+def attempt_in_turn(answers: Answers, attempt: Callable[[_I, Callable[[str], None]], Any]) -> None:
+    """Attempt one item after the other, in this process."""
+    from openclaw_ocm.cli.progress import progress
+
+    for item in answers.items:
         try:
-            with progress(name) as report:
-                outcome = operation(with_report(context.of(name), report), name)
+            with progress(item) as report:
+                result = attempt(item, report)
         except BrokenPipeError:
             raise
         except (OcmError, OSError) as refused:
-            error = as_ocm_error(refused)
-            errors.append((name, error))
-            if not as_json:
-                show_error(name, error)
-            continue
-        if not as_json:
-            if show is None:
-                show_outcome(outcome, said=frozenset(note for one in outcomes for note in one.notes))
-            else:
-                show(outcome)
-        outcomes.append(outcome)
-    return outcomes, errors
+            answers.failed(item, as_ocm_error(refused))
+        else:
+            answers.succeeded(item, result)
+        answers.print_ready()
+
+
+def at_once(context: Context, load: Load, asked: int | None) -> int:
+    """Return on how many instances to work at once: as `asked`, or as the settings or the machine say."""
+    from openclaw_ocm.operations.planning.jobs import jobs
+
+    return jobs(context.host.paths, load, asked)
+
+
+def _is_debugging() -> bool:
+    """Tell whether a bug is to be raised anew, which it can be in this process alone."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and bool(ctx.find_root().obj["debug"])
 
 
 def conclude(ctx: click.Context, attempts: Attempts, *, as_json: bool) -> int:
     """Print the one answer in JSON, where it is wanted, and return the exit code."""
     from openclaw_ocm.cli.render.envelope import print_json
 
-    outcomes, errors = attempts
+    results, errors = attempts
     if as_json:
-        print_json(ctx.command_path.partition(" ")[2], outcomes, errors)
+        print_json(ctx.command_path.partition(" ")[2], results, errors)
     if not errors:
         return 0
-    worst = max(error.exit_code for _name, error in errors)
-    return SOME_FAILED if outcomes and worst != UNDO_INCOMPLETE else worst
+    codes = {error.exit_code for _name, error in errors}
+    for worst in (UNDO_INCOMPLETE, BUG):
+        if worst in codes:
+            return worst
+    return SOME_FAILED if results else max(codes)
 
 
 def with_report(context: Context, report: Callable[[str], None]) -> Context:

@@ -65,7 +65,7 @@ def status(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
     from openclaw_ocm.cli.render.status import show_status
     from openclaw_ocm.operations.status import status as look
 
-    found = look(frame.open_context(ctx, name), name)
+    found = look(frame.open_context(ctx), name)
     if as_json:
         print_json("status", [found])
     else:
@@ -98,7 +98,7 @@ def logs(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.logs import logs as read
 
     began = None if since is None else parse_since(since, datetime.now().astimezone())
-    context = frame.open_context(ctx, name)
+    context = frame.open_context(ctx)
     shown = 200 if lines is None and since is None else lines
     for entry in read(context, name, lines=shown, follow=follow, since=began):
         if as_json:

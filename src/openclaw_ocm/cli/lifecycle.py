@@ -15,6 +15,7 @@ from openclaw_ocm.cli.frame import (
     dry_run_option,
     effort_options,
     install_options,
+    jobs_option,
     json_option,
     names_argument,
     run_each,
@@ -100,6 +101,7 @@ def _create_each(  # noqa: PLR0913 - one for each option
     options: Mapping[str, Any],
     dry_run: bool,
     as_json: bool,
+    jobs: Callable[[Context], int] = lambda _context: 1,
 ) -> int:
     """Bring what the machine lacks, then run an operation that makes instances, on each of `names`."""
     from dataclasses import replace
@@ -117,7 +119,7 @@ def _create_each(  # noqa: PLR0913 - one for each option
         return replace(outcome, steps=(*installs, *outcome.steps))
 
     context = frame.open_context(ctx, backend=options["backend"])
-    return run_each(ctx, names, operation, as_json=as_json, context=context)
+    return run_each(ctx, names, operation, as_json=as_json, context=context, jobs=jobs(context))
 
 
 @click.command(epilog="Example: ocm create worker1 --memory 2G --cpus 1")
@@ -148,10 +150,11 @@ def create(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
 @creation_options
 @install_options
 @effort_options
+@jobs_option
 @dry_run_option
 @json_option
 @click.pass_context
-def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool, **options: object) -> int:
+def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool, **options: Any) -> int:  # noqa: ANN401 - of many types
     """Create an instance, start it and prove that it is sealed.
 
     Succeeds only once the gateway is ready and a probe inside its sandbox found the policy in force.
@@ -159,6 +162,7 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
     installed first, as by ocm setup.
     """
     from openclaw_ocm.operations.create import deploy as run
+    from openclaw_ocm.operations.planning.jobs import STARTING
 
     effort = frame.effort(options)
     return _create_each(
@@ -169,6 +173,7 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
         options=options,
         dry_run=dry_run,
         as_json=as_json,
+        jobs=lambda context: frame.at_once(context, STARTING, options["jobs"]),
     )
 
 
@@ -181,6 +186,7 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
     help="Make a last backup first, or none; without either ocm asks on a terminal and elsewhere makes none.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@jobs_option
 @dry_run_option
 @json_option
 @click.pass_context
@@ -193,6 +199,7 @@ def delete(  # noqa: PLR0913 - one for each option
     force: bool,
     backup: bool | None,
     yes: bool,
+    jobs: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -203,6 +210,7 @@ def delete(  # noqa: PLR0913 - one for each option
     """
     from openclaw_ocm.operations.delete import delete as run
     from openclaw_ocm.operations.delete import has_backup
+    from openclaw_ocm.operations.planning.jobs import WAITING, WORKING
     from openclaw_ocm.operations.status import selected
 
     context = frame.open_context(ctx)
@@ -224,6 +232,7 @@ def delete(  # noqa: PLR0913 - one for each option
         lambda context, name: run(context, name, force=force, dry_run=dry_run, backup=bool(backup)),
         as_json=as_json,
         context=context,
+        jobs=frame.at_once(context, WORKING if backup else WAITING, jobs),
     )
 
 
@@ -231,6 +240,7 @@ def _starting_command(word: str, help_text: str) -> click.Command:
     @click.command(word, help=help_text, epilog=f"Example: ocm {word} --all")
     @names_argument
     @effort_options
+    @jobs_option
     @dry_run_option
     @json_option
     @click.pass_context
@@ -242,8 +252,9 @@ def _starting_command(word: str, help_text: str) -> click.Command:
         everything: bool,
         dry_run: bool,
         as_json: bool,
-        **options: object,
+        **options: Any,  # noqa: ANN401 - of many types
     ) -> int:
+        from openclaw_ocm.operations.planning.jobs import STARTING
         from openclaw_ocm.operations.start import restart, start
 
         run, effort = {"start": start, "restart": restart}[word], frame.effort(options)
@@ -254,6 +265,7 @@ def _starting_command(word: str, help_text: str) -> click.Command:
             lambda context, name: run(context, name, effort, dry_run=dry_run),
             as_json=as_json,
             context=context,
+            jobs=frame.at_once(context, STARTING, options["jobs"]),
         )
 
     return command
@@ -261,11 +273,22 @@ def _starting_command(word: str, help_text: str) -> click.Command:
 
 @click.command(epilog="Example: ocm stop worker1 worker2")
 @names_argument
+@jobs_option
 @dry_run_option
 @json_option
 @click.pass_context
-def stop(ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool, as_json: bool) -> int:
+def stop(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    /,
+    names: Names,
+    *,
+    everything: bool,
+    jobs: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
     """Stop instances."""
+    from openclaw_ocm.operations.planning.jobs import WAITING
     from openclaw_ocm.operations.start import stop as run
 
     context = frame.open_context(ctx)
@@ -275,6 +298,7 @@ def stop(ctx: click.Context, /, names: Names, *, everything: bool, dry_run: bool
         lambda context, name: run(context, name, dry_run=dry_run),
         as_json=as_json,
         context=context,
+        jobs=frame.at_once(context, WAITING, jobs),
     )
 
 

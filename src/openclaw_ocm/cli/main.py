@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from openclaw_ocm import __version__
-from openclaw_ocm.errors import BUG, INTERRUPTED, OcmError, as_ocm_error
+from openclaw_ocm.errors import INTERRUPTED, OcmError, as_ocm_error, bug
 
 # Where each command lives, and the line that `ocm --help` shows for it without loading it.
 COMMANDS = {
@@ -138,9 +138,7 @@ def _explain(error: BaseException, *, debug: bool) -> OcmError:
         return OcmError("interrupted", code="interrupted", exit_code=INTERRUPTED)
     if debug:
         raise error
-    message = f"a bug in OCM: {type(error).__name__}: {error}"
-    hint = "run it again with ocm --debug and report that"
-    return OcmError(message, hint=hint, code="bug", exit_code=BUG)
+    return bug(error)
 
 
 def _answer(error: OcmError, words: list[str]) -> int:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--url", metavar="URL", help="Where the list is, if not at the provider's own address.")
 @click.option("--force", is_flag=True, help="Take an empty list, and one of less than half the models.")
+@frame.jobs_option
 @click.option("--sync", is_flag=True, help="Also sync every instance that inherits from main; do not ask.")
 @dry_run_option
 @json_option
@@ -40,6 +41,7 @@ def update_models(  # noqa: PLR0913 - one for each option
     everything: bool,
     force: bool,
     sync: bool,
+    jobs: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -55,6 +57,7 @@ def update_models(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.cli.render.outcome import show_models
     from openclaw_ocm.core.models.listing import PROVIDERS
     from openclaw_ocm.operations import models as operation
+    from openclaw_ocm.operations.planning.jobs import WORKING
 
     if sync and (names or everything):
         message = "--sync is for what inherits from main: the instances named are updated themselves"
@@ -71,16 +74,18 @@ def update_models(  # noqa: PLR0913 - one for each option
         lambda context, name: operation.update(context, name, request),
         as_json=as_json,
         show=show_models,
+        jobs=frame.at_once(context, WORKING, jobs),
     )
     if not dry_run and any(one.name == MAIN and (one.changed or sync) for one in updated):
-        followed, failed = _sync(context, sync=sync, as_json=as_json)
+        followed, failed = _sync(context, sync=sync, jobs=jobs, as_json=as_json)
         updated, errors = [*updated, *followed], [*errors, *failed]
     return frame.conclude(ctx, (updated, errors), as_json=as_json)
 
 
-def _sync(context: Context, *, sync: bool, as_json: bool) -> frame.Attempts:
+def _sync(context: Context, *, sync: bool, jobs: int | None, as_json: bool) -> frame.Attempts:
     """Have what inherits from main follow it: with `sync`, or where the user says so on a terminal."""
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.jobs import STARTING
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.sync import followers
     from openclaw_ocm.operations.sync import sync as follow
 
@@ -100,6 +105,7 @@ def _sync(context: Context, *, sync: bool, as_json: bool) -> frame.Attempts:
         names,
         lambda context, name: follow(context, name, effort, dry_run=False),
         as_json=as_json,
+        jobs=frame.at_once(context, STARTING, jobs),
     )
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.operations.start import Effort
 
 
 @click.group(epilog="Example: ocm secret set worker1 OPENROUTER_API_KEY")
@@ -121,7 +121,7 @@ def list_(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
     from openclaw_ocm.cli.render.outcome import show_secrets
     from openclaw_ocm.operations.secret import list_secrets
 
-    found = list_secrets(frame.open_context(ctx, name), name)
+    found = list_secrets(frame.open_context(ctx), name)
     if as_json:
         print_json("secret list", found)
     else:

@@ -48,7 +48,7 @@ def use(ctx: click.Context, name: InstanceName, arguments: tuple[str, ...]) -> i
     """
     from openclaw_ocm.operations.session import use as run
 
-    return run(frame.open_context(ctx, name), name, arguments, _terminal())
+    return run(frame.open_context(ctx), name, arguments, _terminal())
 
 
 @click.command(epilog="Example: ocm enter worker1")
@@ -61,7 +61,7 @@ def enter(ctx: click.Context, name: InstanceName) -> int:
     """
     from openclaw_ocm.operations.session import enter as run
 
-    return run(frame.open_context(ctx, name), name, _terminal())
+    return run(frame.open_context(ctx), name, _terminal())
 
 
 COMMANDS = {"use": use, "enter": enter}

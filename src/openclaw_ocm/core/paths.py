@@ -1,4 +1,4 @@
-"""Where everything of an instance is (design.md, "Where things are")."""
+"""Where everything of a user and of an instance is, but for what is a backend's own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.names import InstanceName, backup_service_name, timer_name, unit_name
 from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from openclaw_ocm.core.names import InstanceName
 
 # What OpenClaw and the sandbox find in a state that is new.
 STATE_DIRECTORIES = ("workspace", "logs", "cache", "credentials")
@@ -75,44 +76,9 @@ class HostPaths:
         return self.config_home / "systemd" / "user"
 
     @property
-    def programs(self) -> PurePosixPath:
-        """Directory of supervisord's program definitions, and below it of the marks of enabled ones."""
-        return self.ocm_config / "supervisord"
-
-    @property
-    def supervisord_config(self) -> PurePosixPath:
-        """Config file of supervisord itself."""
-        return self.ocm_config / "supervisord.conf"
-
-    @property
-    def supervisord_state(self) -> PurePosixPath:
-        """Directory of supervisord's own log, its PID file and its control socket."""
-        return self.ocm_state / "supervisord"
-
-    @property
-    def outputs(self) -> PurePosixPath:
-        """Directory of what gateways under supervisord print, with rotated files beside."""
-        return self.ocm_state / "logs"
-
-    @property
-    def schedules(self) -> PurePosixPath:
-        """Directory of the scheduled backups that supervisord has made."""
-        return self.programs / "schedules"
-
-    @property
-    def timers(self) -> PurePosixPath:
-        """Directory of when supervisord had scheduled backups made last, and of what they printed."""
-        return self.supervisord_state / "timers"
-
-    @property
     def last_backups(self) -> PurePosixPath:
         """Directory of what became of the last scheduled backup of each instance."""
         return self.ocm_state / "backups"
-
-    @property
-    def filters(self) -> PurePosixPath:
-        """Directory of compiled system call filters."""
-        return self.data_home / "ocm" / "filters"
 
     @property
     def main_state(self) -> PurePosixPath:
@@ -134,10 +100,6 @@ class HostPaths:
         """Directory of backups, the user's to look after."""
         return self.home / "backups"
 
-    def named(self, name: str) -> InstancePaths:
-        """Return the paths of the instance that a record names."""
-        return self.instance(InstanceName(name))
-
     def instance(self, name: InstanceName) -> InstancePaths:
         """Return the paths of one instance."""
         state = self.home / f".openclaw-{name}"
@@ -147,7 +109,6 @@ class HostPaths:
             state=state,
             config=state / CONFIG_NAME,
             config_link=self.main_state / f"openclaw-{name}.json",
-            unit=self.units / unit_name(name),
             record=self.records / f"{name}.toml",
             secrets=self.ocm_config / "secrets" / f"{name}.env",
             shell=self.ocm_data / "instances" / name,
@@ -169,7 +130,6 @@ class InstancePaths:
     state: PurePosixPath
     config: PurePosixPath
     config_link: PurePosixPath
-    unit: PurePosixPath
     record: PurePosixPath
     secrets: PurePosixPath
     shell: PurePosixPath
@@ -178,36 +138,6 @@ class InstancePaths:
     def temporary(self, path: PurePosixPath) -> PurePosixPath:
         """Return the directory that the sandbox sees as `path`, /tmp or /var/tmp."""
         return self.scratch / str(path).strip("/").replace("/", "-")
-
-    @property
-    def program(self) -> PurePosixPath:
-        """Definition of the gateway for supervisord."""
-        return self.host.programs / f"{self.name}.conf"
-
-    @property
-    def enabled(self) -> PurePosixPath:
-        """Mark by which supervisord starts the gateway by itself."""
-        return self.host.programs / "enabled" / self.name
-
-    @property
-    def output(self) -> PurePosixPath:
-        """What the gateway prints under supervisord."""
-        return self.host.outputs / f"{self.name}.log"
-
-    @property
-    def timer(self) -> PurePosixPath:
-        """Unit that says when backups are made."""
-        return self.host.units / timer_name(self.name)
-
-    @property
-    def backup_service(self) -> PurePosixPath:
-        """Unit that makes a scheduled backup."""
-        return self.host.units / backup_service_name(self.name)
-
-    @property
-    def schedule(self) -> PurePosixPath:
-        """Scheduled backup for supervisord."""
-        return self.host.schedules / f"{self.name}.toml"
 
     @property
     def last_backup(self) -> PurePosixPath:
@@ -221,18 +151,12 @@ class InstancePaths:
 
     @property
     def written(self) -> tuple[PurePosixPath, ...]:
-        """The files that OCM writes for the instance, each beside its place first."""
+        """The files that OCM writes for the instance, beside those that are its backend's."""
         return (
             self.record,
             self.secrets,
             self.inherited,
             self.config,
-            self.unit,
-            self.timer,
-            self.backup_service,
-            self.program,
-            self.enabled,
-            self.schedule,
             self.last_backup,
         )
 

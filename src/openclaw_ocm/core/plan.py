@@ -1,4 +1,8 @@
-"""Steps as data: what a plan prints, what apply runs and what the transaction journal keeps. No secrets."""
+"""Steps as data: what a plan prints, what apply runs and what the transaction journal keeps. No secrets.
+
+A tag stays what it is, whatever becomes of the class: a journal may be read by the OCM after this one. What
+that one could not read otherwise takes another `core.journal.VERSION`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from openclaw_ocm.core.firewall import Rule
 from openclaw_ocm.core.names import BackendName
 
 
-class WriteRecord(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class WriteRecord(msgspec.Struct, frozen=True, tag="write-record", kw_only=True):
     """Write the instance's record, which also reserves its port; `previous` is the text it replaces."""
 
     path: str
@@ -20,7 +24,7 @@ class WriteRecord(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"write record {self.path}"
 
 
-class MakeState(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class MakeState(msgspec.Struct, frozen=True, tag="make-state", kw_only=True):
     """Make the state directory, which must not exist yet."""
 
     path: str
@@ -30,7 +34,7 @@ class MakeState(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"make state directory {self.path}"
 
 
-class MakeShell(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class MakeShell(msgspec.Struct, frozen=True, tag="make-shell", kw_only=True):
     """Make what the sandbox shows of OCM, and its /tmp and /var/tmp; `fresh` for a new instance."""
 
     shell: str
@@ -42,7 +46,7 @@ class MakeShell(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"make sandbox directories {self.shell} and {self.scratch}"
 
 
-class WriteConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class WriteConfig(msgspec.Struct, frozen=True, tag="write-config", kw_only=True):
     """Write the first OpenClaw config; the gateway's token is generated when the step runs.
 
     With `inherit`, main or the name of an instance, what that has is read when the step runs, and kept.
@@ -58,7 +62,7 @@ class WriteConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"write config {self.path} with a new gateway token{inherited}"
 
 
-class CloneConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class CloneConfig(msgspec.Struct, frozen=True, tag="clone-config", kw_only=True):
     """Write the first OpenClaw config of a clone: what `source` has when the step runs, and its own token."""
 
     path: str
@@ -69,7 +73,7 @@ class CloneConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"write config {self.path} with a new gateway token and settings of {self.source}"
 
 
-class CopyWorkspaces(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class CopyWorkspaces(msgspec.Struct, frozen=True, tag="copy-workspaces", kw_only=True):
     """Copy the workspaces of the state `source`, as they are when the step runs, to the state `path`."""
 
     path: str
@@ -80,7 +84,7 @@ class CopyWorkspaces(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"copy the workspaces in {self.source} to {self.path}"
 
 
-class LinkConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class LinkConfig(msgspec.Struct, frozen=True, tag="link-config", kw_only=True):
     """Link the config to where users look for it."""
 
     link: str
@@ -91,7 +95,7 @@ class LinkConfig(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"link {self.link} to the config"
 
 
-class WriteDefinition(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class WriteDefinition(msgspec.Struct, frozen=True, tag="write-definition", kw_only=True):
     """Write the definition; `previous` is the text it replaces, None where there was none."""
 
     name: str
@@ -104,7 +108,7 @@ class WriteDefinition(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"{'write' if self.previous is None else 'replace'} definition {self.path} of {self.name}"
 
 
-class Load(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Load(msgspec.Struct, frozen=True, tag="load", kw_only=True):
     """Have the backend take up the definition as it is on disk."""
 
     name: str
@@ -114,7 +118,7 @@ class Load(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"load the definition of {self.name}"
 
 
-class RemoveDefinition(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class RemoveDefinition(msgspec.Struct, frozen=True, tag="remove-definition", kw_only=True):
     """Remove the definition of a stopped gateway and all else that the backend keeps of it."""
 
     name: str
@@ -124,7 +128,7 @@ class RemoveDefinition(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"remove the definition of {self.name}"
 
 
-class Enable(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Enable(msgspec.Struct, frozen=True, tag="enable", kw_only=True):
     """Have the instance start with the machine."""
 
     name: str
@@ -134,7 +138,7 @@ class Enable(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"enable {self.name}"
 
 
-class Disable(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Disable(msgspec.Struct, frozen=True, tag="disable", kw_only=True):
     """Have the instance no longer start with the machine."""
 
     name: str
@@ -144,7 +148,7 @@ class Disable(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"disable {self.name}"
 
 
-class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Start(msgspec.Struct, frozen=True, tag="start", kw_only=True):
     """Start the gateway."""
 
     name: str
@@ -154,8 +158,24 @@ class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"start {self.name}"
 
 
-class Restart(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Restart the gateway."""
+class Remember(msgspec.Struct, frozen=True, tag="remember", kw_only=True):
+    """Note whether a gateway runs, and as which process; an undo brings that about again.
+
+    It stands before what the process is to find as it was, so that all of that is undone first.
+    """
+
+    name: str
+    runs: bool
+    pid: int | None
+    since: float | None
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"note that {self.name} {'runs' if self.runs else 'is stopped'}, for an undo"
+
+
+class Restart(msgspec.Struct, frozen=True, tag="restart", kw_only=True):
+    """Restart the gateway, or start it; what `Remember` noted before is what an undo brings back."""
 
     name: str
 
@@ -164,7 +184,7 @@ class Restart(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"restart {self.name}"
 
 
-class Stop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Stop(msgspec.Struct, frozen=True, tag="stop", kw_only=True):
     """Stop the gateway and every session in the instance's sandbox; `ran` tells whether an undo starts it."""
 
     name: str
@@ -175,7 +195,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"stop {self.name}"
 
 
-class Verify(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Verify(msgspec.Struct, frozen=True, tag="verify", kw_only=True):
     """Wait until the gateway is ready, then prove the sandbox from within."""
 
     name: str
@@ -186,7 +206,7 @@ class Verify(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"wait until {self.name} is ready and prove its sandbox from within"
 
 
-class SetBind(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class SetBind(msgspec.Struct, frozen=True, tag="set-bind", kw_only=True):
     """Have a stopped gateway listen elsewhere (gateway.bind); `previous` is None where it was not set."""
 
     name: str
@@ -198,7 +218,7 @@ class SetBind(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"set gateway.bind of {self.name} to {self.bind}"
 
 
-class SetRules(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class SetRules(msgspec.Struct, frozen=True, tag="set-rules", kw_only=True):
     """Give the instance on `port` these firewall rules and no others; `previous` are those that it had."""
 
     name: str
@@ -213,7 +233,7 @@ class SetRules(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"set firewall rules of {self.name}: {', '.join(rule.describe() for rule in self.rules)}"
 
 
-class SetTimer(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class SetTimer(msgspec.Struct, frozen=True, tag="set-timer", kw_only=True):
     """Have backups made at the times `every`, None for no more; `previous` are those until now.
 
     With the same times, what is missing or was edited is made anew and the time of the last run is kept.
@@ -230,7 +250,7 @@ class SetTimer(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"schedule backups of {self.name}: {self.every}"
 
 
-class Stage(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Stage(msgspec.Struct, frozen=True, tag="stage", kw_only=True):
     """Make a directory of OCM's own, in which something is made ready; an undo removes it, and `files`."""
 
     path: str
@@ -241,7 +261,17 @@ class Stage(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"make ready in {self.path}"
 
 
-class Exchange(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class StageFiles(msgspec.Struct, frozen=True, tag="stage-files", kw_only=True):
+    """Make files ready that hold what no plan may, where no instance reaches; an undo removes them."""
+
+    files: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"make ready {', '.join(self.files)}"
+
+
+class Exchange(msgspec.Struct, frozen=True, tag="exchange", kw_only=True):
     """Put what is `staged`, of that `inode`, in the place of `path`, in one move and on one file system.
 
     What it replaces is then where it was staged.
@@ -256,7 +286,25 @@ class Exchange(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"put {self.staged} in the place of {self.path}"
 
 
-class RewritePaths(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class ReplaceConfig(msgspec.Struct, frozen=True, tag="replace-config", kw_only=True):
+    """Put what is staged as `after` in the place of the config of an instance, or of main.
+
+    What is staged as `before` is what the config was. One that OpenClaw writes meanwhile is not lost: with
+    another than that in its place the step fails, and an undo takes back what changed from `before` to
+    `after` and nothing else. `beside` is the name by which one is exchanged for the other in its directory.
+    """
+
+    name: str
+    before: str
+    after: str
+    beside: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"replace the config of {self.name}"
+
+
+class RewritePaths(msgspec.Struct, frozen=True, tag="rewrite-paths", kw_only=True):
     """Have the config and the databases of a stopped instance follow its state from `before` to `after`.
 
     One that is `fresh`, of an archive, also forgets who used the databases and what was still to be sent;
@@ -275,7 +323,7 @@ class RewritePaths(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"rewrite paths in {self.name}: {self.before} to {self.after}"
 
 
-class SetSource(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class SetSource(msgspec.Struct, frozen=True, tag="set-source", kw_only=True):
     """Have an instance inherit from the one that is now called `source`; it was `previous`."""
 
     name: str
@@ -287,7 +335,7 @@ class SetSource(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"have {self.name} inherit from {self.source}"
 
 
-class RemoveFile(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class RemoveFile(msgspec.Struct, frozen=True, tag="remove-file", kw_only=True):
     """Remove a file or a link of OCM's."""
 
     path: str
@@ -297,7 +345,7 @@ class RemoveFile(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"remove {self.path}"
 
 
-class RemoveLink(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class RemoveLink(msgspec.Struct, frozen=True, tag="remove-link", kw_only=True):
     """Remove the link to the config, and the directory that held it where nothing else is left in it."""
 
     link: str
@@ -307,7 +355,7 @@ class RemoveLink(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"remove {self.link}"
 
 
-class RemoveTree(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class RemoveTree(msgspec.Struct, frozen=True, tag="remove-tree", kw_only=True):
     """Remove a directory of OCM's with all that is in it."""
 
     path: str
@@ -331,6 +379,7 @@ Step = (
     | Enable
     | Disable
     | Start
+    | Remember
     | Restart
     | Stop
     | Verify
@@ -338,7 +387,9 @@ Step = (
     | SetRules
     | SetTimer
     | Stage
+    | StageFiles
     | Exchange
+    | ReplaceConfig
     | RewritePaths
     | SetSource
     | RemoveFile

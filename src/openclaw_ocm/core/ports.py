@@ -1,10 +1,11 @@
-"""Which port an instance takes (design.md, "Ports")."""
+"""Which port an instance takes: a window of ports for each, that none shares."""
 
 from __future__ import annotations
 
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.openclaw.traits import LAST_PORT
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ FIRST_PORT = 19001
 DEFAULT_STEP = 20
 WINDOW = 20
 CDP_OFFSET = 11
-# OpenClaw 2026.9.6 falls back to a CDP range shared by all instances when base+110 passes 65535.
-LAST_PORT = 65425
 _LOWEST_PORT = 1024  # below it only root may listen
 
 

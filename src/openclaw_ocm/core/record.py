@@ -10,7 +10,8 @@ import msgspec
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.schedule import parse_every
 from openclaw_ocm.core.firewall import exposure
-from openclaw_ocm.core.names import BackendName
+from openclaw_ocm.core.names import BackendName, InstanceName
+from openclaw_ocm.core.openclaw.traits import LAST_PORT, MINIMUM_MEMORY
 from openclaw_ocm.errors import Invalid
 
 VERSION = 1
@@ -18,8 +19,6 @@ DEFAULT_TASKS = 512
 _MEMORY = re.compile(r"([1-9][0-9]{0,6})([MG])")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[^\s\x00-\x1f\"'\\]{1,200}")
 _UNITS = {"M": 2**20, "G": 2**30}
-# Below this OpenClaw 2026.9.6 does not become ready (0.54 GB at idle, 1.2 GB after an agent turn).
-MINIMUM_MEMORY = 768 * 2**20
 MINIMUM_CPUS = 0.05
 MOST_KEPT = 10_000
 
@@ -32,24 +31,33 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Which Node runs which OpenClaw: absolute, resolved paths of the binary and of the package directory."""
 
     node: Absolute
+    """The Node that runs it: the program, by its real path."""
     openclaw: Absolute
+    """OpenClaw's package directory, by its real path."""
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the instance may use at most; None is no limit of OCM's own."""
 
     memory: Annotated[str, msgspec.Meta(pattern=rf"\A{_MEMORY.pattern}\Z")] | None = None
+    """Memory at most, such as `2G` or `1536M`."""
     cpus: Annotated[float, msgspec.Meta(ge=MINIMUM_CPUS, le=1024)] | None = None
+    """CPUs at most; 0.5 is half of one."""
     tasks: Annotated[int, msgspec.Meta(ge=64, le=100_000)] = DEFAULT_TASKS
+    """Threads and processes at most."""
 
 
 class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How many archives are kept: the last ones, and the last of each of so many days, weeks and months."""
 
     last: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 3
+    """The last so many."""
     daily: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 7
+    """The last one of each of so many days."""
     weekly: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 4
+    """The last one of each of so many weeks, from Monday."""
     monthly: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)] = 6
+    """The last one of each of so many months."""
 
     def __post_init__(self) -> None:
         """Refuse what would keep nothing."""
@@ -65,10 +73,15 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """
 
     every: str
+    """When: `daily`, `03:00`, `Mon 03:00`, with systemd any calendar event."""
     keep: Keep = Keep()
+    """Which backups stay."""
     directory: Absolute | None = None
+    """Where to; `~/backups` if left out. It has to be there."""
     encrypt_to: tuple[Recipient, ...] = ()
+    """Public keys of age or SSH; without one nothing is encrypted."""
     format: Literal["gz", "zst"] = "gz"
+    """How it is compressed."""
 
     def __post_init__(self) -> None:
         """Refuse a time that no unit file can hold."""
@@ -90,16 +103,27 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
-    name: str
+    """The version of this form."""
+    name: InstanceName
+    """Its name, that of the file."""
     backend: Backend = "systemd"
+    """What keeps its gateway running."""
     sealed: bool = True
-    port: Annotated[int, msgspec.Meta(ge=1024, le=ports.LAST_PORT)]
+    """Whether it runs in a sandbox."""
+    port: Annotated[int, msgspec.Meta(ge=1024, le=LAST_PORT)]
+    """The gateway's port; the 19 after it are for what OpenClaw derives from it."""
     autostart: bool = False
+    """Whether it starts with the machine."""
     docker: bool = False
+    """Whether it reaches Docker's socket, which is as good as root."""
     expose: tuple[str, ...] = ()
+    """Networks that reach its gateway, or `any`; set by `ocm expose`."""
     runtime: Runtime
+    """Which Node runs which OpenClaw."""
     limits: Limits = Limits()
+    """What it may use at most."""
     backups: Schedule | None = None
+    """When backups are made by themselves; set by `ocm backup --every`."""
 
     def __post_init__(self) -> None:
         """Refuse what `ocm expose` would not have written; msgspec tells where it is."""
@@ -113,10 +137,17 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Host-wide settings, `~/.config/ocm/settings.toml`."""
+    """Host-wide settings, `~/.config/ocm/settings.toml`.
+
+    `jobs` is on how many instances a command works at once, None for as many as this machine bears.
+    """
 
     port_step: Annotated[int, msgspec.Meta(ge=ports.WINDOW, le=1000)] = ports.DEFAULT_STEP
+    """How far the ports of two new instances are apart."""
     backend: Backend | None = None
+    """What keeps new gateways running, in the place of what suits the machine."""
+    jobs: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    """On how many instances a command works at once; as many as this machine bears if left out."""
 
 
 def parse_memory(text: str) -> str:

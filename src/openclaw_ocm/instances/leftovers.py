@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core import temporary
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system import files
@@ -16,36 +16,33 @@ from openclaw_ocm.system.archive.leftovers import sweep_backups
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.paths import HostPaths, InstancePaths
+    from openclaw_ocm.core.paths import HostPaths
+    from openclaw_ocm.instances.context import Context
 
-_TOKEN = r"[0-9a-f]{12}"  # noqa: S105 - no password
 # Of a state, before the search is given up.
 _LOOKED_AT = 100_000
-_JOURNAL = re.compile(rf"\.([a-z0-9_-]+)\.jsonl\.{_TOKEN}\.ocm")
 
 
-def sweep(paths: InstancePaths) -> None:
+def sweep(context: Context, name: InstanceName) -> None:
     """Remove what was being written for an instance, whose lock is held: nobody else writes it now."""
-    for path in (*paths.written, paths.host.transactions / f"{paths.name}.jsonl"):
+    paths = context.host.instance(name)
+    own = (path for backend in context.backends.values() for path in backend.written(paths))
+    for path in (*paths.written, *own, paths.host.transactions / f"{name}.jsonl"):
         if path == paths.config:
             _sweep_state(path)
         else:
-            _sweep(path.parent, _beside(path))
-    sweep_backups(paths.host.backups, paths.name)
+            _sweep(path)
+    sweep_backups(paths.host.backups, name)
 
 
 def half_written_journals(paths: HostPaths) -> tuple[InstanceName, ...]:
     """Return the instances of which no more than the beginning of a journal was written, or is just now."""
     found = []
-    for path in sorted(Path(paths.transactions).glob(".*.ocm")):
-        match = _JOURNAL.fullmatch(path.name)
+    for path in sorted(Path(paths.transactions).glob(temporary.BESIDE_GLOB)):
+        owner = temporary.owner_of_journal(path.name)
         with contextlib.suppress(Invalid):
-            found += [parse_name(match[1])] if match else []
+            found += [parse_name(owner)] if owner is not None else []
     return tuple(found)
-
-
-def _beside(path: PurePosixPath) -> str:
-    return rf"\.{re.escape(path.name)}\.{_TOKEN}\.ocm"
 
 
 def _sweep_state(path: PurePosixPath) -> None:
@@ -59,12 +56,12 @@ def _sweep_state(path: PurePosixPath) -> None:
         os.scandir(directory) as entries,
     ):
         for entry in itertools.islice(entries, _LOOKED_AT):
-            if re.fullmatch(_beside(path), entry.name):
+            if temporary.is_beside(entry.name, path.name):
                 with contextlib.suppress(OSError):
                     os.unlink(entry.name, dir_fd=directory)
 
 
-def _sweep(directory: PurePosixPath, pattern: str) -> None:
-    for path in list(Path(directory).glob(".*.ocm")):
-        if re.fullmatch(pattern, path.name):
-            files.remove(PurePosixPath(path))
+def _sweep(path: PurePosixPath) -> None:
+    for found in list(Path(path.parent).glob(temporary.BESIDE_GLOB)):
+        if temporary.is_beside(found.name, path.name):
+            files.remove(PurePosixPath(found))

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core import temporary
 from openclaw_ocm.core.sandbox import expectations, mounts, probe
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import processes, programs
 from openclaw_ocm.system.kept.names import instance_names
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import PurePosixPath
 
-    from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
-    from openclaw_ocm.core.status import Process
-    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.system.host import Host
 
 _PROBE_SECONDS = 60.0
 # The probe enters the user namespace that owns the first one before them.
@@ -33,24 +32,24 @@ _ENTERED = ("ipc", "mnt")
 _TERMINALS = "/dev/pts"
 
 
-def prove(context: Context, name: InstanceName, record: Record, process: Process) -> tuple[str, ...]:
+def prove(worker: Instance) -> tuple[str, ...]:
     """Return in words what is not as the policy says; empty when the sandbox of the gateway is proved.
 
     Three proofs that do not trust each other: what a process in the gateway's namespaces can do, what the
     kernel says of the gateway, and that nothing changes the sandbox from outside its definition. An instance
     that is not to be sealed has nothing to prove.
     """
-    if process.pid is None:
+    pid = worker.process.pid
+    if pid is None:
         return ("the gateway is not running",)
-    if not record.sealed:
+    if not worker.record.sealed:
         return ()
-    policy = context.policy(name, record)
-    gateway = processes.gateway_below(process.pid)
+    gateway = processes.gateway_below(pid)
     if gateway is None:
         return ("the tool host of the sandbox has started no gateway",)
     try:
         kernel = processes.kernel_view(gateway)
-        host = processes.kernel_view(process.pid)
+        host = processes.kernel_view(pid)
         inside = processes.mounts(gateway)
     except OSError:
         return ("the gateway ended before it could be looked at",)
@@ -58,23 +57,21 @@ def prove(context: Context, name: InstanceName, record: Record, process: Process
         map(
             printable,
             (
-                *context.backend.violations(name, process),
+                *worker.backend.violations(worker.name, worker.process),
                 *probe.kernel_violations(kernel, host),
-                *mounts.mount_violations(inside, processes.mounts(os.getpid()), policy),
-                *_answer_violations(context, name, policy, gateway, kernel.own_namespaces),
+                *mounts.mount_violations(inside, processes.mounts(os.getpid()), worker.policy),
+                *_answer_violations(worker, gateway, kernel.own_namespaces),
             ),
         )
     )
 
 
-def _answer_violations(
-    context: Context, name: InstanceName, policy: Policy, pid: int, own: frozenset[str]
-) -> tuple[str, ...]:
+def _answer_violations(worker: Instance, pid: int, own: frozenset[str]) -> tuple[str, ...]:
     if not {"user", "mnt"} <= own:
         return ()  # There is no sandbox to ask in, and the kernel's word has said so.
-    paths, runtime = context.host.instance(name), context.host.runtime
+    paths, policy, runtime = worker.paths, worker.policy, worker.host.runtime
     listings = expectations.listings(paths, policy)
-    others = tuple(other for other in instance_names(context.host.paths) if other != name)
+    others = tuple(other for other in instance_names(paths.host) if other != worker.name)
     identities = _identities(policy)
     with _canaries(expectations.canary_places(paths, runtime=runtime)) as canaries:
         checks = (
@@ -86,7 +83,7 @@ def _answer_violations(
             "identity": [*identities, _TERMINALS],
             "namespaces": [f"/proc/{pid}/ns/{kind}" for kind in _ENTERED if kind in own],
         }
-        answers = _ask_inside(context, asked)
+        answers = _ask_inside(worker.host, asked)
     return (
         *probe.answer_violations(answers, checks=checks, listings=listings),
         *mounts.identity_violations(answers, identities),
@@ -104,10 +101,10 @@ def _identities(policy: Policy) -> dict[str, list[int]]:
     return found
 
 
-def _ask_inside(context: Context, asked: Mapping[str, list[str]]) -> dict[str, object]:
+def _ask_inside(host: Host, asked: Mapping[str, list[str]]) -> dict[str, object]:
     """Run the probe and return its answers; raises `OcmError` where it did not come to its end."""
     argv = (sys.executable, "-I", "-c", programs.text("probe.py"))
-    completed = context.host.runner.run(
+    completed = host.runner.run(
         Command(argv=argv, stdin=json.dumps(asked).encode(), timeout_seconds=_PROBE_SECONDS), check=False
     )
     try:
@@ -125,11 +122,11 @@ def _ask_inside(context: Context, asked: Mapping[str, list[str]]) -> dict[str, o
 @contextlib.contextmanager
 def _canaries(places: Iterable[PurePosixPath]) -> Iterator[tuple[str, ...]]:
     """Plant a file in each place that the user can write, and remove them afterwards."""
-    token = secrets.token_hex(8)
+    name = temporary.canary(secrets.token_hex(temporary.LONG_TOKEN_BYTES))
     planted: list[str] = []
     try:
         for place in places:
-            path = str(place / f".ocm-canary-{token}")
+            path = str(place / name)
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 canary = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
                 planted.append(path)

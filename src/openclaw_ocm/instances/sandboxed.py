@@ -5,25 +5,22 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.log import printable
-from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.core.sandbox.launch import environment, node_argv
+from openclaw_ocm.core.openclaw.run import environment, node_argv
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import Command, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openclaw_ocm.core.record import Record
-    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
 
 _MAX_PRINTED = 4 * 2**20
 _TAIL_LINES = 5
 
 
-def run_node(  # noqa: PLR0913 - whose, what, and what is done with its answer
-    context: Context,
-    record: Record,
+def run_node(
+    worker: Instance,
     program: str,
     request: bytes,
     on_line: Callable[[str], None],
@@ -36,19 +33,19 @@ def run_node(  # noqa: PLR0913 - whose, what, and what is done with its answer
     that it prints. What it prints is not to be trusted: other processes of the instance can write there.
     Raises `CommandFailed` with the last it said where it fails, and `OcmError` where it takes too long.
     """
-    name = InstanceName(record.name)
-    session = context.backend.session(
+    record = worker.record
+    session = worker.backend.session(
         record,
-        context.policy(name, record),
+        worker.policy,
         node_argv(record, programs.text(program)),
-        environ=environment(context.host.instance(name), record),
+        environ=environment(worker.paths, record),
         terminal=False,
     )
     command = Command(argv=session.argv, timeout_seconds=timeout, stdin=request)
     try:
-        done = context.host.runner.follow(command, on_line, limit=_MAX_PRINTED)
+        done = worker.host.runner.follow(command, on_line, limit=_MAX_PRINTED)
     except BaseException:
-        context.backend.signal_session(session.token, signal.SIGKILL)
+        worker.backend.signal_session(session.token, signal.SIGKILL)
         raise
     if done.returncode:
         raise failure(

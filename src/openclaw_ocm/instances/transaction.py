@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.core.names import parse_name
-from openclaw_ocm.core.plan import Plan, WriteRecord
+from openclaw_ocm.core.journal import Unreadable, decode_plan, encode_plan
+from openclaw_ocm.core.names import MAIN, parse_name
+from openclaw_ocm.core.plan import Remember, WriteRecord
 from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete
 from openclaw_ocm.instances.apply import apply_step, undo_step
 from openclaw_ocm.instances.leftovers import half_written_journals, sweep
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Plan, Step
     from openclaw_ocm.instances.context import Context
 
 _END = "end"
@@ -48,8 +50,8 @@ class Transaction:
     def run(self, *, keep: bool = False, reserved: Callable[[], None] | None = None) -> None:
         """Apply every step; on any failure or interruption undo what was begun and raise again.
 
-        With `keep` a failed step leaves everything as it is, for inspection. `reserved` is called once
-        a record is written, which is what reserves a port.
+        With `keep` a failed step leaves everything as it is, for inspection, but for what was only staged.
+        `reserved` is called once a record is written, which is what reserves a port.
         """
         # With the first step noted at once: of a plan that replaces another (`staging`) it was done before.
         files.write_file(self.path, self._head)
@@ -95,13 +97,15 @@ class Transaction:
 
     @property
     def _head(self) -> bytes:
-        return msgspec.json.encode(self.plan) + b"\n0\n"
+        return encode_plan(self.plan) + b"\n0\n"
 
     def _fail(self, error: BaseException, begun: int, *, keep: bool) -> None:
         if begun > self.plan.commit:
             # Past the commit point the only way is forward: the next command finishes it.
             return
         if keep and isinstance(error, OcmError):
+            for step in self.plan.steps[self.plan.commit :]:
+                apply_step(self.context, step)
             self._end()
             return
         self.progress("undo")
@@ -137,8 +141,8 @@ def undo(context: Context, plan: Plan, begun: int, *, cause: BaseException | Non
     undone: list[str] = []
     for step in reversed(plan.steps[:begun]):
         try:
-            if undo_step(context, step):
-                undone.append(step.describe())
+            words = undo_step(context, _unless_unsealed(step, cause))
+            undone += [words] if words else []
         except (OcmError, OSError) as error:
             problems.append(f"{step.describe()}: {error}")
     if problems:
@@ -148,10 +152,17 @@ def undo(context: Context, plan: Plan, begun: int, *, cause: BaseException | Non
     return tuple(undone)
 
 
+def _unless_unsealed(step: Step, cause: BaseException | None) -> Step:
+    """Return a step whose undo starts no gateway whose sandbox was just found not to be in force."""
+    unsealed = isinstance(cause, OcmError) and cause.code == "not_sealed"
+    return msgspec.structs.replace(step, runs=False) if isinstance(step, Remember) and unsealed else step
+
+
 def unfinished(context: Context) -> tuple[InstanceName, ...]:
-    """Return the instances with a journal left behind, or with the beginning of one."""
+    """Return the instances, main among them, with a journal left behind or with the beginning of one."""
     paths = context.host.paths
-    return (*names_in(paths.transactions, suffix=".jsonl"), *half_written_journals(paths))
+    main = (MAIN,) if os.path.lexists(_journal(context, MAIN)) else ()
+    return (*main, *names_in(paths.transactions, suffix=".jsonl"), *half_written_journals(paths))
 
 
 def involved(context: Context, names: Collection[InstanceName]) -> frozenset[InstanceName]:
@@ -166,8 +177,8 @@ def involved(context: Context, names: Collection[InstanceName]) -> frozenset[Ins
 
 
 def _touched(context: Context, name: InstanceName) -> frozenset[InstanceName]:
-    data = files.read_own(_journal(context, name), limit=_MAX_BYTES)
-    with contextlib.suppress(OcmError):
+    with contextlib.suppress(OcmError, OSError):
+        data = files.read_own(_journal(context, name), limit=_MAX_BYTES)
         others = () if data is None else _read_journal(data, _journal(context, name))[0].others
         return frozenset({name, *map(parse_name, others)})
     return frozenset({name})
@@ -179,7 +190,7 @@ def recover(context: Context, name: InstanceName) -> str | None:
     What was half written then is removed. Returns a sentence on what was done, None where nothing was.
     """
     sentence = _recover(context, name)
-    sweep(context.host.instance(name))
+    sweep(context, name)
     return sentence
 
 
@@ -207,15 +218,16 @@ def _recover(context: Context, name: InstanceName) -> str | None:
 def _read_journal(data: bytes, path: PurePosixPath) -> tuple[Plan, int]:
     """Return the plan of a journal and how many of its steps were begun.
 
-    A journal is put in place with its plan whole: one without is not cut off, but damaged or of a newer OCM.
+    A journal is put in place with its plan whole: one without is not cut off, but damaged.
     """
     first, _, rest = data.partition(b"\n")
     hint = f"look at {path} and move it away once the instance is as it should be"
     try:
-        plan = msgspec.json.decode(first, type=Plan)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        message = f"the journal {path} cannot be read: it may be of a newer OCM"
-        raise OcmError(message, hint=hint, code="journal_corrupt") from None
+        plan = decode_plan(first)
+    except Unreadable as error:
+        if error.code == "journal_newer":
+            hint = "take that OCM, which finishes or undoes what it began"
+        raise OcmError(f"the journal {path} {error.message}", hint=hint, code=error.code) from None
     if plan.name != path.stem:
         message = f"the journal {path} speaks of {plan.name}"
         raise OcmError(message, hint=hint, code="journal_corrupt")

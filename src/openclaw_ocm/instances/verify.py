@@ -1,4 +1,4 @@
-"""Waits until a gateway is ready, then proves its sandbox from within."""
+"""Judges instances, and waits until one is ready and its sandbox is proved from within."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.core.status import State, judge
+from openclaw_ocm.core.status import Activity, Answer, Health, State, judge
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.last_words import last_words
 from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.system import health, processes
-from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.find import package_version
 
 if TYPE_CHECKING:
-    from openclaw_ocm.core.record import Record
-    from openclaw_ocm.core.status import Health, Process
+    from collections.abc import Collection
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.status import Listener, Process
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
 
 _POLL_SECONDS = 0.5
 _ASK_SECONDS = 5.0
@@ -29,38 +31,37 @@ def verify(context: Context, name: InstanceName, *, timeout_seconds: float) -> N
 
     Raises `OcmError` with the gateway's own last words otherwise.
     """
-    record = read_record(context.host.paths, name)
-    began = time.time()
+    worker, began = open_instance(context, name), time.time()
     context.report("wait for the gateway")
-    process = _wait_until_ready(context, name, record, timeout_seconds)
+    worker = _wait_until_ready(worker, timeout_seconds)
     context.report("prove the sandbox")
-    found = prove(context, name, record, process)
+    found = prove(worker)
     if found:
-        context.backend.stop([name])
+        worker.backend.stop([name])
         raise OcmError(
             f"the sandbox of {name} is not in force, and it was stopped",
             hint=f"ocm status {name} shows what changes it from outside",
             code="not_sealed",
             details=found,
         )
-    if context.backend.observe([name])[name].pid != process.pid:
+    if worker.again().process.pid != worker.process.pid:
         message = f"the gateway of {name} ended while it was verified"
-        raise OcmError(message, code="not_ready", details=last_words(context, name, since=began))
+        raise OcmError(message, code="not_ready", details=last_words(worker.context, name, since=began))
 
 
-def _wait_until_ready(
-    context: Context, name: InstanceName, record: Record, timeout_seconds: float
-) -> Process:
+def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:
+    """Return the instance as it was observed when it was ready."""
     began, wall = time.monotonic(), time.time()
-    wanted = package_version(PurePosixPath(record.runtime.openclaw))
+    name = worker.name
+    wanted = package_version(PurePosixPath(worker.record.runtime.openclaw))
     while True:
-        process = context.backend.observe([name])[name]
-        verdict = verdict_on(process, record)
-        if verdict.state is State.READY and process.pid is not None:
+        worker = worker.again()
+        verdict = verdicts([worker])[name]
+        if verdict.state is State.READY and worker.process.pid is not None:
             if verdict.version != wanted:
                 message = f"{name} answers as OpenClaw {verdict.version}, not {wanted}"
                 raise OcmError(message, code="wrong_version")
-            return process
+            return worker
         waited = time.monotonic() - began
         # A channel that is not connected yet makes a gateway not ready, which may pass: an exit does not.
         if verdict.fatal or waited > timeout_seconds:
@@ -71,20 +72,32 @@ def _wait_until_ready(
                 f"{name} did not become ready: {reason}",
                 hint=f"ocm logs {name}" if verdict.fatal else "--timeout gives it longer",
                 code="not_ready",
-                details=last_words(context, name, since=wall),
+                # What it said at its start came before anybody waited for it.
+                details=last_words(worker.context, name, since=min(wall, worker.process.since or wall)),
             )
         time.sleep(_POLL_SECONDS)
 
 
-def verdict_on(process: Process, record: Record) -> Health:
-    """Return the verdict on one instance whose process was just observed."""
-    # ask_all() and not ask(): its deadline is for the whole answer, which an instance may draw out.
-    name = InstanceName(record.name)
-    answer = health.ask_all({name: record.port}, deadline_seconds=_ASK_SECONDS)[name]
-    heard = processes.listeners([record.port]).get(record.port)
-    own = heard is None or (
-        heard.pid is not None
-        and process.pid is not None
-        and processes.is_same_or_below(heard.pid, process.pid)
-    )
-    return judge(process, answer, port=record.port, stranger=None if own else heard, now=time.time())
+def verdicts(instances: Collection[Instance]) -> dict[InstanceName, Health]:
+    """Return the verdict on each instance: one pass over the ports, and all gateways asked at once."""
+    ports = {one.name: one.record.port for one in instances if one.process.activity is not Activity.STOPPED}
+    # ask_all() for a single one too: its deadline is for the whole answer, which an instance may draw out.
+    answers = health.ask_all(ports, deadline_seconds=_ASK_SECONDS) if ports else {}
+    heard = processes.listeners(ports.values()) if ports else {}
+    return {
+        one.name: _verdict(one, answers.get(one.name, Answer()), heard.get(one.record.port))
+        for one in instances
+    }
+
+
+def _verdict(one: Instance, answer: Answer, heard: Listener | None) -> Health:
+    if not one.process.installed:
+        return Health(state=State.FAILED, reason=f"no definition: ocm start {one.name} writes it")
+    stranger = heard if heard is not None and not _is_own(heard, one.process) else None
+    return judge(one.process, answer, port=one.record.port, stranger=stranger, now=time.time())
+
+
+def _is_own(heard: Listener, process: Process) -> bool:
+    if heard.pid is None or process.pid is None:
+        return False
+    return processes.is_same_or_below(heard.pid, process.pid)

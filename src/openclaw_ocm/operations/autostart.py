@@ -8,8 +8,7 @@ import msgspec
 
 from openclaw_ocm.core.plan import Disable, Enable
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
-from openclaw_ocm.operations.start import repair_steps
-from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.operations.planning.repair import repair_steps
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -20,19 +19,19 @@ if TYPE_CHECKING:
 
 def set_autostart(context: Context, name: InstanceName, *, wanted: bool, dry_run: bool) -> Outcome:
     """Have an instance start with the machine, or no longer; nothing where it is so already."""
-    with changing(context, name):
-        record = read_record(context.host.paths, name)
-        steps: list[Step] = repair_steps(context, name, record, repair=False) if wanted else []
+    with changing(context, name) as worker:
+        record = worker.record
+        steps: list[Step] = repair_steps(worker, repair=False) if wanted else []
         if record.autostart is not wanted:
-            steps += record_steps(context, record, msgspec.structs.replace(record, autostart=wanted))
-        if context.backend.observe([name])[name].autostart is not wanted:
+            steps += record_steps(worker, msgspec.structs.replace(record, autostart=wanted))
+        if worker.process.autostart is not wanted:
             steps.append(Enable(name=name) if wanted else Disable(name=name))
         word = "enabled" if wanted else "disabled"
         return carry_out(
-            context,
-            make_plan(context, "enable" if wanted else "disable", name, steps),
+            worker.context,
+            make_plan(worker.backend, "enable" if wanted else "disable", name, steps),
             done=word,
             nothing=f"already {word}",
             dry_run=dry_run,
-            notes=context.backend.notes() if wanted else (),
+            notes=worker.backend.notes() if wanted else (),
         )

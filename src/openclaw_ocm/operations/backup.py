@@ -12,29 +12,32 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm import __version__
+from openclaw_ocm.core import temporary
 from openclaw_ocm.core.backup import copying, layout
 from openclaw_ocm.core.backup.layout import Header
 from openclaw_ocm.core.backup.retention import backup_stem
 from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
 from openclaw_ocm.instances.sandboxed import run_node
 from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.operations.planning.progress import by_bytes, megabytes
 from openclaw_ocm.system import files
+from openclaw_ocm.system.archive.age import parse_recipient
 from openclaw_ocm.system.archive.file import write_backup
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies, open_copies, survey
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from openclaw_ocm.core.backup.layout import Manifest
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.record import Schedule
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.archive.compression import Format
     from openclaw_ocm.system.archive.state import Survey
     from openclaw_ocm.system.archive.writer import ArchiveWriter
@@ -84,15 +87,24 @@ class Backup:
 class _Work:
     """One backup while it is made: whose, the open state directory, and what was found there."""
 
-    context: Context
-    record: Record
+    worker: Instance
     request: Request
     state: int
     found: Survey
 
-    @property
-    def paths(self) -> InstancePaths:
-        return self.context.host.paths.named(self.record.name)
+
+def scheduled_request(schedule: Schedule, *, patience_seconds: float = 10.0) -> Request:
+    """Return what a schedule asks for; raises `OcmError` where its directory is not there."""
+    if schedule.directory is not None and not Path(schedule.directory).is_dir():
+        # It may be a disk that is not mounted: nothing is made in its place.
+        message = f"the directory {schedule.directory} is not there"
+        raise OcmError(message, hint="mount it or make it", code="directory_missing")
+    return Request(
+        output=None if schedule.directory is None else PurePosixPath(schedule.directory),
+        form=schedule.format,
+        recipients=tuple(map(parse_recipient, schedule.encrypt_to)),
+        patience_seconds=patience_seconds,
+    )
 
 
 def backup(context: Context, name: InstanceName, request: Request) -> Backup:
@@ -102,26 +114,24 @@ def backup(context: Context, name: InstanceName, request: Request) -> Backup:
     `OcmError` where there is no such instance, its record is corrupt, or a database of OpenClaw's cannot be
     copied; nothing is left then.
     """
-    read_record(context.host.paths, name)
-    check_state(context.host.instance(name))
-    with changing(context, name, wait_seconds=request.patience_seconds):
-        return backup_locked(context, name, request)
+    with changing(context, name, wait_seconds=request.patience_seconds) as worker:
+        check_state(worker.paths)
+        return backup_locked(worker, request)
 
 
-def backup_locked(context: Context, name: InstanceName, request: Request) -> Backup:
+def backup_locked(worker: Instance, request: Request) -> Backup:
     """Back up an instance as `backup` does; the caller holds its lock."""
-    record = read_record(context.host.paths, name)
-    paths = context.host.instance(name)
+    name, paths, record = worker.name, worker.paths, worker.record
     if not request.dry_run and not is_current(paths, record):
         make_shell(paths, record)
     with files.open_state(paths.state) as state:
         final = _place(paths, request)
-        context.report("looking at what there is")
+        worker.context.report("looking at what there is")
         found = survey(state)
         _refuse_bomb(name, state, found)
         if request.dry_run:
             return _planned(name, final, request, found)
-        work = _Work(context=context, record=record, request=request, state=state, found=found)
+        work = _Work(worker=worker, request=request, state=state, found=found)
         return _made(name, final, request, *_make(work, final))
 
 
@@ -156,36 +166,42 @@ def _refuse_bomb(name: InstanceName, state: int, found: Survey) -> None:
         message = f"the files of {name} say that they are larger than the disk that they are on"
         raise OcmError(message, hint=hint, code="state_too_large")
     if found.size > max(_MUCH, found.on_disk * _HOLES):
-        message = f"the files of {name} are {_megabytes(found.size)} MB of holes, and could not be restored"
+        message = f"the files of {name} are {megabytes(found.size)} MB of holes, and could not be restored"
         raise OcmError(message, hint=hint, code="state_too_large")
 
 
 def _make(work: _Work, final: PurePosixPath) -> tuple[int, Manifest]:
     """Make the archive and return its size and its manifest."""
     manifests: list[Manifest] = []
-    report, request = work.context.report, work.request
+    report, request = work.worker.context.report, work.request
     with _copies(work) as copies:
 
         def fill(writer: ArchiveWriter, spool: PurePosixPath) -> Manifest:
-            for member, data in _own_files(work.paths, work.record):
+            for member, data in _own_files(work.worker):
                 writer.small(member, data)
             disk = os.fstatvfs(work.state)
-            store = StateStore(writer, work.paths.state, copies, spool, disk.f_blocks * disk.f_frsize)
+            store = StateStore(writer, work.worker.paths.state, copies, spool, disk.f_blocks * disk.f_frsize)
             store.store(work.state, by_bytes(report, work.found.size))
             manifests.append(writer.finish(left_out=store.left_out, notes=store.notes))
             return manifests[0]
 
         size = write_backup(
-            final, work.paths.name, fill, form=request.form, recipients=request.recipients, report=report
+            final,
+            work.worker.name,
+            fill,
+            form=request.form,
+            recipients=request.recipients,
+            report=report,
         )
     return size, manifests[0]
 
 
-def _own_files(paths: InstancePaths, record: Record) -> Iterator[tuple[str, bytes]]:
+def _own_files(worker: Instance) -> Iterator[tuple[str, bytes]]:
     """Yield what is not in the state: the header, the record, secrets and what was inherited."""
+    paths = worker.paths
     header = Header(
         name=paths.name,
-        openclaw=package_version(PurePosixPath(record.runtime.openclaw)),
+        openclaw=package_version(PurePosixPath(worker.record.runtime.openclaw)),
         ocm=__version__,
         state=str(paths.state),
         home=str(paths.host.home),
@@ -214,14 +230,14 @@ def _copies(work: _Work) -> Iterator[Copies]:
         yield Copies()
         return
     _refuse_full(work)
-    work.context.report("copying databases")
-    directory = f".ocm-backup-{secrets.token_hex(8)}"
+    work.worker.context.report("copying databases")
+    directory = temporary.copies(secrets.token_hex(temporary.LONG_TOKEN_BYTES))
     try:
         problems = _copy_databases(work, directory)
         for path, problem in problems.items():
             if layout.is_own_database(path):
-                message = f"the database {path} of {work.record.name} could not be copied: {problem}"
-                hint = f"ocm logs {work.record.name} may say more"
+                message = f"the database {path} of {work.worker.name} could not be copied: {problem}"
+                hint = f"ocm logs {work.worker.name} may say more"
                 raise OcmError(message, hint=hint, code="backup_failed")
         numbered = enumerate(work.found.databases)
         names = {path: str(index) for index, path in numbered if path not in problems}
@@ -233,11 +249,11 @@ def _copies(work: _Work) -> Iterator[Copies]:
 
 def _refuse_full(work: _Work) -> None:
     """Raise `OcmError` where the copies find no room: SQLite itself calls that an error of the disk."""
-    free, needed = free_bytes(work.paths.state), work.found.copied + _MEGABYTE
+    free, needed = free_bytes(work.worker.paths.state), work.found.copied + _MEGABYTE
     if free < needed:
         message = (
-            f"copies of the databases of {work.record.name} take {_megabytes(needed)} MB for a moment, and "
-            f"{_megabytes(free)} MB are free on the disk of {work.paths.state}"
+            f"copies of the databases of {work.worker.name} take {megabytes(needed)} MB for a moment, and "
+            f"{megabytes(free)} MB are free on the disk of {work.worker.paths.state}"
         )
         raise OcmError(message, hint="make room there", code="no_space")
 
@@ -259,29 +275,11 @@ def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
     # One that is damaged is tried several times.
     timeout += _DATABASE_SECONDS * min(len(databases), _MANY_DATABASES)
     try:
-        run_node(work.context, work.record, "copy_databases.mjs", request, heard, timeout=timeout)
+        run_node(work.worker, "copy_databases.mjs", request, heard, timeout=timeout)
     except CommandFailed as error:
-        message = f"the databases of {work.record.name} could not be copied: {error.message}"
-        raise OcmError(message, hint=f"ocm status {work.record.name}", code="backup_failed") from None
+        message = f"the databases of {work.worker.name} could not be copied: {error.message}"
+        raise OcmError(message, hint=f"ocm status {work.worker.name}", code="backup_failed") from None
     return problems
-
-
-def by_bytes(report: Callable[[str], None], total: int) -> Callable[[int], None]:
-    """Return a function that is told the bytes of each part, and reports how much of `total` is done."""
-    done = told = 0
-
-    def progress(count: int) -> None:
-        nonlocal done, told
-        done += count
-        if done - told >= _MEGABYTE:
-            told = done
-            report(f"{_megabytes(done)} of {_megabytes(max(total, done))} MB")
-
-    return progress
-
-
-def _megabytes(size: int) -> int:
-    return round(size / _MEGABYTE)
 
 
 def _planned(name: InstanceName, final: PurePosixPath, request: Request, found: Survey) -> Backup:

@@ -15,8 +15,9 @@ from openclaw_ocm.system.archive.reader import verify as verify_archive
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openclaw_ocm.core.backup.retention import BackupFile, Retention
+    from openclaw_ocm.core.backup.retention import BackupFile
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.record import Keep
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.system.host import Host
 
@@ -148,22 +149,22 @@ def cut_off(host: Host) -> tuple[str, ...]:
 def prune(  # noqa: PLR0913 - all but three have a default
     host: Host,
     name: InstanceName,
-    retention: Retention,
+    keep: Keep,
     *,
     dry_run: bool,
     directory: PurePosixPath | None = None,
     spare: PurePosixPath | None = None,
 ) -> Pruned:
-    """Remove the backups of an instance that a retention does not keep: only files that OCM named.
+    """Remove the backups of an instance that are kept no more: only files that OCM named.
 
     They are those in the usual place, or in `directory`. What was just made is to `spare`: where the clock
     once went wrong, others tell that they are newer.
     """
     directory = directory or host.paths.backups
     backups = [backup for backup in _backup_files(directory) if backup.name == name]
-    keep = kept(backups, retention) | {spare.name if spare else ""}
+    stay = kept(backups, keep) | {spare.name if spare else ""}
     paths = {backup.file: directory / backup.file for backup in backups}
-    removed = [path for file, path in paths.items() if file not in keep]
+    removed = [path for file, path in paths.items() if file not in stay]
     if not dry_run:
         for path in removed:
             files.remove_file(path)
@@ -171,7 +172,7 @@ def prune(  # noqa: PLR0913 - all but three have a default
         name=name,
         dry_run=dry_run,
         removed=tuple(map(str, removed)),
-        kept=tuple(str(path) for file, path in paths.items() if file in keep),
+        kept=tuple(str(path) for file, path in paths.items() if file in stay),
     )
 
 

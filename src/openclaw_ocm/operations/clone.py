@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.plan import CloneConfig, CopyWorkspaces, MakeShell, MakeState, Start, WriteRecord
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.instances.inheritance import read_duplicate
-from openclaw_ocm.operations.create import choose_port, refuse_existing, refuse_instance, setting_up
-from openclaw_ocm.operations.expose import guard
+from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.change import allocating, carry_out, changing, make_plan
-from openclaw_ocm.operations.start import ready_in_words
-from openclaw_ocm.system.kept.records import encode_record, read_record
+from openclaw_ocm.operations.planning.guard import guard
+from openclaw_ocm.operations.planning.making import (
+    choose_port,
+    refuse_existing,
+    refuse_instance,
+    setting_up,
+)
+from openclaw_ocm.operations.planning.repair import ready_in_words
+from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.find import find_runtime
 from openclaw_ocm.system.sandbox_directories import check_state
 from openclaw_ocm.system.workspaces import survey_workspaces
@@ -21,8 +28,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.operations.start import Effort
 
 # What lies in the databases of its state: a copy would be the same device, and answer the same chats twice.
 _LEFT_OUT = (
@@ -45,34 +53,32 @@ def clone(  # noqa: PLR0913 - what was asked for
     It gets a gateway token, an identity and databases of its own, and never a copy of those. A clone that
     fails leaves no trace. `name` is not stopped. Raises `OcmError` where there is one called `new`.
     """
-    with changing(context, name, new), contextlib.ExitStack() as until_reserved:
+    with changing(context, name, new) as original, contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
-        original = read_record(context.host.paths, name)
-        source = context.host.instance(name)
-        check_state(source)
-        refuse_instance(context, new)
-        record = _record(context, original, new, port)
-        refuse_existing(context, record)
+        check_state(original.paths)
+        refuse_instance(original.paths.host, new)
+        worker = _planned(original, new, port)
+        refuse_existing(worker)
         context.report(f"look through {name}")
-        found = read_duplicate(context.host, name, record)
-        left_out = survey_workspaces(source.state)
-        rules = guard(context.host, before=None, after=record)
-        steps = _steps(context, name, record, rules.steps)
+        found = read_duplicate(context.host, name, worker.record)
+        left_out = survey_workspaces(original.paths.state)
+        rules = guard(context.host, before=None, after=worker.record)
+        steps = _steps(original, worker, rules.steps)
         outcome = carry_out(
-            context,
+            replace(worker.context, inheritance=found),
             make_plan(
-                context,
+                worker.backend,
                 "clone",
                 new,
                 [*steps, *((Start(name=new), effort.verify(new)) if start else ())],
                 others=(name,),
             ),
-            done=_done(name, record, start=start),
+            done=_done(name, worker.record, start=start),
             nothing="",
             dry_run=dry_run,
             keep=effort.keep,
             notes=(
-                *context.backend.notes(),
+                *worker.backend.notes(),
                 _LEFT_OUT.format(name=name),
                 *left_out,
                 *found.notes,
@@ -82,29 +88,31 @@ def clone(  # noqa: PLR0913 - what was asked for
         return rules.told(context.host, outcome)
 
 
-def _record(context: Context, original: Record, new: InstanceName, port: int | None) -> Record:
-    """Return the record of a clone: sandbox and limits of the original, not exposed, on its own port."""
-    context.backend.check(sealed=original.sealed)
-    return Record(
+def _planned(original: Instance, new: InstanceName, port: int | None) -> Instance:
+    """Return the clone to be: with sandbox and limits of the original, not exposed, on its own port."""
+    record, host = original.record, original.host
+    original.backend.check(sealed=record.sealed)
+    clone = Record(
         name=new,
-        backend=original.backend,
-        sealed=original.sealed,
-        port=choose_port(context, port),
-        autostart=original.autostart,
-        runtime=find_runtime(context.host),
-        limits=original.limits,
+        backend=record.backend,
+        sealed=record.sealed,
+        port=choose_port(host.paths, port),
+        autostart=record.autostart,
+        runtime=find_runtime(host),
+        limits=record.limits,
     )
+    return instance_of(original.context, clone)
 
 
-def _steps(context: Context, name: InstanceName, record: Record, rules: list[Step]) -> list[Step]:
-    paths = context.host.paths.named(record.name)
+def _steps(original: Instance, worker: Instance, rules: list[Step]) -> list[Step]:
+    paths = worker.paths
     return [
-        WriteRecord(path=str(paths.record), text=encode_record(record)),
+        WriteRecord(path=str(paths.record), text=encode_record(worker.record)),
         MakeState(path=str(paths.state)),
         MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
-        CloneConfig(path=str(paths.config), source=name),
-        CopyWorkspaces(path=str(paths.state), source=str(context.host.instance(name).state)),
-        *setting_up(context, record, rules, autostart=record.autostart),
+        CloneConfig(path=str(paths.config), source=original.name),
+        CopyWorkspaces(path=str(paths.state), source=str(original.paths.state)),
+        *setting_up(worker, rules, autostart=worker.record.autostart),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,12 @@ from openclaw_ocm.core.plan import (
     Stop,
 )
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.operations.backup import Request
+from openclaw_ocm.instances.instance import context_of, open_instance
+from openclaw_ocm.operations.backup import Request, scheduled_request
 from openclaw_ocm.operations.backup import backup as make_backup
 from openclaw_ocm.operations.backups import list_backups
-from openclaw_ocm.operations.expose import guard
-from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
-from openclaw_ocm.operations.scheduled import scheduled_request
-from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
+from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.system.kept.records import read_record
 
 if TYPE_CHECKING:
@@ -31,9 +30,25 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.status import Process
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.backup import Backup
     from openclaw_ocm.operations.planning.result import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Doomed:
+    """What is to be deleted; a corrupt record is None, and does not tell which firewall rules are its own."""
+
+    context: Context
+    record: Record | None
+    process: Process
+
+    def refuse_running(self, name: InstanceName, *, force: bool) -> None:
+        """Raise `OcmError` where a gateway runs and that is not to be ended."""
+        if self.process.activity.is_up and not force:
+            message = f"{name} is running"
+            raise OcmError(message, hint=f"ocm stop {name}, or ocm delete {name} --force", code="running")
 
 
 def delete(
@@ -43,7 +58,7 @@ def delete(
 
     With `backup` one is made first, and what keeps it from being made keeps the instance.
     """
-    _refuse_running(context, name, force=force)
+    _doomed(context, name).refuse_running(name, force=force)
     made = _last_backup(context, name) if backup and not dry_run else None
     outcome = _delete(context, name, force=force, dry_run=dry_run)
     if made is not None:
@@ -55,10 +70,11 @@ def delete(
 
 def has_backup(context: Context, name: InstanceName) -> bool:
     """Tell whether there is a backup of an instance, in the usual place or in that of its schedule."""
-    record = _record(context, name)
     directories = [context.host.paths.backups]
-    if record is not None and record.backups is not None and record.backups.directory is not None:
-        directories.append(PurePosixPath(record.backups.directory))
+    with contextlib.suppress(OcmError):
+        schedule = read_record(context.host.paths, name).backups
+        if schedule is not None and schedule.directory is not None:
+            directories.append(PurePosixPath(schedule.directory))
     return any(list_backups(context.host, name, directory=directory) for directory in directories)
 
 
@@ -72,46 +88,40 @@ def _last_backup(context: Context, name: InstanceName) -> Backup:
         raise
 
 
-def _refuse_running(context: Context, name: InstanceName, *, force: bool) -> bool:
-    """Return whether a gateway runs; raise `OcmError` where it does and that is not to be ended."""
-    if name not in instance_names(context.host.paths):
-        read_record(context.host.paths, name)
-    runs = context.backend.observe([name])[name].activity not in ("stopped", "failed")
-    if runs and not force:
-        message = f"{name} is running"
-        raise OcmError(message, hint=f"ocm stop {name}, or ocm delete {name} --force", code="running")
-    return runs
+def _doomed(context: Context, name: InstanceName) -> _Doomed:
+    """Return what is to be deleted; raises `OcmError` where there is no instance of that name."""
+    try:
+        worker = open_instance(context, name)
+    except OcmError as error:
+        if error.code == "unknown_instance":
+            raise
+        its = context_of(context, name)
+        return _Doomed(context=its, record=None, process=its.backend.observe([name])[name])
+    return _Doomed(context=worker.context, record=worker.record, process=worker.process)
 
 
 def _delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) -> Outcome:
-    with changing(context, name):
-        runs = _refuse_running(context, name, force=force)
-        process = context.backend.observe([name])[name]
-        undoable: list[Step] = [Stop(name=name, ran=runs)]
-        if process.autostart:
+    with locked(context, name):
+        doomed = _doomed(context, name)
+        doomed.refuse_running(name, force=force)
+        host, record, backend = doomed.context.host, doomed.record, doomed.context.backend
+        undoable: list[Step] = [Stop(name=name, ran=doomed.process.activity.is_up)]
+        if doomed.process.autostart:
             undoable.append(Disable(name=name))
-        record = _record(context, name)
-        if name in context.backend.timers.known():
+        if name in backend.timers.known():
             every = record.backups.every if record is not None and record.backups is not None else None
             undoable.append(SetTimer(name=name, every=None, previous=every))
-        rules = guard(context.host, before=record, after=None)
+        rules = guard(host, before=record, after=None)
         undoable += rules.steps
-        steps = [*undoable, *_removal(context.host.instance(name))]
+        steps = [*undoable, *_removal(host.instance(name))]
         outcome = carry_out(
-            context,
-            make_plan(context, "delete", name, steps, commit=len(undoable)),
+            doomed.context,
+            make_plan(backend, "delete", name, steps, commit=len(undoable)),
             done="deleted",
             nothing="",
             dry_run=dry_run,
         )
-        return rules.told(context.host, outcome)
-
-
-def _record(context: Context, name: InstanceName) -> Record | None:
-    """Return the record, None for a corrupt one: it does not tell which firewall rules are the instance's."""
-    with contextlib.suppress(OcmError):
-        return read_record(context.host.paths, name)
-    return None
+        return rules.told(host, outcome)
 
 
 def _removal(paths: InstancePaths) -> tuple[Step, ...]:

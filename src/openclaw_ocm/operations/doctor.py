@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.schedule import IDLE
 from openclaw_ocm.core.names import is_drill, parse_name
-from openclaw_ocm.core.needs import EnableLinger, State
+from openclaw_ocm.core.needs import EnableLinger, Presence
 from openclaw_ocm.core.plan import (
     LinkConfig,
     Load,
@@ -22,21 +22,21 @@ from openclaw_ocm.core.plan import (
     SetTimer,
     Stop,
 )
-from openclaw_ocm.core.status import State as Activity
-from openclaw_ocm.core.status import taken_in_words
+from openclaw_ocm.core.status import State, taken_in_words
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.instances.transaction import unfinished
+from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.backups import cut_off
-from openclaw_ocm.operations.create import main_port
-from openclaw_ocm.operations.expose import firewall_findings
-from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
-from openclaw_ocm.operations.schedule import timer_steps
-from openclaw_ocm.operations.setup import look
-from openclaw_ocm.operations.start import repair_steps
-from openclaw_ocm.operations.status import drift, observe
+from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
+from openclaw_ocm.operations.planning.drift import drift
+from openclaw_ocm.operations.planning.findings import firewall_findings
+from openclaw_ocm.operations.planning.making import main_port
+from openclaw_ocm.operations.planning.repair import repair_steps
+from openclaw_ocm.operations.planning.timers import look, timer_steps
+from openclaw_ocm.operations.setup import look as look_at_machine
 from openclaw_ocm.system import files, processes
 from openclaw_ocm.system.kept.names import instance_names, names_in
-from openclaw_ocm.system.kept.records import read_record, readable_records
 from openclaw_ocm.system.machine.install import install, is_installing, leftovers
 from openclaw_ocm.system.machine.look import foreign_ocm
 
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from openclaw_ocm.backends.protocol import Backend
-    from openclaw_ocm.core.names import BackendName, InstanceName
+    from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.needs import Finding, Progress
     from openclaw_ocm.core.plan import Step
-    from openclaw_ocm.core.record import Record
-    from openclaw_ocm.core.status import Process
+    from openclaw_ocm.core.status import Health
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance, Opened
+    from openclaw_ocm.operations.planning.drift import Drift
     from openclaw_ocm.operations.setup import Setup
-    from openclaw_ocm.operations.status import Drift, Row
 
 MACHINE = "this machine"
 
@@ -69,7 +69,7 @@ class Problem:
     fix: str | None = None
     mend: str | None = None
     steps: tuple[Step, ...] = ()
-    backend: BackendName | None = None
+    backend: Backend | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +94,16 @@ class Diagnosis:
 
 def examine(context: Context) -> Diagnosis:
     """Return what is wrong; looks at everything and changes nothing."""
-    setup = look(context.host, recommended=True)
-    found = firewall_findings(context)
+    setup = look_at_machine(context.host, recommended=True)
+    names = instance_names(context.host.paths)
+    opened = open_all(context, names)
+    found = firewall_findings(context.host, [one.record for one in opened.instances.values()])
     wrong = (
         Problem(about=one.name or MACHINE, what=one.problem, mend=one.mend) for one in found if one.wrong
     )
     return Diagnosis(
         setup=setup,
-        problems=(*_problems(context, setup), *wrong),
+        problems=(*_problems(context, setup, names, opened), *wrong),
         notes=tuple(
             f"{one.problem}; {one.mend}" if one.mend else one.problem for one in found if not one.wrong
         ),
@@ -137,32 +139,52 @@ def _fix_machine(context: Context, before: Diagnosis, report: Callable[[Progress
 def _fix_instance(context: Context, name: InstanceName, before: Diagnosis) -> list[str]:
     """Mend what is still so of what was found of an instance, under its lock; tell what was done."""
     told = {problem.what for problem in before.problems if problem.about == name}
-    with changing(context, name) as recovered:
+    with locked(context, name) as recovered:
         done = [recovered] if recovered else []
-        for problem in tuple(_instance_problems(context, name, None)):
+        for problem in tuple(_problems_now(context, name)):
             if problem.what not in told:
                 continue
-            at = context.of(name) if problem.backend is None else context.on(problem.backend)
-            plan = make_plan(at, "doctor", name, list(problem.steps))
-            outcome = carry_out(at, plan, done="", nothing="", dry_run=False)
+            backend = problem.backend or context.backend
+            plan = make_plan(backend, "doctor", name, list(problem.steps))
+            outcome = carry_out(context, plan, done="", nothing="", dry_run=False)
             done += [f"{name}: {step}" for step in outcome.steps]
     return done
 
 
-def _problems(context: Context, setup: Setup) -> Iterator[Problem]:
-    names = instance_names(context.host.paths)
+def _problems(
+    context: Context, setup: Setup, names: tuple[InstanceName, ...], opened: Opened
+) -> Iterator[Problem]:
     yield from _machine_problems(context, setup)
-    yield from _record_problems(context, names)
-    rows = _rows(context, names)
-    yield from _strangers(rows)
-    waiting = unfinished(context)
+    yield from _record_problems(context, names, opened)
+    seen = observed(opened.instances.values())
+    judged = verdicts(seen.instances.values())
+    yield from _strangers(seen.instances, judged)
+    waiting, broken = unfinished(context), {**opened.broken, **seen.broken}
     for name in waiting:
         if not files.is_locked(context.host.paths.locks / f"{name}.lock"):
             yield Problem(about=name, what="an operation on it was cut off", fix="finish or undo it")
     yield from _silent(context)
     for name in dict.fromkeys((*names, *_remaining(context))):
-        if name not in waiting:
-            yield from _instance_problems(context, name, rows.get(name))
+        if name in waiting:
+            continue
+        if name in seen.instances:
+            yield from _instance_problems(seen.instances[name], judged[name])
+        elif name in broken:
+            # One that cannot be read, or whose backend does not answer, costs the others nothing.
+            yield _refusal(name, broken[name])
+        else:
+            yield from _remains(context, name)
+
+
+def _problems_now(context: Context, name: InstanceName) -> Iterator[Problem]:
+    """Yield what is wrong with one instance, or what is left of it."""
+    opened = open_all(context, [name])
+    if name in opened.instances:
+        yield from _instance_problems(opened.instances[name], None)
+    elif name in instance_names(context.host.paths):
+        yield _refusal(name, opened.broken[name])
+    else:
+        yield from _remains(context, name)
 
 
 def _machine_problems(context: Context, setup: Setup) -> Iterator[Problem]:
@@ -192,18 +214,18 @@ def _machine_problems(context: Context, setup: Setup) -> Iterator[Problem]:
 def _is_linger(finding: Finding) -> bool:
     """Tell whether a finding lacks nothing but that the user's services run without a login."""
     only = all(isinstance(step, EnableLinger) for step in finding.steps)
-    return finding.state is State.MISSING and bool(finding.steps) and only
+    return finding.state is Presence.MISSING and bool(finding.steps) and only
 
 
-def _record_problems(context: Context, names: tuple[InstanceName, ...]) -> Iterator[Problem]:
+def _record_problems(context: Context, names: tuple[InstanceName, ...], opened: Opened) -> Iterator[Problem]:
     """Yield what is wrong between records: files that are none, and ports too near to each other."""
     records = Path(context.host.paths.records)
     known = {f"{name}.toml" for name in names}
     for path in sorted(records.iterdir()) if records.is_dir() else ():
         if path.name not in known and not path.name.startswith("."):
             yield Problem(about=MACHINE, what=f"{path} is the record of no instance", mend="move it away")
-    owners = [("main", main_port(context))]
-    owners += [(record.name, record.port) for record in readable_records(context.host.paths)]
+    owners = [("main", main_port(context.host.paths))]
+    owners += [(name, one.record.port) for name, one in opened.instances.items()]
     for one, other in ports.overlaps(owners):
         what = f"its port is within {ports.WINDOW} of that of {one}"
         record = context.host.instance(parse_name(other)).record
@@ -212,53 +234,47 @@ def _record_problems(context: Context, names: tuple[InstanceName, ...]) -> Itera
         )
 
 
-def _rows(context: Context, names: tuple[InstanceName, ...]) -> Mapping[str, Row]:
-    try:
-        return {row.name: row for row in observe(context, names)}
-    except OcmError:
-        # A backend that does not answer is told of each of its instances.
-        return {}
-
-
-def _strangers(rows: Mapping[str, Row]) -> Iterator[Problem]:
+def _strangers(
+    instances: Mapping[InstanceName, Instance], judged: Mapping[InstanceName, Health]
+) -> Iterator[Problem]:
     """Yield the stopped instances on whose port somebody else listens; of the others their state tells it."""
-    stopped = {row.port: row for row in rows.values() if row.state == Activity.STOPPED and row.port}
+    names = [name for name, verdict in judged.items() if verdict.state is State.STOPPED]
+    stopped = {instances[name].record.port: name for name in names}
     for port, listener in processes.listeners(stopped).items() if stopped else ():
         mend = "stop that program, or change the instance's port"
-        yield Problem(about=stopped[port].name, what=taken_in_words(port, listener), mend=mend)
+        yield Problem(about=stopped[port], what=taken_in_words(port, listener), mend=mend)
 
 
-def _instance_problems(context: Context, name: InstanceName, row: Row | None) -> Iterator[Problem]:
-    if name not in instance_names(context.host.paths):
-        yield from _remains(context, name)
-        return
+def _instance_problems(worker: Instance, verdict: Health | None) -> Iterator[Problem]:
+    """Yield what is wrong with an instance; without a verdict it is not known how it does."""
+    name = worker.name
     try:
-        record = read_record(context.host.paths, name)
-        at = context.on(record.backend)
-        process = at.backend.observe([name])[name]
-        yield from _differences(at, name, record, process)
+        process = worker.process
+        yield from _differences(worker)
     except OcmError as error:
-        # One whose backend does not answer costs the others nothing.
         yield _refusal(name, error)
         return
-    if is_drill(name) and not files.is_locked(context.host.paths.locks / f"{name}.lock"):
+    if is_drill(name) and not files.is_locked(worker.host.paths.locks / f"{name}.lock"):
         what = "it may be left of ocm backups verify --drill, cut off"
         yield Problem(about=name, what=what, mend=f"ocm delete {name} --force")
-    backup = None if row is None else row.backup
-    if backup is not None and backup != IDLE:
-        yield Problem(about=name, what=backup, mend=f"ocm backup {name} shows whether it works now")
-    if process.installed and row is not None and row.state == Activity.FAILED:
-        yield Problem(about=name, what=f"failed: {row.reason}", mend=f"ocm logs {name}")
+    if verdict is None:
+        return
+    backups = look(worker)
+    if backups is not None and backups.problem is not None and backups.problem != IDLE:
+        yield Problem(about=name, what=backups.problem, mend=f"ocm backup {name} shows whether it works now")
+    if process.installed and verdict.state is State.FAILED:
+        yield Problem(about=name, what=f"failed: {verdict.reason}", mend=f"ocm logs {name}")
 
 
 def _refusal(name: InstanceName, error: OcmError) -> Problem:
     return Problem(about=name, what=error.message, mend=error.hint)
 
 
-def _differences(context: Context, name: InstanceName, record: Record, process: Process) -> Iterator[Problem]:
+def _differences(worker: Instance) -> Iterator[Problem]:
+    name, process = worker.name, worker.process
     repair: list[Step] = []
     try:
-        repair = repair_steps(context, name, record, repair=False)
+        repair = repair_steps(worker, repair=False)
     except OcmError as error:
         # The edited definition is among the differences below.
         if error.code != "definition_edited":
@@ -266,45 +282,46 @@ def _differences(context: Context, name: InstanceName, record: Record, process: 
     for step in repair:
         if isinstance(step, MakeShell):
             what = "what its sandbox shows of OCM is not as this ocm makes it"
-            yield Problem(about=name, what=what, fix="make it anew", steps=(step,))
+            yield _of(worker, what, "make it anew", (step,))
     definition = tuple(step for step in repair if not isinstance(step, MakeShell))
-    for difference in drift(context, name, record, process):
+    for difference in drift(worker):
         # Of what a drop-in changes only that counts which weakens the sandbox: those are violations.
         if difference.kind != "override":
-            yield _difference_problem(context, name, difference, definition)
-    for violation in context.backend.violations(name, process) if process.installed else ():
+            yield _difference_problem(worker, difference, definition)
+    for violation in worker.backend.violations(name, process) if process.installed else ():
         yield Problem(about=name, what=violation, mend=f"remove it, then ocm restart {name}")
 
 
-def _difference_problem(
-    context: Context, name: InstanceName, difference: Drift, definition: tuple[Step, ...]
-) -> Problem:
+def _of(worker: Instance, what: str, fix: str, steps: tuple[Step, ...]) -> Problem:
+    """Return what is wrong with an instance and can be mended."""
+    return Problem(about=worker.name, what=what, fix=fix, steps=steps, backend=worker.backend)
+
+
+def _difference_problem(worker: Instance, difference: Drift, definition: tuple[Step, ...]) -> Problem:
     """Return a difference as a problem; `definition` are the steps that write the definition anew."""
-    what = difference.what
+    name, what = worker.name, difference.what
     if difference.kind == "missing" and definition:
-        return Problem(about=name, what=what, fix="write it", steps=definition)
+        return _of(worker, what, "write it", definition)
     if difference.kind == "unread":
-        return Problem(about=name, what=what, fix="load it", steps=(Load(name=name),))
+        return _of(worker, what, "load it", (Load(name=name),))
     if difference.kind == "timer":
-        record = read_record(context.host.paths, name)
-        steps = tuple(timer_steps(context, name, record))
+        steps = tuple(timer_steps(worker))
         if not steps:
             return Problem(about=name, what=what, mend=f"ocm backup {name} --every TIME")
-        return Problem(about=name, what=what, fix="mend it", steps=steps)
+        return _of(worker, what, "mend it", steps)
     if difference.kind == "link":
-        return _link_problem(context, name, difference)
+        return _link_problem(worker, what)
     return Problem(about=name, what=what, mend=difference.mend)
 
 
-def _link_problem(context: Context, name: InstanceName, difference: Drift) -> Problem:
+def _link_problem(worker: Instance, what: str) -> Problem:
     """Return what is to be done about a link that is gone, leads nowhere, or is none of OCM's."""
-    paths = context.host.instance(name)
+    paths = worker.paths
     link = Path(paths.config_link)
     if link.exists() or (link.is_symlink() and not Path(paths.config).exists()):
-        return Problem(about=name, what=difference.what, mend="move it away, then ocm doctor --fix")
+        return Problem(about=worker.name, what=what, mend="move it away, then ocm doctor --fix")
     remove = (RemoveLink(link=str(link)),) if link.is_symlink() else ()
-    steps = (*remove, LinkConfig(link=str(link), target=str(paths.config)))
-    return Problem(about=name, what=difference.what, fix="link it", steps=steps)
+    return _of(worker, what, "link it", (*remove, LinkConfig(link=str(link), target=str(paths.config))))
 
 
 def _silent(context: Context) -> Iterator[Problem]:
@@ -359,7 +376,7 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
                 what=f"{backend.name} has its definition, but it has no record",
                 fix="stop it and remove the definition",
                 steps=(Stop(name=name, ran=False), RemoveDefinition(name=name)),
-                backend=backend.name,
+                backend=backend,
             )
         if name in scheduled:
             yield Problem(
@@ -367,7 +384,7 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
                 what=f"{backend.name} has its scheduled backups, but it has no record",
                 fix="end them",
                 steps=(SetTimer(name=name, every=None, previous=None),),
-                backend=backend.name,
+                backend=backend,
             )
     for directory in (paths.shell, paths.scratch):
         if Path(directory).is_dir():

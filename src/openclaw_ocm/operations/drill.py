@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import DRILL, InstanceName
 from openclaw_ocm.operations.delete import delete
-from openclaw_ocm.operations.restore import Request, restore
+from openclaw_ocm.operations.planning.staging import RestoreRequest
+from openclaw_ocm.operations.restore import restore
 from openclaw_ocm.system.kept.names import instance_names
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.operations.start import Effort
 
 
 def drill(context: Context, archive: PurePosixPath, identities: Sequence[object], effort: Effort) -> Outcome:
@@ -29,11 +30,12 @@ def drill(context: Context, archive: PurePosixPath, identities: Sequence[object]
     try:
         return restore(
             context,
-            Request(archive=archive, name=name, identities=identities, idle=True),
+            name,
+            RestoreRequest(archive=archive, name=name, identities=identities, idle=True),
             effort,
             dry_run=False,
         )
     finally:
         if name in instance_names(context.host.paths):
             context.report(f"delete {name}")
-            delete(context.of(name), name, force=True, dry_run=False)
+            delete(context, name, force=True, dry_run=False)

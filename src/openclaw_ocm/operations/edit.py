@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.merge import merge
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.openclaw import document as configs
-from openclaw_ocm.core.openclaw.settings import LOOPBACK, is_live, lookup, weakened
+from openclaw_ocm.core.openclaw.document import lookup
+from openclaw_ocm.core.openclaw.reload import is_live
+from openclaw_ocm.core.openclaw.settings import LOOPBACK, weakened
 from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.core.status import Activity
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
+from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.session import capture, ready_for_session
 from openclaw_ocm.system import files
@@ -154,7 +158,7 @@ def apply_change(
         dry_run=dry_run,
         keys=keys,
         restart_keys=tuple(key for key in keys if not is_live(key)),
-        running=context.backend.observe([name])[name].activity == "running",
+        running=instance_of(context, record).process.activity is Activity.RUNNING,
         notes=weakened(after, port=record.port, expose=record.expose) if keys else (),
     )
 

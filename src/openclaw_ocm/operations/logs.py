@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.instances.instance import open_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,5 +18,4 @@ def logs(
     context: Context, name: InstanceName, *, lines: int | None, follow: bool, since: float | None
 ) -> Iterator[Entry]:
     """Yield what the instance's gateway and its backend logged; `since` is in seconds since the epoch."""
-    read_record(context.host.paths, name)
-    yield from context.backend.log(name, lines=lines, follow=follow, since=since)
+    yield from open_instance(context, name).backend.log(name, lines=lines, follow=follow, since=since)

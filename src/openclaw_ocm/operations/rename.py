@@ -24,26 +24,27 @@ from openclaw_ocm.core.plan import (
     WriteRecord,
 )
 from openclaw_ocm.errors import Invalid, OcmError
-from openclaw_ocm.instances.inheritance import read_inherited
-from openclaw_ocm.operations.create import refuse_existing, refuse_instance, setting_up
-from openclaw_ocm.operations.expose import guard
+from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
-from openclaw_ocm.operations.schedule import timer_steps
-from openclaw_ocm.operations.start import is_alive, ready_in_words, repair_steps
+from openclaw_ocm.operations.planning.guard import guard
+from openclaw_ocm.operations.planning.making import refuse_existing, refuse_instance, setting_up
+from openclaw_ocm.operations.planning.repair import ready_in_words, refuse_unrepairable
+from openclaw_ocm.operations.planning.timers import timer_steps
 from openclaw_ocm.system.exchange import inode
+from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.kept.records import encode_record, read_record
+from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.plan import Step
-    from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.expose import Guard
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.guard import Guard
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.operations.start import Effort
 
 
 def rename(
@@ -57,38 +58,36 @@ def rename(
     if name == new:
         raise Invalid(f"{name} is called {name} already", code="name_invalid")
     heirs = _heirs(context, name)
-    with changing(context, name, new, *heirs):
-        record = read_record(context.host.paths, name)
-        refuse_instance(context, new)
-        renamed = msgspec.structs.replace(record, name=new)
-        refuse_existing(context, renamed)
-        guards = _guards(context, record, renamed)
-        runs = is_alive(context, name)
-        # For what they refuse: the definition is written under the new name in any case.
-        repair_steps(context, name, record, repair=effort.repair)
-        read_config(context.host.instance(name))
+    with changing(context, name, new, *heirs) as old:
+        refuse_instance(old.paths.host, new)
+        renamed = instance_of(context, msgspec.structs.replace(old.record, name=new))
+        refuse_existing(renamed)
+        guards = _guards(old, renamed)
+        runs = old.process.activity.will_run
+        refuse_unrepairable(old, repair=effort.repair)
+        read_config(old.paths)
         undoable: list[Step] = [
-            *_steps(context, record, renamed, guards, runs=runs),
+            *_steps(old, renamed, guards, runs=runs),
             *(SetSource(name=heir, source=new, previous=name) for heir in heirs),
         ]
         if runs:
             undoable += [Start(name=new), effort.verify(new)]
         outcome = carry_out(
-            context,
+            old.context,
             make_plan(
-                context,
+                old.backend,
                 "rename",
                 name,
-                [*undoable, *_removal(context.host.instance(name))],
+                [*undoable, *_removal(old.paths)],
                 commit=len(undoable),
                 others=(new, *heirs),
             ),
-            done=f"is now {new}" + (f", {ready_in_words(renamed)}" if runs else ""),
+            done=f"is now {new}" + (f", {ready_in_words(renamed.record)}" if runs else ""),
             nothing="",
             dry_run=dry_run,
         )
         for one in guards:
-            outcome = one.told(context.host, outcome)
+            outcome = one.told(old.host, outcome)
         return outcome
 
 
@@ -103,41 +102,40 @@ def _heirs(context: Context, name: InstanceName) -> tuple[InstanceName, ...]:
     return tuple(found)
 
 
-def _guards(context: Context, record: Record, renamed: Record) -> tuple[Guard, Guard]:
+def _guards(old: Instance, renamed: Instance) -> tuple[Guard, Guard]:
     """Return the firewall's part under the old name, and under the new one once that is done."""
-    old = guard(context.host, before=record, after=None)
-    new = guard(context.host, before=None, after=renamed)
-    if new.firewall.rules is None:
-        return old, new
-    gone = own_rules(new.firewall.rules, record.name, record.port) if old.steps else ()
-    left = tuple(
-        line
-        for line in new.firewall.rules
-        if line.instance != record.name or line.rule is None or line.rule not in gone
-    )
-    return old, replace(new, firewall=replace(new.firewall, rules=left))
+    before = guard(old.host, before=old.record, after=None)
+    after = before.firewall
+    if after.rules is not None and before.steps:
+        gone = own_rules(after.rules, old.name, old.record.port)
+        left = (
+            line
+            for line in after.rules
+            if line.instance != old.name or line.rule is None or line.rule not in gone
+        )
+        after = replace(after, rules=tuple(left))
+    return before, guard(old.host, before=None, after=renamed.record, firewall=after)
 
 
-def _steps(
-    context: Context, record: Record, renamed: Record, guards: tuple[Guard, Guard], *, runs: bool
-) -> list[Step]:
-    old, new = (context.host.paths.named(one.name) for one in (record, renamed))
-    autostart = context.backend.observe([old.name])[old.name].autostart
+def _steps(old: Instance, renamed: Instance, guards: tuple[Guard, Guard], *, runs: bool) -> list[Step]:
+    autostart, new = old.process.autostart, renamed.paths
     disable: list[Step] = [Disable(name=old.name)] if autostart else []
+    without = old.with_record(msgspec.structs.replace(old.record, backups=None))
+    before = msgspec.structs.replace(renamed.record, backups=None)
     return [
-        WriteRecord(path=str(new.record), text=encode_record(renamed)),
+        WriteRecord(path=str(new.record), text=encode_record(renamed.record)),
         Stop(name=old.name, ran=runs),
         *disable,
-        *timer_steps(context, old.name, msgspec.structs.replace(record, backups=None), before=record),
+        *timer_steps(without, before=old.record),
         *guards[0].steps,
         # Before what takes the place of its empty directories and files: an undo removes the whole of it.
         MakeShell(shell=str(new.shell), scratch=str(new.scratch), fresh=True),
-        *_exchanges(old, new),
+        *_exchanges(old.paths, new),
         # What began between the stop and the move has the state that was moved; nothing begins any more.
         Stop(name=old.name, ran=False),
-        *setting_up(context, renamed, guards[1].steps, autostart=autostart),
-        *timer_steps(context, new.name, renamed, before=msgspec.structs.replace(renamed, backups=None)),
-        RewritePaths(name=new.name, before=str(old.state), after=str(new.state), fresh=False),
+        *setting_up(renamed, guards[1].steps, autostart=autostart),
+        *timer_steps(renamed, before=before),
+        RewritePaths(name=new.name, before=str(old.paths.state), after=str(new.state), fresh=False),
     ]
 
 

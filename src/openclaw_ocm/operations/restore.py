@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets as random
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -22,74 +21,62 @@ from openclaw_ocm.core.plan import (
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import backup
 from openclaw_ocm.operations.backup import backup_locked
-from openclaw_ocm.operations.create import choose_port, refuse_existing, setting_up
-from openclaw_ocm.operations.expose import guard
-from openclaw_ocm.operations.planning.change import allocating, carry_out, changing, make_plan
+from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
+from openclaw_ocm.operations.planning.guard import guard
+from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
+from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
 from openclaw_ocm.operations.planning.staging import Staged, extract_staged, follow_record, stage_step
-from openclaw_ocm.operations.start import is_alive, ready_in_words, repair_steps
-from openclaw_ocm.system.archive.reader import Contents, read_header
+from openclaw_ocm.system.archive.reader import read_header
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.kept.records import encode_record, parse_record, read_record
+from openclaw_ocm.system.kept.records import encode_record, parse_record
 from openclaw_ocm.system.openclaw.find import find_runtime, package_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from openclaw_ocm.core.backup.layout import Header
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.staging import RestoreRequest
+    from openclaw_ocm.system.archive.reader import Contents
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What the user asked for: `name` and `port` are those of the archive where None.
-
-    `start` has the restored instance started and proved; `replace` puts it in the place of one of its name.
-    One that is `idle` has no keys, and does nothing of its own.
-    """
-
-    archive: PurePosixPath
-    name: InstanceName | None = None
-    port: int | None = None
-    replace: bool = False
-    sealed: bool = True
-    start: bool = True
-    identities: Sequence[object] = ()
-    idle: bool = False
-
-
-def name_of(context: Context, request: Request) -> InstanceName:
-    """Return the name under which an archive is to be restored."""
+def name_of(request: RestoreRequest) -> InstanceName:
+    """Return the name under which an archive is to be restored: of an archive its beginning is read."""
     if request.name is not None:
         return request.name
-    return _header(context, request).instance
+    return read_header(request.archive, identities=request.identities).instance
 
 
-def restore(context: Context, request: Request, effort: Effort, *, dry_run: bool) -> Outcome:
+def restore(
+    context: Context, name: InstanceName, request: RestoreRequest, effort: Effort, *, dry_run: bool
+) -> Outcome:
     """Make an instance of an archive, or with `request.replace` put its content in the place of one.
 
-    The archive is checked whole before anything is touched. What is replaced is backed up first
-    and kept until the restored instance is ready; a failure brings it back. The record of the archive is no
-    authority: an instance that is new is sealed and reached from this machine alone, one that is replaced
-    keeps its own record. Raises `OcmError`.
+    `name` is what `name_of` said. The archive is checked whole before anything is touched. What is replaced
+    is backed up first and kept until the restored instance is ready; a failure brings it back. The record of
+    the archive is no authority: an instance that is new is sealed and reached from this machine alone, one
+    that is replaced keeps its own record. Raises `OcmError`.
     """
-    name = name_of(context, request)
-    with changing(context, name):
+    with locked(context, name):
         exists = name in instance_names(context.host.paths)
         _check_request(name, request, exists=exists)
-        paths = context.host.instance(name)
+        before = open_instance(context, name) if exists else None
+        paths, backend = context.host.instance(name), context.backend if before is None else before.backend
         stage = stage_step(paths, random.token_hex(6))
         holding = Transaction(
-            context=context,
-            plan=make_plan(context, "restore", name, [stage]),
+            context=context.on(backend.name),
+            plan=make_plan(backend, "restore", name, [stage]),
             progress=context.report,
         )
         with holding.staging():
@@ -97,16 +84,12 @@ def restore(context: Context, request: Request, effort: Effort, *, dry_run: bool
             if request.name is None and staged.contents.header.instance != name:
                 message = f"{request.archive} changed meanwhile"
                 raise OcmError(message, hint="try again", code="archive_invalid")
-            if exists:
-                return _replace(context, staged, request, effort, dry_run=dry_run)
-            return _make(context, staged, request, effort, dry_run=dry_run)
+            if before is not None:
+                return _replace(before, staged, request, effort, dry_run=dry_run)
+            return _make(context, name, staged, request, effort, dry_run=dry_run)
 
 
-def _header(context: Context, request: Request) -> Header:
-    return read_header(request.archive, context.host.paths.home, identities=request.identities)
-
-
-def _check_request(name: InstanceName, request: Request, *, exists: bool) -> None:
+def _check_request(name: InstanceName, request: RestoreRequest, *, exists: bool) -> None:
     if exists and not request.replace:
         message = f"there is an instance {name} already"
         hint = (
@@ -118,15 +101,22 @@ def _check_request(name: InstanceName, request: Request, *, exists: bool) -> Non
         raise Invalid(message, hint="leave out --port and --unsealed", code="usage")
 
 
-def _make(context: Context, staged: Staged, request: Request, effort: Effort, *, dry_run: bool) -> Outcome:
+def _make(  # noqa: PLR0913 - what is made, of what, and how
+    context: Context,
+    name: InstanceName,
+    staged: Staged,
+    request: RestoreRequest,
+    effort: Effort,
+    *,
+    dry_run: bool,
+) -> Outcome:
     """Make a new instance of what is staged."""
-    name = request.name or staged.contents.header.instance
     with contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
-        record, notes = _new_record(context, name, staged.contents, request)
-        refuse_existing(context, record)
+        worker, notes = _planned(context, name, staged.contents, request)
+        record, paths = worker.record, worker.paths
+        refuse_existing(worker)
         _check_version(staged.contents.header, record)
-        paths = context.host.instance(name)
         told = follow_record(staged, paths, record, idle=request.idle)
         rules = guard(context.host, before=None, after=record)
         undoable: list[Step] = [
@@ -135,44 +125,37 @@ def _make(context: Context, staged: Staged, request: Request, effort: Effort, *,
             # Its empty file of secrets is what those of the archive take the place of.
             MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
             *_exchanges(paths, staged),
-            *setting_up(context, record, rules.steps, autostart=record.autostart),
+            *setting_up(worker, rules.steps, autostart=record.autostart),
             _following(paths, staged),
             *(_starting(name, effort) if request.start else ()),
         ]
+        steps = [*undoable, *_cleaning(staged.stage)]
         outcome = carry_out(
-            context,
-            make_plan(context, "restore", name, [*undoable, *_cleaning(staged.stage)], commit=len(undoable)),
+            worker.context,
+            make_plan(worker.backend, "restore", name, steps, commit=len(undoable)),
             done=_done(record, request),
             nothing="",
             dry_run=dry_run,
-            notes=(*context.backend.notes(), *notes, *staged.notes, *told),
+            notes=(*worker.backend.notes(), *notes, *staged.notes, *told),
             reserved=until_reserved.close,
         )
         return rules.told(context.host, outcome)
 
 
 def _replace(
-    context: Context,
-    staged: Staged,
-    request: Request,
-    effort: Effort,
-    *,
-    dry_run: bool,
+    worker: Instance, staged: Staged, request: RestoreRequest, effort: Effort, *, dry_run: bool
 ) -> Outcome:
     """Put what is staged in the place of what an instance has now."""
-    name = request.name or staged.contents.header.instance
-    record, paths = read_record(context.host.paths, name), context.host.instance(name)
-    context = context.on(record.backend)
+    name, record, paths = worker.name, worker.record, worker.paths
     _check_version(staged.contents.header, record)
     notes = (*staged.notes, *follow_record(staged, paths, record, idle=request.idle))
     if not record.sealed or record.docker:
         what = "can use Docker's socket" if record.sealed else "runs without a sandbox"
         notes = (f"{name} {what}: what is in the archive can do there all that you can", *notes)
-    runs = is_alive(context, name)
     undoable: list[Step] = [
         staged.stage,
-        *repair_steps(context, name, record, repair=effort.repair),
-        Stop(name=name, ran=runs),
+        *repair_steps(worker, repair=effort.repair),
+        Stop(name=name, ran=worker.process.activity.will_run),
         *_exchanges(paths, staged),
         # A session that began between the two has what was replaced.
         Stop(name=name, ran=False),
@@ -180,37 +163,38 @@ def _replace(
         *(_starting(name, effort) if request.start else ()),
     ]
     if not dry_run:
-        context.report("back up what is replaced")
-        notes = (f"what was replaced is in {_back_up(context, name)}", *notes)
+        worker.context.report("back up what is replaced")
+        notes = (f"what was replaced is in {_back_up(worker)}", *notes)
+    steps = [*undoable, *_cleaning(staged.stage)]
     return carry_out(
-        context,
-        make_plan(context, "restore", name, [*undoable, *_cleaning(staged.stage)], commit=len(undoable)),
+        worker.context,
+        make_plan(worker.backend, "restore", name, steps, commit=len(undoable)),
         done=_done(record, request),
         nothing="",
         dry_run=dry_run,
-        notes=(*context.backend.notes(), *notes),
+        notes=(*worker.backend.notes(), *notes),
     )
 
 
-def _back_up(context: Context, name: InstanceName) -> str:
+def _back_up(worker: Instance) -> str:
     """Back up what is to be replaced and return where it is; raise `OcmError` where that cannot be."""
     try:
-        return backup_locked(context, name, backup.Request()).path
+        return backup_locked(worker, backup.Request()).path
     except OcmError as error:
-        message = f"{name} cannot be backed up before it is replaced: {error.message}"
-        hint = f"ocm delete {name} --force gives it up for good; then restore without --replace"
+        message = f"{worker.name} cannot be backed up before it is replaced: {error.message}"
+        hint = f"ocm delete {worker.name} --force gives it up for good; then restore without --replace"
         raise OcmError(message, hint=hint, code=error.code, details=error.details) from None
 
 
-def _new_record(
-    context: Context, name: InstanceName, contents: Contents, request: Request
-) -> tuple[Record, tuple[str, ...]]:
-    """Return the record of a restored instance and what of the archive's was not taken over."""
+def _planned(
+    context: Context, name: InstanceName, contents: Contents, request: RestoreRequest
+) -> tuple[Instance, tuple[str, ...]]:
+    """Return the instance that a restore is to make and what of the archive's was not taken over."""
     archived = parse_record(contents.record, "the record in the archive")
     context.backend.check(sealed=request.sealed)
-    notes = []
+    notes, paths = [], context.host.paths
     twin = contents.header.instance
-    if twin != name and twin in instance_names(context.host.paths):
+    if twin != name and twin in instance_names(paths):
         notes.append(
             f"{name} is the same device as {twin} and has its channel logins: where both run, they take each "
             f"other's messages (ocm clone makes one with a life of its own)"
@@ -226,12 +210,12 @@ def _new_record(
         every = archived.backups.every
         notes.append(f"{name} had scheduled backups, and has none now: ocm backup {name} --every '{every}'")
     if request.port is not None:
-        port = choose_port(context, request.port)
+        port = choose_port(paths, request.port)
     else:
         try:
-            port = choose_port(context, archived.port)
+            port = choose_port(paths, archived.port)
         except OcmError as error:
-            port = choose_port(context, None)
+            port = choose_port(paths, None)
             notes.append(f"{error.message}: {name} gets {port}")
     record = Record(
         name=name,
@@ -242,7 +226,7 @@ def _new_record(
         runtime=find_runtime(context.host),
         limits=archived.limits,
     )
-    return record, tuple(notes)
+    return instance_of(context, record), tuple(notes)
 
 
 def _check_version(header: Header, record: Record) -> None:
@@ -279,7 +263,7 @@ def _cleaning(stage: Stage) -> tuple[Step, ...]:
     return (RemoveTree(path=stage.path), *(RemoveFile(path=path) for path in stage.files))
 
 
-def _done(record: Record, request: Request) -> str:
+def _done(record: Record, request: RestoreRequest) -> str:
     if not request.start:
         return f"restored, not started: ocm start {record.name}"
     return f"restored on port {record.port}, {ready_in_words(record)}"

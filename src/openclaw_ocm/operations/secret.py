@@ -10,18 +10,19 @@ from msgspec.structs import replace
 from openclaw_ocm.core.plan import Restart
 from openclaw_ocm.core.secrets import format_file, last_characters
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.inheritance import read_inherited, read_secrets, write_inherited, write_secrets
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
+from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
 from openclaw_ocm.operations.planning.result import Outcome
-from openclaw_ocm.operations.start import is_alive, ready_in_words, repair_steps
+from openclaw_ocm.system.kept.inherited import read_inherited, write_inherited
 from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.kept.secrets import read_secrets, write_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.operations.planning.repair import Effort
 
 OWN = "own"
 
@@ -84,9 +85,8 @@ def _change(  # noqa: PLR0913 - what both verbs say
     restart: Effort | None,
     dry_run: bool,
 ) -> Outcome:
-    with changing(context, name):
-        record = read_record(context.host.paths, name)
-        paths = context.host.instance(name)
+    with changing(context, name) as worker:
+        record, paths = worker.record, worker.paths
         before = read_secrets(paths)
         after = change(before)
         # Raises where they are too many, before anything is changed.
@@ -95,19 +95,20 @@ def _change(  # noqa: PLR0913 - what both verbs say
         becomes_own = inherited is not None and key in inherited.secrets
         if after == before and not becomes_own:
             return _outcome(name, "nothing to change", steps=(), dry_run=dry_run)
-        alive = after != before and is_alive(context, name)
+        alive = after != before and worker.process.activity.will_run
         again = alive and restart is not None
         steps = (_described(key, before, after), *([f"restart {name}"] if again else []))
         if dry_run:
             return _outcome(name, "secret would do this:", steps=steps, dry_run=True)
-        repair = repair_steps(context, name, record, repair=restart.repair) if again and restart else []
+        repair = repair_steps(worker, repair=restart.repair) if again and restart else []
         if becomes_own and inherited is not None:
             kept = tuple(known for known in inherited.secrets if known != key)
             write_inherited(paths, replace(inherited, secrets=kept))
         write_secrets(context.host, name, after)
         if again and restart is not None:
-            plan = make_plan(context, "restart", name, [*repair, Restart(name=name), restart.verify(name)])
-            carry_out(context, plan, done="", nothing="", dry_run=False, keep=restart.keep)
+            restarting = [*repair, Restart(name=name), restart.verify(name)]
+            plan = make_plan(worker.backend, "restart", name, restarting)
+            carry_out(worker.context, plan, done="", nothing="", dry_run=False, keep=restart.keep)
             return _outcome(name, f"{steps[0]}: {ready_in_words(record)}", steps=steps, dry_run=False)
         when = f"takes effect with ocm restart {name}" if alive else "takes effect at the next start"
         return _outcome(name, f"{steps[0]}; {when}", steps=steps, dry_run=False)

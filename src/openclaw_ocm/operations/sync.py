@@ -9,29 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.merge import MISSING, differences, merge
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.openclaw.reload import is_live
 from openclaw_ocm.core.openclaw.secret_places import masked, references
-from openclaw_ocm.core.openclaw.settings import is_live
 from openclaw_ocm.core.plan import Restart
 from openclaw_ocm.core.secrets import format_file
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
-from openclaw_ocm.instances.inheritance import (
-    Inherited,
-    forget_inherited,
-    read_inheritance,
-    read_inherited,
-    read_secrets,
-    write_inherited,
-    write_secrets,
-)
+from openclaw_ocm.instances.inheritance import read_inheritance
 from openclaw_ocm.operations.edit import apply_change
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
+from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
 from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.operations.session import ready_for_session
-from openclaw_ocm.operations.start import is_alive, ready_in_words, repair_steps
+from openclaw_ocm.system.kept.inherited import Inherited, forget_inherited, read_inherited, write_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.kept.secrets import read_secrets, write_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +35,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.start import Effort
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.repair import Effort
 
 _SHOWN = 100
 # What a backend says of the time of a start is in whole seconds.
@@ -80,15 +75,15 @@ def sync(
         message = f"{name} cannot inherit from itself"
         raise Invalid(message, hint=f"ocm sync {name} --inherit-from main", code="source_invalid")
     record = ready_for_session(context, name)
-    with changing(context, name):
-        then = read_inherited(context.host.instance(name))
+    with changing(context, name) as worker:
+        then = read_inherited(worker.paths)
         if source is None and (then is None or not then.source):
             begin = f"ocm sync {name} --inherit-from main has it begin, and what is its own stays"
             return _outcome(name, "inherits nothing", (), dry_run=dry_run, notes=(begin,))
         # Begun with nothing: whatever the instance has is its own.
         then = then or Inherited(source="", config={}, secrets=())
         sides = _sides(context, record, then, source or then.source)
-        return _sync(context, record, sides, effort, dry_run=dry_run)
+        return _sync(worker, sides, effort, dry_run=dry_run)
 
 
 def followers(context: Context) -> tuple[InstanceName, ...]:
@@ -121,7 +116,7 @@ def _sides(context: Context, record: Record, then: Inherited, source: str) -> _S
         message = f"{source} has nothing to inherit any more: {record.name} keeps what it has"
         hint = f"ocm sync {record.name} --no-inherit has it inherit no more"
         raise OcmError(message, hint=hint, code="nothing_inherited")
-    have = read_secrets(context.host.paths.named(record.name))
+    have = read_secrets(context.host.instance(record.name))
     own = {key: value for key, value in have.items() if key not in then.secrets}
     want = {**now.secrets, **own}
     # Raises where they are too many, before anything is changed.
@@ -129,10 +124,10 @@ def _sides(context: Context, record: Record, then: Inherited, source: str) -> _S
     return _Sides(source=source, then=then, now=now, have=have, want=want)
 
 
-def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dry_run: bool) -> Outcome:
-    name = context.host.paths.named(record.name).name
-    alive = is_alive(context, name)
-    repair = repair_steps(context, name, record, repair=effort.repair) if alive and not dry_run else []
+def _sync(worker: Instance, sides: _Sides, effort: Effort, *, dry_run: bool) -> Outcome:
+    name, record = worker.name, worker.record
+    alive = worker.process.activity.will_run
+    repair = repair_steps(worker, repair=effort.repair) if alive and not dry_run else []
     merges: list[tuple[dict[str, Any], Merged]] = []
 
     def change(config: dict[str, Any]) -> dict[str, Any]:
@@ -140,14 +135,14 @@ def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dr
         changed: dict[str, Any] = merges[-1][1].value
         return changed
 
-    edited = apply_change(context, name, record, change, dry_run=dry_run)
+    edited = apply_change(worker.context, name, record, change, dry_run=dry_run)
     before, merged = merges[-1]
     changes = tuple(differences(before, merged.value))
     sides, own = _keep_own_use(name, sides, merged.value)
     again = alive and (
         sides.want != sides.have
         or not all(is_live(".".join(place)) for place, _old, _new in changes)
-        or _runs_with_older_secrets(context, name)
+        or _runs_with_older_secrets(worker)
     )
     source = sides.source
     steps = (
@@ -157,10 +152,10 @@ def _sync(context: Context, record: Record, sides: _Sides, effort: Effort, *, dr
         *([f"restart {name}"] if again else []),
     )
     if not dry_run:
-        _keep(context, name, sides)
+        _keep(worker.context, name, sides)
         if again:
-            plan = make_plan(context, "sync", name, [*repair, Restart(name=name), effort.verify(name)])
-            carry_out(context, plan, done="", nothing="", dry_run=False, keep=effort.keep)
+            plan = make_plan(worker.backend, "sync", name, [*repair, Restart(name=name), effort.verify(name)])
+            carry_out(worker.context, plan, done="", nothing="", dry_run=False, keep=effort.keep)
     done = f"in step with {source}" + (f", restarted: {ready_in_words(record)}" if again else "")
     conflicts = (
         printable(f"{'.'.join(place)} is not as in {source}: {name} keeps its own")
@@ -207,10 +202,10 @@ def _keep(context: Context, name: InstanceName, sides: _Sides) -> None:
         write_inherited(paths, after)
 
 
-def _runs_with_older_secrets(context: Context, name: InstanceName) -> bool:
+def _runs_with_older_secrets(worker: Instance) -> bool:
     """Tell whether secrets were changed since the gateway started: it reads them then and never again."""
-    since = context.backend.observe([name])[name].since
-    changed = Path(context.host.instance(name).secrets).stat().st_mtime
+    since = worker.process.since
+    changed = Path(worker.paths.secrets).stat().st_mtime
     return since is not None and changed > since + _START_SECONDS
 
 

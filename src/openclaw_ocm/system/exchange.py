@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path, PurePosixPath
 
+from openclaw_ocm.core import temporary
 from openclaw_ocm.errors import InTheWay, OcmError
 from openclaw_ocm.system import files
 
@@ -25,18 +25,26 @@ _NO_DIRECTORY = -1
 
 
 def replace_in(  # noqa: PLR0913 - what is there, what comes, and how
-    directory: int, name: str, data: bytes, *, before: bytes, limit: int, mode: int = 0o600
+    directory: int,
+    name: str,
+    data: bytes,
+    *,
+    before: bytes,
+    limit: int,
+    mode: int = 0o600,
+    beside: str | None = None,
 ) -> bool:
     """Replace `before`, the content of file `name` in an open directory, by `data` and tell that it was done.
 
-    False where the file holds something else: it then goes on holding that. Raises `OcmError` where it
+    False where the file holds something else: it then goes on holding that. `beside` is the name by which the
+    two are exchanged, under which a kill may leave what was displaced. Raises `OcmError` where the file
     changes without end.
     """
     if files.read_in(directory, name, limit=limit) != before:
         return False
-    beside = f".{name}.{secrets.token_hex(6)}.ocm"
-    files.write_in(directory, beside, data, mode=mode)
+    beside = beside or files.name_beside(name)
     try:
+        _write_beside(directory, beside, data, mode=mode)
         if not _exchange(directory, beside, name):
             os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
             return True
@@ -49,6 +57,17 @@ def replace_in(  # noqa: PLR0913 - what is there, what comes, and how
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside, dir_fd=directory)
         os.fsync(directory)
+
+
+def _write_beside(directory: int, name: str, data: bytes, *, mode: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, 0o600, dir_fd=directory), "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _put_back(  # noqa: PLR0913 - the two files and what each holds
@@ -144,7 +163,7 @@ def _make_movable(path: PurePosixPath) -> None:
 
 
 def _aside(staged: PurePosixPath) -> PurePosixPath:
-    return staged.with_name(f"{staged.name}.ocm-aside")
+    return staged.with_name(temporary.aside(staged.name))
 
 
 def _rename_if_there(source: PurePosixPath, target: PurePosixPath) -> None:
@@ -156,8 +175,4 @@ def _flush(*paths: PurePosixPath) -> None:
     """Have the names in the directories of `paths` outlast a power cut."""
     for parent in {path.parent for path in paths}:
         if Path(parent).is_dir():
-            descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            files.keep_names(parent)

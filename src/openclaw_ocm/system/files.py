@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core import temporary
 from openclaw_ocm.errors import Locked, OcmError
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
 _LOCK_POLL_SECONDS = 0.1
-_CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# For what an instance may have put there: a link is an error, and a pipe keeps nobody waiting.
+CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+CLOSED_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def make_directory(path: PurePosixPath) -> None:
@@ -33,7 +37,7 @@ def make_directory(path: PurePosixPath) -> None:
 def write_file(path: PurePosixPath, data: bytes, *, mode: int = 0o600) -> None:
     """Write a file so that it is there whole or not at all, after a crash too."""
     make_directory(path.parent)
-    directory = os.open(path.parent, _CLOSED_DIRECTORY & ~os.O_NOFOLLOW)
+    directory = os.open(path.parent, CLOSED_DIRECTORY & ~os.O_NOFOLLOW)
     try:
         write_in(directory, path.name, data, mode=mode)
     finally:
@@ -47,14 +51,13 @@ def write_new(path: PurePosixPath, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    keep_names(path.parent)
 
 
 def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> None:
     """Write file `name` in an open directory: beside, flushed to disk, renamed. Follows no link."""
-    beside = f".{name}.{secrets.token_hex(6)}.ocm"
-    descriptor = os.open(
-        beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory
-    )
+    beside = name_beside(name)
+    descriptor = os.open(beside, NEW_FILE, 0o600, dir_fd=directory)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
@@ -90,7 +93,7 @@ def link_target(path: PurePosixPath) -> str | None:
 def open_state(path: PurePosixPath) -> Iterator[int]:
     """Open a directory that an instance can write and yield its descriptor; a link is refused."""
     try:
-        directory = os.open(path, _CLOSED_DIRECTORY)
+        directory = os.open(path, CLOSED_DIRECTORY)
     except OSError as error:
         message = f"the state directory {path} cannot be opened: {os.strerror(error.errno or 0)}"
         raise OcmError(message, code="state_unreadable") from None
@@ -106,9 +109,8 @@ def read_in(directory: int, name: str, *, limit: int) -> bytes:
     Raises `OcmError` for a link, a pipe, a device or a file above `limit` bytes, any of which an
     instance could put there, and `FileNotFoundError` where there is none.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(name, flags, dir_fd=directory)
+        descriptor = os.open(name, CLOSED_FILE, dir_fd=directory)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
@@ -124,6 +126,20 @@ def read_in(directory: int, name: str, *, limit: int) -> bytes:
         message = f"{name} is larger than {limit} bytes"
         raise OcmError(message, code="config_unreadable")
     return data
+
+
+def name_beside(name: str) -> str:
+    """Return a name of its own for what is written beside its place, there to be called `name`."""
+    return temporary.beside(name, secrets.token_hex(temporary.TOKEN_BYTES))
+
+
+def keep_names(directory: PurePosixPath) -> None:
+    """Have the names in a directory outlast a power cut."""
+    descriptor = os.open(directory, CLOSED_DIRECTORY & ~os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def flush(directory: int) -> None:
@@ -160,11 +176,11 @@ def remove_tree(path: PurePosixPath) -> None:
         return
     if not os.path.islink(path):  # noqa: PTH114 - a link fails to open below
         os.chmod(path, 0o700)  # noqa: PTH101
-    top = os.open(path, _CLOSED_DIRECTORY)
+    top = os.open(path, CLOSED_DIRECTORY)
     try:
         while waiting := _empty(top, top):
             for name in waiting:
-                directory = os.open(name, _CLOSED_DIRECTORY, dir_fd=top)
+                directory = os.open(name, CLOSED_DIRECTORY, dir_fd=top)
                 try:
                     _empty(directory, top)
                 finally:
@@ -183,7 +199,7 @@ def _empty(directory: int, top: int) -> list[str]:
             os.unlink(entry.name, dir_fd=directory)
             continue
         os.chmod(entry.name, 0o700, dir_fd=directory)
-        name = f".ocm-removed-{secrets.token_hex(8)}"
+        name = temporary.removed(secrets.token_hex(temporary.LONG_TOKEN_BYTES))
         os.rename(entry.name, name, src_dir_fd=directory, dst_dir_fd=top)
         moved.append(name)
     return moved

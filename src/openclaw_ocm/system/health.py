@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.status import Answer
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,13 +63,9 @@ def ask(port: int, timeout_seconds: float) -> Answer:
     return Answer(
         ready=readiness.get("ready") is True,
         phase=phase if phase in ("starting", "started", "draining") else None,
-        version=_clean(version) if isinstance(version, str) else None,
-        failing=tuple(_clean(word) for word in words if isinstance(word, str)),
+        version=printable(version, limit=_TEXT) if isinstance(version, str) else None,
+        failing=tuple(printable(word, limit=_TEXT) for word in words if isinstance(word, str)),
     )
-
-
-def _clean(text: str) -> str:
-    return "".join(character for character in text[:_TEXT] if character.isprintable())
 
 
 def _get(port: int, path: str, timeout_seconds: float) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from openclaw_ocm import __version__
-from openclaw_ocm.core.log import printable
 from openclaw_ocm.core.models.listing import Page, parse_page
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:

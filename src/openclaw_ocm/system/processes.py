@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.sandbox.mounts import Mounted, parse_mountinfo
 from openclaw_ocm.core.sandbox.probe import NAMESPACES, WAITER, Kernel
 from openclaw_ocm.core.status import Listener
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -73,10 +74,9 @@ def command_name(pid: int | None) -> str | None:
     if pid is None:
         return None
     try:
-        text = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+        return printable(Path(f"/proc/{pid}/comm").read_text(errors="replace").strip())
     except OSError:
         return None
-    return "".join(character for character in text if character.isprintable())
 
 
 def is_same_or_below(pid: int, ancestor: int) -> bool:

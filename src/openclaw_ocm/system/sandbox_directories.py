@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS
 from openclaw_ocm.core.sandbox.launch import (
     DOCKER_NAME,
-    ENTRY,
     INIT_NAME,
-    NODE_FLAGS,
     SECRETS_NAME,
     TOOL_HOST_NAME,
     filter_paths,

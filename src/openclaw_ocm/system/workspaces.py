@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.system.archive.snapshot import Found
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _WORKSPACE = "workspace"
 
 
@@ -73,7 +72,7 @@ def _copy(found: Found, write: int, path: str, spool: PurePosixPath, limit: int)
     with snapshot.copied(found.directory, found.name, spool, limit=limit) as copy:
         if copy is None:
             return 0
-        descriptor = os.open(path, _NEW_FILE, 0o600, dir_fd=write)
+        descriptor = os.open(path, files.NEW_FILE, 0o600, dir_fd=write)
         with os.fdopen(descriptor, "wb") as file:
             shutil.copyfileobj(copy.file, file)
             os.fchmod(descriptor, copy.mode)

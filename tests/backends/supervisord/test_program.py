@@ -14,6 +14,7 @@ from supervisor.options import ServerOptions
 from tests import samples
 
 from openclaw_ocm.backends.definition import is_edited
+from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.bubblewrap import Entrance
 from openclaw_ocm.backends.supervisord.program import (
     gateway_command,
@@ -132,7 +133,7 @@ def rendered(home: PurePosixPath, *, sealed: bool = True) -> tuple[InstancePaths
 def made(home: PurePosixPath, top: Path) -> PurePosixPath:
     """Return a home below `top` in which supervisord finds the directories of its logs."""
     there = PurePosixPath(top, *home.parts[1:])
-    for directory in (host_paths(there, {}).outputs, host_paths(there, {}).supervisord_state):
+    for directory in (places.outputs(host_paths(there, {})), places.state(host_paths(there, {}))):
         Path(directory).mkdir(parents=True)
     return there
 
@@ -144,7 +145,7 @@ def test_the_program_is_what_was_rendered(top: Path, home: str, *, sealed: bool)
     program = program_of(text)
     assert program.name == "worker1"
     assert tuple(shlex.split(program.command)) == command
-    assert program.stdout_logfile == str(paths.output)
+    assert program.stdout_logfile == str(places.output(paths))
     assert (program.stdout_logfile_maxbytes, program.stdout_logfile_backups) == (10 * 2**20, 3)
     assert program.redirect_stderr
     assert (program.stopsignal, program.stopwaitsecs, program.killasgroup) == (15, 330, True)
@@ -191,10 +192,10 @@ def test_supervisord_listens_on_a_socket_for_the_user_alone_and_nowhere_else(top
     paths = host_paths(made(PurePosixPath(home), top), {})
     section = daemon(paths)
     (server,) = section.server_configs
-    assert server["file"] == str(paths.supervisord_state / "socket")
+    assert server["file"] == str(places.socket(paths))
     assert server["chmod"] == 0o600
     assert (section.umask, section.nocleanup) == (0o077, True)
-    assert section.pidfile == str(paths.supervisord_state / "pid")
+    assert section.pidfile == str(places.pid(paths))
     assert (section.logfile_maxbytes, section.logfile_backups) == (10 * 2**20, 3)
 
 

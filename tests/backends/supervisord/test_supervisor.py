@@ -30,12 +30,14 @@ from tests.backends.supervisord.supervised import (
     wait_until_gone,
 )
 
+from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord import supervisor as module
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.record import Limits
 from openclaw_ocm.core.sandbox.policy import HIDDEN, instance_policy
 from openclaw_ocm.errors import CommandFailed, OcmError
+from openclaw_ocm.instances.instance import Instance
 from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.system import files, processes
 from openclaw_ocm.system.host import current_host
@@ -76,7 +78,7 @@ def test_a_gateway_starts_and_stops_and_hears_once_that_it_is_to_stop(home: Supe
     (process,) = home.start(name)
     assert (process.activity, process.definition) == (
         "running",
-        str(home.backend.host.instance(name).program),
+        str(places.program(home.backend.host.instance(name))),
     )
     assert process.since is not None
     assert abs(process.since - time.time()) < PATIENCE_SECONDS
@@ -234,22 +236,22 @@ def test_with_the_last_instance_goes_all_that_was_made_for_it(home: Supervised) 
     home.start(one, two)
     (daemon,) = daemons(home)
     paths = home.backend.host.paths
-    assert stat.S_IMODE(Path(paths.supervisord_state, "socket").stat().st_mode) == 0o600
-    assert stat.S_IMODE(Path(paths.instance(one).output).stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(places.state(paths), "socket").stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(places.output(paths.instance(one))).stat().st_mode) == 0o600
     home.backend.stop([one])
     home.backend.remove([one])
     assert home.observe(two).pid is not None
     assert not home.observe(one).installed
-    assert not Path(paths.instance(one).output).exists()
+    assert not Path(places.output(paths.instance(one))).exists()
     home.backend.stop([two])
     home.backend.remove([two])
     assert not is_alive(daemon)
     for path in (
-        paths.supervisord_config,
-        paths.programs,
-        paths.supervisord_state,
-        paths.outputs,
-        paths.filters,
+        places.config(paths),
+        places.programs(paths),
+        places.state(paths),
+        places.outputs(paths),
+        places.filters(paths),
     ):
         assert not Path(path).exists(), path
     assert list(Path(paths.locks).iterdir()) == []
@@ -259,11 +261,11 @@ def test_with_a_first_definition_that_is_undone_goes_supervisord(home: Supervise
     name = home.make("w1")
     home.start(name)
     home.backend.stop([name])
-    files.remove_file(home.backend.host.instance(name).program)
+    files.remove_file(places.program(home.backend.host.instance(name)))
     home.backend.load([name])
     assert daemons(home) == []
-    assert not Path(home.backend.host.paths.supervisord_config).exists()
-    assert not Path(home.backend.host.instance(name).output).exists()
+    assert not Path(places.config(home.backend.host.paths)).exists()
+    assert not Path(places.output(home.backend.host.instance(name))).exists()
 
 
 def test_a_supervisord_in_the_foreground_starts_the_enabled_ones_and_outlives_the_last(
@@ -305,7 +307,13 @@ def test_gateways_are_all_asked_at_once_to_stop_when_supervisord_ends(home: Supe
 
 
 def violations(home: Supervised, name: InstanceName, process: Process) -> str:
-    return "\n".join(prove(home.context(), name, home.record(name), process))
+    opened = Instance(
+        context=home.context(),
+        paths=home.backend.host.instance(name),
+        record=home.record(name),
+        seen=process,
+    )
+    return "\n".join(prove(opened))
 
 
 @pytest.fixture(scope="module")
@@ -525,7 +533,7 @@ def test_a_damaged_definition_is_named_and_keeps_nobody_from_removing_another(ho
     damaged, other = home.make("damaged"), home.make("other")
     home.start(damaged, other)
     home.backend.stop([damaged, other])
-    with Path(home.backend.host.instance(damaged).program).open("a") as file:
+    with Path(places.program(home.backend.host.instance(damaged))).open("a") as file:
         file.write("garbage\n")
     with pytest.raises(OcmError, match=r"cannot read .*damaged\.conf") as refused:
         home.backend.start([other])

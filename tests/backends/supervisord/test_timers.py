@@ -18,6 +18,7 @@ from tests.hosts import contents, context
 
 import openclaw_ocm
 from openclaw_ocm.backends.protocol import scheduled_argv
+from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.jobs import LOOK_SECONDS, Stamp
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.core.backup.schedule import Job
@@ -59,9 +60,9 @@ def schedule(home: Supervised, name: str, script: str, *, every: str = "daily", 
     paths = home.backend.host.paths
     if ago is not None:
         stamp = msgspec.json.encode(Stamp(last=time.time() - ago))
-        files.write_file(paths.timers / f"{name}.json", stamp)
+        files.write_file(places.timers(paths) / f"{name}.json", stamp)
     job = Job(every=every, command=("/bin/sh", "-c", script))
-    files.write_file(paths.instance(parse_name(name)).schedule, msgspec.toml.encode(job))
+    files.write_file(places.schedule(paths.instance(parse_name(name))), msgspec.toml.encode(job))
 
 
 def timer(home: Supervised, name: str) -> Timer:
@@ -69,7 +70,9 @@ def timer(home: Supervised, name: str) -> Timer:
 
 
 def stamp(home: Supervised, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(home.backend.host.paths.timers, f"{name}.json").read_text())
+    found: dict[str, Any] = json.loads(
+        Path(places.timers(home.backend.host.paths), f"{name}.json").read_text()
+    )
     return found
 
 
@@ -118,7 +121,7 @@ def test_what_was_missed_is_made_up_for_once(home: Supervised) -> None:
     run_supervisord(home)
     wait_for(lambda: stamp(home, "w1").get("code") == 0)
     assert stamp(home, "w1")["last"] >= began - 1
-    printed = Path(home.backend.host.paths.timers, "w1.log").read_text()
+    printed = Path(places.timers(home.backend.host.paths), "w1.log").read_text()
     assert printed.startswith("ran \n")
     assert printed.endswith("oops\n")
     assert "HOME" not in printed, "nothing of supervisord's environment"
@@ -170,10 +173,10 @@ def test_a_run_that_fails_or_cannot_begin_is_told(home: Supervised) -> None:
     schedule(home, "w1", "exit 3", ago=YEAR)
     schedule(home, "w2", "kill -9 $$", ago=YEAR)
     paths = home.backend.host.paths
-    files.write_file(paths.timers / "w3.json", msgspec.json.encode(Stamp(last=0)))
+    files.write_file(places.timers(paths) / "w3.json", msgspec.json.encode(Stamp(last=0)))
     job = Job(every="daily", command=("/no/such/program",))
-    files.write_file(paths.instance(parse_name("w3")).schedule, msgspec.toml.encode(job))
-    files.write_file(paths.instance(parse_name("w4")).schedule, b"every = 3\n")
+    files.write_file(places.schedule(paths.instance(parse_name("w3"))), msgspec.toml.encode(job))
+    files.write_file(places.schedule(paths.instance(parse_name("w4"))), b"every = 3\n")
     run_supervisord(home)
     wait_for(lambda: None not in (timer(home, "w1").failure, timer(home, "w2").failure))
     assert timer(home, "w1").failure == "it ended with exit 3"
@@ -181,7 +184,7 @@ def test_a_run_that_fails_or_cannot_begin_is_told(home: Supervised) -> None:
     wait_for(lambda: timer(home, "w3").failure is not None)
     assert timer(home, "w3").failure == "it ended with exit 127"
     assert not timer(home, "w4").active, "a file that is none is no schedule"
-    log = Path(paths.supervisord_state, "supervisord.log").read_text()
+    log = Path(places.state(paths), "supervisord.log").read_text()
     assert "the schedule of w4 cannot be used" in log
     assert daemons(home), "supervisord lives"
 
@@ -205,7 +208,7 @@ def test_setting_and_clearing_leaves_nothing_behind(home: Supervised) -> None:
     timers.clear([name])
     assert timers.known() == ()
     assert not timer(home, "w1").active
-    assert not list(Path(home.backend.host.paths.timers).glob("w1*"))
+    assert not list(Path(places.timers(home.backend.host.paths)).glob("w1*"))
     timers.clear([name])
     with pytest.raises(Invalid, match="hourly, daily, weekly, monthly"):
         timers.check("*-*-* 03:00")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openclaw_ocm.core.inheritance.merge import MISSING, Place, differences, merge, overlay, same
+from openclaw_ocm.core.inheritance.merge import MISSING, Place, differences, merge, same
+from openclaw_ocm.core.openclaw.document import overlay
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(0, 2), st.sampled_from(["", "a", "b"]))
 NAMES = st.sampled_from(["a", "b", "c"])

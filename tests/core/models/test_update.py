@@ -252,7 +252,7 @@ def test_a_row_without_a_usable_id_is_counted_and_left_out() -> None:
     assert [model.id for model in found.models[:3]] == ["named/1", "named/2", "sized/1"]
     assert [model.name for model in found.models if model.id == "twice"] == ["First"]
     names = {model.id: model.name for model in found.models}
-    assert names["named/1"].startswith("[31m evil {HOME} nnn")
+    assert names["named/1"].startswith("evil {HOME} nnn")
     assert len(names["named/1"]) == 120
     assert names["named/2"] == "named/2"
     for entry in entries_of(merged({}, *model_lists.HOSTILE).config).values():

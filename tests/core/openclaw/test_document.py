@@ -9,15 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openclaw_ocm.core.openclaw.document import (
+    as_object,
     changed_keys,
     format_config,
+    lookup,
     parse_config,
     parse_key,
     parse_value,
     with_value,
     without_value,
 )
-from openclaw_ocm.core.openclaw.settings import lookup
 from openclaw_ocm.errors import Invalid, OcmError
 
 PARTS = st.from_regex(r"[A-Za-z0-9_:@/-]{1,8}", fullmatch=True)
@@ -212,3 +213,16 @@ def test_changed_keys_are_as_deep_as_the_objects_on_both_sides() -> None:
     before = {"a": {"b": 1, "c": 2}, "d": {"e": 1}, "f": None}
     after = {"a": {"b": 1, "c": 3}, "d": 4, "g": None}
     assert set(changed_keys(before, after)) == {"a.c", "d", "f", "g"}
+
+
+def test_looking_up_a_key_never_fails() -> None:
+    tree = {"a": {"b": [1]}, "c": None}
+    assert lookup(tree, "a.b") == [1]
+    for key in ("x", "a.x", "a.b.0", "a.b.c.d", "c.d", ""):
+        assert lookup(tree, key) is None
+
+
+@pytest.mark.parametrize("value", [None, [], "text", 0, True])
+def test_what_is_no_object_is_an_empty_one(value: object) -> None:
+    assert as_object(value) == {}
+    assert as_object({"a": value}) == {"a": value}

@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 from tests import samples
 
-from openclaw_ocm.core.openclaw.document import with_value, without_value
+from openclaw_ocm.core.openclaw.document import lookup, with_value, without_value
 from openclaw_ocm.core.openclaw.settings import (
     initial_config,
-    is_live,
-    lookup,
     unfit_to_expose,
     wanted_bind,
     weakened,
@@ -161,54 +159,6 @@ def test_a_weakening_shows_no_more_than_a_little_of_a_long_value() -> None:
 def test_telling_weaknesses_never_shows_the_token() -> None:
     changed = with_value(with_value(config(), "gateway.auth.mode", "none"), "gateway.bind", "lan")
     assert "t0ken" not in json.dumps(weakened(changed, port=PORT))
-
-
-# Rules of OpenClaw 2026.9.6 as reference/openclaw.md documents them.
-@pytest.mark.parametrize(
-    "key",
-    [
-        *("agents.defaults.model", "agents.defaults.sandbox.mode", "models.providers.fake", "auth.profiles"),
-        *("channels.telegram.enabled", "session.dmScope", "messages.ackReaction", "tools.allow", "skills"),
-        *(
-            "plugins.entries.x.enabled",
-            "cron.enabled",
-            "hooks.enabled",
-            "logging.level",
-            "gateway.tools.deny",
-        ),
-        *("gateway.nodes.browser.mode", "gateway.terminal.enabled", "gateway.controlUi.enabled"),
-        *("discovery.mdns.mode", "update.channel", "update.checkOnStart", "mcp.servers.x"),
-    ],
-)
-def test_a_key_that_openclaw_reloads_is_live(key: str) -> None:
-    assert is_live(key)
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        *(
-            "gateway",
-            "gateway.port",
-            "gateway.bind",
-            "gateway.auth",
-            "gateway.auth.mode",
-            "gateway.tailscale",
-        ),
-        *("gateway.tls.enabled", "gateway.controlUi.basePath", "discovery", "discovery.wideArea.enabled"),
-        *("browser.profiles.openclaw.cdpPort", "mcp.apps.port", "secrets.egressProxy.enabled"),
-        *("unknown", "unknown.key", "env.vars.A", "gateway.toolsX", "agentsX", "discovery.mdns"),
-    ],
-)
-def test_a_key_that_openclaw_does_not_reload_or_has_no_rule_for_needs_a_restart(key: str) -> None:
-    assert not is_live(key)
-
-
-def test_looking_up_a_key_never_fails() -> None:
-    tree = {"a": {"b": [1]}, "c": None}
-    assert lookup(tree, "a.b") == [1]
-    for key in ("x", "a.x", "a.b.0", "a.b.c.d", "c.d", ""):
-        assert lookup(tree, key) is None
 
 
 def test_the_config_is_made_anew_each_time() -> None:

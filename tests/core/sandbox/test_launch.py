@@ -1,18 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
-import pytest
 from tests import samples
 
-from openclaw_ocm.core.record import Limits, Record
-from openclaw_ocm.core.sandbox.launch import (
-    clean,
-    environment,
-    gateway_argv,
-    node_flags,
-    openclaw_argv,
-    with_secrets,
-)
+from openclaw_ocm.core.openclaw.run import environment
+from openclaw_ocm.core.sandbox.launch import clean, gateway_argv, with_secrets
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.record import Record
 
 OPENCLAW = (
     "/usr/bin/perl",
@@ -63,52 +60,6 @@ def test_an_unsealed_gateway_has_no_tool_host() -> None:
         of_gateway(msgspec.structs.replace(samples.record(), sealed=False))[-len(OPENCLAW) + 3 :]
         == OPENCLAW[3:]
     )
-
-
-def test_the_environment_points_openclaw_at_the_instance() -> None:
-    environ = environment(samples.paths(), samples.record(port=19021))
-    expected = {
-        "HOME": "/home/ann",
-        "OPENCLAW_STATE_DIR": "/home/ann/.openclaw-worker1",
-        "OPENCLAW_CONFIG_PATH": "/home/ann/.openclaw-worker1/openclaw.json",
-        "OPENCLAW_PROFILE": "worker1",
-        "OPENCLAW_GATEWAY_PORT": "19021",
-        "OPENCLAW_SUPERVISOR_MODE": "external",
-        "OPENCLAW_NO_AUTO_UPDATE": "1",
-        "TMPDIR": "/tmp",
-    }
-    assert {key: environ[key] for key in expected} == expected
-
-
-def test_what_tools_write_goes_into_the_state_and_survives_a_restart() -> None:
-    environ = environment(samples.paths(), samples.record())
-    for key in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NODE_COMPILE_CACHE"):
-        assert environ[key].startswith("/home/ann/.openclaw-worker1/"), key
-
-
-def test_the_instances_own_commands_come_first_on_its_path() -> None:
-    path = environment(samples.paths(), samples.record())["PATH"].split(":")
-    assert path[0] == str(samples.paths().bin)
-    assert "/usr/bin" in path
-    assert not any(part.startswith("/home") for part in path[1:])
-
-
-def test_no_variable_tells_openclaw_that_systemd_would_restart_it() -> None:
-    environ = environment(samples.paths(), samples.record())
-    assert not {"INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "NOTIFY_SOCKET"} & environ.keys()
-
-
-@pytest.mark.parametrize(
-    ("memory", "heap"), [(None, 1024), ("8G", 1024), ("2G", 1024), ("1G", 614), ("768M", 460)]
-)
-def test_the_heap_stays_well_below_the_memory_limit(memory: str | None, heap: int) -> None:
-    flags = node_flags(samples.record(limits=Limits(memory=memory)))
-    assert flags == (f"--max-old-space-size={heap}", "--max-semi-space-size=2")
-
-
-def test_openclaw_always_gets_the_profile_before_its_arguments() -> None:
-    argv = openclaw_argv(samples.record(), ("health", "--profile", "other"))
-    assert argv[-5:] == ("--profile", "worker1", "health", "--profile", "other")
 
 
 def test_without_a_sandbox_the_secrets_are_where_ocm_keeps_them() -> None:

@@ -7,7 +7,6 @@ from tests import samples
 
 from openclaw_ocm.core.sandbox.mounts import (
     Mounted,
-    forbidden_settings,
     identity_violations,
     mount_violations,
     parse_mountinfo,
@@ -102,29 +101,3 @@ def test_the_terminals_inside_must_be_others_than_the_hosts() -> None:
 def test_terminals_and_a_proc_of_the_gateways_own_are_none_of_the_policys() -> None:
     own = [("/dev/pts", "devpts"), ("/proc", "proc"), ("/proc/sys", "proc"), ("/run/ocm/proc", "tmpfs")]
     assert mount_violations([Mounted(PurePosixPath(point), kind) for point, kind in own], HOST, POLICY) == ()
-
-
-def test_drop_ins_may_set_limits_and_order() -> None:
-    limits = "MemoryMax=2G\nCPUQuota=50%\nNice=5\nRestartSec=9\nLimitNOFILE=9\n"
-    assert forbidden_settings(f"[Unit]\nAfter=x\n# Foo=1\n[Service]\n{limits}") == ()
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "PrivateUsers=no",
-        "BindPaths=/",
-        "SystemCallFilter=",
-        "RestrictNamespaces=no",
-        "ExecStartPre=/bin/true",
-        "OpenFile=/x",
-        "StandardOutput=append:/x",
-        "LimitCORE=infinity",
-        "Delegate=yes",
-        " KeyringMode = shared",
-        "JoinsNamespaceOf=x.service",
-        "BindReadOnlyPaths=\\",
-    ],
-)
-def test_drop_ins_may_not_set_what_the_sandbox_is_made_of(setting: str) -> None:
-    assert forbidden_settings(f"[Service]\n{setting}\n") == (setting.partition("=")[0].strip(),)

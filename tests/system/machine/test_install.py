@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests import hosts
 
-from openclaw_ocm.core.needs import NODE_VERSION, OPENCLAW_VERSION, InstallNode, InstallOpenClaw, Progress
+from openclaw_ocm.core.needs import InstallNode, InstallOpenClaw, Progress
+from openclaw_ocm.core.releases import NODE_VERSION, OPENCLAW_VERSION
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.machine import install

@@ -13,10 +13,12 @@ import msgspec
 
 import openclaw_ocm
 from openclaw_ocm.backends.definition import is_edited
+from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.program import render_daemon
 from openclaw_ocm.core.backup.schedule import Timer
 from openclaw_ocm.core.sandbox.launch import ENV
 from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES
+from openclaw_ocm.core.status import Activity
 from openclaw_ocm.errors import CommandFailed, NotRunning, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.runner import Command
@@ -47,7 +49,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    activity: str
+    activity: Activity
     restarts: int
     gave_up: bool
     pid: int | None = None
@@ -129,7 +131,7 @@ class Daemon:
         except NotRunning:
             raise
         except OcmError as error:
-            for path in sorted(Path(self._paths.programs).glob("*.conf")):
+            for path in sorted(Path(places.programs(self._paths)).glob("*.conf")):
                 if is_edited(path.read_text(encoding="utf-8", errors="replace")):
                     raise OcmError(
                         f"supervisord cannot read {path}: {error.message}",
@@ -162,7 +164,7 @@ class Daemon:
         One that somebody runs as a program of their own is left alone.
         """
         with self.lock():
-            if any(Path(self._paths.programs).glob("*.conf")):
+            if any(Path(places.programs(self._paths)).glob("*.conf")):
                 return
             with contextlib.suppress(NotRunning):
                 if self._call("ocm.is_foreground"):
@@ -170,11 +172,15 @@ class Daemon:
                 pid = self._call("supervisor.getPID")
                 self._call("supervisor.shutdown")
                 _wait_until(lambda: not Path(f"/proc/{pid}").exists(), "supervisord did not end")
-            for path in (self._paths.supervisord_state, self._paths.filters, self._paths.programs):
+            for path in (
+                places.state(self._paths),
+                places.filters(self._paths),
+                places.programs(self._paths),
+            ):
                 files.remove_tree(path)
-            files.remove_file(self._paths.supervisord_config)
+            files.remove_file(places.config(self._paths))
             with contextlib.suppress(OSError):
-                Path(self._paths.outputs).rmdir()
+                Path(places.outputs(self._paths)).rmdir()
             files.remove_file(self._lock_file)
 
     def foreground_argv(self) -> tuple[str, ...]:
@@ -201,7 +207,7 @@ class Daemon:
 
     @property
     def _socket(self) -> PurePosixPath:
-        return self._paths.supervisord_state / "socket"
+        return places.socket(self._paths)
 
     @property
     def _lock_file(self) -> PurePosixPath:
@@ -223,20 +229,24 @@ class Daemon:
     def _prepare(self) -> None:
         """Make what supervisord needs: its directories, its config and the filters of sandboxes."""
         text = render_daemon(self._paths, user="root" if self.host.uid == 0 else None)
-        for directory in (self._paths.programs, self._paths.supervisord_state, self._paths.outputs):
+        for directory in (
+            places.programs(self._paths),
+            places.state(self._paths),
+            places.outputs(self._paths),
+        ):
             files.make_directory(directory)
-        files.write_file(self._paths.supervisord_config, text.encode())
+        files.write_file(places.config(self._paths), text.encode())
         from openclaw_ocm.system.seccomp import make_filters
 
         # Without libseccomp nothing sealed starts, and `check` has said so.
         with contextlib.suppress(OcmError):
-            make_filters(self._paths.filters, ADDRESS_FAMILIES, hosting=True)
+            make_filters(places.filters(self._paths), ADDRESS_FAMILIES, hosting=True)
 
     def _argv(self) -> tuple[str, ...]:
         # Its log is in UTC, and no variable of the caller's reaches it.
         environ = (f"HOME={self._paths.home}", "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "TZ=UTC")
         source = str(Path(openclaw_ocm.__file__).parents[1])
-        config = str(self._paths.supervisord_config)
+        config = str(places.config(self._paths))
         return (ENV, "-i", *environ, sys.executable, "-I", "-c", _MAIN, source, "--configuration", config)
 
 

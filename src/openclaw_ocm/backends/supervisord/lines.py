@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.log import Entry, printable
+from openclaw_ocm.core.log import Entry
+from openclaw_ocm.core.openclaw.traits import LINE_TIME
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openclaw_ocm.core.names import InstanceName
 
-# OpenClaw 2026.9.6 begins a line with `2026-11-22T14:55:23.785+00:00`, but for the tail of a broken one.
-_OUTPUT_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)(Z|[+-]\d\d:\d\d)\b")
 # supervisord writes `2026-11-22 14:55:23,785 INFO spawned: 'worker1' with pid 7`; OCM has it do so in UTC.
 _DAEMON_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) [A-Z]{4} (.*)")
 _ABOUT = r"(?:spawned: '|killing '|exited: |stopped: |gave up: |ocm: ){name}(?![a-z0-9_-])"
@@ -60,7 +60,7 @@ def daemon_line(text: str, name: InstanceName) -> Line | None:
 
 
 def _output_moment(text: str) -> float | None:
-    match = _OUTPUT_TIME.match(text)
+    match = LINE_TIME.match(text)
     if match is None:
         return None
     seconds, _, fraction = match.group(1).partition(".")

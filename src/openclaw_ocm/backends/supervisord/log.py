@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.lines import daemon_line, output_reader
 from openclaw_ocm.backends.supervisord.rotated import RotatedFile
 
@@ -30,8 +31,8 @@ def read_log(
 
     `lines` is how many of the last ones, None for all; `since` is in seconds since the epoch.
     """
-    log = paths.host.supervisord_state / "supervisord.log"
-    output, daemon = RotatedFile(paths.output), RotatedFile(log)
+    log = places.log(paths.host)
+    output, daemon = RotatedFile(places.output(paths)), RotatedFile(log)
     with contextlib.closing(output), contextlib.closing(daemon):
         read = output_reader(output.oldest_change() or time.time())
 

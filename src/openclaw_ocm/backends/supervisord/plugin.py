@@ -202,7 +202,7 @@ class Supervision:
         stopping = process.get_state() == ProcessStates.STOPPING
         return {
             "name": name,
-            "activity": activity(history, alive=alive, stopping=stopping),
+            "activity": activity(history, alive=alive, stopping=stopping).value,
             "pid": process.pid or None,
             "since": float(process.laststart) if alive else None,
             "code": history.code,

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.backends.definition import signed
+from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.bubblewrap import entry_argv, limited_argv, sandbox_argv
 from openclaw_ocm.core.backup.schedule import Job
-from openclaw_ocm.core.sandbox.launch import ENV, STOP_TIMEOUT_SECONDS, gateway_argv
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.sandbox.launch import ENV, gateway_argv
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def render_program(paths: InstancePaths, command: Iterable[str], *, sealed: bool
         "stopwaitsecs": str(STOP_TIMEOUT_SECONDS),
         "redirect_stderr": "true",
         # This one it expands twice.
-        "stdout_logfile": value(value(str(paths.output))),
+        "stdout_logfile": value(value(str(places.output(paths)))),
         "stdout_logfile_maxbytes": "10MB",
         "stdout_logfile_backups": str(LOG_BACKUPS),
     }
@@ -119,7 +121,7 @@ def render_daemon(paths: HostPaths, *, user: str | None) -> str:
     Raises `OcmError` where its socket would have a name that is too long, and `Invalid` for a path that the
     file cannot hold.
     """
-    socket = str(paths.supervisord_state / "socket")
+    socket = str(places.socket(paths))
     if len(socket.encode()) > _SOCKET_BYTES:
         raise OcmError(
             f"the path of supervisord's socket is too long: {socket}",
@@ -134,10 +136,10 @@ def render_daemon(paths: HostPaths, *, user: str | None) -> str:
     sections = {
         "unix_http_server": {"file": value(socket), "chmod": "0600"},
         "supervisord": {
-            "logfile": value(str(paths.supervisord_state / "supervisord.log")),
+            "logfile": value(str(places.log(paths))),
             "logfile_maxbytes": "10MB",
             "logfile_backups": "3",
-            "pidfile": value(str(paths.supervisord_state / "pid")),
+            "pidfile": value(str(places.pid(paths))),
             "identifier": "ocm",
             "directory": "/",
             "umask": "077",
@@ -152,7 +154,7 @@ def render_daemon(paths: HostPaths, *, user: str | None) -> str:
             "supervisor.rpcinterface_factory": "openclaw_ocm.backends.supervisord.plugin:make_interface"
         },
         # Relative to this file, for a pattern ends at a space.
-        "include": {"files": f"{paths.programs.name}/*.conf"},
+        "include": {"files": f"{places.programs(paths).name}/*.conf"},
     }
     return signed("\n".join(_section(name, settings) for name, settings in sections.items()))
 

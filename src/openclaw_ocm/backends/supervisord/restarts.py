@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from openclaw_ocm.core.status import Activity
+
 DELAY_SECONDS = 5.0
 _LIMIT_STARTS = 10
 _LIMIT_SECONDS = 300.0
@@ -50,10 +52,10 @@ def after_end(history: History, code: int | None, now: float) -> History:
     return replace(history, code=code, due=None if failed else due, gave_up=gave_up, failed=failed)
 
 
-def activity(history: History, *, alive: bool, stopping: bool) -> str:
-    """Return the word of `openclaw_ocm.core.status.Process.activity` for a gateway."""
+def activity(history: History, *, alive: bool, stopping: bool) -> Activity:
+    """Return what a gateway is doing."""
     if alive:
-        return "stopping" if stopping else "running"
+        return Activity.STOPPING if stopping else Activity.RUNNING
     if history.due is not None:
-        return "waiting"
-    return "failed" if history.failed else "stopped"
+        return Activity.WAITING
+    return Activity.FAILED if history.failed else Activity.STOPPED

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition, fingerprint
 from openclaw_ocm.backends.protocol import Session, is_ours
-from openclaw_ocm.backends.supervisord import sessions
+from openclaw_ocm.backends.supervisord import places, sessions
 from openclaw_ocm.backends.supervisord.bubblewrap import (
     PROC,
     Entrance,
@@ -34,8 +34,9 @@ from openclaw_ocm.backends.supervisord.program import (
 )
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
 from openclaw_ocm.core.needs import Need
-from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, STOP_TIMEOUT_SECONDS, clean, under_tool_host
-from openclaw_ocm.core.status import Process, signal_in
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, under_tool_host
+from openclaw_ocm.core.status import Activity, Process, signal_in
 from openclaw_ocm.errors import NotRunning, OcmError
 from openclaw_ocm.system import files, processes, programs
 from openclaw_ocm.system.host import namespaces_forbidden
@@ -128,24 +129,36 @@ class Supervisord:
 
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the program file that the record asks for."""
-        paths = self._paths.named(record.name)
+        paths = self._paths.instance(record.name)
         command = gateway_command(
             paths, record, policy, entrance=self._entrance(policy), covers=_covers(policy)
         )
-        return Definition(path=paths.program, text=render_program(paths, command, sealed=record.sealed))
+        return Definition(
+            path=places.program(paths), text=render_program(paths, command, sealed=record.sealed)
+        )
+
+    def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+        """Return the files that are written for an instance."""
+        return places.written(paths)
+
+    def definition_path(self, name: InstanceName) -> PurePosixPath:
+        """Return the path of the instance's program file."""
+        return places.program(self.host.instance(name))
 
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances with a program file that OCM made, or with the mark of one that is gone."""
-        programs = self._paths.programs
+        programs = places.programs(self._paths)
         made = [
-            name for name in names_in(programs, suffix=".conf") if is_ours(self.host.instance(name).program)
+            name
+            for name in names_in(programs, suffix=".conf")
+            if is_ours(places.program(self.host.instance(name)))
         ]
         marked = [name for name in names_in(programs / "enabled") if self._read(name) is None]
         return tuple(dict.fromkeys((*made, *marked)))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield where supervisord runs the gateway by another definition than the one on disk."""
-        program = self.host.instance(name).program
+        program = places.program(self.host.instance(name))
         if process.definition != str(program):
             yield f"supervisord runs {process.definition} and not {program}"
         elif process.changed_on_disk:
@@ -164,7 +177,7 @@ class Supervisord:
                 self._daemon.take_up(there)
         for name in gone:
             paths = self.host.instance(name)
-            for path in (paths.enabled, *_output_files(paths)):
+            for path in (places.enabled(paths), *_output_files(paths)):
                 files.remove_file(path)
         if gone:
             self._daemon.retire()
@@ -172,7 +185,7 @@ class Supervisord:
     def remove(self, names: Collection[InstanceName]) -> None:
         """Remove program files, and with each its mark and its log."""
         for name in names:
-            files.remove_file(self.host.instance(name).program)
+            files.remove_file(places.program(self.host.instance(name)))
         self.load(names)
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
@@ -217,12 +230,12 @@ class Supervisord:
     def enable(self, names: Collection[InstanceName]) -> None:
         """Have gateways start with supervisord."""
         for name in names:
-            files.write_file(self.host.instance(name).enabled, b"")
+            files.write_file(places.enabled(self.host.instance(name)), b"")
 
     def disable(self, names: Collection[InstanceName]) -> None:
         """Have gateways no longer start with supervisord."""
         for name in names:
-            files.remove_file(self.host.instance(name).enabled)
+            files.remove_file(places.enabled(self.host.instance(name)))
 
     def session(
         self,
@@ -234,13 +247,13 @@ class Supervisord:
         terminal: bool,
     ) -> Session:
         """Return the command that runs `program` in a sandbox like the gateway's, with its files and /tmp."""
-        paths = self._paths.named(record.name)
+        paths = self._paths.instance(record.name)
         token = _token(paths.name, secrets.token_hex(8))
         outer = {sessions.VARIABLE: token}
         if record.sealed:
             from openclaw_ocm.system.seccomp import make_filters
 
-            make_filters(self._paths.filters, policy.address_families, hosting=True)
+            make_filters(places.filters(self._paths), policy.address_families, hosting=True)
             sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state)
             limited = limited_argv(clean(environ, under_tool_host(paths, program)), tasks=record.limits.tasks)
             argv = entry_argv(self._entrance(policy), (*sandbox, *limited), variables=outer)
@@ -275,11 +288,11 @@ class Supervisord:
 
         return Entrance(
             program=programs.text("enter_sandbox.pl"),
-            filters=filters(self._paths.filters, policy.address_families, hosting=True),
+            filters=filters(places.filters(self._paths), policy.address_families, hosting=True),
         )
 
     def _read(self, name: InstanceName) -> bytes | None:
-        return files.read_own(self.host.instance(name).program)
+        return files.read_own(places.program(self.host.instance(name)))
 
     def _as_root(self, command: str) -> str:
         return command if self.host.uid == 0 else f"sudo {command}"
@@ -305,23 +318,22 @@ def _on_terminal(
 
 
 def _output_files(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
-    rotated = (
-        paths.output.with_name(f"{paths.output.name}.{number}") for number in range(1, LOG_BACKUPS + 1)
-    )
-    return (paths.output, *rotated)
+    output = places.output(paths)
+    rotated = (output.with_name(f"{output.name}.{number}") for number in range(1, LOG_BACKUPS + 1))
+    return (output, *rotated)
 
 
 def _process(paths: InstancePaths, seen: Seen | None) -> Process:
-    data = files.read_own(paths.program)
-    installed, autostart = data is not None, Path(paths.enabled).exists()
+    data = files.read_own(places.program(paths))
+    installed, autostart = data is not None, Path(places.enabled(paths)).exists()
     if seen is None:
-        return Process(activity="stopped", installed=installed, autostart=autostart)
+        return Process(activity=Activity.STOPPED, installed=installed, autostart=autostart)
     pid = seen.pid
     if pid is not None and data is not None and BWRAP.encode() in data:
         pid = _first_inside(pid)
     number = -seen.code if seen.code is not None and seen.code < 0 else signal_in(seen.code)
     return Process(
-        activity="starting" if seen.pid is not None and pid is None else seen.activity,
+        activity=Activity.STARTING if seen.pid is not None and pid is None else seen.activity,
         installed=installed,
         autostart=autostart,
         pid=pid,
@@ -331,7 +343,7 @@ def _process(paths: InstancePaths, seen: Seen | None) -> Process:
         restarts=seen.restarts,
         since=seen.since,
         changed_on_disk=data is not None and seen.loaded != fingerprint(data),
-        definition=str(paths.program),
+        definition=str(places.program(paths)),
     )
 
 

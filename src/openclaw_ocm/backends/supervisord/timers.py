@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import is_ours, scheduled_argv
+from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.daemon import Daemon
 from openclaw_ocm.backends.supervisord.jobs import log_file, stamp_file
 from openclaw_ocm.backends.supervisord.program import render_schedule
@@ -42,7 +43,7 @@ class SupervisordTimers:
     def definitions(self, name: InstanceName, every: str) -> tuple[Definition, ...]:
         """Return what tells the plug-in when to run which command."""
         text = render_schedule(every, scheduled_argv(self.host, name))
-        return (Definition(path=self.host.instance(name).schedule, text=text),)
+        return (Definition(path=places.schedule(self.host.instance(name)), text=text),)
 
     def set(self, wanted: Mapping[InstanceName, str]) -> None:
         """Write the times, and have them kept, by a supervisord that is started where none runs."""
@@ -58,7 +59,7 @@ class SupervisordTimers:
     def clear(self, names: Collection[InstanceName]) -> None:
         """Remove the times of `names`, and all that was kept of their runs."""
         for name in names:
-            for path in (self.host.instance(name).schedule, *self._kept(name)):
+            for path in (places.schedule(self.host.instance(name)), *self._kept(name)):
                 files.remove_file(path)
 
     def known(self) -> tuple[InstanceName, ...]:
@@ -66,8 +67,8 @@ class SupervisordTimers:
         paths = self.host.paths
         return tuple(
             name
-            for name in names_in(paths.schedules, suffix=".toml")
-            if is_ours(paths.instance(name).schedule)
+            for name in names_in(places.schedules(paths), suffix=".toml")
+            if is_ours(places.schedule(paths.instance(name)))
         )
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Timer]:
@@ -84,5 +85,5 @@ class SupervisordTimers:
         return Daemon(host=self.host)
 
     def _kept(self, name: InstanceName) -> tuple[PurePosixPath, ...]:
-        directory = self.host.paths.timers
+        directory = places.timers(self.host.paths)
         return (stamp_file(directory, name), log_file(directory, name))

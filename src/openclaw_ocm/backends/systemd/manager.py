@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
+from openclaw_ocm.backends.systemd import places
+from openclaw_ocm.backends.systemd.drop_ins import forbidden_settings
+from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.backends.systemd.unit import (
     OLDEST_VERSION,
@@ -18,12 +21,11 @@ from openclaw_ocm.backends.systemd.unit import (
     render_unit,
     sandbox_directives,
 )
-from openclaw_ocm.core.log import parse_entry
-from openclaw_ocm.core.names import InstanceName, unit_name
+from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.needs import Need
-from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, clean, under_tool_host
-from openclaw_ocm.core.sandbox.mounts import forbidden_settings
-from openclaw_ocm.core.status import OUT_OF_MEMORY, Process, signal_in
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.sandbox.launch import clean, under_tool_host
+from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import has_linger, namespaces_forbidden, user_manager_answers
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.log import Entry
     from openclaw_ocm.core.names import BackendName
+    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.system.host import Host
@@ -52,6 +55,12 @@ _PROPERTIES = (
 _OOM_MESSAGE = "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef"
 _NOT_LOADED = "not-found"
 _KILLED_CODES = ("2", "3")  # CLD_KILLED, CLD_DUMPED (sigaction(2))
+_ACTIVITIES = {
+    "active": Activity.RUNNING,
+    "activating": Activity.STARTING,
+    "deactivating": Activity.STOPPING,
+    "failed": Activity.FAILED,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,21 +120,29 @@ class Systemd:
 
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the unit that the record asks for."""
-        paths = self.host.paths.named(record.name)
+        paths = self.host.instance(record.name)
         text = render_unit(paths, record, policy, systemd_version=self.version)
-        return Definition(path=paths.unit, text=text)
+        return Definition(path=places.unit(paths), text=text)
+
+    def written(self, paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+        """Return the files that are written for an instance."""
+        return places.written(paths)
+
+    def definition_path(self, name: InstanceName) -> PurePosixPath:
+        """Return the path of the instance's unit."""
+        return places.unit(self.host.instance(name))
 
     def defined(self) -> tuple[InstanceName, ...]:
         """Return the instances with a unit that OCM made, or with a link to one that is gone."""
         units = self.host.paths.units
         wants = units / "default.target.wants"
-        made = [name for name in _units_in(units) if is_ours(units / unit_name(name))]
-        dead = [name for name in _units_in(wants) if not Path(units, unit_name(name)).exists()]
+        made = [name for name in _units_in(units) if is_ours(units / places.unit_name(name))]
+        dead = [name for name in _units_in(wants) if not Path(units, places.unit_name(name)).exists()]
         return tuple(dict.fromkeys((*made, *dead)))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield where another unit is loaded than OCM's, or a drop-in changes what the sandbox is made of."""
-        unit = str(self.host.instance(name).unit)
+        unit = str(places.unit(self.host.instance(name)))
         if process.definition != unit:
             yield f"systemd runs {process.definition} and not {unit}"
         for override in process.overrides:
@@ -145,7 +162,7 @@ class Systemd:
     def remove(self, names: Collection[InstanceName]) -> None:
         """Remove units, their drop-ins, and the links by which enabled ones are found."""
         for name in names:
-            unit = self.host.instance(name).unit
+            unit = places.unit(self.host.instance(name))
             files.remove_file(unit)
             files.remove_tree(PurePosixPath(f"{unit}.d"))
             files.remove_file(self.host.paths.units / "default.target.wants" / unit.name)
@@ -153,7 +170,7 @@ class Systemd:
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
         """Return what the manager says of each instance, in one call for all of them."""
-        units = {unit_name(name): name for name in names}
+        units = {places.unit_name(name): name for name in names}
         if not units:
             return {}
         try:
@@ -167,7 +184,7 @@ class Systemd:
         killed = {block["InvocationID"]: block["Id"] for block in blocks if _was_killed(found[block["Id"]])}
         for unit in self._out_of_memory(killed):
             found[unit] = replace(found[unit], result=OUT_OF_MEMORY)
-        missing = Process(activity="stopped", installed=False, autostart=False)
+        missing = Process(activity=Activity.STOPPED, installed=False, autostart=False)
         return {name: found.get(unit, missing) for unit, name in units.items()}
 
     def _out_of_memory(self, units: Mapping[str, str]) -> set[str]:
@@ -187,7 +204,7 @@ class Systemd:
 
     def start(self, names: Collection[InstanceName]) -> None:
         """Start gateways; their count of failed starts begins anew."""
-        units = [unit_name(name) for name in names]
+        units = [places.unit_name(name) for name in names]
         if units:
             self._systemctl("reset-failed", *units, check=False)
             self._change("start", *units)
@@ -207,7 +224,7 @@ class Systemd:
     def enable(self, names: Collection[InstanceName]) -> None:
         """Have gateways start with the machine."""
         if names:
-            self._change("enable", "--quiet", *map(unit_name, names))
+            self._change("enable", "--quiet", *map(places.unit_name, names))
 
     def disable(self, names: Collection[InstanceName]) -> None:
         """Have gateways no longer start with the machine; nothing where a unit is gone already."""
@@ -216,7 +233,7 @@ class Systemd:
             self._change("disable", "--quiet", *units)
 
     def _installed(self, names: Collection[InstanceName]) -> list[str]:
-        return [unit_name(name) for name, process in self.observe(names).items() if process.installed]
+        return [places.unit_name(name) for name, process in self.observe(names).items() if process.installed]
 
     def session(
         self,
@@ -228,7 +245,7 @@ class Systemd:
         terminal: bool,
     ) -> Session:
         """Return the command that runs `program` as a transient unit with the sandbox of the gateway."""
-        paths = self.host.paths.named(record.name)
+        paths = self.host.instance(record.name)
         unit = _session_unit(paths.name, secrets.token_hex(4))
         sandbox: tuple[tuple[str, str], ...] = ()
         if record.sealed:
@@ -269,7 +286,7 @@ class Systemd:
         """Yield the entries of the gateway's journal, oldest first; with `follow` without an end."""
         argv = (
             *("journalctl", "--user", "--output=json", "--all", "--no-pager", "--quiet"),
-            f"--user-unit={unit_name(name)}",
+            f"--user-unit={places.unit_name(name)}",
             *([f"--lines={lines}"] if lines is not None else []),
             *(["--follow"] if follow else []),
             *([f"--since=@{since:.6f}"] if since is not None else []),
@@ -296,7 +313,7 @@ class Systemd:
 
 
 def _units_in(directory: PurePosixPath) -> tuple[InstanceName, ...]:
-    prefix, suffix = unit_name(InstanceName("*")).split("*")
+    prefix, suffix = places.unit_name(InstanceName("*")).split("*")
     return names_in(directory, prefix=prefix, suffix=suffix)
 
 
@@ -332,15 +349,14 @@ def _process(properties: Mapping[str, str]) -> Process:
 
 
 def _was_killed(process: Process) -> bool:
-    return process.killed_by == signal.SIGKILL and process.activity != "running"
+    return process.killed_by == signal.SIGKILL and process.activity is not Activity.RUNNING
 
 
-def _activity(properties: Mapping[str, str]) -> str:
+def _activity(properties: Mapping[str, str]) -> Activity:
     active, sub = properties.get("ActiveState", ""), properties.get("SubState", "")
     if sub in ("auto-restart", "auto-restart-queued"):
-        return "waiting"
-    words = {"active": "running", "activating": "starting", "deactivating": "stopping", "failed": "failed"}
-    return words.get(active, "stopped")
+        return Activity.WAITING
+    return _ACTIVITIES.get(active, Activity.STOPPED)
 
 
 def _number(text: str | None) -> int | None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import is_ours, scheduled_argv
+from openclaw_ocm.backends.systemd import places
 from openclaw_ocm.backends.systemd.unit import render_backup_service, render_timer
 from openclaw_ocm.core.backup.schedule import Timer, dues, is_portable, parse_rule
-from openclaw_ocm.core.names import InstanceName, backup_service_name, timer_name
+from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.errors import CommandFailed, Invalid
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
@@ -58,9 +59,9 @@ class SystemdTimers:
         """Return the timer and the service that it starts."""
         paths = self.host.instance(name)
         return (
-            Definition(path=paths.timer, text=render_timer(name, every)),
+            Definition(path=places.timer(paths), text=render_timer(name, every)),
             Definition(
-                path=paths.backup_service,
+                path=places.backup_service(paths),
                 text=render_backup_service(name, scheduled_argv(self.host, name)),
             ),
         )
@@ -72,7 +73,7 @@ class SystemdTimers:
         for name, every in wanted.items():
             for definition in self.definitions(name, every):
                 files.write_file(definition.path, definition.text.encode(), mode=0o644)
-        units = [timer_name(name) for name in wanted]
+        units = [places.timer_name(name) for name in wanted]
         self._systemctl("daemon-reload")
         self._systemctl("enable", "--quiet", *units)
         self._systemctl("restart", *units)
@@ -82,14 +83,14 @@ class SystemdTimers:
         there = sorted(set(names) & set(self.known()))
         if not there:
             return
-        timers = [timer_name(name) for name in there]
-        services = [backup_service_name(name) for name in there]
+        timers = [places.timer_name(name) for name in there]
+        services = [places.backup_service_name(name) for name in there]
         self._systemctl("stop", *timers, *services, check=False)
         # It clears the time of the last run, which a new timer of that name would go by.
         self._systemctl("clean", "--what=state", *timers, check=False)
         for name in there:
             paths = self.host.instance(name)
-            for path in (self._link(name), paths.timer, paths.backup_service):
+            for path in (self._link(name), places.timer(paths), places.backup_service(paths)):
                 files.remove_file(path)
         self._systemctl("daemon-reload")
         self._systemctl("reset-failed", *timers, *services, check=False)
@@ -97,23 +98,23 @@ class SystemdTimers:
     def known(self) -> tuple[InstanceName, ...]:
         """Return the instances of which it has a unit that OCM made, or the link to one that is gone."""
         paths = self.host.paths
-        prefix, suffix = timer_name(InstanceName("*")).split("*")
-        _, service_suffix = backup_service_name(InstanceName("*")).split("*")
+        prefix, suffix = places.timer_name(InstanceName("*")).split("*")
+        _, service_suffix = places.backup_service_name(InstanceName("*")).split("*")
         found = [
             *(
                 name
                 for name in names_in(paths.units, prefix=prefix, suffix=suffix)
-                if is_ours(paths.instance(name).timer)
+                if is_ours(places.timer(paths.instance(name)))
             ),
             *(
                 name
                 for name in names_in(paths.units, prefix=prefix, suffix=service_suffix)
-                if is_ours(paths.instance(name).backup_service)
+                if is_ours(places.backup_service(paths.instance(name)))
             ),
             *(
                 name
                 for name in names_in(paths.units / "timers.target.wants", prefix=prefix, suffix=suffix)
-                if not Path(paths.instance(name).timer).exists()
+                if not Path(places.timer(paths.instance(name))).exists()
             ),
         ]
         return tuple(dict.fromkeys(found))
@@ -122,7 +123,9 @@ class SystemdTimers:
         """Return what the manager says of timers and of the runs that they started last."""
         if not names:
             return {}
-        units = [unit for name in names for unit in (timer_name(name), backup_service_name(name))]
+        units = [
+            unit for name in names for unit in (places.timer_name(name), places.backup_service_name(name))
+        ]
         try:
             printed = self._systemctl(
                 "show", "--timestamp=unix", f"--property={','.join(_PROPERTIES)}", "--", *units
@@ -136,15 +139,15 @@ class SystemdTimers:
         seen = {block.get("Id", ""): block for block in blocks}
         return {
             name: _timer(
-                seen.get(timer_name(name), {}),
-                seen.get(backup_service_name(name), {}),
+                seen.get(places.timer_name(name), {}),
+                seen.get(places.backup_service_name(name), {}),
                 enabled=Path(self._link(name)).exists(),
             )
             for name in names
         }
 
     def _link(self, name: InstanceName) -> PurePosixPath:
-        return self.host.paths.units / "timers.target.wants" / timer_name(name)
+        return self.host.paths.units / "timers.target.wants" / places.timer_name(name)
 
     def _elapses(self, every: str, after: float | None, count: int) -> tuple[float, ...]:
         base = () if after is None else (f"--base-time=@{int(after)}",)

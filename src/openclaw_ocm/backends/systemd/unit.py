@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import signed
 from openclaw_ocm.core.backup.schedule import BACKUP_TIMEOUT_SECONDS
-from openclaw_ocm.core.sandbox.launch import STOP_TIMEOUT_SECONDS, gateway_argv
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.sandbox.launch import gateway_argv
 from openclaw_ocm.core.sandbox.policy import SPARE_PROC
 
 if TYPE_CHECKING:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from openclaw_ocm.cli.render.outcome import show_notes
-from openclaw_ocm.cli.render.table import amount, counted, moment, show_table
+from openclaw_ocm.cli.render.table import amount, moment, show_table
+from openclaw_ocm.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openclaw_ocm.operations.backup import Backup
     from openclaw_ocm.operations.backups import Pruned, Stored, Verified
-    from openclaw_ocm.operations.schedule import Backups
+    from openclaw_ocm.operations.planning.timers import Backups
 
 
 def backups_in_words(backups: Backups | None) -> str:

@@ -8,7 +8,7 @@ import click
 
 from openclaw_ocm.cli.render.outcome import show_notes
 from openclaw_ocm.cli.render.table import show_table
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.needs import Finding

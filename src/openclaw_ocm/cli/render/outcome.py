@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -8,7 +8,7 @@ import click
 
 from openclaw_ocm.cli.render.backups import backups_in_words
 from openclaw_ocm.cli.render.table import duration, show_table
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

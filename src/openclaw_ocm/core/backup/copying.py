@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 
 
 class Answer(msgspec.Struct, frozen=True):

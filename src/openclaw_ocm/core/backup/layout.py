@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 
+from openclaw_ocm.core import temporary
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.record import Absolute
 from openclaw_ocm.errors import Invalid
@@ -46,15 +47,14 @@ _T = TypeVar("_T", bound=msgspec.Struct)
 # Why things are left out of which nobody needs to be told one by one.
 EXPECTED = REMADE, TEMPORARY = "made anew by OpenClaw", "temporary"
 
-# Only at the top of the state: what OpenClaw makes anew (openclaw.md, section 8).
+# Only at the top of the state: what OpenClaw makes anew.
 _REMADE = frozenset({"cache", "tmp", "plugin-skills", "logs", "npm", "git", "dev", "tools"})
 _SKILLS = ("sandbox", "skills-workspaces")
 _TEMPORARY_NAME = re.compile(
     r".+\.lock|.+-shm|.+\.generation-.+\.sqlite|.+\.reindex-lock\.sqlite|\.fs-safe-replace\..+\.tmp"
-    r"|\.ocm-.+|\..+\.ocm",
+    rf"|{temporary.ANY}",
     re.DOTALL,
 )
-_SPOOL = re.compile(r"\.ocm-backup-[0-9a-f]{16}")
 _OWN_DATABASE = re.compile(r"state/(?:state/[^/]+\.sqlite|agents/[^/]+/agent/[^/]+\.sqlite)")
 
 
@@ -180,7 +180,7 @@ def left_out(names: Sequence[str]) -> str | None:
     top = names[0]
     if top in _REMADE or tuple(names[:2]) == _SKILLS:
         return REMADE
-    if _SPOOL.fullmatch(top):
+    if temporary.is_copies(top):
         return TEMPORARY
     if top != "workspace" and not top.startswith("workspace-") and _TEMPORARY_NAME.fullmatch(names[-1]):
         return TEMPORARY

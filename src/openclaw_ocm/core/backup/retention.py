@@ -1,4 +1,4 @@
-"""What backup files are called, and which of them a retention keeps: restic's rules (restic-forget(1))."""
+"""What backup files are called, and which of them are kept: restic's rules (restic-forget(1))."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from openclaw_ocm.errors import Invalid
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from openclaw_ocm.core.record import Keep
+
 _FILE = re.compile(r"(?P<name>[a-z0-9_-]+)-(?P<time>[0-9]{8}T[0-9]{6}Z)\.tar\.(?:gz|zst)(?P<age>\.age)?")
 _TIME = "%Y%m%dT%H%M%SZ"
 
@@ -25,16 +27,6 @@ class BackupFile:
     name: InstanceName
     time: datetime
     encrypted: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How many are kept: the last, and the newest of each of the last days, weeks, months that have one."""
-
-    last: int = 0
-    daily: int = 0
-    weekly: int = 0
-    monthly: int = 0
 
 
 def backup_stem(name: InstanceName, time: datetime) -> str:
@@ -55,19 +47,22 @@ def parse_backup_file(file: str) -> BackupFile | None:
     return BackupFile(file=file, name=name, time=time, encrypted=match["age"] is not None)
 
 
-def kept(backups: Iterable[BackupFile], retention: Retention) -> frozenset[str]:
-    """Return the files that are kept of the backups of one instance: always the newest, whatever is asked."""
+def kept(backups: Iterable[BackupFile], keep: Keep) -> frozenset[str]:
+    """Return the files that are kept of the backups of one instance: always the newest, whatever is asked.
+
+    Kept are the last ones, and the newest of each of the last days, weeks and months that have one.
+    """
     newest_first = sorted(backups, key=lambda backup: (backup.time, backup.file), reverse=True)
     rules: tuple[tuple[int, Callable[[int, datetime], object]], ...] = (
-        (max(retention.last, 1), lambda index, _time: index),
-        (retention.daily, lambda _index, time: time.date()),
-        (retention.weekly, lambda _index, time: time.isocalendar()[:2]),
-        (retention.monthly, lambda _index, time: (time.year, time.month)),
+        (max(keep.last, 1), lambda index, _time: index),
+        (keep.daily, lambda _index, time: time.date()),
+        (keep.weekly, lambda _index, time: time.isocalendar()[:2]),
+        (keep.monthly, lambda _index, time: (time.year, time.month)),
     )
-    keep = set()
+    files = set()
     for count, period_of in rules:
         periods: dict[object, str] = {}
         for index, backup in enumerate(newest_first):
             periods.setdefault(period_of(index, backup.time), backup.file)
-        keep.update(list(periods.values())[:count])
-    return frozenset(keep)
+        files.update(list(periods.values())[:count])
+    return frozenset(files)

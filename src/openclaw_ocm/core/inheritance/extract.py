@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.openclaw.secret_places import (
     expanded,
     is_secret,
@@ -21,6 +21,7 @@ from openclaw_ocm.core.openclaw.secret_places import (
     texts,
 )
 from openclaw_ocm.core.secrets import is_key, is_reserved, is_value
+from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,14 +95,14 @@ def key_variable(provider: str, known: Mapping[str, tuple[str, ...]]) -> str:
 def selected(source: Source) -> dict[str, Any]:
     """Return the part of a config that is inherited, as it is."""
     config = source.config
-    defaults = _object(_object(config.get("agents")).get("defaults"))
+    defaults = as_object(as_object(config.get("agents")).get("defaults"))
     settings = {key: value for key, value in defaults.items() if _is_model_setting(key)}
     taken = {
         "models": config.get("models"),
         "agents": {"defaults": settings} if settings else None,
-        "auth": _auth(_object(config.get("auth"))),
-        "secrets": _secret_providers(_object(config.get("secrets"))),
-        "plugins": _plugins(_object(config.get("plugins")), source.provider_plugins),
+        "auth": _auth(as_object(config.get("auth"))),
+        "secrets": _secret_providers(as_object(config.get("secrets"))),
+        "plugins": _plugins(as_object(config.get("plugins")), source.provider_plugins),
     }
     return {key: value for key, value in taken.items() if isinstance(value, dict) and value}
 
@@ -112,8 +113,8 @@ def _is_model_setting(key: str) -> bool:
 
 def _auth(auth: Mapping[str, Any]) -> dict[str, Any]:
     """Return `auth` without the profiles of logins, whose tokens are not inherited."""
-    profiles = _object(auth.get("profiles"))
-    logins = {name for name, profile in profiles.items() if _object(profile).get("mode") == "oauth"}
+    profiles = as_object(auth.get("profiles"))
+    logins = {name for name, profile in profiles.items() if as_object(profile).get("mode") == "oauth"}
     kept = dict(auth)
     if isinstance(auth.get("profiles"), dict):
         kept["profiles"] = {name: value for name, value in auth["profiles"].items() if name not in logins}
@@ -133,18 +134,18 @@ def _secret_providers(secrets: Mapping[str, Any]) -> dict[str, Any]:
     """
     providers = {
         name: provider
-        for name, provider in _object(secrets.get("providers")).items()
-        if _object(provider).get("source") == "env"
+        for name, provider in as_object(secrets.get("providers")).items()
+        if as_object(provider).get("source") == "env"
     }
-    defaults = {key: value for key, value in _object(secrets.get("defaults")).items() if key == "env"}
+    defaults = {key: value for key, value in as_object(secrets.get("defaults")).items() if key == "env"}
     kept = {"providers": providers, "defaults": defaults}
     return {key: value for key, value in kept.items() if value}
 
 
 def _plugins(plugins: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     entries = {}
-    for name, entry in _object(plugins.get("entries")).items():
-        settings = {key: value for key, value in _object(entry).items() if key in _PLUGIN_SETTINGS}
+    for name, entry in as_object(plugins.get("entries")).items():
+        settings = {key: value for key, value in as_object(entry).items() if key in _PLUGIN_SETTINGS}
         if name in known and settings:
             entries[name] = settings
     return {"entries": entries} if entries else {}
@@ -183,7 +184,7 @@ class _Extraction:
         source = self._source
         by_provider: dict[str, list[str]] = {}
         for name, profile in source.profiles.items():
-            fields = _object(profile)
+            fields = as_object(profile)
             provider = fields.get("provider")
             if not isinstance(provider, str) or not provider:
                 continue
@@ -194,11 +195,11 @@ class _Extraction:
                 )
             elif self._profile_key(fields) is not None:
                 by_provider.setdefault(provider, []).append(name)
-        orders = _object(_object(taken.get("auth")).get("order"))
+        orders = as_object(as_object(taken.get("auth")).get("order"))
         for provider, names in by_provider.items():
             order = orders.get(provider)
             first = next((name for name in order if name in names), None) if isinstance(order, list) else None
-            fields = _object(source.profiles[first or names[0]])
+            fields = as_object(source.profiles[first or names[0]])
             key = self._profile_key(fields)
             if key is not None:
                 self._keys[provider] = self._named(self._variable(provider, fields), key)
@@ -217,7 +218,7 @@ class _Extraction:
         value = profile.get(plain)
         if isinstance(value, str) and value:
             return self._source.variables.get(referred(value) or "") if referred(value) else value
-        return self._resolved(_object(profile.get(reference)))
+        return self._resolved(as_object(profile.get(reference)))
 
     def _resolved(self, reference: Mapping[str, Any]) -> str | None:
         if reference.get("source") == "env":
@@ -255,7 +256,7 @@ class _Extraction:
         profile = self._source.profiles.get(value)
         if place[-1] == "apiKey" and profile is not None:
             # An apiKey may be the id of a profile in the store (OpenClaw 2026.9.6, model-auth-provider).
-            key = self._profile_key(_object(profile))
+            key = self._profile_key(as_object(profile))
             if key is None:
                 return _NOTHING
             value = key
@@ -306,7 +307,7 @@ class _Extraction:
 
 def _refer_to_keys(config: dict[str, Any], keys: Mapping[str, str]) -> None:
     """Have the providers of the config use the keys of the store."""
-    providers = _object(_object(config.get("models")).get("providers"))
+    providers = as_object(as_object(config.get("models")).get("providers"))
     for provider, name in keys.items():
         entry = providers.get(provider)
         if isinstance(entry, dict):
@@ -315,18 +316,14 @@ def _refer_to_keys(config: dict[str, Any], keys: Mapping[str, str]) -> None:
 
 def _providers(taken: Mapping[str, Any]) -> set[str]:
     """Return the providers that a config speaks of."""
-    named = set(_object(_object(taken.get("models")).get("providers")))
-    for profile in _object(_object(taken.get("auth")).get("profiles")).values():
-        named.add(str(_object(profile).get("provider")))
-    defaults = _object(_object(taken.get("agents")).get("defaults"))
-    named |= {text.partition("/")[0] for text in (*texts(defaults), *_object(defaults.get("models")))}
+    named = set(as_object(as_object(taken.get("models")).get("providers")))
+    for profile in as_object(as_object(taken.get("auth")).get("profiles")).values():
+        named.add(str(as_object(profile).get("provider")))
+    defaults = as_object(as_object(taken.get("agents")).get("defaults"))
+    named |= {text.partition("/")[0] for text in (*texts(defaults), *as_object(defaults.get("models")))}
     return {provider for provider in named if re.fullmatch(r"[A-Za-z0-9._-]{1,60}", provider)}
 
 
 def _as_name(text: str) -> str:
     name = re.sub(r"[^A-Z0-9]+", "_", text.upper()).strip("_")[:100]
     return name if name[:1].isalpha() else f"KEY_{name}"
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

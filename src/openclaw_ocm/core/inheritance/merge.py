@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 # What is in these is one thing: left with a part of its members it is none that OpenClaw takes.
 _COLLECTIONS = (
@@ -82,18 +82,6 @@ def _with_integers(value: object) -> object:
     if isinstance(value, list):
         return [_with_integers(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `lower` with everything of `upper` over it, objects member by member."""
-    merged = dict(lower)
-    for name, value in upper.items():
-        below = merged.get(name)
-        if isinstance(below, dict) and isinstance(value, dict):
-            merged[name] = overlay(below, value)
-        else:
-            merged[name] = value
-    return merged
 
 
 def differences(before: object, after: object, place: Place = ()) -> Iterator[tuple[Place, Any, Any]]:

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.openclaw.document import as_object
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
@@ -212,19 +214,13 @@ def _read_prices(pricing: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _clean_name(value: object) -> str:
-    text = value[: 4 * _MAX_NAME].replace("$", " ") if isinstance(value, str) else ""
-    plain = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(plain.split())[:_MAX_NAME].rstrip()
+    text = printable(value, limit=4 * _MAX_NAME).replace("$", " ") if isinstance(value, str) else ""
+    return " ".join(text.split())[:_MAX_NAME].rstrip()
 
 
 def _words(value: object) -> frozenset[str]:
     words = value if isinstance(value, list) else []
     return frozenset(word for word in words if isinstance(word, str))
-
-
-def as_object(value: object) -> dict[str, Any]:
-    """Return a JSON object, an empty one in place of anything else."""
-    return value if isinstance(value, dict) else {}
 
 
 def read_number(value: object) -> float | None:

@@ -9,9 +9,9 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.models.listing import as_object, read_count
-from openclaw_ocm.core.openclaw.document import changed_keys
-from openclaw_ocm.core.openclaw.settings import lookup
+from openclaw_ocm.core.models.listing import read_count
+from openclaw_ocm.core.openclaw.document import as_object, changed_keys, lookup
+from openclaw_ocm.core.text import counted
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.models.listing import Listing, Model, Provider
 
+# Providers whose models OpenClaw 2026.9.6 knows without configuration (docs/providers).
+_BUILT_IN = frozenset({"anthropic", "openai", "google", "openrouter", "groq", "mistral", "xai", "minimax"})
 _INCLUDE = "$include"
 _MAX_NOTES = 20
 _DEFAULT_CONTEXT = 128_000
@@ -217,16 +219,12 @@ def _merge_entry(old: dict[str, Any], model: Model) -> dict[str, Any]:
 def _doubts(listing: Listing) -> Iterator[str]:
     """Yield what is odd about a list."""
     if listing.missing:
-        yield f"the server says that it has {_counted(listing.missing, 'more model')} than it listed"
+        yield f"the server says that it has {counted(listing.missing, 'more model')} than it listed"
     if listing.unusable:
-        yield f"left out: {_counted(listing.unusable, 'row')} of the list without a usable id"
+        yield f"left out: {counted(listing.unusable, 'row')} of the list without a usable id"
     unpriced = sum(not {"input", "output"} <= model.prices.keys() for model in listing.models)
     if unpriced:
-        yield f"the list gives no usable price for {_counted(unpriced, 'model')}: a new one counts as free"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+        yield f"the list gives no usable price for {counted(unpriced, 'model')}: a new one counts as free"
 
 
 def _notes(
@@ -250,7 +248,7 @@ def _bounded(notes: Iterator[str]) -> Iterator[str]:
     """Yield the first notes and how many more there are: an instance decides what its config says."""
     yield from itertools.islice(notes, _MAX_NOTES)
     if more := sum(1 for _note in notes):
-        yield f"and {_counted(more, 'more warning')} of this kind"
+        yield f"and {counted(more, 'more warning')} of this kind"
 
 
 def _selects_model(path: tuple[str, ...]) -> bool:
@@ -299,3 +297,16 @@ def _strings(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
     elif isinstance(value, list):
         for below in value:
             yield from _strings(below, path)
+
+
+def model_note(model: str | None, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Warn where the model's provider has to be configured before the agent can answer.
+
+    `known` are those that the instance's config has.
+    """
+    provider = (model or "").partition("/")[0]
+    if not model or provider in _BUILT_IN | known:
+        return ()
+    return (
+        f"if OpenClaw does not know the provider {provider}, set models.providers.{provider} with ocm edit",
+    )

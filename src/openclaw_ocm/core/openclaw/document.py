@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.errors import Invalid, OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # OpenClaw 2026.9.6 itself refuses to read a config above its own limits; a state directory is the
 # instance's to write, so its size is bounded before it is parsed.
@@ -75,6 +78,21 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
+def lookup(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - a config value is any JSON value
+    """Return the value at a dotted key, or None where there is none."""
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def as_object(value: object) -> dict[str, Any]:
+    """Return a JSON object, an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
 def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return a copy of `config` in which the dotted `key` is `value`; missing objects are made."""
     changed = copy.deepcopy(config)
@@ -100,6 +118,18 @@ def without_value(config: dict[str, Any], key: str) -> dict[str, Any]:
     if isinstance(target, dict):
         target.pop(last, None)
     return changed
+
+
+def overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `lower` with everything of `upper` over it, objects member by member."""
+    merged = dict(lower)
+    for name, value in upper.items():
+        below = merged.get(name)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[name] = overlay(below, value)
+        else:
+            merged[name] = value
+    return merged
 
 
 def changed_keys(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> tuple[str, ...]:

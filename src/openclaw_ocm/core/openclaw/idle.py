@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from openclaw_ocm.core.openclaw.document import with_value
-from openclaw_ocm.core.openclaw.settings import lookup
+from openclaw_ocm.core.openclaw.document import lookup, with_value
 
 # Channels, of which two with one bot's token take each other's messages; and what calls in from outside.
 _LEFT_OUT = ("channels", "hooks")

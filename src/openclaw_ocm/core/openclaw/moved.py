@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.openclaw.document import with_value
-from openclaw_ocm.core.openclaw.settings import lookup
+from openclaw_ocm.core.openclaw.document import lookup, with_value
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.openclaw.document import lookup
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -13,30 +15,6 @@ LOOPBACK = "loopback"
 # All addresses of IPv4: OpenClaw knows no bind to a network, so who gets through is the firewall's to say.
 LAN = "lan"
 BIND = "gateway.bind"
-
-# The longest matching prefix decides (dist/config-reload-plan of OpenClaw 2026.9.6); a path without a
-# rule restarts the gateway. Rules of plugins are not listed: they only ever make a change live.
-_RELOAD_RULES: tuple[tuple[str, bool], ...] = (
-    *((prefix, False) for prefix in ("gateway", "discovery", "secrets.egressProxy", "mcp.apps")),
-    *(
-        (prefix, True)
-        for prefix in (
-            *("meta", "identity", "wizard", "logging", "agents", "bindings", "audio", "agent", "routing"),
-            *("messages", "session", "talk", "skills", "secrets", "tui", "ui", "tools", "approvals.exec"),
-            *("approvals.plugin", "auth.order", "auth.profiles", "broadcast", "memory.citations"),
-            *("worktreeRoot", "worktreeAcceleration", "security.audit.suppressions", "transcripts"),
-            *("security.installPolicy", "diagnostics.enabled", "diagnostics.flags", "acp", "hooks", "cron"),
-            *("diagnostics.cacheTrace.enabled", "attachments.ttlHours", "update.checkOnStart", "commands"),
-            *("update.channel", "update.auto.enabled", "telemetry.enabled", "telemetry.consentedAt"),
-            *("plugins", "channels", "models", "mcp", "tts", "surfaces", "accessGroups", "cloudWorkers"),
-            *("desktop.host", "discovery.mdns.mode", "gateway.remote", "gateway.reload", "gateway.tools"),
-            *("gateway.terminal", "gateway.roles", "gateway.trustedProxies", "gateway.controlUi.enabled"),
-            *("gateway.controlUi.allowedOrigins", "gateway.auth.rateLimit", "gateway.publicOrigin"),
-            *("gateway.http.endpoints", "gateway.cliAgents", "gateway.nodes.browser"),
-            *("gateway.nodes.pairing", "gateway.nodes.commands", "gateway.auth.allowTailscale"),
-        )
-    ),
-)
 
 
 def initial_config(
@@ -142,19 +120,3 @@ def _open_sessions(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _shown(value: object) -> str:
     return "unset" if value is None else str(value)[:60] if isinstance(value, (str, int)) else "not a value"
-
-
-def lookup(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - a config value is any JSON value
-    """Return the value at a dotted key, or None where there is none."""
-    value: Any = config
-    for part in key.split("."):
-        if not isinstance(value, dict) or part not in value:
-            return None
-        value = value[part]
-    return value
-
-
-def is_live(key: str) -> bool:
-    """Tell whether a running gateway takes up a change of `key` without a restart."""
-    matching = [rule for rule in _RELOAD_RULES if key == rule[0] or key.startswith(rule[0] + ".")]
-    return max(matching, key=lambda rule: len(rule[0]))[1] if matching else False

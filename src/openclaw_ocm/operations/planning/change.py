@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.plan import Plan, WriteRecord
 from openclaw_ocm.errors import Locked, OcmError
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished
 from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.system import files
@@ -17,14 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
 
 
 @contextlib.contextmanager
 def changing(
+    context: Context, name: InstanceName, *others: InstanceName, wait_seconds: float = 10.0
+) -> Iterator[Instance]:
+    """Hold the locks of an instance and of others as `locked` does, and yield the instance, opened.
+
+    Raises `OcmError` where there is none of that name, or its record is corrupt.
+    """
+    with locked(context, name, *others, wait_seconds=wait_seconds):
+        yield open_instance(context, name)
+
+
+@contextlib.contextmanager
+def locked(
     context: Context, name: InstanceName, *others: InstanceName, wait_seconds: float = 10.0
 ) -> Iterator[str | None]:
     """Hold the locks of instances; operations on one that were cut off are finished or undone first.
@@ -76,10 +91,10 @@ def recover_all(context: Context) -> tuple[str, ...]:
     paths = context.host.paths
     # One that was killed as soon as it had the lock of a name that is no instance's left the lock file alone.
     known = frozenset(instance_names(paths))
-    locked = [name for name in names_in(paths.locks, suffix=".lock") if name not in known]
-    for name in dict.fromkeys((*unfinished(context), *locked)):
+    stale = [name for name in names_in(paths.locks, suffix=".lock") if name not in known]
+    for name in dict.fromkeys((*unfinished(context), *stale)):
         try:
-            with contextlib.suppress(Locked), changing(context, name, wait_seconds=0) as sentence:
+            with contextlib.suppress(Locked), locked(context, name, wait_seconds=0) as sentence:
                 done.append(sentence)
         except (OcmError, OSError) as error:
             done.append(f"an interrupted operation on {name} could not be mended: {error}")
@@ -87,7 +102,7 @@ def recover_all(context: Context) -> tuple[str, ...]:
 
 
 def make_plan(  # noqa: PLR0913 - all but what is to be done have a default
-    context: Context,
+    backend: Backend,
     operation: str,
     name: str,
     steps: list[Step],
@@ -95,23 +110,23 @@ def make_plan(  # noqa: PLR0913 - all but what is to be done have a default
     commit: int | None = None,
     others: tuple[str, ...] = (),
 ) -> Plan:
-    """Return a plan; without `commit` a failure of any step undoes all of it."""
+    """Return a plan for what `backend` has; without `commit` a failure of any step undoes all of it."""
     return Plan(
         operation=operation,
         name=name,
-        backend=context.backend.name,
+        backend=backend.name,
         steps=tuple(steps),
         commit=len(steps) if commit is None else commit,
         others=others,
     )
 
 
-def record_steps(context: Context, before: Record, after: Record) -> list[Step]:
+def record_steps(worker: Instance, after: Record) -> list[Step]:
     """Return the step that writes a changed record, none where nothing changed."""
-    if after == before:
+    if after == worker.record:
         return []
-    path = context.host.paths.named(after.name).record
-    return [WriteRecord(path=str(path), text=encode_record(after), previous=encode_record(before))]
+    path, previous = worker.paths.record, encode_record(worker.record)
+    return [WriteRecord(path=str(path), text=encode_record(after), previous=previous)]
 
 
 def carry_out(  # noqa: PLR0913 - what is said differs from verb to verb
@@ -131,7 +146,8 @@ def carry_out(  # noqa: PLR0913 - what is said differs from verb to verb
     `reserved` are those of `Transaction.run`.
     """
     if plan.steps and not dry_run:
-        Transaction(context=context, plan=plan, progress=context.report).run(keep=keep, reserved=reserved)
+        transaction = Transaction(context=context.on(plan.backend), plan=plan, progress=context.report)
+        transaction.run(keep=keep, reserved=reserved)
     return Outcome(
         name=plan.name,
         operation=plan.operation,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from openclaw_ocm.core import secrets
+from openclaw_ocm.core import secrets, temporary
 from openclaw_ocm.core.backup.layout import INHERITED, SECRETS, STATE
 from openclaw_ocm.core.names import MAIN, parse_name
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, format_config, parse_config, with_value
@@ -21,18 +21,38 @@ from openclaw_ocm.core.paths import STATE_DIRECTORIES
 from openclaw_ocm.core.plan import Stage
 from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.errors import Invalid, OcmError
-from openclaw_ocm.instances.inheritance import Inherited, encode_inherited, parse_inherited, read_inherited
-from openclaw_ocm.operations.backup import by_bytes
+from openclaw_ocm.operations.planning.progress import by_bytes
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import Contents, extract, free_bytes
+from openclaw_ocm.system.kept.inherited import Inherited, encode_inherited, parse_inherited, read_inherited
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.restore import Request
 
 _CDP = "browser.profiles.openclaw.cdpPort"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreRequest:
+    """What the user asked for: `name` and `port` are those of the archive where None.
+
+    `start` has the restored instance started and proved; `replace` puts it in the place of one of its name.
+    One that is `idle` has no keys, and does nothing of its own.
+    """
+
+    archive: PurePosixPath
+    name: InstanceName | None = None
+    port: int | None = None
+    replace: bool = False
+    sealed: bool = True
+    start: bool = True
+    identities: Sequence[object] = ()
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +88,8 @@ def stage_step(paths: InstancePaths, token: str) -> Stage:
 
     A file is staged beside its place, which may be on another one.
     """
-    staged = (path.with_name(f".{path.name}.{token}.ocm") for path in (paths.secrets, paths.inherited))
-    directory = paths.state.with_name(f".ocm-incoming-{paths.name}-{token}")
+    staged = (path.with_name(temporary.beside(path.name, token)) for path in (paths.secrets, paths.inherited))
+    directory = paths.state.with_name(temporary.incoming(paths.name, token))
     return Stage(path=str(directory), files=tuple(map(str, staged)))
 
 
@@ -77,7 +97,7 @@ def _state_in(stage: Stage) -> PurePosixPath:
     return PurePosixPath(stage.path) / "archive" / STATE
 
 
-def extract_staged(context: Context, request: Request, paths: InstancePaths, stage: Stage) -> Staged:
+def extract_staged(context: Context, request: RestoreRequest, paths: InstancePaths, stage: Stage) -> Staged:
     """Extract an archive into the staging directory, checked whole; secrets go beside their place."""
     archive = Path(request.archive)
     size = archive.stat().st_size if archive.is_file() else 0
@@ -157,8 +177,3 @@ def _wanted_config(
     config = with_value(config, "gateway.port", record.port)
     config = with_value(config, BIND, wanted_bind(record.expose))
     return with_value(config, _CDP, record.port + CDP_OFFSET)
-
-
-def _move(staged: Staged, paths: InstancePaths) -> Move:
-    """Return where the state of the archive lay and where it lies now."""
-    return Move(before=PurePosixPath(staged.contents.header.state), after=paths.state)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING
+import contextlib
+import io
+from typing import IO, TYPE_CHECKING, Any
 
 from openclaw_ocm.core.backup.layout import Refused
 from openclaw_ocm.errors import Invalid, OcmError
@@ -84,3 +86,32 @@ def decrypt(source: IO[bytes], target: IO[bytes], identities: Sequence[object]) 
         if str(error) == "decryption error":
             raise Refused("its encryption is damaged") from None
         raise OcmError(f"the archive cannot be decrypted: {error}", code="os_error") from None
+
+
+def decrypt_beginning(source: IO[bytes], identities: Sequence[object], size: int) -> bytes:
+    """Return at least the first `size` bytes of what is encrypted in a file, or all; raises as `decrypt`.
+
+    The rest of the file is not read, and so not checked.
+    """
+    target = _Beginning(size)
+    with contextlib.suppress(_EnoughError):
+        decrypt(source, target, identities)
+    return target.getvalue()
+
+
+class _EnoughError(Exception):
+    """What pyrage passes on of a file that takes no more."""
+
+
+class _Beginning(io.BytesIO):
+    """Takes no more once it has `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - whatever has bytes
+        written = super().write(data)
+        if self.tell() >= self._size:
+            raise _EnoughError
+        return written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import sys
@@ -30,6 +31,8 @@ _ZSTD_WINDOW = 23
 # An archive expands at the most by this much, or to this size where that is more: no state does by itself.
 _RATIO = 500
 _ALWAYS = 256 * 2**20
+# Far more than a header takes, however it is compressed.
+_BEGINNING = 2**20
 
 
 class Source:
@@ -67,17 +70,18 @@ def open_source(
     archive: PurePosixPath,
     identities: Sequence[object],
     progress: Callable[[int], None],
-    spool: PurePosixPath,
+    spool: PurePosixPath | None,
 ) -> Iterator[Source]:
     """Open an archive and yield what it holds; `progress` is told the compressed bytes that were read.
 
-    What is encrypted is decrypted into a file without a name in the directory `spool`. Raises `OcmError`
+    What is encrypted is decrypted into a file without a name in the directory `spool`, and for None no more
+    of it than its beginning, in memory. Raises `OcmError`
     where there is no such file or no identity is given for it, and `Refused`.
     """
     with _open_file(archive) as given, _decrypted(given, archive, identities, spool) as file:
         magic = file.read(4)
+        size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        size = os.fstat(file.fileno()).st_size
 
         def counted(count: int) -> bytes:
             data: bytes = file.read(count)
@@ -105,7 +109,7 @@ def _open_file(path: PurePosixPath) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def _decrypted(
-    file: IO[bytes], archive: PurePosixPath, identities: Sequence[object], spool: PurePosixPath
+    file: IO[bytes], archive: PurePosixPath, identities: Sequence[object], spool: PurePosixPath | None
 ) -> Iterator[IO[bytes]]:
     """Yield the file itself, or what is encrypted in it."""
     begin = file.read(len(age.MAGIC))
@@ -116,6 +120,9 @@ def _decrypted(
     if not identities:
         message = f"{archive} is encrypted"
         raise OcmError(message, hint="--identity names the file with its key", code="identity_missing")
+    if spool is None:
+        yield io.BytesIO(age.decrypt_beginning(file, identities, _BEGINNING))
+        return
     with tempfile.TemporaryFile(dir=spool) as plain:
         age.decrypt(file, plain, identities)
         plain.seek(0)

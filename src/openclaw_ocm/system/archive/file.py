@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import tempfile
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.backup.layout import Manifest
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.system.archive.compression import Format
-
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_backup(  # noqa: PLR0913 - where, how, and what
@@ -49,14 +46,14 @@ def write_backup(  # noqa: PLR0913 - where, how, and what
     _refuse_existing(final)
     sweep_backups(directory, name)
     stem = backup_stem(name, datetime.now(timezone.utc))
-    beside, scratch, check = (directory / f".{stem}.{secrets.token_hex(6)}.ocm" for _ in range(3))
+    beside, scratch, check = (directory / files.name_beside(stem) for _ in range(3))
     identities: tuple[object, ...] = ()
     if recipients:
         identity, own = age.momentary()
         identities, recipients = (identity,), (*recipients, own)
     try:
         Path(scratch).mkdir(mode=0o700)
-        with os.fdopen(os.open(beside, _CREATE, 0o600), "wb") as file:
+        with os.fdopen(os.open(beside, files.NEW_FILE, 0o600), "wb") as file:
             manifest = _write(file, scratch, fill, form, recipients)
             file.flush()
             os.fsync(file.fileno())
@@ -114,11 +111,7 @@ def _publish(beside: PurePosixPath, final: PurePosixPath) -> None:
         # A file system without hard links.
         _refuse_existing(final)
         Path(beside).rename(final)
-    descriptor = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    files.keep_names(final.parent)
 
 
 def _refuse_existing(final: PurePosixPath) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core import temporary
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-
-_TOKEN = r"[0-9a-f]{12}"  # noqa: S105 - no password
-_BACKUP = re.compile(rf"\.([a-z0-9_-]+)-[0-9]{{8}}T[0-9]{{6}}Z\.{_TOKEN}\.ocm")
 
 
 def sweep_backups(directory: PurePosixPath, name: InstanceName) -> None:
@@ -24,5 +21,6 @@ def sweep_backups(directory: PurePosixPath, name: InstanceName) -> None:
 
 def half_written_backups(directory: PurePosixPath) -> tuple[tuple[str, Path], ...]:
     """Return what backups left in a directory, or have under way there, and of whom each is."""
-    found = [(_BACKUP.fullmatch(path.name), path) for path in sorted(Path(directory).glob(".*.ocm"))]
-    return tuple((match[1], path) for match, path in found if match)
+    paths = sorted(Path(directory).glob(temporary.BESIDE_GLOB))
+    found = [(temporary.owner_of_backup(path.name), path) for path in paths]
+    return tuple((owner, path) for owner, path in found if owner is not None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.layout import Entry, Header, Manifest, Refused
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.compression import open_source
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.archive.compression import Source
     from openclaw_ocm.system.archive.members import Member
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_ROOM = "it needs more than is free on the disk"
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +94,9 @@ def verify(
         return contents
 
 
-def read_header(archive: PurePosixPath, spool: PurePosixPath, *, identities: Sequence[object] = ()) -> Header:
-    """Return the header of an archive; nothing else of it is looked at.
-
-    What is encrypted is decrypted into a file without a name in the directory `spool`.
-    """
-    with _refusals(archive), open_source(archive, identities, lambda _bytes: None, spool) as source:
+def read_header(archive: PurePosixPath, *, identities: Sequence[object] = ()) -> Header:
+    """Return the header of an archive; nothing else of it is looked at, or decrypted."""
+    with _refusals(archive), open_source(archive, identities, lambda _bytes: None, None) as source:
         member, content = next(read_members(source.read, source.expect))
         if member.path != layout.HEADER:
             raise Refused(f"it does not begin with {layout.HEADER}")
@@ -124,7 +119,7 @@ class _Extraction:
             raise Refused(_NO_ROOM)
         begin = b""
         # No part of the path is a link: they are made when all else is done, and nobody else writes here.
-        descriptor = os.open(member.path, _CREATE, 0o600, dir_fd=self._root)
+        descriptor = os.open(member.path, files.NEW_FILE, 0o600, dir_fd=self._root)
         with os.fdopen(descriptor, "wb") as file:
             for chunk in content:
                 begin = begin or chunk[: len(layout.DATABASE_MAGIC)]
@@ -155,7 +150,7 @@ class _Check:
         if member.size > free_bytes(self._scratch):
             raise Refused(_NO_ROOM)
         name = secrets.token_hex(8)
-        with os.fdopen(os.open(name, _CREATE, 0o600, dir_fd=self._root), "wb") as file:
+        with os.fdopen(os.open(name, files.NEW_FILE, 0o600, dir_fd=self._root), "wb") as file:
             file.write(first)
             file.writelines(content)
         problem = integrity_problem(self._scratch / name)
@@ -266,7 +261,7 @@ def _finish(root: int, manifest: Manifest) -> None:
 def _new_directory(path: PurePosixPath, *, keep: bool) -> Iterator[int]:
     """Make a directory and yield its descriptor; unless it is to `keep`, or after an error, it is removed."""
     Path(path).mkdir(mode=0o700)
-    root = os.open(path, _DIRECTORY)
+    root = os.open(path, files.CLOSED_DIRECTORY)
     kept = False
     try:
         yield root

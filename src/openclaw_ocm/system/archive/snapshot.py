@@ -17,14 +17,12 @@ from typing import IO, TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePosixPath
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A pipe that came in the place of a file must not keep its reader waiting.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Each level is an open directory meanwhile, of which a process may have 1024.
 MAX_DEPTH = 200
 # Beside them an archive has members that are no part of the state.
@@ -119,7 +117,7 @@ def _look(directory: int, parent: str, name: str, depth: int) -> tuple[Found | N
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         reason = _reason(path, status, depth)
         if stat.S_ISDIR(status.st_mode) and reason is None:
-            opened = os.open(name, _DIRECTORY, dir_fd=directory)
+            opened = os.open(name, files.CLOSED_DIRECTORY, dir_fd=directory)
             status = os.fstat(opened)
     except PermissionError:
         reason = UNREADABLE
@@ -204,7 +202,7 @@ def _version(status: os.stat_result) -> tuple[int, ...]:
 def _open(directory: int, name: str) -> int | None:
     """Return an open regular file, None where there is none of that name (any more)."""
     try:
-        descriptor = os.open(name, _FILE, dir_fd=directory)
+        descriptor = os.open(name, files.CLOSED_FILE, dir_fd=directory)
     except PermissionError:
         raise
     except OSError:

@@ -13,8 +13,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
-from openclaw_ocm.core.log import printable
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
 from openclaw_ocm.system.archive import snapshot
 from openclaw_ocm.system.archive.database import integrity_problem
 from openclaw_ocm.system.archive.members import Member
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.archive.snapshot import Copy, Found
     from openclaw_ocm.system.archive.writer import ArchiveWriter
 
-_CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_NOTES = 50
 _SHOWN = 300
 JOURNALS = "journals of databases"
@@ -217,7 +217,7 @@ def _told(copy: Copy, progress: Callable[[int], None]) -> Iterator[bytes]:
 def open_copies(state: int, name: str) -> Iterator[int]:
     """Yield the open directory of copies in an open state directory; raise `OcmError` where it is none."""
     try:
-        directory = os.open(name, _CLOSED_DIRECTORY, dir_fd=state)
+        directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=state)
     except OSError:
         message = "the copies of the databases were taken away while the backup ran"
         raise OcmError(message, hint="try again", code="backup_failed") from None
@@ -230,7 +230,7 @@ def open_copies(state: int, name: str) -> Iterator[int]:
 def discard_copies(state: int, name: str) -> None:
     """Remove a directory of copies; what an instance put there besides files stays, for the next backup."""
     with contextlib.suppress(OSError):
-        directory = os.open(name, _CLOSED_DIRECTORY, dir_fd=state)
+        directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=state)
         try:
             for entry in os.listdir(directory):  # noqa: PTH208 - an open directory
                 with contextlib.suppress(OSError):

@@ -13,22 +13,19 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.needs import (
+from openclaw_ocm.core import temporary
+from openclaw_ocm.core.needs import EnableLinger, InstallNode, InstallOpenClaw, InstallPackages, Progress
+from openclaw_ocm.core.openclaw.run import ENTRY
+from openclaw_ocm.core.releases import (
     NODE_HASHES,
     NODE_VERSION,
     NODE_WHEEL,
     OPENCLAW_FETCHES,
     OPENCLAW_VERSION,
-    EnableLinger,
-    InstallNode,
-    InstallOpenClaw,
-    InstallPackages,
-    Progress,
     fetched_by_npm,
     is_unreachable,
     progress_of_pip,
 )
-from openclaw_ocm.core.sandbox.launch import ENTRY
 from openclaw_ocm.errors import Locked, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import user_manager_answers
@@ -46,7 +43,6 @@ if TYPE_CHECKING:
 
 # Where npm puts it below its prefix.
 OPENCLAW = PurePosixPath("lib", "node_modules", "openclaw")
-_STAGING = ".ocm-staging-"
 _FETCH_SECONDS = 3600.0
 _CHECK_SECONDS = 120.0
 _MANAGER_SECONDS = 30.0
@@ -71,7 +67,9 @@ def install(host: Host, steps: Iterable[Install], report: Report) -> None:
 def leftovers(host: Host) -> tuple[PurePosixPath, ...]:
     """Return the staging directories of installs that were cut off, or that are under way now."""
     places = (host.paths.ocm_data, host.paths.npm_prefix)
-    return tuple(PurePosixPath(path) for place in places for path in sorted(Path(place).glob(f"{_STAGING}*")))
+    return tuple(
+        PurePosixPath(path) for place in places for path in sorted(Path(place).glob(temporary.STAGING_GLOB))
+    )
 
 
 def is_installing(host: Host) -> bool:
@@ -101,7 +99,7 @@ def _alone(host: Host, report: Report) -> Iterator[int]:
 @contextlib.contextmanager
 def staging(parent: PurePosixPath) -> Iterator[PurePosixPath]:
     """Make a directory in `parent`, on its file system, that is gone afterwards with all that is in it."""
-    path = parent / f"{_STAGING}{secrets.token_hex(6)}"
+    path = parent / temporary.staging(secrets.token_hex(temporary.TOKEN_BYTES))
     try:
         files.make_directory(path)
         yield path

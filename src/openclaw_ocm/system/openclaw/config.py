@@ -7,6 +7,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core import temporary
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, parse_config
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.errors import OcmError
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.paths import InstancePaths
-
-_CANDIDATE = ".ocm-candidate-"
 
 
 def read_config(paths: InstancePaths) -> tuple[bytes, dict[str, Any]]:
@@ -52,11 +51,11 @@ def candidate(directory: int, data: bytes) -> Iterator[str]:
     The caller holds the lock under which one is made at a time: what a kill left of another goes as well.
     """
     for name in os.listdir(directory):
-        if name.startswith(_CANDIDATE):
+        if temporary.is_candidate(name):
             # An instance can put a directory there, which is no matter of ours.
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=directory)
-    name = f"{_CANDIDATE}{secrets.token_hex(6)}.json"
+    name = temporary.candidate(secrets.token_hex(temporary.TOKEN_BYTES))
     files.write_in(directory, name, data)
     try:
         yield name

@@ -10,10 +10,10 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.needs import NODE_RANGE, NODE_VERSION, Found
+from openclaw_ocm.core.needs import Found
+from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS
 from openclaw_ocm.core.record import Runtime
-from openclaw_ocm.core.releases import Span, is_within, parse_range, parse_version
-from openclaw_ocm.core.sandbox.launch import ENTRY, NODE_FLAGS
+from openclaw_ocm.core.releases import NODE_RANGE, NODE_VERSION, Span, is_within, parse_range, parse_version
 from openclaw_ocm.core.sandbox.policy import npm_beside
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.runner import Command

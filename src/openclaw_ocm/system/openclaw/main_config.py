@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.document import MAX_BYTES
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import InTheWay, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.exchange import replace_in
 from openclaw_ocm.system.openclaw.config import candidate
@@ -32,7 +32,7 @@ def read_main(host: Host) -> bytes:
         message = f"main has no config {host.paths.main_config}"
         hint = "openclaw onboard makes one; ocm update-models NAME updates an instance"
         raise OcmError(message, hint=hint, code="config_missing")
-    path = _config(host)
+    path = main_place(host)
     with files.open_state(path.parent) as directory:
         return files.read_in(directory, path.name, limit=MAX_BYTES)
 
@@ -50,31 +50,34 @@ def validate_main(host: Host, text: bytes) -> Completed:
         return host.runner.run(command, check=False)
 
 
-def replace_main(host: Host, before: bytes, after: bytes) -> None:
-    """Put `after` in the place of main's config; raises `OcmError` unless that still is `before`.
+def replace_main(host: Host, before: bytes, after: bytes, *, beside: str | None = None) -> None:
+    """Put `after` in the place of main's config; raises `InTheWay` unless that still is `before`.
 
     Its mode stays, and where it is a link what that leads to is replaced; `before` becomes the newest of
-    OpenClaw's own backups.
+    OpenClaw's own backups. `beside` is that of `replace_in`.
     """
-    path = _config(host)
-    with files.open_state(path.parent) as directory, _main_state(host) as beside:
+    path = main_place(host)
+    with files.open_state(path.parent) as directory, _main_state(host) as kept:
         if files.read_in(directory, path.name, limit=MAX_BYTES) != before:
             raise _changed()
         mode = stat.S_IMODE(os.stat(path.name, dir_fd=directory, follow_symlinks=False).st_mode)
         for newer, older in zip(_BACKUPS[-2::-1], _BACKUPS[:0:-1], strict=True):
             with contextlib.suppress(FileNotFoundError):
-                os.rename(newer, older, src_dir_fd=beside, dst_dir_fd=beside)
-        files.write_in(beside, _BACKUPS[0], before)
-        if not replace_in(directory, path.name, after, before=before, limit=MAX_BYTES, mode=mode):
+                os.rename(newer, older, src_dir_fd=kept, dst_dir_fd=kept)
+        files.write_in(kept, _BACKUPS[0], before)
+        if not replace_in(
+            directory, path.name, after, before=before, limit=MAX_BYTES, mode=mode, beside=beside
+        ):
             raise _changed()
 
 
-def _changed() -> OcmError:
+def _changed() -> InTheWay:
     message = "main's config was changed by someone else meanwhile; nothing was changed"
-    return OcmError(message, hint="try again", code="config_changed")
+    return InTheWay(message, hint="try again", code="config_changed")
 
 
-def _config(host: Host) -> PurePosixPath:
+def main_place(host: Host) -> PurePosixPath:
+    """Return where main's config is: where it is a link, what that leads to."""
     return PurePosixPath(Path(host.paths.main_config).resolve())
 
 

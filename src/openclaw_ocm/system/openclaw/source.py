@@ -49,8 +49,9 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
     `package` is the OpenClaw of the instance, which knows its providers.
     """
     template = Path(host.paths.main_template).exists()
-    config = _read_config(host.paths.main_template if template else host.paths.main_config, host)
-    variables = _variables(host, config)
+    own = _own_variables(host)
+    config = _read_config(host.paths.main_template if template else host.paths.main_config, own)
+    variables = _variables(config, own)
     known, plugins = _providers(package)
     return Source(
         name="the template" if template else MAIN,
@@ -84,7 +85,7 @@ def read_instance_source(
     )
 
 
-def _read_config(path: PurePosixPath, host: Host) -> dict[str, Any]:
+def _read_config(path: PurePosixPath, own: Mapping[str, str]) -> dict[str, Any]:
     """Return a config of the user's with its includes in their places, an empty one where there is none."""
     real = Path(path).resolve()
     if not real.exists():
@@ -92,7 +93,7 @@ def _read_config(path: PurePosixPath, host: Host) -> dict[str, Any]:
     data = _read(real, MAX_BYTES, str(path))
     config = _mended(lambda: parse_config(data, source=str(path)))
     roots = [real.parent]
-    listed = _own_variables(host).get("OPENCLAW_INCLUDE_ROOTS", "")
+    listed = own.get("OPENCLAW_INCLUDE_ROOTS", "")
     roots += [Path(root).expanduser().resolve() for root in listed.split(os.pathsep) if root]
     resolved = _Includes(tuple(roots)).resolve(config, real, (real,))
     return resolved if isinstance(resolved, dict) else {}
@@ -202,11 +203,11 @@ def _own_variables(host: Host) -> dict[str, str]:
     return variables
 
 
-def _variables(host: Host, config: Mapping[str, Any]) -> dict[str, str]:
+def _variables(config: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, str]:
     environment = config.get("env")
     inline = environment.get("vars") if isinstance(environment, dict) else None
     written = inline.items() if isinstance(inline, dict) else ()
-    return {**{key: value for key, value in written if isinstance(value, str)}, **_own_variables(host)}
+    return {**{key: value for key, value in written if isinstance(value, str)}, **own}
 
 
 def _profiles(host: Host) -> dict[str, Any]:

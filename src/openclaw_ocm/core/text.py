@@ -1,0 +1,19 @@
+"""Text for a person: safe to print whoever wrote it, and amounts in words."""
+
+from __future__ import annotations
+
+import re
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_MAX_LINE = 4000
+
+
+def printable(text: str, *, limit: int = _MAX_LINE) -> str:
+    """Return the first `limit` characters of `text` on one line, without what a terminal would obey."""
+    plain = _ANSI.sub("", text[:limit])
+    return "".join(c if c.isprintable() or c == "\t" else " " for c in plain).rstrip()
+
+
+def counted(count: int, word: str) -> str:
+    """Return how many there are of what `word` names, whose plural has an s."""
+    return f"{count} {word}{'' if count == 1 else 's'}"

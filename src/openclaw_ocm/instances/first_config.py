@@ -1,0 +1,76 @@
+"""The first config of an instance: what OCM puts into it, with what it inherits or has of another."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from openclaw_ocm.core.names import InstanceName, parse_name
+from openclaw_ocm.core.openclaw.document import format_config, overlay, refuse_large
+from openclaw_ocm.core.openclaw.settings import initial_config
+from openclaw_ocm.core.ports import CDP_OFFSET
+from openclaw_ocm.instances.inheritance import read_duplicate, read_inheritance, write_duplicate
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.inherited import Inherited, write_inherited
+from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.kept.secrets import write_secrets
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.inheritance.extract import Inheritance
+    from openclaw_ocm.core.plan import CloneConfig, WriteConfig
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.system.host import Host
+
+_TOKEN_BYTES = 32
+
+
+def write_first_config(host: Host, step: WriteConfig, found: Inheritance | None) -> None:
+    """Write the config of a new instance, and keep what it inherited; its gateway gets a new token.
+
+    `found` is what there is to inherit as it was read for the plan; for None it is read now.
+    """
+    name = name_of_config(step.path)
+    record = read_record(host.paths, name)
+    config = _initial_config(host, record, step.model)
+    if step.inherit is not None:
+        inheritance = found or read_inheritance(host, step.inherit, record)
+        names = tuple(sorted(inheritance.secrets))
+        inherited = Inherited(source=step.inherit, config=inheritance.config, secrets=names)
+        write_inherited(host.instance(name), inherited)
+        write_secrets(host, name, inheritance.secrets)
+        config = overlay(inheritance.config, config)
+    _write(step.path, config)
+
+
+def write_cloned_config(host: Host, step: CloneConfig, found: Inheritance | None) -> None:
+    """Write the config of a clone: that of its source, but for what OCM puts into that of a new instance.
+
+    `found` is what the source has as it was read for the plan; for None it is read now.
+    """
+    record, source = read_record(host.paths, name_of_config(step.path)), parse_name(step.source)
+    found = found or read_duplicate(host, source, record)
+    write_duplicate(host, source, record.name, found)
+    _write(step.path, overlay(_initial_config(host, record, None), found.config))
+
+
+def name_of_config(path: str) -> InstanceName:
+    """Return the instance whose config is at `path`."""
+    return parse_name(PurePosixPath(path).parent.name.removeprefix(".openclaw-"))
+
+
+def _initial_config(host: Host, record: Record, model: str | None) -> dict[str, Any]:
+    return initial_config(
+        host.instance(record.name),
+        port=record.port,
+        cdp_port=record.port + CDP_OFFSET,
+        token=secrets.token_hex(_TOKEN_BYTES),
+        model=model,
+    )
+
+
+def _write(path: str, config: dict[str, Any]) -> None:
+    text = format_config(config)
+    refuse_large(text)
+    with files.open_state(PurePosixPath(path).parent) as directory:
+        files.write_in(directory, PurePosixPath(path).name, text)

@@ -1,0 +1,158 @@
+"""One instance, opened: where it is, what its record says, and what its backend says of it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from openclaw_ocm.core.sandbox.policy import instance_policy
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.host import resolver_directory
+from openclaw_ocm.system.kept.records import read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from openclaw_ocm.backends.definition import Definition
+    from openclaw_ocm.backends.protocol import Backend
+    from openclaw_ocm.core.backup.schedule import Timer
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.sandbox.policy import Policy
+    from openclaw_ocm.core.status import Process
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.system.host import Host
+
+
+# No slots: the answers are kept in its __dict__.
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """An instance as it was when it was opened. Each question is asked once, when its answer is first needed.
+
+    `context` is the host's, with the backend that the record names. `seen` and `seen_timer` are what was
+    observed of it together with others.
+    """
+
+    context: Context
+    paths: InstancePaths
+    record: Record
+    seen: Process | None = None
+    seen_timer: Timer | None = None
+
+    @property
+    def name(self) -> InstanceName:
+        """Its name."""
+        return self.record.name
+
+    @property
+    def host(self) -> Host:
+        """The user and the machine whose it is."""
+        return self.context.host
+
+    @property
+    def backend(self) -> Backend:
+        """What keeps its gateway running."""
+        return self.context.backend
+
+    @cached_property
+    def process(self) -> Process:
+        """What its backend says of its gateway; raises `OcmError` where that does not answer."""
+        return self.seen or self.backend.observe([self.name])[self.name]
+
+    @cached_property
+    def timer(self) -> Timer:
+        """What its backend says of its scheduled backups."""
+        return self.seen_timer or self.backend.timers.observe([self.name])[self.name]
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What it may read, write and reach on this host."""
+        return instance_policy(self.paths, self.record, resolver=resolver_directory())
+
+    @cached_property
+    def definition(self) -> Definition:
+        """The definition that its record asks for."""
+        return self.backend.definition(self.record, self.policy)
+
+    def again(self) -> Instance:
+        """Return it to be observed anew, after something was done to it."""
+        return replace(self, seen=None, seen_timer=None)
+
+    def with_record(self, record: Record) -> Instance:
+        """Return it as another record of the same name and backend would have it; its gateway is the same."""
+        return replace(self, record=record, seen=self.__dict__.get("process", self.seen))
+
+
+def instance_of(context: Context, record: Record) -> Instance:
+    """Return the instance of a record, be it one that is still to be made."""
+    return Instance(
+        context=context.on(record.backend), paths=context.host.instance(record.name), record=record
+    )
+
+
+def open_instance(context: Context, name: InstanceName) -> Instance:
+    """Read the record of an instance; raises `OcmError` where there is none or it is corrupt.
+
+    Who is to change the instance holds its lock meanwhile.
+    """
+    return instance_of(context, read_record(context.host.paths, name))
+
+
+class Opened(NamedTuple):
+    """Instances by name, and what keeps others from being looked at."""
+
+    instances: Mapping[InstanceName, Instance]
+    broken: Mapping[InstanceName, OcmError]
+
+
+def open_all(context: Context, names: Iterable[InstanceName]) -> Opened:
+    """Open instances; one whose record is corrupt keeps nobody from the others."""
+    instances: dict[InstanceName, Instance] = {}
+    broken: dict[InstanceName, OcmError] = {}
+    for name in names:
+        try:
+            instances[name] = open_instance(context, name)
+        except OcmError as error:
+            broken[name] = error
+    return Opened(instances, broken)
+
+
+def observed(instances: Iterable[Instance]) -> Opened:
+    """Return instances as they are observed now: one question to each backend, and one to its timers.
+
+    One whose backend does not answer is among the broken.
+    """
+    of_backend: dict[str, list[Instance]] = {}
+    for one in instances:
+        of_backend.setdefault(one.record.backend, []).append(one)
+    found: dict[InstanceName, Instance] = {}
+    broken: dict[InstanceName, OcmError] = {}
+    for its in of_backend.values():
+        try:
+            found |= {one.name: one for one in _observed(its[0].backend, its)}
+        except OcmError as error:
+            broken |= dict.fromkeys((one.name for one in its), error)
+    return Opened(found, broken)
+
+
+def _observed(backend: Backend, instances: list[Instance]) -> Iterator[Instance]:
+    seen = backend.observe([one.name for one in instances])
+    scheduled = [one.name for one in instances if one.record.backups is not None]
+    timers = backend.timers.observe(scheduled) if scheduled else {}
+    for one in instances:
+        yield replace(one, seen=seen[one.name], seen_timer=timers.get(one.name))
+
+
+def context_of(context: Context, name: InstanceName) -> Context:
+    """Return the context of an instance whose record cannot be read: with the backend that knows it.
+
+    Nobody is to be kept from stopping or deleting such an instance.
+    """
+    for backend in context.backends.values():
+        with contextlib.suppress(OcmError):
+            if backend.observe([name])[name].installed:
+                return context.on(backend.name)
+    return context

@@ -1,0 +1,86 @@
+"""What every new instance needs, whatever it is made of: a name, a place and a port that are free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core import ports
+from openclaw_ocm.core.openclaw.document import lookup
+from openclaw_ocm.core.plan import Enable, LinkConfig, Load, WriteDefinition
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import processes
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.records import read_record, read_settings
+from openclaw_ocm.system.openclaw.config import find_config
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import HostPaths
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.instances.instance import Instance
+
+
+def setting_up(worker: Instance, rules: list[Step], *, autostart: bool) -> list[Step]:
+    """Return the steps by which a state that is in its place becomes an instance, not yet started."""
+    name, paths, definition = worker.name, worker.paths, worker.definition
+    enable: list[Step] = [Enable(name=name)] if autostart else []
+    return [
+        LinkConfig(link=str(paths.config_link), target=str(paths.config)),
+        WriteDefinition(name=name, path=str(definition.path), text=definition.text),
+        Load(name=name),
+        *rules,
+        *enable,
+    ]
+
+
+def refuse_instance(paths: HostPaths, name: InstanceName) -> None:
+    """Raise `OcmError` where there is an instance of that name."""
+    if name in instance_names(paths):
+        message = f"there is an instance {name} already"
+        raise OcmError(message, hint="choose another name, or delete that one first", code="exists")
+
+
+def refuse_existing(worker: Instance) -> None:
+    """Raise `OcmError` where something is already where a new instance's own is to be."""
+    paths = worker.paths
+    for path in (
+        paths.state,
+        worker.definition.path,
+        paths.config_link,
+        paths.shell,
+        paths.scratch,
+        paths.secrets,
+        paths.inherited,
+    ):
+        if Path(path).is_symlink() or Path(path).exists():
+            message = f"{path} exists already and is not OCM's"
+            raise OcmError(message, hint="move it away, or choose another name", code="exists")
+
+
+def choose_port(paths: HostPaths, port: int | None) -> int:
+    """Return `port`, or a free one for None; raise `OcmError` where it is not to be had."""
+    owners = {read_record(paths, name).port: str(name) for name in instance_names(paths)}
+    owners.setdefault(main_port(paths), "main")
+    if port is None:
+        step = read_settings(paths).port_step
+        return ports.allocate_port(owners, step=step, is_free=processes.can_bind)
+    other = ports.overlap(ports.parse_port(port), owners)
+    if other is not None:
+        message = f"port {port} is within {ports.WINDOW} of port {other}, which belongs to {owners[other]}"
+        raise OcmError(message, hint="leave --port out and OCM takes a free one", code="port_taken")
+    taken = next((number for number in ports.window(port) if not processes.can_bind(number)), None)
+    if taken is not None:
+        listener = processes.listeners([taken]).get(taken)
+        who = f"PID {listener.pid} ({listener.command})" if listener and listener.pid else "another process"
+        message = (
+            f"port {taken} is taken by {who}; an instance on {port} needs {port} to {port + ports.WINDOW - 1}"
+        )
+        raise OcmError(message, hint="leave --port out and OCM takes a free one", code="port_taken")
+    return port
+
+
+def main_port(paths: HostPaths) -> int:
+    """Return the port of main, as far as its config can be read."""
+    port = lookup(find_config(paths.main_state), "gateway.port")
+    return port if isinstance(port, int) else ports.MAIN_PORT

@@ -1,0 +1,103 @@
+"""What is missing between an instance as it is and a proved, ready gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.backends.definition import Standing, compare, is_edited
+from openclaw_ocm.core.plan import Load, MakeShell, Restart, Start, Verify, WriteDefinition
+from openclaw_ocm.core.status import State
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.prove import prove
+from openclaw_ocm.instances.verify import verdicts
+from openclaw_ocm.system import files
+from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.sandbox_directories import check_state, is_current
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.instance import Instance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How long a start waits, whether it keeps a failure, and whether it repairs an edited definition."""
+
+    timeout_seconds: float
+    keep: bool = False
+    repair: bool = False
+
+    def verify(self, name: InstanceName) -> Verify:
+        """Return the step that verifies `name`."""
+        return Verify(name=name, timeout_seconds=self.timeout_seconds)
+
+
+def ready_in_words(record: Record) -> str:
+    """Return in words what a verified instance is."""
+    return "ready and sealed" if record.sealed else "ready, not sealed"
+
+
+def start_steps(worker: Instance, effort: Effort) -> list[Step]:
+    """Return what is missing between the instance as it is and a proved, ready gateway."""
+    name, verify = worker.name, effort.verify(worker.name)
+    steps = repair_steps(worker, repair=effort.repair)
+    if not worker.process.activity.has_process:
+        return [*steps, Start(name=name), verify]
+    if steps:
+        return [*steps, Restart(name=name), verify]
+    if prove(worker):
+        return [Restart(name=name), verify]
+    # One that starts or has lost a channel is not helped by being stopped: it is waited for.
+    return [] if verdicts([worker])[name].state is State.READY else [verify]
+
+
+def repair_steps(worker: Instance, *, repair: bool) -> list[Step]:
+    """Return the steps that bring definition and sandbox directories back to what the record asks for.
+
+    Raises `OcmError` for a definition that was edited by hand, unless `repair`.
+    """
+    _refuse_unstartable(worker)
+    name, paths, wanted = worker.name, worker.paths, worker.definition
+    steps: list[Step] = []
+    if not is_current(paths, worker.record):
+        steps.append(MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=False))
+    standing, before = compare(wanted, files.read_own(wanted.path))
+    if standing is Standing.CURRENT:
+        return [*steps, Load(name=name)] if worker.process.changed_on_disk else steps
+    if standing is Standing.EDITED and not repair:
+        raise _edited(name, wanted.path)
+    write = WriteDefinition(name=name, path=str(wanted.path), text=wanted.text, previous=before)
+    return [*steps, write, Load(name=name)]
+
+
+def refuse_unrepairable(worker: Instance, *, repair: bool) -> None:
+    """Raise `OcmError` where `repair_steps` would, for who writes the definition in any case."""
+    _refuse_unstartable(worker)
+    path = worker.backend.definition_path(worker.name)
+    data = files.read_own(path)
+    if data is not None and is_edited(data.decode(errors="replace")) and not repair:
+        raise _edited(worker.name, path)
+
+
+def _refuse_unstartable(worker: Instance) -> None:
+    """Raise `OcmError` where the machine cannot run the instance, or what it runs is gone."""
+    runtime = worker.record.runtime
+    worker.backend.check(sealed=worker.record.sealed)
+    package_version(PurePosixPath(runtime.openclaw))
+    if not Path(runtime.node).exists():
+        message = f"the Node of {worker.name} is gone: {runtime.node}"
+        hint = f"put it back, or change runtime.node in {worker.paths.record}"
+        raise OcmError(message, hint=hint, code="node_missing")
+    check_state(worker.paths)
+
+
+def _edited(name: InstanceName, path: PurePosixPath) -> OcmError:
+    return OcmError(
+        f"the definition of {name} was edited by hand: {path}",
+        hint=f"ocm start {name} --repair writes it anew",
+        code="definition_edited",
+    )

@@ -1,0 +1,141 @@
+"""An instance's scheduled backups: the timer that its record asks for, and how they go."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from openclaw_ocm.backends.definition import Standing, compare
+from openclaw_ocm.core.backup.schedule import LATE_AFTER, LastRun, trouble
+from openclaw_ocm.core.plan import SetTimer
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
+
+if TYPE_CHECKING:
+    from openclaw_ocm.backends.protocol import Timers
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Keep, Record, Schedule
+    from openclaw_ocm.instances.instance import Instance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backups:
+    """The scheduled backups of an instance: as wanted, when the next is due, and what became of the last."""
+
+    every: str
+    keep: str
+    directory: str | None
+    next: float | None
+    last: LastRun | None
+    problem: str | None
+
+
+def timer_steps(worker: Instance, *, before: Record | None = None) -> list[Step]:
+    """Return the step that brings an instance's timer to what the record asks for, none where it is so.
+
+    `before` is the record that it is to replace, where it is another one.
+    """
+    name, timers = worker.name, worker.backend.timers
+    every, previous = _every(worker.record), _every(before or worker.record)
+    if every is None:
+        there = previous is not None or name in timers.known()
+        return [SetTimer(name=name, every=None, previous=previous)] if there else []
+    if every == previous and not timer_faults(worker):
+        return []
+    if _impossible(timers, every) is not None:
+        # Only in a record that was edited by hand, which keeps no gateway from being started.
+        return []
+    return [SetTimer(name=name, every=every, previous=previous)]
+
+
+def timer_faults(worker: Instance) -> tuple[str, ...]:
+    """Return in words in what an instance's timer is otherwise than the record asks for."""
+    name, backend, every = worker.name, worker.backend, _every(worker.record)
+    if every is None:
+        there = name in backend.timers.known()
+        return ("backups are scheduled that the record does not ask for",) if there else ()
+    impossible = _impossible(backend.timers, every)
+    if impossible is not None:
+        return (impossible,)
+    faults = []
+    for wanted in backend.timers.definitions(name, every):
+        standing = compare(wanted, files.read_own(wanted.path)).standing
+        if standing is Standing.MISSING:
+            faults.append(f"{wanted.path} is missing, which has backups made")
+        elif standing is not Standing.CURRENT:
+            faults.append(f"{wanted.path} is not as the record and this ocm ask for")
+    if not faults and worker.timer.stale:
+        faults.append(f"{backend.name} has not read when to make backups")
+    if not faults and not worker.timer.active:
+        faults.append(f"{backend.name} does not make the scheduled backups")
+    return tuple(faults)
+
+
+def look(worker: Instance) -> Backups | None:
+    """Return the scheduled backups of an instance, None where it has none."""
+    schedule = worker.record.backups
+    if schedule is None:
+        return None
+    timer, timers, last = worker.timer, worker.backend.timers, read_last(worker.paths)
+    return Backups(
+        every=schedule.every,
+        keep=kept_in_words(schedule.keep),
+        directory=schedule.directory,
+        # While a run is under way systemd does not tell the next one.
+        next=timer.next or (next_due(timers, schedule) if timer.active else None),
+        last=last,
+        problem=trouble(last, timer, late_after=_late_after(worker, schedule, last), now=time.time()),
+    )
+
+
+def read_last(paths: InstancePaths) -> LastRun | None:
+    """Return what became of the last scheduled backup, None where that is not known."""
+    with contextlib.suppress(msgspec.MsgspecError):
+        data = files.read_own(paths.last_backup)
+        return None if data is None else msgspec.json.decode(data, type=LastRun)
+    return None
+
+
+def kept_in_words(keep: Keep) -> str:
+    """Return in words which archives are kept."""
+    parts = {"last": keep.last, "daily": keep.daily, "weekly": keep.weekly, "monthly": keep.monthly}
+    return ", ".join(f"{count} {word}" for word, count in parts.items() if count)
+
+
+def next_due(timers: Timers, schedule: Schedule) -> float | None:
+    """Return the next moment at which a backup is due, None where there is none."""
+    with contextlib.suppress(OcmError):
+        return next(iter(timers.dues(schedule.every, time.time(), 1)), None)
+    return None
+
+
+def _late_after(worker: Instance, schedule: Schedule, last: LastRun | None) -> float | None:
+    """Return the moment after which a backup is late by more than two periods, None where it never is."""
+    # A schedule that was changed begins anew: with the record, in which it is.
+    since = Path(worker.paths.record).stat().st_mtime
+    if last is not None and last.succeeded is not None:
+        since = max(since, last.succeeded)
+    try:
+        dues = worker.backend.timers.dues(schedule.every, since, LATE_AFTER)
+    except OcmError:
+        return None
+    return dues[-1] if len(dues) == LATE_AFTER else None
+
+
+def _impossible(timers: Timers, every: str) -> str | None:
+    """Return in words why a time cannot be kept, None where it can."""
+    try:
+        timers.check(every)
+    except OcmError as error:
+        return error.message
+    return None
+
+
+def _every(record: Record) -> str | None:
+    return None if record.backups is None else record.backups.every

@@ -1,0 +1,37 @@
+"""How much this machine, or the container that it is, can do at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")  # of version 2; a container finds its own limits at the top
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use, at least 1."""
+    usable = len(os.sched_getaffinity(0))
+    quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit():
+        usable = min(usable, int(quota) // int(period))
+    return max(usable, 1)
+
+
+def free_memory() -> int | None:
+    """Return how many bytes new processes may take without swapping, None where the kernel does not tell."""
+    found = [
+        int(line.split()[1]) * 1024
+        for line in _read(Path("/proc/meminfo")).splitlines()
+        if line.startswith("MemAvailable:")
+    ]
+    limit, used = _read(_CGROUP / "memory.max"), _read(_CGROUP / "memory.current")
+    if limit.isdigit() and used.isdigit():
+        found.append(max(int(limit) - int(used), 0))
+    return min(found, default=None)
+
+
+def _read(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    return ""

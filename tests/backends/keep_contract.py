@@ -1,0 +1,61 @@
+"""Holds a backend of this machine to the contract: `python -m tests.backends.keep_contract NAME`.
+
+Prints for each check a line of JSON: its name and what was wrong, null where nothing was. Needs nothing but
+what OCM itself needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from tests.backends.contract import CHECKS, of_this_run, other_of
+from tests.backends.home import make_home
+
+from openclaw_ocm.system import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.backends.home import Home
+
+    from openclaw_ocm.backends.protocol import Backend
+
+
+def main(name: str) -> int:
+    for check in CHECKS:
+        print(json.dumps([check.__name__, what_is_wrong(name, check)]), flush=True)
+    return 0
+
+
+def what_is_wrong(name: str, check: Callable[[Home[Backend]], None]) -> str | None:
+    """Run a check in a home of its own, whose units are among the user's."""
+    environ = {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", "XDG_CONFIG_HOME": str(Path.home() / ".config")}
+    home = make_home(name, Path.home(), environ)
+    try:
+        check(home)
+    except Exception:  # noqa: BLE001 - whatever it is, it is told, and the next check is run
+        return traceback.format_exc()
+    finally:
+        clear(home)
+    return None
+
+
+def clear(home: Home[Backend]) -> None:
+    names = [of_this_run(home, "one"), other_of(home)]
+    home.backend.stop_sessions(names)
+    home.backend.timers.clear(names)
+    home.backend.stop(names)
+    home.backend.disable(names)
+    home.backend.remove(names)
+    for name in names:
+        files.remove_file(home.host.instance(name).secrets)
+    files.remove_tree(PurePosixPath(home.home))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,140 @@
+"""The how-tos, each played in a machine that has all that OCM needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .checkout import Ocm
+from .instances import HOME, PROVIDER, answer, home_files, rows
+from .reading import SOURCE, Reader, push_repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .machine import Machine
+
+FOLDER = f"{HOME}/handbook"
+BACKUPS = f"{HOME}/backups"
+# Of the documentation of age; nobody has what opens it.
+RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+KEY = "sk-fake"
+SUDOERS = "/etc/sudoers.d/handbook"
+
+
+@pytest.fixture(scope="module")
+def ocm(machine: Machine, ocm: Ocm) -> Iterator[Ocm]:
+    """Return OCM in a clone of the project, beside an agent that has a model and a key of its own."""
+    ocm("list")
+    before = home_files(machine)
+    machine.run(["git", "clone", "--quiet", push_repository(machine), FOLDER])
+    cloned = Ocm(machine, FOLDER)
+    yield cloned
+    cloned("delete", "--all", "--force", "--yes", check=False)
+    machine.run(["rm", "-rf", FOLDER, BACKUPS])
+    machine.run(["rm", "-rf", SOURCE], user="root")
+    assert home_files(machine) == before
+
+
+@pytest.fixture(scope="module")
+def worker1(ocm: Ocm) -> str:
+    """Return an agent that is ready and has a model, as that of the tutorial."""
+    ocm("create", "worker1", "--model", "mine/fake-1")
+    ocm("secret", "set", "worker1", "MY_API_KEY", input=KEY)
+    provider = {**PROVIDER, "apiKey": "${MY_API_KEY}"}
+    ocm("edit", "worker1", "models.providers.mine", "-", input=json.dumps(provider))
+    ocm("start", "worker1")
+    return "worker1"
+
+
+def reader(ocm: Ocm, **given: Any) -> Reader:  # noqa: ANN401 - what a Reader takes
+    return Reader(ocm.machine, ocm.folder, **given)
+
+
+def sources(ocm: Ocm, name: str) -> dict[str, str]:
+    return {secret["key"]: secret["source"] for secret in answer(ocm, "secret", "list", name)["results"]}
+
+
+@pytest.mark.usefixtures("worker1")
+def test_monitor(ocm: Ocm) -> None:
+    said = reader(ocm).play("docs/how-to/monitor.md")
+    assert '"state": "ready"' in said
+    assert "nothing is wrong" in said
+
+
+@pytest.mark.usefixtures("worker1")
+def test_troubleshooting(ocm: Ocm) -> None:
+    said = reader(ocm).play("docs/troubleshooting.md")
+    assert "nothing is wrong" in said
+    assert "state:     ready" in said
+
+
+@pytest.mark.usefixtures("worker1")
+def test_two_agents_one_key(ocm: Ocm) -> None:
+    said = reader(ocm, typed="sk-rotated").play("docs/how-to/two-agents-one-key.md")
+    assert "worker2: in step with worker1, restarted: ready and sealed" in said
+    assert sources(ocm, "worker2") == {"MY_API_KEY": "own"}
+    ocm("delete", "worker2", "--force", "--yes")
+    ocm("secret", "set", "worker1", "MY_API_KEY", input=KEY)
+
+
+@pytest.mark.usefixtures("worker1")
+def test_back_up_off_the_machine(machine: Machine, ocm: Ocm) -> None:
+    disk = f"{FOLDER}/disk"
+    machine.run(["mkdir", disk])
+    words = {"FOLDER": disk, "RECIPIENT": RECIPIENT}
+    said = reader(ocm, words=words).play("docs/how-to/back-up-off-the-machine.md")
+    assert re.search(rf"worker1: {disk}/worker1-\w+\.tar\.gz\.age \(.*, encrypted\)", said)
+    assert "backups:   03:00, next " in said
+    assert "drill: " in said
+    ocm("backup", "worker1", "--every", "never")
+
+
+@pytest.mark.usefixtures("worker1")
+def test_reach_a_gateway_from_elsewhere(machine: Machine, ocm: Ocm) -> None:
+    machine.write(SUDOERS, "debian ALL=(root) NOPASSWD: /usr/sbin/ufw\n", user="root", mode=0o440)
+    try:
+        said = reader(ocm).each("docs/how-to/reach-a-gateway-from-elsewhere.md")
+    finally:
+        machine.run(["ufw", "--force", "reset"], user="root")
+        machine.run(["sh", "-c", f"rm -f {SUDOERS} /etc/ufw/*.rules.2*"], user="root")
+    assert any(re.search(r"\b[0-9a-f]{64}\b", block) for block in said)
+    assert any("exposed:   10.8.0.0/24" in block for block in said)
+    assert "reached from this machine alone" in said[-1]
+
+
+@pytest.mark.usefixtures("worker1")
+def test_update_ocm(machine: Machine, ocm: Ocm) -> None:
+    commit = ["git", "-c", "user.name=OCM", "-c", "user.email=ocm@example.org", "commit", "--allow-empty"]
+    machine.run([*commit, "--message", "newer"], cwd=SOURCE)
+    said = reader(ocm).play("docs/how-to/update-ocm.md")
+    assert "Fast-forward" in said
+    assert "worker1: ready and sealed" in said
+
+
+@pytest.mark.usefixtures("worker1")
+def test_move_to_another_machine(ocm: Ocm) -> None:
+    """The other machine is this one, once the agent is gone from it."""
+    gone = {"./ocm.py setup": "./ocm.py delete worker1 --yes --no-backup"}
+    moving = reader(ocm, learnt={"TIME": r"\d{8}T\d{6}Z"}, between=gone)
+    said = moving.play("docs/how-to/move-to-another-machine.md")
+    assert "PONG from fake model" in said
+    row = rows(ocm)["worker1"]
+    assert (row["state"], row["autostart"]) == ("ready", True)
+    ocm("delete", "worker1", "--force", "--yes")
+
+
+def test_in_a_container(machine: Machine, ocm: Ocm) -> None:
+    """What is typed in the container; its image is built from commands that the README's test has run."""
+    settings, link = f"{HOME}/.config/ocm/settings.toml", f"{HOME}/.local/bin/ocm"
+    machine.write(settings, 'backend = "supervisord"\n')
+    machine.run(["sh", "-c", f"mkdir -p ~/.local/bin && ln -s {FOLDER}/ocm.py {link}"])
+    try:
+        said = reader(ocm, typed=KEY).play("docs/how-to/in-a-container.md")
+    finally:
+        machine.run(["rm", "-f", settings, link])
+    assert "worker1: ready and sealed" in said
+    assert rows(ocm)["worker1"]["backend"] == "supervisord"

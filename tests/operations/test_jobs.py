@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from openclaw_ocm.core.paths import host_paths
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning.jobs import STARTING, WAITING, jobs
+from openclaw_ocm.system import capacity
+
+GIGABYTE = 10**9
+
+
+@pytest.mark.parametrize(
+    ("cores", "free", "expected"),
+    [
+        (8, 100 * GIGABYTE, 8),
+        (8, 2 * GIGABYTE, 2),
+        (8, GIGABYTE // 2, 1),
+        (8, 0, 1),
+        (1, 100 * GIGABYTE, 1),
+        (4, None, 4),
+    ],
+)
+def test_a_core_bears_one_start_and_there_is_memory_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, free: int | None, expected: int
+) -> None:
+    monkeypatch.setattr(capacity, "cores", lambda: cores)
+    monkeypatch.setattr(capacity, "free_memory", lambda: free)
+    assert jobs(host_paths(PurePosixPath(tmp_path), {}), STARTING, None) == expected
+
+
+def test_what_only_waits_is_bounded_more_loosely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "cores", lambda: 2)
+    monkeypatch.setattr(capacity, "free_memory", lambda: GIGABYTE)
+    paths = host_paths(PurePosixPath(tmp_path), {})
+    assert jobs(paths, WAITING, None) > jobs(paths, STARTING, None)
+
+
+def test_what_is_asked_goes_before_the_settings_and_these_before_the_machine(tmp_path: Path) -> None:
+    paths = host_paths(PurePosixPath(tmp_path), {})
+    settings = Path(paths.settings)
+    settings.parent.mkdir(parents=True)
+    settings.write_text("jobs = 37\n")
+    assert jobs(paths, STARTING, None) == 37
+    assert jobs(paths, STARTING, 3) == 3
+
+
+@pytest.mark.parametrize("text", ["jobs = 0", "jobs = 1001", 'jobs = "4"', "jobs = 1.5"])
+def test_a_setting_that_cannot_be_is_refused(tmp_path: Path, text: str) -> None:
+    paths = host_paths(PurePosixPath(tmp_path), {})
+    Path(paths.settings).parent.mkdir(parents=True)
+    Path(paths.settings).write_text(text)
+    with pytest.raises(OcmError, match="jobs"):
+        jobs(paths, STARTING, None)
+
+
+def test_the_machine_tells_what_it_has() -> None:
+    assert 1 <= capacity.cores() <= len(os.sched_getaffinity(0))
+    free = capacity.free_memory()
+    assert free is not None
+    assert 0 <= free < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@pytest.mark.parametrize(
+    ("quota", "limit", "used", "cores", "free"),
+    [
+        ("max 100000", "max", "1000", None, None),
+        ("100000 100000", "max", "1000", 1, None),
+        ("50000 100000", "2000", "1500", 1, 500),
+        ("max 100000", "1000", "1500", None, 0),
+    ],
+)
+def test_a_container_has_what_it_was_given(  # noqa: PLR0913, PLR0917 - one for each file
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    quota: str,
+    limit: str,
+    used: str,
+    cores: int | None,
+    free: int | None,
+) -> None:
+    for name, text in (("cpu.max", quota), ("memory.max", limit), ("memory.current", used)):
+        (tmp_path / name).write_text(f"{text}\n")
+    monkeypatch.setattr(capacity, "_CGROUP", tmp_path)
+    assert capacity.cores() == (cores or len(os.sched_getaffinity(0)))
+    found = capacity.free_memory()
+    assert found == free if free is not None else (found or 0) > 0

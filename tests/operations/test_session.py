@@ -1,0 +1,150 @@
+"""Commands in the sandbox of an instance, its log, and a backend in the foreground."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.operations.kept import NAME
+
+from openclaw_ocm.backends import registry
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.edit import change_config
+from openclaw_ocm.system.runner import Runner
+
+if TYPE_CHECKING:
+    from tests.operations.kept import Kept
+
+
+def called(kept: Kept) -> dict[str, Any]:
+    """Return how OpenClaw was called last."""
+    found: dict[str, Any] = json.loads(Path(kept.home, "called").read_text())
+    return found
+
+
+def test_use_runs_openclaw_as_the_instance_with_its_secrets_and_returns_its_status(
+    kept: Kept, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kept.create(sealed=False)
+    Path(kept.paths(NAME).secrets).write_text("ONE_API_KEY=sk-PLANTED\n")
+    os.environ["SECRET_OF_THE_USER"] = "x"
+    try:
+        assert kept.use("agent", "--message", "hi; $HOME") == 7
+    finally:
+        del os.environ["SECRET_OF_THE_USER"]
+    assert capfd.readouterr().out == "openclaw was here\n"
+    told = called(kept)
+    assert told["argv"][-5:] == ["--profile", NAME, "agent", "--message", "hi; $HOME"]
+    assert told["cwd"] == str(kept.paths(NAME).state)
+    environ = told["environ"]
+    assert (environ["ONE_API_KEY"], environ["LANG"]) == ("sk-PLANTED", "C.UTF-8")
+    assert environ["OPENCLAW_STATE_DIR"] == str(kept.paths(NAME).state)
+    assert "SECRET_OF_THE_USER" not in environ
+    assert kept.process(NAME).activity == "stopped", "it needs no gateway and starts none"
+
+
+def test_enter_opens_a_shell_with_the_name_in_its_prompt(
+    kept: Kept, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept.create(sealed=False)
+    script = tmp_path / "script"
+    # A shell without a terminal has no use for its prompt, and forgets it.
+    script.write_text("tr '\\0' '\\n' < /proc/$$/environ | grep ^PS1; pwd; exit 3\n")
+    with script.open() as commands:
+        monkeypatch.setattr("sys.stdin", commands)
+        keyboard = os.dup(0)
+        os.dup2(commands.fileno(), 0)
+        try:
+            assert kept.enter() == 3
+        finally:
+            os.dup2(keyboard, 0)
+            os.close(keyboard)
+    assert capfd.readouterr().out.splitlines() == [f"PS1=[{NAME}] \\w\\$ ", str(kept.paths(NAME).state)]
+
+
+def test_a_session_has_made_what_the_sandbox_shows_where_it_is_gone(kept: Kept) -> None:
+    kept.create(sealed=False)
+    program = Path(kept.paths(NAME).bin, "openclaw")
+    program.unlink()
+    kept.use("doctor")
+    assert program.exists()
+
+
+@pytest.mark.parametrize("verb", ["use", "enter", "logs"])
+def test_there_is_no_session_of_nobody(kept: Kept, verb: str) -> None:
+    nobody = parse_name("nobody")
+    with pytest.raises(OcmError, match="there is no instance nobody"):
+        list(kept.logs(nobody)) if verb == "logs" else getattr(kept, verb)(name=nobody)
+
+
+def test_a_state_that_is_gone_has_no_session(kept: Kept) -> None:
+    kept.create()
+    Path(kept.paths(NAME).state).rename(kept.home / "elsewhere")
+    with pytest.raises(OcmError, match="state"):
+        kept.use("doctor")
+
+
+def test_an_edit_has_openclaw_judge_the_config_in_a_session(kept: Kept) -> None:
+    kept.create(sealed=False)
+    before = Path(kept.paths(NAME).config).read_bytes()
+
+    def change(config: dict[str, Any]) -> dict[str, Any]:
+        return {**config, "agents": {"defaults": {"model": {"primary": "fake/fake-2"}}}}
+
+    with pytest.raises(OcmError, match="OpenClaw would refuse this config"):
+        change_config(kept.context, NAME, change, dry_run=False)
+    assert called(kept)["argv"][-3:] == ["config", "validate", "--json"]
+    assert Path(called(kept)["environ"]["OPENCLAW_CONFIG_PATH"]).parent == Path(kept.paths(NAME).state)
+    assert Path(kept.paths(NAME).config).read_bytes() == before
+
+
+def test_the_log_is_that_of_gateway_and_backend(kept: Kept) -> None:
+    kept.deploy()
+    kept.stop()
+    told = [(entry.source, entry.message) for entry in kept.logs()]
+    assert told == [("fake", "started"), ("gateway", "up"), ("gateway", "down"), ("fake", "stopped")]
+    assert [entry.message for entry in kept.logs(lines=1)] == ["stopped"]
+    assert list(kept.logs(lines=0)) == []
+
+
+def test_a_log_that_is_followed_goes_on_with_what_comes(kept: Kept) -> None:
+    kept.deploy()
+    following = kept.logs(follow=True)
+    assert [entry.message for entry in itertools.islice(following, 2)] == ["started", "up"]
+    kept.world.tell(NAME, "gateway", "more")
+    assert next(following).message == "more"
+
+
+class Became(Exception):
+    """What stands for this process having become another one."""
+
+
+def test_supervise_becomes_the_backend_that_is_a_program_of_the_users(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def become(_self: Runner, argv: tuple[str, ...]) -> None:
+        raise Became(*argv)
+
+    monkeypatch.setattr(Runner, "become", become)
+    monkeypatch.delitem(registry.BACKENDS, "supervisord")
+    kept.world.foreground = ("/usr/bin/fake", "--foreground")
+    with pytest.raises(Became) as caught:
+        kept.supervise()
+    assert caught.value.args == kept.world.foreground
+
+
+def test_supervise_says_so_where_one_runs_already_and_where_there_is_none(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(registry.BACKENDS, "supervisord")
+    with pytest.raises(OcmError, match="there is no backend to run in the foreground") as caught:
+        kept.supervise()
+    assert caught.value.code == "not_needed"
+    kept.world.failing["foreground_argv"] = OcmError("the fake runs already", code="running")
+    with pytest.raises(OcmError, match="the fake runs already"):
+        kept.supervise()

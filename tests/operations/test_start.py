@@ -1,0 +1,204 @@
+"""Starts, stops and restarts, those that fail and are undone included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.operations.kept import NAME
+
+from openclaw_ocm.core.status import Answer, Listener
+from openclaw_ocm.errors import OcmError
+
+if TYPE_CHECKING:
+    from tests.operations.kept import Kept
+
+UNREADY = Answer(phase="starting", failing=("telegram",))
+
+
+def test_a_deploy_makes_an_instance_that_is_ready_and_sealed(kept: Kept) -> None:
+    outcome = kept.deploy(autostart=True)
+    assert (outcome.changed, outcome.message) == (True, "ready and sealed")
+    assert "a fake ends with the tests" in outcome.notes
+    record, process = kept.record(NAME), kept.process(NAME)
+    assert (record.backend, record.sealed, record.port) == ("fake", True, 19001)
+    assert (process.activity, process.autostart, process.installed) == ("running", True, True)
+    again = kept.deploy(autostart=True)
+    assert (again.changed, again.message, again.steps) == (False, "already ready and sealed", ())
+    assert kept.process(NAME).pid == process.pid
+
+
+def test_a_deploy_that_fails_leaves_no_trace(kept: Kept) -> None:
+    before = kept.files()
+    kept.world.exits[NAME] = 78
+    with pytest.raises(
+        OcmError, match="did not become ready: exit 78: OpenClaw refuses its config"
+    ) as caught:
+        kept.deploy()
+    assert (caught.value.code, caught.value.exit_code) == ("not_ready", 1)
+    assert "ended with 78" in caught.value.details
+    assert any(line.startswith("undone: ") for line in caught.value.details)
+    assert kept.files() == before
+    assert kept.world.gateways == {}
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(kept: Kept) -> None:
+    before = kept.files()
+    planned = kept.deploy(dry_run=True)
+    assert (planned.changed, planned.dry_run) == (False, True)
+    assert kept.files() == before
+    assert kept.deploy().steps == planned.steps
+    for verb, steps in ((kept.stop, 1), (kept.restart, 2)):
+        pid = kept.process(NAME).pid
+        assert len(verb(dry_run=True).steps) == steps
+        assert kept.process(NAME).pid == pid
+
+
+def test_a_start_proves_what_it_started_and_is_nothing_the_second_time(kept: Kept) -> None:
+    kept.create()
+    assert kept.process(NAME).activity == "stopped"
+    outcome = kept.start()
+    assert (outcome.changed, outcome.message) == (True, "ready and sealed")
+    assert kept.said[-2:] == ["wait for the gateway", "prove the sandbox"]
+    pid = kept.process(NAME).pid
+    assert kept.start().message == "already ready and sealed"
+    assert kept.process(NAME).pid == pid
+
+
+def test_an_instance_without_a_sandbox_is_said_to_have_none(kept: Kept) -> None:
+    kept.create(sealed=False)
+    kept.unproved[NAME] = ("nothing is in force",)
+    assert kept.start().message == "ready, not sealed"
+
+
+def test_a_start_that_does_not_become_ready_is_stopped_again(kept: Kept) -> None:
+    kept.create()
+    kept.world.answers[NAME] = UNREADY
+    with pytest.raises(OcmError, match=r"did not become ready: not ready after 0 s \(telegram\)") as caught:
+        kept.start()
+    assert caught.value.hint == "--timeout gives it longer"
+    assert "up" in caught.value.details, "its last words"
+    assert kept.process(NAME).activity == "stopped"
+    with pytest.raises(OcmError):
+        kept.start(keep=True)
+    assert kept.process(NAME).activity == "running", "--keep leaves it for inspection"
+
+
+def test_a_gateway_that_cannot_be_started_at_all_is_told_with_its_log(kept: Kept) -> None:
+    kept.create()
+    kept.world.refused.add(NAME)
+    with pytest.raises(OcmError, match="could not be started") as caught:
+        kept.start()
+    assert (caught.value.code, caught.value.hint) == ("not_started", f"ocm logs {NAME}")
+
+
+def test_a_sandbox_that_is_not_in_force_does_not_run_on(kept: Kept) -> None:
+    kept.create()
+    kept.unproved[NAME] = ("it reads /root/.ssh",)
+    with pytest.raises(OcmError, match="is not in force, and it was stopped") as caught:
+        kept.start()
+    assert "it reads /root/.ssh" in caught.value.details
+    assert kept.process(NAME).activity == "stopped"
+
+
+def test_one_that_runs_and_is_no_longer_sealed_is_started_anew(kept: Kept) -> None:
+    kept.deploy()
+    pid = kept.process(NAME).pid
+    kept.unproved[NAME] = ("it reads /root/.ssh",)
+    assert kept.start(dry_run=True).steps == (
+        f"restart {NAME}",
+        f"wait until {NAME} is ready and prove its sandbox from within",
+    )
+    kept.unproved.clear()
+    kept.restart()
+    assert kept.process(NAME).pid not in (None, pid)
+
+
+def test_another_version_than_the_installed_one_is_not_ready(kept: Kept) -> None:
+    kept.create()
+    kept.world.answers[NAME] = Answer(ready=True, phase="started", version="2026.1.1")
+    with pytest.raises(OcmError, match=r"answers as OpenClaw 2026\.1\.1, not 2026\.9\.6"):
+        kept.start()
+    assert kept.process(NAME).activity == "stopped"
+
+
+def test_a_port_that_a_stranger_took_is_told(kept: Kept) -> None:
+    kept.create()
+    kept.strangers[kept.record(NAME).port] = Listener(pid=1, command="nginx")
+    with pytest.raises(OcmError, match=r"port 19001 is taken by PID 1 \(nginx\)"):
+        kept.start()
+
+
+def test_a_stop_ends_sessions_and_gateway_and_is_nothing_the_second_time(kept: Kept) -> None:
+    kept.deploy()
+    kept.world.calls.clear()
+    assert kept.stop().message == "stopped"
+    calls = [method for method, names in kept.world.calls if NAME in names and method.startswith("stop")]
+    assert calls == ["stop_sessions", "stop"]
+    assert kept.process(NAME).activity == "stopped"
+    assert kept.stop().message == "already stopped"
+
+
+def test_a_stop_forgets_that_it_failed(kept: Kept) -> None:
+    kept.create()
+    kept.world.exits[NAME] = 78
+    with pytest.raises(OcmError):
+        kept.start(keep=True)
+    assert kept.process(NAME).activity == "failed"
+    kept.stop()
+    assert kept.process(NAME).activity == "stopped"
+
+
+def test_a_restart_takes_up_a_changed_record_and_starts_one_that_is_stopped(kept: Kept) -> None:
+    kept.deploy()
+    pid = kept.process(NAME).pid
+    record = Path(kept.paths(NAME).record)
+    record.write_text(record.read_text().replace("tasks = 512", "tasks = 600"))
+    steps = kept.restart().steps
+    assert any("definition" in step for step in steps)
+    assert kept.process(NAME).pid not in (None, pid)
+    assert not kept.process(NAME).changed_on_disk
+    kept.stop()
+    kept.restart()
+    assert kept.process(NAME).activity == "running"
+
+
+def test_a_definition_edited_by_hand_is_not_started_unless_it_is_repaired(kept: Kept) -> None:
+    kept.create()
+    definition = Path(kept.status().paths["definition"])
+    wanted = definition.read_text()
+    definition.write_text(f"{wanted}more\n")
+    with pytest.raises(OcmError, match="edited by hand") as caught:
+        kept.start()
+    assert caught.value.hint == f"ocm start {NAME} --repair writes it anew"
+    assert definition.read_text() == f"{wanted}more\n"
+    kept.start(repair=True)
+    assert definition.read_text() == wanted
+    assert kept.process(NAME).activity == "running"
+
+
+def test_an_error_of_the_backend_undoes_what_was_begun(kept: Kept) -> None:
+    kept.create()
+    before = kept.files()
+    Path(kept.status().paths["definition"]).unlink()
+    kept.world.failing["start"] = OcmError("the cluster is down", code="down")
+    with pytest.raises(OcmError, match="the cluster is down") as caught:
+        kept.start()
+    assert any("undone" in line for line in caught.value.details)
+    kept.world.failing.clear()
+    assert not kept.process(NAME).installed, "as it was before"
+    kept.start()
+    assert kept.files() == before
+
+
+def test_nothing_is_left_of_one_that_is_deleted(kept: Kept) -> None:
+    before = kept.files()
+    kept.deploy(autostart=True)
+    with pytest.raises(OcmError, match="is running"):
+        kept.delete()
+    assert kept.process(NAME).activity == "running"
+    kept.delete(force=True)
+    assert kept.files() == before
+    assert kept.world.gateways == {}
+    assert kept.world.enabled == set()

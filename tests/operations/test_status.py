@@ -1,0 +1,180 @@
+"""What is told of instances: list, health and status, also where a backend does not answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.backends import fake
+from tests.operations.kept import NAME, OTHER
+
+from openclaw_ocm.backends.supervisord.supervisor import Supervisord
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.status import Answer, Listener
+from openclaw_ocm.errors import OcmError
+
+if TYPE_CHECKING:
+    from tests.operations.kept import Kept
+
+DOWN = OcmError("the cluster is down", hint="start it", code="down")
+
+
+def move_to(kept: Kept, name: str, backend: str) -> None:
+    """Have the record of an instance name another backend."""
+    record = Path(kept.paths(parse_name(name)).record)
+    record.write_text(record.read_text().replace(f'"{fake.NAME}"', f'"{backend}"'))
+
+
+def test_a_row_tells_how_an_instance_is(kept: Kept) -> None:
+    kept.create(OTHER)
+    kept.deploy(autostart=True)
+    ready, stopped = kept.row(NAME), kept.row(OTHER)
+    assert (ready.state, ready.reason, ready.version, ready.port) == ("ready", None, "2026.9.6", 19021)
+    assert (ready.backend, ready.isolation, ready.autostart, ready.unhealthy) == (
+        "fake",
+        "sealed",
+        True,
+        False,
+    )
+    assert ready.pid == kept.process(NAME).pid
+    assert ready.uptime_seconds is not None
+    assert (stopped.state, stopped.pid, stopped.uptime_seconds) == ("stopped", None, None)
+    assert not stopped.unhealthy
+    assert set(kept.rows()) == {NAME, OTHER}
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "reason"),
+    [
+        (Answer(phase="starting", failing=("telegram",)), "starting", "telegram"),
+        (Answer(phase="draining", version="2026.9.6"), "draining", "draining"),
+        (Answer(phase="started", failing=("telegram",)), "failed", "not ready: telegram"),
+        (Answer(problem="no answer within 5 s"), "starting", "no answer within 5 s"),
+    ],
+)
+def test_what_a_gateway_says_of_itself_is_judged(kept: Kept, answer: Answer, state: str, reason: str) -> None:
+    kept.deploy()
+    kept.world.answers[NAME] = answer
+    row = kept.row()
+    assert (row.state, row.reason, row.unhealthy) == (state, reason, True)
+
+
+def test_a_stranger_on_the_port_of_one_that_runs_is_told(kept: Kept) -> None:
+    kept.deploy()
+    kept.strangers[19001] = Listener(pid=1, command="nginx")
+    assert kept.row().reason == "port 19001 is taken by PID 1 (nginx)"
+
+
+def test_a_status_tells_everything_and_what_is_not_as_it_should_be(kept: Kept) -> None:
+    kept.deploy()
+    found = kept.status()
+    assert (found.url, found.memory_bytes, found.cpu_seconds) == ("http://127.0.0.1:19001/", 2**20, 1.0)
+    assert found.paths["definition"] == f"{kept.home}/.config/ocm/fake/{NAME}.gateway"
+    assert "a fake enforces nothing" in found.gaps
+    assert found.drift == ()
+    Path(found.paths["link"]).unlink()
+    Path(found.paths["definition"]).write_text(f"{Path(found.paths['definition']).read_text()}more\n")
+    kept.world.enabled.add(NAME)
+    drift = "\n".join(kept.status().drift)
+    for words in (
+        "edited by hand",
+        "has not read the definition",
+        "differ on starting",
+        "no longer the link",
+    ):
+        assert words in drift
+
+
+def test_an_unknown_instance_is_said_to_be_none(kept: Kept) -> None:
+    kept.create()
+    with pytest.raises(OcmError, match="there is no instance nobody"):
+        kept.rows(parse_name("nobody"))
+
+
+def test_a_record_that_cannot_be_read_costs_its_own_instance_alone(kept: Kept) -> None:
+    kept.deploy()
+    kept.create(OTHER)
+    Path(kept.paths(OTHER).record).write_text("nonsense")
+    rows = kept.rows()
+    assert rows[NAME].state == "ready"
+    assert "is corrupt" in (rows[OTHER].problem or "")
+
+
+def test_a_backend_that_does_not_answer_costs_its_own_instances_alone(kept: Kept) -> None:
+    kept.deploy()
+    kept.create(OTHER)
+    move_to(kept, OTHER, "supervisord")
+    kept.world.failing["observe"] = DOWN
+    rows = kept.rows()
+    assert (rows[NAME].problem, rows[NAME].unhealthy) == ("the cluster is down", True)
+    assert rows[OTHER].problem is None
+    with pytest.raises(OcmError, match="the cluster is down"):
+        kept.status()
+
+
+def test_where_no_backend_answers_that_is_the_error(kept: Kept) -> None:
+    kept.create()
+    kept.world.failing["observe"] = DOWN
+    with pytest.raises(OcmError, match="the cluster is down") as caught:
+        kept.rows()
+    assert caught.value.hint == "start it"
+
+
+def test_an_instance_of_a_backend_that_this_ocm_has_not_is_named_beside_the_others(kept: Kept) -> None:
+    kept.deploy()
+    kept.create(OTHER)
+    move_to(kept, OTHER, "upstart")
+    rows = kept.rows()
+    assert rows[NAME].state == "ready"
+    assert rows[OTHER].problem == "there is no backend upstart"
+    before = kept.files()
+    for verb in (kept.start, kept.stop, kept.restart, kept.status):
+        with pytest.raises(OcmError, match="there is no backend upstart"):
+            verb(OTHER)
+    assert kept.files() == before
+
+
+def test_a_backend_that_does_not_tell_what_it_has_is_a_problem_of_the_machine(kept: Kept) -> None:
+    kept.create()
+    kept.create(OTHER)
+    move_to(kept, OTHER, "supervisord")
+    Path(kept.paths(OTHER).config_link).unlink()
+    for method in ("observe", "defined", "definition", "timers"):
+        kept.world.failing[method] = DOWN
+    found = kept.examine()
+    told = {(problem.about, problem.what) for problem in found.problems}
+    assert ("this machine", "fake does not tell what it has: the cluster is down") in told
+    assert (NAME, "the cluster is down") in told
+    assert any(about == OTHER and "no longer the link" in what for about, what in told), (
+        "of the others all is told"
+    )
+    mended = kept.fix(found)
+    assert Path(kept.paths(OTHER).config_link).is_symlink()
+    assert any("link" in line for line in mended.fixed)
+
+
+def test_doctor_finds_and_mends_what_is_left_of_an_instance_without_a_record(kept: Kept) -> None:
+    kept.create()
+    kept.create(OTHER)
+    definition = kept.status(OTHER).paths["definition"]
+    kept.delete(OTHER)
+    Path(definition).write_text(Path(kept.status().paths["definition"]).read_text())
+    found = kept.examine()
+    (problem,) = (problem for problem in found.problems if problem.about == OTHER)
+    assert problem.what == "fake has its definition, but it has no record"
+    after = kept.fix(found)
+    assert not [problem for problem in after.problems if problem.about == OTHER]
+    assert not Path(definition).exists()
+    assert Path(kept.status().paths["definition"]).exists()
+
+
+def test_a_backend_is_asked_only_where_an_instance_is_its_own(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def observe(_self: Supervisord, names: object) -> dict[str, object]:
+        raise AssertionError(names)
+
+    monkeypatch.setattr(Supervisord, "observe", observe)
+    kept.create()
+    assert kept.row().state == "stopped"

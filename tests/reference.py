@@ -1,0 +1,381 @@
+"""The references of record, settings, JSON and environment, made from the code: `script/docs` writes them.
+
+A field's meaning is the string below it in the source, or for answers in JSON what stands here: most of their
+fields are those of many answers.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import re
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+from tests import samples
+
+from openclaw_ocm.cli.session import _PASSED
+from openclaw_ocm.core.openclaw.run import environment
+from openclaw_ocm.core.record import Keep, Limits, Record, Runtime, Schedule, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "openclaw_ocm"
+MADE = "Made by `script/docs` from the code; do not edit."
+EXAMPLE = """\
+```toml
+version = 1
+name = "worker1"
+backend = "systemd"
+port = 19001
+autostart = true
+
+[runtime]
+node = "/home/me/.local/share/ocm/node-24.19.0/bin/node"
+openclaw = "/home/me/.npm-global/lib/node_modules/openclaw"
+
+[limits]
+memory = "2G"
+
+[backups]
+every = "03:00"
+```
+"""
+
+# Which class answers, by command; every other command with --json answers with an Outcome.
+ANSWERS = {
+    "list": "Row",
+    "health": "Row",
+    "status": "Status",
+    "logs": "Entry",
+    "setup": "Setup",
+    "doctor": "Diagnosis",
+    "edit": "Edited",
+    "secret list": "Secret",
+    "update-models": "Updated",
+    "backup": "Backup",
+    "backups list": "Stored",
+    "backups verify": "Verified",
+    "backups prune": "Pruned",
+}
+BELOW = ("Backups", "LastRun", "Change", "Finding", "Problem", "Runtime")
+# Where two classes bear a name, the module whose is meant.
+MEANT = {"Entry": "core/log.py", "Change": "core/models/update.py", "Finding": "core/needs.py"}
+
+MEANINGS = {
+    "about": "the instance, or `this machine`",
+    "added": "models that are new, by id",
+    "archive": "where the last one is",
+    "autostart": "whether it starts with the machine",
+    "backend": "what keeps the gateway running",
+    "backup": "what is wrong with scheduled backups",
+    "backups": "scheduled backups, null if there are none",
+    "changed": "whether something was changed",
+    "Change.changed": "models that are otherwise now, by id",
+    "cpu_seconds": "CPU time since its start",
+    "databases": "how many databases it holds",
+    "detail": "what was found",
+    "directory": "where they go, null for `~/backups`",
+    "drift": "what is otherwise than the record asks for",
+    "drill": "what became of it restored, null without `--drill`",
+    "dry_run": "whether this only tells what would be done",
+    "encrypted": "whether it is encrypted",
+    "ended": "when the last one ended, in seconds since 1970",
+    "error": "why the last one failed",
+    "every": "the time at which they are made",
+    "expose": "networks that reach the gateway",
+    "files": "how many files it holds",
+    "findings": "what this machine has and lacks",
+    "firewall": "how UFW's rules stand, in words",
+    "fix": "what `doctor --fix` does about it",
+    "fixed": "what was just mended",
+    "gaps": "what the policy asks for and this machine cannot enforce",
+    "isolation": "`sealed` or `unsealed`",
+    "keep": "which are kept, in words",
+    "kept": "files that stay",
+    "Change.kept": "models that the list lacks and that stay, by id",
+    "key": "the name of the secret",
+    "keys": "the dotted keys that change",
+    "last": "what became of the last one",
+    "Secret.last": "its last characters, where it is long enough",
+    "left_out": "how many files were left out, by reason",
+    "limits": "what it may use at most, in words",
+    "memory_bytes": "memory that it uses",
+    "mend": "what a person types about it",
+    "message": "what became of it, in a sentence",
+    "Entry.message": "what was logged",
+    "name": "the instance",
+    "next": "when the next one is due, in seconds since 1970",
+    "node": "the Node that runs it",
+    "notes": "warnings",
+    "openclaw": "the OpenClaw that it runs",
+    "Verified.openclaw": "the version of OpenClaw that it was made with",
+    "operation": "the command",
+    "path": "the file",
+    "paths": "where its files are, by name",
+    "pid": "the gateway's process",
+    "port": "the gateway's port",
+    "problem": "what is wrong with its record",
+    "Backups.problem": "what is wrong with scheduled backups",
+    "problems": "what is wrong",
+    "provider": "whose models",
+    "providers": "what changed, by provider",
+    "reason": "why it is in that state",
+    "removed": "files that go",
+    "Change.removed": "models that are gone, by id",
+    "required": "whether OCM cannot do without it",
+    "resisting": "what could not be mended, and why",
+    "restart_keys": "those that take a restart",
+    "restarts": "how often its backend started it again",
+    "root": "whether OCM runs as root",
+    "row": "the instance at a glance",
+    "running": "whether its gateway runs",
+    "runtime": "the Node and the OpenClaw that instances get",
+    "setup": "what this machine has and lacks",
+    "size_bytes": "the size of the file",
+    "source": "`own`, `main`, or the instance that it comes from",
+    "Entry.source": "the gateway or the backend",
+    "state": "`ready`, `starting`, `draining`, `stopped` or `failed`",
+    "Finding.state": "`have`, `missing` or `unneeded`",
+    "state_bytes": "the size of what it holds",
+    "steps": "the steps of the plan, in words",
+    "Setup.steps": "what would be installed",
+    "Finding.steps": "what would bring it",
+    "Problem.steps": "the plan that mends it; for OCM's own use",
+    "succeeded": "when one went well last, in seconds since 1970",
+    "time": "when, ISO 8601 in UTC",
+    "total": "how many models there are now",
+    "uptime_seconds": "how long it has been running",
+    "url": "where its page is on this machine",
+    "version": "the version of OpenClaw",
+    "what": "what it is about",
+    "Problem.what": "what is wrong, in a sentence",
+    "why": "why OCM needs it",
+}
+WORDS = {
+    "str": "text",
+    "InstanceName": "text",
+    "Backend": "text",
+    "BackendName": "text",
+    "Absolute": "text",
+    "Presence": "text",
+    "int": "number",
+    "float": "number",
+    "bool": "true or false",
+    "Install": "object",
+    "Step": "object",
+}
+
+# What OCM itself reads; the rest of the environment reaches neither programs that it calls nor instances.
+VARIABLES = {
+    "HOME": "your home, if it is not that of your account",
+    "PATH": "where Node and OpenClaw are looked for",
+    "XDG_CONFIG_HOME": "in the place of `~/.config`",
+    "XDG_STATE_HOME": "in the place of `~/.local/state`",
+    "XDG_DATA_HOME": "in the place of `~/.local/share`",
+    "XDG_RUNTIME_DIR": "where the user manager's socket is, if not in `/run/user/UID`",
+    "DBUS_SESSION_BUS_ADDRESS": "your bus, if it is not in the directory above",
+    "VISUAL": "the editor of `ocm edit NAME`",
+    "EDITOR": "the same, if `VISUAL` is not set",
+    "TERM": "your terminal; `ocm use` and `ocm enter` pass it on",
+    "COLORTERM": "passed on by `ocm use` and `ocm enter`",
+    "COLUMNS": "passed on by `ocm use` and `ocm enter`",
+    "LINES": "passed on by `ocm use` and `ocm enter`",
+    "FORCE_COLOR": "passed on by `ocm use` and `ocm enter`",
+    "NO_COLOR": "no colours in tables; passed on as well",
+}
+NETWORK = """\
+Programs that install something get those about the network as well.
+They are `http_proxy`, `https_proxy`, `ftp_proxy`, `all_proxy` and `no_proxy`, also in capitals.
+They are also `PIP_...`, `NPM_CONFIG_...`, `SSL_CERT_FILE`, `SSL_CERT_DIR`, `NODE_EXTRA_CA_CERTS`,
+`REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE`.
+"""
+
+
+@functools.cache
+def references() -> dict[Path, str]:
+    """Return the text of each reference that is made here, by file."""
+    folder = ROOT / "docs" / "reference"
+    made = {"record": record, "settings": settings, "json": answers, "environment": variables}
+    return {folder / f"{name}.md": "\n".join(make()) for name, make in made.items()}
+
+
+def record() -> Iterator[str]:
+    """Yield the lines of the reference of records."""
+    yield from ("# Record", "", MADE, "")
+    yield "A record says what you want of an instance."
+    yield "It is a TOML file, `~/.config/ocm/instances/NAME.toml`."
+    yield "OCM writes it, and you may edit it: `ocm restart NAME` takes up a change."
+    yield from ("A field that is not listed here is refused.", "", EXAMPLE)
+    for kind, heading in (
+        (Record, "Top level"),
+        (Runtime, "[runtime]"),
+        (Limits, "[limits]"),
+        (Schedule, "[backups]"),
+        (Keep, "[backups.keep]"),
+    ):
+        yield from (f"## {heading}", "", *_struct(kind))
+
+
+def settings() -> Iterator[str]:
+    """Yield the lines of the reference of the host's settings."""
+    yield from ("# Settings", "", MADE, "")
+    yield "What holds for all instances of a user. It is a TOML file, and need not be there:"
+    yield from ("`~/.config/ocm/settings.toml`.", "", *_struct(Settings))
+
+
+def _struct(kind: type[msgspec.Struct]) -> Iterator[str]:
+    """Yield a table of the fields of a struct, with the strings below them in its source for meanings."""
+    (tree,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(tree, ast.ClassDef)
+    meanings = {}
+    for field, below in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+            assert isinstance(field.target, ast.Name)
+            meanings[field.target.id] = ast.literal_eval(below.value)
+    yield from ("| field | value | if left out | meaning |", "|---|---|---|---|")
+    for known in msgspec.structs.fields(kind):
+        value = _value(msgspec.inspect.type_info(known.type))
+        yield f"| `{known.name}` | {value} | {_default(known)} | {meanings[known.name]} |"
+    yield ""
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    value = field.default
+    if value is msgspec.NODEFAULT:
+        assert callable(field.default_factory)
+        value = field.default_factory()
+    if isinstance(value, msgspec.Struct):
+        return "as below"
+    if value is None or value == ():
+        return "none"
+    return f"`{msgspec.json.encode(value).decode()}`"
+
+
+def _value(kind: msgspec.inspect.Type) -> str:
+    """Return in words what a field may be."""
+    found = "text"
+    match kind:
+        case msgspec.inspect.UnionType(types=types):
+            (one,) = (one for one in types if not isinstance(one, msgspec.inspect.NoneType))
+            found = _value(one)
+        case msgspec.inspect.LiteralType(values=values):
+            found = " or ".join(f"`{value}`" for value in values)
+        case msgspec.inspect.IntType(ge=least, le=most) | msgspec.inspect.FloatType(ge=least, le=most):
+            found = f"{least}" if least == most else f"{least} to {most}"
+        case msgspec.inspect.BoolType():
+            found = "true or false"
+        case msgspec.inspect.VarTupleType():
+            found = "list of text"
+        case msgspec.inspect.StructType():
+            found = "table"
+        case msgspec.inspect.StrType(pattern=pattern) if pattern and pattern.startswith(r"\A/"):
+            found = "absolute path"
+        case _:
+            assert isinstance(kind, msgspec.inspect.StrType), kind
+    return found
+
+
+def answers() -> Iterator[str]:
+    """Yield the lines of the reference of answers in JSON."""
+    yield from ("# JSON", "", MADE, "")
+    yield "`--json` prints one object, whatever came of the command."
+    yield "Fields may be added. The version counts up if one is taken away or means something else."
+    yield from ("", "| field | type | meaning |", "|---|---|---|")
+    yield "| `version` | number | the version of this form |"
+    yield "| `ok` | true or false | whether all went well |"
+    yield "| `command` | text | the command |"
+    yield "| `results` | list of objects | one for each instance or thing that went well; see below |"
+    yield "| `errors` | list of objects | one for each that did not |"
+    yield from ("", "An error:", "", "| field | type | meaning |", "|---|---|---|")
+    yield "| `name` | text or null | the instance |"
+    yield "| `code` | text | the slug, as in [troubleshooting](../troubleshooting.md#errors-by-slug) |"
+    yield "| `message` | text | what happened |"
+    yield "| `hint` | text or null | what to type |"
+    yield "| `details` | list of text | further lines, such as a gateway's last words |"
+    yield from ("", "`ocm logs` prints one object for each line instead.", "")
+    yield from ("## What is in results", "", "| command | object |", "|---|---|")
+    yield from (f"| `ocm {command}` | [{kind}](#{kind.lower()}) |" for command, kind in ANSWERS.items())
+    yield from ("| any other | [Outcome](#outcome) |", "")
+    for kind in dict.fromkeys(("Outcome", *ANSWERS.values(), *BELOW)):
+        yield from _answer(kind)
+
+
+def _answer(kind: str) -> Iterator[str]:
+    """Yield what a class of answers has: what its source says of it, and a table of its fields."""
+    tree = _class(kind)
+    text = " ".join((ast.get_docstring(tree) or "").split())
+    yield from (f"### {kind}", "", text, "", "| field | type | meaning |", "|---|---|---|")
+    for field in tree.body:
+        if isinstance(field, ast.AnnAssign):
+            assert isinstance(field.target, ast.Name)
+            name = field.target.id
+            meaning = MEANINGS.get(f"{kind}.{name}") or MEANINGS[name]
+            yield f"| `{name}` | {_words(ast.unparse(field.annotation))} | {meaning} |"
+    yield ""
+
+
+def _class(name: str) -> ast.ClassDef:
+    """Return the one class of that name that answers are made of."""
+    found = [
+        node
+        for path, tree in _trees().items()
+        if str(path).endswith(MEANT.get(name, ".py"))
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name == name
+    ]
+    assert len(found) == 1, f"{name}: {len(found)}"
+    return found[0]
+
+
+@functools.cache
+def _trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text()) for path in (*SOURCE.rglob("*.py"), ROOT / "ocm.py")}
+
+
+def _words(annotation: str) -> str:
+    """Return a type in JSON's words."""
+    if annotation.endswith(" | None"):
+        return f"{_words(annotation.removesuffix(' | None'))} or null"
+    if match := re.fullmatch(r"tuple\[(\w+), \.\.\.\]", annotation):
+        return f"list of {_words(match[1])}"
+    if match := re.fullmatch(r"Mapping\[str, (\w+)\]", annotation):
+        return f"object of {_words(match[1])}"
+    if annotation in (*ANSWERS.values(), *BELOW):
+        return f"[{annotation}](#{annotation.lower()})"
+    return WORDS[annotation]
+
+
+def variables() -> Iterator[str]:
+    """Yield the lines of the reference of environment variables."""
+    yield from ("# Environment variables", "", MADE, "")
+    yield from ("## What OCM reads", "", "| variable | meaning |", "|---|---|")
+    yield from (f"| `{name}` | {meaning} |" for name, meaning in VARIABLES.items())
+    yield from ("", NETWORK)
+    yield "OCM ignores variables of OpenClaw's, such as `OPENCLAW_STATE_DIR`."
+    yield from ("", "## What an instance gets", "")
+    yield "These, its own secrets, and nothing else of yours."
+    yield "Your home is `/home/me` here, and the instance is `worker1`."
+    yield from ("", "| variable | value |", "|---|---|")
+    made = environment(samples.paths(home=PurePosixPath("/home/me")), samples.record())
+    yield from (f"| `{name}` | `{value}` |" for name, value in made.items())
+    yield ""
+
+
+def variables_read() -> set[str]:
+    """Return the variables that the source reads by name."""
+    found = set(_PASSED)
+    for tree in _trees().values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and node.args:
+                called, first = ast.unparse(node.func), node.args[0]
+                by_name = called.endswith("environ.get") or called == "directory"
+                if by_name and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    found.add(first.value)
+    return found

@@ -1,0 +1,48 @@
+"""What a run tells at its end: the slowest tests and the gateways started, of all its parts and processes.
+
+`script/test` gives the directory in which processes note it; without one there is nothing to note.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SLOWEST = 20
+
+
+def note(kind: str, lines: Iterable[str]) -> None:
+    """Add lines to what is told of a kind."""
+    if directory := os.environ.get("OCM_TEST_REPORT"):
+        with Path(directory, kind).open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+
+def noted(directory: Path, kind: str) -> list[list[str]]:
+    path = directory / kind
+    return [line.split(maxsplit=1) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def summary(directory: Path) -> list[str]:
+    """Return the report on what was noted in a directory."""
+    durations = sorted(
+        ((float(seconds), test) for seconds, test in noted(directory, "durations")), reverse=True
+    )
+    started: dict[str, int] = {}
+    for machine, count in noted(directory, "gateways"):
+        release = machine.partition("-")[0]
+        started[release] = started.get(release, 0) + int(count)
+    each = ", ".join(f"{release} {count}" for release, count in sorted(started.items()))
+    return [
+        f"slowest {SLOWEST} tests",
+        *(f"{seconds:8.1f} s  {test}" for seconds, test in durations[:SLOWEST]),
+        f"gateways started: {sum(started.values())}{each and f' ({each})'}",
+    ]
+
+
+if __name__ == "__main__":
+    print("\n".join(summary(Path(os.environ["OCM_TEST_REPORT"]))))
