@@ -65,7 +65,7 @@ class Supervisord:
     """The supervisord that OCM runs for the user of `host`; it is started when it is needed."""
 
     name: ClassVar[BackendName] = "supervisord"
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMESPACES, Need.BUBBLEWRAP})
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMESPACES, Need.BUBBLEWRAP, Need.BOXES})
     host: Host
 
     @property

@@ -68,7 +68,7 @@ class Systemd:
     """The user manager of `host`."""
 
     name: ClassVar[BackendName] = "systemd"
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.MANAGER, Need.LINGER, Need.NAMESPACES})
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.MANAGER, Need.LINGER, Need.NAMESPACES, Need.BOXES})
     host: Host
 
     @property
