@@ -88,7 +88,7 @@ def states(machine: Machine, keeper: Keeper | None = None) -> dict[str, str]:
 
 def test_a_whole_machine_needs_nothing() -> None:
     whole = replace(WHOLE, bubblewrap=True)
-    assert set(states(whole).values()) == {"have", "unneeded"}
+    assert set(states(whole).values()) == {"have"}
     assert plan(whole, recommended=True) == ()
     check(findings(WHOLE), root=False, installing=False)
 

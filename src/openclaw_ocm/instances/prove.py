@@ -14,6 +14,7 @@ from openclaw_ocm.core import temporary
 from openclaw_ocm.core.sandbox import expectations, mounts, probe
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.prove_box import box_violations
 from openclaw_ocm.system import processes, programs
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.runner import Command
@@ -60,13 +61,13 @@ def prove(worker: Instance) -> tuple[str, ...]:
                 *worker.backend.violations(worker.name, worker.process),
                 *probe.kernel_violations(kernel, host),
                 *mounts.mount_violations(inside, processes.mounts(os.getpid()), worker.policy),
-                *_answer_violations(worker, gateway, kernel.own_namespaces),
+                *_answer_violations(worker, pid, gateway, kernel.own_namespaces),
             ),
         )
     )
 
 
-def _answer_violations(worker: Instance, pid: int, own: frozenset[str]) -> tuple[str, ...]:
+def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozenset[str]) -> tuple[str, ...]:
     if not {"user", "mnt"} <= own:
         return ()  # There is no sandbox to ask in, and the kernel's word has said so.
     paths, policy, runtime = worker.paths, worker.policy, worker.host.runtime
@@ -84,7 +85,9 @@ def _answer_violations(worker: Instance, pid: int, own: frozenset[str]) -> tuple
             "namespaces": [f"/proc/{pid}/ns/{kind}" for kind in _ENTERED if kind in own],
         }
         answers = _ask_inside(worker.host, asked)
+        of_box = tuple(box_violations(worker, tool_host, canaries))
     return (
+        *of_box,
         *probe.answer_violations(answers, checks=checks, listings=listings),
         *mounts.identity_violations(answers, identities),
         *mounts.terminal_violations(answers, _TERMINALS, Path(_TERMINALS).stat().st_dev),

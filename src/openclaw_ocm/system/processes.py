@@ -97,6 +97,15 @@ def children(pid: int) -> tuple[int, ...]:
     return ()
 
 
+def namespaces(pid: int | None) -> dict[str, str]:
+    """Return what the kernel calls each namespace of a process, None for one's own; empty when it is gone."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for kind in (*NAMESPACES, "net", "uts"):
+            found[kind] = str(Path(f"/proc/{pid or 'self'}/ns/{kind}").readlink())
+    return found
+
+
 def gateway_below(tool_host: int) -> int | None:
     """Return the first process in the gateway's own PID namespace, None where there is none.
 

@@ -369,6 +369,26 @@ def test_a_sandbox_that_is_weaker_than_the_policy_is_found_out(
     home.backend.stop([name])
 
 
+@pytest.mark.parametrize(
+    ("removed", "instead", "words"),
+    [
+        (b'"--unshare-net"', b'"--unshare-ipc"', "a box shares the net namespace"),
+        (b'("/usr", "/etc",', b'("/usr","/root",', "a program in a box can read"),
+        (b'"/usr/bin/bwrap"', b'"/usr/bin/bwarp"', "no box can be made"),
+    ],
+)
+def test_a_box_that_is_weaker_than_it_must_be_is_found_out(
+    home: Supervised, removed: bytes, instead: bytes, words: str
+) -> None:
+    name = home.make("w1")
+    tool_host = Path(home.backend.host.instance(name).bin, "tool-host")
+    made = tool_host.read_bytes()
+    assert made.count(removed) == 1
+    tool_host.write_bytes(made.replace(removed, instead))
+    (process,) = home.start(name)
+    assert words in violations(home, name, process)
+
+
 def test_the_kernel_says_that_the_sandbox_is_tight(shared: Supervised, sealed: InstanceName) -> None:
     host = shared.observe(sealed).pid
     assert host is not None
