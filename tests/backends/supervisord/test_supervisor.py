@@ -581,7 +581,7 @@ class Terminal:
         program = ("/bin/sh", "-c", script)
         session = home.backend.session(record, policy, program, environ=environ, terminal=True)
         self.master, slave = os.openpty()
-        self.device = os.fstat(slave).st_rdev
+        self.device = os.fstat(slave).st_rdev, os.fstat(slave).st_dev
         self.resize(24, 80)
         own = ("setsid", "--ctty", "--wait", *session.argv)
         self.process = subprocess.Popen(own, stdin=slave, stdout=slave, stderr=slave)
@@ -612,7 +612,7 @@ class Terminal:
 
 ON_TERMINAL = """
 trap 'echo interrupted' INT; trap 'echo size $(stty size)' WINCH
-echo device $(stat --dereference --format '%Hr %Lr' /dev/stdin) size $(stty size)
+echo device $(stat --dereference --format '%Hr %Lr %d' /dev/stdin) size $(stty size)
 [ -t 0 ] && [ -t 1 ] && : < /dev/tty && echo has a terminal
 until [ "$line" = 7 ]; do read line; done
 exit 7
@@ -623,8 +623,9 @@ exit 7
 def test_a_session_on_a_terminal_has_one_of_its_own(shared: Supervised, *, sealed_too: bool) -> None:
     name = shared.make(f"terminal-{int(sealed_too)}", sealed=sealed_too)
     session = Terminal(shared, name, ON_TERMINAL, sealed=sealed_too)
-    device = session.read_until(r"device (\d+) (\d+) size 24 80")
-    assert os.makedev(int(device[1]), int(device[2])) != session.device
+    device = session.read_until(r"device (\d+) (\d+) (\d+) size 24 80")
+    # The same number among the terminals of another devpts is another one.
+    assert (os.makedev(int(device[1]), int(device[2])), int(device[3])) != session.device
     session.read_until("has a terminal")
     session.resize(33, 77)
     session.read_until("size 33 77")

@@ -35,7 +35,7 @@ from openclaw_ocm.backends.supervisord.program import (
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
-from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, under_tool_host
+from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, on_own_terminal, under_tool_host
 from openclaw_ocm.core.status import Activity, Process, signal_in
 from openclaw_ocm.errors import NotRunning, OcmError
 from openclaw_ocm.system import files, processes, programs
@@ -255,7 +255,8 @@ class Supervisord:
 
             make_filters(places.filters(self._paths), policy.address_families, hosting=True)
             sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state)
-            limited = limited_argv(clean(environ, under_tool_host(paths, program)), tasks=record.limits.tasks)
+            program = under_tool_host(paths, on_own_terminal(program) if terminal else program)
+            limited = limited_argv(clean(environ, program), tasks=record.limits.tasks)
             argv = entry_argv(self._entrance(policy), (*sandbox, *limited), variables=outer)
         else:
             argv = (ENV, f"--chdir={paths.state}", *clean({**environ, **outer}, program))

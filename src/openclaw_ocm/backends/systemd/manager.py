@@ -24,7 +24,7 @@ from openclaw_ocm.backends.systemd.unit import (
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
-from openclaw_ocm.core.sandbox.launch import clean, under_tool_host
+from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_host
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.system import files
@@ -250,7 +250,7 @@ class Systemd:
         sandbox: tuple[tuple[str, str], ...] = ()
         if record.sealed:
             sandbox = sandbox_directives(policy, systemd_version=self.version)
-            program = under_tool_host(paths, program)
+            program = under_tool_host(paths, on_own_terminal(program) if terminal else program)
         directives = (
             *sandbox,
             *limit_directives(record.limits),

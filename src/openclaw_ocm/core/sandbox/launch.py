@@ -7,6 +7,7 @@ an OPENCLAW_STATE_DIR in there must not reach an instance, and UnsetEnvironment=
 
 from __future__ import annotations
 
+import shlex
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,13 @@ def under_tool_host(paths: InstancePaths, argv: tuple[str, ...], *options: str) 
     """Return `argv` run by the tool host: in namespaces and on terminals of its own, below the filters."""
     host = (PYTHON, "-IS", str(paths.bin / TOOL_HOST_NAME), *_each("--filter", filter_paths(paths)), *options)
     return (*host, "--", PERL, str(paths.bin / INIT_NAME), *argv)
+
+
+def on_own_terminal(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `argv` run on a terminal of the sandbox's own, which programs like tmux find by its name."""
+    # Not by bash, which takes the prompt out of the environment of what it is to run.
+    command = f"exec {shlex.join((ENV, 'SHELL=/bin/bash', *argv))}"
+    return (ENV, "SHELL=/bin/sh", "/usr/bin/script", "-qefc", command, "/dev/null")
 
 
 def filter_paths(paths: InstancePaths) -> tuple[PurePosixPath, ...]:

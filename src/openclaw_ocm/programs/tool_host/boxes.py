@@ -73,11 +73,9 @@ class Box:
     def stop(self) -> None:
         """End the box with all that runs in it."""
         if self.process is not None:
-            # Both: bwrap's first process inside follows the other only once it is far enough.
-            for process in (self.process, self.first):
-                if process is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(process, signal.SIGKILL)
+            # With its first process goes all of the box, and then bwrap ends by itself, with nothing left.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.first or self.process, signal.SIGKILL)
             os.waitpid(self.process, 0)
         self.ended()
 
