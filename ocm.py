@@ -5,6 +5,7 @@ This file owns that environment and knows nothing else of OCM. It must parse on 
 Python is told what it lacks instead of raising SyntaxError. What only the first run needs is imported late.
 """
 
+import _signal  # type: ignore[import-not-found] # signal itself would add to every start
 import importlib
 import importlib.machinery
 import os
@@ -63,7 +64,9 @@ def become(python: str) -> None:
     """Replace this process by another Python that runs the same command.
 
     PYTHONPATH and the like bend neither that Python (-I) nor what OCM starts later (not in its environment).
+    Ctrl-C waits until that Python has got as far as main, for it would print a traceback before.
     """
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGINT])
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     os.execve(python, [python, "-I", LAUNCHER, *sys.argv[1:]], variables)
 
@@ -239,6 +242,7 @@ def say(line: str) -> None:
 
 if __name__ == "__main__":
     try:
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])
         main()
     except KeyboardInterrupt:
         sys.exit(130)

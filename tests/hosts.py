@@ -26,9 +26,14 @@ def context(home: Path) -> Context:
 
 
 def contents(directory: Path) -> dict[str, str]:
-    """Return every file and link below a directory with what it holds; empty directories are left out."""
+    """Return every file and link below a directory with what it holds; empty directories are left out.
+
+    So is the history, which grows by what was undone as well.
+    """
     found = {}
     for path in sorted(directory.rglob("*")):
+        if path.name == "history.jsonl":
+            continue
         if path.is_symlink():
             found[str(path.relative_to(directory))] = f"-> {path.readlink()}"
         elif path.is_file():

@@ -51,6 +51,7 @@ ANSWERS = {
     "list": "Row",
     "health": "Row",
     "status": "Status",
+    "history": "HistoryEntry",
     "logs": "Entry",
     "setup": "Setup",
     "doctor": "Diagnosis",
@@ -75,7 +76,9 @@ MEANINGS = {
     "backup": "what is wrong with scheduled backups",
     "backups": "scheduled backups, null if there are none",
     "changed": "whether something was changed",
+    "changes": "what changes in secrets, configs and what is inherited, in words",
     "Change.changed": "models that are otherwise now, by id",
+    "command": "the command and the names of its options, never a value",
     "cpu_seconds": "CPU time since its start",
     "databases": "how many databases it holds",
     "detail": "what was found",
@@ -84,6 +87,8 @@ MEANINGS = {
     "drill": "what became of it restored, null without `--drill`",
     "dry_run": "whether this only tells what would be done",
     "encrypted": "whether it is encrypted",
+    "HistoryEntry.ended": "how it ended, in words",
+    "HistoryEntry.error": "the slug of the error that ended it",
     "ended": "when the last one ended, in seconds since 1970",
     "error": "why the last one failed",
     "every": "the time at which they are made",
@@ -103,6 +108,8 @@ MEANINGS = {
     "last": "what became of the last one",
     "Secret.last": "its last characters, where it is long enough",
     "left_out": "how many files were left out, by reason",
+    "instance": "the instance",
+    "last_change": "the last change of it that is known",
     "limits": "what it may use at most, in words",
     "memory_bytes": "memory that it uses",
     "mend": "what a person types about it",
@@ -115,6 +122,7 @@ MEANINGS = {
     "openclaw": "the OpenClaw that it runs",
     "Verified.openclaw": "the version of OpenClaw that it was made with",
     "operation": "the command",
+    "others": "instances that were changed along with it",
     "path": "the file",
     "paths": "where its files are, by name",
     "pid": "the gateway's process",
@@ -129,12 +137,13 @@ MEANINGS = {
     "Change.removed": "models that are gone, by id",
     "required": "whether OCM cannot do without it",
     "resisting": "what could not be mended, and why",
-    "restart_keys": "those that take a restart",
+    "restart_keys": "those for which a gateway that runs is restarted",
     "restarts": "how often its backend started it again",
     "root": "whether OCM runs as root",
     "row": "the instance at a glance",
     "running": "whether its gateway runs",
     "runtime": "the Node and the OpenClaw that instances get",
+    "seconds": "how long it took, null if that is not known",
     "setup": "what this machine has and lacks",
     "size_bytes": "the size of the file",
     "source": "`own`, `main`, or the instance that it comes from",
@@ -154,6 +163,7 @@ MEANINGS = {
     "version": "the version of OpenClaw",
     "what": "what it is about",
     "Problem.what": "what is wrong, in a sentence",
+    "when": "when it began, ISO 8601 in UTC",
     "why": "why OCM needs it",
 }
 WORDS = {
@@ -293,6 +303,7 @@ def answers() -> Iterator[str]:
     yield "| `command` | text | the command |"
     yield "| `results` | list of objects | one for each instance or thing that went well; see below |"
     yield "| `errors` | list of objects | one for each that did not |"
+    yield "| `warnings` | list of text | what else is to be known, such as a change that was interrupted |"
     yield from ("", "An error:", "", "| field | type | meaning |", "|---|---|---|")
     yield "| `name` | text or null | the instance |"
     yield "| `code` | text | the slug, as in [troubleshooting](../troubleshooting.md#errors-by-slug) |"

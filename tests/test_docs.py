@@ -22,7 +22,10 @@ REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 WIDTH = 100
 EXIT_CODES = {
     errors.DONE: "done, or nothing to do",
-    errors.FAILED: "failed; changes were undone",
+    errors.FAILED: (
+        "failed; changes were undone, unless `--keep` kept them; what `delete` and `stop` began, "
+        "the next command that changes something finishes"
+    ),
     errors.USAGE: "the command line or a value in it is wrong; nothing was touched",
     errors.SOME_FAILED: "some of several instances failed",
     errors.UNDO_INCOMPLETE: "failed, and could not be undone in full: a person is needed",
@@ -121,6 +124,7 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "list",
         "status",
         "health",
+        "history",
         "logs",
         "secret list",
         "backups list",

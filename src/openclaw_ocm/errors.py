@@ -78,6 +78,14 @@ class NotRunning(OcmError):
     """The program of a backend is not there to be asked."""
 
 
+class UnreadableFile(OcmError):
+    """A file of OCM's own is there and cannot be read."""
+
+    def __init__(self, path: object, why: str) -> None:
+        hint = f"look at {path}: put back what belongs there, or make it yours again"
+        super().__init__(f"{path} cannot be read: {why}", hint=hint, code="unreadable")
+
+
 class Locked(OcmError):
     """Another ocm is changing the same thing."""
 

@@ -15,7 +15,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
 
 LONG = "a" * 64
-ENVELOPE = {"version", "ok", "command", "results", "errors"}
+ENVELOPE = {"version", "ok", "command", "results", "errors", "warnings"}
 ERROR = {"name", "code", "message", "hint", "details"}
 NAMELESS = ("list", "edit", "setup", "doctor", "restore", "backups verify")
 _OTHERS = ("use", "enter", "supervise", "completion", "secret", "backups")
@@ -327,15 +327,40 @@ def test_a_missing_confirmation_is_an_error_in_json_too(ocm: Run, add_record: Ad
     assert path.exists()
 
 
-def test_an_error_of_the_system_is_an_error_in_json_too(ocm: Run, add_record: AddRecord) -> None:
+def test_a_record_that_cannot_be_read_is_an_error_in_json_too(ocm: Run, add_record: AddRecord) -> None:
     path = add_record("worker1")
     path.unlink()
     path.mkdir()
     done = ocm("status", "worker1", "--json")
     assert done.returncode == 1
     (error,) = envelope(done)["errors"]
-    assert error["code"] == "os_error"
+    assert error["code"] == "unreadable"
     assert str(path) in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["strat", "worker1"], "start"),
+        (["restor"], "restore"),
+        (["delte", "worker1"], "delete"),
+        (["secret", "ste", "worker1"], "set"),
+        (["backups", "lst"], "list"),
+        (["stop", "--al"], "--all"),
+    ],
+)
+def test_what_was_mistyped_is_told_with_what_may_be_meant(
+    ocm: Run, home: Path, typed: list[str], meant: str
+) -> None:
+    lines = check(ocm(*typed), 2)
+    assert "id you mean" in lines[0]
+    assert f"'{meant}'" in lines[0]
+    assert meant in envelope(ocm(*typed, "--json"))["errors"][0]["message"]
+    assert tree(home) == []
+
+
+def test_what_is_like_nothing_is_told_as_that(ocm: Run) -> None:
+    assert check(ocm("xyzzy"), 2)[0] == "ocm: No such command 'xyzzy'."
 
 
 def test_an_unknown_command_is_an_error_in_json_too(ocm: Run) -> None:
@@ -370,6 +395,7 @@ def test_an_empty_list_is_an_answer_and_no_error(ocm: Run, home: Path) -> None:
         "command": "list",
         "results": [],
         "errors": [],
+        "warnings": [],
     }
     assert tree(home) == []
 

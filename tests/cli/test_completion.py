@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import os
+import pty
+import select
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,3 +128,81 @@ def test_the_name_of_an_instance_that_is_to_be_is_not_completed(
     add_record("worker1")
     assert complete(ocm, "bash", verb, "") == ["worker1"]
     assert complete(ocm, "bash", verb, "worker1", "") == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_is_for_the_launcher_too_and_asks_what_was_typed(ocm: Run, shell: str) -> None:
+    script = ocm("completion", shell).stdout
+    assert "ocm ocm.py" in script or "--command ocm --command ocm.py" in script
+    assert f"_OCM_COMPLETE={shell}_complete ocm" not in script
+    assert "$+commands" not in script
+    assert "$1)" not in script
+
+
+INTERACTIVE = {
+    "bash": ("bash", "--norc", "--noprofile", "-i"),
+    "zsh": ("zsh", "-f", "-i"),
+    "fish": ("fish", "--no-config", "-i"),
+}
+PREPARE = {
+    "bash": "PS1='READY> '",
+    "zsh": "PROMPT='READY> '; autoload -U compinit; compinit -u -d $HOME/.zdump",
+    "fish": "function fish_prompt; echo -n 'READY> '; end",
+}
+
+
+def type_into(shell: str, home: Path, lines: list[str], done: Path) -> None:
+    """Type lines into a shell on a terminal, and wait until the last has made the file `done`."""
+    terminal, theirs = pty.openpty()
+    shell_process = subprocess.Popen(
+        ["setsid", "--ctty", *INTERACTIVE[shell]],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=home,
+        env={"HOME": str(home), "PATH": f"{home}/path:{os.environ['PATH']}", "TERM": "dumb"},
+    )
+    os.close(theirs)
+    said, deadline = "", time.monotonic() + 60
+    waiting = [(PREPARE[shell], "READY> "), *((line, "") for line in lines)]
+    try:
+        for line, until in waiting:
+            os.write(terminal, f"{line}\n".encode())
+            said = ""
+            while until not in said:
+                said += heard(terminal, deadline)
+        while not done.exists():
+            said += heard(terminal, deadline)
+    finally:
+        os.close(terminal)
+        shell_process.wait(60)
+
+
+def heard(terminal: int, deadline: float) -> str:
+    assert time.monotonic() < deadline, "the shell does not answer"
+    if select.select([terminal], [], [], 0.1)[0]:
+        return os.read(terminal, 65536).decode(errors="replace")
+    return ""
+
+
+@pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell)])
+@pytest.mark.parametrize("typed", ["ocm", "./ocm.py", "~/a\\ b/ocm.py", "ABSOLUTE"])
+def test_a_shell_completes_it_by_whatever_path(
+    ocm: Run, home: Path, add_record: AddRecord, shell: str, typed: str
+) -> None:
+    add_record("worker1")
+    done = home / "done"
+    text = (
+        "#!/bin/sh\n"
+        f'[ -n "$_OCM_COMPLETE" ] || {{ echo "$@" > "{done}.new"; mv "{done}.new" "{done}"; exit; }}\n'
+        f'PYTHONPATH="{os.pathsep.join(sys.path)}" exec "{sys.executable}" -m openclaw_ocm "$@"\n'
+    )
+    for place in ("path/ocm", "ocm.py", "a b/ocm.py"):
+        program = home / place
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(text)
+        program.chmod(0o755)
+    (home / "script").write_text(ocm("completion", shell).stdout)
+    word = f"{home}/ocm.py" if typed == "ABSOLUTE" else typed
+    type_into(shell, home, [". ./script", f"{word} stat\tworke\t"], done)
+    assert done.read_text().split() == ["status", "worker1"]

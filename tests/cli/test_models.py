@@ -203,7 +203,7 @@ def test_with_sync_they_are_synced_without_a_question_and_without_a_change(
     assert done.returncode == 0
     if as_json:
         main, worker = json.loads(done.stdout)["results"]
-        assert (main["changed"], worker["steps"]) == (False, ["replace secret PPQ_API_KEY"])
+        assert (main["changed"], worker["changes"]) == (False, ["replace secret PPQ_API_KEY"])
     else:
         assert done.stdout.splitlines()[-1] == "worker1: in step with main"
     assert "PLANTED" not in done.stdout + done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -81,8 +82,15 @@ def test_a_secret_is_set_listed_and_unset(typed: Run, worker: Path) -> None:
 
 def test_a_dry_run_changes_nothing(typed: Run, worker: Path) -> None:
     done = typed("secret", "set", "worker1", "A_KEY", "--dry-run", text=VALUE)
-    assert done.stdout == "worker1: secret would do this:\n  add A_KEY\n"
-    assert not worker.exists()
+    first, what, *plan = done.stdout.splitlines()
+    assert [first, what] == ["worker1: secret would do this:", "  add A_KEY"]
+    beside = str(worker.with_name(".worker1.env.TOKEN.ocm"))
+    assert [re.sub(r"[0-9a-f]{12}", "TOKEN", line) for line in plan] == [
+        f"  make ready {beside}",
+        f"  put {beside} in the place of {worker}",
+        f"  remove {beside}",
+    ]
+    assert not worker.parent.exists()
 
 
 def test_an_inherited_secret_that_is_set_becomes_the_instances_own(

@@ -221,10 +221,11 @@ def test_doctor_leaves_an_operation_alone_that_is_under_way(ocm: Run, home: Path
     [
         (b"\x7fELF another manager", True),
         (b"#!/bin/sh\necho another\n", True),
-        (b"#!/usr/bin/python3\nfrom openclaw_openclaw_ocm.__main__ import main\n", False),
+        (b"#!/usr/bin/python3\nfrom openclaw_ocm.__main__ import main\n", False),
+        (b"#!/usr/bin/python3\nfrom ocm.__main__ import main\n", False),
         ((Path(__file__).parents[2] / "ocm.py").read_bytes(), False),
     ],
-    ids=["compiled", "script", "console-script", "launcher"],
+    ids=["compiled", "script", "console-script", "console-script-of-an-older-ocm", "launcher"],
 )
 def test_another_program_named_ocm_is_told_and_never_run(
     ocm: Run, tmp_path: Path, content: bytes, *, foreign: bool

@@ -69,6 +69,11 @@ def answer(ocm: Ocm, *args: str, check: bool = True) -> dict[str, Any]:
     return envelope
 
 
+def mend(ocm: Ocm) -> str:
+    """Have OCM finish or undo what was cut off, where no instance runs; return what it says of that."""
+    return ocm("stop", "--all").stderr
+
+
 def rows(ocm: Ocm) -> dict[str, dict[str, Any]]:
     """Return `ocm list` by instance."""
     return {row["name"]: row for row in answer(ocm, "list")["results"]}
@@ -192,15 +197,15 @@ def main_identity(machine: Machine) -> str:
 
 
 def home_files(machine: Machine) -> set[str]:
-    """Return every path in the home but the checkout, what setup installed, main's insides, the host's lock.
+    """Return every path in the home but the checkout, what setup installed, main's insides, and OCM's own.
 
-    Directories count only where they are somebody's state.
+    That is the host's lock, and the history. Directories count only where they are somebody's state.
     """
     script = (
         "find ~ -path ~/ocm -prune -o -path ~/.npm -prune -o -path ~/.cache -prune -o"
         " -path ~/.npm-global -prune -o -path ~/.local/share/ocm/venv\\* -prune"
         " -o -path ~/.local/share/ocm/node\\* -prune"
-        " -o -path ~/.openclaw/\\* -type d -prune -o ! -type d ! -name @\\*.lock -print"
+        " -o -path ~/.openclaw/\\* -type d -prune -o ! -type d ! -name @\\*.lock ! -name history.jsonl -print"
         " -o -type d -name .openclaw\\* -print"
     )
     return set(machine.run(["bash", "-c", script]).stdout.splitlines())

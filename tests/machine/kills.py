@@ -41,7 +41,7 @@ def kills(ocm: str, seed: str, count: str, archive: str) -> None:
         moment = chance.uniform(0, takes[operation] * BEYOND)
         status = killed([ocm, *arguments(operation, name, archive)], moment)
         left_to_kill -= status == -signal.SIGKILL
-        told = run(ocm, "list").stderr.strip()
+        told = run(ocm, "stop", "--all").stderr.strip()
         found, left = whole()
         check(ocm, found, archive)
         facts = {"kill": number, "seed": int(seed), "operation": operation, "after": round(moment, 3)}

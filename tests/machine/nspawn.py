@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,8 +97,12 @@ def in_cgroup(group: Path, argv: Sequence[str]) -> list[str]:
 
 
 def overlay_options(lower: Sequence[Path], upper: Path, work: Path) -> str:
-    """`lower` is topmost first."""
-    return f"lowerdir={':'.join(map(str, lower))},upperdir={upper},workdir={work}"
+    """`lower` is topmost first. What is written is lost with the host's power: nobody waits for its disk.
+
+    The kernel marks the work directory, lest it be used again after such a loss.
+    """
+    shutil.rmtree(work / "work" / "incompat", ignore_errors=True)
+    return f"lowerdir={':'.join(map(str, lower))},upperdir={upper},workdir={work},volatile"
 
 
 def on_overlay(options: str, root: Path, argv: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, answer, home_files, rows, wait_for
+from .instances import HOME, answer, home_files, mend, rows, wait_for
 from .test_recovery import forget_driver, killed
 
 if TYPE_CHECKING:
@@ -383,7 +383,7 @@ def test_an_exposure_that_was_killed_is_undone_by_the_next_command(machine: Mach
         for when in ("before", "after"):
             done = killed(machine, ocm, when, step, "expose", "worker1", "--from", NEAR)
             assert done.returncode == -signal.SIGKILL, done
-            assert "an interrupted expose of worker1 was undone" in ocm("list").stderr
+            assert "an interrupted expose of worker1 was undone" in mend(ocm)
             assert [machine.read(file) for file in files] == before
             assert added(machine) == [DENY, *THEIRS]
     forget_driver(machine)

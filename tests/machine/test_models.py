@@ -185,7 +185,10 @@ def test_what_changed_is_told_and_done_once(machine: Machine, ocm: Ocm, main: st
     would = ocm("update-models", "--url", f"{URL}ppq", "--dry-run")
     assert machine.read(MAIN) == main
     done = ocm("update-models", "--url", f"{URL}ppq")
-    assert done.stdout == would.stdout.replace("would have", "has")
+    told = would.stdout.replace("would have", "has")
+    assert told.startswith(done.stdout)
+    plan = told.removeprefix(done.stdout).splitlines()
+    assert [line.split()[0] for line in plan] == ["make", "replace", "remove", "remove"]
     assert done.stdout.splitlines() == [
         "main: custom-api-ppq-ai has 402 models: 399 added, 1 removed, 1 changed",
         "  added: model-0, model-2, model-3, model-4, model-5, and 394 more",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, answer, home_files, rows
+from .instances import HOME, answer, home_files, mend, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,8 +78,9 @@ def test_create_that_was_killed_is_undone_by_the_next_command(
     done = killed(machine, ocm, when, step, "create", "worker1", "--autostart")
     assert done.returncode == -signal.SIGKILL, done
     forget_driver(machine)
-    listed = ocm("list")
-    assert "an interrupted create of worker1 was undone" in listed.stderr
+    assert "a change of worker1 was interrupted" in ocm("list").stderr
+    assert home_files(machine) != clean or (when, step) == ("before", 1), "who looks mends nothing"
+    assert "an interrupted create of worker1 was undone" in mend(ocm)
     assert home_files(machine) == clean
     assert ocm("create", "worker1").stdout.startswith("worker1: created")
 
@@ -94,7 +95,7 @@ def test_delete_that_was_killed_is_undone_or_finished_by_the_next_command(
     done = killed(machine, ocm, when, step, "delete", "worker1", "--yes")
     assert done.returncode == -signal.SIGKILL, done
     forget_driver(machine)
-    said = ocm("list").stderr
+    said = mend(ocm)
     if "undone" in said:
         assert home_files(machine) == whole
         assert rows(ocm)["worker1"]["autostart"] is True
@@ -110,10 +111,10 @@ def test_recovery_that_was_killed_is_finished_by_the_next_command(
     machine: Machine, ocm: Ocm, clean: set[str], step: int
 ) -> None:
     killed(machine, ocm, "after", STEPS_OF_CREATE, "create", "worker1", "--autostart")
-    done = killed(machine, ocm, "after", step, "list", function="undo_step")
+    done = killed(machine, ocm, "after", step, "stop", "--all", function="undo_step")
     assert done.returncode == -signal.SIGKILL, done
     forget_driver(machine)
-    assert "an interrupted create of worker1 was undone" in ocm("list").stderr
+    assert "an interrupted create of worker1 was undone" in mend(ocm)
     assert home_files(machine) == clean
 
 

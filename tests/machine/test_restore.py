@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .accounts import ACCOUNTS
-from .instances import HOME, agent_answers, answer, fake_model, home_files, inside, rows
+from .instances import HOME, agent_answers, answer, fake_model, home_files, inside, mend, rows
 from .test_recovery import forget_driver, killed
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def test_a_restore_that_was_killed_leaves_the_old_or_the_new(
     inside(ocm, "worker1", "echo old > workspace/later")
     done = killed(machine, ocm, "after", step, "restore", archive, "--replace", "--no-start")
     assert done.returncode == -9, done
-    said = ocm("list").stderr
+    said = mend(ocm)
     forget_driver(machine)
     later = inside(ocm, "worker1", "cat workspace/later 2>/dev/null; true")
     undone = "an interrupted restore of worker1 was undone" in said
@@ -218,7 +218,7 @@ def test_a_rename_that_was_killed_leaves_one_whole_instance(
     for step in range(1, count + 1):
         done = killed(machine, ocm, "after", step, "rename", name, other)
         assert done.returncode == -9, done
-        said = ocm("list").stderr
+        said = mend(ocm)
         assert f"an interrupted rename of {name} was" in said
         if "finished" in said:
             name, other = other, name

@@ -73,7 +73,9 @@ def test_edit_says_what_is_live_and_what_needs_a_restart(machine: Machine, ocm: 
     assert "nothing to change" in ocm("edit", worker, "agents.defaults.model", "minimax/minimax-m2.5").stdout
     pid = rows(ocm)[worker]["pid"]
     restarting = ocm("edit", worker, "gateway.controlUi.basePath", "/ui")
-    assert "needs a restart, which the gateway does by itself" in restarting.stdout
+    assert restarting.stdout == (
+        "worker1: changed gateway.controlUi.basePath; the gateway was restarted and is ready\n"
+    )
     wait_for(lambda: rows(ocm)[worker]["pid"] not in (pid, None), 90, "restarted gateway")
     wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
     assert "gateway.controlUi" in ocm("edit", worker, "--unset", "gateway.controlUi").stdout

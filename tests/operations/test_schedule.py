@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import replace
@@ -31,6 +32,7 @@ from openclaw_ocm.system.kept.records import encode_record, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import PurePosixPath
 
     from openclaw_ocm.backends.protocol import Timers
     from openclaw_ocm.core.names import InstanceName
@@ -185,6 +187,45 @@ def test_a_run_writes_where_and_as_the_record_says(instance: Instance, tmp_path:
     assert made.path.endswith(".tar.zst.age")
     assert made.encrypted
     assert archives(instance) == []
+
+
+def once_locked(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[], object]) -> None:
+    """Have somebody change something while a lock was waited for."""
+    lock = files.lock
+
+    @contextlib.contextmanager
+    def waited(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Iterator[int]:
+        with lock(path, what, wait_seconds=wait_seconds) as descriptor:
+            if path.name == name:
+                change()
+            yield descriptor
+
+    monkeypatch.setattr(files, "lock", waited)
+
+
+@pytest.mark.parametrize("lock", ["@backup.lock", f"{NAME}.lock"], ids=["queue", "instance"])
+def test_a_run_that_waited_keeps_what_the_record_wants_then(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    wanted(instance, keep=Keep(last=1, daily=0, weekly=0, monthly=0))
+    old = f"{NAME}-20200101T000000Z.tar.gz"
+    files.write_file(instance.paths.host.backups / old, b"")
+    more = Keep(last=2, daily=0, weekly=0, monthly=0)
+    once_locked(monkeypatch, lock, lambda: wanted(instance, keep=more))
+    made = run_scheduled(instance.context, NAME)
+    assert archives(instance) == sorted([old, Path(made.path).name])
+
+
+def test_a_run_whose_schedule_was_ended_while_it_waited_makes_nothing_and_tells_nothing(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unscheduled = Path(instance.paths.record).read_text()
+    wanted(instance)
+    once_locked(monkeypatch, "@backup.lock", lambda: Path(instance.paths.record).write_text(unscheduled))
+    with pytest.raises(OcmError, match="has no scheduled backups"):
+        run_scheduled(instance.context, NAME)
+    assert archives(instance) == []
+    assert not Path(instance.paths.last_backup).exists()
 
 
 def test_a_directory_that_is_gone_is_told_and_nothing_is_made_in_its_place(instance: Instance) -> None:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from tests.operations.kept import NAME
 
 from openclaw_ocm.backends import registry
 from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.plan import Plan, WriteRecord
+from openclaw_ocm.core.record import Limits
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations.edit import change_config
+from openclaw_ocm.operations.planning.repair import Effort
+from openclaw_ocm.operations.session import ready_for_session
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.runner import Runner
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import PurePosixPath
+
     from tests.operations.kept import Kept
 
 
@@ -75,6 +87,40 @@ def test_a_session_has_made_what_the_sandbox_shows_where_it_is_gone(kept: Kept) 
     assert program.exists()
 
 
+def test_a_session_goes_by_the_record_that_an_interrupted_operation_gave_back(kept: Kept) -> None:
+    kept.create(sealed=False)
+    before = kept.record(NAME)
+    after = msgspec.structs.replace(before, limits=Limits(memory="1G"))
+    path = kept.paths(NAME).record
+    step = WriteRecord(path=str(path), text=encode_record(after), previous=encode_record(before))
+    plan = Plan(operation="edit", name=NAME, backend=before.backend, steps=(step,), commit=1)
+    Transaction(context=kept.context, plan=plan, progress=kept.said.append).run_first()
+    Path(kept.paths(NAME).bin, "openclaw").unlink()
+    assert kept.record(NAME) == after
+    assert ready_for_session(kept.context, NAME) == before
+
+
+def test_a_session_makes_nothing_for_an_instance_that_was_deleted_while_it_waited(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.create(sealed=False)
+    paths, lock = kept.paths(NAME), files.lock
+    Path(paths.bin, "openclaw").unlink()
+
+    @contextlib.contextmanager
+    def waited(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Iterator[int]:
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "lock", lock)
+            kept.delete()
+        with lock(path, what, wait_seconds=wait_seconds) as descriptor:
+            yield descriptor
+
+    monkeypatch.setattr(files, "lock", waited)
+    with pytest.raises(OcmError, match=f"there is no instance {NAME}"):
+        kept.use("doctor")
+    assert not Path(paths.shell).exists()
+
+
 @pytest.mark.parametrize("verb", ["use", "enter", "logs"])
 def test_there_is_no_session_of_nobody(kept: Kept, verb: str) -> None:
     nobody = parse_name("nobody")
@@ -97,7 +143,7 @@ def test_an_edit_has_openclaw_judge_the_config_in_a_session(kept: Kept) -> None:
         return {**config, "agents": {"defaults": {"model": {"primary": "fake/fake-2"}}}}
 
     with pytest.raises(OcmError, match="OpenClaw would refuse this config"):
-        change_config(kept.context, NAME, change, dry_run=False)
+        change_config(kept.context, NAME, change, effort=Effort(timeout_seconds=0), dry_run=False)
     assert called(kept)["argv"][-3:] == ["config", "validate", "--json"]
     assert Path(called(kept)["environ"]["OPENCLAW_CONFIG_PATH"]).parent == Path(kept.paths(NAME).state)
     assert Path(kept.paths(NAME).config).read_bytes() == before
@@ -133,6 +179,22 @@ def test_supervise_becomes_the_backend_that_is_a_program_of_the_users(
     monkeypatch.setattr(Runner, "become", become)
     monkeypatch.delitem(registry.BACKENDS, "supervisord")
     kept.world.foreground = ("/usr/bin/fake", "--foreground")
+    with pytest.raises(Became) as caught:
+        kept.supervise()
+    assert caught.value.args == kept.world.foreground
+
+
+def test_supervise_becomes_the_backend_that_is_chosen_where_two_are_programs_of_the_users(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def become(_self: Runner, argv: tuple[str, ...]) -> None:
+        raise Became(*argv)
+
+    monkeypatch.setattr(Runner, "become", become)
+    kept.world.foreground = ("/usr/bin/fake", "--foreground")
+    assert list(registry.BACKENDS).index("supervisord") < list(registry.BACKENDS).index(
+        kept.context.backend.name
+    )
     with pytest.raises(Became) as caught:
         kept.supervise()
     assert caught.value.args == kept.world.foreground

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,8 @@ from tests.operations.kept import NAME
 
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning.change import allocating
+from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from tests.operations.kept import Kept
@@ -27,6 +31,24 @@ def test_a_deploy_makes_an_instance_that_is_ready_and_sealed(kept: Kept) -> None
     again = kept.deploy(autostart=True)
     assert (again.changed, again.message, again.steps) == (False, "already ready and sealed", ())
     assert kept.process(NAME).pid == process.pid
+
+
+def test_one_of_many_that_are_deployed_at_once_waits_for_its_turn_to_have_a_port(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        if now > 60:
+            others.close()
+
+    with contextlib.ExitStack() as others:
+        others.enter_context(allocating(kept.context))
+        monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+        assert kept.deploy().changed
+    assert now > 60
 
 
 def test_a_deploy_that_fails_leaves_no_trace(kept: Kept) -> None:
@@ -49,7 +71,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(kept: Kept) -> None:
     assert (planned.changed, planned.dry_run) == (False, True)
     assert kept.files() == before
     assert kept.deploy().steps == planned.steps
-    for verb, steps in ((kept.stop, 1), (kept.restart, 2)):
+    for verb, steps in ((kept.stop, 1), (kept.restart, 3)):
         pid = kept.process(NAME).pid
         assert len(verb(dry_run=True).steps) == steps
         assert kept.process(NAME).pid == pid

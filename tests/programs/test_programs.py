@@ -48,11 +48,33 @@ def test_on_one_line_the_way_into_a_sandbox_is_still_whole(tmp_path: Path) -> No
     assert "/dev/tty: No such device" in terminal
 
 
-def test_a_wheel_holds_them_to_the_byte(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with what a wheel puts into site-packages."""
+    built, there = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("site")
+    argv = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(built)]
     subprocess.run(argv, check=True, capture_output=True, cwd=REPOSITORY)
-    (wheel,) = tmp_path.glob("*.whl")
+    (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as opened:
-        for name in NAMES:
-            held = opened.read(f"openclaw_ocm/programs/{name}")
-            assert held == (programs.DIRECTORY / name).read_bytes()
+        opened.extractall(there)
+    return there
+
+
+def test_a_wheel_holds_them_to_the_byte(installed: Path) -> None:
+    for name in NAMES:
+        inside = installed / "openclaw_ocm" / "programs" / name
+        held = (installed / "ocm.py" if name == "former_ocm.py" else inside).read_bytes()
+        assert held == (programs.DIRECTORY / name).read_bytes()
+
+
+def test_what_an_older_ocm_wrote_into_units_and_schedules_runs_the_one_that_is_installed(
+    installed: Path,
+) -> None:
+    # To the letter: `own_argv` of the OCM whose package was called ocm.
+    main = "import sys; sys.path.insert(0, sys.argv.pop(1)); from ocm.cli.main import main; sys.exit(main())"
+    # What an uninstall leaves of an older one, whose files are gone.
+    (installed / "ocm" / "__pycache__").mkdir(parents=True)
+    argv = [sys.executable, "-I", "-c", main, str(installed), "backup", "--help"]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: ocm backup")

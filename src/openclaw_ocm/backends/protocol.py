@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from openclaw_ocm.backends.definition import is_made_by_ocm
+from openclaw_ocm.errors import UnreadableFile
 from openclaw_ocm.system import files
 from openclaw_ocm.system.own import own_argv
 
@@ -45,7 +46,7 @@ def scheduled_argv(host: Host, name: InstanceName) -> tuple[str, ...]:
 
 def is_ours(definition: PurePosixPath) -> bool:
     """Tell whether a definition that may be there came from OCM, edited or not."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(UnreadableFile):
         return is_made_by_ocm((files.read_own(definition) or b"").decode(errors="replace"))
     return False
 

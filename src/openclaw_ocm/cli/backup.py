@@ -210,6 +210,7 @@ def list_(ctx: click.Context, name: InstanceName | None, *, as_json: bool) -> in
     from openclaw_ocm.cli.render.envelope import print_json
     from openclaw_ocm.operations.backups import list_backups
 
+    frame.tell_interrupted(ctx)
     found = list_backups(frame.this_host(ctx), name)
     if as_json:
         print_json("backups list", found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import sys
@@ -190,9 +191,38 @@ def open_context(
     from openclaw_ocm.operations.planning.change import recover_all
 
     context = make_context(this_host(ctx), lambda _phase: None, wanted=backend)
+    context = dataclasses.replace(context, command=in_words(ctx))
     for sentence in recover_all(context) if recover else ():
         click.echo(f"ocm: {sentence}", err=True)
     return context
+
+
+def in_words(ctx: click.Context) -> str:
+    """Return the command and the options that were given, without any value: one may be a secret."""
+    typed = click.core.ParameterSource.COMMANDLINE
+    words = [ctx.command_path.partition(" ")[2]]
+    for option in ctx.command.params:
+        name = option.name or ""
+        if isinstance(option, click.Option) and ctx.get_parameter_source(name) is typed:
+            off = option.secondary_opts if ctx.params.get(name) is False else ()
+            words.append((off or option.opts)[-1])
+    return " ".join(words)
+
+
+def look(ctx: click.Context) -> Context:
+    """Return what `open_context` does, for a command that only looks: that something was cut off is told."""
+    tell_interrupted(ctx)
+    return open_context(ctx, recover=False)
+
+
+def tell_interrupted(ctx: click.Context) -> None:
+    """Say of each change that was cut off that it is still to be mended: here, and in the answer in JSON."""
+    from openclaw_ocm.cli.render.envelope import WARNINGS
+    from openclaw_ocm.operations.planning.change import interrupted
+
+    ctx.meta[WARNINGS] = interrupted(this_host(ctx).paths)
+    for sentence in ctx.meta[WARNINGS]:
+        click.echo(f"ocm: {sentence}", err=True)
 
 
 def choose(context: Context, names: Sequence[InstanceName], *, everything: bool) -> tuple[InstanceName, ...]:
@@ -302,8 +332,6 @@ def conclude(ctx: click.Context, attempts: Attempts, *, as_json: bool) -> int:
 
 def with_report(context: Context, report: Callable[[str], None]) -> Context:
     """Return the context with another place where progress is told."""
-    import dataclasses
-
     return dataclasses.replace(context, report=report)
 
 

@@ -1,4 +1,4 @@
-"""The commands that look: list, status, health, logs."""
+"""The commands that look: list, status, health, history, logs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def list_command(ctx: click.Context, *, as_json: bool) -> int:
     from openclaw_ocm.cli.render.status import show_rows
     from openclaw_ocm.operations.status import observe, selected
 
-    context = frame.open_context(ctx)
+    context = frame.look(ctx)
     rows = observe(context, selected(context, ()))
     if as_json:
         print_json("list", rows)
@@ -45,7 +45,7 @@ def health(ctx: click.Context, names: tuple[InstanceName, ...], *, as_json: bool
     from openclaw_ocm.cli.render.status import show_rows
     from openclaw_ocm.operations.status import observe, selected
 
-    context = frame.open_context(ctx)
+    context = frame.look(ctx)
     rows = observe(context, selected(context, names))
     healthy = not any(row.unhealthy or (names and row.state != "ready") for row in rows)
     if as_json:
@@ -65,7 +65,7 @@ def status(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
     from openclaw_ocm.cli.render.status import show_status
     from openclaw_ocm.operations.status import status as look
 
-    found = look(frame.open_context(ctx), name)
+    found = look(frame.look(ctx), name)
     if as_json:
         print_json("status", [found])
     else:
@@ -98,7 +98,7 @@ def logs(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.logs import logs as read
 
     began = None if since is None else parse_since(since, datetime.now().astimezone())
-    context = frame.open_context(ctx)
+    context = frame.look(ctx)
     shown = 200 if lines is None and since is None else lines
     for entry in read(context, name, lines=shown, follow=follow, since=began):
         if as_json:
@@ -113,4 +113,37 @@ def logs(  # noqa: PLR0913 - one for each option
     return 0
 
 
-COMMANDS = {"list": list_command, "health": health, "status": status, "logs": logs}
+@click.command(epilog="Example: ocm history worker1 -n 5")
+@click.argument("name", type=NAME, required=False, metavar="[NAME]")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="The last N changes.",
+)
+@json_option
+@click.pass_context
+def history(ctx: click.Context, name: InstanceName | None, *, lines: int, as_json: bool) -> int:
+    """Tell what was changed, when, and how it ended.
+
+    Each change of an instance is a line, those of instances that are gone as well. What a command was given,
+    such as a value or a secret, is not kept.
+    """
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.status import show_history
+    from openclaw_ocm.instances.history import read_history
+
+    frame.tell_interrupted(ctx)
+    found = read_history(frame.this_host(ctx).paths, name)
+    shown = found[max(len(found) - lines, 0) :]
+    if as_json:
+        print_json("history", shown)
+    else:
+        show_history(shown)
+    return 0
+
+
+COMMANDS = {"list": list_command, "health": health, "status": status, "history": history, "logs": logs}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -30,6 +31,7 @@ COMMANDS = {
     "list": ("inspect", "List the instances and how they are."),
     "status": ("inspect", "Show everything about an instance."),
     "health": ("inspect", "Tell whether instances are ready; exit 1 if one is not."),
+    "history": ("inspect", "Tell what was changed, when, and how it ended."),
     "logs": ("inspect", "Print what an instance logged."),
     "use": ("session", "Run openclaw as an instance, in its sandbox."),
     "enter": ("session", "Open a shell in an instance's sandbox."),
@@ -64,6 +66,18 @@ class Commands(click.Group):
         module = importlib.import_module(f"openclaw_ocm.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.COMMANDS[cmd_name]
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is asked for; where there is none, the nearest names are told."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            # Click knows of no command that it has not imported.
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=COMMANDS, ctx=ctx
+            ) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing one."""
@@ -101,12 +115,46 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code; every error ends here, in one place."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    _open_streams()
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
     except BrokenPipeError:
         # The reader has gone; the flush at exit must not find the pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)
         return _BROKEN_PIPE
+
+
+def _open_streams() -> None:
+    """Have nobody on standard streams that were closed, lest the next file to be opened takes their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.dup2(descriptor, number)
+            if descriptor != number:
+                os.close(descriptor)
+            os.set_inheritable(number, True)  # noqa: FBT003 - its only argument
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _silence(stream: TextIO) -> None:
+    """Have what a stream still holds, and all that follows, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _unwritten() -> OcmError | None:
+    """Return why what was printed went nowhere, None where it did not; what follows does."""
+    problem = None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            _silence(stream)
+            message = f"the answer could not be written: {error.strerror}"
+            hint = "what was done is done: ocm list and ocm history tell"
+            problem = OcmError(message, hint=hint, code="unwritten")
+    return problem
 
 
 def _run(words: list[str]) -> int:
@@ -119,7 +167,8 @@ def _run(words: list[str]) -> int:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort: no user meets a traceback
-        return _answer(_explain(error, debug="--debug" in words), words)
+        unwritten = _unwritten() if isinstance(error, OSError) else None
+        return _answer(unwritten or _explain(error, debug="--debug" in words), words)
     return result if isinstance(result, int) else 0
 
 
@@ -145,13 +194,16 @@ def _answer(error: OcmError, words: list[str]) -> int:
     """Tell an error to a person, and to a program that asked for JSON."""
     from openclaw_ocm.cli.render.outcome import show_error
 
-    show_error(None, error)
+    with contextlib.suppress(OSError):
+        show_error(None, error)
     command = _json_command(words)
     if command is not None:
         from openclaw_ocm.cli.render.envelope import print_json
 
-        print_json(command, [], [(None, error)])
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):
+            print_json(command, [], [(None, error)])
+    # Python would change the exit code where it cannot flush at its end.
+    _unwritten()
     return error.exit_code
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from openclaw_ocm.cli import frame
-from openclaw_ocm.cli.frame import dry_run_option, json_option, names_argument
+from openclaw_ocm.cli.frame import dry_run_option, effort_options, json_option, names_argument
 from openclaw_ocm.core.names import MAIN
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.repair import Effort
 
 
 @click.command("update-models", epilog="Example: ocm update-models --provider openrouter worker1")
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Take an empty list, and one of less than half the models.")
 @frame.jobs_option
 @click.option("--sync", is_flag=True, help="Also sync every instance that inherits from main; do not ask.")
+@effort_options
 @dry_run_option
 @json_option
 @click.pass_context
 def update_models(  # noqa: PLR0913 - one for each option
     ctx: click.Context,
+    /,
     names: tuple[InstanceName, ...],
     provider_id: str,
     url: str | None,
@@ -44,13 +47,15 @@ def update_models(  # noqa: PLR0913 - one for each option
     jobs: int | None,
     dry_run: bool,
     as_json: bool,
+    **options: Any,  # noqa: ANN401 - those that click read
 ) -> int:
     """Update a provider's models from the list that it publishes.
 
     Without NAME in main's config, ~/.openclaw/openclaw.json, which no other command changes. Prices, context
     windows, images and reasoning become those of the list; the rest of a model stays, its name and a smaller
     maxTokens too, and so does every model that the config names. OpenClaw validates the result before it is
-    written. A running gateway takes it up without a restart; after one it lists hundreds of models faster.
+    written. A running gateway takes it up without a restart, and is proved; after one it lists hundreds of
+    models faster.
     Where main changed, the instances that inherit from it follow with ocm sync, which is offered.
     """
     from openclaw_ocm.cli.progress import progress
@@ -67,7 +72,10 @@ def update_models(  # noqa: PLR0913 - one for each option
     chosen = frame.choose(context, names, everything=everything) if names or everything else (MAIN,)
     with progress(provider_id) as report:
         listing = operation.fetch(frame.with_report(context, report), provider, url)
-    request = operation.Request(provider=provider, listing=listing, force=force, dry_run=dry_run)
+    effort = frame.effort(options)
+    request = operation.Request(
+        provider=provider, listing=listing, force=force, dry_run=dry_run, effort=effort
+    )
     updated, errors = frame.attempt_each(
         context,
         chosen,
@@ -77,15 +85,14 @@ def update_models(  # noqa: PLR0913 - one for each option
         jobs=frame.at_once(context, WORKING, jobs),
     )
     if not dry_run and any(one.name == MAIN and (one.changed or sync) for one in updated):
-        followed, failed = _sync(context, sync=sync, jobs=jobs, as_json=as_json)
+        followed, failed = _sync(context, effort, sync=sync, jobs=jobs, as_json=as_json)
         updated, errors = [*updated, *followed], [*errors, *failed]
     return frame.conclude(ctx, (updated, errors), as_json=as_json)
 
 
-def _sync(context: Context, *, sync: bool, jobs: int | None, as_json: bool) -> frame.Attempts:
+def _sync(context: Context, effort: Effort, *, sync: bool, jobs: int | None, as_json: bool) -> frame.Attempts:
     """Have what inherits from main follow it: with `sync`, or where the user says so on a terminal."""
     from openclaw_ocm.operations.planning.jobs import STARTING
-    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.sync import followers
     from openclaw_ocm.operations.sync import sync as follow
 
@@ -99,7 +106,6 @@ def _sync(context: Context, *, sync: bool, jobs: int | None, as_json: bool) -> f
             hint = "ocm sync --all --dry-run shows what would change, ocm sync --all does it"
             click.echo(f"ocm: not in step with main: {', '.join(names)}; {hint}", err=True)
             return [], []
-    effort = Effort(timeout_seconds=frame.READY_SECONDS)
     return frame.attempt_each(
         context,
         names,

@@ -121,7 +121,7 @@ def list_(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
     from openclaw_ocm.cli.render.outcome import show_secrets
     from openclaw_ocm.operations.secret import list_secrets
 
-    found = list_secrets(frame.open_context(ctx), name)
+    found = list_secrets(frame.look(ctx), name)
     if as_json:
         print_json("secret list", found)
     else:

@@ -61,6 +61,16 @@ class HostPaths:
         return self.ocm_state / "locks"
 
     @property
+    def history(self) -> PurePosixPath:
+        """File with a line for each change of an instance."""
+        return self.ocm_state / "history.jsonl"
+
+    @property
+    def older_history(self) -> PurePosixPath:
+        """What the history was when it grew too long."""
+        return self.ocm_state / "history.1.jsonl"
+
+    @property
     def ocm_data(self) -> PurePosixPath:
         """Directory of what OCM brings: its environment, Node, what it shows instances."""
         return self.data_home / "ocm"

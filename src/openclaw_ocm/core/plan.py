@@ -1,15 +1,27 @@
 """Steps as data: what a plan prints, what apply runs and what the transaction journal keeps. No secrets.
 
-A tag stays what it is, whatever becomes of the class: a journal may be read by the OCM after this one. What
-that one could not read otherwise takes another `core.journal.VERSION`.
+A tag stays what it is; what the OCM before this one could not read takes another `core.journal.VERSION`.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import msgspec
 
 from openclaw_ocm.core.firewall import Rule
 from openclaw_ocm.core.names import BackendName
+
+
+class _OfInstance(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done to the instance `name`; `words` say it."""
+
+    words: ClassVar[str]
+    name: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"{self.words} {self.name}"
 
 
 class WriteRecord(msgspec.Struct, frozen=True, tag="write-record", kw_only=True):
@@ -108,61 +120,38 @@ class WriteDefinition(msgspec.Struct, frozen=True, tag="write-definition", kw_on
         return f"{'write' if self.previous is None else 'replace'} definition {self.path} of {self.name}"
 
 
-class Load(msgspec.Struct, frozen=True, tag="load", kw_only=True):
+class Load(_OfInstance, frozen=True, tag="load", kw_only=True):
     """Have the backend take up the definition as it is on disk."""
 
-    name: str
-
-    def describe(self) -> str:
-        """Return the step in words."""
-        return f"load the definition of {self.name}"
+    words = "load the definition of"
 
 
-class RemoveDefinition(msgspec.Struct, frozen=True, tag="remove-definition", kw_only=True):
+class RemoveDefinition(_OfInstance, frozen=True, tag="remove-definition", kw_only=True):
     """Remove the definition of a stopped gateway and all else that the backend keeps of it."""
 
-    name: str
-
-    def describe(self) -> str:
-        """Return the step in words."""
-        return f"remove the definition of {self.name}"
+    words = "remove the definition of"
 
 
-class Enable(msgspec.Struct, frozen=True, tag="enable", kw_only=True):
+class Enable(_OfInstance, frozen=True, tag="enable", kw_only=True):
     """Have the instance start with the machine."""
 
-    name: str
-
-    def describe(self) -> str:
-        """Return the step in words."""
-        return f"enable {self.name}"
+    words = "enable"
 
 
-class Disable(msgspec.Struct, frozen=True, tag="disable", kw_only=True):
+class Disable(_OfInstance, frozen=True, tag="disable", kw_only=True):
     """Have the instance no longer start with the machine."""
 
-    name: str
-
-    def describe(self) -> str:
-        """Return the step in words."""
-        return f"disable {self.name}"
+    words = "disable"
 
 
-class Start(msgspec.Struct, frozen=True, tag="start", kw_only=True):
+class Start(_OfInstance, frozen=True, tag="start", kw_only=True):
     """Start the gateway."""
 
-    name: str
-
-    def describe(self) -> str:
-        """Return the step in words."""
-        return f"start {self.name}"
+    words = "start"
 
 
 class Remember(msgspec.Struct, frozen=True, tag="remember", kw_only=True):
-    """Note whether a gateway runs, and as which process; an undo brings that about again.
-
-    It stands before what the process is to find as it was, so that all of that is undone first.
-    """
+    """Note whether a gateway runs, and as which process: an undo, after that of all else, brings it back."""
 
     name: str
     runs: bool
@@ -174,25 +163,17 @@ class Remember(msgspec.Struct, frozen=True, tag="remember", kw_only=True):
         return f"note that {self.name} {'runs' if self.runs else 'is stopped'}, for an undo"
 
 
-class Restart(msgspec.Struct, frozen=True, tag="restart", kw_only=True):
+class Restart(_OfInstance, frozen=True, tag="restart", kw_only=True):
     """Restart the gateway, or start it; what `Remember` noted before is what an undo brings back."""
 
-    name: str
-
-    def describe(self) -> str:
-        """Return the step in words."""
-        return f"restart {self.name}"
+    words = "restart"
 
 
-class Stop(msgspec.Struct, frozen=True, tag="stop", kw_only=True):
+class Stop(_OfInstance, frozen=True, tag="stop", kw_only=True):
     """Stop the gateway and every session in the instance's sandbox; `ran` tells whether an undo starts it."""
 
-    name: str
+    words = "stop"
     ran: bool
-
-    def describe(self) -> str:
-        """Return the step in words."""
-        return f"stop {self.name}"
 
 
 class Verify(msgspec.Struct, frozen=True, tag="verify", kw_only=True):

@@ -137,10 +137,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Host-wide settings, `~/.config/ocm/settings.toml`.
-
-    `jobs` is on how many instances a command works at once, None for as many as this machine bears.
-    """
+    """Host-wide settings, `~/.config/ocm/settings.toml`."""
 
     port_step: Annotated[int, msgspec.Meta(ge=ports.WINDOW, le=1000)] = ports.DEFAULT_STEP
     """How far the ports of two new instances are apart."""

@@ -22,7 +22,8 @@ class Context:
 
     `backend` is the one that a new instance gets, and in the context of an `Instance` the one that it has;
     `wanted_backend` is the one that the user asked for by name. `inheritance` is what a new instance is to
-    inherit, as it was read for the plan that makes it: the plan itself holds no secret.
+    inherit, as it was read for the plan that makes it: the plan itself holds no secret. `command` is what the
+    user typed, in the history's words: never a value.
     """
 
     host: Host
@@ -30,6 +31,7 @@ class Context:
     backend: Backend
     report: Callable[[str], None]
     wanted_backend: BackendName | None = None
+    command: str | None = None
     inheritance: Inheritance | None = field(default=None, repr=False)
 
     def on(self, backend: BackendName) -> Context:

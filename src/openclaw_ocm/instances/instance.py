@@ -146,6 +146,29 @@ def _observed(backend: Backend, instances: list[Instance]) -> Iterator[Instance]
         yield replace(one, seen=seen[one.name], seen_timer=timers.get(one.name))
 
 
+class Known(NamedTuple):
+    """What is known of an instance; a corrupt record is None."""
+
+    context: Context
+    record: Record | None
+    process: Process
+
+
+def known(context: Context, name: InstanceName) -> Known:
+    """Return what is known of an instance that is to be stopped or deleted, which needs no readable record.
+
+    Raises `OcmError` where there is no instance of that name.
+    """
+    try:
+        worker = open_instance(context, name)
+    except OcmError as error:
+        if error.code == "unknown_instance":
+            raise
+        its = context_of(context, name)
+        return Known(its, None, its.backend.observe([name])[name])
+    return Known(worker.context, worker.record, worker.process)
+
+
 def context_of(context: Context, name: InstanceName) -> Context:
     """Return the context of an instance whose record cannot be read: with the backend that knows it.
 

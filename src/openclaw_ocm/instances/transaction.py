@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ import msgspec
 from openclaw_ocm.core.journal import Unreadable, decode_plan, encode_plan
 from openclaw_ocm.core.names import MAIN, parse_name
 from openclaw_ocm.core.plan import Remember, WriteRecord
-from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete
+from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, UnreadableFile
+from openclaw_ocm.instances import history
 from openclaw_ocm.instances.apply import apply_step, undo_step
 from openclaw_ocm.instances.leftovers import half_written_journals, sweep
 from openclaw_ocm.system import files
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Plan, Step
     from openclaw_ocm.instances.context import Context
 
@@ -53,6 +56,7 @@ class Transaction:
         With `keep` a failed step leaves everything as it is, for inspection, but for what was only staged.
         `reserved` is called once a record is written, which is what reserves a port.
         """
+        began = time.time()
         # With the first step noted at once: of a plan that replaces another (`staging`) it was done before.
         files.write_file(self.path, self._head)
         begun = 1
@@ -67,9 +71,15 @@ class Transaction:
                     reserved()
                     reserved = None
         except BaseException as error:
-            self._fail(error, begun - isinstance(error, InTheWay), keep=keep)
+            try:
+                ended = self._fail(error, begun - isinstance(error, InTheWay), keep=keep)
+            except UndoIncomplete:
+                history.note(self.context, self.plan, history.UNDONE_IN_PART, began=began, error=error)
+                raise
+            history.note(self.context, self.plan, ended, began=began, error=error)
             raise
         self._end()
+        history.note(self.context, self.plan, history.DONE, began=began)
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[None]:
@@ -99,20 +109,22 @@ class Transaction:
     def _head(self) -> bytes:
         return encode_plan(self.plan) + b"\n0\n"
 
-    def _fail(self, error: BaseException, begun: int, *, keep: bool) -> None:
+    def _fail(self, error: BaseException, begun: int, *, keep: bool) -> str:
+        """Undo what was begun, unless it is to be kept or finished, and return which in words."""
         if begun > self.plan.commit:
             # Past the commit point the only way is forward: the next command finishes it.
-            return
+            return history.TO_BE_FINISHED
         if keep and isinstance(error, OcmError):
             for step in self.plan.steps[self.plan.commit :]:
                 apply_step(self.context, step)
             self._end()
-            return
+            return history.KEPT
         self.progress("undo")
         undone = undo(self.context, self.plan, begun, cause=error)
         if isinstance(error, OcmError):
             error.details = (*error.details, *(f"undone: {words}" for words in undone))
         self._end()
+        return history.UNDONE
 
     def _note(self, line: str) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -160,8 +172,12 @@ def _unless_unsealed(step: Step, cause: BaseException | None) -> Step:
 
 def unfinished(context: Context) -> tuple[InstanceName, ...]:
     """Return the instances, main among them, with a journal left behind or with the beginning of one."""
-    paths = context.host.paths
-    main = (MAIN,) if os.path.lexists(_journal(context, MAIN)) else ()
+    return unfinished_in(context.host.paths)
+
+
+def unfinished_in(paths: HostPaths) -> tuple[InstanceName, ...]:
+    """Return what `unfinished` does, of a user whose backends need not be known."""
+    main = (MAIN,) if os.path.lexists(paths.transactions / f"{MAIN}.jsonl") else ()
     return (*main, *names_in(paths.transactions, suffix=".jsonl"), *half_written_journals(paths))
 
 
@@ -177,7 +193,7 @@ def involved(context: Context, names: Collection[InstanceName]) -> frozenset[Ins
 
 
 def _touched(context: Context, name: InstanceName) -> frozenset[InstanceName]:
-    with contextlib.suppress(OcmError, OSError):
+    with contextlib.suppress(OcmError):
         data = files.read_own(_journal(context, name), limit=_MAX_BYTES)
         others = () if data is None else _read_journal(data, _journal(context, name))[0].others
         return frozenset({name, *map(parse_name, others)})
@@ -196,7 +212,10 @@ def recover(context: Context, name: InstanceName) -> str | None:
 
 def _recover(context: Context, name: InstanceName) -> str | None:
     path = _journal(context, name)
-    data = files.read_own(path, limit=_MAX_BYTES)
+    try:
+        data = files.read_own(path, limit=_MAX_BYTES)
+    except UnreadableFile as error:
+        raise _corrupt(path, error.message) from None
     if data is None:
         return None
     if data.endswith(f"\n{_END}\n".encode()):
@@ -207,11 +226,12 @@ def _recover(context: Context, name: InstanceName) -> str | None:
     if begun > plan.commit:
         for step in plan.steps[plan.commit :]:
             apply_step(context, step)
-        done = "finished"
+        done, ended = "finished", history.FINISHED_LATER
     else:
         undo(context, plan, begun)
-        done = "undone"
+        done, ended = "undone", history.UNDONE_LATER
     files.remove_file(path)
+    history.note_recovery(context, plan, ended)
     return f"an interrupted {plan.operation} of {name} was {done}"
 
 
@@ -221,14 +241,20 @@ def _read_journal(data: bytes, path: PurePosixPath) -> tuple[Plan, int]:
     A journal is put in place with its plan whole: one without is not cut off, but damaged.
     """
     first, _, rest = data.partition(b"\n")
-    hint = f"look at {path} and move it away once the instance is as it should be"
     try:
         plan = decode_plan(first)
     except Unreadable as error:
-        if error.code == "journal_newer":
-            hint = "take that OCM, which finishes or undoes what it began"
-        raise OcmError(f"the journal {path} {error.message}", hint=hint, code=error.code) from None
+        hint = (
+            "take that OCM, which finishes or undoes what it began" if error.code == "journal_newer" else None
+        )
+        raise _corrupt(path, f"the journal {path} {error.message}", hint=hint, code=error.code) from None
     if plan.name != path.stem:
-        message = f"the journal {path} speaks of {plan.name}"
-        raise OcmError(message, hint=hint, code="journal_corrupt")
+        raise _corrupt(path, f"the journal {path} speaks of {plan.name}")
     return plan, max((int(line) + 1 for line in rest.split() if line.isdigit()), default=0)
+
+
+def _corrupt(
+    path: PurePosixPath, message: str, *, hint: str | None = None, code: str = "journal_corrupt"
+) -> OcmError:
+    look = f"look at {path} and move it away once the instance is as it should be"
+    return OcmError(message, hint=hint or look, code=code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from openclaw_ocm.core.plan import (
     Stop,
 )
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.instance import context_of, open_instance
+from openclaw_ocm.instances.instance import known
 from openclaw_ocm.operations.backup import Request, scheduled_request
 from openclaw_ocm.operations.backup import backup as make_backup
 from openclaw_ocm.operations.backups import list_backups
@@ -29,26 +29,10 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.plan import Step
-    from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.status import Process
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.backup import Backup
     from openclaw_ocm.operations.planning.result import Outcome
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Doomed:
-    """What is to be deleted; a corrupt record is None, and does not tell which firewall rules are its own."""
-
-    context: Context
-    record: Record | None
-    process: Process
-
-    def refuse_running(self, name: InstanceName, *, force: bool) -> None:
-        """Raise `OcmError` where a gateway runs and that is not to be ended."""
-        if self.process.activity.is_up and not force:
-            message = f"{name} is running"
-            raise OcmError(message, hint=f"ocm stop {name}, or ocm delete {name} --force", code="running")
 
 
 def delete(
@@ -58,7 +42,7 @@ def delete(
 
     With `backup` one is made first, and what keeps it from being made keeps the instance.
     """
-    _doomed(context, name).refuse_running(name, force=force)
+    _refuse_running(known(context, name).process, name, force=force)
     made = _last_backup(context, name) if backup and not dry_run else None
     outcome = _delete(context, name, force=force, dry_run=dry_run)
     if made is not None:
@@ -88,22 +72,18 @@ def _last_backup(context: Context, name: InstanceName) -> Backup:
         raise
 
 
-def _doomed(context: Context, name: InstanceName) -> _Doomed:
-    """Return what is to be deleted; raises `OcmError` where there is no instance of that name."""
-    try:
-        worker = open_instance(context, name)
-    except OcmError as error:
-        if error.code == "unknown_instance":
-            raise
-        its = context_of(context, name)
-        return _Doomed(context=its, record=None, process=its.backend.observe([name])[name])
-    return _Doomed(context=worker.context, record=worker.record, process=worker.process)
+def _refuse_running(process: Process, name: InstanceName, *, force: bool) -> None:
+    """Raise `OcmError` where a gateway runs and that is not to be ended."""
+    if process.activity.is_up and not force:
+        message = f"{name} is running"
+        raise OcmError(message, hint=f"ocm stop {name}, or ocm delete {name} --force", code="running")
 
 
 def _delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) -> Outcome:
     with locked(context, name):
-        doomed = _doomed(context, name)
-        doomed.refuse_running(name, force=force)
+        # A corrupt record does not tell which firewall rules are its own.
+        doomed = known(context, name)
+        _refuse_running(doomed.process, name, force=force)
         host, record, backend = doomed.context.host, doomed.record, doomed.context.backend
         undoable: list[Step] = [Stop(name=name, ran=doomed.process.activity.is_up)]
         if doomed.process.autostart:

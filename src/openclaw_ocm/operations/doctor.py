@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.schedule import IDLE
-from openclaw_ocm.core.names import is_drill, parse_name
+from openclaw_ocm.core.names import InstanceName, is_drill, parse_name
 from openclaw_ocm.core.needs import EnableLinger, Presence
 from openclaw_ocm.core.plan import (
     LinkConfig,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from openclaw_ocm.backends.protocol import Backend
-    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.names import BackendName
     from openclaw_ocm.core.needs import Finding, Progress
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.status import Health
@@ -69,7 +69,7 @@ class Problem:
     fix: str | None = None
     mend: str | None = None
     steps: tuple[Step, ...] = ()
-    backend: Backend | None = None
+    backend: BackendName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,8 @@ def fix(context: Context, before: Diagnosis, report: Callable[[Progress], None])
             if about == MACHINE:
                 fixed += _fix_machine(context, before, report)
             else:
-                fixed += _fix_instance(context, parse_name(about), before)
+                # A name, or main: a change of its config may have been cut off too.
+                fixed += _fix_instance(context, InstanceName(about), before)
         except (OcmError, OSError) as error:
             resisting.append(f"{about}: {error}")
     return replace(examine(context), fixed=tuple(fixed), resisting=tuple(resisting))
@@ -144,7 +145,7 @@ def _fix_instance(context: Context, name: InstanceName, before: Diagnosis) -> li
         for problem in tuple(_problems_now(context, name)):
             if problem.what not in told:
                 continue
-            backend = problem.backend or context.backend
+            backend = context.on(problem.backend or context.backend.name).backend
             plan = make_plan(backend, "doctor", name, list(problem.steps))
             outcome = carry_out(context, plan, done="", nothing="", dry_run=False)
             done += [f"{name}: {step}" for step in outcome.steps]
@@ -294,7 +295,7 @@ def _differences(worker: Instance) -> Iterator[Problem]:
 
 def _of(worker: Instance, what: str, fix: str, steps: tuple[Step, ...]) -> Problem:
     """Return what is wrong with an instance and can be mended."""
-    return Problem(about=worker.name, what=what, fix=fix, steps=steps, backend=worker.backend)
+    return Problem(about=worker.name, what=what, fix=fix, steps=steps, backend=worker.backend.name)
 
 
 def _difference_problem(worker: Instance, difference: Drift, definition: tuple[Step, ...]) -> Problem:
@@ -376,7 +377,7 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
                 what=f"{backend.name} has its definition, but it has no record",
                 fix="stop it and remove the definition",
                 steps=(Stop(name=name, ran=False), RemoveDefinition(name=name)),
-                backend=backend,
+                backend=backend.name,
             )
         if name in scheduled:
             yield Problem(
@@ -384,7 +385,7 @@ def _remains(context: Context, name: InstanceName) -> Iterator[Problem]:
                 what=f"{backend.name} has its scheduled backups, but it has no record",
                 fix="end them",
                 steps=(SetTimer(name=name, every=None, previous=None),),
-                backend=backend,
+                backend=backend.name,
             )
     for directory in (paths.shell, paths.scratch):
         if Path(directory).is_dir():

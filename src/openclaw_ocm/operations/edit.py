@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,13 @@ from openclaw_ocm.core.openclaw import document as configs
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.openclaw.reload import is_live
 from openclaw_ocm.core.openclaw.settings import LOOPBACK, weakened
-from openclaw_ocm.core.paths import CONFIG_NAME
-from openclaw_ocm.core.status import Activity
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
-from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
+from openclaw_ocm.operations.planning.repair import remember, restart_steps
 from openclaw_ocm.operations.session import capture, ready_for_session
 from openclaw_ocm.system import files
-from openclaw_ocm.system.exchange import replace_in
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import candidate, read_config
 
@@ -30,14 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.system.runner import Completed
 
 _VALIDATE_SECONDS = 120.0
 _MAX_ISSUES = 10
-# Each takes seconds, for OpenClaw validates; it writes its config a few times after a start and then rarely.
-_ATTEMPTS = 5
 # The record has the last word on these: the unit passes the port on the command line.
 _IN_RECORD = ("gateway.port",)
 
@@ -46,7 +44,7 @@ _IN_RECORD = ("gateway.port",)
 class Edited:
     """What an edit changed, as dotted keys; values are left out, for they may be secrets.
 
-    `restart_keys` are those that a running gateway takes up only with a restart.
+    `restart_keys` are those for which a running gateway is restarted; `steps` are those of the plan.
     """
 
     name: str
@@ -56,24 +54,58 @@ class Edited:
     restart_keys: tuple[str, ...]
     running: bool
     notes: tuple[str, ...]
+    steps: tuple[str, ...] = ()
 
 
-def set_value(context: Context, name: InstanceName, key: str, value: Any, *, dry_run: bool) -> Edited:  # noqa: ANN401 - any JSON value
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A config as it is written and as it is to be, which OpenClaw has validated; `keys` differ."""
+
+    data: bytes = field(repr=False)
+    before: dict[str, Any] = field(repr=False)
+    after: dict[str, Any] = field(repr=False)
+    keys: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def contents(self) -> tuple[bytes, bytes] | None:
+        """The two texts, None where there is nothing to change."""
+        return (self.data, configs.format_config(self.after)) if self.keys else None
+
+    @property
+    def restart_keys(self) -> tuple[str, ...]:
+        """The keys that a running gateway takes up only with a restart."""
+        return tuple(key for key in self.keys if not is_live(key))
+
+
+def set_value(  # noqa: PLR0913 - what the command says
+    context: Context,
+    name: InstanceName,
+    key: str,
+    value: Any,  # noqa: ANN401 - any JSON value
+    *,
+    effort: Effort,
+    dry_run: bool,
+) -> Edited:
     """Set a dotted key; raises `OcmError` where OpenClaw would refuse the result, and changes nothing."""
     configs.parse_key(key)
     return change_config(
-        context, name, lambda config: configs.with_value(config, key, value), dry_run=dry_run
+        context, name, lambda config: configs.with_value(config, key, value), effort=effort, dry_run=dry_run
     )
 
 
-def unset_value(context: Context, name: InstanceName, key: str, *, dry_run: bool) -> Edited:
+def unset_value(context: Context, name: InstanceName, key: str, *, effort: Effort, dry_run: bool) -> Edited:
     """Remove a dotted key; nothing where it is not set."""
     configs.parse_key(key)
-    return change_config(context, name, lambda config: configs.without_value(config, key), dry_run=dry_run)
+    return change_config(
+        context, name, lambda config: configs.without_value(config, key), effort=effort, dry_run=dry_run
+    )
 
 
-def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: bool) -> Edited:
-    """Let the user change the config in an editor; what OpenClaw refuses is kept in a file to mend."""
+def open_editor(
+    context: Context, name: InstanceName, editor: str, *, effort: Effort, dry_run: bool
+) -> Edited:
+    """Let the user change the config in an editor; what is refused or undone is kept in a file to mend."""
     read_record(context.host.paths, name)
     before = read_config(context.host.instance(name))[1]
     descriptor, path = tempfile.mkstemp(prefix=f"ocm-{name}-", suffix=".json")
@@ -88,14 +120,16 @@ def open_editor(context: Context, name: InstanceName, editor: str, *, dry_run: b
     try:
         wanted = configs.parse_config(text, source="what you saved")
         edited = change_config(
-            context, name, lambda config: _both_changes(before, wanted, config), dry_run=dry_run
+            context,
+            name,
+            lambda config: _both_changes(before, wanted, config),
+            effort=effort,
+            dry_run=dry_run,
         )
     except (OcmError, OSError) as refused:
         error = as_ocm_error(refused)
-        message = f"{error.message}; nothing was changed"
-        raise OcmError(
-            message, hint=f"your text is kept in {path}", code=error.code, details=error.details
-        ) from None
+        error.hint = "; ".join(filter(None, (f"your text is kept in {path}", error.hint)))
+        raise error from None
     Path(path).unlink()
     return edited
 
@@ -111,54 +145,87 @@ def _both_changes(before: dict[str, Any], wanted: dict[str, Any], now: dict[str,
     return changed
 
 
-def change_config(
+def change_config(  # noqa: PLR0913 - what the commands say
     context: Context,
     name: InstanceName,
     change: Callable[[dict[str, Any]], dict[str, Any]],
     *,
+    effort: Effort,
     dry_run: bool,
+    operation: str = "edit",
 ) -> Edited:
     """Replace an instance's config by what `change` makes of it, once OpenClaw has validated that.
 
-    Raises `OcmError` and changes nothing where OpenClaw would refuse it. Where OpenClaw writes the config
-    meanwhile, `change` is applied to what it wrote.
+    A gateway that runs is restarted where it would not take the change up by itself, and proved. Raises
+    `OcmError` and changes nothing where OpenClaw would refuse the config, or the gateway is not ready with
+    it. Where OpenClaw writes the config meanwhile, `change` is applied to what it wrote.
     """
-    record = ready_for_session(context, name)
-    with changing(context, name):
-        return apply_change(context, name, record, change, dry_run=dry_run)
+    ready_for_session(context, name)
+    with changing(context, name) as worker:
+        return with_attempts(
+            context,
+            name,
+            lambda: _change_once(worker, change, effort=effort, dry_run=dry_run, operation=operation),
+        )
 
 
-def apply_change(
-    context: Context,
-    name: InstanceName,
-    record: Record,
+def _change_once(
+    worker: Instance,
     change: Callable[[dict[str, Any]], dict[str, Any]],
     *,
+    effort: Effort,
     dry_run: bool,
+    operation: str,
 ) -> Edited:
-    """Do what `change_config` does, for a caller who holds the lock of the instance and has its record."""
-    for attempt in range(_ATTEMPTS):
-        data, before = read_config(context.host.instance(name))
-        after = change(before)
-        keys = configs.changed_keys(before, after)
-        _refuse_record_keys(name, keys)
-        if keys:
-            _refuse_unstartable(name, after)
-            configs.refuse_large(configs.format_config(after))
-            _validate(context, name, record, after)
-        if not keys or dry_run or _replace(context, name, data, after):
-            break
-        context.report(f"OpenClaw wrote the config meanwhile: again ({attempt + 1})")
-    else:
-        message = f"OpenClaw changes the config of {name} all the time; nothing was changed"
-        raise OcmError(message, hint="try again", code="config_changed")
-    return Edited(
-        name=name,
-        changed=bool(keys) and not dry_run,
+    proposal = propose(worker, change)
+    gateway = gateway_steps(worker, proposal, effort) if proposal.keys else []
+    outcome = replace_contents(
+        worker.context,
+        operation,
+        worker.name,
+        Contents(config=proposal.contents, process=remember(worker) if gateway else None, gateway=gateway),
+        done="",
         dry_run=dry_run,
+        keep=effort.keep,
+    )
+    return Edited(
+        name=worker.name,
+        changed=outcome.changed,
+        dry_run=dry_run,
+        keys=proposal.keys,
+        restart_keys=proposal.restart_keys,
+        running=worker.process.activity.will_run,
+        notes=proposal.notes,
+        steps=outcome.steps,
+    )
+
+
+def gateway_steps(worker: Instance, proposal: Proposal, effort: Effort) -> list[Step]:
+    """Return the steps by which a gateway that runs has a config that was replaced, and is proved."""
+    if not worker.process.activity.will_run:
+        return []
+    return restart_steps(worker, effort) if proposal.restart_keys else [effort.verify(worker.name)]
+
+
+def propose(worker: Instance, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Proposal:
+    """Return what `change` makes of an instance's config, validated by OpenClaw; the caller holds the lock.
+
+    Raises `OcmError` where OpenClaw, or OCM, refuses it.
+    """
+    name, record = worker.name, worker.record
+    data, before = read_config(worker.paths)
+    after = change(before)
+    keys = configs.changed_keys(before, after)
+    _refuse_record_keys(name, keys)
+    if keys:
+        _refuse_unstartable(name, after)
+        configs.refuse_large(configs.format_config(after))
+        _validate(worker, after)
+    return Proposal(
+        data=data,
+        before=before,
+        after=after,
         keys=keys,
-        restart_keys=tuple(key for key in keys if not is_live(key)),
-        running=instance_of(context, record).process.activity is Activity.RUNNING,
         notes=weakened(after, port=record.port, expose=record.expose) if keys else (),
     )
 
@@ -183,22 +250,21 @@ def _refuse_unstartable(name: InstanceName, config: dict[str, Any]) -> None:
         raise OcmError(message, hint="nothing was changed", code="config_invalid")
 
 
-def _validate(context: Context, name: InstanceName, record: Record, config: dict[str, Any]) -> None:
+def _validate(worker: Instance, config: dict[str, Any]) -> None:
     """Have the instance's own OpenClaw judge `config`, in its sandbox: reading one may load its plugins."""
-    paths = context.host.instance(name)
     with (
-        files.open_state(paths.state) as directory,
+        files.open_state(worker.paths.state) as directory,
         candidate(directory, configs.format_config(config)) as beside,
     ):
-        context.report("validate with OpenClaw")
+        worker.context.report("validate with OpenClaw")
         completed = capture(
-            context,
-            record,
+            worker.context,
+            worker.record,
             ("config", "validate", "--json"),
-            extra={"OPENCLAW_CONFIG_PATH": str(paths.state / beside)},
+            extra={"OPENCLAW_CONFIG_PATH": str(worker.paths.state / beside)},
             timeout=_VALIDATE_SECONDS,
         )
-    refuse_invalid(completed, name)
+    refuse_invalid(completed, worker.name)
 
 
 def refuse_invalid(completed: Completed, name: str) -> None:
@@ -226,11 +292,3 @@ def _issues(verdict: dict[str, Any]) -> list[str]:
         for issue in (issues[:_MAX_ISSUES] if isinstance(issues, list) else [])
         if isinstance(issue, dict)
     ]
-
-
-def _replace(context: Context, name: InstanceName, before: bytes, config: dict[str, Any]) -> bool:
-    """Put `config` in place and tell so; False, and nothing is done, where the file is not what was read."""
-    with files.open_state(context.host.instance(name).state) as directory:
-        return replace_in(
-            directory, CONFIG_NAME, configs.format_config(config), before=before, limit=configs.MAX_BYTES
-        )

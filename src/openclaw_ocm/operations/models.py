@@ -12,38 +12,48 @@ from openclaw_ocm.core.openclaw import document as configs
 from openclaw_ocm.core.openclaw.json5 import with_member
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.edit import change_config, refuse_invalid
-from openclaw_ocm.system import files
+from openclaw_ocm.operations.planning.change import locked
+from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
 from openclaw_ocm.system.model_list import download
-from openclaw_ocm.system.openclaw.main_config import read_main, replace_main, validate_main
+from openclaw_ocm.system.openclaw.main_config import read_main, validate_main
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.models.listing import Listing, Provider
     from openclaw_ocm.core.models.update import Change, Merged
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.repair import Effort
 
 _COMMENTS_LOST = "the comments in main's config could not be kept: openclaw.json.bak has them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A list and where it belongs; `force` takes one that is empty or less than half of what is there."""
+    """A list and where it belongs; `force` takes one that is empty or less than half of what is there.
+
+    `effort` is how long a gateway that runs may take until it is ready with it.
+    """
 
     provider: Provider
     listing: Listing
     force: bool
     dry_run: bool
+    effort: Effort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Updated:
-    """What a list changed in one config, or with `dry_run` would change; `notes` are warnings."""
+    """What a list changed in one config, or with `dry_run` would change; `notes` are warnings.
+
+    `steps` are those of the plan.
+    """
 
     name: str
     changed: bool
     dry_run: bool
     providers: tuple[Change, ...]
     notes: tuple[str, ...]
+    steps: tuple[str, ...] = ()
 
 
 def fetch(context: Context, provider: Provider, url: str | None) -> Listing:
@@ -54,8 +64,8 @@ def fetch(context: Context, provider: Provider, url: str | None) -> Listing:
 def update(context: Context, name: InstanceName, request: Request) -> Updated:
     """Merge a list into the config of an instance, or of `MAIN`.
 
-    Raises `OcmError` and changes nothing where `merge` refuses the list and where OpenClaw would refuse the
-    result.
+    Raises `OcmError` and changes nothing where `merge` refuses the list, where OpenClaw would refuse the
+    result, and where a gateway that runs is not ready with it.
     """
     return _update_main(context, request) if name == MAIN else _update_instance(context, name, request)
 
@@ -71,7 +81,9 @@ def _update_instance(context: Context, name: InstanceName, request: Request) -> 
         merges.append(_merge(config, request))
         return merges[-1].config
 
-    edited = change_config(context, name, change, dry_run=request.dry_run)
+    edited = change_config(
+        context, name, change, effort=request.effort, dry_run=request.dry_run, operation="update-models"
+    )
     merged = merges[-1]
     return Updated(
         name=name,
@@ -79,33 +91,39 @@ def _update_instance(context: Context, name: InstanceName, request: Request) -> 
         dry_run=request.dry_run,
         providers=merged.changes,
         notes=(*merged.notes, *edited.notes),
+        steps=edited.steps,
     )
 
 
 def _update_main(context: Context, request: Request) -> Updated:
+    with locked(context, MAIN):
+        return with_attempts(context, MAIN, lambda: _update_main_once(context, request))
+
+
+def _update_main_once(context: Context, request: Request) -> Updated:
     host = context.host
-    with files.lock(host.paths.locks / "@main.lock", "main's config"):
-        before = read_main(host)
-        config = configs.parse_config(before, source=str(host.paths.main_config))
-        merged = _merge(config, request)
-        notes = list(merged.notes)
-        changed = bool(configs.changed_keys(config, merged.config))
-        if changed:
-            after = _rewrite(before, merged)
-            if after is None:
-                after = configs.format_config(merged.config)
-                notes.append(_COMMENTS_LOST)
-            configs.refuse_large(after)
-            context.report("validate with OpenClaw")
-            refuse_invalid(validate_main(host, after), MAIN)
-            if not request.dry_run:
-                replace_main(host, before, after)
+    before = read_main(host)
+    config = configs.parse_config(before, source=str(host.paths.main_config))
+    merged = _merge(config, request)
+    notes = list(merged.notes)
+    after: bytes | None = None
+    if configs.changed_keys(config, merged.config):
+        after = _rewrite(before, merged)
+        if after is None:
+            after = configs.format_config(merged.config)
+            notes.append(_COMMENTS_LOST)
+        configs.refuse_large(after)
+        context.report("validate with OpenClaw")
+        refuse_invalid(validate_main(host, after), MAIN)
+    contents = Contents(config=None if after is None else (before, after))
+    outcome = replace_contents(context, "update-models", MAIN, contents, done="", dry_run=request.dry_run)
     return Updated(
         name=MAIN,
-        changed=changed and not request.dry_run,
+        changed=outcome.changed,
         dry_run=request.dry_run,
         providers=merged.changes,
         notes=tuple(notes),
+        steps=outcome.steps,
     )
 
 

@@ -20,6 +20,7 @@ from openclaw_ocm.system.kept.records import read_record
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.record import Schedule
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.backup import Backup
 
@@ -35,20 +36,20 @@ def run_scheduled(context: Context, name: InstanceName) -> Backup:
     Runs after those that are under way. Raises `OcmError` where the record wants none, and whatever keeps a
     backup from being made once that is written down.
     """
-    record = read_record(context.host.paths, name)
-    schedule = record.backups
-    if schedule is None:
-        hint = f"ocm backup {name} --every daily schedules them"
-        raise OcmError(f"{name} has no scheduled backups", hint=hint, code="not_scheduled")
+    _schedule(context, name)
     made: Backup | None = None
     try:
         # No instance is named so.
         queue = context.host.paths.locks / "@backup.lock"
         with files.lock(queue, "the queue of backups", wait_seconds=_QUEUE_SECONDS):
-            request = scheduled_request(schedule, patience_seconds=_PATIENCE_SECONDS)
+            # Hours may have gone by in the queue, and for the instance's lock, in which the user may have
+            # said otherwise: what would be kept now is not pruned.
+            request = scheduled_request(_schedule(context, name), patience_seconds=_PATIENCE_SECONDS)
             made = backup(context, name, request)
-            made_now = PurePosixPath(made.path)
-            prune(context.host, name, schedule.keep, dry_run=False, directory=request.output, spare=made_now)
+            keep, made_now = _schedule(context, name).keep, PurePosixPath(made.path)
+            prune(context.host, name, keep, dry_run=False, directory=request.output, spare=made_now)
+    except _NotScheduled:
+        raise
     except BaseException as error:
         # The disk may be full for this as well: then the backend tells that the run failed.
         with contextlib.suppress(OSError):
@@ -56,6 +57,19 @@ def run_scheduled(context: Context, name: InstanceName) -> Backup:
         raise
     _keep(context, name, made, None)
     return made
+
+
+class _NotScheduled(OcmError):
+    """The record wants no backups, of which nothing is to be told in `status` then."""
+
+
+def _schedule(context: Context, name: InstanceName) -> Schedule:
+    """Return what the record says now; raises `OcmError` where it wants no backups."""
+    schedule = read_record(context.host.paths, name).backups
+    if schedule is None:
+        hint = f"ocm backup {name} --every daily schedules them"
+        raise _NotScheduled(f"{name} has no scheduled backups", hint=hint, code="not_scheduled")
+    return schedule
 
 
 def _keep(context: Context, name: InstanceName, made: Backup | None, error: str | None) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
+import msgspec
 
-from openclaw_ocm.core.plan import Restart
 from openclaw_ocm.core.secrets import format_file, last_characters
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
-from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
-from openclaw_ocm.operations.planning.result import Outcome
-from openclaw_ocm.system.kept.inherited import read_inherited, write_inherited
+from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.operations.planning.contents import Contents, replace_contents
+from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps
+from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited
 from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.kept.secrets import read_secrets, write_secrets
+from openclaw_ocm.system.kept.secrets import read_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.operations.planning.result import Outcome
+    from openclaw_ocm.system.kept.inherited import Inherited
 
 OWN = "own"
 
@@ -86,42 +87,49 @@ def _change(  # noqa: PLR0913 - what both verbs say
     dry_run: bool,
 ) -> Outcome:
     with changing(context, name) as worker:
-        record, paths = worker.record, worker.paths
-        before = read_secrets(paths)
+        before = read_secrets(worker.paths)
         after = change(before)
         # Raises where they are too many, before anything is changed.
-        format_file(after)
-        inherited = read_inherited(paths)
-        becomes_own = inherited is not None and key in inherited.secrets
-        if after == before and not becomes_own:
-            return _outcome(name, "nothing to change", steps=(), dry_run=dry_run)
+        data = format_file(after)
+        inherited = _without(read_inherited(worker.paths), key)
         alive = after != before and worker.process.activity.will_run
-        again = alive and restart is not None
-        steps = (_described(key, before, after), *([f"restart {name}"] if again else []))
-        if dry_run:
-            return _outcome(name, "secret would do this:", steps=steps, dry_run=True)
-        repair = repair_steps(worker, repair=restart.repair) if again and restart else []
-        if becomes_own and inherited is not None:
-            kept = tuple(known for known in inherited.secrets if known != key)
-            write_inherited(paths, replace(inherited, secrets=kept))
-        write_secrets(context.host, name, after)
-        if again and restart is not None:
-            restarting = [*repair, Restart(name=name), restart.verify(name)]
-            plan = make_plan(worker.backend, "restart", name, restarting)
-            carry_out(worker.context, plan, done="", nothing="", dry_run=False, keep=restart.keep)
-            return _outcome(name, f"{steps[0]}: {ready_in_words(record)}", steps=steps, dry_run=False)
-        when = f"takes effect with ocm restart {name}" if alive else "takes effect at the next start"
-        return _outcome(name, f"{steps[0]}; {when}", steps=steps, dry_run=False)
+        gateway = restart_steps(worker, restart) if alive and restart is not None else []
+        what = _described(key, before, after)
+        if gateway:
+            done = f"{what}: {ready_in_words(worker.record)}"
+        elif after == before:
+            done = what
+        else:
+            when = f"with ocm restart {name}" if alive else "at the next start"
+            done = f"{what}; takes effect {when}"
+        outcome = replace_contents(
+            worker.context,
+            "secret",
+            name,
+            Contents(
+                secrets=data if after != before else None,
+                inherited=None if inherited is None else encode_inherited(inherited),
+                process=remember(worker) if gateway else None,
+                gateway=gateway,
+            ),
+            done=done,
+            dry_run=dry_run,
+            keep=restart is not None and restart.keep,
+        )
+        return replace(outcome, changes=(what,) if outcome.steps else ())
+
+
+def _without(inherited: Inherited | None, key: str) -> Inherited | None:
+    """Return what is inherited without a secret that becomes the instance's own, None where it was not."""
+    if inherited is None or key not in inherited.secrets:
+        return None
+    kept = tuple(known for known in inherited.secrets if known != key)
+    return msgspec.structs.replace(inherited, secrets=kept)
 
 
 def _described(key: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    if after == before:
+        return f"{key} is its own from now on"
     if key not in after:
         return f"remove {key}"
     return f"{'replace' if key in before else 'add'} {key}"
-
-
-def _outcome(name: InstanceName, message: str, *, steps: tuple[str, ...], dry_run: bool) -> Outcome:
-    changed = bool(steps) and not dry_run
-    return Outcome(
-        name=name, operation="secret", changed=changed, message=message, steps=steps, dry_run=dry_run
-    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.openclaw.run import environment, openclaw_argv
 from openclaw_ocm.core.sandbox.launch import with_secrets
 from openclaw_ocm.instances.instance import instance_of
-from openclaw_ocm.operations.planning.change import locked
+from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.runner import Command
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
@@ -75,8 +75,10 @@ def ready_for_session(context: Context, name: InstanceName) -> Record:
     paths = context.host.instance(name)
     check_state(paths)
     if not is_current(paths, record):
-        with locked(context, name):
-            make_shell(paths, record)
+        # Who had the lock meanwhile, or was cut off, may have changed the record, or deleted the instance.
+        with changing(context, name) as worker:
+            make_shell(worker.paths, worker.record)
+            return worker.record
     return record
 
 

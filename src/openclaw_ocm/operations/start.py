@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.plan import Restart, Stop
+from openclaw_ocm.core.plan import Stop
 from openclaw_ocm.core.status import Activity
-from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
-from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps, start_steps
+from openclaw_ocm.instances.instance import known
+from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan
+from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps, start_steps
 from openclaw_ocm.operations.planning.timers import timer_steps
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ def start(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool
 
 
 def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
-    """Restart an instance, or start it, and prove it."""
+    """Restart an instance, or start it, and prove it.
+
+    A failure brings the old process back, with the definition that it had; one that was stopped is so again.
+    """
     with changing(context, name) as worker:
-        repair = repair_steps(worker, repair=effort.repair)
-        steps = [*repair, *timer_steps(worker), Restart(name=name), effort.verify(name)]
+        steps = [remember(worker), *timer_steps(worker), *restart_steps(worker, effort)]
         return carry_out(
             worker.context,
             make_plan(worker.backend, "restart", name, steps),
@@ -52,12 +55,13 @@ def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bo
 
 def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
     """Stop an instance and every session in it; nothing where it is stopped already."""
-    with changing(context, name) as worker:
-        stopped = worker.process.activity is Activity.STOPPED
+    with locked(context, name):
+        at, _record, process = known(context, name)
+        stopped = process.activity is Activity.STOPPED
         steps: list[Step] = [] if stopped else [Stop(name=name, ran=True)]
         return carry_out(
-            worker.context,
-            make_plan(worker.backend, "stop", name, steps, commit=0),
+            at,
+            make_plan(at.backend, "stop", name, steps, commit=0),
             done="stopped",
             nothing="already stopped",
             dry_run=dry_run,

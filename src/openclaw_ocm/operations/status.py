@@ -14,6 +14,7 @@ from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.core.status import Activity, Process, State
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.history import last_change
 from openclaw_ocm.instances.instance import context_of, observed, open_all, open_instance
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.planning.drift import drift
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Limits, Record
     from openclaw_ocm.core.status import Health
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.history import HistoryEntry
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.timers import Backups
 
@@ -68,7 +70,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything about one instance; `backups` is None where none are scheduled."""
+    """Everything about one instance; `backups` is None where none are scheduled.
+
+    `last_change` is None where the history tells of none.
+    """
 
     row: Row
     url: str
@@ -80,6 +85,7 @@ class Status:
     expose: tuple[str, ...]
     firewall: str
     backups: Backups | None
+    last_change: HistoryEntry | None
     paths: Mapping[str, str]
     gaps: tuple[str, ...]
     drift: tuple[str, ...]
@@ -182,6 +188,7 @@ def status(context: Context, name: InstanceName) -> Status:
         expose=record.expose,
         firewall=rules_in_words(worker.host, record),
         backups=backups,
+        last_change=last_change(context.host.paths, name),
         paths={
             "state": str(paths.state),
             "config": str(paths.config),

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 def supervise(context: Context) -> NoReturn:
-    """Become the backend, which starts the enabled instances; raises `OcmError` where one runs already."""
-    for backend in context.backends.values():
+    """Become the backend, which starts the enabled instances; raises `OcmError` where one runs already.
+
+    It is the one that new instances get, where that is a program of the user's.
+    """
+    for backend in (context.backend, *context.backends.values()):
         argv = backend.foreground_argv()
         if argv is not None:
             context.host.runner.become(argv)

@@ -10,33 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.merge import MISSING, differences, merge
 from openclaw_ocm.core.names import MAIN
-from openclaw_ocm.core.openclaw.reload import is_live
 from openclaw_ocm.core.openclaw.secret_places import masked, references
-from openclaw_ocm.core.plan import Restart
+from openclaw_ocm.core.plan import RemoveFile, Restart
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.inheritance import read_inheritance
-from openclaw_ocm.operations.edit import apply_change
+from openclaw_ocm.operations.edit import gateway_steps, propose
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
-from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
-from openclaw_ocm.operations.planning.result import Outcome
+from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
+from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps
 from openclaw_ocm.operations.session import ready_for_session
-from openclaw_ocm.system.kept.inherited import Inherited, forget_inherited, read_inherited, write_inherited
+from openclaw_ocm.system.kept.inherited import Inherited, encode_inherited, read_inherited
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.kept.secrets import read_secrets, write_secrets
+from openclaw_ocm.system.kept.secrets import read_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from openclaw_ocm.core.inheritance.extract import Inheritance
-    from openclaw_ocm.core.inheritance.merge import Merged, Place
+    from openclaw_ocm.core.inheritance.merge import Place
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.edit import Proposal
     from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.operations.planning.result import Outcome
 
 _SHOWN = 100
 # What a backend says of the time of a start is in whole seconds.
@@ -74,16 +75,23 @@ def sync(
     if source == name:
         message = f"{name} cannot inherit from itself"
         raise Invalid(message, hint=f"ocm sync {name} --inherit-from main", code="source_invalid")
-    record = ready_for_session(context, name)
+    ready_for_session(context, name)
     with changing(context, name) as worker:
         then = read_inherited(worker.paths)
         if source is None and (then is None or not then.source):
             begin = f"ocm sync {name} --inherit-from main has it begin, and what is its own stays"
-            return _outcome(name, "inherits nothing", (), dry_run=dry_run, notes=(begin,))
+            outcome = carry_out(
+                worker.context,
+                make_plan(worker.backend, "sync", name, []),
+                done="",
+                nothing="inherits nothing",
+                dry_run=dry_run,
+            )
+            return replace(outcome, notes=(begin,))
         # Begun with nothing: whatever the instance has is its own.
         then = then or Inherited(source="", config={}, secrets=())
-        sides = _sides(context, record, then, source or then.source)
-        return _sync(worker, sides, effort, dry_run=dry_run)
+        sides = _sides(context, worker.record, then, source or then.source)
+        return with_attempts(context, name, lambda: _sync(worker, sides, effort, dry_run=dry_run))
 
 
 def followers(context: Context) -> tuple[InstanceName, ...]:
@@ -98,16 +106,17 @@ def followers(context: Context) -> tuple[InstanceName, ...]:
 
 def end_inheriting(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
     """Have an instance inherit nothing any more; what it has stays and is its own."""
-    with changing(context, name):
-        paths = context.host.instance(name)
-        read_record(context.host.paths, name)
+    with changing(context, name) as worker:
+        path = worker.paths.inherited
         # Not read: one that is corrupt is given up like any other.
-        if not Path(paths.inherited).exists():
-            return _outcome(name, "inherits nothing", (), dry_run=dry_run)
-        if not dry_run:
-            forget_inherited(paths)
-        message = "sync would do this:" if dry_run else "inherits no more, and keeps what it has"
-        return _outcome(name, message, ("inherit no more",), dry_run=dry_run)
+        steps: list[Step] = [RemoveFile(path=str(path))] if Path(path).exists() else []
+        return carry_out(
+            worker.context,
+            make_plan(worker.backend, "sync", name, steps, commit=0),
+            done="inherits no more, and keeps what it has",
+            nothing="inherits nothing",
+            dry_run=dry_run,
+        )
 
 
 def _sides(context: Context, record: Record, then: Inherited, source: str) -> _Sides:
@@ -125,45 +134,44 @@ def _sides(context: Context, record: Record, then: Inherited, source: str) -> _S
 
 
 def _sync(worker: Instance, sides: _Sides, effort: Effort, *, dry_run: bool) -> Outcome:
-    name, record = worker.name, worker.record
-    alive = worker.process.activity.will_run
-    repair = repair_steps(worker, repair=effort.repair) if alive and not dry_run else []
-    merges: list[tuple[dict[str, Any], Merged]] = []
+    name, source = worker.name, sides.source
+    proposal = propose(worker, lambda config: merge(sides.then.config, sides.now.config, config).value)
+    sides, own = _keep_own_use(name, sides, proposal.after)
+    contents = _contents(worker, sides, proposal, effort)
+    restarted = any(isinstance(step, Restart) for step in contents.gateway)
+    done = f"in step with {source}" + (f", restarted: {ready_in_words(worker.record)}" if restarted else "")
+    outcome = replace_contents(
+        worker.context, "sync", name, contents, done=done, dry_run=dry_run, keep=effort.keep
+    )
+    conflicts = merge(sides.then.config, sides.now.config, proposal.before).conflicts
+    notes = (printable(f"{'.'.join(one)} is not as in {source}: {name} keeps its own") for one in conflicts)
+    return replace(
+        outcome,
+        message=outcome.message if outcome.steps else f"already in step with {source}",
+        changes=(
+            *([f"inherit from {source}"] if source != sides.then.source else []),
+            *(_described(*change) for change in differences(proposal.before, proposal.after)),
+            *_secret_changes(sides),
+        ),
+        notes=(*notes, *own, *sides.now.notes, *proposal.notes),
+    )
 
-    def change(config: dict[str, Any]) -> dict[str, Any]:
-        merges.append((config, merge(sides.then.config, sides.now.config, config)))
-        changed: dict[str, Any] = merges[-1][1].value
-        return changed
 
-    edited = apply_change(worker.context, name, record, change, dry_run=dry_run)
-    before, merged = merges[-1]
-    changes = tuple(differences(before, merged.value))
-    sides, own = _keep_own_use(name, sides, merged.value)
-    again = alive and (
-        sides.want != sides.have
-        or not all(is_live(".".join(place)) for place, _old, _new in changes)
-        or _runs_with_older_secrets(worker)
+def _contents(worker: Instance, sides: _Sides, proposal: Proposal, effort: Effort) -> Contents:
+    """Return what is to be in the instance's files, and what its gateway does to have it."""
+    gateway: list[Step] = []
+    if worker.process.activity.will_run:
+        if sides.want != sides.have or _runs_with_older_secrets(worker):
+            gateway = restart_steps(worker, effort)
+        elif proposal.keys:
+            gateway = gateway_steps(worker, proposal, effort)
+    return Contents(
+        secrets=format_file(sides.want) if sides.want != sides.have else None,
+        inherited=encode_inherited(sides.next) if sides.next != sides.then else None,
+        config=proposal.contents,
+        process=remember(worker) if gateway else None,
+        gateway=gateway,
     )
-    source = sides.source
-    steps = (
-        *([f"inherit from {source}"] if source != sides.then.source else []),
-        *(_described(*change) for change in changes),
-        *_secret_steps(sides),
-        *([f"restart {name}"] if again else []),
-    )
-    if not dry_run:
-        _keep(worker.context, name, sides)
-        if again:
-            plan = make_plan(worker.backend, "sync", name, [*repair, Restart(name=name), effort.verify(name)])
-            carry_out(worker.context, plan, done="", nothing="", dry_run=False, keep=effort.keep)
-    done = f"in step with {source}" + (f", restarted: {ready_in_words(record)}" if again else "")
-    conflicts = (
-        printable(f"{'.'.join(place)} is not as in {source}: {name} keeps its own")
-        for place in merged.conflicts
-    )
-    message = ("sync would do this:" if dry_run else done) if steps else f"already in step with {source}"
-    notes = (*conflicts, *own, *sides.now.notes, *edited.notes)
-    return _outcome(name, message, steps, dry_run=dry_run, notes=notes)
 
 
 def _keep_own_use(
@@ -188,28 +196,15 @@ def _keep_own_use(
     return replace(sides, want={**sides.want, **kept}), notes
 
 
-def _keep(context: Context, name: InstanceName, sides: _Sides) -> None:
-    """Write secrets and what was inherited, in an order that a sync after a crash can go on from.
-
-    A name that is in the file of secrets and not among those inherited would be taken for the instance's own.
-    """
-    paths, after = context.host.instance(name), sides.next
-    if sides.want != sides.have:
-        both = tuple(sorted({*sides.then.secrets, *after.secrets}))
-        write_inherited(paths, Inherited(source=after.source, config=after.config, secrets=both))
-        write_secrets(context.host, name, sides.want)
-    if sides.want != sides.have or after != sides.then:
-        write_inherited(paths, after)
-
-
 def _runs_with_older_secrets(worker: Instance) -> bool:
     """Tell whether secrets were changed since the gateway started: it reads them then and never again."""
     since = worker.process.since
-    changed = Path(worker.paths.secrets).stat().st_mtime
-    return since is not None and changed > since + _START_SECONDS
+    if since is None:
+        return False
+    return Path(worker.paths.secrets).stat().st_mtime > since + _START_SECONDS
 
 
-def _secret_steps(sides: _Sides) -> Iterator[str]:
+def _secret_changes(sides: _Sides) -> Iterator[str]:
     for key in sorted({*sides.have, *sides.want}):
         if key not in sides.have:
             yield f"add secret {key}"
@@ -231,17 +226,3 @@ def _described(place: Place, old: object, new: object) -> str:
 def _shown(place: Place, value: object) -> str:
     text = json.dumps(masked(value, place), ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def _outcome(
-    name: InstanceName, message: str, steps: tuple[str, ...], *, dry_run: bool, notes: tuple[str, ...] = ()
-) -> Outcome:
-    return Outcome(
-        name=name,
-        operation="sync",
-        changed=bool(steps) and not dry_run,
-        message=message,
-        dry_run=dry_run,
-        steps=steps,
-        notes=notes,
-    )

@@ -62,8 +62,7 @@ def replace_in(  # noqa: PLR0913 - what is there, what comes, and how
 def _write_beside(directory: int, name: str, data: bytes, *, mode: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=directory)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(name, flags, 0o600, dir_fd=directory), "wb") as file:
+    with os.fdopen(os.open(name, files.NEW_FILE, 0o600, dir_fd=directory), "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(data)
         file.flush()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import temporary
-from openclaw_ocm.errors import Locked, OcmError
+from openclaw_ocm.errors import Locked, OcmError, UnreadableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,12 +73,56 @@ def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> No
 
 
 def read_own(path: PurePosixPath, *, limit: int = 2**20) -> bytes | None:
-    """Return the content of a file of OCM's own, None where there is none."""
+    """Return the content of a file of OCM's own, None where there is none.
+
+    Raises `UnreadableFile` where something is there that cannot be read, such as a directory, or a file of
+    another user's; a pipe is not waited for.
+    """
     try:
-        with Path(path).open("rb") as file:
-            return file.read(limit)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UnreadableFile(path, "it is no file")
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return file.read(limit)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise UnreadableFile(path, error.strerror or str(error)) from None
+
+
+def append_line(path: PurePosixPath, line: bytes, *, most: int, older: PurePosixPath) -> None:
+    """Add a line to a file of OCM's own, 0600, by one write: several may do so at once.
+
+    A file of more than `most` bytes becomes `older` first, in the place of what that was. Raises `OSError`
+    where the line could not be written, in full or at all; the next one begins on a line of its own.
+    """
+    make_directory(path.parent)
+    if _size(path) > most:
+        # One does it, and looks again: meanwhile it may have been done.
+        with (
+            contextlib.suppress(Locked),
+            lock(path.with_name(f"@{path.name}.lock"), path.name, wait_seconds=0),
+        ):
+            if _size(path) > most:
+                os.rename(path, older)  # noqa: PTH104 - no Path in this module's hands
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        begun = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, b"\n" * begun + line + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def _size(path: PurePosixPath) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_size  # noqa: PTH116 - no Path in this module's hands
+    except FileNotFoundError:
+        return 0
 
 
 def link_target(path: PurePosixPath) -> str | None:

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from openclaw_ocm.errors import CommandFailed, OcmError
+from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -193,7 +193,11 @@ class Runner:
 
     def edit(self, editor: str, path: str) -> None:
         """Open `path` in the user's editor, with the user's own environment, and wait for it."""
-        argv = (*shlex.split(editor), path)
+        try:
+            argv = (*shlex.split(editor), path)
+        except ValueError as error:
+            message = f"the editor {editor} is no command: {error}"
+            raise Invalid(message, hint="set EDITOR to one", code="editor_invalid") from None
         try:
             status = subprocess.run(argv, check=False).returncode
         except FileNotFoundError:

@@ -109,9 +109,13 @@ class _Crew:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTING)
         try:
             process.start()
+        except OSError as failure:
+            ours.close()
+            self._fail(failure)
+            return
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+            theirs.close()
         self.members[ours] = (item, process)
         self._tell(Began(item=item))
 
@@ -154,7 +158,10 @@ class _Crew:
         try:
             self._told(event)
         except BaseException as failure:  # noqa: BLE001 - raised again once nothing is under way
-            self.failure, self._failed = failure, True
+            self._fail(failure)
+
+    def _fail(self, failure: BaseException) -> None:
+        self.failure, self._failed = failure, True
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, on_own_terminal, under_tool_host
 from openclaw_ocm.core.status import Activity, Process, signal_in
-from openclaw_ocm.errors import NotRunning, OcmError
+from openclaw_ocm.errors import NotRunning, OcmError, UnreadableFile
 from openclaw_ocm.system import files, processes, programs
 from openclaw_ocm.system.host import namespaces_forbidden
 from openclaw_ocm.system.kept.names import names_in
@@ -293,7 +293,7 @@ class Supervisord:
         )
 
     def _read(self, name: InstanceName) -> bytes | None:
-        return files.read_own(places.program(self.host.instance(name)))
+        return _read_program(self.host.instance(name))
 
     def _as_root(self, command: str) -> str:
         return command if self.host.uid == 0 else f"sudo {command}"
@@ -325,7 +325,7 @@ def _output_files(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
 
 
 def _process(paths: InstancePaths, seen: Seen | None) -> Process:
-    data = files.read_own(places.program(paths))
+    data = _read_program(paths)
     installed, autostart = data is not None, Path(places.enabled(paths)).exists()
     if seen is None:
         return Process(activity=Activity.STOPPED, installed=installed, autostart=autostart)
@@ -346,6 +346,14 @@ def _process(paths: InstancePaths, seen: Seen | None) -> Process:
         changed_on_disk=data is not None and seen.loaded != fingerprint(data),
         definition=str(places.program(paths)),
     )
+
+
+def _read_program(paths: InstancePaths) -> bytes | None:
+    """Return a definition, None where there is none; one that cannot be read is there, whatever it says."""
+    try:
+        return files.read_own(places.program(paths))
+    except UnreadableFile:
+        return b""
 
 
 def _first_inside(pid: int) -> int | None:

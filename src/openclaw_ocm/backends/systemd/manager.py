@@ -300,8 +300,9 @@ class Systemd:
         command = Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_QUERY_SECONDS)
         return self.host.runner.run(command, check=check)
 
-    def _change(self, *arguments: str) -> None:
-        self.host.runner.run(Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_CHANGE_SECONDS))
+    def _change(self, *arguments: str, check: bool = True) -> None:
+        command = Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_CHANGE_SECONDS)
+        self.host.runner.run(command, check=check)
 
     def _no_manager(self) -> OcmError:
         user = self.host.user

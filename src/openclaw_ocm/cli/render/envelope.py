@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Counts up when a program that reads the answer would have to be changed; what is only added does not count.
 VERSION = 1
+# What a command is to tell besides its results, in the `meta` of its context.
+WARNINGS = f"{__name__}.warnings"
 
 
 def print_json(
@@ -24,6 +26,7 @@ def print_json(
     ok: bool = True,
 ) -> None:
     """Print the envelope that every command answers with under --json."""
+    ctx = click.get_current_context(silent=True)
     envelope = {
         "version": VERSION,
         "ok": ok and not errors,
@@ -39,5 +42,6 @@ def print_json(
             }
             for name, error in errors
         ],
+        "warnings": () if ctx is None else ctx.meta.get(WARNINGS, ()),
     }
     click.echo(msgspec.json.format(msgspec.json.encode(envelope), indent=2).decode())

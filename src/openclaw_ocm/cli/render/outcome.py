@@ -24,9 +24,13 @@ def show_outcome(outcome: Outcome, *, said: Collection[str] = ()) -> None:
     """Print what became of one instance: the answer to stdout, warnings to stderr, unless already `said`."""
     click.echo(f"{outcome.name}: {outcome.message}")
     if outcome.dry_run:
-        for step in outcome.steps:
-            click.echo(f"  {printable(step)}")
+        _show_lines((*outcome.changes, *outcome.steps))
     show_notes([note for note in outcome.notes if note not in said])
+
+
+def _show_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(f"  {printable(line)}")
 
 
 def show_notes(notes: Sequence[str]) -> None:
@@ -51,6 +55,8 @@ def show_edited(edited: Edited) -> None:
         click.echo(
             f"{edited.name}: {'would change' if edited.dry_run else 'changed'} {keys}; {effect(edited)}"
         )
+    if edited.dry_run:
+        _show_lines(edited.steps)
     show_notes(edited.notes)
 
 
@@ -59,7 +65,9 @@ def effect(edited: Edited) -> str:
     if not edited.running:
         return "takes effect at the next start"
     if edited.restart_keys:
-        return f"needs a restart, which the gateway does by itself; ocm restart {edited.name} also proves it"
+        return (
+            "the gateway would be restarted" if edited.dry_run else "the gateway was restarted and is ready"
+        )
     return "live"
 
 
@@ -76,6 +84,8 @@ def show_models(updated: Updated) -> None:
         for word, found in lists.items():
             if found:
                 click.echo(f"  {word}: {_first(found)}")
+    if updated.dry_run:
+        _show_lines(updated.steps)
     show_notes(updated.notes)
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from openclaw_ocm.cli.render.backups import backups_in_words
-from openclaw_ocm.cli.render.table import duration, show_table
+from openclaw_ocm.cli.render.table import duration, moment, show_table
 from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openclaw_ocm.instances.history import HistoryEntry
     from openclaw_ocm.operations.status import Row, Status
 
 
@@ -55,6 +56,7 @@ def show_status(status: Status) -> None:
         ("exposed", ", ".join(status.expose) or "no"),
         ("firewall", status.firewall),
         ("backups", backups_in_words(status.backups)),
+        ("changed", change_in_words(status.last_change)),
         ("autostart", "yes" if row.autostart else "no"),
         ("backend", row.backend or "-"),
         ("isolation", row.isolation or "-"),
@@ -71,3 +73,41 @@ def show_status(status: Status) -> None:
             click.echo(f"  {title}:")
         for line in lines:
             click.echo(f"    {printable(line)}")
+
+
+def show_history(changes: Sequence[HistoryEntry]) -> None:
+    """Print changes as a table, oldest first."""
+    if not changes:
+        click.echo("ocm: no changes yet", err=True)
+        return
+    rows = [
+        (
+            _when(change),
+            _ended(change),
+            ", ".join((change.instance, *change.others)),
+            duration(change.seconds),
+            change.command,
+        )
+        for change in changes
+    ]
+    show_table(("TIME", "ENDED", "INSTANCE", "TOOK", "COMMAND"), [tuple(map(printable, row)) for row in rows])
+
+
+def change_in_words(change: HistoryEntry | None) -> str:
+    """Return in words what was changed last, and how that ended."""
+    if change is None:
+        return "not since there is a history"
+    return printable(f"{_when(change)}, {change.command}: {_ended(change)}")
+
+
+def _ended(change: HistoryEntry) -> str:
+    return change.ended if change.error is None else f"{change.ended} ({change.error})"
+
+
+def _when(change: HistoryEntry) -> str:
+    from datetime import datetime
+
+    try:
+        return moment(datetime.fromisoformat(change.when).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return change.when

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.plan import Plan, WriteRecord
 from openclaw_ocm.errors import Locked, OcmError
 from openclaw_ocm.instances.instance import open_instance
-from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished
+from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished, unfinished_in
 from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names, names_in
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
+
+# Where many are made at once each takes its turn, in which main is read and UFW asked.
+_QUEUE_SECONDS = 120.0
 
 
 @contextlib.contextmanager
@@ -78,7 +82,8 @@ def _lock_path(context: Context, name: InstanceName) -> PurePosixPath:
 @contextlib.contextmanager
 def allocating(context: Context) -> Iterator[None]:
     """Hold the host's lock, under which ports are chosen and reserved. No instance is named `@host`."""
-    with files.lock(context.host.paths.locks / "@host.lock", "the list of ports"):
+    lock = context.host.paths.locks / "@host.lock"
+    with files.lock(lock, "the list of ports", wait_seconds=_QUEUE_SECONDS):
         yield
 
 
@@ -99,6 +104,19 @@ def recover_all(context: Context) -> tuple[str, ...]:
         except (OcmError, OSError) as error:
             done.append(f"an interrupted operation on {name} could not be mended: {error}")
     return tuple(sentence for sentence in done if sentence)
+
+
+def interrupted(paths: HostPaths) -> tuple[str, ...]:
+    """Return a sentence on each change that was cut off and is still to be finished or undone.
+
+    One on which another ocm is at work is none. Nothing is changed, and no lock is waited for.
+    """
+    return tuple(
+        f"a change of {name} was interrupted: the next command that changes something mends it, "
+        "or ocm doctor --fix"
+        for name in dict.fromkeys(unfinished_in(paths))
+        if not files.is_locked(paths.locks / f"{name}.lock")
+    )
 
 
 def make_plan(  # noqa: PLR0913 - all but what is to be done have a default

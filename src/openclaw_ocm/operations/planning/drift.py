@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from openclaw_ocm.backends.definition import Standing, compare
 from openclaw_ocm.core.openclaw.settings import weakened
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.operations.planning.timers import timer_faults
 from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.config import read_config
@@ -56,7 +56,11 @@ def drift(worker: Instance) -> Iterator[Drift]:
 
 def _definition_drift(worker: Instance) -> Iterator[Drift]:
     name, wanted = worker.name, worker.definition
-    standing = compare(wanted, files.read_own(wanted.path)).standing
+    try:
+        standing = compare(wanted, files.read_own(wanted.path)).standing
+    except UnreadableFile as error:
+        yield Drift("unreadable", error.message, "move it away")
+        return
     if standing is Standing.MISSING:
         yield Drift("missing", f"the definition {wanted.path} is missing", f"ocm start {name} writes it")
     elif standing is Standing.EDITED:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import Standing, compare, is_edited
-from openclaw_ocm.core.plan import Load, MakeShell, Restart, Start, Verify, WriteDefinition
+from openclaw_ocm.core.plan import Load, MakeShell, Remember, Restart, Start, Verify, WriteDefinition
 from openclaw_ocm.core.status import State
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.prove import prove
@@ -48,11 +48,24 @@ def start_steps(worker: Instance, effort: Effort) -> list[Step]:
     if not worker.process.activity.has_process:
         return [*steps, Start(name=name), verify]
     if steps:
-        return [*steps, Restart(name=name), verify]
+        return [remember(worker), *steps, Restart(name=name), verify]
     if prove(worker):
+        # What runs is not sealed, so an undo need not bring it back.
         return [Restart(name=name), verify]
     # One that starts or has lost a channel is not helped by being stopped: it is waited for.
     return [] if verdicts([worker])[name].state is State.READY else [verify]
+
+
+def remember(worker: Instance) -> Remember:
+    """Return the step whose undo brings back what runs now of an instance."""
+    process = worker.process
+    return Remember(name=worker.name, runs=process.activity.will_run, pid=process.pid, since=process.since)
+
+
+def restart_steps(worker: Instance, effort: Effort) -> list[Step]:
+    """Return the steps by which a gateway gets what it reads only when it starts, and is proved."""
+    repair = repair_steps(worker, repair=effort.repair)
+    return [*repair, Restart(name=worker.name), effort.verify(worker.name)]
 
 
 def repair_steps(worker: Instance, *, repair: bool) -> list[Step]:

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What an operation did to one instance, or with `dry_run` would do; `notes` are warnings."""
+    """What an operation did to one instance, or with `dry_run` would do.
+
+    `steps` are those of its plan, `changes` what they change of contents that no plan holds; `notes` are
+    warnings.
+    """
 
     name: str
     operation: str
@@ -15,4 +19,5 @@ class Outcome:
     message: str
     dry_run: bool = False
     steps: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

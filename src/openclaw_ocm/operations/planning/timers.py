@@ -13,7 +13,7 @@ import msgspec
 from openclaw_ocm.backends.definition import Standing, compare
 from openclaw_ocm.core.backup.schedule import LATE_AFTER, LastRun, trouble
 from openclaw_ocm.core.plan import SetTimer
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
@@ -65,7 +65,11 @@ def timer_faults(worker: Instance) -> tuple[str, ...]:
         return (impossible,)
     faults = []
     for wanted in backend.timers.definitions(name, every):
-        standing = compare(wanted, files.read_own(wanted.path)).standing
+        try:
+            standing = compare(wanted, files.read_own(wanted.path)).standing
+        except UnreadableFile as error:
+            faults.append(error.message)
+            continue
         if standing is Standing.MISSING:
             faults.append(f"{wanted.path} is missing, which has backups made")
         elif standing is not Standing.CURRENT:
@@ -96,7 +100,7 @@ def look(worker: Instance) -> Backups | None:
 
 def read_last(paths: InstancePaths) -> LastRun | None:
     """Return what became of the last scheduled backup, None where that is not known."""
-    with contextlib.suppress(msgspec.MsgspecError):
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, UnreadableFile):
         data = files.read_own(paths.last_backup)
         return None if data is None else msgspec.json.decode(data, type=LastRun)
     return None

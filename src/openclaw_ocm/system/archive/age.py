@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from openclaw_ocm.core.backup.layout import Refused
 from openclaw_ocm.errors import Invalid, OcmError
-from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +38,7 @@ def read_identities(path: PurePosixPath) -> tuple[object, ...]:
     """
     import pyrage
 
-    data = files.read_own(path, limit=_MAX_IDENTITY)
-    if data is None:
-        raise OcmError(f"there is no file {path}", code="identity_missing")
+    data = _read(path)
     try:
         if data.startswith(b"-----BEGIN"):
             return (pyrage.ssh.Identity.from_buffer(data),)
@@ -52,6 +50,17 @@ def read_identities(path: PurePosixPath) -> tuple[object, ...]:
         message = f"{path} is no identity file of age and no SSH private key without a passphrase"
         raise OcmError(message, code="identity_invalid")
     return tuple(found)
+
+
+def _read(path: PurePosixPath) -> bytes:
+    """Return what an identity file holds, which may be a pipe from whatever keeps the key."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(_MAX_IDENTITY)
+    except FileNotFoundError:
+        raise OcmError(f"there is no file {path}", code="identity_missing") from None
+    except OSError as error:
+        raise OcmError(f"{path} cannot be read: {error.strerror}", code="identity_invalid") from None
 
 
 def momentary() -> tuple[object, object]:

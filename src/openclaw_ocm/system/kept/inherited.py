@@ -64,8 +64,3 @@ def set_source(paths: InstancePaths, source: str) -> None:
     inherited = read_inherited(paths)
     if inherited is not None and inherited.source != source:
         write_inherited(paths, msgspec.structs.replace(inherited, source=source))
-
-
-def forget_inherited(paths: InstancePaths) -> None:
-    """Have an instance inherit nothing any more: what it has is its own, its secrets too."""
-    files.remove_file(paths.inherited)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 _CHECK_SECONDS = 20.0
-_ENTRY_POINT = b"openclaw_ocm.__main__"
+# The end of both names that the package has had: a console script of the older one is ours as well.
+_ENTRY_POINT = b"ocm.__main__"
 _READ_BYTES = 2**16
 
 

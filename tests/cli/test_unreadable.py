@@ -1,0 +1,173 @@
+"""A file of OCM's that cannot be read costs its own instance, and no other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+AddRecord = Callable[..., Path]
+
+RECORD = (
+    'name = "{name}"\nbackend = "supervisord"\nport = {port}\n\n'
+    '[runtime]\nnode = "/usr/bin/node"\nopenclaw = "/opt/openclaw"\n'
+)
+SCHEDULE = '\n[backups]\nevery = "daily"\n'
+OTHERS = ("worker1", "worker3")
+
+
+def _directory(path: Path) -> None:
+    path.mkdir()
+
+
+def _loop(path: Path) -> None:
+    """Fail for root too, as a file of root's with mode 0 does for others."""
+    path.symlink_to(path)
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _junk(path: Path) -> None:
+    path.write_bytes(b"\xff\x00junk\n")
+
+
+def _wrong_type(path: Path) -> None:
+    path.write_text("[1, 2]\n")
+
+
+BAD: dict[str, Callable[[Path], None]] = {
+    "directory": _directory,
+    "loop": _loop,
+    "pipe": _pipe,
+    "junk": _junk,
+    "wrong type": _wrong_type,
+}
+PLACES = {
+    "record": ".config/ocm/instances/worker2.toml",
+    "journal": ".local/state/ocm/transactions/worker2.jsonl",
+    "last backup": ".local/state/ocm/backups/worker2.json",
+    "schedule": ".config/ocm/supervisord/schedules/worker2.toml",
+    "definition": ".config/ocm/supervisord/worker2.conf",
+}
+NEWER = {
+    "record": (RECORD + "wings = 2\n").format(name="worker2", port=19021),
+    "journal": '{"version": 99, "operation": "start", "name": "worker2", "wings": true}\n0\n',
+    "last backup": '{"version": 99}',
+    "schedule": "wings = 2\n",
+    "definition": "[program:ocm]\nwings = 2\n",
+}
+CASES = [(place, kind) for place in PLACES for kind in (*BAD, "newer")]
+
+
+@pytest.fixture
+def bad(home: Path, add_record: AddRecord) -> Callable[[str, str], Path]:
+    """Return a function that makes three instances, the second with a file that cannot be read."""
+
+    def make(place: str, kind: str) -> Path:
+        for number, name in enumerate(("worker1", "worker2", "worker3")):
+            add_record(name, port=19001 + 20 * number, text=RECORD + (SCHEDULE if name == "worker2" else ""))
+        path = home / PLACES[place]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if kind == "newer":
+            path.write_text(NEWER[place])
+        else:
+            BAD[kind](path)
+        return path
+
+    return make
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+    return {row["name"]: row for row in json.loads(done.stdout)["results"]}
+
+
+@pytest.mark.parametrize(("place", "kind"), CASES)
+def test_all_are_listed_and_asked_for_their_health(
+    ocm: Run, bad: Callable[[str, str], Path], place: str, kind: str
+) -> None:
+    path = bad(place, kind)
+    for command in ("list", "health"):
+        found = rows(ocm(command, "--json"))
+        assert set(found) == {"worker1", "worker2", "worker3"}
+        assert all(found[name]["problem"] is None for name in OTHERS)
+        if place == "record":
+            assert str(path) in found["worker2"]["problem"]
+            assert found["worker2"]["state"] == "failed"
+
+
+@pytest.mark.parametrize(("place", "kind"), CASES)
+def test_the_status_of_the_others_is_shown_and_of_the_one_what_is_wrong(
+    ocm: Run, bad: Callable[[str, str], Path], place: str, kind: str
+) -> None:
+    path = bad(place, kind)
+    for name in OTHERS:
+        done = ocm("status", name)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(name)
+    done = ocm("status", "worker2")
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+    if place == "record":
+        assert done.returncode == 1
+        assert str(path) in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("place", "kind"), CASES)
+@pytest.mark.parametrize("fix", [(), ("--fix", "--yes")], ids=["looks", "mends"])
+def test_the_doctor_looks_at_all_and_names_the_one(
+    ocm: Run, bad: Callable[[str, str], Path], place: str, kind: str, fix: tuple[str, ...]
+) -> None:
+    bad(place, kind)
+    done = ocm("doctor", *fix, "--json")
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+    assert done.returncode == 1
+    (found,) = json.loads(done.stdout)["results"]
+    about = {problem["about"] for problem in found["problems"]}
+    assert {"worker1", "worker3"} <= about
+    assert "worker2" in about or any(line.startswith("worker2") for line in found["resisting"])
+
+
+@pytest.mark.parametrize(("place", "kind"), CASES)
+def test_all_the_others_are_worked_on(
+    ocm: Run, bad: Callable[[str, str], Path], place: str, kind: str
+) -> None:
+    bad(place, kind)
+    done = ocm("stop", "--all", "--jobs", "1", "--json")
+    found = rows(done)
+    assert set(OTHERS) <= set(found)
+    assert all(found[name]["message"] == "already stopped" for name in OTHERS)
+    errors = {error["name"]: error for error in json.loads(done.stdout)["errors"]}
+    assert set(errors) <= {"worker2"}
+    if place == "journal":
+        expected = "journal_newer" if kind == "newer" else "journal_corrupt"
+        assert errors["worker2"]["code"] == expected
+    else:
+        # What is to be stopped need not be understood.
+        assert found["worker2"]["message"] == "already stopped"
+
+
+@pytest.mark.parametrize("kind", [*BAD, "newer"])
+def test_a_bad_record_is_named_with_what_mends_it(
+    ocm: Run, bad: Callable[[str, str], Path], kind: str
+) -> None:
+    path = bad("record", kind)
+    for arguments in (("start",), ("restart",), ("enable",), ("backup",), ("logs",), ("sync",)):
+        done = ocm(*arguments, "worker2")
+        first, second = done.stderr.splitlines()
+        assert done.returncode == 1
+        assert str(path) in first
+        assert second.startswith("ocm: ")
