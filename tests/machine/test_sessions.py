@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import BACKENDS, HOME, inside, rows, wait_for
+from .instances import BACKENDS, HOME, inside, listener, rows, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
