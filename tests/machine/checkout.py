@@ -60,12 +60,18 @@ def make_checkout(clone: Path) -> None:
     for name in git("diff", "--name-only", "--diff-filter=D", "-z").split("\0"):
         if name:
             (clone / name).unlink(missing_ok=True)
-    for name in git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
-        source, target = REPOSITORY / name, clone / name
-        if name and (source.is_symlink() or source.exists()):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            shutil.copy2(source, target, follow_symlinks=False)
+    for name in files_of_the_checkout():
+        target = clone / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        shutil.copy2(REPOSITORY / name, target, follow_symlinks=False)
+
+
+def files_of_the_checkout() -> list[str]:
+    """Return what the working copy has of files that are in the repository or not yet."""
+    names = git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
+    paths = {name: REPOSITORY / name for name in sorted(names) if name}
+    return [name for name, path in paths.items() if path.is_symlink() or path.exists()]
 
 
 def git(*args: str, folder: Path = REPOSITORY) -> str:

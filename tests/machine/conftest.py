@@ -11,6 +11,7 @@ import pytest
 from tests.report import note
 from xdist.scheduler import LoadScopeScheduling
 
+from .agents import Agents, agents_in
 from .checkout import Ocm, push_checkout
 from .gateways import Gateways
 from .image import RELEASES
@@ -32,6 +33,7 @@ MACHINES: dict[str, Literal["session", "module"]] = {
     "machine": "session",
     "fresh": "module",
     "bare": "module",
+    "agents": "module",
 }
 
 
@@ -130,6 +132,13 @@ def bare(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Start a container: root, Python, git, apt and no more, on the host's network."""
     with host_network(), Machine.boot(request.param, kind="bare", network="host") as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def agents(request: pytest.FixtureRequest) -> Iterator[Agents]:
+    """Boot a machine with an agent of each backend that answers once it is started."""
+    with agents_in(request.param) as booted:
+        yield booted
 
 
 @contextlib.contextmanager

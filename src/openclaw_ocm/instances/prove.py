@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import PurePosixPath
 
-    from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.host import Host
 
@@ -73,7 +72,7 @@ def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozense
     paths, policy, runtime = worker.paths, worker.policy, worker.host.runtime
     listings = expectations.listings(paths, policy)
     others = tuple(other for other in instance_names(paths.host) if other != worker.name)
-    identities = _identities(policy)
+    identities = _identities(worker)
     with _canaries(expectations.canary_places(paths, runtime=runtime)) as canaries:
         checks = (
             *expectations.checks(paths, policy, runtime=runtime, others=others),
@@ -94,13 +93,17 @@ def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozense
     )
 
 
-def _identities(policy: Policy) -> dict[str, list[int]]:
-    """Return device and inode number of what the policy binds, by where it is to be found inside."""
+def _identities(worker: Instance) -> dict[str, list[int]]:
+    """Return device and inode number of what the policy binds, by where it is to be found inside.
+
+    Secrets that were replaced since the gateway began are left out: it has the former file until it restarts.
+    """
     found = {}
-    for mount in policy.mounts:
+    for mount in worker.policy.mounts:
         with contextlib.suppress(FileNotFoundError):
             status = Path(mount.source).stat()
-            found[str(mount.target)] = [status.st_dev, status.st_ino]
+            if mount.source != worker.paths.secrets or status.st_ctime < (worker.process.since or 0):
+                found[str(mount.target)] = [status.st_dev, status.st_ino]
     return found
 
 
