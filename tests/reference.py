@@ -56,6 +56,9 @@ ANSWERS = {
     "setup": "Setup",
     "doctor": "Diagnosis",
     "edit": "Edited",
+    "check": "Checked",
+    "channel list": "Channel",
+    "model": "Chosen",
     "secret list": "Secret",
     "update-models": "Updated",
     "backup": "Backup",
@@ -63,11 +66,23 @@ ANSWERS = {
     "backups verify": "Verified",
     "backups prune": "Pruned",
 }
-BELOW = ("Backups", "LastRun", "Change", "Finding", "Problem", "Runtime")
+BELOW = ("Answered", "Offers", "Offered", "Backups", "LastRun", "Change", "Finding", "Problem", "Runtime")
 # Where two classes bear a name, the module whose is meant.
 MEANT = {"Entry": "core/log.py", "Change": "core/models/update.py", "Finding": "core/needs.py"}
 
 MEANINGS = {
+    "Answered.message": "what came of it, in a sentence",
+    "Answered.mend": "what to type about what failed",
+    "Answered.problem": "the slug of what failed",
+    "answer": "what the agent said",
+    "boxed": "whether its tools were in a box",
+    "ok": "whether it answers, and its tools work",
+    "session": "`main` or `group`",
+    "turns": "what came of each session",
+    "words": "OpenClaw's own on what failed",
+    "access": "who may write to it, in words",
+    "channel": "the channel",
+    "enabled": "whether it is on",
     "about": "the instance, or `this machine`",
     "added": "models that are new, by id",
     "archive": "where the last one is",
@@ -115,6 +130,8 @@ MEANINGS = {
     "mend": "what a person types about it",
     "message": "what became of it, in a sentence",
     "Entry.message": "what was logged",
+    "model": "the model that its agents use",
+    "models": "those that are known",
     "name": "the instance",
     "next": "when the next one is due, in seconds since 1970",
     "node": "the Node that runs it",
@@ -132,6 +149,11 @@ MEANINGS = {
     "problems": "what is wrong",
     "provider": "whose models",
     "providers": "what changed, by provider",
+    "Offers.providers": "the providers that are known",
+    "Chosen.key": "the secret that holds the key",
+    "reference": "the model as `ocm model` takes it",
+    "restarted": "whether the gateway was restarted, or would be",
+    "title": "what its provider calls it",
     "reason": "why it is in that state",
     "removed": "files that go",
     "Change.removed": "models that are gone, by id",
@@ -160,6 +182,7 @@ MEANINGS = {
     "total": "how many models there are now",
     "uptime_seconds": "how long it has been running",
     "url": "where its page is on this machine",
+    "usable": "whether its provider has a key",
     "version": "the version of OpenClaw",
     "what": "what it is about",
     "Problem.what": "what is wrong, in a sentence",

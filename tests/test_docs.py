@@ -124,6 +124,8 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "list",
         "status",
         "health",
+        "check",
+        "channel list",
         "history",
         "logs",
         "secret list",

@@ -22,6 +22,7 @@ from tests.operations.test_sync import MAIN, NEW, NODE, OLD, OWN, changed, provi
 from openclaw_ocm.backends import registry
 from openclaw_ocm.core import plan as steps
 from openclaw_ocm.core.inheritance.merge import same
+from openclaw_ocm.core.models import choice
 from openclaw_ocm.core.models.listing import PROVIDERS, Page, read_models
 from openclaw_ocm.core.names import MAIN as MAIN_NAME
 from openclaw_ocm.core.names import InstanceName
@@ -32,7 +33,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, configs, transaction
 from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.instances.transaction import Transaction, unfinished
-from openclaw_ocm.operations import edit, models
+from openclaw_ocm.operations import edit, model, models
 from openclaw_ocm.operations.planning.change import locked
 from openclaw_ocm.operations.planning.making import setting_up
 from openclaw_ocm.operations.planning.repair import Effort
@@ -173,8 +174,18 @@ def updating_main(worker: Worker, effort: Effort = EFFORT, *, dry_run: bool = Fa
     return models.update(worker.context, MAIN_NAME, request)
 
 
-OF_INSTANCES = (setting, unsetting, syncing, editing, editing_what_takes_a_restart, updating)
-RESTARTING = (setting, unsetting, syncing, editing_what_takes_a_restart)
+def choosing_a_model(worker: Worker, effort: Effort = EFFORT, *, dry_run: bool = False) -> Any:  # noqa: ANN401
+    asked = choice.parse_choice("lab/model-1", "https://lab.example/v1")
+    need = model.look_up(worker.context, NAME, asked, variable=None, no_key=False)
+    wanted = model.Wanted(need=need, key=NEW)
+    return model.choose(worker.context, NAME, wanted, effort, dry_run=dry_run)
+
+
+OF_INSTANCES = (
+    *(setting, unsetting, syncing, editing, editing_what_takes_a_restart, updating),
+    choosing_a_model,
+)
+RESTARTING = (setting, unsetting, syncing, editing_what_takes_a_restart, choosing_a_model)
 EVERY_VERB = pytest.mark.parametrize("verb", [*OF_INSTANCES, updating_main], ids=lambda verb: verb.__name__)
 EVERY_INSTANCE_VERB = pytest.mark.parametrize("verb", OF_INSTANCES, ids=lambda verb: verb.__name__)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openclaw_ocm.cli import frame
+from openclaw_ocm.cli.check import and_check, check_option
 from openclaw_ocm.cli.frame import (
     NEW_NAME,
     dry_run_option,
@@ -18,6 +19,8 @@ from openclaw_ocm.cli.frame import (
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.result import Outcome
 
 _new_argument = click.argument("new", type=NEW_NAME, metavar="NEW")
 
@@ -103,6 +106,7 @@ def clone(  # noqa: PLR0913 - one for each option
 )
 @click.option("--no-start", is_flag=True, help="Do not start it.")
 @wait_options
+@check_option
 @dry_run_option
 @json_option
 @click.pass_context
@@ -115,6 +119,9 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
     """
     from pathlib import Path, PurePosixPath
 
+    if options["checking"] and options["no_start"]:
+        message = "--check and --no-start exclude each other"
+        raise click.UsageError(message)
     from openclaw_ocm.operations.planning.staging import RestoreRequest
     from openclaw_ocm.operations.restore import name_of
     from openclaw_ocm.operations.restore import restore as run
@@ -133,12 +140,17 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
         start=not options["no_start"],
         identities=identities,
     )
-    effort = frame.effort(options)
+    effort, checking = frame.effort(options), options["checking"] and not dry_run
     context = frame.open_context(ctx)
+
+    def restore_one(context: Context, name: InstanceName) -> Outcome:
+        outcome = run(context, name, request, effort, dry_run=dry_run)
+        return and_check(context, name, outcome) if checking else outcome
+
     return frame.run_each(
         ctx,
         [name_of(request)],
-        lambda one, name: run(one, name, request, effort, dry_run=dry_run),
+        restore_one,
         as_json=as_json,
         context=context,
     )

@@ -346,3 +346,13 @@ def confirm(question: str, *, default: bool = False, answered_by: str = "--yes")
         raise Invalid(question, hint=f"{answered_by} answers", code="not_confirmed")
     if not click.confirm(question, default=default, err=True):
         raise OcmError("nothing was done", code="not_confirmed")
+
+
+def read_secret(prompt: str) -> str:
+    """Return a secret from standard input, on a terminal from a prompt without echo; raise `Invalid`."""
+    from openclaw_ocm.core.secrets import MAX_VALUE, parse_value
+
+    if sys.stdin.isatty():
+        return parse_value(click.prompt(prompt, hide_input=True, err=True, default="", show_default=False))
+    # As far as it can be a secret.
+    return parse_value(sys.stdin.buffer.read(MAX_VALUE + 3).decode("utf-8", "surrogateescape"))

@@ -8,6 +8,7 @@ import click
 
 from openclaw_ocm.backends import registry
 from openclaw_ocm.cli import frame
+from openclaw_ocm.cli.check import and_check, check_option
 from openclaw_ocm.cli.frame import (
     NAME,
     SOURCE,
@@ -150,6 +151,7 @@ def create(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
 @creation_options
 @install_options
 @effort_options
+@check_option
 @jobs_option
 @dry_run_option
 @json_option
@@ -158,17 +160,23 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
     """Create an instance, start it and prove that it is sealed.
 
     Succeeds only once the gateway is ready and a probe inside its sandbox found the policy in force.
-    A deploy that fails leaves no trace, unless --keep is given. What it needs and this machine lacks is
+    A deploy that fails leaves no trace, unless --keep is given; one that is ready and does not answer with
+    --check stays. What it needs and this machine lacks is
     installed first, as by ocm setup.
     """
     from openclaw_ocm.operations.create import deploy as run
     from openclaw_ocm.operations.planning.jobs import STARTING
 
-    effort = frame.effort(options)
+    effort, checking = frame.effort(options), options["checking"] and not dry_run
+
+    def deploy_one(context: Context, wanted: Wanted) -> Outcome:
+        outcome = run(context, wanted, effort, dry_run=dry_run)
+        return and_check(context, wanted.name, outcome) if checking else outcome
+
     return _create_each(
         ctx,
         _wanted(names, options),
-        lambda context, wanted: run(context, wanted, effort, dry_run=dry_run),
+        deploy_one,
         names=names,
         options=options,
         dry_run=dry_run,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -58,7 +57,7 @@ def set_(
 
     An inherited one becomes the instance's own, which ocm sync leaves alone.
     """
-    from openclaw_ocm.core.secrets import MAX_VALUE, parse_key, parse_value
+    from openclaw_ocm.core.secrets import parse_key
     from openclaw_ocm.operations.secret import set_secret
 
     if extra:
@@ -68,12 +67,7 @@ def set_(
         )
         raise click.UsageError(message)
     parse_key(key)
-    if sys.stdin.isatty():
-        value = parse_value(
-            click.prompt(f"{key} of {name}", hide_input=True, err=True, default="", show_default=False)
-        )
-    else:
-        value = parse_value(_read_stdin(MAX_VALUE))
+    value = frame.read_secret(f"{key} of {name}")
     return _run(
         ctx,
         name,
@@ -127,11 +121,6 @@ def list_(ctx: click.Context, name: InstanceName, *, as_json: bool) -> int:
     else:
         show_secrets(found)
     return 0
-
-
-def _read_stdin(limit: int) -> str:
-    """Return what is on standard input, as far as it can be a secret."""
-    return sys.stdin.buffer.read(limit + 3).decode("utf-8", "surrogateescape")
 
 
 def _run(

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 
-_NOT_UNDERSTOOD = ("record_corrupt", "unreadable")
-
-
 # No slots: the answers are kept in its __dict__.
 @dataclass(frozen=True, kw_only=True)
 class Instance:
@@ -160,12 +157,12 @@ class Known(NamedTuple):
 def known(context: Context, name: InstanceName) -> Known:
     """Return what is known of an instance that is to be stopped or deleted, which needs no readable record.
 
-    Raises `OcmError` where there is no instance of that name, or where its backend is one that there is not.
+    Raises `OcmError` where there is no instance of that name, or its record names a backend that is not there.
     """
     try:
         worker = open_instance(context, name)
     except OcmError as error:
-        if error.code not in _NOT_UNDERSTOOD:
+        if error.code in ("unknown_instance", "unknown_backend"):
             raise
         its = context_of(context, name)
         return Known(its, None, its.backend.observe([name])[name])

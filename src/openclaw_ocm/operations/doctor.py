@@ -34,6 +34,7 @@ from openclaw_ocm.operations.planning.findings import firewall_findings
 from openclaw_ocm.operations.planning.making import main_port
 from openclaw_ocm.operations.planning.repair import repair_steps
 from openclaw_ocm.operations.planning.timers import look, timer_steps
+from openclaw_ocm.operations.planning.twins import twin_findings
 from openclaw_ocm.operations.setup import look as look_at_machine
 from openclaw_ocm.system import files, processes
 from openclaw_ocm.system.kept.names import instance_names, names_in
@@ -98,9 +99,8 @@ def examine(context: Context) -> Diagnosis:
     names = instance_names(context.host.paths)
     opened = open_all(context, names)
     found = firewall_findings(context.host, [one.record for one in opened.instances.values()])
-    wrong = (
-        Problem(about=one.name or MACHINE, what=one.problem, mend=one.mend) for one in found if one.wrong
-    )
+    both = (*found, *twin_findings(context.host))
+    wrong = (Problem(about=one.name or MACHINE, what=one.problem, mend=one.mend) for one in both if one.wrong)
     return Diagnosis(
         setup=setup,
         problems=(*_problems(context, setup, names, opened), *wrong),
@@ -191,7 +191,7 @@ def _problems_now(context: Context, name: InstanceName) -> Iterator[Problem]:
 def _machine_problems(context: Context, setup: Setup) -> Iterator[Problem]:
     host = context.host
     for finding in setup.findings:
-        if finding.lacks or (_is_linger(finding) and instance_names(host.paths)):
+        if finding.lacks or ((finding.lacks_boxes or _is_linger(finding)) and instance_names(host.paths)):
             can_fix = _is_linger(finding) and finding.can_bring(root=setup.root)
             yield Problem(
                 about=MACHINE,

@@ -14,6 +14,8 @@ from openclaw_ocm.core.openclaw import document as configs
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.openclaw.reload import is_live
 from openclaw_ocm.core.openclaw.settings import LOOPBACK, weakened
+from openclaw_ocm.core.plan import Restart
+from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
 from openclaw_ocm.operations.planning.change import changing
@@ -21,7 +23,9 @@ from openclaw_ocm.operations.planning.contents import Contents, replace_contents
 from openclaw_ocm.operations.planning.repair import remember, restart_steps
 from openclaw_ocm.operations.session import capture, ready_for_session
 from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited, without_secret
 from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.config import candidate, read_config
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.operations.planning.result import Outcome
     from openclaw_ocm.system.runner import Completed
 
 _VALIDATE_SECONDS = 120.0
@@ -198,6 +203,52 @@ def _change_once(
         notes=proposal.notes,
         steps=outcome.steps,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What became of a config and of secrets that changed together; `restarted` as the plan has it."""
+
+    proposal: Proposal
+    outcome: Outcome
+    restarted: bool
+
+
+def write_both(  # noqa: PLR0913 - what the commands say
+    worker: Instance,
+    operation: str,
+    change: Callable[[dict[str, Any]], dict[str, Any]],
+    secrets: dict[str, str],
+    *,
+    own: str | None,
+    effort: Effort,
+    dry_run: bool,
+) -> Written:
+    """Give an instance what `change` makes of its config and these secrets: both or, if it fails, neither.
+
+    The secret `own`, if it was inherited, is the instance's own from then on. A gateway that runs is
+    restarted where it has to read a secret, and proved. The caller holds the lock, and tries anew by
+    `with_attempts`.
+    """
+    proposal, before = propose(worker, change), read_secrets(worker.paths)
+    inherited = None if own is None else without_secret(read_inherited(worker.paths), own)
+    gateway: list[Step] = []
+    if secrets.items() - before.items() and worker.process.activity.will_run:
+        gateway = restart_steps(worker, effort)
+    elif proposal.keys:
+        gateway = gateway_steps(worker, proposal, effort)
+    contents = Contents(
+        secrets=None if secrets == before else format_file(secrets),
+        inherited=None if inherited is None else encode_inherited(inherited),
+        config=proposal.contents,
+        process=remember(worker) if gateway else None,
+        gateway=gateway,
+    )
+    outcome = replace_contents(
+        worker.context, operation, worker.name, contents, done="", dry_run=dry_run, keep=effort.keep
+    )
+    restarted = any(isinstance(step, Restart) for step in gateway)
+    return Written(proposal=proposal, outcome=outcome, restarted=restarted)
 
 
 def gateway_steps(worker: Instance, proposal: Proposal, effort: Effort) -> list[Step]:

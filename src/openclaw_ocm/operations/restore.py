@@ -30,6 +30,7 @@ from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
 from openclaw_ocm.operations.planning.staging import Staged, extract_staged, follow_record, stage_step
+from openclaw_ocm.operations.planning.twins import bots_in, refuse_twin
 from openclaw_ocm.system.archive.reader import read_header
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.names import instance_names
@@ -118,6 +119,7 @@ def _make(  # noqa: PLR0913 - what is made, of what, and how
         refuse_existing(worker)
         _check_version(staged.contents.header, record)
         told = follow_record(staged, paths, record, idle=request.idle)
+        refuse_twin(context.host, name, bots_in(staged.state, staged.secrets))
         rules = guard(context.host, before=None, after=record)
         undoable: list[Step] = [
             staged.stage,

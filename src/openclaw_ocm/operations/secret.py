@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from openclaw_ocm.core.secrets import format_file, last_characters
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents
 from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps
-from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited
+from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited, without_secret
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.system.kept.inherited import Inherited
 
 OWN = "own"
 
@@ -91,7 +88,7 @@ def _change(  # noqa: PLR0913 - what both verbs say
         after = change(before)
         # Raises where they are too many, before anything is changed.
         data = format_file(after)
-        inherited = _without(read_inherited(worker.paths), key)
+        inherited = without_secret(read_inherited(worker.paths), key)
         alive = after != before and worker.process.activity.will_run
         gateway = restart_steps(worker, restart) if alive and restart is not None else []
         what = _described(key, before, after)
@@ -117,14 +114,6 @@ def _change(  # noqa: PLR0913 - what both verbs say
             keep=restart is not None and restart.keep,
         )
         return replace(outcome, changes=(what,) if outcome.steps else ())
-
-
-def _without(inherited: Inherited | None, key: str) -> Inherited | None:
-    """Return what is inherited without a secret that becomes the instance's own, None where it was not."""
-    if inherited is None or key not in inherited.secrets:
-        return None
-    kept = tuple(known for known in inherited.secrets if known != key)
-    return msgspec.structs.replace(inherited, secrets=kept)
 
 
 def _described(key: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:

@@ -108,6 +108,11 @@ class Listing:
     missing: int = 0
 
 
+def is_model_id(text: str) -> bool:
+    """Tell whether a text can be the id of a model."""
+    return _ID.fullmatch(text) is not None
+
+
 def parse_page(data: bytes) -> Page:
     """Return what a server answered, or raise `OcmError` where that is no list of anything."""
     try:

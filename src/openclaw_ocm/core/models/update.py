@@ -144,7 +144,7 @@ def _merge_provider(
             removed.append(identifier)
     there = {_id_of(entry) for entry in entries}
     added = [model for model in listing.models if model.id not in there]
-    entries += map(_new_entry, added)
+    entries += map(new_entry, added)
     change = Change(
         provider=key,
         added=tuple(model.id for model in added),
@@ -182,7 +182,8 @@ def _connection(
     return {"baseUrl": provider.base_url, **reference, "api": "openai-completions"}
 
 
-def _new_entry(model: Model) -> dict[str, Any]:
+def new_entry(model: Model) -> dict[str, Any]:
+    """Return a model as a config has it, with what its list does not say as OpenClaw takes it."""
     context = model.context_window or _DEFAULT_CONTEXT
     entry = {
         "id": model.id,

@@ -64,3 +64,11 @@ def set_source(paths: InstancePaths, source: str) -> None:
     inherited = read_inherited(paths)
     if inherited is not None and inherited.source != source:
         write_inherited(paths, msgspec.structs.replace(inherited, source=source))
+
+
+def without_secret(inherited: Inherited | None, key: str) -> Inherited | None:
+    """Return what is inherited without a secret that becomes the instance's own, None where it was not."""
+    if inherited is None or key not in inherited.secrets:
+        return None
+    kept = tuple(known for known in inherited.secrets if known != key)
+    return msgspec.structs.replace(inherited, secrets=kept)

@@ -19,10 +19,12 @@ from urllib.parse import quote
 
 from openclaw_ocm.core.inheritance.extract import Source
 from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.openclaw.channels import bots
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, parse_config
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv, parse_unit
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.openclaw.config import read_config
+from openclaw_ocm.system.openclaw.providers import known_providers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +54,7 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
     own = _own_variables(host)
     config = _read_config(host.paths.main_template if template else host.paths.main_config, own)
     variables = _variables(config, own)
-    known, plugins = _providers(package)
+    known, plugins = known_providers(package)
     return Source(
         name="the template" if template else MAIN,
         config=config,
@@ -64,6 +66,13 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
     )
 
 
+def read_main_bots(host: Host) -> frozenset[str]:
+    """Return a hash of each Telegram token of main's; raise `OcmError` where its config cannot be read."""
+    own = _own_variables(host)
+    config = _read_config(host.paths.main_config, own)
+    return bots(config, _variables(config, own))
+
+
 def read_instance_source(
     host: Host, name: InstanceName, package: PurePosixPath, variables: Mapping[str, str]
 ) -> Source:
@@ -73,7 +82,7 @@ def read_instance_source(
     """
     paths = host.instance(name)
     config = read_config(paths)[1]
-    known, plugins = _providers(package)
+    known, plugins = known_providers(package)
     note = f"what the config of {name} includes from other files is not inherited"
     return Source(
         name=name,
@@ -300,21 +309,3 @@ def _pointed(text: str, pointer: str) -> str | None:
         name = part.replace("~1", "/").replace("~0", "~")
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, str) else None
-
-
-def _providers(package: PurePosixPath) -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
-    """Return in which variables an OpenClaw looks for each provider's key, and its plugins with providers."""
-    known: dict[str, tuple[str, ...]] = {}
-    plugins = set()
-    for path in sorted(Path(package, "dist", "extensions").glob("*/openclaw.plugin.json")):
-        try:
-            manifest = json.loads(path.read_bytes())
-            setup = manifest.get("setup", {}).get("providers", [])
-            if manifest.get("providers"):
-                plugins.add(str(manifest["id"]))
-            for provider in setup:
-                names = [str(name) for name in provider.get("envVars") or []]
-                known.setdefault(str(provider["id"]), tuple(names))
-        except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
-            continue
-    return {provider: names for provider, names in known.items() if names}, frozenset(plugins)

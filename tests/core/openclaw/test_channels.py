@@ -1,0 +1,117 @@
+"""What a config says of Telegram, who may write, and which bots it polls: pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from openclaw_ocm.core.openclaw.channels import (
+    OTHERS,
+    TOKEN,
+    access_in_words,
+    bots,
+    parse_channel,
+    parse_token,
+    parse_user,
+    with_telegram,
+    without_channel,
+)
+from openclaw_ocm.errors import Invalid, OcmError
+
+BOT = "123456789:AAPLANTED-0123456789_abcdefghijklmn"
+OTHER = "987654321:BBPLANTED-0123456789_abcdefghijklmn"
+
+
+def telegram(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    return {"channels": {"telegram": fields}}
+
+
+def test_without_an_allow_list_people_are_approved_and_groups_answer_nobody() -> None:
+    assert with_telegram({}, ()) == telegram(
+        enabled=True,
+        botToken="${TELEGRAM_BOT_TOKEN}",
+        dmPolicy="pairing",
+        groupPolicy="allowlist",
+        groups={"*": {"requireMention": True}},
+    )
+
+
+def test_those_who_are_allowed_are_so_in_groups_too() -> None:
+    entry = with_telegram(telegram(allowFrom=["7"], apiRoot="http://127.0.0.1:1"), ("4242", "7"))["channels"][
+        "telegram"
+    ]
+    assert entry["dmPolicy"] == "allowlist"
+    assert entry["allowFrom"] == entry["groupAllowFrom"] == ["7", "4242"]
+    assert entry["apiRoot"] == "http://127.0.0.1:1"
+    assert access_in_words(entry) == "2 of an allow-list"
+
+
+def test_what_else_is_there_stays_and_what_is_taken_goes() -> None:
+    config = {"channels": {"discord": {"enabled": True}}, "gateway": {"port": 1}}
+    added = with_telegram(config, ())
+    assert added["channels"]["discord"] == {"enabled": True}
+    assert without_channel(added, "telegram") == config
+    assert without_channel(with_telegram({}, ()), "telegram") == {}
+    assert without_channel({}, "telegram") == {}
+
+
+@pytest.mark.parametrize("config", [{"channels": 3}, telegram() | {"channels": {"telegram": []}}])
+def test_a_config_of_another_shape_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(OcmError) as caught:
+        with_telegram(config, ())
+    assert caught.value.code == "config_invalid"
+
+
+def test_a_bot_is_known_however_its_token_is_written() -> None:
+    its = bots(telegram(botToken=BOT), {})
+    assert len(its) == 1
+    assert BOT not in str(its)
+    assert bots(telegram(botToken="${MINE}"), {"MINE": BOT}) == its
+    reference = {"source": "env", "provider": "default", "id": "MINE"}
+    assert bots(telegram(botToken=reference), {"MINE": BOT}) == its
+    assert bots(telegram(enabled=True), {TOKEN: BOT}) == its, "OpenClaw's own variable"
+    two = bots(telegram(accounts={"a": {"botToken": BOT}, "b": {"botToken": OTHER}}), {})
+    assert its < two
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"channels": 3},
+        telegram(enabled=False, botToken=BOT),
+        telegram(tokenFile="/x"),
+        telegram(botToken=3),
+    ],
+)
+def test_one_that_polls_nothing_has_no_bot(config: dict[str, Any]) -> None:
+    assert bots(config, {}) == frozenset()
+
+
+@pytest.mark.parametrize("text", ["", BOT[:-20], f"{BOT} ", "abc:" + "x" * 35, f"{BOT}\n"])
+def test_what_is_no_token_is_refused_and_not_told(text: str) -> None:
+    assert parse_token(BOT) == BOT
+    with pytest.raises(Invalid) as caught:
+        parse_token(text)
+    assert "PLANTED" not in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("text", ["", "@ann", "-1001234", "0", "1 2", "4242\n"])
+def test_a_user_is_a_number(text: str) -> None:
+    assert parse_user("4242") == "4242"
+    with pytest.raises(Invalid) as caught:
+        parse_user(text)
+    assert caught.value.code == "user_invalid"
+
+
+def test_the_others_are_named_with_what_they_need() -> None:
+    assert parse_channel("telegram") == "telegram"
+    for name, needs in OTHERS.items():
+        with pytest.raises(Invalid) as caught:
+            parse_channel(name)
+        assert needs in caught.value.message
+        assert f"@openclaw/{name}" in str(caught.value.hint)
+    with pytest.raises(Invalid) as caught:
+        parse_channel("carrier-pigeon")
+    assert all(name in caught.value.message for name in OTHERS)
