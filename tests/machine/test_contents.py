@@ -117,11 +117,12 @@ def test_with_one_that_does_not_answer_a_live_change_is_taken_back(
 ) -> None:
     wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
     before, process = kept(machine), pid(ocm)
-    machine.run(["kill", "-STOP", str(process)])
+    unit = f"openclaw-gateway-{worker}.service"
+    machine.run(["systemctl", "--user", "kill", "--signal=STOP", unit])
     try:
         done = ocm(*command, *AT_ONCE, check=False)
     finally:
-        machine.run(["kill", "-CONT", str(process)])
+        machine.run(["systemctl", "--user", "kill", "--signal=CONT", unit])
     assert done.returncode == 1, done
     assert f"{worker} did not become ready" in done.stderr
     assert f"  undone: replace the config of {worker}" in done.stderr.splitlines()
@@ -165,7 +166,8 @@ def test_a_kill_before_or_after_any_step_leaves_all_or_nothing(
         before = kept(machine)
     steps = len(answer(ocm, *command, "--dry-run")["results"][0]["steps"])
     said = []
-    for step in range(1, steps + 1):
+    # What is made ready is applied twice: while it is made ready, and as the first step of the plan.
+    for step in range(1, steps + 2):
         for when in ("before", "after"):
             done = killed(machine, ocm, when, step, *command)
             assert done.returncode == -signal.SIGKILL, done
@@ -192,7 +194,7 @@ def test_a_change_of_mains_config_that_was_killed_is_whole_or_none(
     assert worker
     before = machine.read(MAIN)
     steps = len(answer(ocm, *UPDATE, "--dry-run")["results"][0]["steps"])
-    for step in range(1, steps):
+    for step in range(1, steps + 2):
         done = killed(machine, ocm, "after", step, *UPDATE)
         assert done.returncode == -signal.SIGKILL, done
         assert "a change of main was interrupted" in ocm("list").stderr

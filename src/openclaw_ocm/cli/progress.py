@@ -66,7 +66,7 @@ class Together:
         return self._bar is not None
 
     def tell(self, event: Event | None, *, failed: bool) -> None:
-        """Show what happened; an item that ended may have `failed`."""
+        """Show what happened; an item that ended may have `failed`, or been interrupted."""
         from openclaw_ocm.system.workers import Began, Ended, Said
 
         if isinstance(event, Began):
@@ -78,7 +78,8 @@ class Together:
             self._bar.update(self._tasks[event.item], description=words)
         if isinstance(event, Ended):
             self._ended += 1
-            self._end(event.item, "failed" if failed else "done")
+            word = "failed" if failed else "done"
+            self._end(event.item, "interrupted" if event.interrupted else word)
         if self._bar is not None:
             self._bar.refresh()
 
@@ -89,9 +90,7 @@ class Together:
             say(f"ocm: {printable(line)}")
             return
         self._bar.stop_task(self._tasks[item])
-        self._bar.update(
-            self._tasks[item], description=printable(f"{item}: {word}"), visible=word == "failed"
-        )
+        self._bar.update(self._tasks[item], description=printable(f"{item}: {word}"), visible=word != "done")
         self._count()
 
     def _count(self) -> None:
