@@ -16,6 +16,7 @@ from .instances import (
     configure_fake_provider,
     home_files,
     inside,
+    listener,
     main_identity,
     ready,
     rows,
@@ -182,8 +183,8 @@ class TestDeployed:
         try:
             started = ocm("start", "worker1", env=dict(leak.split("=") for leak in leaks))
             assert started.stdout == "worker1: ready and sealed\n"
-            pid = rows(ocm)["worker1"]["pid"]
-            gateway = machine.read(f"/proc/{pid}/environ", user="debian").split("\0")
+            pid = listener(machine, rows(ocm)["worker1"]["port"])
+            gateway = machine.read(f"/proc/{pid}/environ").split("\0")
             session = inside(ocm, "worker1", "env").splitlines()
         finally:
             machine.run(["systemctl", "--user", "unset-environment", *(leak.split("=")[0] for leak in leaks)])

@@ -157,7 +157,7 @@ class Known(NamedTuple):
 def known(context: Context, name: InstanceName) -> Known:
     """Return what is known of an instance that is to be stopped or deleted, which needs no readable record.
 
-    Raises `OcmError` where there is no instance of that name, or its record names a backend that is not there.
+    Raises `OcmError` where there is no instance of that name, or its backend is one that is not there.
     """
     try:
         worker = open_instance(context, name)
