@@ -182,7 +182,7 @@ MEANINGS = {
     "total": "how many models there are now",
     "uptime_seconds": "how long it has been running",
     "url": "where its page is on this machine",
-    "usable": "whether its provider has a key",
+    "usable": "whether its provider has a key that works, as far as OpenClaw knows",
     "version": "the version of OpenClaw",
     "what": "what it is about",
     "Problem.what": "what is wrong, in a sentence",

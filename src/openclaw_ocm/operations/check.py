@@ -103,7 +103,7 @@ def check(context: Context, prepared: Prepared, *, timeout_seconds: float) -> Ch
         limit = left * _FOR_MAIN if session is Session.MAIN else left
         context.report(f"ask {session.value}")
         turn, took = _ask(context, prepared, session, max(limit, 1.0))
-        turns.append(_answered(prepared, session, turn, took, limit))
+        turns.append(_answered(prepared, session, turn, took))
         if turn.failure is not None and not turn.failure.is_of_session:
             break
     return Checked(
@@ -146,14 +146,14 @@ def _logged(context: Context, record: Record, *, since: float) -> list[str]:
         return []
 
 
-def _answered(prepared: Prepared, session: Session, turn: Turn, took: float, limit: float) -> Answered:
+def _answered(prepared: Prepared, session: Session, turn: Turn, took: float) -> Answered:
     name, model = prepared.record.name, prepared.model or ""
     failure = turn.failure
     return Answered(
         session=session.value,
         ok=failure is None,
         seconds=round(took, 1),
-        message="answers, and its tools work" if failure is None else sentence(failure, model, limit),
+        message="answers, and its tools work" if failure is None else sentence(failure, model, took),
         problem=None if failure is None else failure.value,
         mend=None if failure is None else advice(failure, name, model),
         answer=turn.answer,

@@ -116,7 +116,7 @@ def offers(context: Context, name: InstanceName, provider: str | None) -> Offers
         name=name,
         model=choices.primary(config),
         models=models,
-        providers=tuple(sorted({*(one for one in known if one in plugins or known[one]), *configured})),
+        providers=tuple(sorted({*(plugins & known.keys()), *configured})),
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.check import Checked
     from openclaw_ocm.operations.model import Chosen, Offers
 
-_USABLE = {True: "has a key", False: "no key", None: ""}
+_USABLE = {True: "has a key", False: "no usable key", None: ""}
 
 
 def show_offers(offers: Offers) -> None:
