@@ -193,9 +193,6 @@ class Fake:
     def check(self, *, sealed: bool) -> None:  # noqa: ARG002 - it seals nothing
         self._called("check")
 
-    def separates_processes(self) -> bool:
-        return True
-
     def gaps(self, record: Record, process: Process) -> tuple[str, ...]:  # noqa: ARG002 - always the same
         return ("a fake enforces nothing",)
 

@@ -18,7 +18,7 @@ LONG = "a" * 64
 ENVELOPE = {"version", "ok", "command", "results", "errors", "warnings"}
 ERROR = {"name", "code", "message", "hint", "details"}
 NAMELESS = ("list", "edit", "setup", "doctor", "restore", "backups verify")
-_OTHERS = ("use", "enter", "supervise", "completion", "secret", "backups")
+_OTHERS = ("use", "enter", "supervise", "completion", "secret", "channel", "backups")
 _BELOW = ("secret set", "secret unset", "secret list", "backups list", "backups verify", "backups prune")
 ANSWERS_IN_JSON = [*(name for name in COMMANDS if name not in _OTHERS), *_BELOW]
 
@@ -345,6 +345,7 @@ def test_a_record_that_cannot_be_read_is_an_error_in_json_too(ocm: Run, add_reco
         (["restor"], "restore"),
         (["delte", "worker1"], "delete"),
         (["secret", "ste", "worker1"], "set"),
+        (["channel", "ad", "worker1"], "add"),
         (["backups", "lst"], "list"),
         (["stop", "--al"], "--all"),
     ],

@@ -87,8 +87,9 @@ def states(machine: Machine, keeper: Keeper | None = None) -> dict[str, str]:
 
 
 def test_a_whole_machine_needs_nothing() -> None:
-    assert set(states(WHOLE).values()) == {"have", "unneeded"}
-    assert plan(WHOLE, recommended=True) == ()
+    whole = replace(WHOLE, bubblewrap=True)
+    assert set(states(whole).values()) == {"have"}
+    assert plan(whole, recommended=True) == ()
     check(findings(WHOLE), root=False, installing=False)
 
 
@@ -138,12 +139,19 @@ def test_linger_is_recommended_and_takes_root() -> None:
     assert plan(machine, recommended=True) == ()
     assert found(machine)["linger"].mend == "sudo loginctl enable-linger ann"
     as_root = replace(machine, root=True)
-    assert (plan(as_root), plan(as_root, recommended=True)) == ((), (LINGER,))
+    assert (plan(as_root), plan(as_root, recommended=True)) == ((), (BWRAP, LINGER))
+
+
+def test_where_another_seals_bubblewrap_is_for_boxes_alone_and_nothing_fails_without_it() -> None:
+    check(findings(WHOLE), root=False, installing=False)
+    finding = found(WHOLE)["bubblewrap"]
+    assert (finding.state.value, finding.required, finding.steps) == ("missing", False, (BWRAP,))
+    assert finding.mend == "sudo apt install bubblewrap"
 
 
 def test_where_systemd_runs_the_machine_but_no_manager_answers_linger_brings_one() -> None:
     machine = replace(WHOLE, manager=False, linger=False)
-    assert states(machine)["bubblewrap"] == "unneeded"
+    assert states(machine)["bubblewrap"] == "missing"
     with pytest.raises(OcmError, match="lacks user manager") as caught:
         check(findings(machine), root=False, installing=True)
     assert caught.value.hint == "sudo loginctl enable-linger ann"
@@ -160,7 +168,7 @@ def test_the_backend_that_was_asked_for_decides_what_is_needed() -> None:
     supervisord = states(WHOLE, KEEPERS["supervisord"])
     assert (supervisord["linger"], supervisord["bubblewrap"]) == ("unneeded", "missing")
     systemd = states(BARE, KEEPERS["systemd"])
-    assert (systemd["user manager"], systemd["bubblewrap"]) == ("missing", "unneeded")
+    assert (systemd["user manager"], systemd["bubblewrap"]) == ("missing", "missing")
     assert found(BARE, KEEPERS["systemd"])["user manager"].steps == ()
 
 

@@ -3,7 +3,8 @@
 Runs inside the machine, where there is systemd as fake-model.service. Stdlib only; knows nothing of OCM.
 Once it listens it prints its port, which the kernel chooses where it was told port 0.
 A turn of the user that contains `ECHO:<text>` is answered with `<text>`, one with `RECALL` with the texts of
-all such turns before it, any other with the PONG line.
+all such turns before it, one with `CALL:<tool> <JSON>` with a call of that tool and then with what the tool
+answered, any other with the PONG line.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from typing import Any
 PONG = "PONG from fake model"
 MODELS = ("fake-1", "fake-2")
 ECHO = re.compile(r"ECHO:(\S+)")
+CALL = re.compile(r"CALL:(\w+) (\{.*\})", re.DOTALL)
+# OpenClaw's own words to the model, in a message of the user that follows the user's own and every tool's.
+INTERNAL = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>"
 LOG_LOCK = threading.Lock()
 
 
@@ -31,9 +35,31 @@ def text_of(content: object) -> str:
     return "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
 
 
+def spoken(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages without those at the end that OpenClaw added."""
+    end = len(messages)
+    while (
+        end
+        and messages[end - 1].get("role") == "user"
+        and INTERNAL in text_of(messages[end - 1].get("content"))
+    ):
+        end -= 1
+    return messages[:end]
+
+
+def call_in(messages: list[dict[str, Any]]) -> dict[str, str] | None:
+    """Return the function that the last turn of the user wants called, if any."""
+    last = (spoken(messages) or [{}])[-1]
+    wanted = CALL.search(text_of(last.get("content"))) if last.get("role") == "user" else None
+    return {"name": wanted[1], "arguments": wanted[2]} if wanted else None
+
+
 def answer_to(messages: list[dict[str, Any]]) -> str:
     """Answer the last turn, which OpenClaw may spread over several user messages."""
     turn: list[str] = []
+    last = (spoken(messages) or [{}])[-1]
+    if last.get("role") == "tool":
+        return "TOOL: " + text_of(last.get("content"))
     for message in messages:
         if message.get("role") == "assistant":
             turn = []
@@ -51,20 +77,26 @@ def usage(answer: str) -> dict[str, int]:
     return {"prompt_tokens": 1, "completion_tokens": len(answer.split()), "total_tokens": 1}
 
 
-def plain_reply(model: str, answer: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": answer}
+def tool_calls(call: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"index": 0, "id": f"call_{time.time_ns()}", "type": "function", "function": call}]
+
+
+def plain_reply(model: str, answer: str, call: dict[str, str] | None = None) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": answer}
+    if call is not None:
+        message = {"role": "assistant", "content": None, "tool_calls": tool_calls(call)}
     return {
         "id": "chatcmpl-fake",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}],
         "usage": usage(answer),
     }
 
 
-def stream_chunks(model: str, answer: str) -> list[dict[str, Any]]:
-    def chunk(delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
+def stream_chunks(model: str, answer: str, call: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         return {
             "id": "chatcmpl-fake",
             "object": "chat.completion.chunk",
@@ -75,6 +107,9 @@ def stream_chunks(model: str, answer: str) -> list[dict[str, Any]]:
 
     words = [chunk({"content": piece}) for piece in re.findall(r"\S+\s*", answer)]
     closing = {**chunk({}), "choices": [], "usage": usage(answer)}
+    if call is not None:
+        made = chunk({"role": "assistant", "tool_calls": tool_calls(call)})
+        return [made, chunk({}, "tool_calls"), closing]
     return [chunk({"role": "assistant", "content": ""}), *words, chunk({}, "stop"), closing]
 
 
@@ -114,9 +149,9 @@ class FakeModel(BaseHTTPRequestHandler):
             message = f"The model `{model}` does not exist"
             self.send_error_body(404, "invalid_request_error", "model_not_found", message)
         elif request.get("stream"):
-            self.send_stream(stream_chunks(model, answer_to(messages)))
+            self.send_stream(stream_chunks(model, answer_to(messages), call_in(messages)))
         else:
-            self.send_json(200, plain_reply(model, answer_to(messages)))
+            self.send_json(200, plain_reply(model, answer_to(messages), call_in(messages)))
 
     def authorised(self) -> bool:
         if self.headers.get("Authorization") == f"Bearer {self.bearer}":

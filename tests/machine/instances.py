@@ -155,9 +155,14 @@ sys.exit("nobody listens there")
 """
 
 
+def listener(machine: Machine, port: int) -> str:
+    """Return the PID of the very process that serves a gateway's port."""
+    return machine.run(["python3", "-c", _LISTENER, str(port)], user="root").stdout.strip()
+
+
 def kill_gateway(machine: Machine, port: int) -> None:
-    """End the very process that serves a gateway's port, as the kernel would that is out of memory."""
-    pid = machine.run(["python3", "-c", _LISTENER, str(port)], user="root").stdout.strip()
+    """End the process that serves a gateway's port, as the kernel would that is out of memory."""
+    pid = listener(machine, port)
     machine.run(["sh", "-c", 'kill -9 "$0"', pid], user="root")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import BACKENDS, HOME, inside, rows, wait_for
+from .instances import BACKENDS, HOME, inside, listener, rows, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,8 +125,8 @@ def test_the_callers_own_files_are_not_handed_to_the_instance(
 
 def test_sessions_are_confined_as_the_gateway_is(machine: Machine, ocm: Ocm, worker: str) -> None:
     wanted = "grep -E '^(NoNewPrivs|Seccomp|CapEff|CapBnd|CapPrm)' /proc/self/status"
-    pid = rows(ocm)[worker]["pid"]
-    gateway = machine.run(["sh", "-c", wanted.replace("self", str(pid))]).stdout
+    pid = listener(machine, rows(ocm)[worker]["port"])
+    gateway = machine.run(["sh", "-c", wanted.replace("self", pid)]).stdout
     assert inside(ocm, worker, wanted) == gateway
     assert "NoNewPrivs:\t1" in gateway
     assert "Seccomp:\t2" in gateway

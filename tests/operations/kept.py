@@ -114,11 +114,11 @@ class Kept:
         return self.context.backends[fake.NAME].observe([name])[name]
 
     def files(self) -> dict[str, str]:
-        """Return every file and link in the home but OCM's locks."""
+        """Return every file and link in the home but OCM's locks and its history."""
         found = {}
         for path in sorted(self.home.rglob("*")):
             place = str(path.relative_to(self.home))
-            if place.startswith(".local/state/ocm/locks/"):
+            if place.startswith((".local/state/ocm/locks/", ".local/state/ocm/history.jsonl")):
                 continue
             if path.is_symlink():
                 found[place] = f"-> {path.readlink()}"

@@ -100,9 +100,6 @@ class Backend(Protocol):
     def check(self, *, sealed: bool) -> None:
         """Raise `OcmError` where it cannot run a gateway here, or cannot seal one that is to be `sealed`."""
 
-    def separates_processes(self) -> bool:
-        """Tell whether a sandbox has a PID namespace of its own."""
-
     def gaps(self, record: Record, process: Process) -> tuple[str, ...]:
         """Return in words what the policy or the record asks for and this backend cannot enforce here."""
 

@@ -36,6 +36,8 @@ class Need(str, Enum):
     LINGER = "linger"
     NAMESPACES = "user namespaces"
     BUBBLEWRAP = "bubblewrap"
+    # What it asks for only that tools of sessions other than main can run.
+    BOXES = "boxes"
 
 
 class InstallPackages(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -170,6 +172,11 @@ class Finding:
         """Tell whether OCM cannot do without it and has to."""
         return self.required and self.state is Presence.MISSING
 
+    @property
+    def lacks_boxes(self) -> bool:
+        """Tell whether it is what tools of sessions other than main would run in."""
+        return self.what == Need.BUBBLEWRAP.value and self.state is Presence.MISSING
+
     def can_bring(self, *, root: bool) -> bool:
         """Tell whether OCM can bring it, running as root or not."""
         return bool(self.steps) and (root or not any(step.needs_root for step in self.steps))
@@ -196,7 +203,7 @@ _WHY = {
     "user manager": "systemd runs and seals the gateways",
     "linger": "instances outlive your login",
     "user namespaces": "without them nothing can be sealed",
-    "bubblewrap": "it seals where no user manager does",
+    "bubblewrap": "tools of sessions other than main run in its boxes",
     "UFW": "a firewall: recommended",
 }
 
@@ -287,13 +294,15 @@ def _namespaces(machine: Machine, keeper: Keeper) -> Finding:
 
 def _bubblewrap(machine: Machine, keeper: Keeper) -> Finding:
     what = Need.BUBBLEWRAP.value
-    if Need.BUBBLEWRAP not in keeper.needs or not machine.sealed:
+    if not machine.sealed or not {Need.BUBBLEWRAP, Need.BOXES} & keeper.needs:
         seals = f"{keeper.name} seals here" if machine.sealed else "nothing to seal"
         return _finding(what, Presence.UNNEEDED, seals)
+    required = Need.BUBBLEWRAP in keeper.needs
     if machine.bubblewrap:
-        return _finding(what, Presence.HAVE, "installed")
+        return _finding(what, Presence.HAVE, "installed", required=required)
     steps = (InstallPackages(names=(what,)),) if machine.apt else ()
-    return _finding(what, Presence.MISSING, "not installed", *steps, mend=_package_by_hand(machine, what))
+    mend = _package_by_hand(machine, what)
+    return _finding(what, Presence.MISSING, "not installed", *steps, mend=mend, required=required)
 
 
 def _ufw(machine: Machine) -> Finding:

@@ -157,12 +157,12 @@ class Known(NamedTuple):
 def known(context: Context, name: InstanceName) -> Known:
     """Return what is known of an instance that is to be stopped or deleted, which needs no readable record.
 
-    Raises `OcmError` where there is no instance of that name.
+    Raises `OcmError` where there is no instance of that name, or its backend is one that is not there.
     """
     try:
         worker = open_instance(context, name)
     except OcmError as error:
-        if error.code == "unknown_instance":
+        if error.code in ("unknown_instance", "unknown_backend"):
             raise
         its = context_of(context, name)
         return Known(its, None, its.backend.observe([name])[name])

@@ -14,6 +14,7 @@ from openclaw_ocm.core import temporary
 from openclaw_ocm.core.sandbox import expectations, mounts, probe
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.prove_box import box_violations
 from openclaw_ocm.system import processes, programs
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.runner import Command
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 _PROBE_SECONDS = 60.0
 # The probe enters the user namespace that owns the first one before them.
-_ENTERED = ("mnt", "ipc")
+_ENTERED = ("ipc", "mnt")
+_TERMINALS = "/dev/pts"
 
 
 def prove(worker: Instance) -> tuple[str, ...]:
@@ -42,9 +44,13 @@ def prove(worker: Instance) -> tuple[str, ...]:
         return ("the gateway is not running",)
     if not worker.record.sealed:
         return ()
+    gateway = processes.gateway_below(pid)
+    if gateway is None:
+        return ("the tool host of the sandbox has started no gateway",)
     try:
-        kernel = processes.kernel_view(pid)
-        inside = processes.mounts(pid)
+        kernel = processes.kernel_view(gateway)
+        host = processes.kernel_view(pid)
+        inside = processes.mounts(gateway)
     except OSError:
         return ("the gateway ended before it could be looked at",)
     return tuple(
@@ -52,15 +58,15 @@ def prove(worker: Instance) -> tuple[str, ...]:
             printable,
             (
                 *worker.backend.violations(worker.name, worker.process),
-                *probe.kernel_violations(kernel, private_pids=worker.backend.separates_processes()),
+                *probe.kernel_violations(kernel, host),
                 *mounts.mount_violations(inside, processes.mounts(os.getpid()), worker.policy),
-                *_answer_violations(worker, pid, kernel.own_namespaces),
+                *_answer_violations(worker, pid, gateway, kernel.own_namespaces),
             ),
         )
     )
 
 
-def _answer_violations(worker: Instance, pid: int, own: frozenset[str]) -> tuple[str, ...]:
+def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozenset[str]) -> tuple[str, ...]:
     if not {"user", "mnt"} <= own:
         return ()  # There is no sandbox to ask in, and the kernel's word has said so.
     paths, policy, runtime = worker.paths, worker.policy, worker.host.runtime
@@ -74,13 +80,16 @@ def _answer_violations(worker: Instance, pid: int, own: frozenset[str]) -> tuple
         )
         asked = {
             **probe.questions(checks, listings),
-            "identity": list(identities),
+            "identity": [*identities, _TERMINALS],
             "namespaces": [f"/proc/{pid}/ns/{kind}" for kind in _ENTERED if kind in own],
         }
         answers = _ask_inside(worker.host, asked)
+        of_box = tuple(box_violations(worker, tool_host, canaries))
     return (
+        *of_box,
         *probe.answer_violations(answers, checks=checks, listings=listings),
         *mounts.identity_violations(answers, identities),
+        *mounts.terminal_violations(answers, _TERMINALS, Path(_TERMINALS).stat().st_dev),
     )
 
 

@@ -191,7 +191,7 @@ def _problems_now(context: Context, name: InstanceName) -> Iterator[Problem]:
 def _machine_problems(context: Context, setup: Setup) -> Iterator[Problem]:
     host = context.host
     for finding in setup.findings:
-        if finding.lacks or (_is_linger(finding) and instance_names(host.paths)):
+        if finding.lacks or ((finding.lacks_boxes or _is_linger(finding)) and instance_names(host.paths)):
             can_fix = _is_linger(finding) and finding.can_bring(root=setup.root)
             yield Problem(
                 about=MACHINE,

@@ -227,13 +227,14 @@ def write_both(  # noqa: PLR0913 - what the commands say
     """Give an instance what `change` makes of its config and these secrets: both or, if it fails, neither.
 
     The secret `own`, if it was inherited, is the instance's own from then on. A gateway that runs is
-    restarted where it has to read a secret, and proved. The caller holds the lock, and tries anew by
+    restarted where a secret changes, and proved. The caller holds the lock, and tries anew by
     `with_attempts`.
     """
     proposal, before = propose(worker, change), read_secrets(worker.paths)
     inherited = None if own is None else without_secret(read_inherited(worker.paths), own)
     gateway: list[Step] = []
-    if secrets.items() - before.items() and worker.process.activity.will_run:
+    # One that goes as well: the process would keep it, and its sandbox has the file that was replaced.
+    if secrets != before and worker.process.activity.will_run:
         gateway = restart_steps(worker, effort)
     elif proposal.keys:
         gateway = gateway_steps(worker, proposal, effort)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import unknown_instance
+from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.core.status import Activity, Process, State
 from openclaw_ocm.errors import OcmError
@@ -211,11 +212,17 @@ def _gaps(worker: Instance) -> tuple[str, ...]:
     if not worker.record.sealed:
         return ("there is no sandbox: this instance reaches all that you reach",)
     shared = "the network is shared with loopback and abstract sockets: what listens there can be reached"
-    return (shared, *worker.backend.gaps(worker.record, worker.process))
+    return (shared, *_boxes_gap(worker.record), *worker.backend.gaps(worker.record, worker.process))
+
+
+def _boxes_gap(record: Record) -> tuple[str, ...]:
+    if record.docker or Path(BWRAP).exists():
+        return ()
+    return ("bubblewrap is not installed: tools of sessions other than main (chats, cron jobs) fail closed",)
 
 
 def _sandbox_note(record: Record) -> tuple[str, ...]:
-    if record.docker and Path(DOCKER_SOCKET).exists():
+    if (record.sealed and not record.docker) or Path(DOCKER_SOCKET).exists():
         return ()
     return (
         "OpenClaw would run sessions other than main in Docker, which is out of reach here: they fail closed",

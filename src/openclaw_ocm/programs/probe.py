@@ -15,7 +15,6 @@ import os
 import secrets
 import socket
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,14 +27,18 @@ KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
 def enter(namespaces: Iterable[str]) -> None:
     """Enter namespaces by their paths below /proc; end the process where that is refused."""
     libc = ctypes.CDLL(None, use_errno=True)
-    entered = [os.open(path, os.O_RDONLY) for path in namespaces]
-    # Only who owns a namespace may enter it. The process itself may be in a user namespace below the owner.
-    owner = fcntl.ioctl(entered[0], NS_GET_USERNS)
-    if not os.path.samestat(os.fstat(owner), Path("/proc/self/ns/user").stat()):
-        entered.insert(0, owner)
-    for namespace in entered:
-        if libc.setns(namespace, 0):
-            sys.exit("setns: " + os.strerror(ctypes.get_errno()))
+    own = os.open("/proc/self/ns/user", os.O_RDONLY)
+    for entered in [os.open(path, os.O_RDONLY) for path in namespaces]:
+        # Only who owns a namespace may enter it: each may belong to a user namespace below the last one's.
+        try:
+            owner = fcntl.ioctl(entered, NS_GET_USERNS)
+        except OSError as error:
+            sys.exit(f"setns: its owner: {error.strerror}")
+        steps = [entered] if os.path.samestat(os.fstat(owner), os.fstat(own)) else [owner, entered]
+        for namespace in steps:
+            if libc.setns(namespace, 0):
+                sys.exit("setns: " + os.strerror(ctypes.get_errno()))
+        own = owner
     os.chdir("/")
 
 

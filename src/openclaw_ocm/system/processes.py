@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.sandbox.mounts import Mounted, parse_mountinfo
-from openclaw_ocm.core.sandbox.probe import NAMESPACES, PID_NAMESPACE, Kernel
+from openclaw_ocm.core.sandbox.probe import NAMESPACES, WAITER, Kernel
 from openclaw_ocm.core.status import Listener
 from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-_SECCOMP_FILTER = "2"
 
 
 def can_bind(port: int) -> bool:
@@ -99,6 +97,24 @@ def children(pid: int) -> tuple[int, ...]:
     return ()
 
 
+def namespaces(pid: int | None) -> dict[str, str]:
+    """Return what the kernel calls each namespace of a process, None for one's own; empty when it is gone."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for kind in (*NAMESPACES, "net", "uts"):
+            found[kind] = str(Path(f"/proc/{pid or 'self'}/ns/{kind}").readlink())
+    return found
+
+
+def gateway_below(tool_host: int) -> int | None:
+    """Return the first process in the gateway's own PID namespace, None where there is none.
+
+    Its parent is told from those of boxes by its name, which none but the tool host can give there.
+    """
+    waiters = [child for child in children(tool_host) if command_name(child) == WAITER]
+    return next((first for waiter in waiters for first in children(waiter)), None)
+
+
 def parent(pid: int) -> int | None:
     """Return the parent of a process, None where the process is gone."""
     import psutil
@@ -135,12 +151,12 @@ def kernel_view(pid: int) -> Kernel:
     status = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
     own = {
         name
-        for name in (*NAMESPACES, PID_NAMESPACE)
+        for name in NAMESPACES
         if Path(f"/proc/{pid}/ns/{name}").readlink() != Path(f"/proc/self/ns/{name}").readlink()
     }
     return Kernel(
         no_new_privileges=status.get("NoNewPrivs") == "1",
-        seccomp=status.get("Seccomp") == _SECCOMP_FILTER,
+        filters=int(status.get("Seccomp_filters", "0")),
         capabilities=int(status.get("CapEff", "f"), 16),
         bounding_set=int(status.get("CapBnd", "f"), 16),
         own_namespaces=frozenset(own),

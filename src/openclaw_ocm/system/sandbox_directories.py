@@ -6,8 +6,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS
-from openclaw_ocm.core.sandbox.launch import INIT_NAME, SECRETS_NAME
-from openclaw_ocm.core.sandbox.policy import SYSTEM, TEMPORARY, npm_beside
+from openclaw_ocm.core.sandbox.launch import (
+    DOCKER_NAME,
+    INIT_NAME,
+    SECRETS_NAME,
+    TOOL_HOST_NAME,
+    filter_paths,
+)
+from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES, SYSTEM, TEMPORARY, npm_beside
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files, programs
@@ -37,8 +43,16 @@ def make_shell(paths: InstancePaths, record: Record) -> None:
         if files.link_target(link) != target:
             files.remove_file(link)
             Path(link).symlink_to(target)
-    for path, content in _programs(paths, record).items():
+    wanted = _programs(paths, record)
+    for path, content in wanted.items():
         files.write_file(path, content, mode=0o755)
+    if record.sealed:
+        from openclaw_ocm.system.seccomp import make_filters
+
+        make_filters(paths.bin, ADDRESS_FAMILIES)
+    docker = paths.bin / DOCKER_NAME
+    if docker not in wanted:
+        files.remove_file(docker)
     if not files.read_own(paths.secrets, limit=1):
         files.write_file(paths.secrets, format_file({}))
 
@@ -50,7 +64,14 @@ def is_current(paths: InstancePaths, record: Record) -> bool:
         and bool(files.read_own(paths.secrets, limit=1))
         and all(files.link_target(link) == target for link, target in _links(paths, record).items())
         and all(files.read_own(path) == content for path, content in _programs(paths, record).items())
+        and (not record.sealed or all(Path(path).exists() for path in filter_paths(paths)))
+        and Path(paths.bin / DOCKER_NAME).exists() == _has_boxes(record)
     )
+
+
+def _has_boxes(record: Record) -> bool:
+    """Tell whether `docker` is OCM's: not where the real one is meant, or where there is no tool host."""
+    return record.sealed and not record.docker
 
 
 def _links(paths: InstancePaths, record: Record) -> dict[PurePosixPath, str]:
@@ -78,4 +99,6 @@ def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes
         paths.bin / "openclaw": wrapper.encode(),
         paths.bin / INIT_NAME: programs.text("init.pl").encode(),
         paths.bin / SECRETS_NAME: programs.text("with_secrets.pl").encode(),
+        **({paths.bin / TOOL_HOST_NAME: programs.archive("tool_host")} if record.sealed else {}),
+        **({paths.bin / DOCKER_NAME: programs.text("docker.py").encode()} if _has_boxes(record) else {}),
     }

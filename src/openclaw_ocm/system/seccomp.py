@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.sandbox.system_calls import ALLOWED, REFUSED, argument_refusals, digest
+from openclaw_ocm.core.sandbox.system_calls import REFUSED, allowed_calls, argument_refusals, digest
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 
@@ -38,26 +38,33 @@ class _Comparison(ctypes.Structure):
     )
 
 
-def filters(directory: PurePosixPath, address_families: tuple[str, ...]) -> tuple[PurePosixPath, ...]:
+def filters(
+    directory: PurePosixPath, address_families: tuple[str, ...], *, hosting: bool = False
+) -> tuple[PurePosixPath, ...]:
     """Return where the two filters of a policy are kept below `directory`, named after what they hold.
 
     Two, because a filter of libseccomp cannot both allow a system call and refuse some of its arguments.
-    The kernel takes the stricter answer.
+    The kernel takes the stricter answer. The ones for `hosting` let a tool host make namespaces and mounts.
     """
-    name = digest(address_families)
+    name = digest(address_families, hosting=hosting)
     return directory / f"{name}.calls", directory / f"{name}.arguments"
 
 
-def make_filters(directory: PurePosixPath, address_families: tuple[str, ...]) -> None:
+def make_filters(
+    directory: PurePosixPath, address_families: tuple[str, ...], *, hosting: bool = False
+) -> None:
     """Compile the filters of a policy into `directory` where they are not there yet.
 
     Raises `OcmError` where the machine has no libseccomp or it takes a rule for none.
     """
-    calls, arguments = filters(directory, address_families)
+    calls, arguments = filters(directory, address_families, hosting=hosting)
     if Path(calls).exists() and Path(arguments).exists():
         return
-    files.write_file(calls, _compile(_ERRNO | errno.ENOSYS, _add_calls), mode=0o644)
-    refusals = argument_refusals(address_families)
+    allowed = allowed_calls(hosting=hosting)
+    files.write_file(
+        calls, _compile(_ERRNO | errno.ENOSYS, lambda made: _add_calls(made, allowed)), mode=0o644
+    )
+    refusals = argument_refusals(address_families, hosting=hosting)
     files.write_file(
         arguments, _compile(_ALLOW, lambda filter_: _add_refusals(filter_, refusals)), mode=0o644
     )
@@ -122,10 +129,10 @@ def _compile(default: int, add_rules: Callable[[_Filter], None]) -> bytes:
         made.close()
 
 
-def _add_calls(made: _Filter) -> None:
-    for call in sorted(ALLOWED):
+def _add_calls(made: _Filter, allowed: frozenset[str]) -> None:
+    for call in sorted(allowed):
         made.add(call, _ALLOW)
-    for call in sorted(REFUSED):
+    for call in sorted(REFUSED - allowed):
         made.add(call, _ERRNO | errno.EPERM)
 
 

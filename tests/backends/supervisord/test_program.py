@@ -165,7 +165,7 @@ def test_a_sealed_gateway_runs_below_bwrap_with_its_limits() -> None:
     assert command[bwrap - 2 : bwrap] == ("/f/calls", "/f/arguments")
     inside = command[command.index("--", bwrap) + 1 :]
     assert inside[:4] == ("/usr/bin/prlimit", "--core=0", "--nproc=512", "--")
-    assert inside[4:] == gateway_argv(paths, samples.record(), private_pids=True)
+    assert inside[4:] == gateway_argv(paths, samples.record())
 
 
 def test_an_unsealed_gateway_runs_without_bwrap_and_init_in_its_directory() -> None:
@@ -173,7 +173,7 @@ def test_an_unsealed_gateway_runs_without_bwrap_and_init_in_its_directory() -> N
     assert command[:2] == ("/usr/bin/env", f"--chdir={paths.state}")
     assert command[2:4] == ("/usr/bin/setpriv", "--pdeathsig=KILL")
     unsealed = msgspec.structs.replace(samples.record(), sealed=False)
-    assert command[4:] == gateway_argv(paths, unsealed, private_pids=False)
+    assert command[4:] == gateway_argv(paths, unsealed)
 
 
 def test_a_definition_as_rendered_is_not_edited() -> None:

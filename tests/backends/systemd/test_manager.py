@@ -48,4 +48,4 @@ def test_a_gateway_is_stopped_although_the_manager_reads_nothing_anew(
     tmp_path: Path, manager: Manager
 ) -> None:
     Systemd(host=replace(context(tmp_path).host, runner=manager)).stop([NAME])
-    assert manager.asked[-3:] == ["daemon-reload", "stop", "reset-failed"]
+    assert manager.asked[-2:] == ["stop", "reset-failed"]

@@ -126,7 +126,10 @@ def test_every_mount_comes_back_from_the_bind_directives(mounts: list[Mount]) ->
     rendered = dict(sandbox_directives(policy, systemd_version=252))
     for key, writable in (("BindReadOnlyPaths", False), ("BindPaths", True)):
         wanted = [mount for mount in mounts if mount.writable is writable]
-        for mount, (source, target) in zip(wanted, binds(rendered[key]), strict=True):
+        found = binds(rendered[key])
+        if writable:
+            assert found.pop() == ("/proc", "/run/ocm/proc"), "for the tool host, which covers it"
+        for mount, (source, target) in zip(wanted, found, strict=True):
             mark = "-" if mount.optional else ""
             assert source == f"{mark}{mount.source}"
             assert target == (source if mount.source == mount.target else str(mount.target))
@@ -141,7 +144,10 @@ def test_a_mount_is_written_as_systemd_was_seen_to_understand_it() -> None:
         mounts=(Mount(source=source, target=target, writable=True, optional=True),),
         address_families=(),
     )
-    assert dict(sandbox_directives(policy, systemd_version=252))["BindPaths"] == '"-/my home/a:b":/c'
+    assert (
+        dict(sandbox_directives(policy, systemd_version=252))["BindPaths"]
+        == '"-/my home/a:b":/c /proc:/run/ocm/proc'
+    )
 
 
 @given(home=PATHS, node=PATHS, openclaw=PATHS, version=st.sampled_from([252, 257]))
@@ -152,7 +158,7 @@ def test_the_command_line_comes_back_whatever_the_paths_hold(
     line = value_of(unit_of(record, home=home, systemd_version=version), "ExecStart")
     assert "%" not in line.replace("%%", "")
     found = [word.replace("$$", "$") for word, _end in words(line.replace("%%", "%"))]
-    assert tuple(found) == gateway_argv(samples.paths(home=home), record, private_pids=version >= 257)
+    assert tuple(found) == gateway_argv(samples.paths(home=home), record)
 
 
 @given(home=PATHS)
@@ -166,7 +172,7 @@ def test_no_path_adds_a_line_or_a_specifier_to_the_unit(home: PurePosixPath) -> 
 def test_the_directives_that_the_issue_names_are_there() -> None:
     rendered = dict(sandbox())
     on = ("PrivateUsers", "PrivateTmp", "NoNewPrivileges", "ProtectKernelTunables", "ProtectControlGroups")
-    for key in (*on, "RestrictNamespaces", "PrivateIPC", "PrivateDevices", "LockPersonality"):
+    for key in (*on, "PrivateIPC", "PrivateDevices", "LockPersonality"):
         assert rendered[key] == "yes", key
     assert rendered["ProtectSystem"] == "strict"
     assert rendered["CapabilityBoundingSet"] == ""
@@ -174,6 +180,17 @@ def test_the_directives_that_the_issue_names_are_there() -> None:
     state = "/home/ann/.openclaw-worker1"
     assert state in [word for word, _end in words(rendered["ReadWritePaths"])]
     assert (state, state) in binds(rendered["BindPaths"])
+
+
+@pytest.mark.parametrize("version", [252, 257])
+def test_namespaces_are_for_the_tool_host_and_the_gateway_runs_below_it(version: int) -> None:
+    rendered = sandbox(systemd_version=version)
+    assert not {"RestrictNamespaces", "PrivatePIDs"} & {key for key, _value in rendered}
+    assert ("SystemCallFilter", "@system-service @mount") in rendered
+    started = value_of(unit_of(systemd_version=version), "ExecStart").split(" ")
+    host, program = started.index("/usr/bin/python3"), started.index("/usr/bin/perl")
+    assert started.count("--filter") == 2
+    assert host < started.index("--filter") < program
 
 
 def test_the_home_and_run_are_hidden() -> None:
@@ -184,7 +201,7 @@ def test_the_home_and_run_are_hidden() -> None:
     assert hidden >= {"/home", "/root", "/run", "/dev/shm", "/dev/pts"}
     for key in ("BindPaths", "BindReadOnlyPaths"):
         run = {target for _source, target in binds(rendered[key]) if target.startswith("/run")}
-        assert run <= {"/run/ocm/secrets.env"}
+        assert run <= {"/run/ocm/secrets.env", "/run/ocm/proc"}
 
 
 def test_what_only_mode_bits_keep_from_others_is_hidden() -> None:
@@ -204,10 +221,9 @@ def test_the_docker_socket_is_bound_only_where_the_record_allows_it() -> None:
     assert socket in binds(dict(sandbox(docker=True))["BindPaths"])
 
 
-def test_processes_are_hidden_where_the_manager_can_do_it() -> None:
-    assert ("PrivatePIDs", "yes") in sandbox(systemd_version=257)
-    assert "PrivatePIDs" not in dict(sandbox(systemd_version=256))
-    assert "PrivatePIDs" not in dict(sandbox(systemd_version=252))
+def test_the_journals_socket_is_hidden_where_the_manager_would_show_it() -> None:
+    assert ("BindLogSockets", "no") in sandbox(systemd_version=257)
+    assert "BindLogSockets" not in dict(sandbox(systemd_version=256))
 
 
 def test_a_newer_manager_gets_all_that_an_older_one_gets() -> None:

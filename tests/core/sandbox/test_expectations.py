@@ -102,7 +102,7 @@ def test_a_listing_names_what_a_directory_may_hold() -> None:
     assert listings == {
         "/home/ann/.openclaw": {"openclaw-worker1.json"},
         "/home/ann": {".openclaw", ".openclaw-worker1", ".local", ".npm-global"},
-        "/dev/pts": frozenset(),
+        "/run/ocm/proc": frozenset(),
         "/run/user": frozenset(),
     }
 

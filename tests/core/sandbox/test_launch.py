@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
-import pytest
 from tests import samples
 
 from openclaw_ocm.core.openclaw.run import environment
 from openclaw_ocm.core.sandbox.launch import clean, gateway_argv, with_secrets
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.record import Record
 
 OPENCLAW = (
     "/usr/bin/perl",
@@ -25,18 +29,37 @@ OPENCLAW = (
 )
 
 
-@pytest.mark.parametrize(
-    ("private_pids", "expected"),
-    [(False, OPENCLAW), (True, ("/usr/bin/perl", str(samples.paths().bin / "init"), *OPENCLAW))],
-)
-def test_the_gateway_runs_under_an_environment_made_from_nothing_and_where_needed_an_init(
-    *, private_pids: bool, expected: tuple[str, ...]
-) -> None:
-    argv = gateway_argv(samples.paths(), samples.record(), private_pids=private_pids)
+def of_gateway(record: Record) -> tuple[str, ...]:
+    """Return what `env -i` runs, once its variables were looked at."""
+    argv = gateway_argv(samples.paths(), record)
     assert argv[:2] == ("/usr/bin/env", "-i")
     count = len(environment(samples.paths(), samples.record()))
     assert all("=" in word and not word.startswith("-") for word in argv[2 : 2 + count])
-    assert argv[2 + count :] == expected
+    return argv[2 + count :]
+
+
+def test_the_gateway_runs_below_the_tool_host_and_an_init() -> None:
+    paths, argv = samples.paths(), of_gateway(samples.record())
+    assert argv[:3] == ("/usr/bin/python3", "-IS", str(paths.bin / "tool-host"))
+    options, program = argv[3 : argv.index("--")], argv[argv.index("--") + 1 :]
+    assert program == ("/usr/bin/perl", str(paths.bin / "init"), *OPENCLAW)
+    pairs = list(zip(options[::2], options[1::2], strict=True))
+    assert [path.rpartition(".")[2] for name, path in pairs if name == "--filter"] == ["calls", "arguments"]
+    assert [path for name, path in pairs if name == "--root"] == [str(paths.state), "/tmp", "/var/tmp"]
+    assert [path for name, path in pairs if name == "--socket"] == ["/tmp/.ocm-tool-host"]
+
+
+def test_with_the_real_docker_the_tool_host_makes_no_boxes_and_still_shuts_the_gateway_in() -> None:
+    argv = of_gateway(samples.record(docker=True))
+    assert argv.count("--filter") == 2
+    assert not {"--socket", "--root"} & set(argv[: argv.index("--")])
+
+
+def test_an_unsealed_gateway_has_no_tool_host() -> None:
+    assert (
+        of_gateway(msgspec.structs.replace(samples.record(), sealed=False))[-len(OPENCLAW) + 3 :]
+        == OPENCLAW[3:]
+    )
 
 
 def test_without_a_sandbox_the_secrets_are_where_ocm_keeps_them() -> None:

@@ -10,6 +10,7 @@ from openclaw_ocm.core.sandbox.mounts import (
     identity_violations,
     mount_violations,
     parse_mountinfo,
+    terminal_violations,
 )
 from openclaw_ocm.core.sandbox.policy import instance_policy
 
@@ -43,7 +44,7 @@ def test_what_systemd_and_the_policy_mount_is_no_violation() -> None:
         ("/run/bus", "ext4"),
         ("/home", "ext4"),
         ("/proc/x", "ext4"),
-        ("/dev/pts", "devpts"),
+        ("/dev/pts", "ext4"),
         ("/dev/x", "ext4"),
         ("/tmp/x", "ext4"),
         (f"{STATE}/workspace", "ext4"),
@@ -86,3 +87,17 @@ def test_another_file_at_a_granted_path_is_a_violation() -> None:
         assert list(identity_violations({"identity": wrong}, expected)) == [
             "/tmp inside is not what the policy binds there"
         ]
+
+
+def test_the_terminals_inside_must_be_others_than_the_hosts() -> None:
+    def found(seen: object) -> list[str]:
+        return list(terminal_violations({"identity": {"/dev/pts": seen}}, "/dev/pts", 24))
+
+    assert found([99, 1]) == []
+    for wrong in ([24, 1], None, "no"):
+        assert found(wrong) == ["/dev/pts inside is not the gateway's own"]
+
+
+def test_terminals_and_a_proc_of_the_gateways_own_are_none_of_the_policys() -> None:
+    own = [("/dev/pts", "devpts"), ("/proc", "proc"), ("/proc/sys", "proc"), ("/run/ocm/proc", "tmpfs")]
+    assert mount_violations([Mounted(PurePosixPath(point), kind) for point, kind in own], HOST, POLICY) == ()

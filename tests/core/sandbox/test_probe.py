@@ -25,11 +25,14 @@ CHECKS = (
 LISTINGS = expectations.listings(samples.paths(), POLICY)
 SEALED = Kernel(
     no_new_privileges=True,
-    seccomp=True,
+    filters=28,
     capabilities=0,
     bounding_set=0,
     own_namespaces=frozenset({"user", "mnt", "ipc", "pid"}),
 )
+
+
+HOST = dataclasses.replace(SEALED, filters=26)
 
 
 def right_answers() -> dict[str, Any]:
@@ -40,10 +43,10 @@ def right_answers() -> dict[str, Any]:
 
 
 def found(
-    answers: dict[str, Any] | None = None, kernel: Kernel = SEALED, *, private_pids: bool = True
+    answers: dict[str, Any] | None = None, kernel: Kernel = SEALED, host: Kernel = HOST
 ) -> tuple[str, ...]:
     return (
-        *probe.kernel_violations(kernel, private_pids=private_pids),
+        *probe.kernel_violations(kernel, host),
         *probe.answer_violations(
             right_answers() if answers is None else answers, checks=CHECKS, listings=LISTINGS
         ),
@@ -107,7 +110,7 @@ def test_a_directory_that_was_not_listed_is_a_violation(listing: Listing) -> Non
     ("change", "words"),
     [
         ({"no_new_privileges": False}, "NoNewPrivileges"),
-        ({"seccomp": False}, "system call filter"),
+        ({"filters": 26}, "it may make namespaces"),
         ({"capabilities": 1}, "capabilities"),
         ({"bounding_set": 1 << 40}, "capabilities"),
     ],
@@ -123,9 +126,8 @@ def test_a_shared_namespace_is_a_violation(name: str) -> None:
     assert found(kernel=kernel) == (f"the gateway shares the {name} namespace of the user's other processes",)
 
 
-def test_sharing_processes_is_no_violation_where_the_manager_cannot_hide_them() -> None:
-    kernel = dataclasses.replace(SEALED, own_namespaces=SEALED.own_namespaces - {"pid"})
-    assert found(kernel=kernel, private_pids=False) == ()
+def test_a_tool_host_without_a_filter_is_a_violation() -> None:
+    assert found(host=dataclasses.replace(HOST, filters=0)) == ("the sandbox has no system call filter",)
 
 
 def test_every_check_and_listing_is_asked() -> None:

@@ -6,9 +6,16 @@ import operator
 import pytest
 
 from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES
-from openclaw_ocm.core.sandbox.system_calls import ALLOWED, REFUSED, Refusal, argument_refusals, digest
+from openclaw_ocm.core.sandbox.system_calls import (
+    ALLOWED,
+    REFUSED,
+    Refusal,
+    allowed_calls,
+    argument_refusals,
+    digest,
+)
 
-REFUSALS = argument_refusals(ADDRESS_FAMILIES)
+REFUSALS = argument_refusals(ADDRESS_FAMILIES, hosting=False)
 WIDTH = 2**64
 
 
@@ -97,12 +104,22 @@ def test_the_personality_cannot_be_changed() -> None:
 
 def test_a_family_that_is_not_known_is_an_error() -> None:
     with pytest.raises(KeyError):
-        argument_refusals(("AF_UNIX", "AF_PACKET"))
+        argument_refusals(("AF_UNIX", "AF_PACKET"), hosting=False)
 
 
 def test_the_digest_tells_filters_apart() -> None:
     assert digest(ADDRESS_FAMILIES) == digest(ADDRESS_FAMILIES)
     assert digest(ADDRESS_FAMILIES) != digest(("AF_UNIX",))
+    assert digest(ADDRESS_FAMILIES) != digest(ADDRESS_FAMILIES, hosting=True)
+
+
+def test_a_tool_host_may_make_namespaces_and_mounts_and_nothing_else_besides() -> None:
+    assert allowed_calls(hosting=True) - allowed_calls(hosting=False) == {
+        *("chroot", "mount", "pivot_root", "setns", "umount", "umount2")
+    }
+    assert {rule.call for rule in set(REFUSALS) - set(argument_refusals(ADDRESS_FAMILIES, hosting=True))} == {
+        *("clone", "unshare")
+    }
 
 
 def test_only_an_exact_comparison_takes_a_mask() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.sandbox.launch import BWRAP, PERL, clean
+from openclaw_ocm.core.sandbox.policy import SPARE_PROC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,11 +23,10 @@ _PRLIMIT = "/usr/bin/prlimit"
 # The filters arrive on these descriptors.
 _FILTERS = (8, 9)
 _EMPTY = ("/home", "/root", "/run", "/dev")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+# Its kernel settings are the tool host's to close, for the gateway and for boxes.
+PROC = ("--proc", "/proc")
 _SHARED_MEMORY = str(256 * 2**20)
-# bwrap covers some of these where access(2) says that they can be written. For root it says no of /proc/sys,
-# whose files a root without any capability writes all the same: core_pattern would be the way out.
-_KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound", "mtrr", "scsi", "latency_stats")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,20 +53,21 @@ def _on_one_line(program: str) -> str:
 
 
 def sandbox_argv(
-    policy: Policy, *, covers: Mapping[PurePosixPath, bool], directory: PurePosixPath, terminal: bool
+    policy: Policy, *, covers: Mapping[PurePosixPath, bool], directory: PurePosixPath
 ) -> tuple[str, ...]:
     """Return the bwrap that runs what is appended to it in the sandbox of `policy`.
 
     `covers` are those of the hidden paths that the host has, with whether each is a directory: bwrap cannot
-    cover what is not there. With `terminal` the sandbox has /dev/tty.
+    cover what is not there.
     """
     return (
         BWRAP,
         *(word for number in _FILTERS for word in ("--add-seccomp-fd", str(number))),
         *namespace_arguments(),
         *(word for path in _EMPTY for word in ("--tmpfs", path)),
-        *_devices(terminal=terminal),
-        *kernel_arguments(),
+        *_devices(),
+        *PROC,
+        *("--bind", "/proc", str(SPARE_PROC)),
         *("--ro-bind", "/sys", "/sys"),
         *(word for mount in sorted(policy.mounts, key=_depth) for word in _bind(mount)),
         *(word for path, is_directory in covers.items() for word in _cover(path, is_directory=is_directory)),
@@ -78,17 +79,11 @@ def sandbox_argv(
 
 def namespace_arguments() -> tuple[str, ...]:
     """Return the arguments for namespaces and capabilities; the program becomes the first process inside."""
-    # Not --disable-userns: it writes to /proc/sys, which containers close. The filter forbids new namespaces.
+    # CAP_SETFCAP is the tool host's alone: without it root could map itself into no namespace below this one.
     return (
         *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
-        *("--cap-drop", "ALL", "--die-with-parent", "--as-pid-1"),
+        *("--cap-drop", "ALL", "--cap-add", "CAP_SETFCAP", "--die-with-parent", "--as-pid-1"),
     )
-
-
-def kernel_arguments() -> tuple[str, ...]:
-    """Return the arguments for /proc, in which nothing but the sandbox's own processes can be written."""
-    closed = (word for name in _KERNEL for word in ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}"))
-    return ("--proc", "/proc", *closed)
 
 
 def limited_argv(argv: tuple[str, ...], *, tasks: int) -> tuple[str, ...]:
@@ -99,13 +94,14 @@ def limited_argv(argv: tuple[str, ...], *, tasks: int) -> tuple[str, ...]:
     return (_PRLIMIT, "--core=0", f"--nproc={tasks}", "--", *argv)
 
 
-def _devices(*, terminal: bool) -> Iterator[str]:
-    # Not --dev: that has terminals of its own, and puts the host's beside them where one is inherited.
-    for name in (*_DEVICES, *(["tty"] if terminal else [])):
+def _devices() -> Iterator[str]:
+    # Not --dev: that puts the host's terminals beside its own where one is inherited.
+    for name in _DEVICES:
         yield from ("--dev-bind", f"/dev/{name}", f"/dev/{name}")
     for name, target in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         yield from ("--symlink", f"/proc/self/{target}", f"/dev/{name}")
-    yield from ("--dir", "/dev/pts")
+    # The tool host mounts terminals there.
+    yield from ("--dir", "/dev/pts", "--symlink", "pts/ptmx", "/dev/ptmx")
     yield from ("--perms", "1777", "--size", _SHARED_MEMORY, "--tmpfs", "/dev/shm")  # noqa: S108 - its own
 
 

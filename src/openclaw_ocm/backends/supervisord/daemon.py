@@ -240,7 +240,7 @@ class Daemon:
 
         # Without libseccomp nothing sealed starts, and `check` has said so.
         with contextlib.suppress(OcmError):
-            make_filters(places.filters(self._paths), ADDRESS_FAMILIES)
+            make_filters(places.filters(self._paths), ADDRESS_FAMILIES, hosting=True)
 
     def _argv(self) -> tuple[str, ...]:
         # Its log is in UTC, and no variable of the caller's reaches it.

@@ -75,10 +75,10 @@ def gateway_command(
 
     `entrance` has the filters of the policy; `covers` is what `sandbox_argv` takes.
     """
-    argv = gateway_argv(paths, record, private_pids=record.sealed)
+    argv = gateway_argv(paths, record)
     if not record.sealed:
         return (ENV, f"--chdir={paths.state}", _SETPRIV, "--pdeathsig=KILL", *argv)
-    sandbox = sandbox_argv(policy, covers=covers, directory=paths.state, terminal=False)
+    sandbox = sandbox_argv(policy, covers=covers, directory=paths.state)
     return entry_argv(entrance, (*sandbox, *limited_argv(argv, tasks=record.limits.tasks)), variables={})
 
 

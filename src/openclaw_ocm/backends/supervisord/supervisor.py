@@ -17,9 +17,9 @@ from openclaw_ocm.backends.definition import Definition, fingerprint
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.supervisord import places, sessions
 from openclaw_ocm.backends.supervisord.bubblewrap import (
+    PROC,
     Entrance,
     entry_argv,
-    kernel_arguments,
     limited_argv,
     namespace_arguments,
     sandbox_argv,
@@ -35,7 +35,7 @@ from openclaw_ocm.backends.supervisord.program import (
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
-from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, under_init
+from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, on_own_terminal, under_tool_host
 from openclaw_ocm.core.status import Activity, Process, signal_in
 from openclaw_ocm.errors import NotRunning, OcmError, UnreadableFile
 from openclaw_ocm.system import files, processes, programs
@@ -65,7 +65,7 @@ class Supervisord:
     """The supervisord that OCM runs for the user of `host`; it is started when it is needed."""
 
     name: ClassVar[BackendName] = "supervisord"
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMESPACES, Need.BUBBLEWRAP})
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMESPACES, Need.BUBBLEWRAP, Need.BOXES})
     host: Host
 
     @property
@@ -103,16 +103,12 @@ class Supervisord:
     @functools.cached_property
     def _refused(self) -> str | None:
         """What bwrap says when it is to make a sandbox here, None where it makes one."""
-        made_of = (*namespace_arguments(), "--ro-bind", "/", "/", *kernel_arguments())
+        made_of = (*namespace_arguments(), "--ro-bind", "/", "/", *PROC)
         command = Command(argv=(BWRAP, *made_of, "--", "/usr/bin/true"), timeout_seconds=_CHECK_SECONDS)
         done = self.host.runner.run(command, check=False)
         if done.returncode == 0:
             return None
         return " ".join(done.stderr.split()) or f"bwrap ended with exit status {done.returncode}"
-
-    def separates_processes(self) -> bool:
-        """Tell that a sandbox has a PID namespace of its own."""
-        return True
 
     def gaps(self, record: Record, process: Process) -> tuple[str, ...]:  # noqa: ARG002 - they always bind
         """Return what the record asks for and cannot be enforced without control groups."""
@@ -257,9 +253,10 @@ class Supervisord:
         if record.sealed:
             from openclaw_ocm.system.seccomp import make_filters
 
-            make_filters(places.filters(self._paths), policy.address_families)
-            sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state, terminal=terminal)
-            limited = limited_argv(clean(environ, under_init(paths, program)), tasks=record.limits.tasks)
+            make_filters(places.filters(self._paths), policy.address_families, hosting=True)
+            sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state)
+            program = under_tool_host(paths, on_own_terminal(program) if terminal else program)
+            limited = limited_argv(clean(environ, program), tasks=record.limits.tasks)
             argv = entry_argv(self._entrance(policy), (*sandbox, *limited), variables=outer)
         else:
             argv = (ENV, f"--chdir={paths.state}", *clean({**environ, **outer}, program))
@@ -292,7 +289,7 @@ class Supervisord:
 
         return Entrance(
             program=programs.text("enter_sandbox.pl"),
-            filters=filters(places.filters(self._paths), policy.address_families),
+            filters=filters(places.filters(self._paths), policy.address_families, hosting=True),
         )
 
     def _read(self, name: InstanceName) -> bytes | None:

@@ -17,8 +17,6 @@ from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.backends.systemd.unit import (
     OLDEST_VERSION,
-    PRIVATE_PIDS_VERSION,
-    has_private_pids,
     limit_directives,
     render_unit,
     sandbox_directives,
@@ -26,7 +24,7 @@ from openclaw_ocm.backends.systemd.unit import (
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
-from openclaw_ocm.core.sandbox.launch import clean, under_init
+from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_host
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.system import files
@@ -70,7 +68,7 @@ class Systemd:
     """The user manager of `host`."""
 
     name: ClassVar[BackendName] = "systemd"
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.MANAGER, Need.LINGER, Need.NAMESPACES})
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.MANAGER, Need.LINGER, Need.NAMESPACES, Need.BOXES})
     host: Host
 
     @property
@@ -105,19 +103,9 @@ class Systemd:
                 code="namespaces_forbidden",
             )
 
-    def separates_processes(self) -> bool:
-        """Tell whether the sandbox has a PID namespace of its own."""
-        return has_private_pids(self.version)
-
     def gaps(self, record: Record, process: Process) -> tuple[str, ...]:
         """Return what the policy or the record asks for and this manager does not enforce."""
         gaps = []
-        if record.sealed and not self.separates_processes():
-            gaps.append(
-                f"systemd {self.version} has no PrivatePIDs= (it came with {PRIVATE_PIDS_VERSION}): the "
-                "instance sees your other processes and can signal them, which in a Node program opens its "
-                "debugger"
-            )
         limited = record.limits.memory is not None or record.limits.cpus is not None
         if process.pid is not None and process.memory_bytes is None and limited:
             gaps.append("no control groups v2 here: limits of memory and CPU do not bind")
@@ -225,11 +213,6 @@ class Systemd:
         """Stop gateways, and forget that one failed."""
         units = self._installed(names)
         if units:
-            # Where systemd 257 heard too early of the first process in a PID namespace, it takes that for no
-            # child of its own, and would follow SIGTERM by SIGKILL at once. After a reload it knows better.
-            # Where it does not read them, what is to be stopped is stopped all the same.
-            if self.separates_processes():
-                self._change("daemon-reload", check=False)
             self._change("stop", *units)
             self._systemctl("reset-failed", *units, check=False)
 
@@ -267,7 +250,7 @@ class Systemd:
         sandbox: tuple[tuple[str, str], ...] = ()
         if record.sealed:
             sandbox = sandbox_directives(policy, systemd_version=self.version)
-            program = under_init(paths, program) if self.separates_processes() else program
+            program = under_tool_host(paths, on_own_terminal(program) if terminal else program)
         directives = (
             *sandbox,
             *limit_directives(record.limits),

@@ -12,6 +12,7 @@ from openclaw_ocm.backends.definition import signed
 from openclaw_ocm.core.backup.schedule import BACKUP_TIMEOUT_SECONDS
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import gateway_argv
+from openclaw_ocm.core.sandbox.policy import SPARE_PROC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,13 +30,8 @@ RANDOM_DELAY_SECONDS = 15
 # The oldest that OCM was measured with.
 OLDEST_VERSION = 252
 
-# First systemd with PrivatePIDs=: before it a process can signal the user's other processes.
-PRIVATE_PIDS_VERSION = 257
-
-
-def has_private_pids(systemd_version: int) -> bool:
-    """Tell whether a systemd gives each sandbox a PID namespace of its own."""
-    return systemd_version >= PRIVATE_PIDS_VERSION
+# First systemd with BindLogSockets=, which below RootDirectory= is on.
+_LOG_SOCKETS_VERSION = 257
 
 
 def quote(value: str) -> str:
@@ -66,7 +62,9 @@ def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directi
     The values are as systemd-run(1) takes them: in a unit file specifiers are to be escaped yet.
     """
     read_only = " ".join(_bind(mount) for mount in policy.mounts if not mount.writable)
-    read_write = " ".join(_bind(mount) for mount in policy.mounts if mount.writable)
+    read_write = " ".join(
+        (*(_bind(mount) for mount in policy.mounts if mount.writable), f"/proc:{SPARE_PROC}")
+    )
     writable = " ".join(quote(str(path)) for path in policy.writable)
     directives = [
         ("PrivateUsers", "yes"),
@@ -93,12 +91,12 @@ def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directi
         ("ProtectClock", "yes"),
         ("ProtectHostname", "yes"),
         ("RestrictRealtime", "yes"),
-        ("RestrictNamespaces", "yes"),
         ("LockPersonality", "yes"),
         ("CapabilityBoundingSet", ""),
         ("RestrictAddressFamilies", " ".join(policy.address_families)),
         ("SystemCallArchitectures", "native"),
-        ("SystemCallFilter", "@system-service"),
+        # Namespaces and mounts are for the tool host: what it starts is below a filter without them.
+        ("SystemCallFilter", "@system-service @mount"),
         # What is left of other processes' memory and of unfiltered I/O in @system-service.
         ("SystemCallFilter", "~@keyring process_vm_readv process_vm_writev"),
         ("SystemCallFilter", "~io_uring_setup io_uring_enter io_uring_register"),
@@ -107,8 +105,8 @@ def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directi
         ("LimitCORE", "0"),
         ("KeyringMode", "private"),
     ]
-    if has_private_pids(systemd_version):
-        directives += [("PrivatePIDs", "yes"), ("BindLogSockets", "no")]
+    if systemd_version >= _LOG_SOCKETS_VERSION:
+        directives.append(("BindLogSockets", "no"))
     return tuple(directives)
 
 
@@ -124,7 +122,7 @@ def limit_directives(limits: Limits) -> tuple[Directive, ...]:
 
 def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd_version: int) -> str:
     """Return the text of the instance's unit file."""
-    argv = gateway_argv(paths, record, private_pids=record.sealed and has_private_pids(systemd_version))
+    argv = gateway_argv(paths, record)
     sandbox = sandbox_directives(policy, systemd_version=systemd_version) if record.sealed else ()
     exec_start = " ".join(quote_argument(word) for word in argv)
     service = (

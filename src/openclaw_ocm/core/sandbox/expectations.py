@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
+from openclaw_ocm.core.sandbox.launch import TOOL_HOST_SOCKET
+from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET, SPARE_PROC, SYSTEM, TEMPORARY
 from openclaw_ocm.core.sandbox.probe import CONNECT, READ, WRITE, Check, Listing
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _UNWRITABLE = (
     *("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger"),
 )
 _SOCKETS = ("/run/dbus/system_bus_socket", "/run/systemd/journal/socket", "/run/systemd/journal/stdout")
-_EMPTY = ("/dev/pts", "/run/user")
+_EMPTY = (str(SPARE_PROC), "/run/user")
 _LEAKY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - places to look at, nothing is put there by name
 
 
@@ -44,6 +45,23 @@ def checks(
         *(_denied(CONNECT, path) for path in (runtime / "bus", runtime / "systemd/private")),
         *(_denied(CONNECT, PurePosixPath(path)) for path in _SOCKETS),
         *([] if DOCKER_SOCKET in policy.writable else [_denied(CONNECT, DOCKER_SOCKET)]),
+    )
+
+
+def box_checks(paths: InstancePaths, policy: Policy, *, runtime: PurePosixPath) -> tuple[Check, ...]:
+    """Return what to try in a box, of a session other than main, and whether it must work.
+
+    A box sees a workspace and the system, and of the sandbox around it neither state nor secrets.
+    """
+    hidden = [mount.target for mount in policy.mounts if mount.target not in (*SYSTEM, *TEMPORARY)]
+    closed = ("/", "/etc", "/usr", "/var", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger")
+    return (
+        *(Check(action=WRITE, path=path, allowed=True) for path in ("/workspace", *map(str, TEMPORARY))),
+        *(_denied(READ, path) for path in (*hidden, paths.host.home, *_secrets(paths, ()), *policy.hidden)),
+        *(_denied(READ, path) for path in _UNREADABLE),
+        *(_denied(WRITE, PurePosixPath(path)) for path in closed),
+        *(_denied(CONNECT, path) for path in (runtime / "bus", DOCKER_SOCKET, TOOL_HOST_SOCKET)),
+        *(_denied(CONNECT, PurePosixPath(path)) for path in _SOCKETS),
     )
 
 

@@ -7,13 +7,16 @@ an OPENCLAW_STATE_DIR in there must not reach an instance, and UnsetEnvironment=
 
 from __future__ import annotations
 
+import shlex
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.run import environment, node_flags, openclaw_argv
-from openclaw_ocm.core.sandbox.policy import SECRETS
+from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES, SECRETS, TEMPORARY
+from openclaw_ocm.core.sandbox.system_calls import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 ENV = "/usr/bin/env"
 PERL = "/usr/bin/perl"
 BWRAP = "/usr/bin/bwrap"
+# The system's own: OCM's may lie where the sandbox does not reach.
+PYTHON = "/usr/bin/python3"
 # The first process of a PID namespace gets no signal that it does not handle and inherits every orphan. Node
 # while it starts would not hear SIGTERM, and never buries an orphan: so this goes before it. Perl, because
 # perl-base is essential on Debian and takes 5 MB; a shell would start the program with SIGINT ignored.
@@ -28,24 +33,50 @@ INIT_NAME = "init"
 # Between `env -i` and the program: no argument, which every user of the machine can read, holds a secret, and
 # nothing else of the file reaches a shell. It ends by exec, so signals and exit status are the program's.
 SECRETS_NAME = "with-secrets"
+TOOL_HOST_NAME = "tool-host"
+DOCKER_NAME = "docker"
+# In the sandbox's /tmp, which sessions share with the gateway: their `docker` asks the gateway's tool host.
+TOOL_HOST_SOCKET = PurePosixPath("/tmp/.ocm-tool-host")  # noqa: S108 - its name is no secret
 
 
-def gateway_argv(paths: InstancePaths, record: Record, *, private_pids: bool) -> tuple[str, ...]:
-    """Return the argument vector of the gateway itself, under an init of its own with `private_pids`."""
+def gateway_argv(paths: InstancePaths, record: Record) -> tuple[str, ...]:
+    """Return the argument vector of the gateway, where it is sealed below the tool host that makes boxes."""
     openclaw = openclaw_argv(record, ("gateway", "--port", str(record.port)), *node_flags(record))
     argv = with_secrets(paths, record, openclaw)
-    return clean(environment(paths, record), under_init(paths, argv) if private_pids else argv)
+    if record.sealed:
+        roots = (paths.state, *TEMPORARY)
+        boxes = () if record.docker else ("--socket", str(TOOL_HOST_SOCKET), *_each("--root", roots))
+        argv = under_tool_host(paths, argv, *boxes)
+    return clean(environment(paths, record), argv)
+
+
+def under_tool_host(paths: InstancePaths, argv: tuple[str, ...], *options: str) -> tuple[str, ...]:
+    """Return `argv` run by the tool host: in namespaces and on terminals of its own, below the filters."""
+    host = (PYTHON, "-IS", str(paths.bin / TOOL_HOST_NAME), *_each("--filter", filter_paths(paths)), *options)
+    return (*host, "--", PERL, str(paths.bin / INIT_NAME), *argv)
+
+
+def on_own_terminal(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `argv` run on a terminal of the sandbox's own, which programs like tmux find by its name."""
+    # Not by bash, which takes the prompt out of the environment of what it is to run.
+    command = f"exec {shlex.join((ENV, 'SHELL=/bin/bash', *argv))}"
+    return (ENV, "SHELL=/bin/sh", "/usr/bin/script", "-qefc", command, "/dev/null")
+
+
+def filter_paths(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+    """Return where an instance has the two compiled filters of its gateway, as its sandbox sees them too."""
+    name = digest(ADDRESS_FAMILIES)
+    return paths.bin / f"{name}.calls", paths.bin / f"{name}.arguments"
+
+
+def _each(option: str, values: Iterable[PurePosixPath]) -> tuple[str, ...]:
+    return tuple(word for value in values for word in (option, str(value)))
 
 
 def with_secrets(paths: InstancePaths, record: Record, argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return `argv` run with the instance's secrets in its environment, as they are when it starts."""
     file = SECRETS if record.sealed else paths.secrets
     return (PERL, str(paths.bin / SECRETS_NAME), str(file), *argv)
-
-
-def under_init(paths: InstancePaths, argv: tuple[str, ...]) -> tuple[str, ...]:
-    """Return `argv` run by the instance's init, for a PID namespace of its own."""
-    return (PERL, str(paths.bin / INIT_NAME), *argv)
 
 
 def clean(environ: Mapping[str, str], argv: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from openclaw_ocm.core.sandbox.policy import SPARE_PROC
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -21,6 +23,7 @@ _OWN = {
     PurePosixPath("/proc"): _KERNEL,
     PurePosixPath("/sys"): _KERNEL,
     PurePosixPath("/dev"): frozenset({"tmpfs", "devtmpfs", "mqueue", "hugetlbfs"}),
+    PurePosixPath("/dev/pts"): frozenset({"devpts"}),
     PurePosixPath("/run"): frozenset({"tmpfs"}),
 }
 _EMPTY = tuple(map(PurePosixPath, ("/home", "/root")))
@@ -66,7 +69,8 @@ def mount_violations(inside: Iterable[Mounted], host: Iterable[Mounted], policy:
 
 
 def _is_backends_own(mounted: Mounted) -> bool:
-    if mounted.point == PurePosixPath("/"):
+    # Of the spare one nothing is seen: the tool host covers it, and the probe asks.
+    if mounted.point == PurePosixPath("/") or mounted.point.is_relative_to(SPARE_PROC):
         return True
     if mounted.point in _EMPTY:
         return mounted.kind == "tmpfs"
@@ -90,3 +94,10 @@ def identity_violations(answers: Mapping[str, Any], expected: Mapping[str, list[
     for path, identity in expected.items():
         if seen.get(path) != identity:
             yield f"{path} inside is not what the policy binds there"
+
+
+def terminal_violations(answers: Mapping[str, Any], path: str, host_device: int) -> Iterator[str]:
+    """Yield where the terminals inside are those of the host, of that device number, or none."""
+    seen = answers.get("identity", {}).get(path)
+    if not isinstance(seen, list) or seen[:1] == [host_device]:
+        yield f"{path} inside is not the gateway's own"

@@ -29,6 +29,9 @@ ADDRESS_FAMILIES = ("AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK")
 DOCKER_SOCKET = PurePosixPath("/run/docker.sock")
 # Where an instance finds its own secrets: apart from OCM's directory, of which it sees nothing.
 SECRETS = PurePosixPath("/run/ocm/secrets.env")
+# A whole /proc, which the tool host alone sees. Where the other has read-only parts, as systemd makes them,
+# the kernel allows a new one, for the gateway's own processes, only if it finds a whole one in the sandbox.
+SPARE_PROC = PurePosixPath("/run/ocm/proc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

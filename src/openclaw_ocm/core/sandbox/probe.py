@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
 READ, WRITE, CONNECT, LIST = "read", "write", "connect", "list"
 # Namespaces in which the sandbox must not be with the rest of the user's processes.
-NAMESPACES = ("user", "mnt", "ipc")
-PID_NAMESPACE = "pid"
+NAMESPACES = ("user", "mnt", "ipc", "pid")
+# The process that waits for the gateway, by the name that the tool host gives it.
+WAITER = "ocm-gateway"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class Kernel:
     """What the kernel says of the gateway's process, read from outside."""
 
     no_new_privileges: bool
-    seccomp: bool
+    filters: int
     capabilities: int
     bounding_set: int
     own_namespaces: frozenset[str]
@@ -58,16 +59,20 @@ def answer_violations(
     return (*_check_violations(answers, checks), *_listing_violations(answers, listings))
 
 
-def kernel_violations(kernel: Kernel, *, private_pids: bool) -> Iterator[str]:
-    """Yield in words what the kernel says of the gateway's process that is not as the policy says."""
+def kernel_violations(kernel: Kernel, host: Kernel) -> Iterator[str]:
+    """Yield in words what the kernel says of the gateway's process that is not as the policy says.
+
+    `host` is what it says of the tool host: the gateway is below more filters, those that forbid namespaces.
+    """
     if not kernel.no_new_privileges:
         yield "the gateway may gain new privileges (NoNewPrivileges is off)"
-    if not kernel.seccomp:
-        yield "the gateway has no system call filter"
+    if not host.filters:
+        yield "the sandbox has no system call filter"
+    if kernel.filters <= host.filters:
+        yield "the gateway has no system call filter of its own: it may make namespaces"
     if kernel.capabilities or kernel.bounding_set:
         yield "the gateway has capabilities"
-    wanted = (*NAMESPACES, PID_NAMESPACE) if private_pids else NAMESPACES
-    for name in wanted:
+    for name in NAMESPACES:
         if name not in kernel.own_namespaces:
             yield f"the gateway shares the {name} namespace of the user's other processes"
 

@@ -93,6 +93,9 @@ REFUSED = _names(
     """
 )
 
+# What the tool host of a sandbox needs besides, to make the gateway's namespaces and the boxes.
+_HOSTING = _names("chroot mount pivot_root setns umount umount2")
+
 # The 32 low bits of an argument: the kernel takes no more of an int, and a filter compares all 64.
 _INT = 0xFFFFFFFF
 _FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16}
@@ -122,10 +125,16 @@ class Refusal(NamedTuple):
     mask: int = 2**64 - 1
 
 
-def argument_refusals(address_families: tuple[str, ...]) -> tuple[Refusal, ...]:
+def allowed_calls(*, hosting: bool) -> frozenset[str]:
+    """Return the system calls of a gateway, or those of the tool host above it."""
+    return ALLOWED | _HOSTING if hosting else ALLOWED
+
+
+def argument_refusals(address_families: tuple[str, ...], *, hosting: bool) -> tuple[Refusal, ...]:
     """Return the arguments for which allowed system calls are refused.
 
-    `address_families` are those of the policy; raises `KeyError` for one that is not known here.
+    `address_families` are those of the policy; raises `KeyError` for one that is not known here. Who is
+    `hosting` may make namespaces.
     """
     families = {_FAMILIES[name] for name in address_families}
     others = [number for number in range(_LAST_FAMILY) if number not in families]
@@ -141,7 +150,7 @@ def argument_refusals(address_families: tuple[str, ...]) -> tuple[Refusal, ...]:
         *(
             Refusal(call, 0, "==", flag, errno.EPERM, mask=flag)
             for call in ("clone", "unshare")
-            for flag in _NAMESPACE_FLAGS
+            for flag in (() if hosting else _NAMESPACE_FLAGS)
         ),
         *(Refusal("ioctl", 1, "==", request, errno.EPERM, mask=_INT) for request in _TERMINAL_INPUT),
         *(Refusal("sched_setscheduler", 1, "==", policy, errno.EPERM) for policy in _REALTIME),
@@ -150,7 +159,8 @@ def argument_refusals(address_families: tuple[str, ...]) -> tuple[Refusal, ...]:
     )
 
 
-def digest(address_families: tuple[str, ...]) -> str:
+def digest(address_families: tuple[str, ...], *, hosting: bool = False) -> str:
     """Return what tells one filter from another: a compiled one is named after it."""
-    source = (sorted(ALLOWED), sorted(REFUSED), argument_refusals(address_families))
+    refusals = argument_refusals(address_families, hosting=hosting)
+    source = (sorted(allowed_calls(hosting=hosting)), sorted(REFUSED), refusals)
     return hashlib.sha256(repr(source).encode()).hexdigest()[:16]

@@ -1,0 +1,83 @@
+"""Proves a box: makes one as a session other than main gets it, and asks in it what can be reached."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.sandbox import expectations, probe
+from openclaw_ocm.core.sandbox.launch import BWRAP, PYTHON, TOOL_HOST_SOCKET
+from openclaw_ocm.core.sandbox.policy import TEMPORARY
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import boxes, files, processes, programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.system.boxes import Answer
+
+
+def box_violations(worker: Instance, tool_host: int, canaries: tuple[str, ...]) -> Iterator[str]:
+    """Yield in words what a box of an instance is not as it must be, or why none can be made.
+
+    `tool_host` is the process that makes it, `canaries` are files that no box may see. Without bubblewrap
+    there are no boxes, which `status` tells; with the real Docker they are not OCM's.
+    """
+    if worker.record.docker or not Path(BWRAP).exists():
+        return
+    inside = TEMPORARY[0]
+    name = f"ocm-proof-{secrets.token_hex(8)}"
+    workspace = worker.paths.temporary(inside) / name
+    socket = worker.paths.temporary(inside) / TOOL_HOST_SOCKET.name
+    Path(workspace).mkdir(mode=0o700)
+
+    def ask(*words: str, stdin: bytes = b"") -> Answer:
+        answer = boxes.call(socket, tool_host, *words, stdin=stdin)
+        if answer.status != 0:
+            raise OcmError(answer.error.strip() or f"exit status {answer.status}", code="box_failed")
+        return answer
+
+    try:
+        ask("create", "--name", name, "-v", f"{inside / name}:/workspace", "proof", "sleep", "infinity")
+        ask("start", name)
+        yield from _namespace_violations(tool_host)
+        yield from _answer_violations(worker, name, ask, canaries)
+    except OcmError as error:
+        yield f"no box can be made for sessions other than main: {error.message}"
+    finally:
+        with contextlib.suppress(OcmError):
+            boxes.call(socket, tool_host, "rm", "-f", name)
+        files.remove_tree(workspace)
+
+
+def _namespace_violations(tool_host: int) -> Iterator[str]:
+    """Yield the namespaces that any of the tool host's boxes shares with the user's other processes."""
+    outside = processes.namespaces(None)
+    bwraps = [pid for pid in processes.children(tool_host) if processes.command_name(pid) == Path(BWRAP).name]
+    for first in (pid for bwrap in bwraps for pid in processes.children(bwrap)):
+        for kind, identity in processes.namespaces(first).items():
+            if identity == outside[kind]:
+                yield f"a box shares the {kind} namespace of the user's other processes"
+
+
+def _answer_violations(
+    worker: Instance, name: str, ask: Callable[..., Answer], canaries: tuple[str, ...]
+) -> Iterator[str]:
+    checks = (
+        *expectations.box_checks(worker.paths, worker.policy, runtime=worker.host.runtime),
+        *expectations.canary_checks(canaries),
+    )
+    asked = {**probe.questions(checks, ()), "identity": [], "namespaces": []}
+    answer = ask(
+        "exec", "-i", name, PYTHON, "-ISc", programs.text("probe.py"), stdin=json.dumps(asked).encode()
+    )
+    try:
+        answers = json.loads(answer.output)
+    except ValueError:
+        answers = {}
+    for violation in probe.answer_violations(answers, checks=checks, listings=()):
+        yield violation.replace("a process inside", "a program in a box", 1)

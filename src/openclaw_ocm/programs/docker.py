@@ -1,0 +1,72 @@
+#!/usr/bin/python3 -IS
+"""The docker(1) of a sandbox: hands each call to the instance's tool host, with the standard streams.
+
+It is started several times for each tool call: so it imports next to nothing, and leaves the thinking to the
+tool host.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import sys
+
+PATH = "/tmp/.ocm-tool-host"  # noqa: S108 - the sandbox's own /tmp
+MOST_BYTES = 2**20
+KILLED, INTERRUPTED = 137, 130
+
+
+def env_files(words: list[str]) -> list[bytes]:
+    """Return the texts of the files that --env-file names, in their order."""
+    found = []
+    for number, word in enumerate(words[:-1]):
+        if word == "--env-file":
+            handle = os.open(words[number + 1], os.O_RDONLY)
+            found.append(os.read(handle, MOST_BYTES))
+            os.close(handle)
+    return found
+
+
+def ask(words: list[str]) -> list[bytes]:
+    """Return exit status, output and errors of a call."""
+    parts = [b"ocm1", b"%d" % len(words), *map(os.fsencode, words), *env_files(words)]
+    data = b"\0".join(parts)
+    data = len(data).to_bytes(4, "big") + data
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    connection.connect(PATH)
+    streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
+    passed = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)] if words[:1] == ["exec"] else []
+    sent = connection.sendmsg([data], passed)
+    if sent < len(data):
+        connection.sendall(data[sent:])
+    answer = b""
+    while part := connection.recv(2**16):
+        answer += part
+    return answer.split(b"\0")
+
+
+def write(handle: int, text: bytes) -> None:
+    """Write all of a text."""
+    while text:
+        text = text[os.write(handle, text) :]
+
+
+def main() -> int:
+    """Do as docker does, and return its exit status."""
+    try:
+        answer = ask(sys.argv[1:])
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        # OpenClaw knows docker's own words for it.
+        write(2, f"Cannot connect to the Docker daemon at {PATH}: {error.strerror}\n".encode())
+        return 1
+    if len(answer) != 3:  # noqa: PLR2004 - exit status, output and errors
+        return KILLED
+    write(1, answer[1])
+    write(2, answer[2])
+    return int(answer[0])
+
+
+if __name__ == "__main__":
+    os._exit(main())

@@ -1,0 +1,162 @@
+"""Boxes: a bwrap that sleeps in namespaces of its own, which each command enters."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from . import binds
+from .calls import Refused
+from .gateway import CLOSED, complain
+
+if TYPE_CHECKING:
+    from .calls import Box as Wanted
+
+BWRAP = "/usr/bin/bwrap"
+_SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_OWN = frozenset({"/", "/proc", "/dev", "/run", "/tmp", "/var/tmp", *_SYSTEM})  # noqa: S108 - a box's own
+_SCRATCH_BYTES = str(512 * 2**20)
+_READY = b"ready\n"
+_SLEEP = ("/bin/sh", "-c", "echo ready; exec sleep infinity >/dev/null")
+_START_SECONDS = 20.0
+_GET_OWNER = 0xB701  # NS_GET_USERNS (linux/nsfs.h)
+_KINDS = ("ipc", "uts", "net", "cgroup", "pid", "mnt")
+
+
+class Box:
+    """A box that was asked for, and while it is up its processes and namespaces."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.identity = os.urandom(32).hex()
+        self.process: int | None = None
+        self.first: int | None = None
+        self.commands: set[int] = set()
+        self.namespaces: list[tuple[str, int]] = []
+
+    def start(self, roots: tuple[str, ...], owner: tuple[int, int]) -> None:
+        """Start the box where it is not up; raises `Refused` where it cannot be what was asked for."""
+        if self.process is not None:
+            return
+        if not os.access(BWRAP, os.X_OK):
+            raise Refused(
+                "bubblewrap is not installed, without which no box can be made: sudo apt install bubblewrap",
+                1,
+            )
+        found = binds.opened(self.wanted.binds, roots)
+        told, tell = os.pipe()
+        try:
+            arguments = _written(_arguments(found, owner, tell))
+            self.process = os.fork()
+            if self.process == 0:
+                _become_bwrap(arguments, tell)
+            os.close(arguments)
+            os.close(tell)
+            tell = -1
+            self.first = _first_process(told)
+            binds.prove(found, self.first, _OWN)
+            self.namespaces = _open_namespaces(self.first)
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            binds.close(found)
+            for handle in {told, tell} - {-1}:
+                os.close(handle)
+
+    def stop(self) -> None:
+        """End the box with all that runs in it."""
+        if self.process is not None:
+            # With its first process goes all of the box, and then bwrap ends by itself, with nothing left.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.first or self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+        self.ended()
+
+    def ended(self) -> None:
+        """Take note that the box is no longer up."""
+        self.process = self.first = None
+        for _, handle in self.namespaces:
+            os.close(handle)
+        self.namespaces = []
+
+
+def _become_bwrap(arguments: int, tell: int) -> NoReturn:
+    try:
+        for handle in (arguments, tell):
+            os.set_inheritable(handle, True)  # noqa: FBT003 - as the standard library has it
+        nothing = os.open("/dev/null", os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(tell, 1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execv(BWRAP, ["bwrap", "--args", str(arguments), "--", *_SLEEP])
+    except OSError as error:
+        complain(f"{BWRAP}: {error.strerror}")
+    os._exit(127)
+
+
+def _arguments(found: list[binds.Opened], owner: tuple[int, int], tell: int) -> list[str]:
+    mounts = [
+        word
+        for each in found
+        for word in ("--bind" if each.writable else "--ro-bind", binds.where(each.handle), each.target)
+    ]
+    scratch = ("--perms", "1777", "--size", _SCRATCH_BYTES, "--tmpfs")
+    return [
+        *("--unshare-user", "--uid", str(owner[0]), "--gid", str(owner[1])),
+        *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--unshare-net"),
+        *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"),
+        *(word for path in _SYSTEM if os.path.lexists(path) for word in ("--ro-bind", path, path)),
+        *("--proc", "/proc", "--dev", "/dev", "--size", "1048576", "--tmpfs", "/run"),
+        *(word for name in CLOSED for word in ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}")),
+        *(*scratch, "/tmp", "--dir", "/var", *scratch, "/var/tmp"),  # noqa: S108 - a box's own
+        *mounts,
+        *("--remount-ro", "/", "--chdir", "/", "--json-status-fd", str(tell)),
+    ]
+
+
+def _written(arguments: list[str]) -> int:
+    """Return a file to read the arguments from: those of a process its own box could read."""
+    handle = os.memfd_create("bwrap")
+    with os.fdopen(os.dup(handle), "wb") as file:
+        file.write(b"\0".join(map(os.fsencode, arguments)))
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
+
+
+def _first_process(told: int) -> int:
+    """Return the first process of the box that bwrap makes, once the box is whole."""
+    until, text = time.monotonic() + _START_SECONDS, b""
+    while not text.endswith(_READY):
+        if not select.select([told], [], [], max(0.0, until - time.monotonic()))[0]:
+            raise Refused("the box was not made in time", 1)
+        part = os.read(told, 4096)
+        if not part:
+            raise Refused("bubblewrap could not make the box; the instance's log says why", 1)
+        text += part
+    return int(json.loads(text.partition(b"}")[0] + b"}")["child-pid"])
+
+
+def _open_namespaces(first: int) -> list[tuple[str, int]]:
+    """Return what a command enters, in its order.
+
+    bwrap mounts the terminals in a user namespace and goes on in one below it, which comes last: from it the
+    others could not be entered.
+    """
+    handles = [
+        (kind, os.open(f"/proc/{first}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)) for kind in (*_KINDS, "user")
+    ]
+    owner = fcntl.ioctl(dict(handles)["mnt"], _GET_OWNER)
+    inner = handles.pop()
+    if os.path.samestat(os.fstat(owner), os.fstat(inner[1])):
+        os.close(owner)
+        return [inner, *handles]
+    return [("user", owner), *handles, inner]

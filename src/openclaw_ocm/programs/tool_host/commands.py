@@ -1,0 +1,152 @@
+"""Runs programs in boxes: each in a process that enters the namespaces, and waits for how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import shlex
+import signal
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from . import kernel
+from .gateway import exit_status, ready_to_execute
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from . import boxes
+    from .calls import Box, Execute
+
+NAME = "ocm-command"
+_TASKS = 256
+_MOST_DESCRIPTORS = 2**16
+_NOT_EXECUTABLE, _NO_PROGRAM = 126, 127
+_BASE_ENV = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/tmp",  # noqa: S108 - a box's own
+    "LANG": "C.UTF-8",
+    "USER": "sandbox",
+}
+
+
+def leave_host(keep: set[int]) -> None:
+    """In a process that was forked of the tool host: let go of all of it but the descriptors `keep`."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:  # noqa: PLR2004 - the standard streams
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
+class Streams(NamedTuple):
+    """What a command's standard streams become, and the connection of who asked for it."""
+
+    files: Sequence[int]
+    asker: int
+
+
+def run(box: boxes.Box, call: Execute, streams: Streams, filters: tuple[bytes, ...]) -> int:
+    """Run a command in a box, in a process made for that, and return its exit status.
+
+    When who asked closes the connection, all that is left in the session of the command is killed.
+    """
+    kernel.set_name(NAME)
+    parent = os.getppid()
+    for kind, handle in box.namespaces:
+        kernel.enter(handle, kind)
+    kernel.die_with_parent(parent)
+    keeper = os.getpid()
+    told, tell = os.pipe()
+    command = os.fork()
+    if command == 0:
+        kernel.die_with_parent(keeper)
+        os.setsid()
+        os.write(tell, str(os.getpid()).encode())
+        _become(box.wanted, call, streams.files, filters)
+    os.close(tell)
+    for handle in streams.files:
+        os.close(handle)
+    session = os.read(told, 32)
+    os.close(told)
+    ended = os.pidfd_open(command)
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(streams.asker, select.POLLIN)
+    while ended not in {handle for handle, _ in poll.poll()}:
+        if not os.read(streams.asker, 4096):
+            _kill_session(session)
+            break
+    return exit_status(os.waitpid(command, 0)[1])
+
+
+def _become(wanted: Box, call: Execute, files: Sequence[int], filters: tuple[bytes, ...]) -> NoReturn:
+    try:
+        for number, handle in enumerate(files):
+            os.dup2(handle, number)
+        os.closerange(len(files), _MOST_DESCRIPTORS)
+        env = {**_BASE_ENV, "HOSTNAME": "box", **wanted.env, **call.env}
+        argv = list(call.argv)
+        if call.terminal:
+            argv = _on_terminal(argv)
+            env.setdefault("TERM", "xterm-256color")
+        os.umask(0o077)
+        _bound_tasks(wanted.tasks)
+        os.chdir(call.directory or wanted.directory)
+        ready_to_execute(filters)
+        os.execvpe(argv[0], argv, env)
+    except OSError as error:
+        # As docker says it, and with its exit statuses for a program that is not there or not one.
+        os.write(2, f"exec {call.argv[0][:200]}: {error.strerror}\n".encode())
+        os._exit(_NO_PROGRAM if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE)
+    finally:
+        os._exit(_NOT_EXECUTABLE)
+
+
+def _on_terminal(argv: list[str]) -> list[str]:
+    return ["/usr/bin/script", "-qefc", f"exec {shlex.join(argv)}", "/dev/null"]
+
+
+def _bound_tasks(wanted: int | None) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    most = (
+        min(wanted or _TASKS, _TASKS)
+        if hard == resource.RLIM_INFINITY
+        else min(wanted or _TASKS, _TASKS, hard)
+    )
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _kill_session(session: bytes) -> None:
+    """Kill the processes of a session, from a process in the PID namespace that has them.
+
+    All that is in the box stands still meanwhile: the kernel stops it at one blow, and what forks without end
+    would else outrun who looks for it.
+    """
+    killer = os.fork()
+    if killer == 0:
+        with contextlib.suppress(OSError):
+            os.kill(-1, signal.SIGSTOP)
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            if _session_of(pid) == session:
+                with contextlib.suppress(OSError):
+                    os.kill(int(pid), signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.kill(-1, signal.SIGCONT)
+        os._exit(0)
+    os.waitpid(killer, 0)
+
+
+def _session_of(pid: str) -> bytes | None:
+    """Return the session of a process that lives, None for one that ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name of its program, in parentheses, may hold anything.
+            fields = file.read().rpartition(b") ")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in b"ZX" else fields[3]

@@ -1,0 +1,152 @@
+"""The tool host itself: starts the gateway or a session's program, and makes boxes where a socket is given.
+
+usage: tool-host --filter PATH... [--socket PATH --root DIRECTORY...] -- PROGRAM [ARGUMENT]...
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import termios
+from typing import NamedTuple, NoReturn
+
+from . import gateway, kernel
+from .server import Server
+
+PASSED_ON = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+_USAGE, _FAILED = 64, 71  # sysexits.h
+_EXPIRE_SECONDS = 2.0
+
+
+class Options(NamedTuple):
+    """What the command line says."""
+
+    filters: tuple[str, ...]
+    socket: str | None
+    roots: tuple[str, ...]
+    argv: list[str]
+
+
+def options(words: list[str]) -> Options:
+    """Return what a command line says; ends the process where it says nothing that is known."""
+    found: dict[str, list[str]] = {"--filter": [], "--socket": [], "--root": []}
+    rest = list(words)
+    while len(rest) > 1 and rest[0] in found:
+        found[rest[0]].append(rest[1])
+        del rest[:2]
+    if rest[:1] != ["--"] or not rest[1:] or not found["--filter"] or len(found["--socket"]) > 1:
+        gateway.complain(__doc__)
+        sys.exit(_USAGE)
+    return Options(
+        tuple(found["--filter"]), next(iter(found["--socket"]), None), tuple(found["--root"]), rest[1:]
+    )
+
+
+def main(words: list[str]) -> NoReturn:
+    """Run what the command line says and end as it ended."""
+    chosen = options(words)
+    owner = (os.getuid(), os.getgid())
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    _leave_terminal()
+    try:
+        filters = tuple(map(_content, chosen.filters))
+        # The gateway has the same user and could else write into this memory.
+        kernel.set_dumpable(False)
+        # Root of this one alone: what it makes is below, so that the gateway has no rights over it.
+        kernel.unshare("user")
+        kernel.map_user((0, 0), owner)
+        listener = _listen(chosen.socket) if chosen.socket is not None else None
+    except OSError as error:
+        gateway.complain(f"the sandbox cannot be made here: {error.strerror}")
+        sys.exit(_FAILED)
+    started = gateway.start(chosen.argv, filters, owner)
+    if started is None:
+        sys.exit(_FAILED)
+    selector = selectors.DefaultSelector()
+    server = Server(listener, selector, chosen.roots, owner, filters) if listener is not None else None
+    _serve(started, server, selector)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _leave_terminal() -> None:
+    """Let go of the terminal of a session, for the program to take it as its own."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        handle = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+        fcntl.ioctl(handle, termios.TIOCNOTTY)
+        os.close(handle)
+
+
+def _listen(path: str) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o077)
+    listener.bind(path)
+    os.umask(before)
+    listener.listen(64)
+    listener.setblocking(False)  # noqa: FBT003 - as the standard library has it
+    return listener
+
+
+def _serve(started: gateway.Gateway, server: Server | None, selector: selectors.BaseSelector) -> NoReturn:
+    """Pass signals on and answer until the program ends, then end as it did."""
+
+    def pass_on(number: int, _: object) -> None:
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(started.handle, number)
+
+    read, write = os.pipe()
+    for handle in (read, write):
+        os.set_blocking(handle, False)
+    selector.register(read, selectors.EVENT_READ)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in PASSED_ON:
+        signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    gc.freeze()
+    while (status := _bury(started.waiter, server)) is None:
+        wait = _EXPIRE_SECONDS if server is not None and server.is_asked() else None
+        for key, _ in selector.select(wait):
+            if key.fd == read:
+                os.read(read, 4096)
+            elif server is not None:
+                server.answer(key.data)
+        if server is not None:
+            server.expire()
+    if server is not None:
+        server.close()
+    os._exit(status)
+
+
+def _bury(waiter: int, server: Server | None) -> int | None:
+    """Take note of the processes that ended, and return the exit status of `waiter` once it did."""
+    while True:
+        try:
+            process, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if process == 0:
+            return None
+        if process == waiter:
+            return gateway.exit_status(status)
+        if server is not None:
+            server.ended(process)

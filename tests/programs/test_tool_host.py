@@ -1,0 +1,359 @@
+"""The tool host with real boxes: what is in one, what is refused, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from openclaw_ocm.core.sandbox import policy, probe
+from openclaw_ocm.core.sandbox.launch import TOOL_HOST_SOCKET
+from openclaw_ocm.programs import docker
+from openclaw_ocm.programs.tool_host import binds, gateway, server
+from openclaw_ocm.programs.tool_host.calls import Bind, Refused
+
+from .boxed import PYTHON, Hosted, framed, is_alive, quoted, wait_for, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    # A socket's path is short, and a test's own directory is not.
+    with tempfile.TemporaryDirectory(prefix="ocm-th-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def hosted(directory: Path) -> Iterator[Hosted]:
+    made = Hosted(directory)
+    yield made
+    made.close()
+
+
+def test_names_that_two_sides_must_share() -> None:
+    assert probe.WAITER == gateway.NAME
+    assert str(policy.SPARE_PROC) == gateway.SPARE_PROC
+    assert str(TOOL_HOST_SOCKET) == docker.PATH
+
+
+def test_a_gateway_has_its_own_processes_and_terminals_and_no_way_to_more(hosted: Hosted) -> None:
+    assert hosted.ok("ls /proc | grep -c '^[0-9]'").strip() in ("4", "5", "6"), "its init, itself and these"
+    hosted.ok(f"{PYTHON} -c 'import pty; pty.openpty()'")
+    for script in (
+        "unshare --user true",
+        "mount -t tmpfs none /mnt",
+        "bwrap --ro-bind / / true",
+        f'{PYTHON} -c \'open("/proc/sys/kernel/core_pattern", "w")\'',
+        f"kill -0 {hosted.process.pid}",
+    ):
+        assert hosted.shell(script)[0] != 0, script
+    status = dict(line.split(":", 1) for line in hosted.ok("cat /proc/self/status").splitlines())
+    assert {int(status[field], 16) for field in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")} == {0}
+
+
+@pytest.mark.parametrize(("script", "status"), [("exit 78", 78), ("kill -9 $$", 137), ("exit 0", 0)])
+def test_it_ends_as_its_program_ends(directory: Path, script: str, status: int) -> None:
+    hosted = Hosted(directory)
+    argv = hosted.argv(program=f"import os; os.execv('/bin/sh', ['sh', '-c', {script!r}])")
+    assert subprocess.run(argv, check=False).returncode == status
+    hosted.close()
+
+
+def test_a_signal_reaches_the_program_however_early_it_comes(directory: Path) -> None:
+    hosted = Hosted(directory)
+    program = (
+        "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); "
+        "print('up', flush=True); signal.pause()"
+    )
+    process = subprocess.Popen(hosted.argv(program=program), stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 5
+    process.communicate()
+    early = subprocess.Popen(hosted.argv(program="import time; time.sleep(60)"))
+    wait_for(lambda: gateway.NAME in names_below(early.pid), "a waiter")
+    early.send_signal(signal.SIGTERM)
+    assert early.wait(30) in (143, -signal.SIGTERM)
+    hosted.close()
+
+
+def names_below(pid: int) -> list[str]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [Path(f"/proc/{child}/comm").read_text().strip() for child in children]
+
+
+def test_all_ends_with_the_tool_host(hosted: Hosted) -> None:
+    hosted.box()
+    below = hosted.descendants()
+    assert len(below) > 4
+    hosted.process.kill()
+    wait_for(lambda: not any(map(is_alive, below)), "an end of all")
+
+
+def test_a_box_holds_the_workspace_the_system_and_nothing_else(hosted: Hosted) -> None:
+    (hosted.workspace / "here").write_text("of main")
+    name = hosted.box()
+    script = (
+        "cat /workspace/here; echo made > /workspace/made; ls / | tr '\\n' ' '; ls -A /home /root; exit 9"
+    )
+    code, output, _ = hosted.inside(name, script)
+    assert code == 9
+    assert output.startswith("of main")
+    assert (hosted.workspace / "made").read_text() == "made\n"
+    assert set(output.split("\n")[0].removeprefix("of main").split()) <= {
+        *(
+            "bin",
+            "dev",
+            "etc",
+            "lib",
+            "lib32",
+            "lib64",
+            "proc",
+            "run",
+            "sbin",
+            "tmp",
+            "usr",
+            "var",
+            "workspace",
+        )
+    }
+    network = hosted.inside(name, "grep -c : /proc/net/dev; cat /proc/net/route | wc -l")[1].split()
+    assert network == ["1", "1"], "its own loopback, no route"
+    assert hosted.inside(name, "ps ax -o args=")[1].splitlines()[0].startswith("bwrap --args")
+    for refused in (
+        "unshare -U true",
+        "touch /usr/x",
+        "touch /etc/x",
+        "touch /x",
+        ": > /proc/sys/kernel/core_pattern",
+    ):
+        assert hosted.inside(name, refused)[0] != 0, refused
+    assert hosted.inside(name, f"{PYTHON} -c 'import pty; pty.openpty()'")[0] == 0
+
+
+def test_what_a_session_starts_lives_on_in_its_box_and_no_longer(hosted: Hosted) -> None:
+    name = hosted.box()
+    assert hosted.inside(name, "sleep 300 >/dev/null 2>&1 & echo kept > /tmp/kept")[0] == 0
+    assert hosted.inside(name, "cat /tmp/kept; pgrep -c sleep")[1].split() == ["kept", "2"]
+    before = hosted.descendants()
+    hosted.ok(f"docker rm -f {name}")
+    assert f"No such object: {name}" in hosted.shell(f"docker inspect -f '{{{{.Id}}}}' {name}")[2]
+    wait_for(lambda: len(hosted.descendants()) < len(before), "an end of the box")
+
+
+def test_a_box_says_that_it_runs_only_while_a_command_does(hosted: Hosted) -> None:
+    name = hosted.box()
+    running = f"docker inspect -f '{{{{.State.Running}}}}' {name}"
+    assert hosted.ok(running) == "false\n"
+    assert hosted.ok(f"docker exec {name} sleep 20 & sleep 1; {running}; kill %1; wait") == "true\n"
+    wait_for(lambda: hosted.ok(running) == "false\n", "an end of the command")
+
+
+def test_when_who_asked_dies_the_whole_session_of_the_command_goes(hosted: Hosted) -> None:
+    name = hosted.box()
+    script = "sleep 301 & (sleep 301; true) & wait"
+    hosted.shell(f"timeout -s KILL 1 docker exec {name} sh -c {quoted(script)}")
+    wait_for(lambda: hosted.inside(name, "pgrep -c -x sleep")[1] == "1\n", "nothing but the box's own")
+
+
+def test_a_relay_of_processes_that_each_start_the_next_goes_too(hosted: Hosted) -> None:
+    name = hosted.box()
+    relay = quoted("relay() { echo > /tmp/alive; relay & }; relay; sleep 60")
+    hosted.shell(f"timeout -s KILL 1 docker exec {name} bash -c {relay}")
+    wait_for(lambda: hosted.inside(name, "pgrep -c -x bash")[1] == "0\n", "an end of the relay")
+    assert hosted.inside(name, "rm /tmp/alive; sleep 0.5; ls /tmp/alive")[0] != 0
+
+
+def test_exit_statuses_of_programs_that_are_none(hosted: Hosted) -> None:
+    name = hosted.box()
+    assert hosted.shell(f"docker exec {name} no-such-program")[0] == 127
+    assert hosted.shell(f"docker exec {name} /etc/passwd")[0] == 126
+    assert hosted.shell(f"docker exec -w /nowhere {name} true")[0] != 0
+    assert hosted.shell(f"docker exec {name} sh -c 'kill -9 $$'")[0] == 137
+    assert hosted.shell("docker exec nobody true")[0] == 1
+
+
+def test_a_command_has_its_streams_and_environment(hosted: Hosted) -> None:
+    name = hosted.box("-e OF_BOX=1")
+    (hosted.state / "env").write_text("OF_CALL=2\n")
+    script = f"echo in | docker exec -i --env-file {hosted.state}/env {name} sh -c 'cat; env; echo oops >&2'"
+    code, output, error = hosted.shell(script)
+    assert (code, error) == (0, "oops\n")
+    assert {"in", "OF_BOX=1", "OF_CALL=2"} <= set(output.splitlines())
+    assert not any(str(hosted.state) in line for line in output.splitlines())
+
+
+@pytest.mark.parametrize(
+    "bind",
+    [
+        "{state}:/workspace",
+        "{state}/credentials:/workspace",
+        "{state}/agents/main:/workspace",
+        "{state}/openclaw.json:/workspace/x",
+        "/etc:/workspace",
+        "/:/workspace",
+        "{state}2:/workspace",
+        "{workspace}:/usr/local",
+        "{workspace}:/",
+        "{workspace}:/proc/x",
+        "{workspace}:/etc/ssl",
+        "{workspace}/../credentials:/workspace",
+    ],
+)
+def test_sources_and_targets_that_no_box_may_have_are_refused(hosted: Hosted, bind: str) -> None:
+    (hosted.state / "credentials").mkdir()
+    text = bind.format(state=hosted.state, workspace=hosted.workspace)
+    code, _, error = hosted.shell(f"docker create --name x -v {text} image sleep infinity")
+    assert (code, len(error.splitlines())) == (125, 1)
+    assert hosted.shell("docker start x")[0] == 1
+
+
+@pytest.mark.parametrize("part", ["skills", "skills/deeper"])
+def test_a_link_on_the_way_to_a_source_is_not_followed(hosted: Hosted, part: str) -> None:
+    (hosted.state / "credentials").mkdir()
+    (hosted.workspace / part).parent.mkdir(exist_ok=True)
+    (hosted.workspace / part).symlink_to(hosted.state / "credentials")
+    source = hosted.workspace / "skills" / "deeper" if part == "skills" else hosted.workspace / part
+    hosted.ok(f"docker create --name x -v {source}:/workspace/skills image sleep infinity")
+    code, _, error = hosted.shell("docker start x")
+    assert code == 1
+    assert "link" in error
+
+
+def test_a_source_that_is_swapped_for_a_link_is_found_out_before_any_command_runs(
+    hosted: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hosted.state / "credentials").mkdir()
+    skills = hosted.workspace / "skills"
+    skills.mkdir()
+    found = binds.opened([Bind(str(skills), "/s", "", writable=False)], (str(hosted.state),))
+    skills.rename(hosted.workspace / "aside")
+    assert binds.where(found[0].handle) == str(hosted.workspace / "aside"), (
+        "it is what was opened that is bound"
+    )
+    monkeypatch.setattr(binds, "_is_same", lambda *_: False)
+    with pytest.raises(Refused, match="nobody asked for"):
+        binds.prove(found, os.getpid(), frozenset())
+    binds.close(found)
+
+
+def test_a_workspace_that_is_gone_is_said_in_one_sentence(hosted: Hosted) -> None:
+    hosted.ok(f"docker create --name x -v {hosted.workspace}:/workspace image sleep infinity")
+    hosted.workspace.rmdir()
+    code, _, error = hosted.shell("docker start x")
+    assert (code, len(error.splitlines())) == (1, 1)
+    assert "is not there" in error
+
+
+def test_what_main_runs_of_a_workspace_cannot_be_written_or_moved_away(hosted: Hosted) -> None:
+    (hosted.workspace / ".git" / "hooks").mkdir(parents=True)
+    (hosted.workspace / ".git" / "config").write_text("[core]\n")
+    (hosted.workspace / ".openclaw" / "extensions").mkdir(parents=True)
+    name = hosted.box()
+    for script in (
+        "touch .git/hooks/x",
+        "echo x >> .git/config",
+        "mkdir .openclaw/extensions/x",
+        "mv .git .aside",
+        "mv .openclaw .aside",
+        "rm -rf .git/hooks",
+        "ln -sf /tmp .git/hooks",
+    ):
+        hosted.inside(name, f"cd /workspace && {script}")
+    assert sorted(path.name for path in hosted.workspace.rglob("*")) == [
+        *(".git", ".openclaw", "config", "extensions", "hooks")
+    ]
+    assert (hosted.workspace / ".git" / "config").read_text() == "[core]\n"
+    assert hosted.inside(name, "touch /workspace/.git/index")[0] == 0
+
+
+# Never without an end of its own: should a bound not hold, the machine must live on.
+_FORKS = """
+import os, time
+made = 0
+try:
+    for _ in range(600):
+        if os.fork() == 0:
+            os.closerange(0, 3)
+            time.sleep(60)
+            os._exit(0)
+        made += 1
+except OSError:
+    pass
+print(made, flush=True)
+"""
+
+
+def test_a_box_that_forks_without_end_is_bounded_and_no_other_suffers(hosted: Hosted) -> None:
+    name, other = hosted.box(), hosted.box()
+    before = len(hosted.descendants())
+    made = int(hosted.inside(name, f"{PYTHON} -ISc {quoted(_FORKS)}")[1])
+    assert 100 < made < 300
+    assert hosted.inside(other, "echo fine")[1] == "fine\n"
+    hosted.ok(f"docker rm -f {name}")
+    wait_for(lambda: len(hosted.descendants()) < before, "an end of all that it forked")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xff\xff\xff",
+        b"\x00\x00\x00\x02{}",
+        b"GET / HTTP/1.1\r\n\r\n" + b"x" * 2**23,
+        framed(b"ocm1", b"99", b"inspect"),
+        framed(b"ocm1", b"-1"),
+        framed(b"ocm1", b"9" * 5000),
+        framed(b"ocm2", b"1", b"start"),
+        framed(b"ocm1", b"1", b"\xff\xfe" * 9000),
+        framed() + b"more",
+        words("inspect", "-f", "{{.Id}}", "\udcff"),
+    ],
+    ids=range(10),
+)
+def test_a_request_that_is_none_is_refused_and_others_are_answered(hosted: Hosted, data: bytes) -> None:
+    answer = hosted.ask(data).split(b"\0")
+    assert answer[0] != b"0"
+    assert hosted.ask(words("image", "inspect", "x")).split(b"\0")[0] == b"0"
+
+
+def test_descriptors_that_nobody_asked_for_are_closed(hosted: Hosted) -> None:
+    def held() -> int:
+        return len(list(Path(f"/proc/{hosted.process.pid}/fd").iterdir()))
+
+    before = held()
+    with Path("/dev/null").open("rb") as nothing:
+        for count in (1, 3, 9):
+            hosted.ask(words("image", "inspect", "x"), files=(nothing.fileno(),) * count)
+    wait_for(lambda: held() == before, "as many descriptors as before")
+
+
+def test_who_asks_without_an_end_is_bounded_and_forgotten(hosted: Hosted) -> None:
+    waiting = []
+    for _ in range(server.MOST_CONNECTIONS + 20):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(hosted.socket))
+        waiting.append(connection)
+    started = time.monotonic()
+    wait_for(lambda: hosted.shell("docker image inspect x")[0] == 0, "an answer for others")
+    assert time.monotonic() - started < server.ASKING_SECONDS + 10
+    for connection in waiting:
+        connection.close()
+
+
+def test_a_thousand_boxes_are_too_many(hosted: Hosted) -> None:
+    script = (
+        "for i in $(seq 100); do docker create --name b$i image sleep infinity >/dev/null || exit $i; done"
+    )
+    code, _, error = hosted.shell(script)
+    assert code == server.MOST_BOXES + 1
+    assert "boxes already" in error
