@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 # Longest first: at the end no process is left alone with much to do.
-LONG = ("test_restore",)
+LONG = (
+    *("test_restore", "test_trouble", "test_deploy", "test_docs", "test_recovery", "test_contents"),
+    *("test_schedule", "test_firewall", "test_supervisord"),
+)
 HOST_NETWORK = ("test_bare", "test_fresh")
 BEGAN = pytest.StashKey[float]()
 JOURNAL_LINES = 400
