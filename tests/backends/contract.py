@@ -233,7 +233,8 @@ def what_is_removed_leaves_nothing(home: Home[Backend]) -> None:
     home.backend.stop([one])
     home.backend.timers.clear([one])
     home.backend.remove([one])
-    assert kept(home) - before == set()
+    left = kept(home) - before
+    assert left == set(), left
     process = home.observe(one)
     assert (process.activity, process.installed, process.autostart) == ("stopped", False, False)
     assert one not in home.backend.defined()

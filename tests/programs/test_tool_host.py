@@ -92,6 +92,17 @@ def names_below(pid: int) -> list[str]:
     return [Path(f"/proc/{child}/comm").read_text().strip() for child in children]
 
 
+def test_no_socket_is_left_and_what_stands_in_its_place_keeps_nobody_from_starting(directory: Path) -> None:
+    (directory / "socket").mkdir()
+    hosted = Hosted(directory)
+    assert hosted.socket.is_socket()
+    with hosted.process as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(30) == 0
+    assert not hosted.socket.exists()
+
+
 def test_all_ends_with_the_tool_host(hosted: Hosted) -> None:
     hosted.box()
     below = hosted.descendants()

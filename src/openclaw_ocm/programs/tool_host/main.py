@@ -95,8 +95,13 @@ def _leave_terminal() -> None:
 
 
 def _listen(path: str) -> socket.socket:
-    with contextlib.suppress(FileNotFoundError):
+    try:
         os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:
+        # The instance put it there: that must not keep it from being started.
+        os.rename(path, f"{path}.{os.urandom(6).hex()}")
     listener = socket.socket(socket.AF_UNIX)
     before = os.umask(0o077)
     listener.bind(path)

@@ -155,9 +155,11 @@ class Server:
                 box.ended()
 
     def close(self) -> None:
-        """End all boxes."""
+        """End all boxes, and leave no socket that nobody answers at."""
         for box in self.boxes.values():
             box.stop()
+        with contextlib.suppress(OSError):
+            os.unlink(self.listener.getsockname())
 
     def _finish(self, asked: Asked, code: int, *, output: str = "", error: str = "") -> None:
         with contextlib.suppress(KeyError, ValueError):
