@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .checkout import files_of_the_checkout, push_checkout
 from .image import REPOSITORY, ensure_image
-from .instances import PROVIDER, agent_answers
+from .instances import deploy_answering, say
 from .lifetime import has_snapshot, snapshots_dir
 from .machine import Machine
 
@@ -48,7 +48,7 @@ class Agents:
 
     def ask(self, backend: str, text: str) -> str:
         """Return what an agent answers: `ECHO:word` is repeated, as the fake model does."""
-        return self.ocm("use", NAMES[backend], "agent", "--message", text).stdout
+        return say(self.ocm, NAMES[backend], text)
 
 
 @contextlib.contextmanager
@@ -88,8 +88,8 @@ def make(release: str, tag: str) -> None:
     with Machine.boot(release) as machine:
         ocm = push_checkout(machine)
         for backend, name in NAMES.items():
-            ocm("deploy", name, "--backend", backend, "--no-inherit")
-            assert "PONG from fake model" in agent_answers(ocm, name, PROVIDER)
+            deploy_answering(ocm, name, "--backend", backend, "--no-inherit")
+            assert "PONG from fake model" in say(ocm, name, "hi")
             ocm("stop", name)
         machine.snapshot(tag)
 

@@ -45,8 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--release",
         action="append",
         choices=RELEASES,
-        help="Debian release to test all in; repeatable (default: all in the last, and in the others what"
-        " is marked with both_releases)",
+        help="Debian release to test all in; repeatable (default: the last, others as marked)",
     )
     parser.addoption("--kills", type=int, default=9, help="how often test_kills kills (default: 9)")
     parser.addoption("--seed", type=int, help="when it does (default: another one each time, printed)")
@@ -80,7 +79,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=order)
     if config.getoption("--release", None):
         return
-    left_out = [item for item in items if runs_in_one(item)]
+    left_out = [item for item in items if is_shown_elsewhere(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
@@ -94,8 +93,12 @@ def order(item: pytest.Item) -> tuple[int, int]:
     return 1 + RELEASES[::-1].index(release), LONG.index(name) if name in LONG else len(LONG)
 
 
-def runs_in_one(item: pytest.Item) -> bool:
-    return release_of(item) in RELEASES[:-1] and item.get_closest_marker("both_releases") is None
+def is_shown_elsewhere(item: pytest.Item) -> bool:
+    """Tell whether what a test shows in its release is shown by another one."""
+    if item.get_closest_marker("both_releases"):
+        return False
+    chosen = RELEASES[0 if item.get_closest_marker("first_release") else -1]
+    return release_of(item) not in (chosen, None)
 
 
 def release_of(item: pytest.Item) -> str | None:

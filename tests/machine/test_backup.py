@@ -14,7 +14,7 @@ import pytest
 from openclaw_ocm.system.archive import age
 from openclaw_ocm.system.archive import reader as archive
 
-from .instances import HOME, PROVIDER, agent_answers, answer, inside, rows
+from .instances import HOME, answer, deploy_answering, inside, rows, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,19 +34,13 @@ MAIN_SECRET = '{"planted": "PLANTED-of-main-2222"}'
 @pytest.fixture(scope="module", params=["systemd", "supervisord"])
 def worker(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterator[str]:
     """Deploy an instance that has answered and was told a secret, once for all tests here."""
-    ocm("deploy", "worker1", "--backend", request.param)
+    deploy_answering(ocm, "worker1", "--backend", request.param)
     ocm("secret", "set", "worker1", "PLANTED_KEY", input=f"{SECRET}\n")
-    agent_answers(ocm, "worker1", PROVIDER)
-    assert "remembered-before" in chat(ocm, "remembered-before")
+    assert "remembered-before" in say(ocm, "worker1", "ECHO:remembered-before")
     inside(ocm, "worker1", "mkdir -p workspace && echo precious > workspace/NOTES.md")
     yield "worker1"
     ocm("delete", "--all", "--force", "--yes", check=False)
     machine.run(["rm", "-rf", f"{HOME}/backups"])
-
-
-def chat(ocm: Ocm, text: str) -> str:
-    """Have the agent say something, which its session then holds."""
-    return ocm("use", "worker1", "agent", "--message", f"ECHO:{text}").stdout
 
 
 def fetch(machine: Machine, path: str, to: Path) -> Path:

@@ -25,6 +25,7 @@ from .instances import (
     rows,
     transient_files,
     wait_for,
+    wait_until_healthy,
 )
 from .reading import Reader, push_repository
 
@@ -132,7 +133,7 @@ def test_killed_gateway_is_back_without_help(bare: Machine, ocm: Ocm) -> None:
     row = rows(ocm)["worker1"]
     kill_gateway(bare, row["port"])
     wait_for(lambda: rows(ocm)["worker1"]["pid"] not in (row["pid"], None), 60, "new gateway")
-    wait_for(lambda: ocm("health", "worker1", check=False).returncode == 0, 120, "ready gateway")
+    wait_until_healthy(ocm, "worker1")
 
 
 def test_delete_leaves_nothing_and_no_process(bare: Machine, ocm: Ocm, deployed: Deployed) -> None:

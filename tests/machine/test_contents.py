@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests import model_lists
 
-from .instances import HOME, PROVIDER, answer, home_files, mend, rows, wait_for
+from .instances import HOME, PROVIDER, answer, home_files, mend, rows, wait_for, wait_until_healthy
 from .processes import kill_group
 from .test_recovery import forget_driver, killed
 
@@ -95,7 +95,7 @@ def pid(ocm: Ocm) -> int:
 def test_with_a_gateway_that_is_not_ready_in_time_all_is_as_before(
     machine: Machine, ocm: Ocm, worker: str, command: tuple[str, ...]
 ) -> None:
-    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+    wait_until_healthy(ocm, worker)
     before, process = kept(machine), pid(ocm)
     done = ocm(*command, *AT_ONCE, input=f"{NEW}\n", check=False)
     assert done.returncode == 1, done
@@ -115,7 +115,7 @@ def test_with_a_gateway_that_is_not_ready_in_time_all_is_as_before(
 def test_with_one_that_does_not_answer_a_live_change_is_taken_back(
     machine: Machine, ocm: Ocm, worker: str, command: tuple[str, ...]
 ) -> None:
-    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+    wait_until_healthy(ocm, worker)
     before, process = kept(machine), pid(ocm)
     unit = f"openclaw-gateway-{worker}.service"
     machine.run(["systemctl", "--user", "kill", "--signal=STOP", unit])
@@ -129,7 +129,7 @@ def test_with_one_that_does_not_answer_a_live_change_is_taken_back(
     assert kept(machine) == before
     assert left_over(machine) == ""
     assert pid(ocm) == process
-    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+    wait_until_healthy(ocm, worker)
     assert kept(machine) == before
 
 

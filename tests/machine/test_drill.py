@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, agent_answers, answer, fake_model, home_files, rows
+from .instances import HOME, answer, deploy_answering, home_files, rows, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +23,9 @@ def worker(machine: Machine, ocm: Ocm) -> Iterator[str]:
     """Give an instance that answers, has a secret, and a cron job that would run at once."""
     ocm("list")
     before = home_files(machine)
-    ocm("deploy", "worker1", "--no-inherit")
+    deploy_answering(ocm, "worker1", "--no-inherit")
     ocm("secret", "set", "worker1", "OWN_TOKEN", input=f"{SECRET}\n")
-    with fake_model(machine) as provider:
-        assert "PONG from fake model" in agent_answers(ocm, "worker1", provider)
+    assert "PONG from fake model" in say(ocm, "worker1", "hi")
     yield "worker1"
     ocm("delete", "--all", "--force", "--yes")
     machine.run(["rm", "-rf", f"{HOME}/backups"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, answer, home_files, mend, rows, wait_for
+from .instances import HOME, answer, home_files, mend, rows, wait_for, wait_until_healthy
 from .test_recovery import forget_driver, killed
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def config_alone_opens_nothing(machine: Machine, ocm: Ocm) -> None:
     """Have the config say what the record does not: the instance may write it, and a person may err."""
     ocm("edit", "worker1", "gateway.bind", "lan")
     wait_for(lambda: listening(machine) == {"0.0.0.0"}, 90, "gateway beyond the loopback")
-    wait_for(lambda: ocm("health", "worker1", check=False).returncode == 0, 120, "ready gateway")
+    wait_until_healthy(ocm, "worker1")
     assert not reaches(machine, NEAR)
     assert "worker1 is not exposed, but port 19001 is listened on at 0.0.0.0" in str(findings(ocm))
     assert ocm("unexpose", "worker1").stdout == "worker1: reached from this machine alone\n"
@@ -136,7 +136,7 @@ def failed_exposure_is_undone(machine: Machine, ocm: Ocm) -> None:
     hasty = ocm("expose", "worker1", "--from", NEAR, "--timeout", "1", check=False)
     assert (hasty.returncode, "did not become ready" in hasty.stderr) == (1, True)
     assert added(machine) == [DENY, *THEIRS]
-    wait_for(lambda: ocm("health", "worker1", check=False).returncode == 0, 120, "gateway as before")
+    wait_until_healthy(ocm, "worker1")
     assert listening(machine) == {"127.0.0.1", "[::1]"}
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import rows, wait_for
+from .instances import rows, wait_until_healthy
 
 if TYPE_CHECKING:
     from .checkout import Ocm
@@ -24,7 +24,7 @@ def test_enabled_instance_is_back_after_a_reboot_and_a_disabled_one_is_not(
     ocm("disable", "stays-down")
     try:
         machine.reboot()
-        wait_for(lambda: ocm("health", "comes-back", check=False).returncode == 0, 120, "ready instance")
+        wait_until_healthy(ocm, "comes-back")
         found = rows(ocm)
         assert found["comes-back"]["autostart"] is True
         assert found["stays-down"]["state"] == "stopped"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, answer, home_files, inside, ready, rows, wait_for
+from .instances import HOME, answer, home_files, inside, ready, rows, wait_for, wait_until_healthy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,9 +77,9 @@ def test_edit_says_what_is_live_and_what_needs_a_restart(machine: Machine, ocm: 
         "worker1: changed gateway.controlUi.basePath; the gateway was restarted and is ready\n"
     )
     wait_for(lambda: rows(ocm)[worker]["pid"] not in (pid, None), 90, "restarted gateway")
-    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+    wait_until_healthy(ocm, worker)
     assert "gateway.controlUi" in ocm("edit", worker, "--unset", "gateway.controlUi").stdout
-    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+    wait_until_healthy(ocm, worker)
 
 
 @pytest.mark.usefixtures("running")
@@ -213,7 +213,7 @@ def test_killed_for_want_of_memory_is_told_apart_from_killed(machine: Machine, o
     machine.run(["logger", "--journald"], input=entry)
     machine.run(["kill", "-9", str(rows(ocm)[worker]["pid"])])
     wait_for(lambda: "out of memory" in str(rows(ocm)[worker]["reason"]), 5, "reason")
-    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+    wait_until_healthy(ocm, worker)
 
 
 @pytest.mark.both_releases
@@ -286,7 +286,7 @@ def test_corrupt_record_is_said_and_loses_nothing(machine: Machine, ocm: Ocm, wo
     assert "surprise" in row["problem"]
     assert machine.read(RECORD).endswith("surprise = 1\n")
     machine.write(RECORD, before, mode=0o600)
-    wait_for(lambda: ocm("health", worker, check=False).returncode == 0, 120, "ready gateway")
+    wait_until_healthy(ocm, worker)
 
 
 def test_deploy_that_fails_leaves_no_trace(machine: Machine, ocm: Ocm, no_instance: set[str]) -> None:
