@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, answer, home_files, inside, ready, rows, wait_for, wait_until_healthy
+from .instances import HOME, answer, home_files, inside, listener, ready, rows, wait_for, wait_until_healthy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def test_edit_says_what_is_live_and_what_needs_a_restart(machine: Machine, ocm: 
     pid = rows(ocm)[worker]["pid"]
     restarting = ocm("edit", worker, "gateway.controlUi.basePath", "/ui")
     assert restarting.stdout == (
-        "worker1: changed gateway.controlUi.basePath; the gateway was restarted and is ready\n"
+        "worker1: changed gateway.controlUi; the gateway was restarted and is ready\n"
     )
     wait_for(lambda: rows(ocm)[worker]["pid"] not in (pid, None), 90, "restarted gateway")
     wait_until_healthy(ocm, worker)
@@ -157,9 +157,8 @@ def test_nothing_of_the_host_is_open_to_the_gateway_while_it_is_proved(
         "end=$((SECONDS + 12)); while [ $SECONDS -lt $end ]; do for p in /proc/[0-9]*; do"
         " [ -e $p/cwd/home/debian/.bashrc ] && echo ESCAPED >> /tmp/escaped; done; done; true"
     )
-    pid = str(rows(ocm)[worker]["pid"])
-    namespaces = ["-U", "-m", "-i", *(["-p"] if machine.release == "trixie" else [])]
-    argv = ["nsenter", "-t", pid, *namespaces, "--preserve-credentials", "--wdns=/", "bash", "-c", hunt]
+    namespaces = ["-U", "-m", "-i", "-p", "--preserve-credentials", "--wdns=/"]
+    argv = ["nsenter", "-t", listener(machine, 19001), *namespaces, "bash", "-c", hunt]
     hunter = machine.popen(argv)
     rounds = 0
     try:

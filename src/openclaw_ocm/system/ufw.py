@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core import firewall as core
 from openclaw_ocm.core.firewall import Firewall
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
 from openclaw_ocm.system.runner import SAFE_PATH, Command, failure
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
     from openclaw_ocm.system.runner import Completed
 
-# A user's PATH has no sbin on Debian.
 # Readable by everyone, unlike the rules.
 _STATE = Path("/etc/ufw/ufw.conf")
 _DEFAULTS = Path("/etc/default/ufw")
 # ufw waits for another one, which may be at a question.
 _SECONDS = 30.0
+_WAIT_SECONDS = 120.0
 # How sudo begins a refusal: for want of a password, or by its own rules (seen on 1.9.13 and 1.9.16).
 _REFUSALS = ("sudo:", "Sorry, user")
 
@@ -52,13 +53,15 @@ def set_rules(host: Host, name: str, port: int, want: tuple[Rule, ...]) -> None:
 
     Does no more where this user may not, for what there is can be seen. Raises `OcmError` where UFW fails.
     """
-    firewall = observe(host)
-    if firewall.problem is not None:
-        raise OcmError(f"UFW does not tell its rules: {firewall.problem}", code="firewall_failed")
-    if firewall.rules is None:
-        return
-    change = core.difference(firewall, name, port, have=(), want=want)
-    done = [(argv, _run(host, argv)) for argv in core.commands(name, change)]
+    # UFW reads its list before it takes its own lock: of two at once one would be lost.
+    with files.lock(host.paths.locks / "@firewall.lock", "the firewall", wait_seconds=_WAIT_SECONDS):
+        firewall = observe(host)
+        if firewall.problem is not None:
+            raise OcmError(f"UFW does not tell its rules: {firewall.problem}", code="firewall_failed")
+        if firewall.rules is None:
+            return
+        change = core.difference(firewall, name, port, have=(), want=want)
+        done = [(argv, _run(host, argv)) for argv in core.commands(name, change)]
     for argv, completed in done:
         if completed is not None and completed.returncode != 0:
             raise failure(argv, completed.returncode, completed.stderr)
