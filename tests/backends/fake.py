@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import secrets
 import threading
 import time
 from dataclasses import dataclass, field
@@ -277,7 +276,7 @@ class Fake:
     def stop_sessions(self, names: Collection[InstanceName]) -> None:
         self._called("stop_sessions", names)
         if names:
-            sessions.stop_sessions([f"{name}." for name in names])
+            sessions.stop_sessions([self.host.instance(name) for name in names])
 
     def enable(self, names: Collection[InstanceName]) -> None:
         self._called("enable", names)
@@ -297,7 +296,7 @@ class Fake:
         terminal: bool,  # noqa: ARG002 - the caller's streams do
     ) -> Session:
         paths = self.host.instance(record.name)
-        token = f"{record.name}.{secrets.token_hex(8)}"
+        token = sessions.new_token(paths)
         argv = clean({**environ, sessions.VARIABLE: token}, program)
         return Session(argv=(ENV, f"--chdir={paths.state}", *argv), token=token)
 

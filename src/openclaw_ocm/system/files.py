@@ -111,6 +111,8 @@ def append_line(path: PurePosixPath, line: bytes, *, most: int, older: PurePosix
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     try:
+        # The kernel shows a line that crosses a page before all of it is there.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         begun = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, b"\n" * begun + line + b"\n")

@@ -30,7 +30,7 @@ from tests.backends.supervisord.supervised import (
     wait_until_gone,
 )
 
-from openclaw_ocm.backends.supervisord import places
+from openclaw_ocm.backends.supervisord import places, sessions
 from openclaw_ocm.backends.supervisord import supervisor as module
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core.names import parse_name
@@ -529,21 +529,27 @@ def test_stopping_sessions_ends_those_of_the_instance_and_no_others(shared: Supe
     name, longer = shared.make("stop"), shared.make("stop-a")
     mine = [Running(shared, name, "exec sleep 300") for _ in range(2)]
     other = Running(shared, longer, "exec sleep 300")
+    foreign = {sessions.VARIABLE: f"/another/home/.openclaw-{name}.1"}
+    elsewhere = subprocess.Popen(["sleep", "300"], env=foreign)
     shared.backend.stop_sessions([name])
     assert [session.end() for session in mine] == [143, 143]
     assert other.process.poll() is None
+    assert elsewhere.poll() is None, "an instance of the same name in another home"
+    elsewhere.kill()
+    elsewhere.wait()
     shared.backend.stop_sessions([longer])
     assert other.end() == 143
 
 
 def test_an_instance_cannot_pass_a_process_of_its_own_for_a_session_of_another(shared: Supervised) -> None:
     victim, liar = shared.make("victim"), shared.make("liar")
-    forge = "OCM_SESSION=victim.1 sleep 300 & echo $!; wait"
+    token = sessions.new_token(shared.backend.host.instance(victim))
+    forge = f"{sessions.VARIABLE}={token} sleep 300 & echo $!; wait"
     forged = Running(shared, liar, forge)
     assert forged.process.stdout
     assert forged.process.stdout.readline().strip().isdecimal()
     shared.backend.stop_sessions([victim])
-    shared.backend.signal_session("victim.1", signal.SIGKILL)
+    shared.backend.signal_session(token, signal.SIGKILL)
     assert forged.process.poll() is None
     shared.backend.stop_sessions([liar])
     forged.end()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import time
 from pathlib import Path
@@ -19,9 +20,16 @@ from openclaw_ocm.system import processes
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from openclaw_ocm.core.paths import InstancePaths
+
 VARIABLE = "OCM_SESSION"
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.1
+
+
+def new_token(paths: InstancePaths) -> str:
+    """Return the token of a session to be: of that instance, and of none of its name in another home."""
+    return _prefix(paths) + secrets.token_hex(8)
 
 
 def signal_session(token: str, number: int) -> None:
@@ -32,14 +40,15 @@ def signal_session(token: str, number: int) -> None:
             os.kill(pid, number)
 
 
-def stop_sessions(prefixes: Collection[str]) -> None:
-    """End the sessions whose tokens begin so, with SIGKILL those that take too long.
+def stop_sessions(instances: Collection[InstancePaths]) -> None:
+    """End the sessions of instances, with SIGKILL those that take too long.
 
     Raises `OcmError` where new ones keep coming.
     """
     deadline = time.monotonic() + _STOP_SECONDS
     asked: set[str] = set()
-    while tokens := {token for token in _sessions().values() if token.startswith(tuple(prefixes))}:
+    prefixes = tuple(map(_prefix, instances))
+    while tokens := {token for token in _sessions().values() if token.startswith(prefixes)}:
         late = time.monotonic() > deadline
         if time.monotonic() > deadline + _STOP_SECONDS:
             raise OcmError(f"sessions do not end: {', '.join(sorted(tokens))}", code="timeout")
@@ -47,6 +56,11 @@ def stop_sessions(prefixes: Collection[str]) -> None:
             signal_session(token, signal.SIGKILL if late else signal.SIGTERM)
         asked |= tokens
         time.sleep(_POLL_SECONDS)
+
+
+def _prefix(paths: InstancePaths) -> str:
+    # A dot cannot be part of an instance's name, so what begins like w1's never is a session of w1-a.
+    return f"{paths.state}."
 
 
 def _programs(found: frozenset[int]) -> set[int]:

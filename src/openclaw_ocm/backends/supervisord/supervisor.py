@@ -6,7 +6,6 @@ import contextlib
 import functools
 import importlib.util
 import os
-import secrets
 import shlex
 import time
 from dataclasses import dataclass
@@ -225,7 +224,7 @@ class Supervisord:
     def stop_sessions(self, names: Collection[InstanceName]) -> None:
         """Stop every session in the sandboxes of `names`."""
         if names:
-            sessions.stop_sessions([_token(name, "") for name in names])
+            sessions.stop_sessions([self._paths.instance(name) for name in names])
 
     def enable(self, names: Collection[InstanceName]) -> None:
         """Have gateways start with supervisord."""
@@ -248,7 +247,7 @@ class Supervisord:
     ) -> Session:
         """Return the command that runs `program` in a sandbox like the gateway's, with its files and /tmp."""
         paths = self._paths.instance(record.name)
-        token = _token(paths.name, secrets.token_hex(8))
+        token = sessions.new_token(paths)
         outer = {sessions.VARIABLE: token}
         if record.sealed:
             from openclaw_ocm.system.seccomp import make_filters
@@ -297,11 +296,6 @@ class Supervisord:
 
     def _as_root(self, command: str) -> str:
         return command if self.host.uid == 0 else f"sudo {command}"
-
-
-def _token(name: str, rest: str) -> str:
-    # A dot cannot be part of an instance name, so what begins like w1's never is a session of w1-a.
-    return f"{name}.{rest}"
 
 
 def _covers(policy: Policy) -> dict[PurePosixPath, bool]:
