@@ -157,7 +157,7 @@ def test_nothing_of_the_host_is_open_to_the_gateway_while_it_is_proved(
         "until [ -e /tmp/enough ]; do for p in /proc/[0-9]*; do"
         " [ -e $p/cwd/home/debian/.bashrc ] && echo ESCAPED >> /tmp/escaped; done; done; true"
     )
-    namespaces = ["-U", "-m", "-i", "-p", "--preserve-credentials", "--wdns=/"]
+    namespaces = ["-U", "-m", "-p", "--preserve-credentials", "--wdns=/"]
     argv = ["nsenter", "-t", listener(machine, 19001), *namespaces, "bash", "-c", hunt]
     hunter = machine.popen(argv)
     try:
@@ -166,8 +166,8 @@ def test_nothing_of_the_host_is_open_to_the_gateway_while_it_is_proved(
             assert hunter.poll() is None, "it hunts as long as OCM proves"
     finally:
         inside(ocm, worker, "touch /tmp/enough")
-        hunter.communicate()
-    assert hunter.returncode == 0
+        printed = hunter.communicate()
+    assert hunter.returncode == 0, printed
     assert inside(ocm, worker, "cat /tmp/escaped 2>/dev/null; true") == ""
 
 
