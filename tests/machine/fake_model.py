@@ -4,7 +4,7 @@ Runs inside the machine, where there is systemd as fake-model.service. Stdlib on
 Once it listens it prints its port, which the kernel chooses where it was told port 0.
 A turn of the user that contains `ECHO:<text>` is answered with `<text>`, one with `RECALL` with the texts of
 all such turns before it, one with `CALL:<tool> <JSON>` with a call of that tool and then with what the tool
-answered, any other with the PONG line.
+answered, and so one that asks in plain words for its exec tool with a command. Any other gets the PONG line.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ PONG = "PONG from fake model"
 MODELS = ("fake-1", "fake-2")
 ECHO = re.compile(r"ECHO:(\S+)")
 CALL = re.compile(r"CALL:(\w+) (\{.*\})", re.DOTALL)
+ASKED = re.compile(r"[Cc]all your exec tool once, with the command `([^`]+)`")
 # OpenClaw's own words to the model, in a message of the user that follows the user's own and every tool's.
 INTERNAL = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>"
 LOG_LOCK = threading.Lock()
@@ -50,8 +51,12 @@ def spoken(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def call_in(messages: list[dict[str, Any]]) -> dict[str, str] | None:
     """Return the function that the last turn of the user wants called, if any."""
     last = (spoken(messages) or [{}])[-1]
-    wanted = CALL.search(text_of(last.get("content"))) if last.get("role") == "user" else None
-    return {"name": wanted[1], "arguments": wanted[2]} if wanted else None
+    said = text_of(last.get("content")) if last.get("role") == "user" else ""
+    if wanted := CALL.search(said):
+        return {"name": wanted[1], "arguments": wanted[2]}
+    if asked := ASKED.search(said):
+        return {"name": "exec", "arguments": json.dumps({"command": asked[1]})}
+    return None
 
 
 def answer_to(messages: list[dict[str, Any]]) -> str:
@@ -118,6 +123,7 @@ class FakeModel(BaseHTTPRequestHandler):
     bearer = "sk-fake"
     log_path = "/var/log/fake-model.jsonl"
     models = MODELS
+    hangs = False
 
     def do_GET(self) -> None:
         self.record()
@@ -140,6 +146,10 @@ class FakeModel(BaseHTTPRequestHandler):
         model = str(request.get("model", ""))
         self.record(model=model, n_msgs=len(messages), stream=bool(request.get("stream")))
         if not self.authorised():
+            return
+        if self.hangs:
+            self.rfile.read(1)  # ends when whoever asked has gone
+            self.close_connection = True
             return
         if self.path.split("?")[0] != "/v1/chat/completions":
             self.send_error_body(404, "invalid_request_error", "unknown_url", "Unknown request URL")
@@ -199,8 +209,9 @@ def main() -> None:
     parser.add_argument("--bearer", default=FakeModel.bearer)
     parser.add_argument("--log", default=FakeModel.log_path)
     parser.add_argument("--model", action="append", default=[], help="one more that it has")
+    parser.add_argument("--hang", action="store_true", help="take every question and answer none")
     options = parser.parse_args()
-    FakeModel.bearer, FakeModel.log_path = options.bearer, options.log
+    FakeModel.bearer, FakeModel.log_path, FakeModel.hangs = options.bearer, options.log, options.hang
     FakeModel.models = (*MODELS, *options.model)
     Path(options.log).touch()  # no request yet is an empty log
     server = ThreadingHTTPServer((options.host, options.port), FakeModel)

@@ -16,12 +16,14 @@ from openclaw_ocm.core.openclaw.turn import Failure
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.check import check, prepare, refuse_silent
+from openclaw_ocm.operations.planning.result import Outcome
 
 if TYPE_CHECKING:
     from openclaw_ocm.operations.check import Checked
 
 __all__ = ["worker"]
 NAME = samples.NAME
+DEPLOYED = Outcome(name=NAME, operation="deploy", changed=True, message="ready and sealed", notes=("a note",))
 SAYS = dict(reversed(SAID["errors"]))
 
 
@@ -51,7 +53,7 @@ def test_an_instance_that_answers_is_told_with_what_it_took(worker: Worker) -> N
     ]
     assert sessions(worker) == ["agent:main:main", "agent:main:ocm:group:check"]
     assert all(one.seconds <= found.seconds for one in found.turns)
-    refuse_silent(found)
+    refuse_silent(found, DEPLOYED)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +65,25 @@ def test_where_the_provider_fails_no_group_is_asked(worker: Worker, failure: str
     assert [one.problem for one in found.turns] == [Failure[failure].value]
     assert sessions(worker) == ["agent:main:main"]
     with pytest.raises(OcmError) as caught:
-        refuse_silent(found)
+        refuse_silent(found, DEPLOYED)
     assert (caught.value.code, caught.value.exit_code) == (Failure[failure].value, 1)
+    assert caught.value.message == (
+        f"{NAME} is there, ready and sealed, but does not answer: main: {found.turns[0].message}"
+    )
     assert caught.value.hint == found.turns[0].mend
+
+
+def test_a_refusal_by_a_provider_that_gets_no_key_tells_of_that(worker: Worker) -> None:
+    config = worker.config
+    del config["models"]["providers"]["a"]["apiKey"]
+    Path(worker.paths.config).write_text(json.dumps(config))
+    found = asked(worker, error(SAYS["REFUSED"]))
+    assert [one.problem for one in found.turns] == ["provider_refuses"], "it has a secret"
+    config["agents"]["defaults"]["model"] = {"primary": "lab/m-1"}
+    config["models"]["providers"]["lab"] = {"baseUrl": "http://127.0.0.1:9/v1"}
+    Path(worker.paths.config).write_text(json.dumps(config))
+    found = asked(worker, error(SAYS["REFUSED"]))
+    assert [(one.problem, one.message) for one in found.turns] == [("no_key", "it has no key for lab")]
 
 
 def test_a_box_that_cannot_be_made_fails_the_group_alone(worker: Worker) -> None:

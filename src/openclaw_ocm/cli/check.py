@@ -70,7 +70,10 @@ def check(ctx: click.Context, name: InstanceName, *, timeout_seconds: float, as_
 
 
 def and_check(context: Context, name: InstanceName, outcome: Outcome) -> Outcome:
-    """Ask an instance that is ready now and return the outcome with what came of it, or raise `OcmError`."""
+    """Ask an instance that is ready now and return the outcome with what came of it.
+
+    Raises `OcmError`, which says that the instance is there, where it does not answer.
+    """
     from dataclasses import replace
 
     from openclaw_ocm.cli.render.able import in_words
@@ -78,7 +81,7 @@ def and_check(context: Context, name: InstanceName, outcome: Outcome) -> Outcome
     from openclaw_ocm.operations.check import prepare, refuse_silent
 
     checked = ask(context, prepare(context, name), timeout_seconds=SECONDS)
-    refuse_silent(checked)
+    refuse_silent(checked, outcome)
     return replace(outcome, message=f"{outcome.message}; {in_words(checked)}")
 
 

@@ -115,7 +115,8 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
 
     The archive is checked whole before anything is touched. A new instance is sealed and reached from this
     machine alone, whatever the archive says. What --replace replaces is backed up first, and is back and
-    running where the restored instance does not become ready.
+    running where the restored instance does not become ready; one that is ready and does not answer with
+    --check stays, and the exit code is 1.
     """
     from pathlib import Path, PurePosixPath
 

@@ -160,9 +160,9 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
     """Create an instance, start it and prove that it is sealed.
 
     Succeeds only once the gateway is ready and a probe inside its sandbox found the policy in force.
-    A deploy that fails leaves no trace, unless --keep is given; one that is ready and does not answer with
-    --check stays. What it needs and this machine lacks is
-    installed first, as by ocm setup.
+    A deploy that fails leaves no trace, unless --keep is given; an instance that is ready and does not answer
+    with --check stays, and the exit code is 1. What it needs and this machine lacks is installed first, as by
+    ocm setup.
     """
     from openclaw_ocm.operations.create import deploy as run
     from openclaw_ocm.operations.planning.jobs import STARTING

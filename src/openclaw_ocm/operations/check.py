@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.models.choice import primary
+from openclaw_ocm.core.models.choice import is_served_without_key, primary
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.openclaw.turn import (
     Failure,
@@ -26,12 +27,15 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.session import capture, ready_for_session
+from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.config import read_config
+from openclaw_ocm.system.openclaw.providers import known_providers
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.result import Outcome
 
 # Of the time for both turns; what main leaves of it is the group's. Main's is the first after a start.
 _FOR_MAIN = 0.75
@@ -69,11 +73,15 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What is to be asked: the agent and its model, None where it has none and nothing can be asked."""
+    """What is to be asked: the agent and its model, None where it has none and nothing can be asked.
+
+    `keyless` tells that the provider gets no key.
+    """
 
     record: Record
     agent: str
     model: str | None
+    keyless: bool
 
 
 def prepare(context: Context, name: InstanceName) -> Prepared:
@@ -88,7 +96,13 @@ def prepare(context: Context, name: InstanceName) -> Prepared:
     agent = agent_of(config)
     own = as_object(as_object(lookup(config, "agents.entries")).get(agent)).get("model")
     found = primary({"agents": {"defaults": {"model": own}}}) or primary(config)
-    return Prepared(record=record, agent=agent, model=printable(found) if found else None)
+    provider, known = (found or "").partition("/")[0], known_providers(PurePosixPath(record.runtime.openclaw))
+    return Prepared(
+        record=record,
+        agent=agent,
+        model=printable(found) if found else None,
+        keyless=is_served_without_key(config, provider, read_secrets(worker.paths), known[0]),
+    )
 
 
 def check(context: Context, prepared: Prepared, *, timeout_seconds: float) -> Checked:
@@ -134,6 +148,9 @@ def _ask(context: Context, prepared: Prepared, session: Session, limit: float) -
     if turn.failure is Failure.HANGS:
         # OpenClaw tries again and again, and at the end only says that the time is up.
         turn = read_log(turn, _logged(context, prepared.record, since=wall))
+    if turn.failure is Failure.REFUSED and prepared.keyless:
+        # What a provider says to a wrong key it says to none, too.
+        turn = replace(turn, failure=Failure.NO_KEY)
     return turn, took
 
 
@@ -162,15 +179,15 @@ def _answered(prepared: Prepared, session: Session, turn: Turn, took: float) -> 
     )
 
 
-def refuse_silent(checked: Checked) -> None:
-    """Raise `OcmError` with what failed, where an instance does not answer."""
+def refuse_silent(checked: Checked, done: Outcome) -> None:
+    """Raise `OcmError` with what failed, and what was done before, where an instance does not answer."""
     failed = [one for one in checked.turns if not one.ok]
     if not failed:
         return
     first = failed[0]
     raise OcmError(
-        f"{checked.name} does not answer: {first.session}: {first.message}",
+        f"{checked.name} is there, {done.message}, but does not answer: {first.session}: {first.message}",
         hint=first.mend,
         code=first.problem or "turn_failed",
-        details=tuple(one.words for one in failed if one.words),
+        details=(*(one.words for one in failed if one.words), *done.notes),
     )

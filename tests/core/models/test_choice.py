@@ -10,6 +10,7 @@ from openclaw_ocm.core.models.choice import (
     Choice,
     chosen,
     has_key,
+    is_served_without_key,
     located,
     own_models,
     parse_choice,
@@ -173,3 +174,25 @@ def test_of_a_provider_something_has_to_be_known() -> None:
         find("deepseek")
     assert caught.value.code == "provider_unknown"
     assert "--base-url" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("config", "secrets"),
+    [
+        (configured(apiKey="sk-1"), {}),
+        (configured(apiKey="${OTHER}"), {"OTHER": "x"}),
+        (configured(), {"LAB_TOKEN": "x"}),
+        (configured() | {"auth": {"profiles": {"lab:me": {"provider": "lab", "mode": "token"}}}}, {}),
+        ({"models": {"providers": {"lab": {}}}}, {}),
+        ({}, {}),
+    ],
+)
+def test_a_provider_gets_a_key_by_config_secret_or_login_or_openclaw_knows(
+    config: dict[str, Any], secrets: dict[str, str]
+) -> None:
+    assert not is_served_without_key(config, "lab", secrets, {"lab": ("LAB_TOKEN",)})
+
+
+def test_one_of_the_config_without_any_key_is_found() -> None:
+    for config in (configured(), configured(apiKey="${GONE}"), configured(apiKey="")):
+        assert is_served_without_key(config, "lab", {"OTHER_API_KEY": "x"}, {})

@@ -83,6 +83,25 @@ def has_key(config: Mapping[str, Any], provider: str, secrets: Mapping[str, str]
     return variable in secrets or (isinstance(key, str) and bool(key) and referred(key) is None)
 
 
+def is_served_without_key(
+    config: Mapping[str, Any],
+    provider: str,
+    secrets: Mapping[str, str],
+    known: Mapping[str, tuple[str, ...]],
+) -> bool:
+    """Tell whether a provider whose address is in the config gets no key: none there, no login, no secret.
+
+    `known` are the variables in which OpenClaw looks.
+    """
+    entry = as_object(as_object(lookup(config, "models.providers")).get(provider))
+    if not isinstance(entry.get("baseUrl"), str):
+        return False
+    logins = as_object(lookup(config, "auth.profiles")).values()
+    login = any(as_object(one).get("provider") == provider for one in logins)
+    variables = (variable_of(config, provider, known), *known.get(provider, ()))
+    return not login and not any(has_key(config, provider, secrets, one) for one in variables)
+
+
 def takes_no_key(provider: str) -> bool:
     """Tell whether a provider usually is a program on this machine, which asks for no key."""
     return provider in _LOCAL

@@ -1,0 +1,87 @@
+"""`ocm check`: an instance that answers, and four that do not, each told in a sentence of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .instances import PROVIDER, answer, fake_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .agents import Agents
+
+SECONDS = 60
+# The slug and the sentence of each model that does not answer.
+FAILING = {
+    "keyless/fake-1": ("no_key", "it has no key for keyless"),
+    "openai/gpt-5.4": ("no_key", "it has no key for openai"),
+    "fake/nowhere": ("model_unknown", "there is no model fake/nowhere, says OpenClaw or the provider"),
+    "locked/fake-1": ("provider_refuses", "locked refuses the key"),
+    "slow/fake-1": ("provider_hangs", "slow did not answer within "),
+}
+
+
+@pytest.fixture(scope="module")
+def asked(agents: Agents) -> Iterator[str]:
+    """Start an agent whose config has providers that do not answer beside the one that does."""
+    name = agents.ready("systemd")
+    with fake_model(agents.machine, "--hang", "--log=/tmp/hangs.jsonl") as slow:
+        providers = {
+            "fake": PROVIDER,
+            "keyless": {key: value for key, value in PROVIDER.items() if key != "apiKey"},
+            "locked": {**PROVIDER, "apiKey": "sk-wrong"},
+            "slow": slow,
+        }
+        agents.ocm("edit", name, "models.providers", "-", input=json.dumps(providers))
+        yield name
+    agents.ocm("stop", name)
+
+
+def choose(agents: Agents, name: str, model: str) -> None:
+    """Change the model of an agent, which OpenClaw takes up by itself."""
+    agents.ocm("edit", name, "agents.defaults.model.primary", json.dumps(model))
+
+
+def test_both_sessions_answer_the_groups_in_a_box(agents: Agents, asked: str) -> None:
+    done = agents.ocm("check", asked)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("  ")]
+    assert [line.partition(" (")[0] for line in lines] == [
+        f"{asked}: main: answers, and its tools work",
+        f"{asked}: group: answers, and its tools work in a box",
+    ]
+    assert done.stderr == f"ocm: this uses fake/fake-1, the model of {asked}: two small turns\n"
+
+
+@pytest.mark.parametrize("model", FAILING)
+def test_what_keeps_it_from_answering_is_told(agents: Agents, asked: str, model: str) -> None:
+    choose(agents, asked, model)
+    done = agents.ocm("check", asked, f"--timeout={SECONDS}", "--json", check=False)
+    assert done.returncode == 1
+    told: dict[str, Any] = json.loads(done.stdout)
+    (found,) = told["results"]
+    (turn,) = found["turns"]
+    slug, sentence = FAILING[model]
+    assert (told["ok"], found["ok"], found["model"]) == (False, False, model)
+    assert (turn["session"], turn["ok"], turn["problem"]) == ("main", False, slug)
+    assert turn["message"].startswith(sentence)
+    assert turn["mend"]
+    assert found["seconds"] <= SECONDS
+
+
+def test_a_person_reads_what_failed_and_what_to_type(agents: Agents, asked: str) -> None:
+    choose(agents, asked, "locked/fake-1")
+    done = agents.ocm("check", asked, check=False)
+    assert done.returncode == 1
+    said, words = done.stdout.splitlines()
+    assert said.startswith(f"{asked}: main: locked refuses the key (")
+    assert "HTTP 401" in words
+    assert "sk-wrong" not in done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"ocm: ocm model {asked} locked/fake-1 --key-stdin gives it another key"
+    )
+    choose(agents, asked, "fake/fake-1")
+    assert answer(agents.ocm, "check", asked)["ok"]
