@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import ports
+from openclaw_ocm.core.models.choice import primary
 from openclaw_ocm.core.models.update import model_note
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.document import lookup
@@ -183,10 +184,11 @@ def _inheritance(worker: Instance, wanted: Wanted) -> Inheritance | None:
 def _notes(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
     """Return what to know of what a new instance inherits, and of its model."""
     if inheritance is None:
-        return model_note(wanted.model)
+        return model_note(wanted.name, wanted.model)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
-    return (*inheritance.notes, *model_note(wanted.model, known))
+    model = wanted.model or primary(inheritance.config)
+    return (*inheritance.notes, *model_note(wanted.name, model, known))
 
 
 def _creation(worker: Instance, wanted: Wanted, rules: list[Step]) -> list[Step]:

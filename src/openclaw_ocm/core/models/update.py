@@ -300,14 +300,15 @@ def _strings(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
             yield from _strings(below, path)
 
 
-def model_note(model: str | None, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Warn where the model's provider has to be configured before the agent can answer.
+def model_note(name: str, model: str | None, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Say what the new instance `name` needs before its agent can answer: a model, or the model's provider.
 
-    `known` are those that the instance's config has.
+    `known` are the providers that the instance's config has.
     """
-    provider = (model or "").partition("/")[0]
-    if not model or provider in _BUILT_IN | known:
+    if not model:
+        return (f"{name} has no model yet: ocm model {name} PROVIDER/MODEL gives it one, with its key",)
+    provider = model.partition("/")[0]
+    if provider in _BUILT_IN | known:
         return ()
-    return (
-        f"if OpenClaw does not know the provider {provider}, set models.providers.{provider} with ocm edit",
-    )
+    type_this = f"ocm model {name} {model} --base-url URL"
+    return (f"if OpenClaw does not know the provider {provider}, {type_this} says where it is",)
