@@ -1,0 +1,112 @@
+"""A newcomer without main: from `deploy` to an answer, OpenClaw's own wizards, and a backup that answers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .instances import PROVIDER, answer, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .checkout import Ocm
+    from .machine import Machine, Result
+
+NAME = "newcomer1"
+LACKS = f"ocm: {NAME} has no model yet: ocm model {NAME} PROVIDER/MODEL gives it one, with its key"
+CTRL_C = "\x03"
+UP = "\x1b[A"
+# Each of OpenClaw's wizards, with a word of its first question.
+WIZARDS = {
+    ("configure",): "Where will",
+    ("onboard",): "Continue?",
+    ("models", "auth", "add"): "Token provider",
+}
+
+
+@pytest.fixture(scope="module")
+def deployed(machine: Machine, ocm: Ocm) -> Iterator[Result]:
+    """Deploy an instance where there is no main; return what is said of it."""
+    assert machine.run(["test", "-e", f"{machine.home}/.openclaw"], check=False).returncode == 1
+    yield ocm("deploy", NAME, "--backend", "supervisord", "--check", "--json", check=False)
+    ocm("delete", NAME, "--force", "--yes")
+    machine.run(["rm", "-rf", f"{machine.home}/backups"])
+
+
+@pytest.fixture(scope="module")
+def answering(ocm: Ocm, deployed: Result) -> Result:
+    """Give it a model and a key; return what is said of that."""
+    assert deployed.returncode == 1
+    url = PROVIDER["baseUrl"]
+    return ocm("model", NAME, "lab/fake-1", f"--base-url={url}", "--key-stdin", input="sk-fake\n")
+
+
+def test_without_a_model_the_check_fails_and_the_instance_stays(ocm: Ocm, deployed: Result) -> None:
+    assert deployed.returncode == 1
+    (error,) = json.loads(deployed.stdout)["errors"]
+    assert (error["name"], error["code"]) == (NAME, "no_model")
+    assert error["message"] == (
+        f"{NAME} is there, ready and sealed, but does not answer: main: it has no model"
+    )
+    assert error["hint"] == f"ocm model {NAME} PROVIDER/MODEL gives it one, with its key"
+    assert LACKS.removeprefix("ocm: ") in error["details"]
+    assert rows(ocm)[NAME]["state"] == "ready"
+    again = ocm("deploy", NAME, "--backend", "supervisord")
+    assert again.stdout == f"{NAME}: already ready and sealed\n"
+
+
+def test_one_command_gives_it_a_model_and_a_key(machine: Machine, ocm: Ocm, answering: Result) -> None:
+    assert answering.stdout == (
+        f"{NAME}: has lab/fake-1, its key in LAB_API_KEY; the gateway was restarted and is ready\n"
+    )
+    assert "sk-fake" not in machine.read(f"{machine.home}/.openclaw-{NAME}/openclaw.json")
+    found = answer(ocm, "check", NAME)["results"][0]
+    assert [(turn["session"], turn["ok"], turn["boxed"]) for turn in found["turns"]] == [
+        ("main", True, False),
+        ("group", True, True),
+    ]
+
+
+def kept(machine: Machine) -> dict[str, Any]:
+    """Return what a wizard that was left must not have changed."""
+    script = (
+        f"cd ~/.openclaw-{NAME}; sha256sum openclaw.json; find . -path ./cache -prune"
+        " -o -name '*.jsonl' -prune -o -name '*-wal' -prune -o -name '*-shm' -prune -o -path ./logs -prune -o -print | sort"
+    )
+    return {"files": machine.run(["bash", "-c", script]).stdout, "processes": gateways(machine)}
+
+
+def gateways(machine: Machine) -> list[str]:
+    """Return the command lines of all that is OpenClaw."""
+    found = machine.run(["bash", "-c", "ps -eo args | grep -i '[o]penclaw' | sort"]).stdout
+    return found.splitlines()
+
+
+@pytest.mark.usefixtures("answering")
+@pytest.mark.parametrize("arguments", WIZARDS, ids=" ".join)
+def test_a_wizard_starts_and_is_left_with_ctrl_c(
+    machine: Machine, ocm: Ocm, arguments: tuple[str, ...]
+) -> None:
+    before = kept(machine)
+    shown = ocm.pty("use", NAME, *arguments, answers=[(WIZARDS[arguments], CTRL_C)])
+    assert "ancelled." in shown.output
+    assert "Traceback" not in shown.output
+    assert kept(machine) == before
+
+
+@pytest.mark.usefixtures("answering")
+def test_a_wizard_is_walked_to_its_end(ocm: Ocm) -> None:
+    answers = [("Where will", "\r"), ("What do you want to configure?", UP), ("\x1b[39m Skip for now", "\r")]
+    shown = ocm.pty("use", NAME, "configure", answers=answers)
+    assert shown.returncode == 0, shown.output
+
+
+@pytest.mark.usefixtures("answering")
+def test_what_is_restored_answers(ocm: Ocm) -> None:
+    archive = answer(ocm, "backup", NAME)["results"][0]["path"]
+    done = ocm("restore", archive, "--replace", "--check")
+    assert "ready and sealed; lab/fake-1 answers: main in " in done.stdout
+    assert ", group in " in done.stdout
