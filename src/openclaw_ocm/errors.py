@@ -46,8 +46,15 @@ def _error(message: str, hint: str | None, code: str, exit_code: int, details: t
 class Invalid(OcmError):
     """The user asked for something that cannot be: nothing was touched."""
 
-    def __init__(self, message: str, *, hint: str | None = None, code: str = "invalid") -> None:
-        super().__init__(message, hint=hint, code=code, exit_code=USAGE)
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        code: str = "invalid",
+        details: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, hint=hint, code=code, exit_code=USAGE, details=details)
 
 
 def as_ocm_error(error: OcmError | OSError) -> OcmError:

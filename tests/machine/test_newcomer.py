@@ -74,7 +74,8 @@ def kept(machine: Machine) -> dict[str, Any]:
     """Return what a wizard that was left must not have changed."""
     script = (
         f"cd ~/.openclaw-{NAME}; sha256sum openclaw.json; find . -path ./cache -prune"
-        " -o -name '*.jsonl' -prune -o -name '*-wal' -prune -o -name '*-shm' -prune -o -path ./logs -prune -o -print | sort"
+        " -o -name '*.jsonl' -prune -o -name '*-wal' -prune -o -name '*-shm' -prune -o -path ./logs -prune"
+        " -o -print | sort"
     )
     return {"files": machine.run(["bash", "-c", script]).stdout, "processes": gateways(machine)}
 

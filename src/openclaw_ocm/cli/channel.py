@@ -39,13 +39,15 @@ def add(  # noqa: PLR0913 - one for each option
     as_json: bool,
     **options: bool,
 ) -> int:
-    """Give an instance a Telegram bot.
+    """Give an instance a Telegram bot, or tell what another channel needs.
 
     The token that BotFather gave comes from standard input, on a terminal from a prompt, and is kept as a
     secret. Those of --allow may write to the bot, in groups too, where it answers if it is mentioned.
     Without --allow whoever writes to it alone gets a code, with which you approve them; that does not count
     in groups.
     A bot that main or another instance has is refused.
+
+    Discord, Slack, WhatsApp and Signal are set up with OpenClaw itself: for them it tells what to type.
     """
     from openclaw_ocm.core.openclaw.channels import parse_channel, parse_token, parse_user
     from openclaw_ocm.operations.channel import Bot
@@ -55,7 +57,7 @@ def add(  # noqa: PLR0913 - one for each option
         # Not told back: it may be a token.
         message = "the token comes from standard input: on the command line every user can read it"
         raise click.UsageError(message)
-    parse_channel(channel)
+    parse_channel(channel, name)
     users = tuple(map(parse_user, allow))
     token = parse_token(frame.read_secret(f"Token of the bot of {name}"))
     effort = frame.effort(options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
 import pytest
@@ -105,13 +107,35 @@ def test_a_user_is_a_number(text: str) -> None:
     assert caught.value.code == "user_invalid"
 
 
-def test_the_others_are_named_with_what_they_need() -> None:
-    assert parse_channel("telegram") == "telegram"
+def test_the_others_are_named_with_what_they_need_and_what_to_type() -> None:
+    assert parse_channel("telegram", "worker1") == "telegram"
     for name, needs in OTHERS.items():
         with pytest.raises(Invalid) as caught:
-            parse_channel(name)
+            parse_channel(name, "worker1")
         assert needs in caught.value.message
-        assert f"@openclaw/{name}" in str(caught.value.hint)
+        assert "approve " + name in str(caught.value.hint)
+        first, *middle, last = caught.value.details
+        assert first == f"ocm use worker1 plugins install @openclaw/{name}"
+        assert last == "ocm restart worker1"
+        assert middle
+        for step in middle:
+            assert step.startswith("ocm ")
+            assert "worker1" in shlex.split(step)
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("discord", 1), ("slack", 2)])
+def test_a_token_is_a_secret_to_which_the_config_refers(name: str, tokens: int) -> None:
     with pytest.raises(Invalid) as caught:
-        parse_channel("carrier-pigeon")
+        parse_channel(name, "worker1")
+    words = [shlex.split(step) for step in caught.value.details]
+    kept = [one[-1] for one in words if one[1:3] == ["secret", "set"]]
+    (edited,) = (json.loads(one[-1]) for one in words if one[1:4] == ["edit", "worker1", f"channels.{name}"])
+    assert len(kept) == tokens
+    assert {f"${{{one}}}" for one in kept} <= set(map(str, edited.values()))
+    assert edited["enabled"] is True
+
+
+def test_one_that_nobody_knows_is_told_with_those_that_are() -> None:
+    with pytest.raises(Invalid) as caught:
+        parse_channel("carrier-pigeon", "worker1")
     assert all(name in caught.value.message for name in OTHERS)

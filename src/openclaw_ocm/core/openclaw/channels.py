@@ -22,21 +22,49 @@ _USER = re.compile(r"[1-9][0-9]{0,19}")
 OTHERS = {
     "discord": "a bot's token of the Discord Developer Portal, with the message content intent",
     "slack": "an app's bot token (xoxb-) and app token (xapp-) for socket mode",
-    "whatsapp": "a telephone that scans a code: ocm use NAME channels login --channel whatsapp",
+    "whatsapp": "a telephone that scans a code",
     "signal": "a telephone number of its own and signal-cli",
+}
+# What is typed once the plugin is there: OpenClaw's docs/channels. Tokens are kept as secrets.
+_SETTING_UP = {
+    "discord": (
+        "ocm secret set {name} DISCORD_BOT_TOKEN",
+        """ocm edit {name} channels.discord '{{"enabled": true, "token": "${{DISCORD_BOT_TOKEN}}"}}'""",
+    ),
+    "slack": (
+        "ocm secret set {name} SLACK_BOT_TOKEN",
+        "ocm secret set {name} SLACK_APP_TOKEN",
+        (
+            """ocm edit {name} channels.slack '{{"enabled": true, "mode": "socket","""
+            """ "botToken": "${{SLACK_BOT_TOKEN}}", "appToken": "${{SLACK_APP_TOKEN}}"}}'"""
+        ),
+    ),
+    "whatsapp": ("ocm use {name} channels login --channel whatsapp",),
+    "signal": ("ocm use {name} channels add --channel signal",),
 }
 
 
-def parse_channel(text: str) -> str:
-    """Return the name of a channel that OCM sets up; raise `Invalid` with what another one needs."""
+def parse_channel(text: str, name: str) -> str:
+    """Return the name of a channel that OCM sets up for the instance `name`.
+
+    Raises `Invalid` for another one: with what it needs, and what is typed to set it up with OpenClaw itself.
+    """
     if text == TELEGRAM:
         return text
     if text in OTHERS:
-        message = f"{text} is set up with OpenClaw itself; it needs {OTHERS[text]}"
-        hint = f"ocm use NAME plugins install @openclaw/{text}, then ocm use NAME channels add"
-        raise Invalid(message, hint=hint, code="channel_unsupported")
+        steps = (
+            f"ocm use {name} plugins install @openclaw/{text}",
+            *(step.format(name=name) for step in _SETTING_UP[text]),
+            f"ocm restart {name}",
+        )
+        raise Invalid(
+            f"{text} is set up with OpenClaw itself; it needs {OTHERS[text]}",
+            hint=f"type these; who then writes is let in by ocm use {name} pairing approve {text} CODE",
+            code="channel_unsupported",
+            details=steps,
+        )
     message = f"{text!r} is no channel that OCM knows: {', '.join((TELEGRAM, *OTHERS))}"
-    raise Invalid(message, hint="ocm use NAME channels list --all", code="channel_unsupported")
+    raise Invalid(message, hint=f"ocm use {name} channels list --all", code="channel_unsupported")
 
 
 def parse_token(text: str) -> str:
