@@ -28,6 +28,7 @@ from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.instances.transaction import unfinished
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.backups import cut_off
+from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.findings import firewall_findings
@@ -99,7 +100,7 @@ def examine(context: Context) -> Diagnosis:
     names = instance_names(context.host.paths)
     opened = open_all(context, names)
     found = firewall_findings(context.host, [one.record for one in opened.instances.values()])
-    both = (*found, *twin_findings(context.host))
+    both = (*found, *twin_findings(context.host), *browser_findings(opened.instances.values()))
     wrong = (Problem(about=one.name or MACHINE, what=one.problem, mend=one.mend) for one in both if one.wrong)
     return Diagnosis(
         setup=setup,
@@ -230,9 +231,8 @@ def _record_problems(context: Context, names: tuple[InstanceName, ...], opened: 
     for one, other in ports.overlaps(owners):
         what = f"its port is within {ports.WINDOW} of that of {one}"
         record = context.host.instance(parse_name(other)).record
-        yield Problem(
-            about=other, what=what, mend=f"change port in {record}, and in its config with ocm edit"
-        )
+        mend = f"change port in {record}, and in its config with ocm edit"
+        yield Problem(about=other, what=what, mend=mend)
 
 
 def _strangers(

@@ -17,6 +17,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.history import last_change
 from openclaw_ocm.instances.instance import context_of, observed, open_all, open_instance
 from openclaw_ocm.instances.verify import verdicts
+from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.guard import rules_in_words
 from openclaw_ocm.operations.planning.timers import look
@@ -198,7 +199,7 @@ def status(context: Context, name: InstanceName) -> Status:
         },
         gaps=_gaps(worker),
         drift=tuple(map(str, drift(worker))),
-        notes=(*worker.backend.notes(), *_sandbox_note(record)),
+        notes=(*worker.backend.notes(), *_sandbox_note(record), *_browser_notes(worker)),
     )
 
 
@@ -219,6 +220,10 @@ def _boxes_gap(record: Record) -> tuple[str, ...]:
     if record.docker or Path(BWRAP).exists():
         return ()
     return ("bubblewrap is not installed: tools of sessions other than main (chats, cron jobs) fail closed",)
+
+
+def _browser_notes(worker: Instance) -> tuple[str, ...]:
+    return tuple(f"{found.problem}: {found.mend}" for found in browser_findings([worker]))
 
 
 def _sandbox_note(record: Record) -> tuple[str, ...]:
