@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import capacity
 from openclaw_ocm.system.kept.records import read_settings
 
@@ -29,8 +30,14 @@ WAITING = Load(per_core=4, memory=50_000_000)
 
 
 def jobs(paths: HostPaths, load: Load, asked: int | None) -> int:
-    """Return on how many instances to work at once: as `asked`, as the settings say, or as many as fit."""
-    wanted = asked or read_settings(paths).jobs
+    """Return on how many instances to work at once: as `asked`, as the settings say, or as many as fit.
+
+    One after the other where the settings cannot be read, which keeps nobody from stopping all.
+    """
+    try:
+        wanted = asked or read_settings(paths).jobs
+    except OcmError:
+        wanted = 1
     if wanted is not None:
         return wanted
     by_cores, free = capacity.cores() * load.per_core, capacity.free_memory()
