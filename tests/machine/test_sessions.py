@@ -147,8 +147,9 @@ def test_a_shell_in_a_box_sees_the_workspace_and_leaves_nothing(
     assert "/run/ocm/secrets.env" in done.stderr
     machine.run(["rm", f"{HOME}/.openclaw-{worker}/workspace/from-the-box"])
     answers = [
-        ("box of main]", "tty; stty size; sleep 300\n"),
-        ("24 80", "\x03"),
+        ("box of main]", "tty; stty size\n"),
+        ("24 80", "{ sleep 1; echo asleep$((1 + 1)); } & sleep 300\n"),
+        ("asleep2", "\x03"),
         ("box of main]", "exit 5\n"),
     ]
     shown = ocm.pty("enter", worker, "--box", "main", answers=answers, timeout=60)
