@@ -55,6 +55,9 @@ class Agents:
 def agents_in(release: str) -> Iterator[Agents]:
     """Boot a machine with the agents that the working copy makes."""
     with snapshot(release) as tag, Machine.boot(release, snapshot=tag) as machine:
+        # A file of a layer below becomes another one when it is first changed, and OpenClaw, which then finds
+        # its database exchanged, would not start: they become so before.
+        machine.run(["bash", "-c", "find ~/.openclaw-* -type f -exec chmod u+rw {} +"])
         yield Agents(push_checkout(machine))
 
 

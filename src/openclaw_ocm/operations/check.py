@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.models.choice import is_served_without_key, primary
-from openclaw_ocm.core.openclaw.document import as_object, lookup
+from openclaw_ocm.core.models.choice import agent_model, is_served_without_key
 from openclaw_ocm.core.openclaw.turn import (
     Failure,
     Question,
@@ -94,8 +93,7 @@ def prepare(context: Context, name: InstanceName) -> Prepared:
     record = ready_for_session(context, name)
     config = read_config(worker.paths)[1]
     agent = agent_of(config)
-    own = as_object(as_object(lookup(config, "agents.entries")).get(agent)).get("model")
-    found = primary({"agents": {"defaults": {"model": own}}}) or primary(config)
+    found = agent_model(config, agent)
     provider, known = (found or "").partition("/")[0], known_providers(PurePosixPath(record.runtime.openclaw))
     return Prepared(
         record=record,

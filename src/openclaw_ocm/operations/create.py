@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import ports
-from openclaw_ocm.core.models.choice import primary
 from openclaw_ocm.core.models.update import model_note
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.document import lookup
@@ -187,8 +186,7 @@ def _notes(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
         return model_note(wanted.name, wanted.model)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
-    model = wanted.model or primary(inheritance.config)
-    return (*inheritance.notes, *model_note(wanted.name, model, known))
+    return (*inheritance.notes, *model_note(wanted.name, wanted.model, known))
 
 
 def _creation(worker: Instance, wanted: Wanted, rules: list[Step]) -> list[Step]:

@@ -301,14 +301,12 @@ def _strings(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 
 
 def model_note(name: str, model: str | None, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Say what the new instance `name` needs before its agent can answer: a model, or the model's provider.
+    """Say how the new instance `name` gets to know its model's provider, where nobody may know it yet.
 
     `known` are the providers that the instance's config has.
     """
-    if not model:
-        return (f"{name} has no model yet: ocm model {name} PROVIDER/MODEL gives it one, with its key",)
-    provider = model.partition("/")[0]
-    if provider in _BUILT_IN | known:
+    provider = (model or "").partition("/")[0]
+    if not provider or provider in _BUILT_IN | known:
         return ()
     type_this = f"ocm model {name} {model} --base-url URL"
     return (f"if OpenClaw does not know the provider {provider}, {type_this} says where it is",)

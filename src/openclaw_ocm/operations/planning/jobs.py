@@ -32,11 +32,14 @@ WAITING = Load(per_core=4, memory=50_000_000)
 def jobs(paths: HostPaths, load: Load, asked: int | None) -> int:
     """Return on how many instances to work at once: as `asked`, as the settings say, or as many as fit.
 
-    One after the other where the settings cannot be read, which keeps nobody from stopping all.
+    Where the settings cannot be read, one after the other: nobody is kept from stopping all.
+    Raises `OcmError` then where gateways are to be started.
     """
     try:
         wanted = asked or read_settings(paths).jobs
     except OcmError:
+        if load is STARTING:
+            raise
         wanted = 1
     if wanted is not None:
         return wanted
