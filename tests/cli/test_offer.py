@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from tests.operations.kept import NAME, OTHER, keeping
 
-from openclaw_ocm.cli import frame, lifecycle, model
+from openclaw_ocm.cli import frame, lifecycle, main, model
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.operations.model import without_model
 
@@ -30,7 +30,11 @@ class Deployments:
 
     def deploy(self, *words: str, typed: str = "") -> tuple[int, str, str]:
         obj = {"verbose": False, "debug": False}
-        done = CliRunner().invoke(lifecycle.deploy, [*words, "--no-inherit"], input=typed, obj=obj)
+        arguments = [*words, "--no-inherit"]
+        # As below `ocm`: a command keeps the names of its option for help from its first run on.
+        done = CliRunner().invoke(
+            lifecycle.deploy, arguments, input=typed, obj=obj, **main.ocm.context_settings
+        )
         return done.exit_code, done.stdout, done.stderr
 
 
