@@ -48,6 +48,11 @@ with tempfile.NamedTemporaryFile("w", dir=".") as file:
 print(sys.argv[1][::-1])
 """
 SEPARATE = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+# As in a container of Docker's, where this file is bound to what names it: OpenClaw looks for that.
+OF_DOCKER = """
+place=/var/lib/docker/containers/$(printf 'ab12%.0s' $(seq 16))
+mkdir -p $place && cp /etc/hosts $place && mount --bind $place/hosts /etc/hosts
+"""
 # Where anything of an instance's can be.
 PLACES = ("/home", "/etc", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/systemd", "/dev/shm")
 
@@ -147,6 +152,8 @@ def telegram(agents: Agents) -> Iterator[Telegram]:
 def chat(request: pytest.FixtureRequest, agents: Agents, telegram: Telegram) -> Iterator[Chat]:
     """Give an agent of each backend a bot, as a person does, and have it wait for messages."""
     name, bot = NAMES[request.param], telegram.bot(NUMBERS[request.param])
+    if request.param == "supervisord":
+        agents.machine.run(["sh", "-euc", OF_DOCKER], user="root")
     made = Chat(agents, request.param, bot, sandbox_in(config_of(agents, name)))
     agents.ocm("edit", name, "channels.telegram.apiRoot", telegram.address)
     added = agents.ocm("channel", "add", name, "telegram", "--allow", str(USER), input=made.token)
