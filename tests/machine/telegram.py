@@ -46,7 +46,7 @@ class Bot:
 
     def write(self, user: int, text: str) -> None:
         """Have a user write to the bot alone."""
-        self._receive({**_alone(user), "text": text})
+        self._receive(message(user, text))
 
     def write_in_group(self, user: int, group: int, text: str) -> None:
         """Have a user write in a group, where the bot reads what mentions it."""
@@ -85,9 +85,14 @@ class Bot:
     def _place(self) -> str:
         return f"{self.telegram.address}/test/{self.number}"
 
-    def _receive(self, message: Mapping[str, Any], files: Mapping[str, str] | None = None) -> None:
-        sent = json.dumps({"message": message, "files": files or {}})
+    def _receive(self, received: Mapping[str, Any], files: Mapping[str, str] | None = None) -> None:
+        sent = json.dumps({"message": received, "files": files or {}})
         self.telegram.machine.run(["curl", "-sf", "--data-binary", "@-", self._place], input=sent)
+
+
+def message(user: int, text: str) -> dict[str, Any]:
+    """Return what a user writes to a bot alone."""
+    return {**_alone(user), "text": text}
 
 
 def _person(user: int) -> dict[str, Any]:
