@@ -170,7 +170,7 @@ def change_config(  # noqa: PLR0913 - what the commands say
         return with_attempts(
             context,
             name,
-            lambda: _change_once(worker, change, effort=effort, dry_run=dry_run, operation=operation),
+            lambda: _change_once(worker.again(), change, effort=effort, dry_run=dry_run, operation=operation),
         )
 
 
