@@ -10,7 +10,7 @@ import pytest
 
 from .agents import NAMES
 from .image import HERE
-from .instances import BACKENDS, inside, listener, rows
+from .instances import BACKENDS, inside, listener, rows, wait_for
 from .processes import kill_group
 
 if TYPE_CHECKING:
@@ -198,3 +198,111 @@ def test_the_gateways_own_sandbox_has_its_own_processes_and_terminals(agents: Ag
         assert len(shown) < 12, shown
     finally:
         kill_group(sleeping)
+
+
+# What tools do is the same under the care of each backend.
+only_systemd = pytest.mark.parametrize("worker", ["systemd"], indirect=True)
+
+
+@only_systemd
+def test_tools_work_on_the_real_workspace(agents: Agents, worker: str, workspace: str) -> None:
+    def tool(name: str, **arguments: object) -> str:
+        return call(agents.ocm, worker, name, **arguments)
+
+    shown = tool("exec", command="pwd; tr '\\0' ' ' </proc/1/cmdline; echo one > made; echo two >> made")
+    assert "/workspace" in shown
+    assert "bwrap" in shown
+    assert agents.machine.read(f"{workspace}/made") == "one\ntwo\n"
+    assert "two" in tool("read", path="made")
+    tool("edit", path="made", edits=[{"oldText": "two", "newText": "three"}])
+    assert agents.machine.read(f"{workspace}/made") == "one\nthree\n"
+    tool("write", path="deep/written", content="four\n")
+    assert agents.machine.read(f"{workspace}/deep/written") == "four\n"
+    tool("apply_patch", input="*** Begin Patch\n*** Add File: patched\n+five\n*** End Patch")
+    assert agents.machine.read(f"{workspace}/patched") == "five\n"
+    listed = tool("ls", path=".")
+    assert all(name in listed for name in ("made", "deep", "patched")), listed
+    owned = agents.machine.run(["stat", "-c", "%U", f"{workspace}/made", f"{workspace}/patched"]).stdout
+    assert owned.split() == ["debian", "debian"]
+
+
+@only_systemd
+def test_a_command_that_takes_too_long_leaves_nothing_running(agents: Agents, worker: str) -> None:
+    command = "sleep 7777 & sleep 8888"
+    assert "timed out" in call(agents.ocm, worker, "exec", command=command, timeoutSeconds=2)
+    assert sleeping(agents.machine, "7777", "8888") == []
+
+
+@only_systemd
+def test_a_process_in_the_background_is_listed_and_ended(agents: Agents, worker: str) -> None:
+    try:
+        call(agents.ocm, worker, "exec", command="sleep 6666", background=True)
+        listed = call(agents.ocm, worker, "process", action="list").removeprefix("TOOL: ").splitlines()
+        (line,) = [one for one in listed if one.endswith(":: sleep 6666")]
+        assert line.split()[1] == "running"
+        assert len(sleeping(agents.machine, "6666")) == 1
+        call(agents.ocm, worker, "process", action="kill", sessionId=line.split()[0])
+        wait_for(lambda: sleeping(agents.machine, "6666") == [], 30, "end of the process")
+    finally:
+        # OpenClaw waits five minutes for one before it stops.
+        agents.machine.run(["pkill", "-f", "^sleep 6666"], check=False)
+
+
+def sleeping(machine: Machine, *seconds: str) -> list[str]:
+    """Return the processes that sleep so long, wherever they are in the machine."""
+    found = machine.run(["pgrep", "-af", f"^sleep ({'|'.join(seconds)})"], check=False).stdout
+    return found.splitlines()
+
+
+@only_systemd
+def test_a_second_agent_has_its_own_box_and_workspace(agents: Agents, worker: str, workspace: str) -> None:
+    ocm, machine = agents.ocm, agents.machine
+    machine.write(f"{workspace}/of-main", "secret of main\n")
+    ocm("use", worker, "agents", "add", "two", "--workspace", f"{workspace}-two", "--non-interactive")
+    command = "ls -A /; ls -A; echo mine > of-two; find / -name of-main 2>/dev/null; grep -c . /proc/mounts"
+    shown = call(ocm, worker, "exec", agent="two", command=command)
+    assert "workspace" in shown
+    assert "of-main" not in shown
+    assert machine.read(f"{workspace}-two/of-two") == "mine\n"
+    machine.write(f"{workspace}/of-main", "")
+    in_first = call(ocm, worker, "exec", command="find / -name of-two 2>/dev/null; find / -name of-main")
+    assert "of-main" in in_first
+    assert "of-two" not in in_first
+    assert len(boxes(machine)) == 2
+    ocm("use", worker, "sandbox", "recreate", "--all", "--force")
+    assert boxes(machine) == []
+    assert "again" in call(ocm, worker, "exec", command="echo again")
+
+
+def boxes(machine: Machine) -> list[str]:
+    """Return the first process of each box in the machine."""
+    found = machine.run(["pgrep", "-af", "^bwrap --args [0-9]+ -- /bin/sh -c echo ready"], check=False).stdout
+    pids = [line.split()[0] for line in found.splitlines()]
+    # Each box has two: the one that waits, and its own first.
+    script = "for pid; do grep -H ^NSpid /proc/$pid/status; done"
+    namespaces = machine.run(["sh", "-c", script, "sh", *pids], user="root").stdout.splitlines()
+    return [line for line in namespaces if line.split()[-1] == "1"]
+
+
+SANDBOX = "agents.defaults.sandbox"
+
+
+@only_systemd
+def test_access_scope_and_setup_are_as_the_config_says(agents: Agents, worker: str, workspace: str) -> None:
+    """One after the other in one instance: each change is live."""
+    ocm, machine = agents.ocm, agents.machine
+    look = "touch tried; cat /proc/mounts; ls -A"
+    machine.write(f"{workspace}/of-main", "kept\n")
+    ocm("edit", worker, f"{SANDBOX}.workspaceAccess", "ro")
+    shown = call(ocm, worker, "exec", command=f"{look}; cat /agent/of-main; touch /agent/tried")
+    assert "kept" in shown
+    assert shown.count("Read-only file system") == 2, shown
+    ocm("edit", worker, f"{SANDBOX}.workspaceAccess", "none")
+    shown = call(ocm, worker, "exec", command="touch private; ls -A / .; find / -name of-main 2>/dev/null")
+    assert "private" in shown
+    assert "of-main" not in shown
+    assert machine.run(["ls", workspace]).stdout.split().count("private") == 0
+    ocm("edit", worker, f"{SANDBOX}.workspaceAccess", "rw")
+    ocm("edit", worker, f"{SANDBOX}.scope", "shared")
+    ocm("edit", worker, f"{SANDBOX}.docker.setupCommand", "echo prepared > /tmp/prepared")
+    assert "prepared" in call(ocm, worker, "exec", command="cat /tmp/prepared; cat of-main; pwd")
