@@ -48,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Debian release to test all in; repeatable (default: the last, others as marked)",
     )
     parser.addoption("--kills", type=int, default=9, help="how often test_kills kills (default: 9)")
+    parser.addoption("--stops", type=int, default=5, help="how often test_ends stops each (default: 5)")
     parser.addoption("--seed", type=int, help="when it does (default: another one each time, printed)")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -206,9 +207,7 @@ only_systemd = pytest.mark.parametrize("worker", ["systemd"], indirect=True)
 
 @only_systemd
 def test_tools_work_on_the_real_workspace(agents: Agents, worker: str, workspace: str) -> None:
-    def tool(name: str, **arguments: object) -> str:
-        return call(agents.ocm, worker, name, **arguments)
-
+    tool = functools.partial(call, agents.ocm, worker)
     shown = tool("exec", command="pwd; tr '\\0' ' ' </proc/1/cmdline; echo one > made; echo two >> made")
     assert "/workspace" in shown
     assert "bwrap" in shown
