@@ -257,12 +257,12 @@ def sleeping(machine: Machine, *seconds: str) -> list[str]:
 def test_a_second_agent_has_its_own_box_and_workspace(agents: Agents, worker: str, workspace: str) -> None:
     ocm, machine = agents.ocm, agents.machine
     machine.write(f"{workspace}/of-main", "secret of main\n")
-    ocm("use", worker, "agents", "add", "two", "--workspace", f"{workspace}-two", "--non-interactive")
+    ocm("use", worker, "agents", "add", "second", "--workspace", f"{workspace}-second", "--non-interactive")
     command = "ls -A /; ls -A; echo mine > of-two; find / -name of-main 2>/dev/null; grep -c . /proc/mounts"
-    shown = call(ocm, worker, "exec", agent="two", command=command)
+    shown = call(ocm, worker, "exec", agent="second", command=command)
     assert "workspace" in shown
     assert "of-main" not in shown
-    assert machine.read(f"{workspace}-two/of-two") == "mine\n"
+    assert machine.read(f"{workspace}-second/of-two") == "mine\n"
     machine.write(f"{workspace}/of-main", "")
     in_first = call(ocm, worker, "exec", command="find / -name of-two 2>/dev/null; find / -name of-main")
     assert "of-main" in in_first
