@@ -274,7 +274,7 @@ def test_a_second_agent_has_its_own_box_and_workspace(agents: Agents, worker: st
 
 
 def boxes(machine: Machine) -> list[str]:
-    """Return the first process of each box in the machine."""
+    """Return the first process of each box, as its own namespace knows it."""
     found = machine.run(["pgrep", "-af", "^bwrap --args [0-9]+ -- /bin/sh -c echo ready"], check=False).stdout
     pids = [line.split()[0] for line in found.splitlines()]
     # Each box has two: the one that waits, and its own first.
