@@ -13,7 +13,9 @@ hypothesis.settings.register_profile("ocm", THOROUGH, max_examples=25)
 hypothesis.settings.load_profile("ocm")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return  # each process has a report of its own, and the first of them one of all
     reports = (one for those in terminalreporter.stats.values() for one in those)
     timed = (one for one in reports if isinstance(one, pytest.TestReport))
     note("durations", (f"{one.duration} {one.when:8} {one.location[0]}::{one.location[2]}" for one in timed))

@@ -22,7 +22,7 @@ def context(home: Path) -> Context:
         search_path="",
     )
     backend = Systemd(host=host)
-    return Context(host=host, backends={"systemd": backend}, backend=backend, report=lambda _phase: None)
+    return Context(host=host, backends={"systemd": backend}, chosen=backend, report=lambda _phase: None)
 
 
 def contents(directory: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SLOWEST = 20
+DEAREST = 15
 
 
 def note(kind: str, lines: Iterable[str]) -> None:
@@ -37,9 +38,16 @@ def summary(directory: Path) -> list[str]:
         release = machine.partition("-")[0]
         started[release] = started.get(release, 0) + int(count)
     each = ", ".join(f"{release} {count}" for release, count in sorted(started.items()))
+    modules: dict[str, float] = {}
+    for seconds, test in durations:
+        module = test.split(maxsplit=1)[-1].partition("::")[0]
+        modules[module] = modules.get(module, 0) + seconds
+    dearest = sorted(modules.items(), key=lambda one: -one[1])[:DEAREST]
     return [
         f"slowest {SLOWEST} tests",
         *(f"{seconds:8.1f} s  {test}" for seconds, test in durations[:SLOWEST]),
+        f"dearest {DEAREST} modules",
+        *(f"{seconds:8.1f} s  {module}" for module, seconds in dearest),
         f"gateways started: {sum(started.values())}{each and f' ({each})'}",
     ]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_the_slowest_come_first_and_gateways_are_added_up(
+def test_the_slowest_come_first_then_modules_and_gateways_are_added_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OCM_TEST_REPORT", str(tmp_path))
@@ -24,7 +24,9 @@ def test_the_slowest_come_first_and_gateways_are_added_up(
     told = summary(tmp_path)
     assert told[1] == "  1000.2 s  setup    tests/machine/test_a.py::test_b"
     assert told[2] == "    89.5 s  call     tests/test_a.py::test_b[89]"
-    assert len(told) == SLOWEST + 2
+    assert told[SLOWEST + 2] == "  4050.0 s  tests/test_a.py"
+    assert told[SLOWEST + 3] == "  1000.2 s  tests/machine/test_a.py"
+    assert len(told) == SLOWEST + 5
     assert told[-1] == "gateways started: 9 (bookworm 2, trixie 7)"
 
 

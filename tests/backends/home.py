@@ -90,7 +90,7 @@ class Home(Generic[B_co]):
         return Context(
             host=self.host,
             backends={self.backend.name: self.backend},
-            backend=self.backend,
+            chosen=self.backend,
             report=lambda _phase: None,
         )
 

@@ -101,4 +101,4 @@ def test_a_backend_that_there_is_not_is_refused_with_what_there_is(host: Host) -
     assert caught.value.hint == "did you mean systemd?"
     settings(host, 'backend = "upstart"')
     with pytest.raises(OcmError, match=rf"^there is no backend upstart, which {host.paths.settings} names$"):
-        make_context(host, lambda _phase: None)
+        assert make_context(host, lambda _phase: None).backend

@@ -95,7 +95,7 @@ def test_the_status_tells_the_last_change(ocm: Run, add_record: AddRecord, add: 
         'name = "{name}"\nbackend = "supervisord"\nport = {port}\n\n[runtime]\nnode = "/n"\nopenclaw = "/o"\n'
     )
     add_record("worker1", text=text)
-    assert "changed:   not since there is a history" in ocm("status", "worker1").stdout
+    assert "changed:    not since there is a history" in ocm("status", "worker1").stdout
     add(ended="failed, undone", error="not_ready")
     add(instance="worker2", command="stop")
     shown = ocm("status", "worker1").stdout

@@ -171,3 +171,21 @@ def test_a_bad_record_is_named_with_what_mends_it(
         assert done.returncode == 1
         assert str(path) in first
         assert second.startswith("ocm: ")
+
+
+@pytest.mark.parametrize("text", ["\x00junk", 'backend = "launchd"\n', "jobs = true\n", "wings = 2\n"])
+def test_settings_that_are_wrong_keep_nobody_from_looking_and_stopping(
+    ocm: Run, home: Path, add_record: AddRecord, text: str
+) -> None:
+    add_record("worker1", port=19001, text=RECORD)
+    settings = home / ".config/ocm/settings.toml"
+    settings.write_text(text)
+    for arguments in (("list",), ("status", "worker1"), ("stop", "worker1"), ("logs", "worker1")):
+        done = ocm(*arguments)
+        assert done.returncode == 0, done.stderr
+    for arguments in (("create", "worker2"), ("doctor",), ("setup", "--dry-run")):
+        done = ocm(*arguments)
+        assert done.returncode in (1, 2), arguments
+        assert str(settings) in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (home / ".config/ocm/instances/worker2.toml").exists()

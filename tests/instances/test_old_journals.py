@@ -88,7 +88,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setattr(ufw, "restore_rules", lambda *_arguments: None)
     path = f"/usr/bin:/bin:{os.environ['PATH']}"
     host = replace(made.host, runner=replace(made.host.runner, environ={"HOME": str(tmp_path), "PATH": path}))
-    return replace(made, host=host, backends={"supervisord": backend}, backend=backend)
+    return replace(made, host=host, backends={"supervisord": backend}, chosen=backend)
 
 
 @pytest.mark.parametrize("kind", KEPT)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, get_args
 
 import pytest
 from tests import hosts, samples
+from tests.killing import homes_of_kills, kill_before_each_call
 
 from openclaw_ocm.core import plan as steps
 from openclaw_ocm.core.journal import encode_plan
@@ -298,53 +297,21 @@ def test_a_failure_past_the_commit_point_is_finished_by_the_next_command(
     assert hosts.contents(tmp_path) == {}
 
 
-KILL = """
-import os, sys
-from pathlib import Path
-from tests import hosts
-from tests.instances import test_transaction as this
-
-EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "shutil.rmtree"}
-base, operation = Path(sys.argv[1]), sys.argv[2]
-os.fsync = lambda _descriptor: None  # a kill, unlike a power cut, takes nothing from the kernel
-
-def count_down(left):
-    def hook(event, arguments):
-        if event in EVENTS and str(arguments[0]).endswith((".pyc", ".so", ".py")) is False:
-            left[0] -= 1
-            if not left[0]:
-                os._exit(9)
-    return hook
-
-for number in range(1, 1000):
-    home = base / str(number)
-    home.mkdir()
-    context = hosts.context(home)
-    child = os.fork()
-    if not child:
-        if operation == "delete":
-            this.run(context, this.creation(context))
-        plan = this.creation(context) if operation == "create" else this.removal(context)
-        sys.addaudithook(count_down([number]))
-        this.run(context, plan)
-        os._exit(0)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status == 0:
-        sys.exit(0)
-    if status != 9:
-        sys.exit(f"the child ended with {status}")
-"""
+def main(parent: str, operation: str) -> None:
+    """Kill an operation before each call; see `homes_of_kills`."""
+    made = operation == "create"
+    kill_before_each_call(
+        parent,
+        lambda context: None if made else run(context, creation(context)),
+        lambda context: run(context, creation(context) if made else removal(context)),
+    )
 
 
 @pytest.mark.parametrize("operation", ["create", "delete"])
 def test_a_kill_before_any_single_call_to_the_file_system_is_recovered(
     tmp_path: Path, operation: str
 ) -> None:
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}"}
-    subprocess.run(
-        [sys.executable, "-c", KILL, tmp_path, operation], check=True, cwd="/", env=environ, timeout=120
-    )
-    homes = sorted(tmp_path.iterdir(), key=lambda path: int(path.name))
+    homes = homes_of_kills(tmp_path, __name__, operation)
     assert len(homes) > 30
     sentences = set()
     outcomes = []

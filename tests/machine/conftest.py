@@ -95,7 +95,9 @@ def order(item: pytest.Item) -> tuple[int, int]:
 
 
 def is_shown_elsewhere(item: pytest.Item) -> bool:
-    """Tell whether what a test shows in its release is shown by another one."""
+    """Tell whether what a test shows is shown by a like test, or by the same in another release."""
+    if item.get_closest_marker("full"):
+        return True
     if item.get_closest_marker("both_releases"):
         return False
     chosen = RELEASES[0 if item.get_closest_marker("first_release") else -1]

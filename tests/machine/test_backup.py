@@ -31,7 +31,7 @@ SECRET = "sk-PLANTED-secret-1111"
 MAIN_SECRET = '{"planted": "PLANTED-of-main-2222"}'
 
 
-@pytest.fixture(scope="module", params=["systemd", "supervisord"])
+@pytest.fixture(scope="module", params=["systemd", pytest.param("supervisord", marks=pytest.mark.full)])
 def worker(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterator[str]:
     """Deploy an instance that has answered and was told a secret, once for all tests here."""
     deploy_answering(ocm, "worker1", "--backend", request.param)

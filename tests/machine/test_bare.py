@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from .machine import Machine
 
-pytestmark = pytest.mark.both_releases
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/tmp/nobody"]
 DEPLOY_SECONDS = 900

@@ -149,8 +149,9 @@ def test_a_stopped_instance_that_restart_cannot_bring_up_is_stopped_again(
     [
         ("secret", "set", "worker1", "ONE_API_KEY"),
         ("sync", "worker1"),
-        ("edit", "worker1", "tools.profile", "minimal"),
-        (*UPDATE, "worker1"),
+        # Before each step OpenClaw validates the config, which takes five seconds of a core.
+        pytest.param(("edit", "worker1", "tools.profile", "minimal"), marks=pytest.mark.full),
+        pytest.param((*UPDATE, "worker1"), marks=pytest.mark.full),
     ],
     ids=["secret", "sync", "edit", "update-models"],
 )

@@ -69,7 +69,7 @@ def test_monitor(ocm: Ocm) -> None:
 def test_troubleshooting(ocm: Ocm) -> None:
     said = reader(ocm).play("docs/troubleshooting.md")
     assert "nothing is wrong" in said
-    assert "state:     ready" in said
+    assert "state:      ready" in said
 
 
 @pytest.mark.usefixtures("worker1")
@@ -88,7 +88,7 @@ def test_back_up_off_the_machine(machine: Machine, ocm: Ocm) -> None:
     words = {"FOLDER": disk, "RECIPIENT": RECIPIENT}
     said = reader(ocm, words=words).play("docs/how-to/back-up-off-the-machine.md")
     assert re.search(rf"worker1: {disk}/worker1-\w+\.tar\.gz\.age \(.*, encrypted\)", said)
-    assert "backups:   03:00, next " in said
+    assert "backups:    03:00, next " in said
     assert "drill: " in said
     ocm("backup", "worker1", "--every", "never")
 
@@ -102,7 +102,7 @@ def test_reach_a_gateway_from_elsewhere(machine: Machine, ocm: Ocm) -> None:
         machine.run(["ufw", "--force", "reset"], user="root")
         machine.run(["sh", "-c", f"rm -f {SUDOERS} /etc/ufw/*.rules.2*"], user="root")
     assert any(re.search(r"\b[0-9a-f]{64}\b", block) for block in said)
-    assert any("exposed:   10.8.0.0/24" in block for block in said)
+    assert any("exposed:    10.8.0.0/24" in block for block in said)
     assert "reached from this machine alone" in said[-1]
 
 

@@ -15,7 +15,7 @@ from .reading import Reader, push_repository
 if TYPE_CHECKING:
     from .machine import Machine
 
-pytestmark = pytest.mark.both_releases
+pytestmark = pytest.mark.first_release
 KEY = "sk-of-the-reader"
 
 

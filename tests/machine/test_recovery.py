@@ -39,7 +39,7 @@ STEPS_OF_CREATE = 8
 STEPS_OF_DELETE = 12
 
 
-@pytest.fixture(scope="module", params=["systemd", "supervisord"])
+@pytest.fixture(scope="module", params=["systemd", pytest.param("supervisord", marks=pytest.mark.full)])
 def backend(request: pytest.FixtureRequest, machine: Machine) -> Iterator[str]:
     """Each backend in turn, as the user's setting."""
     settings = f"{HOME}/.config/ocm/settings.toml"

@@ -107,7 +107,7 @@ class Instance:
         backend = Supervisord(host=context.host)
         self.said: list[str] = []
         self.context: Context = replace(
-            context, backends={"supervisord": backend}, backend=backend, report=self.said.append
+            context, backends={"supervisord": backend}, chosen=backend, report=self.said.append
         )
         self.paths = self.context.host.instance(NAME)
         self.state = Path(self.paths.state)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests import hosts, samples
+from tests.killing import homes_of_kills, kill_before_each_call
 
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.instances.transaction import unfinished
@@ -62,43 +60,13 @@ def found(home: Path) -> dict[str, str]:
     }
 
 
-KILL = """
-import os, sys
-from pathlib import Path
-from openclaw_ocm.system import exchange
-from tests import hosts
-from tests.operations import test_contents_kills as this
-
-EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod"}
-base, means, what = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-os.fsync = lambda _descriptor: None  # a kill, unlike a power cut, takes nothing from the kernel
-if means == "renames":
-    exchange._exchange = lambda *_arguments: False
-
-def count_down(left):
-    def hook(event, arguments):
-        if event in EVENTS and str(arguments[0]).endswith((".pyc", ".so", ".py")) is False:
-            left[0] -= 1
-            if not left[0]:
-                os._exit(9)
-    return hook
-
-for number in range(1, 1000):
-    home = base / str(number)
-    home.mkdir()
-    context = hosts.context(home)
-    this.existing(context, what)
-    child = os.fork()
-    if not child:
-        sys.addaudithook(count_down([number]))
-        this.replace(context, what)
-        os._exit(0)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status == 0:
-        sys.exit(0)
-    if status != 9:
-        sys.exit(f"the child ended with {status}")
-"""
+def main(parent: str, means: str, what: str) -> None:
+    """Kill a change of contents before each call; see `homes_of_kills`."""
+    if means == "renames":
+        exchange._exchange = lambda *_arguments: False
+    kill_before_each_call(
+        parent, lambda context: existing(context, what), lambda context: replace(context, what)
+    )
 
 
 @pytest.mark.parametrize("means", ["exchange", "renames"])
@@ -108,10 +76,7 @@ def test_after_a_kill_before_any_single_call_the_old_or_the_new_is_whole(
 ) -> None:
     if means == "renames":
         monkeypatch.setattr(exchange, "_exchange", lambda *_arguments: False)
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}"}
-    argv = [sys.executable, "-c", KILL, str(tmp_path), means, what]
-    subprocess.run(argv, check=True, cwd="/", env=environ, timeout=120)
-    homes = sorted(tmp_path.iterdir(), key=lambda path: int(path.name))
+    homes = homes_of_kills(tmp_path, __name__, means, what)
     assert len(homes) > 25
     outcomes = []
     for home in homes:

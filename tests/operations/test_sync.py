@@ -67,7 +67,7 @@ class Instance:
     def _context(self) -> Context:
         context = hosts.context(self.home)
         backend = Supervisord(host=context.host)
-        return replace(context, backends={"supervisord": backend}, backend=backend)
+        return replace(context, backends={"supervisord": backend}, chosen=backend)
 
     def main(self, config: dict[str, Any], env: str = f"B_KEY={OLD}b\n") -> None:
         state = self.home / ".openclaw"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends import registry
+from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,29 +21,43 @@ if TYPE_CHECKING:
 class Context:
     """A host, its backends by name, and where progress is told: `report` gets a few words at each phase.
 
-    `backend` is the one that a new instance gets, and in the context of an `Instance` the one that it has;
-    `wanted_backend` is the one that the user asked for by name. `inheritance` is what a new instance is to
-    inherit, as it was read for the plan that makes it: the plan itself holds no secret. `command` is what the
-    user typed, in the history's words: never a value.
+    `chosen` is the backend that a new instance gets, or why that is not known, and in the context of an
+    `Instance` the one that it has; `wanted_backend` is the one that the user asked for by name. `inheritance`
+    is what a new instance is to inherit, as it was read for the plan that makes it: the plan itself holds no
+    secret. `command` is what the user typed, in the history's words: never a value.
     """
 
     host: Host
     backends: Mapping[BackendName, Backend]
-    backend: Backend
+    chosen: Backend | OcmError
     report: Callable[[str], None]
     wanted_backend: BackendName | None = None
     command: str | None = None
     inheritance: Inheritance | None = field(default=None, repr=False)
 
+    @property
+    def backend(self) -> Backend:
+        """The backend that is meant; raises `OcmError` where the settings name none that there is."""
+        if isinstance(self.chosen, OcmError):
+            raise self.chosen
+        return self.chosen
+
     def on(self, backend: BackendName) -> Context:
         """Return the context with the backend of that name; raises `OcmError` for one that there is not."""
         if backend not in self.backends:
             raise registry.unknown_backend(backend)
-        return replace(self, backend=self.backends[backend])
+        return replace(self, chosen=self.backends[backend])
 
 
 def make_context(host: Host, report: Callable[[str], None], *, wanted: BackendName | None = None) -> Context:
-    """Return the context of `host`; `wanted` is the backend that the user asked for by name."""
+    """Return the context of `host`; `wanted` is the backend that the user asked for by name.
+
+    Settings that cannot be read are told by what needs them: nobody is kept from stopping an instance.
+    """
     backends = registry.Backends(host)
-    backend = backends[registry.chosen(host, wanted)]
-    return Context(host=host, backends=backends, backend=backend, report=report, wanted_backend=wanted)
+    chosen: Backend | OcmError
+    try:
+        chosen = backends[registry.chosen(host, wanted)]
+    except OcmError as error:
+        chosen = error
+    return Context(host=host, backends=backends, chosen=chosen, report=report, wanted_backend=wanted)

@@ -77,7 +77,7 @@ def add(context: Context, name: InstanceName, bot: Bot, effort: Effort, *, dry_r
     with changing(context, name) as worker:
         config = with_telegram({}, ())
         refuse_twin(context.host, name, bots(config, {TOKEN: bot.token}))
-        return with_attempts(context, name, lambda: _add_once(worker, bot, effort, dry_run=dry_run))
+        return with_attempts(context, name, lambda: _add_once(worker.again(), bot, effort, dry_run=dry_run))
 
 
 def _add_once(worker: Instance, bot: Bot, effort: Effort, *, dry_run: bool) -> Outcome:
@@ -102,7 +102,9 @@ def remove(context: Context, name: InstanceName, channel: str, effort: Effort, *
     """Take a channel from an instance, with the token of a Telegram bot where nothing else refers to it."""
     ready_for_session(context, name)
     with changing(context, name) as worker:
-        return with_attempts(context, name, lambda: _remove_once(worker, channel, effort, dry_run=dry_run))
+        return with_attempts(
+            context, name, lambda: _remove_once(worker.again(), channel, effort, dry_run=dry_run)
+        )
 
 
 def _remove_once(worker: Instance, channel: str, effort: Effort, *, dry_run: bool) -> Outcome:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.merge import merge
 from openclaw_ocm.core.openclaw import document as configs
-from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.openclaw.reload import is_live
-from openclaw_ocm.core.openclaw.settings import LOOPBACK, weakened
+from openclaw_ocm.core.openclaw.settings import unstartable, weakened
 from openclaw_ocm.core.plan import Restart
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.core.text import printable
@@ -170,7 +169,7 @@ def change_config(  # noqa: PLR0913 - what the commands say
         return with_attempts(
             context,
             name,
-            lambda: _change_once(worker, change, effort=effort, dry_run=dry_run, operation=operation),
+            lambda: _change_once(worker.again(), change, effort=effort, dry_run=dry_run, operation=operation),
         )
 
 
@@ -270,7 +269,9 @@ def propose(worker: Instance, change: Callable[[dict[str, Any]], dict[str, Any]]
     keys = configs.changed_keys(before, after)
     _refuse_record_keys(name, keys)
     if keys:
-        _refuse_unstartable(name, after)
+        if (why := unstartable(after)) is not None:
+            message = f"the gateway of {name} {why}"
+            raise OcmError(message, hint="nothing was changed", code="config_invalid")
         configs.refuse_large(configs.format_config(after))
         _validate(worker, after)
     return Proposal(
@@ -289,17 +290,6 @@ def _refuse_record_keys(name: InstanceName, keys: tuple[str, ...]) -> None:
             raise Invalid(
                 message, hint="the port of an instance stays; deploy another one", code="key_in_record"
             )
-
-
-def _refuse_unstartable(name: InstanceName, config: dict[str, Any]) -> None:
-    """Refuse what the schema allows and the gateway does not start with (exit 78, OpenClaw 2026.9.6)."""
-    if lookup(config, "gateway.mode") != "local":
-        message = f"the gateway of {name} starts with gateway.mode local and no other"
-        raise OcmError(message, hint="nothing was changed", code="config_invalid")
-    exposed = lookup(config, "gateway.bind") != LOOPBACK
-    if exposed and lookup(config, "gateway.auth.mode") not in ("token", "password"):
-        message = f"the gateway of {name} does not start beyond the loopback without authentication"
-        raise OcmError(message, hint="nothing was changed", code="config_invalid")
 
 
 def _validate(worker: Instance, config: dict[str, Any]) -> None:

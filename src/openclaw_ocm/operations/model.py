@@ -178,7 +178,9 @@ def choose(context: Context, name: InstanceName, wanted: Wanted, effort: Effort,
         raise Invalid(message, hint=hint, code="key_missing")
     ready_for_session(context, name)
     with changing(context, name) as worker:
-        return with_attempts(context, name, lambda: _choose_once(worker, wanted, effort, dry_run=dry_run))
+        return with_attempts(
+            context, name, lambda: _choose_once(worker.again(), wanted, effort, dry_run=dry_run)
+        )
 
 
 def _choose_once(worker: Instance, wanted: Wanted, effort: Effort, *, dry_run: bool) -> Chosen:

@@ -91,7 +91,7 @@ def sync(
         # Begun with nothing: whatever the instance has is its own.
         then = then or Inherited(source="", config={}, secrets=())
         sides = _sides(context, worker.record, then, source or then.source)
-        return with_attempts(context, name, lambda: _sync(worker, sides, effort, dry_run=dry_run))
+        return with_attempts(context, name, lambda: _sync(worker.again(), sides, effort, dry_run=dry_run))
 
 
 def followers(context: Context) -> tuple[InstanceName, ...]:

@@ -67,7 +67,7 @@ def show_status(status: Status) -> None:
     )
     click.echo(row.name)
     for key, value in facts:
-        click.echo(f"  {key + ':':<11}{value}")
+        click.echo(f"  {key + ':':<12}{value}")
     for title, lines in (("drift", status.drift), ("not enforced", status.gaps), ("notes", status.notes)):
         if lines:
             click.echo(f"  {title}:")

@@ -74,6 +74,19 @@ def unfit_to_expose(config: Mapping[str, Any]) -> str | None:
     return None
 
 
+def unstartable(config: Mapping[str, Any]) -> str | None:
+    """Return why a gateway does not start with what the schema allows, None where it does.
+
+    With these OpenClaw 2026.9.6 ends with exit status 78.
+    """
+    if lookup(config, "gateway.mode") != "local":
+        return "starts with gateway.mode local and no other"
+    exposed = lookup(config, BIND) != LOOPBACK
+    if exposed and lookup(config, "gateway.auth.mode") not in ("token", "password"):
+        return "does not start beyond the loopback without authentication"
+    return None
+
+
 def weakened(config: Mapping[str, Any], *, port: int, expose: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return what of the config no longer holds what OCM wrote to keep the instance closed.
 

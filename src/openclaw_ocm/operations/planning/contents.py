@@ -77,7 +77,10 @@ def replace_contents(  # noqa: PLR0913 - what is said differs from verb to verb
 
 
 def with_attempts(context: Context, name: InstanceName, attempt: Callable[[], _T]) -> _T:
-    """Return what `attempt` does, which is made again where OpenClaw wrote the config meanwhile."""
+    """Return what `attempt` does, which is made again where OpenClaw wrote the config meanwhile.
+
+    It opens what it asks by `Instance.again`: what was seen of an instance before may hold no longer.
+    """
     for number in range(1, _ATTEMPTS + 1):
         try:
             return attempt()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import capacity
 from openclaw_ocm.system.kept.records import read_settings
 
@@ -29,8 +30,17 @@ WAITING = Load(per_core=4, memory=50_000_000)
 
 
 def jobs(paths: HostPaths, load: Load, asked: int | None) -> int:
-    """Return on how many instances to work at once: as `asked`, as the settings say, or as many as fit."""
-    wanted = asked or read_settings(paths).jobs
+    """Return on how many instances to work at once: as `asked`, as the settings say, or as many as fit.
+
+    Where the settings cannot be read, one after the other: nobody is kept from stopping all.
+    Raises `OcmError` then where gateways are to be started.
+    """
+    try:
+        wanted = asked or read_settings(paths).jobs
+    except OcmError:
+        if load is STARTING:
+            raise
+        wanted = 1
     if wanted is not None:
         return wanted
     by_cores, free = capacity.cores() * load.per_core, capacity.free_memory()
