@@ -99,8 +99,11 @@ def names(path: str) -> str:
 
 
 def write(path: str) -> str:
+    """Write what is there already: where nothing confines it, it must break nothing."""
     with Path(path).open("r+b") as file:
-        file.write(b"written by an attempt\n")
+        byte = file.read(1)
+        file.seek(0)
+        file.write(byte)
     return path
 
 
@@ -114,49 +117,37 @@ def make(folder: str) -> str:
 # What the instance, OCM and the owner have in files. `credential` is a file among its credentials.
 
 
-def reading(key: str) -> Callable[[], object]:
-    return lambda: first(FACTS[key], content)
+PLACES: dict[str, tuple[Callable[[str], object], tuple[str, ...]]] = {
+    "read": (
+        content,
+        (
+            *("config", "database", "credential", "secrets", "config_link", "gateway_tmp_file", "record"),
+            *("home_file", "srv_file", "var_file", "shm_file", "other_workspace_file"),
+        ),
+    ),
+    "list": (names, ("state", "home", "gateway_tmp", "ocm_state", "other_workspace")),
+    "write": (
+        write,
+        *(("usr_file", "etc_file", "credential", "other_workspace_file", "gateway_tmp_file", "bin_file"),),
+    ),
+    "make_in": (make, ("state", "other_workspace", "bin", "gateway_tmp")),
+}
 
 
-def listing(key: str) -> Callable[[], object]:
-    return lambda: first(FACTS[key], names)
+def at(key: str, function: Callable[[str], object]) -> Callable[[], object]:
+    return lambda: first(FACTS[key], function)
 
 
-for key in ("config", "database", "credential", "secrets", "config_link", "gateway_tmp_file", "record"):
-    ATTEMPTS[f"read_{key}"] = reading(key)
-for key in ("home_file", "srv_file", "var_file", "shm_file", "other_workspace_file"):
-    ATTEMPTS[f"read_{key}"] = reading(key)
-for key in ("state", "home", "gateway_tmp", "ocm_state", "other_workspace"):
-    ATTEMPTS[f"list_{key}"] = listing(key)
-for key in ("usr_file", "etc_file", "credential", "other_workspace_file", "gateway_tmp_file", "bin_file"):
-    ATTEMPTS[f"write_{key}"] = lambda key=key: first(FACTS[key], write)  # type: ignore[misc]
-for key in ("state", "other_workspace", "bin", "gateway_tmp"):
-    ATTEMPTS[f"make_in_{key}"] = lambda key=key: first(FACTS[key], make)  # type: ignore[misc]
-
-
-@attempt
-def truncate() -> object:
-    return first(FACTS["credential"], lambda path: os.truncate(path, 20))
-
-
-@attempt
-def chmod() -> object:
-    return first(FACTS["credential"], lambda path: os.chmod(path, 0o644))
-
-
-@attempt
-def utime() -> object:
-    return first(FACTS["credential"], lambda path: os.utime(path, (1, 1)))
-
-
-@attempt
-def setxattr() -> object:
-    return first(FACTS["credential"], lambda path: os.setxattr(path, "user.attempt", b"1"))
-
-
-@attempt
-def exists() -> object:
-    return first(FACTS["credential"], os.stat)
+for verb, (do, keys) in PLACES.items():
+    ATTEMPTS.update({f"{verb}_{key}": at(key, do) for key in keys})
+ON_CREDENTIAL: dict[str, Callable[[str], object]] = {
+    "truncate": lambda path: os.truncate(path, 20),
+    "chmod": lambda path: os.chmod(path, 0o644),
+    "utime": lambda path: os.utime(path, (1, 1)),
+    "setxattr": lambda path: os.setxattr(path, "user.attempt", b"1"),
+    "exists": os.stat,
+}
+ATTEMPTS.update({key: at("credential", do) for key, do in ON_CREDENTIAL.items()})
 
 
 @attempt
@@ -314,14 +305,13 @@ def connect(kind: int, address: tuple[str, int] | str) -> str:
         return f"connected to {address!r}"
 
 
-@attempt
-def gateway_port() -> object:
-    return connect(socket.AF_INET, ("127.0.0.1", FACTS["gateway_port"]))
+def connect_to(path: str) -> str:
+    return connect(socket.AF_UNIX, path)
 
 
-@attempt
-def model_port() -> object:
-    return connect(socket.AF_INET, ("127.0.0.1", FACTS["model_port"]))
+ATTEMPTS.update({key: at(key, connect_to) for key in ("path_socket", "bus", "tool_host")})
+for key in ("gateway_port", "model_port"):
+    ATTEMPTS[key] = lambda key=key: connect(socket.AF_INET, ("127.0.0.1", FACTS[key]))  # type: ignore[misc]
 
 
 @attempt
@@ -338,29 +328,20 @@ def abstract_socket() -> object:
     return connect(socket.AF_UNIX, f"\0{FACTS['abstract']}")
 
 
-@attempt
-def path_socket() -> object:
-    return first(FACTS["path_socket"], lambda path: connect(socket.AF_UNIX, path))
-
-
-@attempt
-def users_bus() -> object:
-    return first(FACTS["bus"], lambda path: connect(socket.AF_UNIX, path))
-
-
-@attempt
-def tool_host() -> object:
-    return first(FACTS["tool_host"], lambda path: connect(socket.AF_UNIX, path))
-
-
-@attempt
-def raw_socket() -> object:
-    return socket.socket(socket.AF_INET, socket.SOCK_RAW, 1).fileno()
-
-
-@attempt
-def packet_socket() -> object:
-    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).fileno()
+SIMPLE: dict[str, Callable[[], object]] = {
+    "raw_socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1).fileno(),
+    "packet_socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).fileno(),
+    "shared_memory": lambda: checked(LIBC.shmget(FACTS["shm_key"], ctypes.c_size_t(0), 0)),
+    "unshare_user": lambda: in_child(lambda: checked(LIBC.unshare(NEW_USER))),
+    "unshare_all": lambda: in_child(lambda: checked(LIBC.unshare(NEW_USER | NEW_NET | NEW_PID | NEW_MOUNT))),
+    "mount": lambda: in_child(
+        lambda: checked(LIBC.mount(b"none", b"/mnt", b"tmpfs", ctypes.c_ulong(0), None))
+    ),
+    "io_uring": lambda: call(IO_URING_SETUP, 1, ctypes.byref(ctypes.create_string_buffer(120))),
+}
+ATTEMPTS.update(SIMPLE)
+ATTEMPTS["terminal_of_another"] = at("terminal", lambda path: os.open(path, os.O_RDWR | os.O_NOCTTY))
+ATTEMPTS["control_group"] = at("cgroup", lambda path: Path(path).write_text(str(os.getpid())))
 
 
 @attempt
@@ -369,23 +350,7 @@ def interfaces() -> object:
     return found or connect(socket.AF_INET, ("127.0.0.1", FACTS["model_port"]))
 
 
-@attempt
-def shared_memory() -> object:
-    checked(LIBC.shmget(FACTS["shm_key"], ctypes.c_size_t(0), 0))
-    return "found"
-
-
 # Ways to more than one has.
-
-
-@attempt
-def unshare_user() -> object:
-    return in_child(lambda: checked(LIBC.unshare(NEW_USER)))
-
-
-@attempt
-def unshare_all() -> object:
-    return in_child(lambda: checked(LIBC.unshare(NEW_USER | NEW_NET | NEW_PID | NEW_MOUNT)))
 
 
 @attempt
@@ -417,11 +382,6 @@ def set_uid_program() -> object:
 
 
 @attempt
-def mount() -> object:
-    return in_child(lambda: checked(LIBC.mount(b"none", b"/mnt", b"tmpfs", ctypes.c_ulong(0), None)))
-
-
-@attempt
 def push_keys_into_a_terminal() -> object:
     """Put input into a terminal as if it were typed (TIOCSTI): here one of its own."""
     _, terminal = pty.openpty()
@@ -435,11 +395,6 @@ def push_keys_into_a_terminal() -> object:
 
 
 @attempt
-def terminal_of_another() -> object:
-    return first(FACTS["terminal"], lambda path: os.open(path, os.O_RDWR | os.O_NOCTTY))
-
-
-@attempt
 def keyring() -> object:
     size = ctypes.c_size_t(1)
     return call(
@@ -448,20 +403,10 @@ def keyring() -> object:
 
 
 @attempt
-def io_uring() -> object:
-    return call(IO_URING_SETUP, 1, ctypes.byref(ctypes.create_string_buffer(120)))
-
-
-@attempt
 def bpf() -> object:
     return call(
         BPF, 0, ctypes.byref(ctypes.create_string_buffer(b"\1\0\0\0\4\0\0\0\4\0\0\0\1\0\0\0", 128)), 128
     )
-
-
-@attempt
-def control_group() -> object:
-    return first(FACTS["cgroup"], lambda path: Path(path).write_text(str(os.getpid())))
 
 
 @attempt
