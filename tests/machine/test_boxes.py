@@ -55,6 +55,7 @@ def call(ocm: Ocm, name: str, tool: str, *, agent: str = "main", **arguments: ob
 @pytest.fixture(scope="module", params=BACKENDS)
 def worker(request: pytest.FixtureRequest, agents: Agents) -> Iterator[str]:
     """Give an agent that is ready, under the care of each backend."""
+    agents.ocm("secret", "set", NAMES[request.param], "PLANTED", input=f"{SECRET}\n")
     yield agents.ready(request.param)
     agents.ocm("stop", NAMES[request.param])
 
@@ -135,7 +136,6 @@ def verdicts(agents: Agents, worker: str, workspace: str) -> dict[str, dict[str,
     machine, ocm = agents.machine, agents.ocm
     state = workspace.rpartition("/")[0]
     machine.run(["sh", "-c", _PLANT], user="root")
-    ocm("secret", "set", worker, "PLANTED", input=f"{SECRET}\n")
     for path in (f"{state}/credentials/planted", f"{state}/workspace-other/planted"):
         machine.write(path, "planted by the test, and long enough\n", mode=0o600)
     machine.write(f"{machine.home}/.local/state/ocm/tmp/{worker}/tmp/planted", "planted\n", mode=0o600)
