@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -66,6 +67,19 @@ def test_a_name_that_was_given_is_not_offered_again(ocm: Run, add_record: AddRec
     add_record("worker1")
     add_record("worker2")
     assert complete(ocm, shell, "start", "worker1", "") == ["worker2"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_agents_of_an_instance_complete(ocm: Run, home: Path, add_record: AddRecord, shell: str) -> None:
+    add_record("worker1")
+    add_record("worker2")
+    state = home / ".openclaw-worker1"
+    state.mkdir(mode=0o700)
+    entries: dict[str, object] = {"main": {}, "Mail": {}, "two": {}, "a\\nb\x1b": {}, "$(id)": {}}
+    (state / "openclaw.json").write_text(json.dumps({"agents": {"entries": entries}}))
+    assert complete(ocm, shell, "enter", "worker1", "--box", "ma") == ["main", "mail"]
+    assert complete(ocm, shell, "enter", "worker1", "--box", "") == ["main", "mail", "two"]
+    assert complete(ocm, shell, "enter", "worker2", "--box", "") == ["main"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

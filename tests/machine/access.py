@@ -1,4 +1,4 @@
-"""The access table of isolation.md: what a shell inside an instance can reach, tried out one by one."""
+"""The access table of isolation.md: what a shell in an instance and in a box can reach, tried one by one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from .image import REPOSITORY
-from .instances import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,10 +16,11 @@ if TYPE_CHECKING:
 
 # One of the host, open to all, with a number that no terminal inside has.
 TERMINAL = "/dev/pts/20"
-# What the table calls it, and the path; a directory counts as readable if it shows a name, as writable if a
-# file can be made in it.
+# What the table calls it, and the path, in a box too unless `IN_A_BOX` has another; a directory counts as
+# readable if it shows a name, as writable if a file can be made in it.
 ROWS = (
     ("its own state, `~/.openclaw-NAME/`", "{home}/.openclaw-{name}"),
+    ("the workspace, in a box `/workspace`", "{home}/.openclaw-{name}/workspace"),
     ("`/tmp`", "/tmp"),
     ("`/var/tmp`", "/var/tmp"),
     ("`/usr`", "/usr"),
@@ -48,12 +48,15 @@ ROWS = (
     ("terminals of other logins, `/dev/pts`", TERMINAL),
     ("control groups", "{cgroup}/cgroup.procs"),
 )
+IN_A_BOX = {"{home}/.openclaw-{name}/workspace": "/workspace"}
+SYSTEM = "/usr/"
 FILES = (
     "/tmp/of-the-host",
     "/dev/shm/of-the-host",
     "/srv/of-the-host",
     "/var/log/of-the-host",
     "{home}/.ssh/of-the-host",
+    "{home}/.openclaw-{name}/workspace/of-the-host",
 )
 SOCKETS = ("{runtime}/bus", "/run/dbus/system_bus_socket", "/run/docker.sock")
 # Makes what is missing, open to all, until its input ends: a file for each path before "--" in argv, a socket
@@ -99,7 +102,7 @@ done <<'PATHS'
 
 
 def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str) -> list[str]:
-    """Return the lines of the table as a shell inside `name` found things.
+    """Return the lines of the table as shells inside `name`, which runs, and in a box found things.
 
     `definition` is the file from which the backend starts it. Everything in the table exists on the host, so
     that a "no" is the sandbox's doing: sockets that a container lacks are there for as long as it takes.
@@ -113,13 +116,24 @@ def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str)
         absent.add("/run/ocm/secrets.env")  # inside alone: on the host it has another name
         missing = [path for path in paths if path not in absent and not exists(machine, path)]
         assert missing == [], missing
-        found = inside(ocm, name, _TRY + "\n".join(paths) + "\nPATHS\n").splitlines()
-    assert len(found) == len(ROWS), found
-    lines = ["| what a shell inside an instance can reach | read | write |", "|---|---|---|"]
-    for (title, _path), access in zip(ROWS, found, strict=True):
-        read, write = access.split()
-        lines.append(f"| {title} | {read} | {write} |")
-    return lines
+        in_a_box = [IN_A_BOX.get(path, path).format(**facts) for _title, path in ROWS]
+        found = asked(ocm, name, paths)
+        boxed = asked(ocm, name, in_a_box, "--box")
+    if facts["openclaw"].startswith(SYSTEM):
+        # What lies in /usr is seen with it.
+        assert boxed[paths.index(facts["openclaw"])] == "yes | no"
+        boxed[paths.index(facts["openclaw"])] = "no | no"
+    lines = ["| what can be reached | by a shell inside: read | write | from a box: read | write |"]
+    lines.append("|---|---|---|---|---|")
+    rows = zip(ROWS, found, boxed, strict=True)
+    return [*lines, *(f"| {title} | {access} | {box} |" for (title, _path), access, box in rows)]
+
+
+def asked(ocm: Ocm, name: str, paths: Sequence[str], *options: str) -> list[str]:
+    """Return what can be done with each path, by a shell that `ocm enter` opens with these options."""
+    shown = ocm("enter", name, *options, input=_TRY + "\n".join(paths) + "\nPATHS\n").stdout.splitlines()
+    assert len(shown) == len(paths), shown
+    return [" | ".join(line.split()) for line in shown]
 
 
 def assert_documented(lines: list[str]) -> None:

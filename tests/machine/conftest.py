@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Longest first: at the end no process is left alone with much to do.
 LONG = (
     *("test_restore", "test_trouble", "test_deploy", "test_docs", "test_recovery", "test_contents"),
-    *("test_boxes", "test_ends", "test_schedule", "test_firewall", "test_supervisord"),
+    *("test_chats", "test_boxes", "test_ends", "test_schedule", "test_firewall", "test_supervisord"),
 )
 HOST_NETWORK = ("test_bare", "test_fresh")
 BEGAN = pytest.StashKey[float]()

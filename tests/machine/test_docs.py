@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from .checkout import Ocm
 from .instances import HOME, PROVIDER, answer, home_files, rows
 from .reading import SOURCE, Reader, push_repository
+from .telegram import fake_telegram, message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +115,30 @@ def test_update_ocm(machine: Machine, ocm: Ocm) -> None:
     said = reader(ocm).play("docs/how-to/update-ocm.md")
     assert "Fast-forward" in said
     assert "worker1: ready and sealed" in said
+
+
+@pytest.mark.usefixtures("worker1")
+def test_telegram(machine: Machine, ocm: Ocm) -> None:
+    """Somebody writes to the bot where the document says so."""
+    with fake_telegram(machine) as telegram:
+        ocm("edit", "worker1", "channels.telegram.apiRoot", telegram.address)
+        bot = telegram.bot(47110)
+        place = f"{telegram.address}/test/{bot.number}"
+        hello = shlex.quote(json.dumps({"message": message(4242, "hello")}))
+        answered = f"until curl -sf {place} | grep -q airing; do sleep 0.3; done"
+        playing = reader(
+            ocm,
+            typed=f"47110:{'Tk' * 20}",
+            words={"NUMBER": "4242"},
+            learnt={"CODE": r"\b[A-Z0-9]{8}\b"},
+            between={"./ocm.py use worker1 pairing list": f"curl -sf -d {hello} {place}; {answered}"},
+        )
+        said = playing.play("docs/how-to/telegram.md")
+        assert "1 of an allow-list" in said
+        bot.write(4242, "ECHO:over-telegram")
+        bot.hears(4242, "over-telegram")
+        ocm("stop", "worker1")
+        ocm("channel", "remove", "worker1", "telegram")
 
 
 @pytest.mark.usefixtures("worker1")

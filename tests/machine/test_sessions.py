@@ -132,6 +132,34 @@ def test_sessions_are_confined_as_the_gateway_is(machine: Machine, ocm: Ocm, wor
     assert "Seccomp:\t2" in gateway
 
 
+# Its workspace is there; neither home nor secrets are.
+BOX = "touch from-the-box; ls /workspace/from-the-box /home; cat /run/ocm/secrets.env; exit 9"
+
+
+def test_a_shell_in_a_box_sees_the_workspace_and_leaves_nothing(
+    machine: Machine, ocm: Ocm, worker: str
+) -> None:
+    boxes = machine.run(["pgrep", "-c", "-x", "bwrap"], check=False).stdout
+    done = ocm("enter", worker, "--box", input=BOX, check=False)
+    assert done.returncode == 9, done.stderr
+    assert done.stdout.splitlines()[0] == "/workspace/from-the-box"
+    assert "/home" in done.stderr
+    assert "/run/ocm/secrets.env" in done.stderr
+    machine.run(["rm", f"{HOME}/.openclaw-{worker}/workspace/from-the-box"])
+    answers = [
+        ("box of main]", "tty; stty size\n"),
+        ("24 80", "{ sleep 1; echo asleep$((1 + 1)); } & sleep 300\n"),
+        ("asleep2", "\x03"),
+        ("box of main]", "exit 5\n"),
+    ]
+    shown = ocm.pty("enter", worker, "--box", "main", answers=answers, timeout=60)
+    assert "no job control" not in shown.output
+    assert shown.returncode == 5, shown.output
+    assert sessions(machine) == []
+    assert machine.run(["pgrep", "-c", "-x", "bwrap"], check=False).stdout == boxes
+    assert "it has main" in ocm("enter", worker, "nobody", "--box", check=False).stderr
+
+
 def test_delete_ends_the_sessions_of_that_instance_only(machine: Machine, ocm: Ocm, worker: str) -> None:
     ocm("create", "worker1-a")
     sleeping = "sleep 300 & wait"

@@ -33,7 +33,7 @@ from openclaw_ocm.operations.drill import drill
 from openclaw_ocm.operations.logs import logs
 from openclaw_ocm.operations.planning import repair
 from openclaw_ocm.operations.planning.repair import Effort
-from openclaw_ocm.operations.session import Terminal, enter, use
+from openclaw_ocm.operations.session import Terminal, enter, enter_box, use
 from openclaw_ocm.operations.start import restart, start, stop
 from openclaw_ocm.operations.status import observe, selected, status
 from openclaw_ocm.operations.supervise import supervise
@@ -174,6 +174,9 @@ class Kept:
 
     def enter(self, name: InstanceName = NAME) -> int:
         return enter(self.context, name, TERMINAL)
+
+    def enter_box(self, agent: str | None = None, name: InstanceName = NAME) -> int:
+        return enter_box(self.context, name, agent, TERMINAL)
 
     def logs(
         self, name: InstanceName = NAME, *, lines: int | None = None, follow: bool = False

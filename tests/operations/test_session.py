@@ -15,6 +15,7 @@ from tests.operations.kept import NAME
 
 from openclaw_ocm.backends import registry
 from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.openclaw.document import with_value
 from openclaw_ocm.core.plan import Plan, WriteRecord
 from openclaw_ocm.core.record import Limits
 from openclaw_ocm.errors import OcmError
@@ -121,7 +122,59 @@ def test_a_session_makes_nothing_for_an_instance_that_was_deleted_while_it_waite
     assert not Path(paths.shell).exists()
 
 
-@pytest.mark.parametrize("verb", ["use", "enter", "logs"])
+def refused(kept: Kept, agent: str | None = None) -> OcmError:
+    """Return why there is no shell in a box."""
+    with pytest.raises(OcmError) as caught:
+        kept.enter_box(agent)
+    return caught.value
+
+
+def change(kept: Kept, key: str, value: object) -> None:
+    path = Path(kept.paths(NAME).config)
+    path.write_text(json.dumps(with_value(json.loads(path.read_text()), key, value)))
+
+
+def test_a_shell_in_a_box_takes_a_gateway_that_runs_and_an_agent_that_is_there(kept: Kept) -> None:
+    kept.create()
+    before = kept.files()
+    stopped = refused(kept)
+    assert (stopped.code, stopped.hint) == ("not_running", f"ocm start {NAME}")
+    unknown = refused(kept, "two")
+    assert (unknown.code, unknown.hint) == ("agent_unknown", "it has main")
+    assert kept.files() == before
+
+
+def test_a_shell_in_a_box_is_refused_where_sessions_have_none(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.deploy()
+    change(kept, "agents.defaults.sandbox.mode", "off")
+    assert refused(kept).message.endswith("run without a box: sandbox.mode is off")
+    change(kept, "agents.defaults.sandbox", {"mode": "all", "workspaceAccess": "none"})
+    copies = f"{kept.paths(NAME).state}/sandboxes/workspace-"
+    assert f"main of {NAME} has no box yet: there is no directory {copies}" in refused(kept).message
+    monkeypatch.setattr("openclaw_ocm.operations.session.BWRAP", str(kept.home / "nowhere"))
+    assert "bubblewrap is not installed" in refused(kept).message
+    path = kept.paths(NAME).record
+    record = msgspec.structs.replace(kept.record(NAME), docker=True)
+    Path(path).write_text(encode_record(record))
+    assert "are Docker's" in refused(kept).message
+    Path(path).write_text(encode_record(msgspec.structs.replace(record, docker=False, sealed=False)))
+    error = refused(kept)
+    assert (error.code, error.message) == (
+        "box_impossible",
+        f"{NAME} has no sandbox that could make a box: it is unsealed",
+    )
+
+
+def test_a_tool_host_that_does_not_answer_is_told(kept: Kept) -> None:
+    kept.deploy()
+    error = refused(kept)
+    assert error.code == "tool_host_failed"
+    assert "the tool host of the sandbox does not answer: " in error.message
+
+
+@pytest.mark.parametrize("verb", ["use", "enter", "enter_box", "logs"])
 def test_there_is_no_session_of_nobody(kept: Kept, verb: str) -> None:
     nobody = parse_name("nobody")
     with pytest.raises(OcmError, match="there is no instance nobody"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from tests.backends import fake
 from tests.operations.kept import NAME, OTHER
@@ -13,6 +15,9 @@ from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning import able
+from openclaw_ocm.operations.status import observe
+from openclaw_ocm.system.kept.records import encode_record
 
 if TYPE_CHECKING:
     from tests.operations.kept import Kept
@@ -42,6 +47,55 @@ def test_a_row_tells_how_an_instance_is(kept: Kept) -> None:
     assert (stopped.state, stopped.pid, stopped.uptime_seconds) == ("stopped", None, None)
     assert not stopped.unhealthy
     assert set(kept.rows()) == {NAME, OTHER}
+
+
+def plugin_of_openclaw(kept: Kept) -> None:
+    """Have the stand-in for OpenClaw come with a provider."""
+    manifest = {"id": "fal", "setup": {"providers": [{"id": "fal", "envVars": ["FAL_KEY"]}]}}
+    package = kept.home / ".npm-global/lib/node_modules/openclaw/dist/extensions/fal"
+    package.mkdir(parents=True)
+    (package / "openclaw.plugin.json").write_text(json.dumps(manifest))
+
+
+def test_what_keeps_an_agent_from_answering_is_told_and_makes_no_gateway_unhealthy(kept: Kept) -> None:
+    plugin_of_openclaw(kept)
+    kept.create(OTHER, model="fal/m")
+    Path(kept.paths(OTHER).secrets).write_text("FAL_KEY=sk-PLANTED\n")
+    kept.deploy(model="fal/m")
+    said = f"it has no key for fal: ocm model {NAME} fal/m asks for it"
+    rows = {row.name: row for row in observe(kept.context, (NAME, OTHER), agents=True)}
+    assert {name: row.agent for name, row in rows.items()} == {NAME: said, OTHER: None}
+    assert not rows[NAME].unhealthy
+    assert kept.row().agent is None, "a list does not look"
+    assert said in kept.status().notes
+    found = kept.examine()
+    assert f"{NAME}: {said}" in found.notes
+    assert not any(problem.about == NAME for problem in found.problems)
+
+
+def test_of_an_openclaw_that_tells_of_no_provider_nothing_is_said(kept: Kept) -> None:
+    kept.create()
+    assert kept.status().row.agent is None
+
+
+def test_whether_there_are_boxes_is_told(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.create()
+    docker = kept.home / "docker.sock"
+    monkeypatch.setattr(able, "DOCKER_SOCKET", docker)
+    monkeypatch.setattr(able, "BWRAP", kept.home)
+    assert kept.row().boxes is True
+    assert not [gap for gap in kept.status().gaps if "bubblewrap" in gap]
+    monkeypatch.setattr(able, "BWRAP", kept.home / "nowhere")
+    assert kept.row().boxes is False
+    assert [gap for gap in kept.status().gaps if "bubblewrap is not installed" in gap]
+    record = kept.record(NAME)
+    Path(kept.paths(NAME).record).write_text(encode_record(msgspec.structs.replace(record, docker=True)))
+    assert kept.row().boxes is False
+    assert [note for note in kept.status().notes if "out of reach here" in note]
+    docker.touch()
+    assert kept.row().boxes is None
+    Path(kept.paths(NAME).record).write_text("no record")
+    assert kept.row().boxes is None
 
 
 @pytest.mark.parametrize(

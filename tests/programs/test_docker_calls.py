@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 
 from openclaw_ocm.programs.tool_host.calls import (
     NOT_A_CALL,
+    SANDBOX,
     Bind,
     Box,
     Create,
     Execute,
     Inspect,
     InspectImage,
+    InspectSandbox,
     Refused,
     Remove,
     Start,
     described,
+    described_sandbox,
     parse,
 )
 
@@ -150,6 +153,17 @@ def test_the_small_calls() -> None:
     # -f takes a value here and none for rm.
     assert parse(["inspect", "-f", "{{.Id}}", "b"], []) == Inspect("b", "{{.Id}}")
     assert parse(["inspect", "--type", "container", "--format={{.Id}}", "b"], []) == Inspect("b", "{{.Id}}")
+
+
+def test_the_sandbox_itself_is_one_where_all_paths_are_what_they_are() -> None:
+    """As OpenClaw asks where it finds that it is in a container, by each name that this could have."""
+    layout = '{"Id":{{json .ID}},"Mounts":{{json .Mounts}},"Tmpfs":{{json .HostConfig.Tmpfs}}}'
+    asked = ["inspect", "--type", "container", "--format", layout]
+    assert parse([*asked, "a-host"], []) == parse([*asked, "f" * 64], []) == InspectSandbox()
+    said = json.loads(described_sandbox())
+    (mount,) = said["Mounts"]
+    assert (said["Id"], said["Tmpfs"]) == (SANDBOX, None)
+    assert (mount["Type"], mount["Source"], mount["Destination"], mount["RW"]) == ("bind", "/", "/", True)
 
 
 def test_a_box_is_described_in_each_way_that_openclaw_asks_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import pytest
 from openclaw_ocm.core.sandbox import policy, probe
 from openclaw_ocm.core.sandbox.launch import TOOL_HOST_SOCKET
 from openclaw_ocm.programs import docker
-from openclaw_ocm.programs.tool_host import binds, gateway, server
+from openclaw_ocm.programs.tool_host import binds, calls, gateway, server
 from openclaw_ocm.programs.tool_host.calls import Bind, Refused
 
 from .boxed import PYTHON, Hosted, framed, is_alive, quoted, wait_for, words
@@ -43,6 +44,7 @@ def test_names_that_two_sides_must_share() -> None:
     assert probe.WAITER == gateway.NAME
     assert str(policy.SPARE_PROC) == gateway.SPARE_PROC
     assert str(TOOL_HOST_SOCKET) == docker.PATH
+    assert calls.SANDBOX == docker.SANDBOX
 
 
 def test_a_gateway_has_its_own_processes_and_terminals_and_no_way_to_more(hosted: Hosted) -> None:
@@ -192,6 +194,14 @@ def test_exit_statuses_of_programs_that_are_none(hosted: Hosted) -> None:
     assert hosted.shell(f"docker exec -w /nowhere {name} true")[0] != 0
     assert hosted.shell(f"docker exec {name} sh -c 'kill -9 $$'")[0] == 137
     assert hosted.shell("docker exec nobody true")[0] == 1
+
+
+def test_who_asks_for_the_sandbox_itself_stays_where_it_is(hosted: Hosted) -> None:
+    layout = quoted('{"Id":{{json .ID}},"Mounts":{{json .Mounts}},"Tmpfs":{{json .HostConfig.Tmpfs}}}')
+    found = json.loads(hosted.ok(f"docker inspect --type container --format {layout} $(hostname)"))
+    where = f"{PYTHON} -c 'import os; print(os.readlink(\"/proc/self/ns/mnt\"))'"
+    assert hosted.ok(f"docker exec {found['Id']} {where}") == hosted.ok(where)
+    assert hosted.shell(f"docker exec {found['Id']} /no/such/program")[0] == 127
 
 
 def test_a_command_has_its_streams_and_environment(hosted: Hosted) -> None:

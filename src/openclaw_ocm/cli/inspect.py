@@ -46,7 +46,7 @@ def health(ctx: click.Context, names: tuple[InstanceName, ...], *, as_json: bool
     from openclaw_ocm.operations.status import observe, selected
 
     context = frame.look(ctx)
-    rows = observe(context, selected(context, names))
+    rows = observe(context, selected(context, names), agents=True)
     healthy = not any(row.unhealthy or (names and row.state != "ready") for row in rows)
     if as_json:
         print_json("health", rows, ok=healthy)

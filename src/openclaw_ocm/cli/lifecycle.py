@@ -21,6 +21,7 @@ from openclaw_ocm.cli.frame import (
     names_argument,
     run_each,
 )
+from openclaw_ocm.cli.model import offer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -161,8 +162,8 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
 
     Succeeds only once the gateway is ready and a probe inside its sandbox found the policy in force.
     A deploy that fails leaves no trace, unless --keep is given; one that is ready and does not answer with
-    --check stays. What it needs and this machine lacks is
-    installed first, as by ocm setup.
+    --check stays. What it needs and this machine lacks is installed first, as by ocm setup. On a terminal it
+    offers to choose a model where there is none.
     """
     from openclaw_ocm.operations.create import deploy as run
     from openclaw_ocm.operations.planning.jobs import STARTING
@@ -173,7 +174,7 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
         outcome = run(context, wanted, effort, dry_run=dry_run)
         return and_check(context, wanted.name, outcome) if checking else outcome
 
-    return _create_each(
+    code = _create_each(
         ctx,
         _wanted(names, options),
         deploy_one,
@@ -183,6 +184,9 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
         as_json=as_json,
         jobs=lambda context: frame.at_once(context, STARTING, options["jobs"]),
     )
+    if not (code or dry_run or as_json):
+        offer(ctx, names, options, ask=frame.streams_are_terminals() and not options["yes"])
+    return code
 
 
 @click.command(epilog="Example: ocm delete worker1 --force --yes")

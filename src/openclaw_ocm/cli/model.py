@@ -9,10 +9,15 @@ import click
 
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.frame import dry_run_option, effort_options, json_option, name_argument
+from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.operations.model import Need
+
+_EXAMPLE = "openrouter/z-ai/glm-4.6"
 
 
 @click.command(epilog="Example: ocm model worker1 openrouter/z-ai/glm-4.6")
@@ -124,6 +129,59 @@ def _key(name: InstanceName, need: Need, *, asked: bool) -> str | None:
     if asked or (need.missing and sys.stdin.isatty()):
         return frame.read_secret(f"{need.variable} of {name}")
     return None
+
+
+def offer(
+    ctx: click.Context, names: Iterable[InstanceName], options: Mapping[str, Any], *, ask: bool
+) -> None:
+    """Have the user choose a model for those instances that have none.
+
+    Where nobody is to be asked (`ask`), or the answer is no, the last line is the command that does it.
+    `options` are those by which a gateway that restarts is waited for.
+    """
+    from openclaw_ocm.operations.model import without_model
+
+    left = []
+    for name in without_model(frame.this_host(ctx), names):
+        model = _asked_model(name) if ask else ""
+        if model:
+            given = {"base_url": None, "key_stdin": False, "key_variable": None, "no_key": False}
+            _set(ctx, name, model, as_json=False, options={**options, **given, "dry_run": False})
+        else:
+            left.append(name)
+    for name in left:
+        click.echo(f"ocm: {name} has no model: ocm model {name} PROVIDER/MODEL gives it one", err=True)
+
+
+def _asked_model(name: InstanceName) -> str:
+    """Return the model that a user chooses on the terminal, none where he does not want to."""
+    try:
+        if not click.confirm(f"{name} has no model. Choose one now?", default=False, err=True):
+            return ""
+        return str(
+            click.prompt(
+                f"PROVIDER/MODEL of {name}, such as {_EXAMPLE}; empty for none",
+                default="",
+                show_default=False,
+                err=True,
+                value_proc=_model_or_none,
+            )
+        )
+    except click.Abort:
+        # What was deployed stays.
+        click.echo(err=True)
+        return ""
+
+
+def _model_or_none(text: str) -> str:
+    from openclaw_ocm.core.models.choice import parse_choice
+
+    if text.strip():
+        try:
+            return parse_choice(text.strip()).reference
+        except Invalid as error:
+            raise click.UsageError(error.message) from None
+    return ""
 
 
 COMMANDS = {"model": model_command}

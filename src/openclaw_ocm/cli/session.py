@@ -51,16 +51,40 @@ def use(ctx: click.Context, name: InstanceName, arguments: tuple[str, ...]) -> i
     return run(frame.open_context(ctx), name, arguments, _terminal())
 
 
+def _complete_agent(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the agents of the instance whose names begin with what was typed."""
+    from openclaw_ocm.core.openclaw.boxes import agents
+    from openclaw_ocm.system.host import current_host
+    from openclaw_ocm.system.openclaw.config import find_config
+
+    del param
+    name = ctx.params.get("name")
+    if name is None:
+        return []
+    config = find_config(current_host(os.environ).instance(name).state)
+    return [agent for agent in agents(config) if agent.startswith(incomplete)]
+
+
 @click.command(epilog="Example: ocm enter worker1")
 @name_argument
+@click.argument("agent", required=False, metavar="[AGENT]", shell_complete=_complete_agent)
+@click.option("--box", is_flag=True, help="In a box, as sessions other than main of AGENT have it.")
 @click.pass_context
-def enter(ctx: click.Context, name: InstanceName) -> int:
+def enter(ctx: click.Context, name: InstanceName, agent: str | None, *, box: bool) -> int:
     """Open a shell in an instance's sandbox.
 
     There `openclaw` means this instance. Without a terminal the shell reads commands from standard input.
+    With --box it sees what programs see that an agent runs for a chat, a group, a cron job or a sub-agent.
+    The gateway has to run for that. AGENT is main, or the first, if left out.
     """
     from openclaw_ocm.operations.session import enter as run
+    from openclaw_ocm.operations.session import enter_box
 
+    if box:
+        return enter_box(frame.open_context(ctx), name, agent, _terminal())
+    if agent is not None:
+        message = "AGENT is for a box: ocm enter NAME --box AGENT"
+        raise click.UsageError(message)
     return run(frame.open_context(ctx), name, _terminal())
 
 

@@ -36,10 +36,7 @@ def box_violations(worker: Instance, tool_host: int, canaries: tuple[str, ...]) 
     Path(workspace).mkdir(mode=0o700)
 
     def ask(*words: str, stdin: bytes = b"") -> Answer:
-        answer = boxes.call(socket, tool_host, *words, stdin=stdin)
-        if answer.status != 0:
-            raise OcmError(answer.error.strip() or f"exit status {answer.status}", code="box_failed")
-        return answer
+        return boxes.ask(socket, tool_host, *words, stdin=stdin)
 
     try:
         ask("create", "--name", name, "-v", f"{inside / name}:/workspace", "proof", "sleep", "infinity")

@@ -7,8 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.models.choice import primary
-from openclaw_ocm.core.openclaw.document import as_object, lookup
+from openclaw_ocm.core.models.choice import agent_model
 from openclaw_ocm.core.openclaw.turn import (
     Failure,
     Question,
@@ -86,8 +85,7 @@ def prepare(context: Context, name: InstanceName) -> Prepared:
     record = ready_for_session(context, name)
     config = read_config(worker.paths)[1]
     agent = agent_of(config)
-    own = as_object(as_object(lookup(config, "agents.entries")).get(agent)).get("model")
-    found = primary({"agents": {"defaults": {"model": own}}}) or primary(config)
+    found = agent_model(config, agent)
     return Prepared(record=record, agent=agent, model=printable(found) if found else None)
 
 

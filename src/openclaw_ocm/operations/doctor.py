@@ -28,6 +28,7 @@ from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.instances.transaction import unfinished
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.backups import cut_off
+from openclaw_ocm.operations.planning.able import agent_findings
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.findings import firewall_findings
@@ -95,18 +96,16 @@ class Diagnosis:
 
 def examine(context: Context) -> Diagnosis:
     """Return what is wrong; looks at everything and changes nothing."""
-    setup = look_at_machine(context.host, recommended=True)
-    names = instance_names(context.host.paths)
+    host = context.host
+    setup, names = look_at_machine(host, recommended=True), instance_names(host.paths)
     opened = open_all(context, names)
-    found = firewall_findings(context.host, [one.record for one in opened.instances.values()])
-    both = (*found, *twin_findings(context.host))
-    wrong = (Problem(about=one.name or MACHINE, what=one.problem, mend=one.mend) for one in both if one.wrong)
+    records = [one.record for one in opened.instances.values()]
+    told = (*firewall_findings(host, records), *agent_findings(host, records), *twin_findings(host))
+    wrong = (Problem(about=one.name or MACHINE, what=one.problem, mend=one.mend) for one in told if one.wrong)
     return Diagnosis(
         setup=setup,
         problems=(*_problems(context, setup, names, opened), *wrong),
-        notes=tuple(
-            f"{one.problem}; {one.mend}" if one.mend else one.problem for one in found if not one.wrong
-        ),
+        notes=tuple("; ".join(filter(None, (one.problem, one.mend))) for one in told if not one.wrong),
     )
 
 

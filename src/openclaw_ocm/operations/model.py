@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.models import choice as choices
 from openclaw_ocm.core.models.listing import PROVIDERS, read_models
 from openclaw_ocm.core.openclaw.document import as_object
+from openclaw_ocm.core.openclaw.turn import agent_of
 from openclaw_ocm.core.secrets import parse_key
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
@@ -19,17 +20,18 @@ from openclaw_ocm.operations.planning.contents import with_attempts
 from openclaw_ocm.operations.session import capture, ready_for_session
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.model_list import download
-from openclaw_ocm.system.openclaw.config import read_config
+from openclaw_ocm.system.openclaw.config import find_config, read_config
 from openclaw_ocm.system.openclaw.providers import known_providers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from openclaw_ocm.core.models.choice import Choice
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.system.host import Host
 
 _LIST_SECONDS = 120.0
 _MAX_OFFERED = 5000
@@ -144,6 +146,16 @@ def _offered(text: str) -> Iterator[Offered]:
                 title=printable(str(about.get("name") or "")),
                 usable=usable if isinstance(usable, bool) else None,
             )
+
+
+def without_model(host: Host, names: Iterable[InstanceName]) -> tuple[InstanceName, ...]:
+    """Return those of these instances that have no model to answer with; not one whose config is unread."""
+    configs = {name: find_config(host.instance(name).state) for name in names}
+    return tuple(
+        name
+        for name, config in configs.items()
+        if config and choices.agent_model(config, agent_of(config)) is None
+    )
 
 
 def look_up(

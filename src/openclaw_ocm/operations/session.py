@@ -1,24 +1,35 @@
-"""`ocm use` and `ocm enter`: a command in the very sandbox of an instance, whether or not it runs."""
+"""`ocm use` and `ocm enter`: a command in the very sandbox of an instance, or in a box within it."""
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import signal
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.openclaw.boxes import agent_box
 from openclaw_ocm.core.openclaw.run import environment, openclaw_argv
-from openclaw_ocm.core.sandbox.launch import with_secrets
-from openclaw_ocm.instances.instance import instance_of
+from openclaw_ocm.core.sandbox.launch import BWRAP, DOCKER_NAME, TOOL_HOST_SOCKET, with_secrets
+from openclaw_ocm.core.sandbox.policy import TEMPORARY
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.system import boxes
 from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.runner import Command
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import PurePosixPath
 
     from openclaw_ocm.backends.protocol import Session
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.openclaw.boxes import AgentBox
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
@@ -47,6 +58,73 @@ def enter(context: Context, name: InstanceName, terminal: Terminal) -> int:
     prompt = {"PS1": f"[{name}] \\w\\$ "}
     named = Terminal(attached=terminal.attached, environ={**terminal.environ, **prompt})
     return _pass_through(worker, _SHELL, named)
+
+
+def enter_box(context: Context, name: InstanceName, agent: str | None, terminal: Terminal) -> int:
+    """Open a shell in a box as sessions other than main of an agent get one, and return its exit status.
+
+    It is a box of its own: one that works for a session would not be made anew while somebody is in it, and
+    what runs there could meddle with the shell. Raises `OcmError` where none can be made.
+    """
+    worker = open_instance(context, name)
+    _refuse_boxless(worker)
+    wanted = agent_box(worker.paths, read_config(worker.paths)[1], agent)
+    record, tool_host = ready_for_session(context, name), worker.process.pid
+    if tool_host is None or not worker.process.activity.has_process:
+        message = f"the gateway of {name} does not run, which makes the boxes"
+        raise OcmError(message, hint=f"ocm start {name}", code="not_running")
+    socket = worker.paths.temporary(TEMPORARY[0]) / TOOL_HOST_SOCKET.name
+    box = f"ocm-enter-{secrets.token_hex(8)}"
+    environ = {**terminal.environ, "PS1": f"[{name} box of {wanted.agent}] \\w\\$ "}
+    shell = ("-i", *(("-t",) if terminal.attached else ()), *_each("-e", environ), box, *_SHELL)
+    try:
+        boxes.ask(
+            socket, tool_host, "create", "--name", box, *_bound(worker, wanted), "ocm", "sleep", "infinity"
+        )
+        boxes.ask(socket, tool_host, "start", box)
+        docker = str(worker.paths.bin / DOCKER_NAME)
+        return _pass_through(instance_of(context, record), (docker, "exec", *shell), terminal)
+    finally:
+        with contextlib.suppress(OcmError):
+            boxes.call(socket, tool_host, "rm", "-f", box)
+
+
+def _refuse_boxless(worker: Instance) -> None:
+    """Raise `OcmError` where there are no boxes of OCM's."""
+    name, record = worker.name, worker.record
+    if record.docker:
+        message = f"the boxes of {name} are Docker's: docker = true in its record"
+        raise OcmError(message, hint="docker ps, docker exec", code="box_impossible")
+    if not record.sealed:
+        message = f"{name} has no sandbox that could make a box: it is unsealed"
+        raise OcmError(message, code="box_impossible")
+    if not Path(BWRAP).exists():
+        message = "no box can be made here: bubblewrap is not installed"
+        raise OcmError(message, hint="sudo apt install bubblewrap", code="box_impossible")
+
+
+def _bound(worker: Instance, wanted: AgentBox) -> Iterator[str]:
+    """Yield the words that ask for the mounts of a box, as far as these are there."""
+    for bind in wanted.binds:
+        there = _is_directory(bind.source)
+        if not there and not bind.optional:
+            message = f"{wanted.agent} of {worker.name} has no box yet: there is no directory {bind.source}"
+            hint = "OpenClaw makes it when a session other than main first uses a tool"
+            raise OcmError(message, hint=hint, code="box_impossible")
+        if there:
+            yield from bind.words
+
+
+def _is_directory(path: PurePosixPath) -> bool:
+    # The name is the instance's: it may be too long, or lead to where nobody may look.
+    with contextlib.suppress(OSError):
+        return stat.S_ISDIR(Path(path).lstat().st_mode)
+    return False
+
+
+def _each(option: str, environ: Mapping[str, str]) -> Iterator[str]:
+    for name, value in environ.items():
+        yield from (option, f"{name}={value}")
 
 
 def capture(

@@ -6,17 +6,16 @@ import contextlib
 import functools
 import time
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import unknown_instance
-from openclaw_ocm.core.sandbox.launch import BWRAP
-from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.core.status import Activity, Process, State
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.history import last_change
 from openclaw_ocm.instances.instance import context_of, observed, open_all, open_instance
 from openclaw_ocm.instances.verify import verdicts
+from openclaw_ocm.operations.planning.able import agent_obstacle, has_boxes
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.guard import rules_in_words
 from openclaw_ocm.operations.planning.timers import look
@@ -43,7 +42,8 @@ _UNKNOWN = Process(activity=Activity.STOPPED, installed=False, autostart=False)
 class Row:
     """One instance at a glance; `problem` says what is wrong with its record where it cannot be read.
 
-    `isolation` is sealed or unsealed, `backup` what is wrong with scheduled backups.
+    `isolation` is sealed or unsealed, `backup` what is wrong with scheduled backups, `boxes` whether tools of
+    sessions other than main have boxes, `agent` what keeps its agent from answering: `list` does not look.
     """
 
     name: str
@@ -59,6 +59,8 @@ class Row:
     uptime_seconds: float | None
     problem: str | None = None
     backup: str | None = None
+    boxes: bool | None = None
+    agent: str | None = None
 
     @property
     def unhealthy(self) -> bool:
@@ -92,8 +94,10 @@ class Status:
     notes: tuple[str, ...]
 
 
-def observe(context: Context, names: tuple[InstanceName, ...]) -> tuple[Row, ...]:
+def observe(context: Context, names: tuple[InstanceName, ...], *, agents: bool = False) -> tuple[Row, ...]:
     """Return a row for each instance: one call to each backend, one pass over ports, health in parallel.
+
+    With `agents` it tells what keeps them from answering as well.
 
     A backend that does not answer is a problem of its instances alone; raises its error where none answers.
     """
@@ -102,7 +106,7 @@ def observe(context: Context, names: tuple[InstanceName, ...]) -> tuple[Row, ...
     if seen.broken and not seen.instances and not opened.broken:
         raise next(iter(seen.broken.values()))
     judged = verdicts(seen.instances.values())
-    rows = {name: _row(one, judged[name], look(one)) for name, one in seen.instances.items()}
+    rows = {name: _row(one, judged[name], look(one), agents=agents) for name, one in seen.instances.items()}
     rows |= {name: _broken_row(name, error, _known(context, name)) for name, error in opened.broken.items()}
     rows |= {name: _broken_row(name, error, _UNKNOWN) for name, error in seen.broken.items()}
     return tuple(rows[name] for name in names)
@@ -115,7 +119,7 @@ def _known(context: Context, name: InstanceName) -> Process:
     return _UNKNOWN
 
 
-def _row(one: Instance, verdict: Health, backups: Backups | None) -> Row:
+def _row(one: Instance, verdict: Health, backups: Backups | None, *, agents: bool) -> Row:
     record, process = one.record, one.process
     running = process.pid is not None and process.since is not None
     return Row(
@@ -131,6 +135,8 @@ def _row(one: Instance, verdict: Health, backups: Backups | None) -> Row:
         restarts=process.restarts,
         uptime_seconds=time.time() - process.since if running and process.since is not None else None,
         backup=None if backups is None else backups.problem,
+        boxes=has_boxes(record),
+        agent=agent_obstacle(one.host, record) if agents else None,
     )
 
 
@@ -177,8 +183,9 @@ def status(context: Context, name: InstanceName) -> Status:
     if process.pid is not None and (memory is None or seconds is None):
         # Where the backend keeps no account, the kernel does.
         memory, seconds = processes.memory_and_cpu(process.pid)
+    row = _row(worker, verdicts([worker])[name], backups, agents=True)
     return Status(
-        row=_row(worker, verdicts([worker])[name], backups),
+        row=row,
         url=f"http://127.0.0.1:{record.port}/",
         memory_bytes=memory,
         cpu_seconds=seconds,
@@ -198,7 +205,7 @@ def status(context: Context, name: InstanceName) -> Status:
         },
         gaps=_gaps(worker),
         drift=tuple(map(str, drift(worker))),
-        notes=(*worker.backend.notes(), *_sandbox_note(record)),
+        notes=(*worker.backend.notes(), *_sandbox_note(record), *filter(None, [row.agent])),
     )
 
 
@@ -216,13 +223,13 @@ def _gaps(worker: Instance) -> tuple[str, ...]:
 
 
 def _boxes_gap(record: Record) -> tuple[str, ...]:
-    if record.docker or Path(BWRAP).exists():
+    if record.docker or has_boxes(record) is not False:
         return ()
     return ("bubblewrap is not installed: tools of sessions other than main (chats, cron jobs) fail closed",)
 
 
 def _sandbox_note(record: Record) -> tuple[str, ...]:
-    if (record.sealed and not record.docker) or Path(DOCKER_SOCKET).exists():
+    if (record.sealed and not record.docker) or has_boxes(record) is not False:
         return ()
     return (
         "OpenClaw would run sessions other than main in Docker, which is out of reach here: they fail closed",

@@ -7,6 +7,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
@@ -42,6 +43,15 @@ def call(path: PurePosixPath, tool_host: int, *words: str, stdin: bytes = b"") -
             return _exchange(connection, len(data).to_bytes(4, "big") + data, words[0], stdin)
     except OSError as error:
         raise _failed(error.strerror or str(error)) from None
+
+
+def ask(path: PurePosixPath, tool_host: int, *words: str, stdin: bytes = b"") -> Answer:
+    """Do as `call`; raises `OcmError`, with what the tool host says, for a call that it does not do."""
+    answer = call(path, tool_host, *words, stdin=stdin)
+    if answer.status != 0:
+        said = printable(answer.error.strip()) or f"exit status {answer.status}"
+        raise OcmError(said, code="box_failed")
+    return answer
 
 
 def _exchange(connection: socket.socket, data: bytes, verb: str, stdin: bytes) -> Answer:

@@ -163,6 +163,12 @@ def primary(config: Mapping[str, Any]) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
+def agent_model(config: Mapping[str, Any], agent: str) -> str | None:
+    """Return the model of an agent: its own, or that of all, None where it has none."""
+    own = as_object(as_object(lookup(config, "agents.entries")).get(agent)).get("model")
+    return primary({"agents": {"defaults": {"model": own}}}) or primary(config)
+
+
 def own_models(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the agents that have a model of their own, which the choice leaves alone."""
     entries = as_object(lookup(config, "agents.entries"))

@@ -24,6 +24,9 @@ _TMPFS = frozenset({"/tmp", "/var/tmp", "/run"})  # noqa: S108 - a box has its o
 _LABEL = re.compile(r'\{\{ *index \.Config\.Labels "([^"]*)" *\}\}')
 _MOUNTS = '{"Mounts":{{json .Mounts}},"Tmpfs":{{json .HostConfig.Tmpfs}}}'
 _ENV = "{{range .Config.Env}}{{println .}}{{end}}"
+# What OpenClaw asks about a container of Docker's that it is in; the mounts of /etc/hosts tell it of one.
+_SURROUNDING = '{"Id":{{json .ID}},"Mounts":{{json .Mounts}},"Tmpfs":{{json .HostConfig.Tmpfs}}}'
+SANDBOX = "0c" * 32
 
 
 class Refused(Exception):
@@ -90,6 +93,11 @@ class Inspect:
 
 
 @dataclass(frozen=True)
+class InspectSandbox:
+    """Say what the sandbox is that the gateway is in."""
+
+
+@dataclass(frozen=True)
 class InspectImage:
     """Say whether an image is there."""
 
@@ -105,7 +113,7 @@ class Execute:
     terminal: bool
 
 
-Call = Create | Start | Remove | Inspect | InspectImage | Execute
+Call = Create | Start | Remove | Inspect | InspectSandbox | InspectImage | Execute
 
 
 def parse(words: Sequence[str], files: Sequence[str]) -> Call:
@@ -199,7 +207,8 @@ def _inspect(words: Sequence[str], _: Iterator[str]) -> Call:
     layouts = [text for option, text in found if option != "--type"]
     if len(layouts) != 1:
         raise Refused("docker inspect wants one --format")
-    return Inspect(_only("inspect", rest), layouts[0])
+    name = _only("inspect", rest)
+    return InspectSandbox() if layouts[0] == _SURROUNDING else Inspect(name, layouts[0])
 
 
 def _image(words: Sequence[str], _: Iterator[str]) -> Call:
@@ -269,6 +278,16 @@ def _number(option: str, text: str) -> int:
     if not text.isdecimal() or len(text) > 9:  # noqa: PLR2004 - what fits anywhere
         raise Refused(f"docker {option} wants a number")
     return int(text)
+
+
+def described_sandbox() -> str:
+    """Return what `docker inspect` prints of the sandbox itself, by whatever name it is asked for.
+
+    Paths are the same in it and for who makes boxes. The shim runs what is to be run in it: OpenClaw has its
+    mount namespace told, as a proof that this is where it is.
+    """
+    everything = Bind(source="/", target="/", options="", writable=True)
+    return json.dumps({"Id": SANDBOX, "Mounts": [_described_bind(everything)], "Tmpfs": None})
 
 
 def described(box: Box, layout: str, *, identity: str, running: bool) -> str:

@@ -17,10 +17,12 @@ from .calls import (
     Execute,
     Inspect,
     InspectImage,
+    InspectSandbox,
     Refused,
     Remove,
     Start,
     described,
+    described_sandbox,
     parse,
 )
 from .gateway import complain
@@ -182,6 +184,8 @@ class Server:
     def _do(self, call: Call) -> str:
         if isinstance(call, InspectImage):
             return "[]\n"  # each is there: it is the system's own /usr
+        if isinstance(call, InspectSandbox):
+            return f"{described_sandbox()}\n"
         if isinstance(call, Create):
             return f"{self._create(call).identity}\n"
         name = call.name

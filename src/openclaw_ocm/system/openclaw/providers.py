@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ def known_providers(package: PurePosixPath) -> tuple[dict[str, tuple[str, ...]],
     """Return in which variables an OpenClaw looks for each provider's key, and its plugins with providers."""
     known: dict[str, tuple[str, ...]] = {}
     plugins = set()
-    for path in sorted(Path(package, "dist", "extensions").glob("*/openclaw.plugin.json")):
+    for path in _manifests(package):
         try:
             manifest = json.loads(path.read_bytes())
             setup = manifest.get("setup", {}).get("providers", [])
@@ -26,3 +27,17 @@ def known_providers(package: PurePosixPath) -> tuple[dict[str, tuple[str, ...]],
         except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
             continue
     return {provider: names for provider, names in known.items() if names}, frozenset(plugins)
+
+
+def mentions(package: PurePosixPath, provider: str) -> bool:
+    """Tell whether a plugin of an OpenClaw speaks of a provider: serves it, or knows it by another name."""
+    quoted = json.dumps(provider).encode()
+    for path in _manifests(package):
+        with contextlib.suppress(OSError):
+            if quoted in path.read_bytes():
+                return True
+    return False
+
+
+def _manifests(package: PurePosixPath) -> list[Path]:
+    return sorted(Path(package, "dist", "extensions").glob("*/openclaw.plugin.json"))

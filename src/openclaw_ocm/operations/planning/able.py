@@ -1,0 +1,56 @@
+"""What is known, without asking a model, of whether agents can answer and their tools have boxes."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.models.able import obstacle
+from openclaw_ocm.core.sandbox.launch import BWRAP
+from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning.findings import Finding
+from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.openclaw.config import find_config
+from openclaw_ocm.system.openclaw.providers import known_providers, mentions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.system.host import Host
+
+
+def has_boxes(record: Record) -> bool | None:
+    """Tell whether tools of sessions other than main have boxes; None where they would be Docker's."""
+    if record.sealed and not record.docker:
+        return Path(BWRAP).exists()
+    return None if Path(DOCKER_SOCKET).exists() else False
+
+
+def agent_obstacle(host: Host, record: Record) -> str | None:
+    """Return in words what keeps an agent from answering, None where nothing is known."""
+    paths, package = host.instance(record.name), PurePosixPath(record.runtime.openclaw)
+    config = find_config(paths.state)
+    known = _known(package)
+    if not config or not known:
+        return None
+    try:
+        secrets = read_secrets(paths)
+    except OcmError:
+        return None
+    return obstacle(record.name, config, secrets, known, functools.partial(mentions, package))
+
+
+def agent_findings(host: Host, records: Iterable[Record]) -> Iterator[Finding]:
+    """Yield what keeps agents from answering: worth knowing, for a new instance may not have all yet."""
+    for record in records:
+        problem = agent_obstacle(host, record)
+        if problem is not None:
+            yield Finding(problem=f"{record.name}: {problem}", name=record.name)
+
+
+@functools.cache
+def _known(package: PurePosixPath) -> dict[str, tuple[str, ...]]:
+    return known_providers(package)[0]

@@ -1,0 +1,104 @@
+"""`ocm deploy` without a model: on a terminal it offers to choose one, elsewhere it says how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+from tests.operations.kept import NAME, OTHER, keeping
+
+from openclaw_ocm.cli import frame, lifecycle, model
+from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.operations.model import without_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.operations.kept import Kept
+
+LINE = f"ocm: {NAME} has no model: ocm model {NAME} PROVIDER/MODEL gives it one\n"
+
+
+class Deployments:
+    """Runs `ocm deploy` on the backend in memory, and keeps which models were chosen."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
+        self.chosen: list[tuple[str, str]] = []
+
+    def deploy(self, *words: str, typed: str = "") -> tuple[int, str, str]:
+        obj = {"verbose": False, "debug": False}
+        done = CliRunner().invoke(lifecycle.deploy, [*words, "--no-inherit"], input=typed, obj=obj)
+        return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.fixture
+def deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployments]:
+    with keeping(tmp_path) as kept:
+        made = Deployments(kept)
+
+        def chosen(_ctx: object, name: InstanceName, reference: str, **_options: Any) -> int:  # noqa: ANN401 - as it has them
+            made.chosen.append((name, reference))
+            return 0
+
+        monkeypatch.setattr(frame, "this_host", lambda _ctx: kept.host)
+        monkeypatch.setattr(frame, "streams_are_terminals", lambda: True)
+        monkeypatch.setattr(model, "_set", chosen)
+        yield made
+
+
+def test_without_a_terminal_the_last_line_names_the_command(
+    deployments: Deployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame, "streams_are_terminals", lambda: False)
+    code, out, err = deployments.deploy(NAME)
+    assert (code, out) == (0, f"{NAME}: ready and sealed\n")
+    assert err.endswith(LINE)
+    assert deployments.chosen == []
+    assert deployments.deploy(NAME)[2].endswith(LINE), "it still has none"
+
+
+@pytest.mark.parametrize("words", [("--json",), ("--dry-run",)])
+def test_neither_is_said_where_it_would_be_no_answer(
+    deployments: Deployments, words: tuple[str, ...]
+) -> None:
+    code, _out, err = deployments.deploy(NAME, *words)
+    assert code == 0
+    assert "has no model" not in err
+
+
+def test_with_a_model_nothing_is_offered(deployments: Deployments) -> None:
+    code, _out, err = deployments.deploy(NAME, "--model", "openrouter/m")
+    assert (code, "model" in err) == (0, False), err
+
+
+@pytest.mark.parametrize("typed", ["", "\n", "n\n", "y\n\n"])
+def test_on_a_terminal_who_does_not_choose_is_told_how_to(deployments: Deployments, typed: str) -> None:
+    code, _out, err = deployments.deploy(NAME, typed=typed)
+    assert code == 0
+    assert "Choose one now? [y/N]" in err
+    assert err.endswith(LINE)
+    assert deployments.chosen == []
+
+
+def test_who_chooses_gets_it_after_any_number_of_slips(deployments: Deployments) -> None:
+    code, _out, err = deployments.deploy(NAME, typed="y\nno model\nopenrouter/m-1\n")
+    assert code == 0
+    assert "'no model' is no model" in err
+    assert deployments.chosen == [(NAME, "openrouter/m-1")]
+    assert LINE not in err
+
+
+def test_yes_is_no_answer_to_that(deployments: Deployments) -> None:
+    code, _out, err = deployments.deploy(NAME, "--yes")
+    assert (code, "Choose one" in err) == (0, False)
+    assert err.endswith(LINE)
+
+
+def test_of_one_that_cannot_be_read_nothing_is_said(deployments: Deployments) -> None:
+    kept = deployments.kept
+    kept.create()
+    kept.create(OTHER, model="openrouter/m")
+    assert without_model(kept.host, (NAME, OTHER, InstanceName("nobody"))) == (NAME,)
