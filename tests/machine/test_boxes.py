@@ -188,7 +188,6 @@ print(*seen, sep="\\n")
 """
 
 
-@pytest.mark.both_releases
 def test_the_gateways_own_sandbox_has_its_own_processes_and_terminals(agents: Agents, worker: str) -> None:
     sleeping = agents.machine.popen(["sleep", "4242"])
     try:
