@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 MAKING = ("src/", "ocm.py", "requirements.txt", "tests/machine/agents.py")
 # By the backend that has the care of it.
 NAMES = {"systemd": "agent-of-systemd", "supervisord": "agent-of-supervisord"}
+# A file of a snapshot becomes one of the machine when it is first opened to be written, with another time of
+# birth. OpenClaw that sees that of a database change while it starts ends with an error.
+_HAVE_THEM_HERE = (
+    'find ~/.openclaw-* -name "*.sqlite*" -exec sh -c \'for file; do : >> "$file"; done\' sh {} +'
+)
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,7 @@ class Agents:
 def agents_in(release: str) -> Iterator[Agents]:
     """Boot a machine with the agents that the working copy makes."""
     with snapshot(release) as tag, Machine.boot(release, snapshot=tag) as machine:
-        # A file of a layer below becomes another one when it is first changed, and OpenClaw, which then finds
-        # its database exchanged, would not start: they become so before.
-        machine.run(["bash", "-c", "find ~/.openclaw-* -type f -exec chmod u+rw {} +"])
+        machine.run(["bash", "-c", _HAVE_THEM_HERE])
         yield Agents(push_checkout(machine))
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Longest first: at the end no process is left alone with much to do.
 LONG = (
     *("test_restore", "test_trouble", "test_deploy", "test_docs", "test_recovery", "test_contents"),
-    *("test_chats", "test_schedule", "test_firewall", "test_supervisord"),
+    *("test_chats", "test_boxes", "test_ends", "test_schedule", "test_firewall", "test_supervisord"),
 )
 HOST_NETWORK = ("test_bare", "test_fresh")
 BEGAN = pytest.StashKey[float]()
@@ -48,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Debian release to test all in; repeatable (default: the last, others as marked)",
     )
     parser.addoption("--kills", type=int, default=9, help="how often test_kills kills (default: 9)")
+    parser.addoption("--stops", type=int, default=5, help="how often test_ends stops each (default: 5)")
     parser.addoption("--seed", type=int, help="when it does (default: another one each time, printed)")
 
 

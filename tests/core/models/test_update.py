@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests import model_lists
 
@@ -323,6 +323,7 @@ def test_what_is_no_list_is_refused(data: bytes) -> None:
 
 
 @given(ROWS)
+@example([{"id": "a", "max_completion_tokens": 128_001}])
 def test_a_list_of_anything_makes_entries_that_openclaw_takes(rows: list[Any]) -> None:
     for entry in entries_of(merged({}, *rows, force=True).config).values():
         check_new_entry(entry)

@@ -213,7 +213,12 @@ def _merge_entry(old: dict[str, Any], model: Model) -> dict[str, Any]:
     if model.context_window is not None:
         entry["contextWindow"] = model.context_window
     if model.max_tokens is not None:
-        entry["maxTokens"] = min(read_count(entry.get("maxTokens")) or model.max_tokens, model.max_tokens)
+        bounds = (
+            read_count(entry.get("maxTokens")),
+            read_count(entry.get("contextWindow")),
+            model.max_tokens,
+        )
+        entry["maxTokens"] = min(filter(None, bounds))
     return entry
 
 
