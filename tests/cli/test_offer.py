@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from tests.operations.kept import NAME, OTHER, keeping
 
 from openclaw_ocm.cli import frame, lifecycle, main, model
 from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.model import without_model
 
 if TYPE_CHECKING:
@@ -93,6 +95,22 @@ def test_who_chooses_gets_it_after_any_number_of_slips(deployments: Deployments)
     assert "'no model' is no model" in err
     assert deployments.chosen == [(NAME, "openrouter/m-1")]
     assert LINE not in err
+
+
+@pytest.mark.parametrize(
+    "error", [OcmError("no such provider"), click.UsageError("an empty key"), click.Abort()]
+)
+def test_a_choice_that_fails_does_not_make_a_failure_of_the_deploy(
+    deployments: Deployments, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(*_arguments: object, **_options: object) -> int:
+        raise error
+
+    monkeypatch.setattr(model, "_set", fails)
+    code, _out, err = deployments.deploy(NAME, typed="y\nopenrouter/m-1\n")
+    assert code == 0
+    assert isinstance(error, click.Abort) or f"ocm: {error}" in err or f": {error}" in err
+    assert err.endswith(LINE)
 
 
 def test_yes_is_no_answer_to_that(deployments: Deployments) -> None:

@@ -147,7 +147,7 @@ def test_every_memory_size_that_is_taken_can_be_read_from_a_record(number: int, 
 
 
 @pytest.mark.parametrize(
-    "text", ["minimax/minimax-m2.5", "openrouter/meta/llama-3", "a/b:c", "p.r-o_v/m@1", "fake/fake-1"]
+    "text", ["minimax/MiniMax-M2.7", "openrouter/meta/llama-3", "a/b:c", "p.r-o_v/m@1", "fake/fake-1"]
 )
 def test_a_model_is_a_provider_and_a_model(text: str) -> None:
     assert parse_model(text) == text
@@ -173,4 +173,4 @@ def test_a_model_is_a_provider_and_a_model(text: str) -> None:
 def test_what_is_no_model_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(Invalid, match="no model") as caught:
         parse_model(text)
-    assert caught.value.hint == "for example minimax/minimax-m2.5"
+    assert caught.value.hint == "for example minimax/MiniMax-M2.7"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/tmp/nobody"]
 DEPLOY_SECONDS = 900
-MODEL, KEY = "minimax-m2.5", "sk-of-the-reader"
+MODEL, KEY = "MiniMax-M2.7", "sk-of-the-reader"
 
 
 @dataclass(frozen=True)

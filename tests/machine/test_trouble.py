@@ -67,10 +67,10 @@ def test_invalid_edit_leaves_the_config_to_the_byte(machine: Machine, ocm: Ocm, 
 
 @pytest.mark.usefixtures("running")
 def test_edit_says_what_is_live_and_what_needs_a_restart(machine: Machine, ocm: Ocm, worker: str) -> None:
-    live = ocm("edit", worker, "agents.defaults.model", "minimax/minimax-m2.5")
+    live = ocm("edit", worker, "agents.defaults.model", "minimax/MiniMax-M2.7")
     assert live.stdout == "worker1: changed agents.defaults.model; live\n"
-    assert json.loads(machine.read(CONFIG))["agents"]["defaults"]["model"] == "minimax/minimax-m2.5"
-    assert "nothing to change" in ocm("edit", worker, "agents.defaults.model", "minimax/minimax-m2.5").stdout
+    assert json.loads(machine.read(CONFIG))["agents"]["defaults"]["model"] == "minimax/MiniMax-M2.7"
+    assert "nothing to change" in ocm("edit", worker, "agents.defaults.model", "minimax/MiniMax-M2.7").stdout
     pid = rows(ocm)[worker]["pid"]
     restarting = ocm("edit", worker, "gateway.controlUi.basePath", "/ui")
     assert restarting.stdout == (

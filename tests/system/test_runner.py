@@ -75,6 +75,28 @@ def test_a_failure_that_is_expected_is_returned() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (4, "out\n", "err\n")
 
 
+def bounded(script: str, **options: object) -> Command:
+    return shell(script, limit=1000, **options)
+
+
+def test_one_that_prints_without_end_is_ended() -> None:
+    for script in ("yes", "yes >&2"):
+        with pytest.raises(OcmError, match=r"^sh printed more than 1000 bytes$") as caught:
+            RUNNER.run(bounded(script))
+        assert caught.value.code == "command_failed"
+
+
+def test_one_whose_output_is_bounded_is_as_any_other() -> None:
+    done = RUNNER.run(bounded("cat; printf '%1000s' out; echo err >&2; exit 4"), check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (4, "out", "err\n")
+    with pytest.raises(OcmError) as caught:
+        RUNNER.run(bounded("exec sleep 60", timeout_seconds=0.2))
+    assert caught.value.code == "timeout"
+    with pytest.raises(OcmError) as caught:
+        RUNNER.run(bounded("exec sleep 60 >&- 2>&-", timeout_seconds=0.2))
+    assert caught.value.code == "timeout"
+
+
 def test_output_that_is_no_text_is_no_error() -> None:
     assert RUNNER.run(shell("printf '\\377\\376x'")).stdout == "\ufffd\ufffdx"
 

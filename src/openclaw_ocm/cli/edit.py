@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
 
 
-@click.command(epilog="Example: ocm edit worker1 agents.defaults.model minimax/minimax-m2.5")
+@click.command(epilog="Example: ocm edit worker1 agents.defaults.model minimax/MiniMax-M2.7")
 @name_argument
 @click.argument("key", required=False)
 @click.argument("value", required=False)

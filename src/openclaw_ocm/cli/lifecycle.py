@@ -57,7 +57,7 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Where providers, models and keys come from; main if left out.",
         ),
         click.option("--no-inherit", is_flag=True, help="Take no providers, models and keys from anywhere."),
-        click.option("--model", metavar="P/M", help="The agent's model, such as minimax/minimax-m2.5."),
+        click.option("--model", metavar="P/M", help="The agent's model, such as minimax/MiniMax-M2.7."),
     ):
         function = option(function)
     return click.argument("names", type=NAME, nargs=-1, required=True, metavar="NAME...")(function)
@@ -148,7 +148,7 @@ def create(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
     )
 
 
-@click.command(epilog="Example: ocm deploy worker1 --model minimax/minimax-m2.5")
+@click.command(epilog="Example: ocm deploy worker1 --model minimax/MiniMax-M2.7")
 @creation_options
 @install_options
 @effort_options

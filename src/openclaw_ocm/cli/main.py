@@ -103,7 +103,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: ocm deploy worker1 --model minimax/minimax-m2.5",
+    epilog="Example: ocm deploy worker1 --model minimax/MiniMax-M2.7",
 )
 @click.version_option(__version__, prog_name="ocm", message="%(prog)s %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Print every command that is run, to stderr.")

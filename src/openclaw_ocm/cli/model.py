@@ -9,7 +9,7 @@ import click
 
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.frame import dry_run_option, effort_options, json_option, name_argument
-from openclaw_ocm.errors import Invalid
+from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -144,13 +144,29 @@ def offer(
     left = []
     for name in without_model(frame.this_host(ctx), names):
         model = _asked_model(name) if ask else ""
-        if model:
-            given = {"base_url": None, "key_stdin": False, "key_variable": None, "no_key": False}
-            _set(ctx, name, model, as_json=False, options={**options, **given, "dry_run": False})
-        else:
+        if not (model and _offered(ctx, name, model, options)):
             left.append(name)
     for name in left:
         click.echo(f"ocm: {name} has no model: ocm model {name} PROVIDER/MODEL gives it one", err=True)
+
+
+def _offered(ctx: click.Context, name: InstanceName, model: str, options: Mapping[str, Any]) -> bool:
+    """Give an instance the model that was chosen; where that fails, say why: what was deployed stays."""
+    from openclaw_ocm.cli.render.outcome import show_error
+
+    given = {"base_url": None, "key_stdin": False, "key_variable": None, "no_key": False, "dry_run": False}
+    try:
+        _set(ctx, name, model, as_json=False, options={**options, **given})
+    except OcmError as error:
+        show_error(name, error)
+        return False
+    except click.UsageError as error:
+        click.echo(f"ocm: {error.format_message()}", err=True)
+        return False
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(err=True)
+        return False
+    return True
 
 
 def _asked_model(name: InstanceName) -> str:

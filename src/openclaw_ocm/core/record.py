@@ -168,5 +168,5 @@ def parse_model(text: str) -> str:
     """Return a model reference `provider/model`, or raise `Invalid`."""
     if not _MODEL.fullmatch(text):
         message = f"{text!r} is no model: write provider/model"
-        raise Invalid(message, hint="for example minimax/minimax-m2.5", code="model_invalid")
+        raise Invalid(message, hint="for example minimax/MiniMax-M2.7", code="model_invalid")
     return text

@@ -90,11 +90,15 @@ def _add_once(worker: Instance, bot: Bot, effort: Effort, *, dry_run: bool) -> O
         effort=effort,
         dry_run=dry_run,
     )
+    entry = as_object(lookup(written.proposal.after, f"channels.{TELEGRAM}"))
+    approving = entry.get("dmPolicy") == "pairing"
     next_step = (
         f"write to the bot, then: ocm use {worker.name} pairing approve telegram CODE"
-        if not bot.allow
-        else "write to the bot; in a group, mention it"
+        if approving
+        else f"{access_in_words(entry)} may write to it; in a group, mention it"
     )
+    if not worker.process.activity.will_run:
+        next_step = f"ocm start {worker.name}, then {next_step}"
     return _told(written, f"has a Telegram bot, its token in {TOKEN}; {next_step}", dry_run=dry_run)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.models.choice import agent_model, is_served_without_key
+from openclaw_ocm.core.models.choice import agent_model, has_default, is_served_without_key
 from openclaw_ocm.core.openclaw.turn import (
     Failure,
     Question,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # Of the time for both turns; what main leaves of it is the group's. Main's is the first after a start.
 _FOR_MAIN = 0.75
 _LOG_LINES = 400
+# What is said of an agent that names no model and has a key for the one that OpenClaw takes then.
+_DEFAULT = "OpenClaw's default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +95,14 @@ def prepare(context: Context, name: InstanceName) -> Prepared:
     record = ready_for_session(context, name)
     config = read_config(worker.paths)[1]
     agent = agent_of(config)
-    found = agent_model(config, agent)
+    kept = read_secrets(worker.paths)
+    found = agent_model(config, agent) or (_DEFAULT if has_default(kept) else None)
     provider, known = (found or "").partition("/")[0], known_providers(PurePosixPath(record.runtime.openclaw))
     return Prepared(
         record=record,
         agent=agent,
         model=printable(found) if found else None,
-        keyless=is_served_without_key(config, provider, read_secrets(worker.paths), known[0]),
+        keyless=is_served_without_key(config, provider, kept, known[0]),
     )
 
 

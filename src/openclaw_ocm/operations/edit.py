@@ -19,7 +19,7 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
-from openclaw_ocm.operations.planning.repair import remember, restart_steps
+from openclaw_ocm.operations.planning.repair import remember, restart_steps, runs_with_older_secrets
 from openclaw_ocm.operations.session import capture, ready_for_session
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited, without_secret
@@ -233,7 +233,8 @@ def write_both(  # noqa: PLR0913 - what the commands say
     inherited = None if own is None else without_secret(read_inherited(worker.paths), own)
     gateway: list[Step] = []
     # One that goes as well: the process would keep it, and its sandbox has the file that was replaced.
-    if secrets != before and worker.process.activity.will_run:
+    stale = secrets != before or runs_with_older_secrets(worker)
+    if stale and worker.process.activity.will_run:
         gateway = restart_steps(worker, effort)
     elif proposal.keys:
         gateway = gateway_steps(worker, proposal, effort)

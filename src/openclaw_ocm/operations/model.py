@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -150,12 +151,14 @@ def _offered(text: str) -> Iterator[Offered]:
 
 def without_model(host: Host, names: Iterable[InstanceName]) -> tuple[InstanceName, ...]:
     """Return those of these instances that have no model to answer with; not one whose config is unread."""
-    configs = {name: find_config(host.instance(name).state) for name in names}
-    return tuple(
-        name
-        for name, config in configs.items()
-        if config and choices.agent_model(config, agent_of(config)) is None
-    )
+    found = []
+    for name in names:
+        paths = host.instance(name)
+        config = find_config(paths.state)
+        if config and choices.agent_model(config, agent_of(config)) is None:
+            with contextlib.suppress(OcmError):
+                found += [] if choices.has_default(read_secrets(paths)) else [name]
+    return tuple(found)
 
 
 def look_up(
@@ -174,7 +177,8 @@ def look_up(
     found = choices.located(config, choice, known, frozenset(named))
     its = parse_key(variable or choices.variable_of(config, choice.provider, known))
     local = choices.takes_no_key(choice.provider)
-    missing = not (no_key or local or choices.has_key(config, choice.provider, secrets, its))
+    has = choices.has_key(config, choice.provider, secrets, its)
+    missing = not (no_key or local or has or choices.has_way_in(config, choice.provider, secrets, known))
     return Need(choice=found, variable=its, missing=missing)
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.runner import Completed
 
+# Of what OpenClaw prints for OCM on each stream: a list of all models is the longest.
+_MOST_PRINTED = 2**24
 _SHELL = ("/bin/bash", "--noprofile", "--norc")
 
 
@@ -139,7 +141,7 @@ def capture(
     worker = instance_of(context, record)
     program = openclaw_argv(record, arguments)
     session = _session(worker, program, Terminal(attached=False, environ=extra))
-    command = Command(argv=session.argv, timeout_seconds=timeout, stdin=b"")
+    command = Command(argv=session.argv, timeout_seconds=timeout, limit=_MOST_PRINTED)
     try:
         return context.host.runner.run(command, check=False)
     except BaseException:

@@ -19,7 +19,12 @@ from openclaw_ocm.instances.inheritance import read_inheritance
 from openclaw_ocm.operations.edit import gateway_steps, propose
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
-from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps
+from openclaw_ocm.operations.planning.repair import (
+    ready_in_words,
+    remember,
+    restart_steps,
+    runs_with_older_secrets,
+)
 from openclaw_ocm.operations.session import ready_for_session
 from openclaw_ocm.system.kept.inherited import Inherited, encode_inherited, read_inherited
 from openclaw_ocm.system.kept.names import instance_names
@@ -40,8 +45,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.planning.result import Outcome
 
 _SHOWN = 100
-# What a backend says of the time of a start is in whole seconds.
-_START_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +164,7 @@ def _contents(worker: Instance, sides: _Sides, proposal: Proposal, effort: Effor
     """Return what is to be in the instance's files, and what its gateway does to have it."""
     gateway: list[Step] = []
     if worker.process.activity.will_run:
-        if sides.want != sides.have or _runs_with_older_secrets(worker):
+        if sides.want != sides.have or runs_with_older_secrets(worker):
             gateway = restart_steps(worker, effort)
         elif proposal.keys:
             gateway = gateway_steps(worker, proposal, effort)
@@ -194,14 +197,6 @@ def _keep_own_use(
         ),
     )
     return replace(sides, want={**sides.want, **kept}), notes
-
-
-def _runs_with_older_secrets(worker: Instance) -> bool:
-    """Tell whether secrets were changed since the gateway started: it reads them then and never again."""
-    since = worker.process.since
-    if since is None:
-        return False
-    return Path(worker.paths.secrets).stat().st_mtime > since + _START_SECONDS
 
 
 def _secret_changes(sides: _Sides) -> Iterator[str]:

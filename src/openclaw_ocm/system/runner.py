@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import selectors
 import shlex
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn, cast
 
 from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
 
@@ -36,7 +37,8 @@ SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Command:
     """A program to run: `argv` in full, `env` on top of a minimal environment, a mandatory time limit.
 
-    `descriptors` are open files that it inherits, such as a lock that is to last as long as it does.
+    `descriptors` are open files that it inherits, such as a lock that is to last as long as it does. One that
+    prints more than `limit` bytes on a stream is ended: an instance may have it print without an end.
     """
 
     argv: tuple[str, ...]
@@ -45,6 +47,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     directory: str | None = None
     descriptors: tuple[int, ...] = ()
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,34 +70,51 @@ class Runner:
         """Run `command` to its end and return what it printed.
 
         Raises `CommandFailed` on an exit status other than 0 when `check`, and `OcmError` when the
-        program is missing or takes longer than it may.
+        program is missing, takes longer than it may, or prints more.
         """
-        program = command.argv[0]
         self._show(command.argv)
         try:
-            done = subprocess.run(
-                command.argv,
-                input=command.stdin,
-                stdin=subprocess.DEVNULL if command.stdin is None else None,
-                capture_output=True,
-                env=self._environment(command.env),
-                cwd=command.directory,
-                pass_fds=command.descriptors,
-                timeout=command.timeout_seconds,
-                check=False,
-            )
+            completed = self._whole(command) if command.limit is None else self._bounded(command)
         except FileNotFoundError:
-            raise _not_installed(program) from None
+            raise _not_installed(command.argv[0]) from None
         except subprocess.TimeoutExpired:
             raise _too_long(command) from None
-        completed = Completed(
-            returncode=done.returncode,
-            stdout=done.stdout.decode(errors="replace"),
-            stderr=done.stderr.decode(errors="replace"),
-        )
         if check and completed.returncode != 0:
             raise failure(command.argv, completed.returncode, completed.stderr)
         return completed
+
+    def _whole(self, command: Command) -> Completed:
+        done = subprocess.run(
+            command.argv,
+            input=command.stdin,
+            stdin=subprocess.DEVNULL if command.stdin is None else None,
+            capture_output=True,
+            env=self._environment(command.env),
+            cwd=command.directory,
+            pass_fds=command.descriptors,
+            timeout=command.timeout_seconds,
+            check=False,
+        )
+        return _decoded(done.returncode, done.stdout, done.stderr)
+
+    def _bounded(self, command: Command) -> Completed:
+        with subprocess.Popen(
+            command.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self._environment(command.env),
+            cwd=command.directory,
+            pass_fds=command.descriptors,
+        ) as process:
+            try:
+                deadline = time.monotonic() + command.timeout_seconds
+                stdout, stderr = _read_both(process, deadline, command)
+                status = process.wait(max(deadline - time.monotonic(), 0))
+            except BaseException:
+                process.kill()
+                raise
+        return _decoded(status, stdout, stderr)
 
     def lines(self, argv: tuple[str, ...]) -> Iterator[bytes]:
         """Yield the lines that a program prints, as they come; it is ended when the caller stops asking."""
@@ -251,13 +271,45 @@ def _as_file(data: bytes | None) -> Iterator[IO[bytes] | int]:
         yield file
 
 
+def _decoded(status: int, stdout: bytes, stderr: bytes) -> Completed:
+    return Completed(
+        returncode=status, stdout=stdout.decode(errors="replace"), stderr=stderr.decode(errors="replace")
+    )
+
+
+def _read_both(process: subprocess.Popen[bytes], deadline: float, command: Command) -> tuple[bytes, bytes]:
+    """Return what a program prints on each stream, of either no more than the command's limit."""
+    printed = {stream: bytearray() for stream in (process.stdout, process.stderr) if stream}
+    with selectors.DefaultSelector() as selector:
+        for stream in printed:
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired(command.argv, command.timeout_seconds)
+            for key, _events in selector.select(left):
+                stream = cast("IO[bytes]", key.fileobj)
+                chunk = os.read(stream.fileno(), _CHUNK)
+                printed[stream] += chunk
+                if not chunk:
+                    selector.unregister(stream)
+                if len(printed[stream]) > (command.limit or 0):
+                    raise _too_much(command.argv[0], command.limit or 0)
+    stdout, stderr = map(bytes, printed.values())
+    return stdout, stderr
+
+
 def _limited(chunks: Iterable[bytes], limit: int | None, program: str) -> Iterator[bytes]:
     total = 0
     for chunk in chunks:
         total += len(chunk)
         if limit is not None and total > limit:
-            raise OcmError(f"{program} printed more than {limit} bytes", code="command_failed")
+            raise _too_much(program, limit)
         yield chunk
+
+
+def _too_much(program: str, limit: int) -> OcmError:
+    return OcmError(f"{program} printed more than {limit} bytes", code="command_failed")
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -79,6 +79,11 @@ def test_nothing_is_said_of_what_is_not_known(model: str, config: dict[str, Any]
     assert told(model, **config) is None
 
 
+def test_openclaws_own_default_and_names_in_another_case_are_not_judged() -> None:
+    assert obstacle("worker1", {"agents": {}}, {"OPENAI_API_KEY": "x"}, KNOWN, MENTIONED.__contains__) is None
+    assert told("OPENROUTER/m") is None
+
+
 def test_an_agents_own_model_counts() -> None:
     config: dict[str, Any] = {"agents": {"entries": {"two": {"model": "openrouter/m"}}}}
     said = obstacle("worker1", config, {}, KNOWN, MENTIONED.__contains__)

@@ -28,7 +28,12 @@ def test_one_that_names_it_asks_for_it(config: dict[str, Any]) -> None:
     assert not asks_for_browser({**config, "plugins": {"entries": {"browser": {"enabled": False}}}})
     there = {"profiles": {"openclaw": {"cdpUrl": "http://127.0.0.1:9222"}}}
     assert not asks_for_browser({**config, "browser": {**config.get("browser", {}), **there}})
-    assert not asks_for_browser({**config, "browser": {**config.get("browser", {}), "attachOnly": True}})
+    for elsewhere in (
+        {"attachOnly": True},
+        {"defaultProfile": "user"},
+        {"defaultProfile": "remote", "profiles": {"remote": {"cdpUrl": "https://browsers.example"}}},
+    ):
+        assert not asks_for_browser({**config, "browser": {**config.get("browser", {}), **elsewhere}})
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,46 @@ def test_those_who_are_allowed_are_so_in_groups_too() -> None:
     assert access_in_words(entry) == "2 of an allow-list"
 
 
+def test_who_is_let_in_by_name_is_let_in_alone_whatever_was_said_before() -> None:
+    open_group = {"groupPolicy": "open", "allowFrom": ["*"], "requireMention": False}
+    old = telegram(
+        dmPolicy="open",
+        allowFrom=["*", 7, None],
+        groups={"*": open_group, "-1001": {"topics": {"1": {"groupPolicy": "open"}}}},
+        tokenFile="/x",
+    )
+    entry = with_telegram(old, ("4242",))["channels"]["telegram"]
+    assert entry["dmPolicy"] == entry["groupPolicy"] == "allowlist"
+    assert entry["allowFrom"] == entry["groupAllowFrom"] == ["7", "4242"]
+    assert entry["groups"] == {"*": {"requireMention": False}, "-1001": {"topics": {"1": {}}}}
+    assert "tokenFile" not in entry
+
+
+@pytest.mark.parametrize("allowed", [5, True, "*", {"a": 1}, None])
+def test_an_allow_list_of_another_shape_lets_nobody_in(allowed: object) -> None:
+    entry = with_telegram(telegram(allowFrom=allowed, groups=3), ("4242",))["channels"]["telegram"]
+    assert entry["allowFrom"] == ["4242"]
+    assert entry["groups"] == {"*": {"requireMention": True}}
+
+
+def test_another_token_alone_changes_nothing_of_who_may_write() -> None:
+    before = with_telegram({}, ("4242",))
+    assert with_telegram(before, ()) == before
+
+
+def test_accounts_with_rules_of_their_own_are_left_alone() -> None:
+    with pytest.raises(OcmError) as caught:
+        with_telegram(telegram(accounts={"a": {"dmPolicy": "open"}}), ("4242",))
+    assert caught.value.code == "channel_unsupported"
+
+
+def test_what_refers_to_nothing_is_no_bot_and_one_that_is_off_polls_nothing() -> None:
+    assert bots(telegram(botToken="${MINE}"), {}) == frozenset()
+    assert bots(telegram(botToken="$MINE"), {"MINE": BOT}) == bots(telegram(botToken=BOT), {})
+    off = {"a": {"botToken": OTHER, "enabled": False}, "b": {"botToken": OTHER, "tokenFile": "/x"}}
+    assert bots(telegram(botToken=BOT, accounts=off), {}) == bots(telegram(botToken=BOT), {})
+
+
 def test_what_else_is_there_stays_and_what_is_taken_goes() -> None:
     config = {"channels": {"discord": {"enabled": True}}, "gateway": {"port": 1}}
     added = with_telegram(config, ())

@@ -138,7 +138,7 @@ def test_a_json_value_is_what_it_spells(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["minimax/minimax-m2.5", "NaN", "-Infinity", "", "tru", "{a: 1}", "'x'", "[" * 100_000, "1 2"]
+    "text", ["minimax/MiniMax-M2.7", "NaN", "-Infinity", "", "tru", "{a: 1}", "'x'", "[" * 100_000, "1 2"]
 )
 def test_text_that_spells_no_json_is_a_string(text: str) -> None:
     assert parse_value(text) == text

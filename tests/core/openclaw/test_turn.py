@@ -117,7 +117,9 @@ def test_the_agent_that_is_asked_is_main_or_the_first() -> None:
 
 
 def test_a_key_is_asked_for_in_no_argument_and_the_time_is_bounded() -> None:
-    arguments = ASKED.arguments("agent:main:main", 60.0)
+    arguments = ASKED.arguments("agent:main:main", 120.0)
     assert arguments[:3] == ("agent", "--session-key", "agent:main:main")
-    assert arguments[arguments.index("--timeout") + 1] == "40"
-    assert ASKED.arguments("x", 10.0)[-2] == "1"
+    assert arguments[arguments.index("--timeout") + 1] == "100"
+    short = ASKED.arguments("agent:main:main", 20.0)
+    assert short[short.index("--timeout") + 1] == "15", "most of a short time is the agent's"
+    assert ASKED.arguments("x", 1.0)[-2] == "1"

@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.models.choice import agent_model, has_key, takes_no_key, variable_of
+from openclaw_ocm.core.models.choice import (
+    agent_model,
+    entry_of,
+    has_default,
+    has_key,
+    takes_no_key,
+    variable_of,
+)
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.openclaw.turn import Failure, advice, agent_of, sentence
 from openclaw_ocm.core.text import printable
@@ -40,11 +47,13 @@ def obstacle(
     """
     model = agent_model(config, agent_of(config))
     if model is None:
-        return _in_words(Failure.NO_MODEL, name, "")
+        return None if has_default(secrets) else _in_words(Failure.NO_MODEL, name, "")
     provider, slash, _ = model.partition("/")
     if not slash or len(model) > len(printable(model)):
         return None  # an alias, or what no provider has
-    entry = as_object(as_object(lookup(config, "models.providers")).get(provider))
+    entry = entry_of(config, provider)
+    if not entry and provider != provider.lower():
+        return None  # whether OpenClaw knows it all the same was not seen
     if not entry and not is_mentioned(provider):
         return None if _has_plugins(config, is_mentioned) else _UNKNOWN.format(provider, name)
     if _may_have_key(config, provider, entry, secrets, known):

@@ -62,12 +62,17 @@ def parse_choice(text: str, base_url: str | None = None) -> Choice:
     return Choice(provider=provider, model=model, base_url=base_url)
 
 
+def entry_of(config: Mapping[str, Any], provider: str) -> dict[str, Any]:
+    """Return what a config says of a provider, whose name may have dots in it."""
+    return as_object(as_object(lookup(config, "models.providers")).get(provider))
+
+
 def variable_of(config: Mapping[str, Any], provider: str, known: Mapping[str, tuple[str, ...]]) -> str:
     """Return the variable in which an instance is to have the key of a provider.
 
     It is the one to which its config refers already, else the one in which OpenClaw looks: `known` has them.
     """
-    key = lookup(config, f"models.providers.{provider}.apiKey")
+    key = entry_of(config, provider).get("apiKey")
     if isinstance(key, str) and (name := referred(key)) is not None:
         return name
     if isinstance(key, dict) and is_secret_reference(key) and key.get("source") == "env":
@@ -77,10 +82,27 @@ def variable_of(config: Mapping[str, Any], provider: str, known: Mapping[str, tu
 
 def has_key(config: Mapping[str, Any], provider: str, secrets: Mapping[str, str], variable: str) -> bool:
     """Tell whether an instance has a key for a provider: in `variable`, or written out in its config."""
-    key = lookup(config, f"models.providers.{provider}.apiKey")
+    key = entry_of(config, provider).get("apiKey")
     if isinstance(key, dict):
         return key.get("source") != "env" or variable in secrets
     return variable in secrets or (isinstance(key, str) and bool(key) and referred(key) is None)
+
+
+def has_way_in(
+    config: Mapping[str, Any],
+    provider: str,
+    secrets: Mapping[str, str],
+    known: Mapping[str, tuple[str, ...]],
+) -> bool:
+    """Tell whether an instance has a login at a provider, or a key in its config or a secret.
+
+    `known` are the variables in which OpenClaw looks.
+    """
+    logins = as_object(lookup(config, "auth.profiles")).values()
+    variables = (variable_of(config, provider, known), *known.get(provider, ()))
+    return any(as_object(one).get("provider") == provider for one in logins) or any(
+        has_key(config, provider, secrets, one) for one in variables
+    )
 
 
 def is_served_without_key(
@@ -89,17 +111,9 @@ def is_served_without_key(
     secrets: Mapping[str, str],
     known: Mapping[str, tuple[str, ...]],
 ) -> bool:
-    """Tell whether a provider whose address is in the config gets no key: none there, no login, no secret.
-
-    `known` are the variables in which OpenClaw looks.
-    """
-    entry = as_object(as_object(lookup(config, "models.providers")).get(provider))
-    if not isinstance(entry.get("baseUrl"), str):
-        return False
-    logins = as_object(lookup(config, "auth.profiles")).values()
-    login = any(as_object(one).get("provider") == provider for one in logins)
-    variables = (variable_of(config, provider, known), *known.get(provider, ()))
-    return not login and not any(has_key(config, provider, secrets, one) for one in variables)
+    """Tell whether a provider whose address is in the config gets no key; `known` as in `has_way_in`."""
+    has_address = isinstance(entry_of(config, provider).get("baseUrl"), str)
+    return has_address and not has_way_in(config, provider, secrets, known)
 
 
 def takes_no_key(provider: str) -> bool:
@@ -186,6 +200,11 @@ def agent_model(config: Mapping[str, Any], agent: str) -> str | None:
     """Return the model of an agent: its own, or that of all, None where it has none."""
     own = as_object(as_object(lookup(config, "agents.entries")).get(agent)).get("model")
     return primary({"agents": {"defaults": {"model": own}}}) or primary(config)
+
+
+def has_default(secrets: Mapping[str, str]) -> bool:
+    """Tell whether an agent without a model may answer all the same: OpenClaw takes one of OpenAI then."""
+    return "OPENAI_API_KEY" in secrets
 
 
 def own_models(config: Mapping[str, Any]) -> tuple[str, ...]:

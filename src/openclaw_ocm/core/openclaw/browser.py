@@ -19,14 +19,18 @@ PROGRAMS = (
     *("/usr/bin/chromium-browser", "/usr/bin/brave-browser", "/usr/bin/microsoft-edge"),
     *("/usr/lib/chromium/chromium", "/usr/lib/chromium-browser/chromium-browser"),
 )
+# Profiles by which OpenClaw drives a browser that somebody started.
+_OF_THE_USER = frozenset({"user", "chrome"})
 
 
 def asks_for_browser(config: Mapping[str, Any]) -> bool:
     """Tell whether a config asks for a browser that OpenClaw starts itself."""
     plugin = lookup(config, "plugins.entries.browser.enabled")
     its = as_object(config.get("browser"))
-    elsewhere = its.get("attachOnly") is True or any(
-        as_object(place).get("cdpUrl") for place in (its, lookup(config, "browser.profiles.openclaw"))
+    default = str(its.get("defaultProfile") or "openclaw")
+    places = (its, as_object(as_object(its.get("profiles")).get(default)))
+    elsewhere = default in _OF_THE_USER or any(
+        place.get("cdpUrl") or place.get("attachOnly") is True for place in places
     )
     if its.get("enabled") is False or plugin is False or elsewhere:
         return False

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.openclaw.document import as_object, lookup
-from openclaw_ocm.core.openclaw.secret_places import expanded, is_secret_reference
+from openclaw_ocm.core.openclaw.secret_places import expanded, is_secret_reference, referred
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ TELEGRAM = "telegram"
 TOKEN = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the name of a variable, that of OpenClaw's own
 _BOT_TOKEN = re.compile(r"[0-9]{5,20}:[A-Za-z0-9_-]{30,100}")
 _USER = re.compile(r"[1-9][0-9]{0,19}")
+_EVERYBODY = "*"
+_IF_MENTIONED = {_EVERYBODY: {"requireMention": True}}
+_RULES = ("groupPolicy", "allowFrom")
+# Of a bot about which nothing was said yet.
+_ACCESS = {"dmPolicy": "pairing", "groupPolicy": "allowlist"}
 # What the others need, in a person's words: they are plugins that OpenClaw installs.
 OTHERS = {
     "discord": "a bot's token of the Discord Developer Portal, with the message content intent",
@@ -87,29 +92,52 @@ def parse_user(text: str) -> str:
 def with_telegram(config: Mapping[str, Any], allow: tuple[str, ...]) -> dict[str, Any]:
     """Return `config` with a Telegram bot, whose token is in the secret `TOKEN`.
 
-    Those of `allow` may write to it, alone and in groups, where it answers when it is mentioned. Without any,
-    who writes to it alone is to be approved, and in groups it answers nobody. What else the config says of
-    the channel stays.
+    Those of `allow` and whoever was allowed by name may write to it, alone and in groups, where it answers
+    when it is mentioned; nobody else, whatever the config said. Without any, all is as it was: in a new one
+    who writes to it alone is to be approved, and in groups it answers nobody. Raises `OcmError` where the
+    channel has accounts, each of which has rules of its own.
     """
     changed = copy.deepcopy(dict(config))
     channels = changed.setdefault("channels", {})
     old = channels.get(TELEGRAM, {}) if isinstance(channels, dict) else None
     if not isinstance(channels, dict) or not isinstance(old, dict):
         raise OcmError("channels is no object", hint="openclaw doctor may mend it", code="config_invalid")
-    access: dict[str, Any] = {"dmPolicy": "pairing", "groupPolicy": "allowlist"}
+    if old.get("accounts"):
+        message = "channels.telegram has accounts, each with rules of its own: OCM changes none of them"
+        hint = "ocm edit NAME channels.telegram changes them"
+        raise OcmError(message, hint=hint, code="channel_unsupported")
+    access = {key: old.get(key, value) for key, value in _ACCESS.items()}
+    groups = old.get("groups") or _IF_MENTIONED
     if allow:
-        known = [str(one) for one in old.get("allowFrom") or [] if isinstance(old.get("allowFrom"), list)]
-        everybody = list(dict.fromkeys((*known, *allow)))
+        named = list(dict.fromkeys((*_named(old.get("allowFrom")), *allow)))
         # An approval for messages to the bot alone does not count in groups.
         access = {
             "dmPolicy": "allowlist",
-            "allowFrom": everybody,
+            "allowFrom": named,
             "groupPolicy": "allowlist",
-            "groupAllowFrom": everybody,
+            "groupAllowFrom": named,
         }
-    groups = old.get("groups") or {"*": {"requireMention": True}}
+        groups = _closed(groups) or _IF_MENTIONED
     channels[TELEGRAM] = {**old, "enabled": True, "botToken": f"${{{TOKEN}}}", **access, "groups": groups}
+    channels[TELEGRAM].pop("tokenFile", None)  # OpenClaw would take the token from there
     return changed
+
+
+def _named(allowed: object) -> list[str]:
+    """Return who is allowed by name, without `*`, which is everybody."""
+    listed = allowed if isinstance(allowed, list) else []
+    return [str(one) for one in listed if isinstance(one, (str, int)) and str(one).strip() != _EVERYBODY]
+
+
+def _closed(groups: object) -> dict[str, Any]:
+    """Return groups without rules of their own on who may speak there, and in topics of theirs."""
+    found = {}
+    for name, rules in as_object(groups).items():
+        kept = {key: value for key, value in as_object(rules).items() if key not in _RULES}
+        if "topics" in kept:
+            kept["topics"] = _closed(kept["topics"])
+        found[name] = kept
+    return found
 
 
 def without_channel(config: Mapping[str, Any], channel: str) -> dict[str, Any]:
@@ -132,15 +160,19 @@ def bots(config: Mapping[str, Any], secrets: Mapping[str, str]) -> frozenset[str
     if not isinstance(telegram, dict) or telegram.get("enabled") is False:
         return frozenset()
     tokens = set(_tokens(telegram, secrets))
-    return frozenset(hashlib.sha256(token.encode()).hexdigest() for token in tokens if token)
+    # What refers to a variable that is not there is no token: two of those are not the same bot.
+    return frozenset(hashlib.sha256(one.encode()).hexdigest() for one in tokens if _BOT_TOKEN.fullmatch(one))
 
 
 def _tokens(telegram: Mapping[str, Any], secrets: Mapping[str, str]) -> Iterator[str]:
-    accounts = as_object(telegram.get("accounts"))
-    for entry in (telegram, *map(as_object, accounts.values())):
+    accounts = map(as_object, as_object(telegram.get("accounts")).values())
+    for entry in (telegram, *(one for one in accounts if one.get("enabled") is not False)):
         written = entry.get("botToken")
+        if entry.get("tokenFile"):
+            continue
         if isinstance(written, str):
-            yield expanded(written, secrets)
+            variable = referred(written)
+            yield expanded(written, secrets) if variable is None else secrets.get(variable, "")
         elif isinstance(written, dict) and is_secret_reference(written) and written["source"] == "env":
             yield secrets.get(str(written["id"]), "")
     if "botToken" not in telegram and "tokenFile" not in telegram:

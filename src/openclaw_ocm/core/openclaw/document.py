@@ -65,7 +65,7 @@ def parse_key(text: str) -> tuple[str, ...]:
 def parse_value(text: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return the JSON value that `text` spells, or `text` itself where it spells none.
 
-    So `true`, `3` and `{"a": 1}` are what they look like and `minimax/minimax-m2.5` is a string.
+    So `true`, `3` and `{"a": 1}` are what they look like and `minimax/MiniMax-M2.7` is a string.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant)

@@ -25,6 +25,9 @@ _LOGGED = re.compile(r" isError=true .*? error=(.*?)(?: rawError=|$)")
 _TOOL = "exec"
 # Below it OpenClaw itself ends the turn, and says so.
 _MARGIN_SECONDS = 20.0
+_MARGIN_SHARE = 0.25
+# Of a line of the log: what is written in one is the instance's.
+_MAX_LINE = 2000
 
 
 class Session(str, Enum):
@@ -133,7 +136,7 @@ class Question:
 
     def arguments(self, session: str, seconds: float) -> tuple[str, ...]:
         """Return the arguments of openclaw that ask it in a session, with `seconds` for all of it."""
-        limit = str(max(1, int(seconds - _MARGIN_SECONDS)))
+        limit = str(max(1, int(seconds - min(_MARGIN_SECONDS, _MARGIN_SHARE * seconds))))
         return ("agent", "--session-key", session, "--message", self.message, "--timeout", limit, "--json")
 
 
@@ -165,7 +168,7 @@ def read_turn(question: Question, stdout: str, stderr: str) -> Turn:
 
 def read_log(turn: Turn, lines: Iterable[str]) -> Turn:
     """Return a turn that took too long with what its gateway logged of the attempts that it made."""
-    said = [match[1] for line in lines if (match := _LOGGED.search(line[:_MAX_TEXT]))]
+    said = [match[1] for line in lines if (match := _LOGGED.search(line[:_MAX_LINE]))]
     failures = [(failure, words) for words in said if (failure := _read_signs(words)) is not Failure.OTHER]
     if turn.failure is not Failure.HANGS or not failures:
         return turn

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.instance import Instance
 
+# What a backend says of the time of a start is in whole seconds.
+_START_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
@@ -54,6 +57,14 @@ def start_steps(worker: Instance, effort: Effort) -> list[Step]:
         return [Restart(name=name), verify]
     # One that starts or has lost a channel is not helped by being stopped: it is waited for.
     return [] if verdicts([worker])[name].state is State.READY else [verify]
+
+
+def runs_with_older_secrets(worker: Instance) -> bool:
+    """Tell whether secrets were changed since the gateway started: it reads them then and never again."""
+    since = worker.process.since
+    if since is None:
+        return False
+    return Path(worker.paths.secrets).stat().st_mtime > since + _START_SECONDS
 
 
 def remember(worker: Instance) -> Remember:
