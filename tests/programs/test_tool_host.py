@@ -18,9 +18,10 @@ from openclaw_ocm.core.sandbox import policy, probe
 from openclaw_ocm.core.sandbox.launch import TOOL_HOST_SOCKET
 from openclaw_ocm.programs import docker
 from openclaw_ocm.programs.tool_host import binds, calls, gateway, server
+from openclaw_ocm.programs.tool_host.boxes import TASKS
 from openclaw_ocm.programs.tool_host.calls import Bind, Refused
 
-from .boxed import PYTHON, Hosted, framed, is_alive, quoted, wait_for, words
+from .boxed import PATIENCE_SECONDS, PYTHON, Hosted, framed, is_alive, quoted, wait_for, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -337,9 +338,11 @@ def test_a_box_that_forks_without_end_is_bounded_and_no_other_suffers(hosted: Ho
         framed(b"ocm2", b"1", b"start"),
         framed(b"ocm1", b"1", b"\xff\xfe" * 9000),
         framed() + b"more",
+        b"\0\0\0\0" + b"x" * 2**20,
+        framed(b"ocm1", b"5000", b"rm", *[b"-f"] * 4999),
         words("inspect", "-f", "{{.Id}}", "\udcff"),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_a_request_that_is_none_is_refused_and_others_are_answered(hosted: Hosted, data: bytes) -> None:
     answer = hosted.ask(data).split(b"\0")
@@ -371,10 +374,77 @@ def test_who_asks_without_an_end_is_bounded_and_forgotten(hosted: Hosted) -> Non
         connection.close()
 
 
-def test_a_thousand_boxes_are_too_many(hosted: Hosted) -> None:
+def test_of_a_thousand_boxes_those_go_in_which_nothing_runs(hosted: Hosted) -> None:
+    busy = hosted.box()
     script = (
-        "for i in $(seq 100); do docker create --name b$i image sleep infinity >/dev/null || exit $i; done"
+        f"docker exec {busy} sleep 20 & for i in $(seq 100); do"
+        " docker create --name b$i image sleep infinity >/dev/null || exit $i; done;"
+        f" for i in {busy} b1 b$((101 - {server.MOST_BOXES})) b100; do"
+        " docker inspect -f '{{.State.Running}}' $i; done; kill %1"
     )
-    code, _, error = hosted.shell(script)
-    assert code == server.MOST_BOXES + 1
-    assert "boxes already" in error
+    _, output, error = hosted.shell(script)
+    assert output.split() == ["true", "false"]
+    gone = [line for line in error.splitlines() if "No such object" in line]
+    assert [line.rpartition(" ")[2] for line in gone] == ["b1", f"b{101 - server.MOST_BOXES}"]
+
+
+def test_one_box_leaves_commands_for_others(hosted: Hosted) -> None:
+    greedy, other = hosted.box(), hosted.box()
+    more = server.MOST_COMMANDS_OF_ONE + 5
+    started = f"for i in $(seq {more}); do docker exec {greedy} sleep 60 2>/dev/null & done"
+    refused = f"until docker exec {greedy} true 2>&1 | grep 'run in this box already'; do sleep 0.1; done"
+    _, output, _ = hosted.shell(f"{started}; {refused}; docker exec {other} echo fine; kill $(jobs -p)")
+    assert output.splitlines()[-1] == "fine"
+
+
+# Says of the processes that a box begins with, and of itself, how many filters each has, and how many tasks.
+_BOUNDS = """
+def word(path, start, number):
+    return next(line.split()[number] for line in open(path) if line.startswith(start))
+for pid in ("1", "2", "self"):
+    print(word(f"/proc/{pid}/status", "Seccomp_filters", 1), word(f"/proc/{pid}/limits", "Max processes", 3))
+"""
+
+
+def test_what_a_box_begins_with_is_as_filtered_and_bounded_as_its_commands(hosted: Hosted) -> None:
+    name = hosted.box()
+    assert "bwrap sleep" in " ".join(hosted.inside(name, "ps ax -o comm=")[1].split())
+    lines = hosted.inside(name, f"{PYTHON} -ISc {quoted(_BOUNDS)}")[1].splitlines()
+    assert len(lines) == 3
+    assert len(set(lines)) == 1, (
+        "a program may write into what has its user, and be there what it is not here"
+    )
+    count, tasks = map(int, lines[0].split())
+    assert (count >= 2, tasks) == (True, TASKS)
+
+
+def test_what_a_box_may_write_is_bounded(hosted: Hosted) -> None:
+    name = hosted.box()
+    assert hosted.inside(name, "echo x > /dev/null && echo x > /dev/shm/x && echo x > /tmp/x")[0] == 0
+    assert hosted.inside(name, "touch /dev/x")[0] != 0
+    sizes = hosted.inside(name, "df --output=size --block-size=1M /dev/shm /tmp /var/tmp /run")[1].split()[1:]
+    assert sizes == ["512", "512", "512", "1"]
+
+
+def test_a_command_that_stops_whoever_ends_it_is_ended_all_the_same(hosted: Hosted) -> None:
+    name = hosted.box()
+    script = quoted("trap '' TERM; while :; do kill -STOP -1 2>/dev/null; done")
+    hosted.shell(f"timeout -s KILL 1 docker exec {name} bash -c {script}")
+    running = f"docker inspect -f '{{{{.State.Running}}}}' {name}"
+    wait_for(lambda: hosted.ok(running) == "false\n", "an end of the command")
+
+
+def test_a_signal_to_end_ends_the_boxes_after_a_while(directory: Path) -> None:
+    hosted = Hosted(directory)
+    name = hosted.box()
+    # The gateway waits for what runs in a box, as OpenClaw does.
+    waiting = f"trap '' TERM; docker exec {name} sleep 300; echo ended $?; docker start {name}"
+    assert hosted.process.stdin is not None
+    hosted.process.stdin.write(json.dumps(f"PATH={hosted.bin}:/usr/bin:/bin\n{waiting}") + "\n")
+    hosted.process.stdin.flush()
+    wait_for(lambda: "ocm-command" in names_below(hosted.process.pid), "a command")
+    began = time.monotonic()
+    hosted.process.send_signal(signal.SIGTERM)
+    hosted.process.wait(60)
+    assert time.monotonic() - began < server.BOXES_SECONDS + PATIENCE_SECONDS
+    hosted.process.communicate()

@@ -12,10 +12,10 @@ from openclaw_ocm.core.sandbox import expectations, probe
 from openclaw_ocm.core.sandbox.launch import BWRAP, PYTHON, TOOL_HOST_SOCKET
 from openclaw_ocm.core.sandbox.policy import TEMPORARY
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import boxes, files, processes, programs
+from openclaw_ocm.system import boxes, processes, programs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.boxes import Answer
@@ -30,35 +30,53 @@ def box_violations(worker: Instance, tool_host: int, canaries: tuple[str, ...]) 
     if worker.record.docker or not Path(BWRAP).exists():
         return
     inside = TEMPORARY[0]
-    name = f"ocm-proof-{secrets.token_hex(8)}"
-    workspace = worker.paths.temporary(inside) / name
+    # The gateway sees the directory: it is not to know the box by it.
+    name, directory = f"ocm-proof-{secrets.token_hex(8)}", f"ocm-proof-{secrets.token_hex(8)}"
+    workspace = worker.paths.temporary(inside) / directory
     socket = worker.paths.temporary(inside) / TOOL_HOST_SOCKET.name
-    Path(workspace).mkdir(mode=0o700)
 
     def ask(*words: str, stdin: bytes = b"") -> Answer:
         return boxes.ask(socket, tool_host, *words, stdin=stdin)
 
     try:
-        ask("create", "--name", name, "-v", f"{inside / name}:/workspace", "proof", "sleep", "infinity")
+        Path(workspace).mkdir(mode=0o700)
+        ask("create", "--name", name, "-v", f"{inside / directory}:/workspace", "proof", "sleep", "infinity")
         ask("start", name)
         yield from _namespace_violations(tool_host)
         yield from _answer_violations(worker, name, ask, canaries)
     except OcmError as error:
         yield f"no box can be made for sessions other than main: {error.message}"
+    except OSError as error:
+        yield f"no box can be made for sessions other than main: {workspace}: {error.strerror}"
     finally:
         with contextlib.suppress(OcmError):
             boxes.call(socket, tool_host, "rm", "-f", name)
-        files.remove_tree(workspace)
+        # Whatever else is in it by now the gateway put there: it is the instance's own.
+        with contextlib.suppress(OSError):
+            Path(workspace).rmdir()
 
 
 def _namespace_violations(tool_host: int) -> Iterator[str]:
-    """Yield the namespaces that any of the tool host's boxes shares with the user's other processes."""
-    outside = processes.namespaces(None)
+    """Yield what a box of the tool host shares with the user's other processes, and lacks of filters."""
+    outside, above = processes.namespaces(None), processes.filters(tool_host)
     bwraps = [pid for pid in processes.children(tool_host) if processes.command_name(pid) == Path(BWRAP).name]
-    for first in (pid for bwrap in bwraps for pid in processes.children(bwrap)):
+    firsts = [pid for bwrap in bwraps for pid in processes.children(bwrap)]
+    if not firsts:
+        yield "the box that was made is not to be seen"
+    for first in firsts:
         for kind, identity in processes.namespaces(first).items():
             if identity == outside[kind]:
                 yield f"a box shares the {kind} namespace of the user's other processes"
+        # What runs in a box from the start a program in it can write into: both have one user.
+        if any(count <= above for count in _filters((first, *processes.children(first)))):
+            yield "a box begins without a filter of its own for system calls"
+
+
+def _filters(pids: Iterable[int]) -> Iterator[int]:
+    """Yield how many filters there are for each process that has not ended meanwhile."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            yield processes.filters(pid)
 
 
 def _answer_violations(

@@ -145,10 +145,19 @@ def mounts(pid: int) -> tuple[Mounted, ...]:
     return parse_mountinfo(Path(f"/proc/{pid}/mountinfo").read_text(encoding="utf-8", errors="replace"))
 
 
+def filters(pid: int) -> int:
+    """Return how many filters decide about the system calls of `pid`; raises `OSError` when it is gone."""
+    return int(_status(pid).get("Seccomp_filters", "0"))
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
 def kernel_view(pid: int) -> Kernel:
     """Return what the kernel says of the process `pid`; raises `OSError` when it is gone."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    status = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    status = _status(pid)
     own = {
         name
         for name in NAMESPACES

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
 import select
 import signal
 import time
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
 BWRAP = "/usr/bin/bwrap"
 _SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
-_OWN = frozenset({"/", "/proc", "/dev", "/run", "/tmp", "/var/tmp", *_SYSTEM})  # noqa: S108 - a box's own
+_OWN = frozenset({"/", "/proc", "/dev", "/dev/shm", "/run", "/tmp", "/var/tmp", *_SYSTEM})  # noqa: S108 - a box's own
 _SCRATCH_BYTES = str(512 * 2**20)
 _READY = b"ready\n"
 _SLEEP = ("/bin/sh", "-c", "echo ready; exec sleep infinity >/dev/null")
 _START_SECONDS = 20.0
+TASKS = 256
 _GET_OWNER = 0xB701  # NS_GET_USERNS (linux/nsfs.h)
 _KINDS = ("ipc", "uts", "net", "cgroup", "pid", "mnt")
 
@@ -37,11 +39,16 @@ class Box:
         self.identity = os.urandom(32).hex()
         self.process: int | None = None
         self.first: int | None = None
+        self.handle: int | None = None
+        self.used = time.monotonic()
         self.commands: set[int] = set()
         self.namespaces: list[tuple[str, int]] = []
 
-    def start(self, roots: tuple[str, ...], owner: tuple[int, int]) -> None:
-        """Start the box where it is not up; raises `Refused` where it cannot be what was asked for."""
+    def start(self, roots: tuple[str, ...], owner: tuple[int, int], filters: tuple[bytes, ...]) -> None:
+        """Start the box where it is not up; raises `Refused` where it cannot be what was asked for.
+
+        What it begins with has the filters too: a program in the box can write into it, being of one user.
+        """
         if self.process is not None:
             return
         if not os.access(BWRAP, os.X_OK):
@@ -51,15 +58,18 @@ class Box:
             )
         found = binds.opened(self.wanted.binds, roots)
         told, tell = os.pipe()
+        handles = [_in_memory(code) for code in filters]
         try:
-            arguments = _written(_arguments(found, owner, tell))
+            arguments = _in_memory(b"\0".join(map(os.fsencode, _arguments(found, owner, tell, handles))))
+            handles.append(arguments)
             self.process = os.fork()
             if self.process == 0:
-                _become_bwrap(arguments, tell)
-            os.close(arguments)
+                _become_bwrap(arguments, (*handles, tell))
             os.close(tell)
             tell = -1
             self.first = _first_process(told)
+            self.handle = os.pidfd_open(self.first)
+            _bound_tasks(self.first)
             binds.prove(found, self.first, _OWN)
             self.namespaces = _open_namespaces(self.first)
         except BaseException:
@@ -67,7 +77,7 @@ class Box:
             raise
         finally:
             binds.close(found)
-            for handle in {told, tell} - {-1}:
+            for handle in {told, tell, *handles} - {-1}:
                 os.close(handle)
 
     def stop(self) -> None:
@@ -75,25 +85,29 @@ class Box:
         if self.process is not None:
             # With its first process goes all of the box, and then bwrap ends by itself, with nothing left.
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.first or self.process, signal.SIGKILL)
+                if self.handle is None:
+                    os.kill(self.process, signal.SIGKILL)
+                else:
+                    signal.pidfd_send_signal(self.handle, signal.SIGKILL)
             os.waitpid(self.process, 0)
         self.ended()
 
     def ended(self) -> None:
         """Take note that the box is no longer up."""
-        self.process = self.first = None
-        for _, handle in self.namespaces:
-            os.close(handle)
+        for handle in (*(each for _, each in self.namespaces), self.handle):
+            if handle is not None:
+                os.close(handle)
+        self.process = self.first = self.handle = None
         self.namespaces = []
 
 
-def _become_bwrap(arguments: int, tell: int) -> NoReturn:
+def _become_bwrap(arguments: int, handles: tuple[int, ...]) -> NoReturn:
     try:
-        for handle in (arguments, tell):
+        for handle in handles:
             os.set_inheritable(handle, True)  # noqa: FBT003 - as the standard library has it
         nothing = os.open("/dev/null", os.O_RDWR)
         os.dup2(nothing, 0)
-        os.dup2(tell, 1)
+        os.dup2(handles[-1], 1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -103,7 +117,7 @@ def _become_bwrap(arguments: int, tell: int) -> NoReturn:
     os._exit(127)
 
 
-def _arguments(found: list[binds.Opened], owner: tuple[int, int], tell: int) -> list[str]:
+def _arguments(found: list[binds.Opened], owner: tuple[int, int], tell: int, filters: list[int]) -> list[str]:
     mounts = [
         word
         for each in found
@@ -116,20 +130,30 @@ def _arguments(found: list[binds.Opened], owner: tuple[int, int], tell: int) -> 
         *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"),
         *(word for path in _SYSTEM if os.path.lexists(path) for word in ("--ro-bind", path, path)),
         *("--proc", "/proc", "--dev", "/dev", "--size", "1048576", "--tmpfs", "/run"),
+        # Else they are as large as half of the machine's memory.
+        *(*scratch, "/dev/shm", "--remount-ro", "/dev"),  # noqa: S108 - a box's own
         *(word for name in CLOSED for word in ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}")),
         *(*scratch, "/tmp", "--dir", "/var", *scratch, "/var/tmp"),  # noqa: S108 - a box's own
         *mounts,
+        *(word for handle in filters for word in ("--add-seccomp-fd", str(handle))),
         *("--remount-ro", "/", "--chdir", "/", "--json-status-fd", str(tell)),
     ]
 
 
-def _written(arguments: list[str]) -> int:
-    """Return a file to read the arguments from: those of a process its own box could read."""
+def _in_memory(data: bytes) -> int:
+    """Return a file to read this from: the arguments of a process its own box could read."""
     handle = os.memfd_create("bwrap")
     with os.fdopen(os.dup(handle), "wb") as file:
-        file.write(b"\0".join(map(os.fsencode, arguments)))
+        file.write(data)
     os.lseek(handle, 0, os.SEEK_SET)
     return handle
+
+
+def _bound_tasks(first: int) -> None:
+    """Bound the tasks of what a box begins with, as those of each command are."""
+    with open(f"/proc/{first}/task/{first}/children", encoding="ascii") as file:
+        for pid in (first, *map(int, file.read().split())):
+            resource.prlimit(pid, resource.RLIMIT_NPROC, (TASKS, TASKS))
 
 
 def _first_process(told: int) -> int:

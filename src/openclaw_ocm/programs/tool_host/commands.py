@@ -11,6 +11,7 @@ import signal
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import kernel
+from .boxes import TASKS
 from .gateway import exit_status, ready_to_execute
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from .calls import Box, Execute
 
 NAME = "ocm-command"
-_TASKS = 256
 _MOST_DESCRIPTORS = 2**16
+_WAKES, _WAKE_MILLISECONDS = 60, 50
 _NOT_EXECUTABLE, _NO_PROGRAM = 126, 127
 _BASE_ENV = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -70,14 +71,19 @@ def run(box: boxes.Box, call: Execute, streams: Streams, filters: tuple[bytes, .
     os.close(tell)
     for handle in streams.files:
         os.close(handle)
-    session = os.read(told, 32)
-    os.close(told)
     ended = os.pidfd_open(command)
     poll = select.poll()
-    poll.register(ended, select.POLLIN)
-    poll.register(streams.asker, select.POLLIN)
-    while ended not in {handle for handle, _ in poll.poll()}:
-        if not os.read(streams.asker, 4096):
+    for handle in (ended, told, streams.asker):
+        poll.register(handle, select.POLLIN)
+    session = b""
+    # One that is stopped before it tells its session must not keep anybody from ending it.
+    while ended not in (ready := {handle for handle, _ in poll.poll()}):
+        if told in ready:
+            session = os.read(told, 32)
+            poll.unregister(told)
+        elif not os.read(streams.asker, 4096):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(command, signal.SIGKILL)
             _kill_session(session)
             break
     return exit_status(os.waitpid(command, 0)[1])
@@ -113,9 +119,7 @@ def _on_terminal(argv: list[str]) -> list[str]:
 def _bound_tasks(wanted: int | None) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     most = (
-        min(wanted or _TASKS, _TASKS)
-        if hard == resource.RLIM_INFINITY
-        else min(wanted or _TASKS, _TASKS, hard)
+        min(wanted or TASKS, TASKS) if hard == resource.RLIM_INFINITY else min(wanted or TASKS, TASKS, hard)
     )
     resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -138,6 +142,23 @@ def _kill_session(session: bytes) -> None:
         with contextlib.suppress(OSError):
             os.kill(-1, signal.SIGCONT)
         os._exit(0)
+    _wait_for_killer(killer)
+
+
+def _wait_for_killer(killer: int) -> None:
+    """Wait for a killer, which others in the box can stop: it is woken, and after a while killed."""
+    handle = os.pidfd_open(killer)
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    for _ in range(_WAKES):
+        if poll.poll(_WAKE_MILLISECONDS):
+            break
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(killer, signal.SIGCONT)
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(killer, signal.SIGKILL)
+    os.close(handle)
     os.waitpid(killer, 0)
 
 

@@ -125,8 +125,9 @@ def exit_status(status: int) -> int:
 
 
 def complain(text: object) -> None:
-    """Say something where the instance's log has it."""
-    print(f"tool host: {text}", file=sys.stderr, flush=True)  # noqa: T201 - it has no other way to say it
+    """Say something where the instance's log has it, if that takes it: the gateway writes there too."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"tool host: {text}", file=sys.stderr, flush=True)  # noqa: T201 - it has no other way to say it
 
 
 def _complain(error: OSError) -> None:

@@ -14,10 +14,13 @@ import signal
 import socket
 import sys
 import termios
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import gateway, kernel
 from .server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PASSED_ON = (
     signal.SIGTERM,
@@ -29,6 +32,7 @@ PASSED_ON = (
 )
 _USAGE, _FAILED = 64, 71  # sysexits.h
 _EXPIRE_SECONDS = 2.0
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Options(NamedTuple):
@@ -115,21 +119,16 @@ def _serve(started: gateway.Gateway, server: Server | None, selector: selectors.
     """Pass signals on and answer until the program ends, then end as it did."""
 
     def pass_on(number: int, _: object) -> None:
+        if server is not None and number in _ENDING:
+            server.end_soon()
         with contextlib.suppress(OSError):
             signal.pidfd_send_signal(started.handle, number)
 
-    read, write = os.pipe()
-    for handle in (read, write):
-        os.set_blocking(handle, False)
+    read = _handled(pass_on)
     selector.register(read, selectors.EVENT_READ)
-    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    for number in PASSED_ON:
-        signal.signal(number, pass_on)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     gc.freeze()
     while (status := _bury(started.waiter, server)) is None:
-        wait = _EXPIRE_SECONDS if server is not None and server.is_asked() else None
+        wait = _EXPIRE_SECONDS if server is not None and server.is_to_look() else None
         for key, _ in selector.select(wait):
             if key.fd == read:
                 os.read(read, 4096)
@@ -140,6 +139,19 @@ def _serve(started: gateway.Gateway, server: Server | None, selector: selectors.
     if server is not None:
         server.close()
     os._exit(status)
+
+
+def _handled(pass_on: Callable[[int, object], None]) -> int:
+    """Have signals handled, and return what can be read once one came."""
+    read, write = os.pipe()
+    for handle in (read, write):
+        os.set_blocking(handle, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in PASSED_ON:
+        signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    return read
 
 
 def _bury(waiter: int, server: Server | None) -> int | None:

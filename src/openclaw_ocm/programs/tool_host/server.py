@@ -35,7 +35,12 @@ MOST_BYTES = 2**21
 MOST_CONNECTIONS = 64
 MOST_BOXES = 64
 MOST_COMMANDS = 64
+# Of these in one box: a stranger leaves some for the others.
+MOST_COMMANDS_OF_ONE = 24
+MOST_WORDS = 4096
 ASKING_SECONDS = 10.0
+# OpenClaw waits up to 315 seconds for what a group left in the background before it ends (2026.9.6).
+BOXES_SECONDS = 15.0
 _STREAMS = 3
 _LENGTH_BYTES = 4
 _NO_SUCH = 1
@@ -67,13 +72,15 @@ class Asked:
                 handles.frombytes(payload[: len(payload) - len(payload) % handles.itemsize])
                 self.files += handles
         self.data += data
-        length = int.from_bytes(self.data[:_LENGTH_BYTES], "big")
         if flags & socket.MSG_CTRUNC or len(self.files) > _STREAMS:
             raise Refused("too many descriptors")
-        if length > MOST_BYTES or len(self.data) > _LENGTH_BYTES + length > _LENGTH_BYTES:
-            raise Refused("the request is longer than it may be")
         if not data:
             raise Refused("the request ended early")
+        if len(self.data) < _LENGTH_BYTES:
+            return False
+        length = int.from_bytes(self.data[:_LENGTH_BYTES], "big")
+        if length > MOST_BYTES or len(self.data) > _LENGTH_BYTES + length:
+            raise Refused("the request is longer than it may be")
         return len(self.data) == _LENGTH_BYTES + length
 
 
@@ -81,10 +88,10 @@ def fields(data: bytes) -> tuple[list[str], list[str]]:
     """Return the words and the files of a request: version, number of words, words, files, between NULs."""
     version, _, rest = data.partition(b"\0")
     count, _, rest = rest.partition(b"\0")
-    if version != VERSION or not count.isdigit() or len(count) > 6:  # noqa: PLR2004 - a million words
+    if version != VERSION or not count.isdigit() or len(count) > len(str(MOST_WORDS)):
         raise Refused("the request is not one of OCM's docker")
-    texts = [os.fsdecode(part) for part in rest.split(b"\0")]
-    if int(count) > len(texts):
+    texts = [os.fsdecode(part) for part in rest.split(b"\0", 2 * MOST_WORDS)]
+    if int(count) > min(len(texts), MOST_WORDS):
         raise Refused("the request holds less than it says")
     return texts[: int(count)], texts[int(count) :]
 
@@ -103,6 +110,8 @@ class Server:
         self.listener, self.selector = listener, selector
         self.roots, self.owner, self.filters = roots, owner, filters
         self.boxes: dict[str, boxes.Box] = {}
+        self.until: float | None = None
+        self.stopping = False
         selector.register(listener, selectors.EVENT_READ, self)
 
     def answer(self, ready: object) -> None:
@@ -124,9 +133,9 @@ class Server:
         connection.setblocking(False)  # noqa: FBT003 - as the standard library has it
         self.selector.register(connection, selectors.EVENT_READ, Asked(connection))
 
-    def is_asked(self) -> bool:
-        """Tell whether somebody is about to ask."""
-        return bool(self._asking())
+    def is_to_look(self) -> bool:
+        """Tell whether something is to be done when its time comes: `expire` does it."""
+        return bool(self._asking()) or self.until is not None
 
     def _asking(self) -> list[Asked]:
         return [key.data for key in self.selector.get_map().values() if isinstance(key.data, Asked)]
@@ -142,9 +151,15 @@ class Server:
             self._finish(asked, refused.code, error=f"{refused}\n")
         except OSError as error:
             self._finish(asked, NOT_A_CALL, error=f"OCM's tool host: {error.strerror}\n")
+        except Exception as error:  # noqa: BLE001 - whoever asks, all others are to be answered
+            self._finish(asked, NOT_A_CALL, error=f"OCM's tool host: {type(error).__name__}\n")
 
     def expire(self) -> None:
-        """Close connections that took too long to ask."""
+        """Close connections that took too long to ask, and end the boxes of an instance that is to stop."""
+        if self.until is not None and time.monotonic() > self.until:
+            self.stopping, self.until = True, None
+            for box in self.boxes.values():
+                box.stop()
         for asked in self._asking():
             if time.monotonic() > asked.until:
                 self._finish(asked, NOT_A_CALL, error="the request took too long\n")
@@ -155,6 +170,11 @@ class Server:
             box.commands.discard(process)
             if box.process == process:
                 box.ended()
+
+    def end_soon(self) -> None:
+        """End the boxes in a while, and make no more then: the instance is to stop."""
+        if not self.stopping and self.until is None:
+            self.until = time.monotonic() + BOXES_SECONDS
 
     def close(self) -> None:
         """End all boxes, and leave no socket that nobody answers at."""
@@ -194,7 +214,9 @@ class Server:
             running = bool(box.commands)
             return f"{described(box.wanted, call.layout, identity=box.identity, running=running)}\n"
         if isinstance(call, Start):
-            box.start(self.roots, self.owner)
+            if self.stopping:
+                raise Refused("the instance is stopping", 1)
+            box.start(self.roots, self.owner, self.filters)
         elif isinstance(call, Remove):
             box.stop()
             del self.boxes[box.wanted.name]
@@ -205,9 +227,7 @@ class Server:
         if wanted.name in self.boxes:
             raise Refused(f"Conflict. The container name {wanted.name!r} is already in use", 1)
         if len(self.boxes) >= MOST_BOXES:
-            raise Refused(
-                f"there are {MOST_BOXES} boxes already: ocm use NAME sandbox recreate --all removes them", 1
-            )
+            self._make_room()
         uid, gid = self.owner
         if wanted.user not in ("", str(uid), f"{uid}:{gid}"):
             raise Refused(f"docker create --user {wanted.user[:50]}: a box has one user, {uid}:{gid}")
@@ -217,6 +237,15 @@ class Server:
             complain(f"{wanted.name}: {listed} do nothing, the limits of the instance hold")
         box = self.boxes[wanted.name] = boxes.Box(wanted)
         return box
+
+    def _make_room(self) -> None:
+        """Remove the box in which nothing runs for the longest time: OpenClaw makes one anew that is gone."""
+        idle = [box for box in self.boxes.values() if not box.commands]
+        if not idle:
+            raise Refused(f"in {MOST_BOXES} boxes commands run already", 1)
+        oldest = min(idle, key=lambda box: box.used)
+        oldest.stop()
+        del self.boxes[oldest.wanted.name]
 
     def _box(self, name: str) -> boxes.Box:
         for box in self.boxes.values():
@@ -230,12 +259,15 @@ class Server:
             raise Refused(f"Error response from daemon: container {call.name} is not running", 1)
         if len(asked.files) != _STREAMS:
             raise Refused("exec wants three descriptors")
+        if len(box.commands) >= MOST_COMMANDS_OF_ONE:
+            raise Refused(f"{MOST_COMMANDS_OF_ONE} commands run in this box already", 1)
         if sum(len(each.commands) for each in self.boxes.values()) >= MOST_COMMANDS:
             raise Refused(f"{MOST_COMMANDS} commands run in boxes already", 1)
         keeper = os.fork()
         if keeper == 0:
             self._keep(asked, box, call)
         box.commands.add(keeper)
+        box.used = time.monotonic()
         asked.close()
 
     def _keep(self, asked: Asked, box: boxes.Box, call: Execute) -> NoReturn:
