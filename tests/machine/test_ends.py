@@ -184,3 +184,18 @@ def test_stops_are_clean_and_none_is_a_kill(
     assert text.count(clean) - before.count(clean) == stops
     killed = re.compile(r"SIGKILL|signal 9|status=9|code=killed|not our child|[Kk]illing")
     assert [line for line in text.removeprefix(before).splitlines() if killed.search(line)] == []
+
+
+def test_what_a_group_left_in_the_background_keeps_nobody_from_stopping(agents: Agents, worker: str) -> None:
+    ocm, command = agents.ocm, "sleep 6543"
+    told = json.dumps({"command": command, "background": True})
+    session = ("--session-key", "agent:main:telegram:group:-100123")
+    ocm("use", worker, "agent", *session, "--message", f"CALL:exec {told}")
+    running = ["pgrep", "-f", f"^{command}"]
+    assert agents.machine.run(running).stdout.split()
+    before = ocm("logs", worker, "-n", "20000").stdout
+    # OpenClaw would wait for 315 seconds.
+    ocm("stop", worker, timeout=120)
+    assert agents.machine.run(running, check=False).stdout == ""
+    clean = "[shutdown] completed cleanly"
+    assert ocm("logs", worker, "-n", "20000").stdout.count(clean) == before.count(clean) + 1

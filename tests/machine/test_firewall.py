@@ -115,10 +115,10 @@ def listening(machine: Machine) -> set[str]:
 
 
 def findings(ocm: Ocm) -> list[str]:
-    """Return what doctor finds wrong or worth knowing."""
+    """Return what doctor finds wrong or worth knowing, but that no agent here has a model."""
     (found,) = answer(ocm, "doctor", check=False)["results"]
     problems = [f"{problem['about']}: {problem['what']}; {problem['mend']}" for problem in found["problems"]]
-    return [*problems, *found["notes"]]
+    return [*problems, *(note for note in found["notes"] if "has no model" not in note)]
 
 
 def config_alone_opens_nothing(machine: Machine, ocm: Ocm) -> None:
