@@ -38,7 +38,8 @@ def asked(agents: Agents) -> Iterator[str]:
         }
         agents.ocm("edit", name, "models.providers", "-", input=json.dumps(providers))
         yield name
-    agents.ocm("stop", name)
+    # For a turn that hangs OpenClaw waits up to 315 seconds before it ends.
+    agents.ocm("stop", name, timeout=400)
 
 
 def choose(agents: Agents, name: str, model: str) -> None:
