@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 BACKEND = "systemd"
 SESSIONS = {"main": "agent:main:main", "box": "agent:main:bench:group:1"}
-MESSAGES = {"tool call": 'CALL:exec {"command": "true"}', "no tool": "hi"}
+# What is said, and what the answer shows was done.
+MESSAGES = {"tool call": ('CALL:exec {"command": "echo $((40 + 2))"}', "42"), "no tool": ("hi", "PONG")}
 # What the processes of a unit are, by their names.
 PARTS = {"tool host": ("python3",), "box": ("bwrap", "sleep"), "gateway": ("node", "openclaw", "MainThread")}
 # Prints the name and the PSS in kB of each process of the unit in argv.
@@ -46,8 +47,8 @@ def main() -> int:
     with agents_in(options.release) as agents:
         name = agents.ready(BACKEND)
         turns = {
-            what: {session: seconds(agents.ocm, name, session, text, options.rounds) for session in SESSIONS}
-            for what, text in MESSAGES.items()
+            what: {session: seconds(agents.ocm, name, session, said, options.rounds) for session in SESSIONS}
+            for what, said in MESSAGES.items()
         }
         memory = megabytes(agents, name)
     if options.json:
@@ -65,13 +66,14 @@ def main() -> int:
     return 0
 
 
-def seconds(ocm: Ocm, name: str, session: str, text: str, rounds: int) -> list[float]:
+def seconds(ocm: Ocm, name: str, session: str, said: tuple[str, str], rounds: int) -> list[float]:
     """Return how long whole turns took, the first of which, that makes the box, is left out."""
     taken = []
     for _round in range(rounds + 1):
         began = time.monotonic()
-        ocm("use", name, "agent", "--session-key", SESSIONS[session], "--message", text)
+        done = ocm("use", name, "agent", "--session-key", SESSIONS[session], "--message", said[0])
         taken.append(time.monotonic() - began)
+        assert said[1] in done.stdout, done
     return taken[1:]
 
 
