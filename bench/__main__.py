@@ -5,7 +5,6 @@ As root: python3 -m bench [--release trixie] [--rounds N] [--json] [--variants].
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -13,8 +12,8 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from bench.options import parser
 from tests.machine.checkout import push_checkout
-from tests.machine.image import RELEASES
 from tests.machine.machine import Machine
 
 if TYPE_CHECKING:
@@ -47,12 +46,9 @@ Samples = dict[str, list[float]]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--release", choices=RELEASES, default="trixie")
-    parser.add_argument("--rounds", type=int, default=3, help="measured starts of each (default: 3)")
-    parser.add_argument("--json", action="store_true", help="print every sample")
-    parser.add_argument("--variants", action="store_true", help="compare Node flags and variables instead")
-    options = parser.parse_args()
+    arguments = parser("bench", __doc__, rounds=3, each="measured starts of each")
+    arguments.add_argument("--variants", action="store_true", help="compare Node flags and variables instead")
+    options = arguments.parse_args()
     before = os.getloadavg()[0]
     with Machine.boot(options.release) as machine:
         ocm = push_checkout(machine)

@@ -5,14 +5,13 @@ As root: python3 -m bench.backups [--release trixie] [--rounds N] [--json]. It k
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from statistics import median
 from typing import Any
 
+from bench.options import parser
 from tests.machine.checkout import push_checkout
-from tests.machine.image import RELEASES
 from tests.machine.machine import Machine
 
 HOME, NAME = "/home/debian", "bench"
@@ -22,13 +21,7 @@ BASELINES = {"tar": "tar czf", "openclaw": "openclaw backup create --verify"}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m bench.backups", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("--release", choices=RELEASES, default="trixie")
-    parser.add_argument("--rounds", type=int, default=1, help="backups of each kind and shape (default: 1)")
-    parser.add_argument("--json", action="store_true", help="print every sample")
-    options = parser.parse_args()
+    options = parser("bench.backups", __doc__, rounds=1, each="backups of each kind and shape").parse_args()
     with Machine.boot(options.release) as machine:
         ocm = push_checkout(machine)
         ocm("deploy", NAME)

@@ -5,15 +5,14 @@ As root: python3 -m bench.boxes [--release trixie] [--rounds N] [--json]. It kno
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from statistics import median
 from typing import TYPE_CHECKING
 
+from bench.options import parser
 from tests.machine.agents import agents_in
-from tests.machine.image import RELEASES
 
 if TYPE_CHECKING:
     from tests.machine.agents import Agents
@@ -37,13 +36,7 @@ for group in pathlib.Path("/sys/fs/cgroup").rglob(sys.argv[1]):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m bench.boxes", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("--release", choices=RELEASES, default="trixie")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each kind (default: 5)")
-    parser.add_argument("--json", action="store_true", help="print every sample")
-    options = parser.parse_args()
+    options = parser("bench.boxes", __doc__, rounds=5, each="turns of each kind").parse_args()
     with agents_in(options.release) as agents:
         name = agents.ready(BACKEND)
         turns = {

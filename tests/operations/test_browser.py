@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.operations.kept import NAME
 
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.planning import browser
 from openclaw_ocm.operations.status import status
 
@@ -24,7 +25,7 @@ def findings(kept: Kept, **changes: Any) -> list[Finding]:  # noqa: ANN401 - any
     """Return what is found of an instance with these members of its config changed."""
     path = Path(kept.paths(NAME).config)
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    return list(browser.browser_findings(kept.host, kept.record(NAME)))
+    return list(browser.browser_findings(open_instance(kept.context, NAME)))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.operations.planning import able
+from openclaw_ocm.operations.planning import agents
 from openclaw_ocm.operations.status import observe
 from openclaw_ocm.system.kept.records import encode_record
 
@@ -81,11 +81,11 @@ def test_of_an_openclaw_that_tells_of_no_provider_nothing_is_said(kept: Kept) ->
 def test_whether_there_are_boxes_is_told(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.create()
     docker = kept.home / "docker.sock"
-    monkeypatch.setattr(able, "DOCKER_SOCKET", docker)
-    monkeypatch.setattr(able, "BWRAP", kept.home)
+    monkeypatch.setattr(agents, "DOCKER_SOCKET", docker)
+    monkeypatch.setattr(agents, "BWRAP", kept.home)
     assert kept.row().boxes is True
     assert not [gap for gap in kept.status().gaps if "bubblewrap" in gap]
-    monkeypatch.setattr(able, "BWRAP", kept.home / "nowhere")
+    monkeypatch.setattr(agents, "BWRAP", kept.home / "nowhere")
     assert kept.row().boxes is False
     assert [gap for gap in kept.status().gaps if "bubblewrap is not installed" in gap]
     record = kept.record(NAME)

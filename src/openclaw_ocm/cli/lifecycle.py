@@ -21,7 +21,6 @@ from openclaw_ocm.cli.frame import (
     names_argument,
     run_each,
 )
-from openclaw_ocm.cli.model import offer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -185,6 +184,8 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
         jobs=lambda context: frame.at_once(context, STARTING, options["jobs"]),
     )
     if not (code or dry_run or as_json):
+        from openclaw_ocm.cli.model import offer
+
         offer(ctx, names, options, ask=frame.streams_are_terminals() and not options["yes"])
     return code
 

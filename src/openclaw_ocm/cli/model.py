@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.operations.model import Need
 
-_EXAMPLE = "openrouter/z-ai/glm-4.6"
-
 
 @click.command(epilog="Example: ocm model worker1 openrouter/z-ai/glm-4.6")
 @name_argument
@@ -171,12 +169,14 @@ def _offered(ctx: click.Context, name: InstanceName, model: str, options: Mappin
 
 def _asked_model(name: InstanceName) -> str:
     """Return the model that a user chooses on the terminal, none where he does not want to."""
+    from openclaw_ocm.core.models.choice import EXAMPLE
+
     try:
         if not click.confirm(f"{name} has no model. Choose one now?", default=False, err=True):
             return ""
         return str(
             click.prompt(
-                f"PROVIDER/MODEL of {name}, such as {_EXAMPLE}; empty for none",
+                f"PROVIDER/MODEL of {name}, such as {EXAMPLE}; empty for none",
                 default="",
                 show_default=False,
                 err=True,

@@ -125,6 +125,11 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     backups: Schedule | None = None
     """When backups are made by themselves; set by `ocm backup --every`."""
 
+    @property
+    def makes_boxes(self) -> bool:
+        """Whether OCM's tool host makes its boxes, which it does in a sandbox without the real Docker."""
+        return self.sealed and not self.docker
+
     def __post_init__(self) -> None:
         """Refuse what `ocm expose` would not have written; msgspec tells where it is."""
         try:

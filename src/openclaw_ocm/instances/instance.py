@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openclaw_ocm.core.sandbox.policy import instance_policy
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.host import resolver_directory
 from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.openclaw.config import find_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -66,6 +67,11 @@ class Instance:
     def timer(self) -> Timer:
         """What its backend says of its scheduled backups."""
         return self.seen_timer or self.backend.timers.observe([self.name])[self.name]
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What its OpenClaw config says, empty where it cannot be read; the instance wrote it."""
+        return find_config(self.paths.state)
 
     @cached_property
     def policy(self) -> Policy:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.sandbox import expectations, probe
-from openclaw_ocm.core.sandbox.launch import BWRAP, PYTHON, TOOL_HOST_SOCKET
+from openclaw_ocm.core.sandbox.launch import BWRAP, PYTHON
 from openclaw_ocm.core.sandbox.policy import TEMPORARY
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import boxes, processes, programs
@@ -33,16 +34,13 @@ def box_violations(worker: Instance, tool_host: int, canaries: tuple[str, ...]) 
     # The gateway sees the directory: it is not to know the box by it.
     name, directory = f"ocm-proof-{secrets.token_hex(8)}", f"ocm-proof-{secrets.token_hex(8)}"
     workspace = worker.paths.temporary(inside) / directory
-    socket = worker.paths.temporary(inside) / TOOL_HOST_SOCKET.name
-
-    def ask(*words: str, stdin: bytes = b"") -> Answer:
-        return boxes.ask(socket, tool_host, *words, stdin=stdin)
-
+    socket = boxes.socket_of(worker.paths)
+    ask = functools.partial(boxes.ask, socket, tool_host)
     try:
         Path(workspace).mkdir(mode=0o700)
         ask("create", "--name", name, "-v", f"{inside / directory}:/workspace", "proof", "sleep", "infinity")
         ask("start", name)
-        yield from _namespace_violations(tool_host)
+        yield from _kernel_violations(tool_host)
         yield from _answer_violations(worker, name, ask, canaries)
     except OcmError as error:
         yield f"no box can be made for sessions other than main: {error.message}"
@@ -56,7 +54,7 @@ def box_violations(worker: Instance, tool_host: int, canaries: tuple[str, ...]) 
             Path(workspace).rmdir()
 
 
-def _namespace_violations(tool_host: int) -> Iterator[str]:
+def _kernel_violations(tool_host: int) -> Iterator[str]:
     """Yield what a box of the tool host shares with the user's other processes, and lacks of filters."""
     outside, above = processes.namespaces(None), processes.filters(tool_host)
     bwraps = [pid for pid in processes.children(tool_host) if processes.command_name(pid) == Path(BWRAP).name]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.models.choice import agent_model, has_default, is_served_without_key
+from openclaw_ocm.core.models.choice import agent_model, has_default_model, is_served_without_key
 from openclaw_ocm.core.openclaw.turn import (
     Failure,
     Question,
@@ -96,7 +96,7 @@ def prepare(context: Context, name: InstanceName) -> Prepared:
     config = read_config(worker.paths)[1]
     agent = agent_of(config)
     kept = read_secrets(worker.paths)
-    found = agent_model(config, agent) or (_DEFAULT if has_default(kept) else None)
+    found = agent_model(config, agent) or (_DEFAULT if has_default_model(kept) else None)
     provider, known = (found or "").partition("/")[0], known_providers(PurePosixPath(record.runtime.openclaw))
     return Prepared(
         record=record,

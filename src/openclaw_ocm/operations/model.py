@@ -157,7 +157,7 @@ def without_model(host: Host, names: Iterable[InstanceName]) -> tuple[InstanceNa
         config = find_config(paths.state)
         if config and choices.agent_model(config, agent_of(config)) is None:
             with contextlib.suppress(OcmError):
-                found += [] if choices.has_default(read_secrets(paths)) else [name]
+                found += [] if choices.has_default_model(read_secrets(paths)) else [name]
     return tuple(found)
 
 

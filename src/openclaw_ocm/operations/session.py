@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.boxes import agent_box
 from openclaw_ocm.core.openclaw.run import environment, openclaw_argv
-from openclaw_ocm.core.sandbox.launch import BWRAP, DOCKER_NAME, TOOL_HOST_SOCKET, with_secrets
-from openclaw_ocm.core.sandbox.policy import TEMPORARY
+from openclaw_ocm.core.sandbox.launch import BWRAP, DOCKER_NAME, with_secrets
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.operations.planning.change import changing
@@ -75,7 +74,7 @@ def enter_box(context: Context, name: InstanceName, agent: str | None, terminal:
     if tool_host is None or not worker.process.activity.has_process:
         message = f"the gateway of {name} does not run, which makes the boxes"
         raise OcmError(message, hint=f"ocm start {name}", code="not_running")
-    socket = worker.paths.temporary(TEMPORARY[0]) / TOOL_HOST_SOCKET.name
+    socket = boxes.socket_of(worker.paths)
     box = f"ocm-enter-{secrets.token_hex(8)}"
     environ = {**terminal.environ, "PS1": f"[{name} box of {wanted.agent}] \\w\\$ "}
     shell = ("-i", *(("-t",) if terminal.attached else ()), *_each("-e", environ), box, *_SHELL)
@@ -107,14 +106,14 @@ def _refuse_boxless(worker: Instance) -> None:
 
 def _bound(worker: Instance, wanted: AgentBox) -> Iterator[str]:
     """Yield the words that ask for the mounts of a box, as far as these are there."""
-    for bind in wanted.binds:
-        there = _is_directory(bind.source)
-        if not there and not bind.optional:
-            message = f"{wanted.agent} of {worker.name} has no box yet: there is no directory {bind.source}"
+    for mount in wanted.mounts:
+        there = _is_directory(mount.source)
+        if not there and not mount.optional:
+            message = f"{wanted.agent} of {worker.name} has no box yet: there is no directory {mount.source}"
             hint = "OpenClaw makes it when a session other than main first uses a tool"
             raise OcmError(message, hint=hint, code="box_impossible")
         if there:
-            yield from bind.words
+            yield from ("-v", f"{mount.source}:{mount.target}:{'rw' if mount.writable else 'ro'}")
 
 
 def _is_directory(path: PurePosixPath) -> bool:

@@ -15,7 +15,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.history import last_change
 from openclaw_ocm.instances.instance import context_of, observed, open_all, open_instance
 from openclaw_ocm.instances.verify import verdicts
-from openclaw_ocm.operations.planning.able import agent_obstacle, has_boxes
+from openclaw_ocm.operations.planning.agents import agent_obstacle, has_boxes
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.guard import rules_in_words
@@ -137,7 +137,7 @@ def _row(one: Instance, verdict: Health, backups: Backups | None, *, agents: boo
         uptime_seconds=time.time() - process.since if running and process.since is not None else None,
         backup=None if backups is None else backups.problem,
         boxes=has_boxes(record),
-        agent=agent_obstacle(one.host, record) if agents else None,
+        agent=agent_obstacle(one) if agents else None,
     )
 
 
@@ -235,11 +235,11 @@ def _boxes_gap(record: Record) -> tuple[str, ...]:
 
 
 def _browser_notes(worker: Instance) -> tuple[str, ...]:
-    return tuple(f"{found.problem}: {found.mend}" for found in browser_findings(worker.host, worker.record))
+    return tuple(f"{found.problem}: {found.mend}" for found in browser_findings(worker))
 
 
 def _sandbox_note(record: Record) -> tuple[str, ...]:
-    if (record.sealed and not record.docker) or has_boxes(record) is not False:
+    if record.makes_boxes or has_boxes(record) is not False:
         return ()
     return (
         "OpenClaw would run sessions other than main in Docker, which is out of reach here: they fail closed",

@@ -7,11 +7,14 @@ import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from openclaw_ocm.core.sandbox.launch import TOOL_HOST_SOCKET
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.paths import InstancePaths
 
 _SECONDS = 60.0
 _MOST_BYTES = 2**22
@@ -24,6 +27,11 @@ class Answer(NamedTuple):
     status: int
     output: str
     error: str
+
+
+def socket_of(paths: InstancePaths) -> PurePosixPath:
+    """Return where, for others than the instance, the tool host of its gateway listens."""
+    return paths.temporary(TOOL_HOST_SOCKET.parent) / TOOL_HOST_SOCKET.name
 
 
 def call(path: PurePosixPath, tool_host: int, *words: str, stdin: bytes = b"") -> Answer:

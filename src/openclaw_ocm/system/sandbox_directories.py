@@ -65,13 +65,8 @@ def is_current(paths: InstancePaths, record: Record) -> bool:
         and all(files.link_target(link) == target for link, target in _links(paths, record).items())
         and all(files.read_own(path) == content for path, content in _programs(paths, record).items())
         and (not record.sealed or all(Path(path).exists() for path in filter_paths(paths)))
-        and Path(paths.bin / DOCKER_NAME).exists() == _has_boxes(record)
+        and Path(paths.bin / DOCKER_NAME).exists() == record.makes_boxes
     )
-
-
-def _has_boxes(record: Record) -> bool:
-    """Tell whether `docker` is OCM's: not where the real one is meant, or where there is no tool host."""
-    return record.sealed and not record.docker
 
 
 def _links(paths: InstancePaths, record: Record) -> dict[PurePosixPath, str]:
@@ -100,5 +95,5 @@ def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes
         paths.bin / INIT_NAME: programs.text("init.pl").encode(),
         paths.bin / SECRETS_NAME: programs.text("with_secrets.pl").encode(),
         **({paths.bin / TOOL_HOST_NAME: programs.archive("tool_host")} if record.sealed else {}),
-        **({paths.bin / DOCKER_NAME: programs.text("docker.py").encode()} if _has_boxes(record) else {}),
+        **({paths.bin / DOCKER_NAME: programs.text("docker.py").encode()} if record.makes_boxes else {}),
     }

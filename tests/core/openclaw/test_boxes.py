@@ -25,8 +25,12 @@ def config(sandbox: dict[str, Any] | None = None, **agents: Any) -> dict[str, An
 
 
 def mounts(config: dict[str, Any], agent: str | None = None, *, optional: bool = False) -> list[str]:
-    binds = agent_box(PATHS, config, agent).binds
-    return [bind.words[1] for bind in binds if optional or not bind.optional]
+    found = agent_box(PATHS, config, agent).mounts
+    return [
+        f"{mount.source}:{mount.target}:{'rw' if mount.writable else 'ro'}"
+        for mount in found
+        if optional or not mount.optional
+    ]
 
 
 def test_a_new_instance_has_mains_workspace_in_its_box_and_skills_that_it_cannot_write() -> None:

@@ -18,10 +18,10 @@ from openclaw_ocm.core.openclaw.secret_places import is_secret_reference, referr
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
-_EXAMPLE = "openrouter/z-ai/glm-4.6"
+EXAMPLE = "openrouter/z-ai/glm-4.6"
 _API = "openai-completions"
 # In the clear only to this machine: the key goes along. No `$`, which OpenClaw would take for a variable.
 _URL = re.compile(
@@ -53,7 +53,7 @@ def parse_choice(text: str, base_url: str | None = None) -> Choice:
     """Return `PROVIDER/MODEL` as a choice, or raise `Invalid`."""
     provider, _slash, model = text.partition("/")
     if not _PROVIDER.fullmatch(provider) or not is_model_id(model):
-        message = f"{text!r} is no model: write PROVIDER/MODEL such as {_EXAMPLE}"
+        message = f"{text!r} is no model: write PROVIDER/MODEL such as {EXAMPLE}"
         raise Invalid(message, hint="ocm model NAME lists what the providers offer", code="model_invalid")
     if base_url is not None and not _URL.fullmatch(base_url):
         message = f"{base_url!r} is no address of a provider"
@@ -80,7 +80,7 @@ def variable_of(config: Mapping[str, Any], provider: str, known: Mapping[str, tu
     return key_variable(provider, known)
 
 
-def has_key(config: Mapping[str, Any], provider: str, secrets: Mapping[str, str], variable: str) -> bool:
+def has_key(config: Mapping[str, Any], provider: str, secrets: Container[str], variable: str) -> bool:
     """Tell whether an instance has a key for a provider: in `variable`, or written out in its config."""
     key = entry_of(config, provider).get("apiKey")
     if isinstance(key, dict):
@@ -91,12 +91,12 @@ def has_key(config: Mapping[str, Any], provider: str, secrets: Mapping[str, str]
 def has_way_in(
     config: Mapping[str, Any],
     provider: str,
-    secrets: Mapping[str, str],
+    secrets: Container[str],
     known: Mapping[str, tuple[str, ...]],
 ) -> bool:
     """Tell whether an instance has a login at a provider, or a key in its config or a secret.
 
-    `known` are the variables in which OpenClaw looks.
+    `known` are the variables in which OpenClaw looks, `secrets` those that it is given.
     """
     logins = as_object(lookup(config, "auth.profiles")).values()
     variables = (variable_of(config, provider, known), *known.get(provider, ()))
@@ -202,7 +202,7 @@ def agent_model(config: Mapping[str, Any], agent: str) -> str | None:
     return primary({"agents": {"defaults": {"model": own}}}) or primary(config)
 
 
-def has_default(secrets: Mapping[str, str]) -> bool:
+def has_default_model(secrets: Mapping[str, str]) -> bool:
     """Tell whether an agent without a model may answer all the same: OpenClaw takes one of OpenAI then."""
     return "OPENAI_API_KEY" in secrets
 

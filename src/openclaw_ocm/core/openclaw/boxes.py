@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.openclaw.turn import agent_of
+from openclaw_ocm.core.sandbox.policy import Mount
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 
@@ -29,32 +30,18 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PATH = re.compile(r"[^:\x00-\x1f\x7f]{1,1024}")
 _MOST_AGENTS = 1000
 _MOST_SHOWN = 20
+_WORKSPACE, _AGENT = PurePosixPath("/workspace"), PurePosixPath("/agent")
 _SKILLS = ("skills", ".agents/skills")
 # Where OpenClaw puts the skills that lie in no workspace.
 _OTHER_SKILLS = ".openclaw/sandbox-skills"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bind:
-    """A directory that a box has at `target`; an `optional` one is left out where it is not there."""
-
-    source: PurePosixPath
-    target: str
-    writable: bool = False
-    optional: bool = False
-
-    @property
-    def words(self) -> tuple[str, str]:
-        """What asks docker for it."""
-        return "-v", f"{self.source}:{self.target}:{'rw' if self.writable else 'ro'}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentBox:
-    """What the sessions other than main of an agent have for a box; `binds` may be there, and must be."""
+    """What the sessions other than main of an agent have for a box, with what it sees of the host."""
 
     agent: str
-    binds: tuple[Bind, ...]
+    mounts: tuple[Mount, ...]
 
 
 def agents(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -85,7 +72,7 @@ def agent_box(paths: InstancePaths, config: Mapping[str, Any], agent: str | None
             f"sessions of {wanted} have no box of OCM's: sandbox.backend is {printable(backend, limit=32)}"
         )
         raise OcmError(message, code="box_impossible")
-    return AgentBox(agent=wanted, binds=_binds(paths, config, wanted, of))
+    return AgentBox(agent=wanted, mounts=_mounts(paths, config, wanted, of))
 
 
 class _Sandbox:
@@ -102,28 +89,26 @@ class _Sandbox:
         return found.strip() or otherwise if isinstance(found, str) else otherwise
 
 
-def _binds(paths: InstancePaths, config: Mapping[str, Any], agent: str, of: _Sandbox) -> tuple[Bind, ...]:
+def _mounts(paths: InstancePaths, config: Mapping[str, Any], agent: str, of: _Sandbox) -> tuple[Mount, ...]:
     workspace = _workspace(paths, config, agent, of.workspace)
     access = of.text("workspaceAccess", "none")
     scope = "shared" if of.text("scope", "agent") == "shared" else f"agent:{agent}:{_qualified(workspace)}"
     if access == "rw":
         other = paths.state / "sandbox/skills-workspaces" / _slug(scope) / _OTHER_SKILLS / "skills"
         return (
-            Bind(source=workspace, target="/workspace", writable=True),
+            Mount(source=workspace, target=_WORKSPACE, writable=True),
             *_skills(workspace),
-            Bind(source=other, target=f"/workspace/{_OTHER_SKILLS}/skills", optional=True),
+            Mount(source=other, target=_WORKSPACE / _OTHER_SKILLS / "skills", optional=True),
         )
     root = _path(paths, of.text("workspaceRoot", str(paths.state / "sandboxes")))
     copy = root if scope == "shared" else root / _slug(scope)
     if access == "ro":
-        return (Bind(source=copy, target="/workspace"), Bind(source=workspace, target="/agent"))
-    return (Bind(source=copy, target="/workspace", writable=True), *_skills(copy))
+        return (Mount(source=copy, target=_WORKSPACE), Mount(source=workspace, target=_AGENT))
+    return (Mount(source=copy, target=_WORKSPACE, writable=True), *_skills(copy))
 
 
-def _skills(workspace: PurePosixPath) -> tuple[Bind, ...]:
-    return tuple(
-        Bind(source=workspace / each, target=f"/workspace/{each}", optional=True) for each in _SKILLS
-    )
+def _skills(workspace: PurePosixPath) -> tuple[Mount, ...]:
+    return tuple(Mount(source=workspace / each, target=_WORKSPACE / each, optional=True) for each in _SKILLS)
 
 
 def _workspace(paths: InstancePaths, config: Mapping[str, Any], agent: str, own: object) -> PurePosixPath:

@@ -15,6 +15,8 @@ LOOPBACK = "loopback"
 # All addresses of IPv4: OpenClaw knows no bind to a network, so who gets through is the firewall's to say.
 LAN = "lan"
 BIND = "gateway.bind"
+# How a gateway may be told who is let in, where others than this machine reach it.
+_SHARED_SECRETS = ("token", "password")
 
 
 def initial_config(
@@ -64,7 +66,7 @@ def unfit_to_expose(config: Mapping[str, Any]) -> str | None:
     OCM takes the shared secrets alone: behind `trusted-proxy` it could not tell who is let in.
     """
     mode = lookup(config, "gateway.auth.mode")
-    if mode not in ("token", "password"):
+    if mode not in _SHARED_SECRETS:
         return f"gateway.auth.mode is {_shown(mode)}, and has to be token or password"
     if not lookup(config, f"gateway.auth.{mode}"):
         return f"gateway.auth.{mode} is empty"
@@ -82,7 +84,7 @@ def unstartable(config: Mapping[str, Any]) -> str | None:
     if lookup(config, "gateway.mode") != "local":
         return "starts with gateway.mode local and no other"
     exposed = lookup(config, BIND) != LOOPBACK
-    if exposed and lookup(config, "gateway.auth.mode") not in ("token", "password"):
+    if exposed and lookup(config, "gateway.auth.mode") not in _SHARED_SECRETS:
         return "does not start beyond the loopback without authentication"
     return None
 
@@ -110,7 +112,7 @@ def _open_gateway(config: Mapping[str, Any], port: int) -> Iterator[str]:
     if lookup(config, "gateway.port") != port:
         yield f"gateway.port is {_shown(lookup(config, 'gateway.port'))}, the record says {port}"
     mode = lookup(config, "gateway.auth.mode")
-    if mode not in ("token", "password"):
+    if mode not in _SHARED_SECRETS:
         yield f"gateway.auth.mode is {_shown(mode)}, was token: the gateway may answer anyone"
     if mode == "token" and not lookup(config, "gateway.auth.token"):
         yield "gateway.auth.token is empty"

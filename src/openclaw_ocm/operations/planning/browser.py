@@ -9,22 +9,19 @@ from openclaw_ocm.core.openclaw.browser import NO_SANDBOX, PROGRAMS, asks_for_br
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.operations.planning.findings import Finding
-from openclaw_ocm.system.openclaw.config import find_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from openclaw_ocm.core.record import Record
-    from openclaw_ocm.system.host import Host
+    from openclaw_ocm.instances.instance import Instance
 
 
-def browser_findings(host: Host, record: Record) -> Iterator[Finding]:
+def browser_findings(worker: Instance) -> Iterator[Finding]:
     """Yield what keeps the browser of an instance from starting, where its config asks for one."""
-    name, paths = record.name, host.instance(record.name)
-    config = find_config(paths.state)
+    name, record, config = worker.name, worker.record, worker.config
     if not asks_for_browser(config):
         return
-    seen = ("/usr", str(paths.state)) if record.sealed else ("/",)
+    seen = ("/usr", str(worker.paths.state)) if record.sealed else ("/",)
     named = program_of(config)
     if named is not None and not _is_seen(named, seen):
         problem = f"its config names the browser {printable(named)}, which is not there in its sandbox"

@@ -38,7 +38,6 @@ class Box:
         self.wanted = wanted
         self.identity = os.urandom(32).hex()
         self.process: int | None = None
-        self.first: int | None = None
         self.handle: int | None = None
         self.used = time.monotonic()
         self.commands: set[int] = set()
@@ -58,20 +57,21 @@ class Box:
             )
         found = binds.opened(self.wanted.binds, roots)
         told, tell = os.pipe()
-        handles = [_in_memory(code) for code in filters]
+        handles: list[int] = []
         try:
+            handles += map(_in_memory, filters)
             arguments = _in_memory(b"\0".join(map(os.fsencode, _arguments(found, owner, tell, handles))))
             handles.append(arguments)
             self.process = os.fork()
             if self.process == 0:
-                _become_bwrap(arguments, (*handles, tell))
+                _become_bwrap(arguments, tell, handles)
             os.close(tell)
             tell = -1
-            self.first = _first_process(told)
-            self.handle = os.pidfd_open(self.first)
-            _bound_tasks(self.first)
-            binds.prove(found, self.first, _OWN)
-            self.namespaces = _open_namespaces(self.first)
+            first = _first_process(told)
+            self.handle = os.pidfd_open(first)
+            _bound_tasks(first)
+            binds.prove(found, first, _OWN)
+            self.namespaces = _open_namespaces(first)
         except BaseException:
             self.stop()
             raise
@@ -97,17 +97,17 @@ class Box:
         for handle in (*(each for _, each in self.namespaces), self.handle):
             if handle is not None:
                 os.close(handle)
-        self.process = self.first = self.handle = None
+        self.process = self.handle = None
         self.namespaces = []
 
 
-def _become_bwrap(arguments: int, handles: tuple[int, ...]) -> NoReturn:
+def _become_bwrap(arguments: int, tell: int, handles: list[int]) -> NoReturn:
     try:
-        for handle in handles:
+        for handle in (*handles, tell):
             os.set_inheritable(handle, True)  # noqa: FBT003 - as the standard library has it
         nothing = os.open("/dev/null", os.O_RDWR)
         os.dup2(nothing, 0)
-        os.dup2(handles[-1], 1)
+        os.dup2(tell, 1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -128,7 +128,7 @@ def _serve(started: gateway.Gateway, server: Server | None, selector: selectors.
     selector.register(read, selectors.EVENT_READ)
     gc.freeze()
     while (status := _bury(started.waiter, server)) is None:
-        wait = _EXPIRE_SECONDS if server is not None and server.is_to_look() else None
+        wait = _EXPIRE_SECONDS if server is not None and server.has_deadline() else None
         for key, _ in selector.select(wait):
             if key.fd == read:
                 os.read(read, 4096)

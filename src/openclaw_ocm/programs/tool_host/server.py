@@ -133,7 +133,7 @@ class Server:
         connection.setblocking(False)  # noqa: FBT003 - as the standard library has it
         self.selector.register(connection, selectors.EVENT_READ, Asked(connection))
 
-    def is_to_look(self) -> bool:
+    def has_deadline(self) -> bool:
         """Tell whether something is to be done when its time comes: `expire` does it."""
         return bool(self._asking()) or self.until is not None
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from openclaw_ocm.core.models.choice import (
     agent_model,
     entry_of,
-    has_default,
-    has_key,
+    has_default_model,
+    has_way_in,
     takes_no_key,
-    variable_of,
 )
-from openclaw_ocm.core.openclaw.document import as_object, lookup
+from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.openclaw.turn import Failure, advice, agent_of, sentence
 from openclaw_ocm.core.text import printable
 
@@ -47,7 +46,7 @@ def obstacle(
     """
     model = agent_model(config, agent_of(config))
     if model is None:
-        return None if has_default(secrets) else _in_words(Failure.NO_MODEL, name, "")
+        return None if has_default_model(secrets) else _in_words(Failure.NO_MODEL, name, "")
     provider, slash, _ = model.partition("/")
     if not slash or len(model) > len(printable(model)):
         return None  # an alias, or what no provider has
@@ -82,12 +81,7 @@ def _may_have_key(
     remote = _REMOTE.match(str(entry.get("baseUrl", "https://")))
     if takes_no_key(provider) or not remote or any(entry.get(way) for way in _OTHER_WAYS):
         return True
-    profiles = as_object(lookup(config, "auth.profiles")).values()
-    if any(as_object(profile).get("provider") == provider for profile in profiles):
-        return True
-    env = as_object(config.get("env"))
-    variables = {variable_of(config, provider, known), *known.get(provider, ())}
-    given = {*secrets, *env, *as_object(env.get("vars"))}
     if not known.get(provider) and "baseUrl" not in entry:
         return True  # nobody knows where it would look
-    return bool(variables & given) or has_key(config, provider, secrets, min(variables))
+    env = as_object(config.get("env"))
+    return has_way_in(config, provider, {*secrets, *env, *as_object(env.get("vars"))}, known)

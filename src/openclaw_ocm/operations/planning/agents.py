@@ -6,54 +6,52 @@ import functools
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.models.able import obstacle
+from openclaw_ocm.core.models.obstacle import obstacle
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.findings import Finding
 from openclaw_ocm.system.kept.secrets import read_secrets
-from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.providers import known_providers, mentions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from openclaw_ocm.core.record import Record
-    from openclaw_ocm.system.host import Host
+    from openclaw_ocm.instances.instance import Instance
 
 
 def has_boxes(record: Record) -> bool | None:
     """Tell whether tools of sessions other than main have boxes; None where they would be Docker's."""
-    if record.sealed and not record.docker:
+    if record.makes_boxes:
         return Path(BWRAP).exists()
     return None if Path(DOCKER_SOCKET).exists() else False
 
 
-def agent_obstacle(host: Host, record: Record) -> str | None:
+def agent_obstacle(worker: Instance) -> str | None:
     """Return in words what keeps an agent from answering, None where nothing is known."""
-    paths, package = host.instance(record.name), PurePosixPath(record.runtime.openclaw)
-    config = find_config(paths.state)
+    package = PurePosixPath(worker.record.runtime.openclaw)
     known = _known(package)
-    if not config or not known:
+    if not worker.config or not known:
         return None
     try:
-        secrets = read_secrets(paths)
+        secrets = read_secrets(worker.paths)
     except OcmError:
         return None
-    return obstacle(record.name, config, secrets, known, functools.partial(mentions, package))
+    return obstacle(worker.name, worker.config, secrets, known, functools.partial(mentions, package))
 
 
-def agent_findings(host: Host, records: Iterable[Record]) -> Iterator[Finding]:
+def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
     """Yield what keeps agents from answering: worth knowing, for a new instance may not have all yet.
 
     What keeps a browser from starting that a config asks for is wrong.
     """
-    for record in records:
-        yield from browser_findings(host, record)
-        problem = agent_obstacle(host, record)
+    for worker in workers:
+        yield from browser_findings(worker)
+        problem = agent_obstacle(worker)
         if problem is not None:
-            yield Finding(problem=f"{record.name}: {problem}", name=record.name)
+            yield Finding(problem=f"{worker.name}: {problem}", name=worker.name)
 
 
 @functools.cache

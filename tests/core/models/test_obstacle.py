@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openclaw_ocm.core.models.able import obstacle
+from openclaw_ocm.core.models.obstacle import obstacle
 
 KNOWN = {"openrouter": ("OPENROUTER_API_KEY",), "fal": ("FAL_KEY", "FAL_API_KEY")}
 MENTIONED = frozenset({*KNOWN, "minimax-cn", "copilot-proxy"})

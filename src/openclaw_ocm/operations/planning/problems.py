@@ -1,0 +1,213 @@
+"""What is wrong with one instance, or is left of one that has no record."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.backup.schedule import IDLE
+from openclaw_ocm.core.names import is_drill
+from openclaw_ocm.core.plan import (
+    LinkConfig,
+    Load,
+    MakeShell,
+    RemoveDefinition,
+    RemoveFile,
+    RemoveLink,
+    RemoveTree,
+    SetTimer,
+    Stop,
+)
+from openclaw_ocm.core.status import State
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning.drift import drift
+from openclaw_ocm.operations.planning.repair import repair_steps
+from openclaw_ocm.operations.planning.timers import look, timer_steps
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.names import names_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openclaw_ocm.backends.protocol import Backend
+    from openclaw_ocm.core.names import BackendName, InstanceName
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.status import Health
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.drift import Drift
+
+MACHINE = "this machine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong with an instance, or with the machine (`about`).
+
+    `fix` is in words what --fix does about it, `mend` what a person types where it does nothing. `steps` are
+    what it does to an instance, and to what `backend` has of it.
+    """
+
+    about: str
+    what: str
+    fix: str | None = None
+    mend: str | None = None
+    steps: tuple[Step, ...] = ()
+    backend: BackendName | None = None
+
+
+def instance_problems(worker: Instance, verdict: Health | None) -> Iterator[Problem]:
+    """Yield what is wrong with an instance; without a verdict it is not known how it does."""
+    name = worker.name
+    try:
+        process = worker.process
+        yield from _differences(worker)
+    except OcmError as error:
+        yield refusal(name, error)
+        return
+    if is_drill(name) and not files.is_locked(worker.host.paths.locks / f"{name}.lock"):
+        what = "it may be left of ocm backups verify --drill, cut off"
+        yield Problem(about=name, what=what, mend=f"ocm delete {name} --force")
+    if verdict is None:
+        return
+    backups = look(worker)
+    if backups is not None and backups.problem is not None and backups.problem != IDLE:
+        yield Problem(about=name, what=backups.problem, mend=f"ocm backup {name} shows whether it works now")
+    if process.installed and verdict.state is State.FAILED:
+        yield Problem(about=name, what=f"failed: {verdict.reason}", mend=f"ocm logs {name}")
+
+
+def refusal(name: InstanceName, error: OcmError) -> Problem:
+    """Return as a problem what an instance cannot be looked at for."""
+    return Problem(about=name, what=error.message, mend=error.hint)
+
+
+def _differences(worker: Instance) -> Iterator[Problem]:
+    name, process = worker.name, worker.process
+    repair: list[Step] = []
+    try:
+        repair = repair_steps(worker, repair=False)
+    except OcmError as error:
+        # The edited definition is among the differences below.
+        if error.code != "definition_edited":
+            yield refusal(name, error)
+    for step in repair:
+        if isinstance(step, MakeShell):
+            what = "what its sandbox shows of OCM is not as this ocm makes it"
+            yield _of(worker, what, "make it anew", (step,))
+    definition = tuple(step for step in repair if not isinstance(step, MakeShell))
+    for difference in drift(worker):
+        # Of what a drop-in changes only that counts which weakens the sandbox: those are violations.
+        if difference.kind != "override":
+            yield _difference_problem(worker, difference, definition)
+    for violation in worker.backend.violations(name, process) if process.installed else ():
+        yield Problem(about=name, what=violation, mend=f"remove it, then ocm restart {name}")
+
+
+def _of(worker: Instance, what: str, fix: str, steps: tuple[Step, ...]) -> Problem:
+    """Return what is wrong with an instance and can be mended."""
+    return Problem(about=worker.name, what=what, fix=fix, steps=steps, backend=worker.backend.name)
+
+
+def _difference_problem(worker: Instance, difference: Drift, definition: tuple[Step, ...]) -> Problem:
+    """Return a difference as a problem; `definition` are the steps that write the definition anew."""
+    name, what = worker.name, difference.what
+    if difference.kind == "missing" and definition:
+        return _of(worker, what, "write it", definition)
+    if difference.kind == "unread":
+        return _of(worker, what, "load it", (Load(name=name),))
+    if difference.kind == "timer":
+        steps = tuple(timer_steps(worker))
+        if not steps:
+            return Problem(about=name, what=what, mend=f"ocm backup {name} --every TIME")
+        return _of(worker, what, "mend it", steps)
+    if difference.kind == "link":
+        return _link_problem(worker, what)
+    return Problem(about=name, what=what, mend=difference.mend)
+
+
+def _link_problem(worker: Instance, what: str) -> Problem:
+    """Return what is to be done about a link that is gone, leads nowhere, or is none of OCM's."""
+    paths = worker.paths
+    link = Path(paths.config_link)
+    if link.exists() or (link.is_symlink() and not Path(paths.config).exists()):
+        return Problem(about=worker.name, what=what, mend="move it away, then ocm doctor --fix")
+    remove = (RemoveLink(link=str(link)),) if link.is_symlink() else ()
+    return _of(worker, what, "link it", (*remove, LinkConfig(link=str(link), target=str(paths.config))))
+
+
+def silent_backends(context: Context) -> Iterator[Problem]:
+    """Yield the backends that do not tell of what they have definitions."""
+    for backend in context.backends.values():
+        try:
+            backend.defined(), backend.timers.known()
+        except OcmError as error:
+            what = f"{backend.name} does not tell what it has: {error.message}"
+            yield Problem(about=MACHINE, what=what, mend=error.hint)
+
+
+def _known_to(backend: Backend) -> tuple[tuple[InstanceName, ...], tuple[InstanceName, ...]]:
+    """Return of which instances a backend has definitions, and of which backups; none where it is silent."""
+    with contextlib.suppress(OcmError):
+        return backend.defined(), backend.timers.known()
+    return (), ()
+
+
+def remaining(context: Context) -> Iterator[InstanceName]:
+    """Yield the names for which something of OCM's may be left without a record."""
+    paths = context.host.paths
+    for backend in context.backends.values():
+        defined, scheduled = _known_to(backend)
+        yield from defined
+        yield from scheduled
+    yield from names_in(paths.last_backups, suffix=".json")
+    yield from names_in(paths.ocm_data / "instances")
+    yield from names_in(paths.ocm_state / "tmp")
+    yield from names_in(paths.ocm_config / "secrets", suffix=".env")
+    yield from names_in(paths.ocm_config / "inherited", suffix=".json")
+    for name in names_in(paths.main_state, prefix="openclaw-", suffix=".json"):
+        if files.link_target(paths.instance(name).config_link) == str(paths.instance(name).config):
+            yield name
+
+
+def remains(context: Context, name: InstanceName) -> Iterator[Problem]:
+    """Yield what is left of an instance without a record: what to remove only where its state is gone too.
+
+    With the state it may be an instance that runs, whose record is elsewhere (another XDG_CONFIG_HOME, say).
+    """
+    paths = context.host.instance(name)
+    if Path(paths.state).is_dir():
+        what = f"it has the state {paths.state}, but no record"
+        yield Problem(about=name, what=what, mend=f"put {paths.record} back, or move the state away")
+        return
+    for backend in context.backends.values():
+        defined, scheduled = _known_to(backend)
+        if name in defined:
+            yield Problem(
+                about=name,
+                what=f"{backend.name} has its definition, but it has no record",
+                fix="stop it and remove the definition",
+                steps=(Stop(name=name, ran=False), RemoveDefinition(name=name)),
+                backend=backend.name,
+            )
+        if name in scheduled:
+            yield Problem(
+                about=name,
+                what=f"{backend.name} has its scheduled backups, but it has no record",
+                fix="end them",
+                steps=(SetTimer(name=name, every=None, previous=None),),
+                backend=backend.name,
+            )
+    for directory in (paths.shell, paths.scratch):
+        if Path(directory).is_dir():
+            what, steps = f"{directory} is left of it", (RemoveTree(path=str(directory)),)
+            yield Problem(about=name, what=what, fix="remove it", steps=steps)
+    for path in (paths.secrets, paths.inherited, paths.last_backup):
+        if Path(path).exists():
+            what, step = f"{path} is left of it", RemoveFile(path=str(path))
+            yield Problem(about=name, what=what, fix="remove it", steps=(step,))
+    if files.link_target(paths.config_link) == str(paths.config):
+        what, link = f"{paths.config_link} leads nowhere", RemoveLink(link=str(paths.config_link))
+        yield Problem(about=name, what=what, fix="remove it", steps=(link,))
