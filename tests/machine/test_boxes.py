@@ -189,9 +189,10 @@ print(*seen, sep="\\n")
 
 
 def test_the_gateways_own_sandbox_has_its_own_processes_and_terminals(agents: Agents, worker: str) -> None:
-    sleeping = agents.machine.popen(["sleep", "4242"])
+    sleeping = agents.machine.popen(["bash", "-c", "echo $$; exec sleep 4242"])
     try:
-        pid = agents.machine.run(["pgrep", "-f", "^sleep 4242"]).stdout.strip()
+        assert sleeping.stdout
+        pid = int(sleeping.stdout.readline())
         shown = inside(agents.ocm, worker, f"python3 - {pid} <<'END'\n{_LOOK}\nEND\n").splitlines()
         assert "No such process" in shown
         assert not [line for line in shown if "sleep 4242" in line or "systemd --user" in line], shown

@@ -53,9 +53,11 @@ def test_without_a_model_the_check_fails_and_the_instance_stays(ocm: Ocm, deploy
     )
     assert error["hint"] == f"ocm model {NAME} PROVIDER/MODEL gives it one, with its key"
     assert rows(ocm)[NAME]["state"] == "ready"
+    pid = rows(ocm)[NAME]["pid"]
     again = ocm("deploy", NAME, "--backend", "supervisord")
     assert again.stdout == f"{NAME}: already ready and sealed\n"
     assert again.stderr.splitlines()[-1] == LACKS
+    assert rows(ocm)[NAME]["pid"] == pid
 
 
 def test_one_command_gives_it_a_model_and_a_key(machine: Machine, ocm: Ocm, answering: Result) -> None:

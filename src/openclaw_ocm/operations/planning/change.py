@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.plan import Plan, WriteRecord
+from openclaw_ocm.core.plan import Plan, Verify, WriteRecord
 from openclaw_ocm.errors import Locked, OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished, unfinished_in
@@ -160,17 +160,19 @@ def carry_out(  # noqa: PLR0913 - what is said differs from verb to verb
 ) -> Outcome:
     """Apply a plan, or with `dry_run` only tell it, and return the outcome.
 
-    `done` is the sentence for a plan that was applied, `nothing` the one for an empty plan; `keep` and
-    `reserved` are those of `Transaction.run`.
+    `done` is the sentence for a plan that was applied, `nothing` the one for a plan that is empty or only
+    waited for what was there; `keep` and `reserved` are those of `Transaction.run`.
     """
+    changes = any(not isinstance(step, Verify) for step in plan.steps)
     if plan.steps and not dry_run:
         transaction = Transaction(context=context.on(plan.backend), plan=plan, progress=context.report)
         transaction.run(keep=keep, reserved=reserved)
+    said = done if changes else nothing
     return Outcome(
         name=plan.name,
         operation=plan.operation,
-        changed=bool(plan.steps) and not dry_run,
-        message=(f"{plan.operation} would do this:" if dry_run else done) if plan.steps else nothing,
+        changed=changes and not dry_run,
+        message=f"{plan.operation} would do this:" if plan.steps and dry_run else said,
         dry_run=dry_run,
         steps=plan.describe(),
         notes=notes,
