@@ -7,9 +7,10 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +18,10 @@ import pytest
 from openclaw_ocm.core.sandbox import policy, probe
 from openclaw_ocm.core.sandbox.launch import TOOL_HOST_SOCKET
 from openclaw_ocm.programs import docker
-from openclaw_ocm.programs.tool_host import binds, calls, gateway, server
+from openclaw_ocm.programs.tool_host import binds, boxes, calls, gateway, server
 from openclaw_ocm.programs.tool_host.boxes import TASKS
 from openclaw_ocm.programs.tool_host.calls import Bind, Refused
+from openclaw_ocm.system import seccomp
 
 from .boxed import PATIENCE_SECONDS, PYTHON, Hosted, framed, is_alive, quoted, wait_for, words
 
@@ -416,6 +418,35 @@ def test_what_a_box_begins_with_is_as_filtered_and_bounded_as_its_commands(hoste
     )
     count, tasks = map(int, lines[0].split())
     assert (count >= 2, tasks) == (True, TASKS)
+
+
+# Loads filters a moment after it was started, as the first process of a box may on a busy machine.
+_LATE = """
+import sys, time
+sys.path.insert(0, sys.argv.pop(1))
+from openclaw_ocm.programs.tool_host import kernel
+print("up", flush=True)
+time.sleep(0.3)
+kernel.load_filters(tuple(open(path, "rb").read() for path in sys.argv[1:]))
+time.sleep(60)
+"""
+
+
+def test_a_box_is_not_up_before_its_first_process_has_its_filters(directory: Path) -> None:
+    seccomp.make_filters(PurePosixPath(directory), policy.ADDRESS_FAMILIES)
+    paths = list(map(str, seccomp.filters(PurePosixPath(directory), policy.ADDRESS_FAMILIES)))
+    source = str(Path(boxes.__file__).parents[3])
+    argv = [sys.executable, "-c", _LATE, source, *paths]
+    late = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    try:
+        assert late.stdout is not None
+        assert late.stdout.readline() == b"up\n"
+        before = boxes.filters_of(str(late.pid))
+        boxes.wait_for_filters(late.pid, before + len(paths))
+        assert boxes.filters_of(str(late.pid)) == before + len(paths) > before
+    finally:
+        late.kill()
+        late.communicate()
 
 
 def test_what_a_box_may_write_is_bounded(hosted: Hosted) -> None:

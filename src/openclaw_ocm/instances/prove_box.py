@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import secrets
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.boxes import Answer
+
+# As long as the tool host gives a box.
+_MAKING_SECONDS = 20.0
+_POLL_SECONDS = 0.1
 
 
 def box_violations(worker: Instance, tool_host: int, canaries: tuple[str, ...]) -> Iterator[str]:
@@ -40,7 +45,7 @@ def box_violations(worker: Instance, tool_host: int, canaries: tuple[str, ...]) 
         Path(workspace).mkdir(mode=0o700)
         ask("create", "--name", name, "-v", f"{inside / directory}:/workspace", "proof", "sleep", "infinity")
         ask("start", name)
-        yield from _kernel_violations(tool_host)
+        yield from _lasting(functools.partial(_kernel_violations, tool_host))
         yield from _answer_violations(worker, name, ask, canaries)
     except OcmError as error:
         yield f"no box can be made for sessions other than main: {error.message}"
@@ -52,6 +57,14 @@ def box_violations(worker: Instance, tool_host: int, canaries: tuple[str, ...]) 
         # Whatever else is in it by now the gateway put there: it is the instance's own.
         with contextlib.suppress(OSError):
             Path(workspace).rmdir()
+
+
+def _lasting(look: Callable[[], Iterator[str]]) -> tuple[str, ...]:
+    """Return what a look yields that goes on doing so: a box that is just being made is not yet whole."""
+    until = time.monotonic() + _MAKING_SECONDS
+    while (found := tuple(look())) and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
+    return found
 
 
 def _kernel_violations(tool_host: int) -> Iterator[str]:

@@ -26,6 +26,7 @@ _SCRATCH_BYTES = str(512 * 2**20)
 _READY = b"ready\n"
 _SLEEP = ("/bin/sh", "-c", "echo ready; exec sleep infinity >/dev/null")
 _START_SECONDS = 20.0
+_POLL_SECONDS = 0.005
 TASKS = 256
 _GET_OWNER = 0xB701  # NS_GET_USERNS (linux/nsfs.h)
 _KINDS = ("ipc", "uts", "net", "cgroup", "pid", "mnt")
@@ -69,6 +70,7 @@ class Box:
             tell = -1
             first = _first_process(told)
             self.handle = os.pidfd_open(first)
+            wait_for_filters(first, filters_of("self") + len(filters))
             _bound_tasks(first)
             binds.prove(found, first, _OWN)
             self.namespaces = _open_namespaces(first)
@@ -167,6 +169,22 @@ def _first_process(told: int) -> int:
             raise Refused("bubblewrap could not make the box; the instance's log says why", 1)
         text += part
     return int(json.loads(text.partition(b"}")[0] + b"}")["child-pid"])
+
+
+def wait_for_filters(first: int, wanted: int) -> None:
+    """Return once the first process of a box has its filters: it loads them beside what it forked."""
+    until = time.monotonic() + _START_SECONDS
+    while filters_of(str(first)) < wanted:
+        if time.monotonic() > until:
+            raise Refused("the box was not made in time", 1)
+        time.sleep(_POLL_SECONDS)
+
+
+def filters_of(process: str) -> int:
+    """Return how many filters decide about the system calls of a process."""
+    with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as file:
+        found = [line.split()[1] for line in file if line.startswith("Seccomp_filters:")]
+    return int(found[0]) if found else 0
 
 
 def _open_namespaces(first: int) -> list[tuple[str, int]]:
