@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 HOME = "/home/debian"
 # What only systemd does is another thing in each release; supervisord is the same everywhere.
 BACKENDS = (pytest.param("systemd", marks=pytest.mark.both_releases), "supervisord")
+# Of what is the same in all of them: each backend in one release, each release with one backend.
+BACKENDS_IN_TURN = (pytest.param("systemd", marks=pytest.mark.first_release), "supervisord")
 MAIN_PORT = 18789
 MAIN_UNIT = "openclaw-gateway.service"
 PROVIDER = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .agents import NAMES
-from .instances import BACKENDS, listener, rows, wait_for
+from .instances import BACKENDS_IN_TURN, listener, rows, wait_for
 from .telegram import ANSWER_SECONDS, Bot, Telegram, fake_telegram
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def telegram(agents: Agents) -> Iterator[Telegram]:
         yield running
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=BACKENDS_IN_TURN)
 def chat(request: pytest.FixtureRequest, agents: Agents, telegram: Telegram) -> Iterator[Chat]:
     """Give an agent of each backend a bot, as a person does, and have it wait for messages."""
     name, bot = NAMES[request.param], telegram.bot(NUMBERS[request.param])

@@ -87,8 +87,8 @@ def pid(ocm: Ocm) -> int:
     "command",
     [
         ("secret", "set", "worker1", "ONE_API_KEY", "--restart"),
-        ("sync", "worker1"),
-        ("edit", "worker1", "gateway.controlUi.basePath", "/ui"),
+        pytest.param(("sync", "worker1"), marks=pytest.mark.full),
+        pytest.param(("edit", "worker1", "gateway.controlUi.basePath", "/ui"), marks=pytest.mark.full),
     ],
     ids=["secret", "sync", "edit"],
 )
@@ -109,7 +109,10 @@ def test_with_a_gateway_that_is_not_ready_in_time_all_is_as_before(
 
 @pytest.mark.parametrize(
     "command",
-    [("edit", "worker1", "tools.profile", "minimal"), (*UPDATE, "worker1")],
+    [
+        ("edit", "worker1", "tools.profile", "minimal"),
+        pytest.param((*UPDATE, "worker1"), marks=pytest.mark.full),
+    ],
     ids=["edit", "update-models"],
 )
 def test_with_one_that_does_not_answer_a_live_change_is_taken_back(

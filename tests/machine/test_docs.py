@@ -60,6 +60,7 @@ def sources(ocm: Ocm, name: str) -> dict[str, str]:
     return {secret["key"]: secret["source"] for secret in answer(ocm, "secret", "list", name)["results"]}
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("worker1")
 def test_monitor(ocm: Ocm) -> None:
     said = reader(ocm).play("docs/how-to/monitor.md")
@@ -74,6 +75,7 @@ def test_troubleshooting(ocm: Ocm) -> None:
     assert "state:      ready" in said
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("worker1")
 def test_two_agents_one_key(ocm: Ocm) -> None:
     said = reader(ocm, typed="sk-rotated").play("docs/how-to/two-agents-one-key.md")
@@ -83,6 +85,7 @@ def test_two_agents_one_key(ocm: Ocm) -> None:
     ocm("secret", "set", "worker1", "MY_API_KEY", input=KEY)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("worker1")
 def test_back_up_off_the_machine(machine: Machine, ocm: Ocm) -> None:
     disk = f"{FOLDER}/disk"
@@ -95,6 +98,7 @@ def test_back_up_off_the_machine(machine: Machine, ocm: Ocm) -> None:
     ocm("backup", "worker1", "--every", "never")
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("worker1")
 def test_reach_a_gateway_from_elsewhere(machine: Machine, ocm: Ocm) -> None:
     machine.write(SUDOERS, "debian ALL=(root) NOPASSWD: /usr/sbin/ufw\n", user="root", mode=0o440)
@@ -141,6 +145,7 @@ def test_telegram(machine: Machine, ocm: Ocm) -> None:
         ocm("channel", "remove", "worker1", "telegram")
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("worker1")
 def test_move_to_another_machine(ocm: Ocm) -> None:
     """The other machine is this one, once the agent is gone from it."""

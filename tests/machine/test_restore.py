@@ -147,7 +147,6 @@ def test_what_does_not_become_ready_gives_way_to_what_it_replaced(
     assert all(path.startswith(f"{HOME}/backups/") for path in left), left
 
 
-@pytest.mark.both_releases
 def test_another_user_of_the_machine_restores_it_in_another_home(
     machine: Machine, ocm: Ocm, archive: str, memory: Memory
 ) -> None:
@@ -199,6 +198,7 @@ def test_a_restore_that_was_killed_leaves_the_old_or_the_new(
     assert whole(machine) == [".openclaw-worker1"]
 
 
+@pytest.mark.full
 def test_a_rename_that_was_killed_leaves_one_whole_instance(
     machine: Machine, ocm: Ocm, memory: Memory
 ) -> None:

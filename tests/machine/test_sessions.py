@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import BACKENDS, HOME, inside, listener, rows, wait_for
+from .instances import BACKENDS_IN_TURN, HOME, inside, listener, rows, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ def sessions(machine: Machine) -> list[str]:
     return machine.run(["bash", "-c", f"{UNITS}; {TOKENS}; true"]).stdout.splitlines()
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=BACKENDS_IN_TURN)
 def worker(request: pytest.FixtureRequest, ocm: Ocm) -> Iterator[str]:
     """Deploy an instance, once for all tests here, under the care of each backend."""
     ocm("deploy", "worker1", "--backend", request.param)

@@ -110,8 +110,8 @@ def test_weakened_config_is_shown_as_drift(ocm: Ocm, worker: str) -> None:
 @pytest.mark.parametrize(
     "weakening",
     [
-        "PrivateIPC=no",
-        "BindReadOnlyPaths=/home/debian:/opt/h",
+        pytest.param("PrivateIPC=no", marks=pytest.mark.full),
+        pytest.param("BindReadOnlyPaths=/home/debian:/opt/h", marks=pytest.mark.full),
         "NoNewPrivileges=no\nSystemCallFilter=\nRestrictNamespaces=no\nLockPersonality=no",
     ],
 )
