@@ -1,4 +1,4 @@
-"""Measures a tool call in a box beside one in the main session, and what tool host and box take in memory.
+"""Measures what boxes cost: a tool call in one beside main's, start-up with and without, memory.
 
 As root: python3 -m bench.boxes [--release trixie] [--rounds N] [--json]. It knows no thresholds.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.options import parser
 from tests.machine.agents import agents_in
+from tests.machine.instances import rows
 
 if TYPE_CHECKING:
     from tests.machine.agents import Agents
@@ -33,6 +34,22 @@ for group in pathlib.Path("/sys/fs/cgroup").rglob(sys.argv[1]):
         pss = next(line.split()[1] for line in lines if line.startswith("Pss:"))
         print(pss, pathlib.Path("/proc", pid, "comm").read_text().strip())
 """
+# Of an instance without a sandbox, which has no tool host.
+BARE = "agent-without-tool-host"
+# Starts the unit in argv and prints the seconds until the gateway on the port in argv says that it is ready.
+_START = """
+import subprocess, sys, time, urllib.error, urllib.request
+began = time.monotonic()
+subprocess.run(["systemctl", "--user", "start", sys.argv[1]], check=True)
+while True:
+    try:
+        if b'"ready":true' in urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[2]}/readyz").read():
+            break
+    except (urllib.error.HTTPError, OSError):
+        pass
+    time.sleep(0.05)
+print(time.monotonic() - began)
+"""
 
 
 def main() -> int:
@@ -44,19 +61,40 @@ def main() -> int:
             for what, said in MESSAGES.items()
         }
         memory = megabytes(agents, name)
+        agents.ocm("create", BARE, "--unsealed", "--inherit-from", name)
+        starts = {one: start_seconds(agents, one, options.rounds) for one in (name, BARE)}
     if options.json:
-        print(json.dumps({"release": options.release, "turns": turns, "megabytes": memory}))
+        found = {"release": options.release, "turns": turns, "starts": starts, "megabytes": memory}
+        print(json.dumps(found))
         return 0
-    print("what".ljust(30), *(cell.rjust(10) for cell in ("box", "main", "ratio", "more")))
+    print("what".ljust(30), *(cell.rjust(10) for cell in ("with", "without", "ratio", "more")))
     for what, sides in turns.items():
-        box, plain = median(sides["box"]), median(sides["main"])
-        cells = (f"{box:.2f}", f"{plain:.2f}", f"{box / plain:.2f}", f"{box - plain:+.2f}")
-        print(f"turn with {what}, s".ljust(30), *(cell.rjust(10) for cell in cells))
+        show(f"turn with {what} in a box, s", sides["box"], sides["main"])
+    show("start with tool host, s", starts[name], starts[BARE])
     for part in ("tool host", "box"):
         its, gateway = memory[part], memory["gateway"]
         shown = (f"{its:.1f}", f"{gateway:.1f}", f"{its / gateway:.3f}")
         print(f"{part} and gateway (PSS), MB".ljust(30), *(cell.rjust(10) for cell in shown))
     return 0
+
+
+def show(what: str, those: list[float], others: list[float]) -> None:
+    """Print the medians of two sides beside each other."""
+    one, other = median(those), median(others)
+    cells = (f"{one:.2f}", f"{other:.2f}", f"{one / other:.2f}", f"{one - other:+.2f}")
+    print(what.ljust(30), *(cell.rjust(10) for cell in cells))
+
+
+def start_seconds(agents: Agents, name: str, rounds: int) -> list[float]:
+    """Return how long starts took until the gateway was ready; the first, that compiles, is left out."""
+    port = rows(agents.ocm)[name]["port"]
+    argv = ["python3", "-c", _START, f"openclaw-gateway-{name}.service", str(port)]
+    taken = []
+    for _round in range(rounds + 1):
+        agents.ocm("stop", name)
+        taken.append(float(agents.machine.run(argv).stdout))
+    agents.ocm("stop", name)
+    return taken[1:]
 
 
 def seconds(ocm: Ocm, name: str, session: str, said: tuple[str, str], rounds: int) -> list[float]:

@@ -202,10 +202,12 @@ def test_the_gateways_own_sandbox_has_its_own_processes_and_terminals(agents: Ag
 
 
 # What tools do is the same under the care of each backend.
-only_systemd = pytest.mark.parametrize("worker", ["systemd"], indirect=True)
+supervisord_in_full = pytest.mark.parametrize(
+    "worker", ["systemd", pytest.param("supervisord", marks=pytest.mark.full)], indirect=True
+)
 
 
-@only_systemd
+@supervisord_in_full
 def test_tools_work_on_the_real_workspace(agents: Agents, worker: str, workspace: str) -> None:
     tool = functools.partial(call, agents.ocm, worker)
     shown = tool("exec", command="pwd; tr '\\0' ' ' </proc/1/cmdline; echo one > made; echo two >> made")
@@ -225,14 +227,14 @@ def test_tools_work_on_the_real_workspace(agents: Agents, worker: str, workspace
     assert owned.split() == ["debian", "debian"]
 
 
-@only_systemd
+@supervisord_in_full
 def test_a_command_that_takes_too_long_leaves_nothing_running(agents: Agents, worker: str) -> None:
     command = "sleep 7777 & sleep 8888"
     assert "timed out" in call(agents.ocm, worker, "exec", command=command, timeoutSeconds=2)
     assert sleeping(agents.machine, "7777", "8888") == []
 
 
-@only_systemd
+@supervisord_in_full
 def test_a_process_in_the_background_is_listed_and_ended(agents: Agents, worker: str) -> None:
     try:
         call(agents.ocm, worker, "exec", command="sleep 6666", background=True)
@@ -253,7 +255,7 @@ def sleeping(machine: Machine, *seconds: str) -> list[str]:
     return found.splitlines()
 
 
-@only_systemd
+@supervisord_in_full
 def test_a_second_agent_has_its_own_box_and_workspace(agents: Agents, worker: str, workspace: str) -> None:
     ocm, machine = agents.ocm, agents.machine
     machine.write(f"{workspace}/of-main", "secret of main\n")
@@ -286,7 +288,7 @@ def boxes(machine: Machine) -> list[str]:
 SANDBOX = "agents.defaults.sandbox"
 
 
-@only_systemd
+@supervisord_in_full
 def test_access_scope_and_setup_are_as_the_config_says(agents: Agents, worker: str, workspace: str) -> None:
     """One after the other in one instance: each change is live."""
     ocm, machine = agents.ocm, agents.machine

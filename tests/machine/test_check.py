@@ -25,10 +25,10 @@ FAILING = {
 }
 
 
-@pytest.fixture(scope="module")
-def asked(agents: Agents) -> Iterator[str]:
+@pytest.fixture(scope="module", params=["systemd", pytest.param("supervisord", marks=pytest.mark.full)])
+def asked(request: pytest.FixtureRequest, agents: Agents) -> Iterator[str]:
     """Start an agent whose config has providers that do not answer beside the one that does."""
-    name = agents.ready("systemd")
+    name = agents.ready(request.param)
     with fake_model(agents.machine, "--hang", "--log=/tmp/hangs.jsonl") as slow:
         providers = {
             "fake": PROVIDER,

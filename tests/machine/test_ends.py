@@ -130,7 +130,7 @@ def test_a_box_that_is_killed_takes_along_what_runs_in_it_and_can_be_made_anew(
     ]
 
 
-CALLS = 30
+CALLS = 100
 
 
 def test_calls_in_a_row_leave_nothing_behind(agents: Agents, worker: str) -> None:

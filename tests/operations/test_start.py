@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.backends import fake
 from tests.operations.kept import NAME
 
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances import apply, verify
 from openclaw_ocm.operations.planning.change import allocating
+from openclaw_ocm.operations.start import start as run_start
+from openclaw_ocm.operations.start import stop as run_stop
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tests.operations.kept import Kept
+
+    from openclaw_ocm.core.names import InstanceName
 
 UNREADY = Answer(phase="starting", failing=("telegram",))
 
@@ -165,6 +175,47 @@ def test_a_stop_ends_sessions_and_gateway_and_is_nothing_the_second_time(kept: K
     assert calls == ["stop_sessions", "stop"]
     assert kept.process(NAME).activity == "stopped"
     assert kept.stop().message == "already stopped"
+
+
+def test_what_a_stop_waits_for_is_told_where_it_takes_long(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.deploy()
+    told = threading.Event()
+    stop = fake.Fake.stop
+
+    def slow(backend: fake.Fake, names: Collection[InstanceName]) -> None:
+        assert told.wait(30), "nothing is told while a gateway drains"
+        stop(backend, names)
+
+    def tell(words: str) -> None:
+        kept.said.append(words)
+        if words.startswith("wait for the agent's work in progress, at most "):
+            told.set()
+
+    monkeypatch.setattr(apply, "_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(fake.Fake, "stop", slow)
+    run_stop(replace(kept.context, report=tell), NAME, dry_run=False)
+    assert kept.process(NAME).activity == "stopped"
+
+
+def test_a_start_that_only_waits_changes_nothing(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.deploy()
+    pid = kept.process(NAME).pid
+    kept.world.answers[NAME] = UNREADY
+    monkeypatch.setattr(verify, "_POLL_SECONDS", 0.01)
+    said = kept.said.append
+
+    def tell(words: str) -> None:
+        said(words)
+        kept.world.answers.pop(NAME, None)
+
+    outcome = run_start(
+        replace(kept.context, report=tell), NAME, kept.effort(timeout_seconds=30), dry_run=False
+    )
+    assert (outcome.changed, outcome.message) == (False, "already ready and sealed")
+    assert len(outcome.steps) == 1
+    assert kept.process(NAME).pid == pid
 
 
 def test_a_stop_forgets_that_it_failed(kept: Kept) -> None:

@@ -69,6 +69,11 @@ def check(ctx: click.Context, name: InstanceName, *, timeout_seconds: float, as_
     return 0 if checked.ok else FAILED
 
 
+def say_what_it_uses() -> None:
+    """Tell before a command that ends with a check what that costs."""
+    click.echo("ocm: --check uses the model: two small turns", err=True)
+
+
 def and_check(context: Context, name: InstanceName, outcome: Outcome) -> Outcome:
     """Ask an instance that is ready now and return the outcome with what came of it.
 

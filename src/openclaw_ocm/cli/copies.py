@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openclaw_ocm.cli import frame
-from openclaw_ocm.cli.check import and_check, check_option
+from openclaw_ocm.cli.check import and_check, check_option, say_what_it_uses
 from openclaw_ocm.cli.frame import (
     NEW_NAME,
     dry_run_option,
@@ -142,6 +142,8 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
         identities=identities,
     )
     effort, checking = frame.effort(options), options["checking"] and not dry_run
+    if checking:
+        say_what_it_uses()
     context = frame.open_context(ctx)
 
     def restore_one(context: Context, name: InstanceName) -> Outcome:

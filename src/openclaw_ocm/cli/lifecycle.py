@@ -8,7 +8,7 @@ import click
 
 from openclaw_ocm.backends import registry
 from openclaw_ocm.cli import frame
-from openclaw_ocm.cli.check import and_check, check_option
+from openclaw_ocm.cli.check import SECONDS, and_check, check, check_option, say_what_it_uses
 from openclaw_ocm.cli.frame import (
     NAME,
     SOURCE,
@@ -168,10 +168,14 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
     from openclaw_ocm.operations.planning.jobs import STARTING
 
     effort, checking = frame.effort(options), options["checking"] and not dry_run
+    ask = frame.streams_are_terminals() and not (options["yes"] or as_json)
+    if checking:
+        say_what_it_uses()
 
     def deploy_one(context: Context, wanted: Wanted) -> Outcome:
         outcome = run(context, wanted, effort, dry_run=dry_run)
-        return and_check(context, wanted.name, outcome) if checking else outcome
+        # A user who is asked for a model first has one to check.
+        return and_check(context, wanted.name, outcome) if checking and not ask else outcome
 
     code = _create_each(
         ctx,
@@ -186,7 +190,9 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
     if not (code or dry_run or as_json):
         from openclaw_ocm.cli.model import offer
 
-        offer(ctx, names, options, ask=frame.streams_are_terminals() and not options["yes"])
+        offer(ctx, names, options, ask=ask)
+        if checking and ask:
+            code = max(ctx.invoke(check, name=name, timeout_seconds=SECONDS, as_json=False) for name in names)
     return code
 
 

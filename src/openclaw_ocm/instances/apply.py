@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.openclaw.document import with_value, without_value
 from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.core.openclaw.settings import BIND
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.paths import STATE_DIRECTORIES
 from openclaw_ocm.core.status import Activity
 from openclaw_ocm.errors import CommandFailed, InTheWay, OcmError
@@ -32,6 +34,9 @@ from openclaw_ocm.system.workspaces import copy_workspaces
 if TYPE_CHECKING:
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
+
+# A gateway that is idle ends within three seconds.
+_PATIENCE_SECONDS = 5.0
 
 
 def apply_step(context: Context, step: Step) -> None:
@@ -206,11 +211,11 @@ def _bring_back(step: steps.Remember, context: Context) -> str:
     if not step.runs:
         if process.activity is Activity.STOPPED:
             return ""
-        context.backend.stop([name])
+        _halt(context, name)
         return f"{name} is stopped again"
     if process.pid is not None and (process.pid, process.since) == (step.pid, step.since):
         return ""
-    context.backend.stop([name])
+    _halt(context, name)
     _launch(context, name)
     return f"{name} is started again, as it was"
 
@@ -218,8 +223,20 @@ def _bring_back(step: steps.Remember, context: Context) -> str:
 @_apply.register(steps.Restart)
 def _restart(step: steps.Restart, context: Context) -> None:
     name = InstanceName(step.name)
-    context.backend.stop([name])
+    _halt(context, name)
     _launch(context, name)
+
+
+def _halt(context: Context, name: InstanceName) -> None:
+    """Stop a gateway; where that takes long, tell what is waited for."""
+    words = f"wait for the agent's work in progress, at most {STOP_TIMEOUT_SECONDS} s"
+    late = threading.Timer(_PATIENCE_SECONDS, context.report, (words,))
+    late.daemon = True
+    late.start()
+    try:
+        context.backend.stop([name])
+    finally:
+        late.cancel()
 
 
 def _launch(context: Context, name: InstanceName) -> None:
@@ -238,12 +255,12 @@ def _launch(context: Context, name: InstanceName) -> None:
 def _stop(step: steps.Stop, context: Context) -> None:
     name = InstanceName(step.name)
     context.backend.stop_sessions([name])
-    context.backend.stop([name])
+    _halt(context, name)
 
 
 @_undo.register(steps.Start)
 def _stop_gateway(step: steps.Start, context: Context) -> None:
-    context.backend.stop([InstanceName(step.name)])
+    _halt(context, InstanceName(step.name))
 
 
 @_apply.register(steps.Verify)
