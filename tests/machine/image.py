@@ -132,6 +132,23 @@ ls .local/share/ocm/venv-*/complete
 rm -r /opt/first
 """
 
+# What the first start makes. A build lets no bwrap mount /proc: bare and fresh machines show that sandbox.
+COMPILED_SCRIPT = """
+runuser -u debian -- env HOME=/home/debian sh -euc '
+cd
+PYTHONPATH=/opt/compiled .local/share/ocm/venv-*/bin/python -c "
+import os
+from openclaw_ocm.system.host import current_host
+from openclaw_ocm.system.openclaw import compiled
+from openclaw_ocm.system.openclaw.find import find_runtime
+compiled.sandbox = lambda *_: ()
+host = current_host(os.environ)
+compiled.keep(host, find_runtime(host), print)
+"'
+rm -r /opt/compiled
+"""
+COMPILING = ("system/openclaw/compiled.py", "programs/start_once.py", "core/openclaw/run.py")
+
 PIP_CONF = """
 [global]
 no-index = true
@@ -154,12 +171,16 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True)
 class Layer:
-    """One step of an image: files put in place, then a script run as root inside."""
+    """One step of an image: files put in place, then a script run as root inside.
+
+    What is `beside` the files is put in place too, but a change of it makes no other layer.
+    """
 
     release: str
     name: str
     script: str
     files: tuple[tuple[str, str], ...] = ()
+    beside: tuple[tuple[str, str], ...] = ()
     bootstrap: tuple[str, ...] = ()
     below: Layer | None = None
 
@@ -215,7 +236,18 @@ def ready_layers(debian: Layer) -> Layer:
     first = tuple(
         (f"/opt/first/{name}", (REPOSITORY / name).read_text()) for name in ("ocm.py", "requirements.txt")
     )
-    return Layer(release, "environment", ENVIRONMENT_SCRIPT, files=first, below=ocm)
+    environment = Layer(release, "environment", ENVIRONMENT_SCRIPT, files=first, below=ocm)
+    package = REPOSITORY / "src" / "openclaw_ocm"
+    sources = {str(path.relative_to(package)): path.read_text() for path in sorted(package.rglob("*.py"))}
+    placed = {name: (f"/opt/compiled/openclaw_ocm/{name}", text) for name, text in sources.items()}
+    return Layer(
+        release,
+        "compiled",
+        COMPILED_SCRIPT,
+        files=tuple(placed[name] for name in COMPILING),
+        beside=tuple(placed[name] for name in sources if name not in COMPILING),
+        below=environment,
+    )
 
 
 def ocm_files() -> tuple[tuple[str, str], ...]:
@@ -322,7 +354,7 @@ def host_apt_proxies() -> list[str]:
 
 
 def put_files(layer: Layer, upper: Path) -> None:
-    for name, text in layer.files:
+    for name, text in (*layer.files, *layer.beside):
         path = upper / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -27,6 +27,7 @@ from openclaw_ocm.system import files, ufw
 from openclaw_ocm.system.exchange import put_in_place, take_out_of_place
 from openclaw_ocm.system.kept.inherited import set_source
 from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.openclaw.compiled import have_compiled
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.sandbox_directories import make_shell
 from openclaw_ocm.system.workspaces import copy_workspaces
@@ -243,6 +244,7 @@ def _launch(context: Context, name: InstanceName) -> None:
     paths, began = context.host.instance(name), time.time()
     # An instance may have opened its state to other users of the machine.
     Path(paths.state).chmod(0o700)
+    have_compiled(context.host, name, context.report)
     try:
         context.backend.start([name])
     except CommandFailed as error:

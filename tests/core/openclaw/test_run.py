@@ -24,7 +24,7 @@ def test_the_environment_points_openclaw_at_the_instance() -> None:
 
 def test_what_tools_write_goes_into_the_state_and_survives_a_restart() -> None:
     environ = environment(samples.paths(), samples.record())
-    for key in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NODE_COMPILE_CACHE"):
+    for key in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         assert environ[key].startswith("/home/ann/.openclaw-worker1/"), key
 
 

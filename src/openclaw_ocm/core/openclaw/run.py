@@ -38,8 +38,8 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
         "XDG_DATA_HOME": str(state / "xdg" / "data"),
         "XDG_STATE_HOME": str(state / "xdg" / "state"),
         "NPM_CONFIG_CACHE": str(state / "cache" / "npm"),
-        # OpenClaw's own choice is /tmp, which is no place for what is to last.
-        "NODE_COMPILE_CACHE": str(state / "cache" / "node-compile-cache"),
+        # What is kept there is run: a sealed instance must not write what another runs, or itself later.
+        "NODE_COMPILE_CACHE": str(paths.host.compiled if record.sealed else state / "cache" / "node"),
         # Set, it keeps the launcher from starting itself a second time for a cache path of its own.
         "OPENCLAW_PACKAGED_COMPILE_CACHE_RESPAWNED": "1",
         "OPENCLAW_NODE_OPTIONS_READY": "1",

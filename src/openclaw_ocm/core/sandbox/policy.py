@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.record import Record, Runtime
 
 SYSTEM = tuple(PurePosixPath(path) for path in ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64"))
 TEMPORARY = (PurePosixPath("/tmp"), PurePosixPath("/var/tmp"))  # noqa: S108 - names, not files that OCM makes
@@ -70,24 +70,32 @@ def npm_beside(node: PurePosixPath) -> PurePosixPath:
     return node.parent.parent / "lib" / "node_modules" / "npm"
 
 
+def system_mounts(runtime: Runtime) -> list[Mount]:
+    """Return what programs need of the host, read-only: the system, and Node and OpenClaw beside it."""
+    node = PurePosixPath(runtime.node)
+    apart = (
+        node,
+        *([npm_beside(node)] if node.parent.name == "bin" else ()),
+        PurePosixPath(runtime.openclaw),
+    )
+    return [
+        *(Mount(source=path, target=path, optional=True) for path in SYSTEM),
+        *(
+            Mount(source=path, target=path, optional=path.name == "npm")
+            for path in apart
+            if not _is_below(path, SYSTEM)
+        ),
+    ]
+
+
 def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosixPath | None = None) -> Policy:
     """Return the policy of an instance.
 
     `resolver` is the directory below /run to which /etc/resolv.conf leads, where it does: without it
     the instance could resolve no name.
     """
-    node = PurePosixPath(record.runtime.node)
-    runtime = (
-        node,
-        *([npm_beside(node)] if node.parent.name == "bin" else ()),
-        PurePosixPath(record.runtime.openclaw),
-    )
-    read = [Mount(source=path, target=path, optional=True) for path in SYSTEM]
-    read += [
-        Mount(source=path, target=path, optional=path.name == "npm")
-        for path in runtime
-        if not _is_below(path, SYSTEM)
-    ]
+    read = system_mounts(record.runtime)
+    read.append(Mount(source=paths.host.compiled, target=paths.host.compiled))
     read.append(Mount(source=paths.bin, target=paths.bin))
     read.append(Mount(source=paths.link_directory, target=paths.host.main_state))
     read.append(Mount(source=paths.secrets, target=SECRETS))
