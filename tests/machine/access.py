@@ -26,6 +26,7 @@ ROWS = (
     ("`/usr`", "/usr"),
     ("`/etc`", "/etc"),
     ("its OpenClaw", "{openclaw}"),
+    ("what Node compiled of it, `~/.local/share/ocm/compiled/`", "{home}/.local/share/ocm/compiled"),
     ("its config link in `~/.openclaw/`", "{home}/.openclaw/openclaw-{name}.json"),
     ("its own secrets, `/run/ocm/secrets.env`", "/run/ocm/secrets.env"),
     ("main's config", "{home}/.openclaw/openclaw.json"),
