@@ -155,11 +155,11 @@ def test_move_to_another_machine(ocm: Ocm) -> None:
     assert "PONG from fake model" in said
     row = rows(ocm)["worker1"]
     assert (row["state"], row["autostart"]) == ("ready", True)
-    ocm("delete", "worker1", "--force", "--yes")
 
 
 def test_in_a_container(machine: Machine, ocm: Ocm) -> None:
     """What is typed in the container; its image is built from commands that the README's test has run."""
+    ocm("delete", "--all", "--force", "--yes")
     settings, link = f"{HOME}/.config/ocm/settings.toml", f"{HOME}/.local/bin/ocm"
     machine.write(settings, 'backend = "supervisord"\n')
     machine.run(["sh", "-c", f"mkdir -p ~/.local/bin && ln -s {FOLDER}/ocm.py {link}"])
