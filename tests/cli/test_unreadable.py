@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from openclaw_ocm.core.journal import encode_plan
+from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.operations.planning import timers
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
 
@@ -64,7 +68,18 @@ NEWER = {
     "schedule": "wings = 2\n",
     "definition": "[program:ocm]\nwings = 2\n",
 }
-CASES = [(place, kind) for place in PLACES for kind in (*BAD, "newer")]
+DIGITS = "1" * 5000
+PLAN = Plan(operation="start", name="worker2", backend="supervisord", steps=(), commit=0)
+# Numbers that no computer takes for one, or that are a moment of no calendar.
+HUGE = {
+    "record": RECORD.replace("{port}", DIGITS).format(name="worker2"),
+    "journal": encode_plan(PLAN).decode() + f"\n0\n{DIGITS}\n",
+    "last backup": '{"ended": 1.0, "succeeded": 1e300}',
+    "schedule": f"every = {DIGITS}\n",
+    "definition": f"[program:ocm]\npriority = {DIGITS}\n",
+}
+TEXTS = {"newer": NEWER, "huge": HUGE}
+CASES = [(place, kind) for place in PLACES for kind in (*BAD, *TEXTS)]
 
 
 @pytest.fixture
@@ -77,8 +92,8 @@ def bad(home: Path, add_record: AddRecord) -> Callable[[str, str], Path]:
         path = home / PLACES[place]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        if kind == "newer":
-            path.write_text(NEWER[place])
+        if kind in TEXTS:
+            path.write_text(TEXTS[kind][place])
         else:
             BAD[kind](path)
         return path
@@ -160,7 +175,7 @@ def test_all_the_others_are_worked_on(
         assert found["worker2"]["message"] == "already stopped"
 
 
-@pytest.mark.parametrize("kind", [*BAD, "newer"])
+@pytest.mark.parametrize("kind", [*BAD, *TEXTS])
 def test_a_bad_record_is_named_with_what_mends_it(
     ocm: Run, bad: Callable[[str, str], Path], kind: str
 ) -> None:
@@ -189,3 +204,49 @@ def test_settings_that_are_wrong_keep_nobody_from_looking_and_stopping(
         assert str(settings) in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
     assert not (home / ".config/ocm/instances/worker2.toml").exists()
+
+
+@pytest.mark.parametrize("text", ['{"ended": 1e300}', '{"ended": -1e14}', '{"ended": 1, "succeeded": 5e9}'])
+def test_a_last_backup_of_no_moment_is_none(ocm: Run, bad: Callable[[str, str], Path], text: str) -> None:
+    bad("last backup", "newer").write_text(text)
+    assert set(rows(ocm("list", "--json"))) == {"worker1", "worker2", "worker3"}
+    (found,) = json.loads(ocm("status", "worker2", "--json").stdout)["results"]
+    assert found["backups"]["last"] is None
+
+
+@pytest.mark.parametrize("kind", ["directory", "loop"])
+def test_a_lock_that_cannot_be_opened_costs_its_own_instance(
+    ocm: Run, home: Path, bad: Callable[[str, str], Path], kind: str
+) -> None:
+    bad("journal", "newer").write_bytes(encode_plan(PLAN) + b"\n0\n")
+    lock = home / ".local/state/ocm/locks/worker2.lock"
+    lock.parent.mkdir()
+    BAD[kind](lock)
+    for arguments in (("list",), ("status", "worker1"), ("history",), ("secret", "list", "worker1")):
+        done = ocm(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert "a change of worker2 was interrupted" in done.stderr
+    (found,) = json.loads(ocm("doctor", "--fix", "--yes", "--json").stdout)["results"]
+    assert {"worker1", "worker2"} <= {problem["about"] for problem in found["problems"]}
+    assert any(line.startswith("worker2") and str(lock) in line for line in found["resisting"])
+
+
+def test_a_record_that_goes_while_it_is_looked_at_costs_no_other(
+    ocm: Run, bad: Callable[[str, str], Path], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad("last backup", "junk")
+    record = home / PLACES["record"]
+    monkeypatch.setattr(timers, "read_last", lambda _paths: record.unlink())
+    assert set(rows(ocm("list", "--json"))) == {"worker1", "worker2", "worker3"}
+
+
+def test_main_whose_config_is_a_link_to_itself_keeps_the_doctor_from_nothing(
+    ocm: Run, home: Path, add_record: AddRecord
+) -> None:
+    add_record("worker1", text=RECORD)
+    (home / ".openclaw").mkdir()
+    _loop(home / ".openclaw/openclaw.json")
+    done = ocm("doctor", "--json")
+    assert done.returncode == 1, done.stderr
+    (found,) = json.loads(done.stdout)["results"]
+    assert "worker1" in {problem["about"] for problem in found["problems"]}
