@@ -7,13 +7,20 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.plan import Plan
-from openclaw_ocm.operations.planning import timers
+from openclaw_ocm.errors import BUG
+from openclaw_ocm.instances.instance import Known, known
+from openclaw_ocm.operations import start
+from openclaw_ocm.operations.planning import change, timers
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
@@ -250,3 +257,40 @@ def test_main_whose_config_is_a_link_to_itself_keeps_the_doctor_from_nothing(
     assert done.returncode == 1, done.stderr
     (found,) = json.loads(done.stdout)["results"]
     assert "worker1" in {problem["about"] for problem in found["problems"]}
+
+
+def test_a_bug_at_one_costs_no_other(
+    ocm: Run, bad: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad("last backup", "junk")
+
+    def broken(context: Context, name: InstanceName) -> Known:
+        if name == "worker2":
+            raise ZeroDivisionError("it")
+        return known(context, name)
+
+    monkeypatch.setattr(start, "known", broken)
+    done = ocm("stop", "--all", "--jobs", "1", "--json")
+    assert done.returncode == BUG
+    answer = json.loads(done.stdout)
+    assert [row["name"] for row in answer["results"]] == ["worker1", "worker3"]
+    assert [(error["name"], error["code"]) for error in answer["errors"]] == [("worker2", "bug")]
+    with pytest.raises(ZeroDivisionError):
+        ocm("--debug", "stop", "--all")
+
+
+def test_a_bug_in_mending_keeps_nobody_from_the_other_instances(
+    ocm: Run, bad: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad("journal", "newer")
+
+    def broken(_context: Context, name: InstanceName) -> None:
+        if name == "worker2":
+            raise ZeroDivisionError("it")
+
+    monkeypatch.setattr(change, "recover", broken)
+    done = ocm("stop", "worker1")
+    assert done.returncode == 0, done.stderr
+    assert "operation on worker2 could not be mended: a bug in OCM: ZeroDivisionError: it" in done.stderr
+    with pytest.raises(ZeroDivisionError):
+        ocm("--debug", "stop", "worker1")

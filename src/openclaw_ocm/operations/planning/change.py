@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.plan import Plan, Verify, WriteRecord
-from openclaw_ocm.errors import Locked, OcmError
+from openclaw_ocm.errors import Locked, OcmError, bug
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished, unfinished_in
 from openclaw_ocm.operations.planning.result import Outcome
@@ -87,10 +87,11 @@ def allocating(context: Context) -> Iterator[None]:
         yield
 
 
-def recover_all(context: Context) -> tuple[str, ...]:
+def recover_all(context: Context, *, debug: bool = False) -> tuple[str, ...]:
     """Finish or undo every operation that was cut off, except where another ocm is at work now.
 
-    Returns a sentence on each. One that cannot be mended must not keep a user from the other instances.
+    Returns a sentence on each. One that cannot be mended must not keep a user from the other instances; a bug
+    that does is raised with `debug` alone.
     """
     done = []
     paths = context.host.paths
@@ -103,6 +104,10 @@ def recover_all(context: Context) -> tuple[str, ...]:
                 done.append(sentence)
         except (OcmError, OSError) as error:
             done.append(f"an interrupted operation on {name} could not be mended: {error}")
+        except Exception as error:
+            if debug:
+                raise
+            done.append(f"an interrupted operation on {name} could not be mended: {bug(error)}")
     return tuple(sentence for sentence in done if sentence)
 
 
