@@ -13,6 +13,7 @@ import pytest
 
 from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.core.secrets import MAX_BYTES
 from openclaw_ocm.errors import BUG
 from openclaw_ocm.instances.instance import Known, known
 from openclaw_ocm.operations import start
@@ -67,6 +68,8 @@ PLACES = {
     "last backup": ".local/state/ocm/backups/worker2.json",
     "schedule": ".config/ocm/supervisord/schedules/worker2.toml",
     "definition": ".config/ocm/supervisord/worker2.conf",
+    "secrets": ".config/ocm/secrets/worker2.env",
+    "inherited": ".config/ocm/inherited/worker2.json",
 }
 NEWER = {
     "record": (RECORD + "wings = 2\n").format(name="worker2", port=19021),
@@ -74,6 +77,8 @@ NEWER = {
     "last backup": '{"version": 99}',
     "schedule": "wings = 2\n",
     "definition": "[program:ocm]\nwings = 2\n",
+    "secrets": "wings 2\n",
+    "inherited": '{"version": 99}',
 }
 DIGITS = "1" * 5000
 PLAN = Plan(operation="start", name="worker2", backend="supervisord", steps=(), commit=0)
@@ -84,6 +89,8 @@ HUGE = {
     "last backup": '{"ended": 1.0, "succeeded": 1e300}',
     "schedule": f"every = {DIGITS}\n",
     "definition": f"[program:ocm]\npriority = {DIGITS}\n",
+    "secrets": f"A={'1' * MAX_BYTES}\n",
+    "inherited": f'{{"version": {DIGITS}}}',
 }
 TEXTS = {"newer": NEWER, "huge": HUGE}
 CASES = [(place, kind) for place in PLACES for kind in (*BAD, *TEXTS)]
@@ -294,3 +301,64 @@ def test_a_bug_in_mending_keeps_nobody_from_the_other_instances(
     assert "operation on worker2 could not be mended: a bug in OCM: ZeroDivisionError: it" in done.stderr
     with pytest.raises(ZeroDivisionError):
         ocm("--debug", "stop", "worker1")
+
+
+@pytest.mark.parametrize("place", ["secrets", "inherited"])
+def test_what_is_kept_for_an_instance_and_cannot_be_read_the_doctor_tells(
+    ocm: Run, bad: Callable[[str, str], Path], place: str
+) -> None:
+    path = bad(place, "junk")
+    (found,) = json.loads(ocm("doctor", "--json").stdout)["results"]
+    assert any(one["about"] == "worker2" and str(path) in one["what"] for one in found["problems"])
+
+
+# Where OCM, or main, keeps what not every command needs.
+DIRECTORIES = (
+    ".config/ocm/secrets",
+    ".config/ocm/inherited",
+    ".config/ocm/supervisord",
+    ".config/ocm/supervisord/schedules",
+    ".local/share/ocm/instances",
+    ".local/state/ocm/backups",
+    ".local/state/ocm/locks",
+    ".local/state/ocm/tmp",
+    ".local/state/ocm/transactions",
+    ".openclaw",
+    "backups",
+)
+
+
+@pytest.mark.parametrize("place", DIRECTORIES)
+def test_a_directory_that_cannot_be_read_keeps_nobody_from_looking(
+    ocm: Run, home: Path, add_record: AddRecord, place: str
+) -> None:
+    add_record("worker1", text=RECORD)
+    path = home / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _loop(path)
+    for arguments in (("list",), ("status", "worker1"), ("history",)):
+        done = ocm(*arguments)
+        assert done.returncode == 0, done.stderr
+        if place.endswith("transactions"):
+            assert f"ocm: cannot tell whether a change was interrupted: {path} cannot" in done.stderr
+    done = ocm("doctor", "--json")
+    assert done.returncode == 1, done.stderr
+    (found,) = json.loads(done.stdout)["results"]
+    assert "worker1" in {problem["about"] for problem in found["problems"]}
+    if place not in (".local/state/ocm/locks", "backups"):
+        assert any(str(path) in problem["what"] for problem in found["problems"])
+    assert ocm("doctor", "--fix", "--yes", "--json").returncode == 1
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_settings_that_cannot_be_read_are_one_problem_of_the_doctors(
+    ocm: Run, home: Path, add_record: AddRecord, kind: str
+) -> None:
+    add_record("worker1", text=RECORD)
+    settings = home / ".config/ocm/settings.toml"
+    BAD[kind](settings)
+    (found,) = json.loads(ocm("doctor", "--json").stdout)["results"]
+    assert found["setup"]["findings"]
+    about = {problem["about"]: problem["what"] for problem in reversed(found["problems"])}
+    assert str(settings) in about["this machine"]
+    assert "worker1" in about

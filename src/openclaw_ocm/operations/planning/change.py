@@ -116,10 +116,14 @@ def interrupted(paths: HostPaths) -> tuple[str, ...]:
 
     One on which another ocm is at work is none. Nothing is changed, and no lock is waited for.
     """
+    try:
+        names = unfinished_in(paths)
+    except OcmError as error:
+        return (f"cannot tell whether a change was interrupted: {error.message}",)
     return tuple(
         f"a change of {name} was interrupted: the next command that changes something mends it, "
         "or ocm doctor --fix"
-        for name in dict.fromkeys(unfinished_in(paths))
+        for name in dict.fromkeys(names)
         if not files.is_locked(paths.locks / f"{name}.lock")
     )
 
