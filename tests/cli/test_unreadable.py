@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.secrets import MAX_BYTES
@@ -345,7 +347,7 @@ def test_a_directory_that_cannot_be_read_keeps_nobody_from_looking(
     assert done.returncode == 1, done.stderr
     (found,) = json.loads(done.stdout)["results"]
     assert "worker1" in {problem["about"] for problem in found["problems"]}
-    if place not in (".local/state/ocm/locks", "backups"):
+    if place != "backups":
         assert any(str(path) in problem["what"] for problem in found["problems"])
     assert ocm("doctor", "--fix", "--yes", "--json").returncode == 1
 
@@ -362,3 +364,20 @@ def test_settings_that_cannot_be_read_are_one_problem_of_the_doctors(
     about = {problem["about"]: problem["what"] for problem in reversed(found["problems"])}
     assert str(settings) in about["this machine"]
     assert "worker1" in about
+    done = ocm("doctor", "--fix", "--yes", "--json")
+    (found,) = json.loads(done.stdout)["results"]
+    assert any("link" in line for line in found["fixed"])
+
+
+def test_a_backend_that_the_system_refuses_costs_its_own_instances(
+    ocm: Run, bad: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad("last backup", "junk")
+
+    def refused(*_arguments: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/its/files")
+
+    monkeypatch.setattr(Supervisord, "observe", refused)
+    (found,) = json.loads(ocm("doctor", "--json").stdout)["results"]
+    told = {(problem["about"], problem["what"]) for problem in found["problems"]}
+    assert {(name, "Permission denied: /its/files") for name in ("worker1", "worker2", "worker3")} <= told

@@ -11,7 +11,7 @@ from openclaw_ocm.core import ports
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.needs import EnableLinger, Presence
 from openclaw_ocm.core.status import State, taken_in_words
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, as_ocm_error
 from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.instances.transaction import unfinished
 from openclaw_ocm.instances.verify import verdicts
@@ -111,7 +111,7 @@ def fix(context: Context, before: Diagnosis, report: Callable[[Progress], None])
                 # A name, or main: a change of its config may have been cut off too.
                 fixed += _fix_instance(context, InstanceName(about), before)
         except (OcmError, OSError) as error:
-            resisting.append(f"{about}: {error}")
+            resisting.append(f"{about}: {as_ocm_error(error)}")
     return replace(examine(context), fixed=tuple(fixed), resisting=tuple(resisting))
 
 
@@ -132,7 +132,7 @@ def _fix_instance(context: Context, name: InstanceName, before: Diagnosis) -> li
     with locked(context, name) as recovered:
         done = [recovered] if recovered else []
         for problem in tuple(_problems_now(context, name)):
-            if problem.what not in told:
+            if problem.what not in told or not problem.steps:
                 continue
             backend = context.on(problem.backend or context.backend.name).backend
             plan = make_plan(backend, "doctor", name, list(problem.steps))

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.plan import Plan, Verify, WriteRecord
-from openclaw_ocm.errors import Locked, OcmError, bug
+from openclaw_ocm.errors import Locked, OcmError, as_ocm_error, bug
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished, unfinished_in
 from openclaw_ocm.operations.planning.result import Outcome
@@ -103,7 +103,7 @@ def recover_all(context: Context, *, debug: bool = False) -> tuple[str, ...]:
             with contextlib.suppress(Locked), locked(context, name, wait_seconds=0) as sentence:
                 done.append(sentence)
         except (OcmError, OSError) as error:
-            done.append(f"an interrupted operation on {name} could not be mended: {error}")
+            done.append(f"an interrupted operation on {name} could not be mended: {as_ocm_error(error)}")
         except Exception as error:
             if debug:
                 raise

@@ -188,6 +188,7 @@ def remaining(context: Context) -> tuple[tuple[InstanceName, ...], tuple[Problem
         (paths.last_backups, "", ".json"),
         (paths.ocm_data / "instances", "", ""),
         (paths.ocm_state / "tmp", "", ""),
+        (paths.locks, "", ".lock"),
         (paths.ocm_config / "secrets", "", ".env"),
         (paths.ocm_config / "inherited", "", ".json"),
         (paths.main_state, "openclaw-", ".json"),
