@@ -200,6 +200,7 @@ WORDS = {
     "Presence": "text",
     "int": "number",
     "float": "number",
+    "Moment": "number",
     "bool": "true or false",
     "Install": "object",
     "Step": "object",

@@ -109,6 +109,22 @@ def test_a_main_that_cannot_be_read_is_one_sentence_with_a_way_out(
     assert caught.value.hint == "mend it, or leave it out with --no-inherit"
 
 
+@pytest.mark.parametrize("name", ["openclaw.json", ".env"])
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    state = main(tmp_path)
+    (state / name).symlink_to(name)
+    with pytest.raises(OcmError, match="cannot be read: Too many levels"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("root", ["~nobody-here/x", "loop", "a\0b"])
+def test_a_directory_for_includes_that_is_none_is_none(tmp_path: Path, root: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    named = root.replace("loop", str(tmp_path / "loop"))
+    main(tmp_path, {"a": 1}, **{".env": f"OPENCLAW_INCLUDE_ROOTS={named}\n"})
+    assert read(tmp_path).config == {"a": 1}
+
+
 def test_includes_may_lie_in_the_directories_that_main_names(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared/a.json5").write_text("{models: {mode: 'merge'}}")

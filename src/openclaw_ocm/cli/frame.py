@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from openclaw_ocm.core.names import MAIN, InstanceName, parse_name
-from openclaw_ocm.errors import BUG, SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, as_ocm_error
+from openclaw_ocm.errors import BUG, SOME_FAILED, UNDO_INCOMPLETE, Invalid, OcmError, as_ocm_error, bug
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -192,7 +192,7 @@ def open_context(
 
     context = make_context(this_host(ctx), lambda _phase: None, wanted=backend)
     context = dataclasses.replace(context, command=in_words(ctx))
-    for sentence in recover_all(context) if recover else ():
+    for sentence in recover_all(context, debug=_is_debugging()) if recover else ():
         click.echo(f"ocm: {sentence}", err=True)
     return context
 
@@ -292,10 +292,14 @@ def attempt_in_turn(answers: Answers, attempt: Callable[[_I, Callable[[str], Non
         try:
             with progress(item) as report:
                 result = attempt(item, report)
-        except BrokenPipeError:
+        except (BrokenPipeError, click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except (OcmError, OSError) as refused:
             answers.failed(item, as_ocm_error(refused))
+        except Exception as error:
+            if _is_debugging():
+                raise
+            answers.failed(item, bug(error))
         else:
             answers.succeeded(item, result)
         answers.print_ready()

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openclaw_ocm.core.sandbox.policy import instance_policy
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, as_ocm_error
 from openclaw_ocm.system.host import resolver_directory
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import find_config
@@ -139,8 +139,8 @@ def observed(instances: Iterable[Instance]) -> Opened:
     for its in of_backend.values():
         try:
             found |= {one.name: one for one in _observed(its[0].backend, its)}
-        except OcmError as error:
-            broken |= dict.fromkeys((one.name for one in its), error)
+        except (OcmError, OSError) as error:
+            broken |= dict.fromkeys((one.name for one in its), as_ocm_error(error))
     return Opened(found, broken)
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _END = "end"
 _MAX_BYTES = 2**22
+_MAX_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +239,8 @@ def _recover(context: Context, name: InstanceName) -> str | None:
 def _read_journal(data: bytes, path: PurePosixPath) -> tuple[Plan, int]:
     """Return the plan of a journal and how many of its steps were begun.
 
-    A journal is put in place with its plan whole: one without is not cut off, but damaged.
+    A journal is put in place with its plan whole: one without is not cut off, but damaged. So is one with a
+    step of more digits than any plan has.
     """
     first, _, rest = data.partition(b"\n")
     try:
@@ -250,7 +252,10 @@ def _read_journal(data: bytes, path: PurePosixPath) -> tuple[Plan, int]:
         raise _corrupt(path, f"the journal {path} {error.message}", hint=hint, code=error.code) from None
     if plan.name != path.stem:
         raise _corrupt(path, f"the journal {path} speaks of {plan.name}")
-    return plan, max((int(line) + 1 for line in rest.split() if line.isdigit()), default=0)
+    begun = [line for line in rest.split() if line.isdigit()]
+    if any(len(line) > _MAX_DIGITS for line in begun):
+        raise _corrupt(path, f"the journal {path} cannot be read: it is damaged")
+    return plan, max((int(line) + 1 for line in begun), default=0)
 
 
 def _corrupt(

@@ -152,7 +152,7 @@ def _place(paths: InstancePaths, request: Request) -> PurePosixPath:
     for name in instance_names(paths.host):
         state = Path(paths.host.instance(name).state)
         # By its name too: a link on the way is the instance's, and may lead elsewhere the next moment.
-        if parent.is_relative_to(state) or parent.resolve().is_relative_to(state.resolve()):
+        if parent.is_relative_to(state) or files.real_path(parent).is_relative_to(files.real_path(state)):
             message = f"{final} lies in the state of {name}, which could read and change it"
             raise Invalid(message, hint="choose a place outside", code="output_invalid")
     return final

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.backends.registry import suited
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.needs import EnableLinger, Presence
 from openclaw_ocm.core.status import State, taken_in_words
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, as_ocm_error
 from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.instances.transaction import unfinished
 from openclaw_ocm.instances.verify import verdicts
@@ -22,6 +23,7 @@ from openclaw_ocm.operations.planning.making import main_port
 from openclaw_ocm.operations.planning.problems import (
     MACHINE,
     Problem,
+    as_far,
     instance_problems,
     refusal,
     remaining,
@@ -33,7 +35,7 @@ from openclaw_ocm.operations.setup import look as look_at_machine
 from openclaw_ocm.system import files, processes
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.machine.install import install, is_installing, leftovers
-from openclaw_ocm.system.machine.look import foreign_ocm
+from openclaw_ocm.system.machine.look import foreign_ocm, observe_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.status import Health
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance, Opened
+    from openclaw_ocm.operations.planning.findings import Finding as Told
     from openclaw_ocm.operations.setup import Setup
+    from openclaw_ocm.system.host import Host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +72,29 @@ class Diagnosis:
 def examine(context: Context) -> Diagnosis:
     """Return what is wrong; looks at everything and changes nothing."""
     host = context.host
-    setup, names = look_at_machine(host, recommended=True), instance_names(host.paths)
+    names, unseen = instance_names(host.paths), list[Problem]()
+    try:
+        setup = look_at_machine(host, recommended=True)
+    except OcmError as error:
+        # As if there were no settings.
+        unseen.append(refusal(MACHINE, error))
+        setup = look_at_machine(host, backend=suited(observe_machine(host)), recommended=True)
     opened = open_all(context, names)
     records = [one.record for one in opened.instances.values()]
-    told = (
-        *firewall_findings(host, records),
-        *agent_findings(opened.instances.values()),
-        *twin_findings(host),
-    )
+    told: list[Told] = []
+    for look in (
+        lambda: firewall_findings(host, records),
+        lambda: agent_findings(opened.instances.values()),
+        lambda: twin_findings(host),
+    ):
+        try:
+            told += look()
+        except (OcmError, OSError) as error:
+            unseen.append(refusal(MACHINE, error))
     wrong = (Problem(about=one.name or MACHINE, what=one.problem, mend=one.mend) for one in told if one.wrong)
     return Diagnosis(
         setup=setup,
-        problems=(*_problems(context, setup, names, opened), *wrong),
+        problems=(*unseen, *_problems(context, setup, names, opened), *wrong),
         notes=tuple("; ".join(filter(None, (one.problem, one.mend))) for one in told if not one.wrong),
     )
 
@@ -96,7 +111,7 @@ def fix(context: Context, before: Diagnosis, report: Callable[[Progress], None])
                 # A name, or main: a change of its config may have been cut off too.
                 fixed += _fix_instance(context, InstanceName(about), before)
         except (OcmError, OSError) as error:
-            resisting.append(f"{about}: {error}")
+            resisting.append(f"{about}: {as_ocm_error(error)}")
     return replace(examine(context), fixed=tuple(fixed), resisting=tuple(resisting))
 
 
@@ -117,7 +132,7 @@ def _fix_instance(context: Context, name: InstanceName, before: Diagnosis) -> li
     with locked(context, name) as recovered:
         done = [recovered] if recovered else []
         for problem in tuple(_problems_now(context, name)):
-            if problem.what not in told:
+            if problem.what not in told or not problem.steps:
                 continue
             backend = context.on(problem.backend or context.backend.name).backend
             plan = make_plan(backend, "doctor", name, list(problem.steps))
@@ -129,26 +144,40 @@ def _fix_instance(context: Context, name: InstanceName, before: Diagnosis) -> li
 def _problems(
     context: Context, setup: Setup, names: tuple[InstanceName, ...], opened: Opened
 ) -> Iterator[Problem]:
-    yield from _machine_problems(context, setup)
-    yield from _record_problems(context, names, opened)
+    host = context.host
+    for found in (
+        _lacks(host, setup),
+        _strangers_named_ocm(host),
+        _left_of_backups(host),
+        _left_of_installs(host),
+        _record_problems(context, names, opened),
+    ):
+        yield from as_far(MACHINE, found)
     seen = observed(opened.instances.values())
     judged = verdicts(seen.instances.values())
-    yield from _strangers(seen.instances, judged)
-    waiting, broken = unfinished(context), {**opened.broken, **seen.broken}
+    yield from as_far(MACHINE, _strangers(seen.instances, judged))
+    waiting: tuple[InstanceName, ...] = ()
+    try:
+        waiting = unfinished(context)
+    except OcmError as error:
+        yield refusal(MACHINE, error)
     for name in waiting:
-        if not files.is_locked(context.host.paths.locks / f"{name}.lock"):
+        if not files.is_locked(host.paths.locks / f"{name}.lock"):
             yield Problem(about=name, what="an operation on it was cut off", fix="finish or undo it")
-    yield from silent_backends(context)
-    for name in dict.fromkeys((*names, *remaining(context))):
+    yield from as_far(MACHINE, silent_backends(context))
+    left, unread = remaining(context)
+    yield from unread
+    broken = {**opened.broken, **seen.broken}
+    for name in dict.fromkeys((*names, *left)):
         if name in waiting:
             continue
         if name in seen.instances:
-            yield from instance_problems(seen.instances[name], judged[name])
+            yield from as_far(name, instance_problems(seen.instances[name], judged[name]))
         elif name in broken:
             # One that cannot be read, or whose backend does not answer, costs the others nothing.
             yield refusal(name, broken[name])
         else:
-            yield from remains(context, name)
+            yield from as_far(name, remains(context, name))
 
 
 def _problems_now(context: Context, name: InstanceName) -> Iterator[Problem]:
@@ -162,8 +191,8 @@ def _problems_now(context: Context, name: InstanceName) -> Iterator[Problem]:
         yield from remains(context, name)
 
 
-def _machine_problems(context: Context, setup: Setup) -> Iterator[Problem]:
-    host = context.host
+def _lacks(host: Host, setup: Setup) -> Iterator[Problem]:
+    """Yield what the machine lacks."""
     for finding in setup.findings:
         if finding.lacks or ((finding.lacks_boxes or _is_linger(finding)) and instance_names(host.paths)):
             can_fix = _is_linger(finding) and finding.can_bring(root=setup.root)
@@ -173,13 +202,22 @@ def _machine_problems(context: Context, setup: Setup) -> Iterator[Problem]:
                 fix="enable it" if can_fix else None,
                 mend=finding.mend,
             )
+
+
+def _strangers_named_ocm(host: Host) -> Iterator[Problem]:
     foreign = foreign_ocm(host)
     if foreign is not None:
         what = f"{foreign} is another program named ocm, and the first on your PATH"
         yield Problem(about=MACHINE, what=what, mend="call this one by its path, or put it before that one")
+
+
+def _left_of_backups(host: Host) -> Iterator[Problem]:
     for path in cut_off(host):
         what = f"{path} is left of a backup, or of its verification, that was cut off"
         yield Problem(about=MACHINE, what=what, mend=f"rm -r {path}")
+
+
+def _left_of_installs(host: Host) -> Iterator[Problem]:
     for leftover in () if is_installing(host) else leftovers(host):
         yield Problem(
             about=MACHINE, what=f"{leftover} is left of an install that was cut off", fix="remove it"

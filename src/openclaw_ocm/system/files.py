@@ -127,6 +127,12 @@ def _size(path: PurePosixPath) -> int:
         return 0
 
 
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Return where a path leads, all links followed; raises nothing where they lead in a circle."""
+    # Path.resolve raises RuntimeError then.
+    return Path(os.path.realpath(path))
+
+
 def link_target(path: PurePosixPath) -> str | None:
     """Return where a link leads, None where there is no link."""
     try:
@@ -279,14 +285,16 @@ def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Itera
 
 
 def is_locked(path: PurePosixPath) -> bool:
-    """Tell whether another process holds the lock file `path`."""
-    if not Path(path).exists():
-        return False
+    """Tell whether another process holds the lock file `path`; of one that cannot be opened nobody knows."""
     try:
-        with lock(path, path.name, wait_seconds=0):
-            return False
+        if Path(path).exists():
+            with lock(path, path.name, wait_seconds=0):
+                return False
     except Locked:
         return True
+    except OSError:
+        return False
+    return False
 
 
 def _try_lock(path: PurePosixPath) -> int | None:

@@ -100,7 +100,7 @@ def local_zone() -> tzinfo:
 
 def resolver_directory() -> PurePosixPath | None:
     """Return the directory below /run to which /etc/resolv.conf leads, None where it lies elsewhere."""
-    target = PurePosixPath(Path("/etc/resolv.conf").resolve())
+    target = PurePosixPath(os.path.realpath("/etc/resolv.conf"))
     run = PurePosixPath("/run")
     if not target.is_relative_to(run) or target.parent == run:
         return None

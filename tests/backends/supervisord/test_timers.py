@@ -19,7 +19,7 @@ from tests.hosts import contents, context
 import openclaw_ocm
 from openclaw_ocm.backends.protocol import scheduled_argv
 from openclaw_ocm.backends.supervisord import places
-from openclaw_ocm.backends.supervisord.jobs import LOOK_SECONDS, Stamp
+from openclaw_ocm.backends.supervisord.jobs import LOOK_SECONDS, Jobs, Stamp
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.core.backup.schedule import Job
 from openclaw_ocm.core.names import parse_name
@@ -284,3 +284,12 @@ def test_systemd_and_ocm_understand_the_same_by_the_same_words(tmp_path: Path) -
 def test_what_systemd_does_not_understand_or_never_comes_is_refused(tmp_path: Path, every: str) -> None:
     with pytest.raises(Invalid, match="no time for backups"):
         units(tmp_path)[0].check(every)
+
+
+@pytest.mark.parametrize("text", [b'{"last": -1e14}', b'{"last": 1e300}', b'{"last": "\xff"}'])
+def test_a_last_run_of_no_moment_is_none(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "w1.json").write_bytes(text)
+    (tmp_path / "w1.toml").write_bytes(msgspec.toml.encode(Job(every="daily", command=("/bin/true",))))
+    directory = PurePosixPath(tmp_path)
+    (found,) = Jobs(directory, directory, print).timers()
+    assert float(found["next"]) > time.time()

@@ -99,6 +99,11 @@ def test_a_config_nested_too_deeply_is_refused(text: str) -> None:
         parse(text)
 
 
+def test_a_number_that_could_not_be_written_again_is_refused() -> None:
+    with pytest.raises(OcmError, match="thousands of digits"):
+        parse_config(b"{a: 0x" + b"f" * 5000 + b"}", source="it")
+
+
 @pytest.mark.parametrize("tail", ["", "}", "}},", "}}} x", "}}, b"])
 def test_what_is_told_of_a_broken_config_holds_nothing_of_what_is_in_it(tail: str) -> None:
     with pytest.raises(OcmError) as caught:

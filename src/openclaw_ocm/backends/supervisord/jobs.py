@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.core.backup.schedule import BACKUP_TIMEOUT_SECONDS, Job, next_due, parse_rule
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.core.backup.schedule import BACKUP_TIMEOUT_SECONDS, Job, Moment, next_due, parse_rule
+from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.names import names_in
@@ -39,7 +39,7 @@ _NOT_FOUND = 127
 class Stamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a backup was started last, or its time first kept, and how that ended: `History.code`."""
 
-    last: float
+    last: Moment
     code: int | None = None
 
 
@@ -165,7 +165,7 @@ class Jobs:
         return msgspec.toml.decode(data, type=Job)
 
     def _stamp(self, name: InstanceName) -> Stamp | None:
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, UnreadableFile):
             data = files.read_own(stamp_file(self._timers, name))
             return None if data is None else msgspec.json.decode(data, type=Stamp)
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -33,6 +33,10 @@ _LATE_PERIODS = 2
 SUBSET = "hourly, daily, weekly, monthly, HH:MM, 'Mon HH:MM', 'Sat,Sun HH:MM' or 'Mon..Fri HH:MM'"
 
 
+# A moment in a file, in seconds since the epoch: one that every clock can show.
+Moment = Annotated[float, msgspec.Meta(ge=0, le=4e9)]
+
+
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A scheduled backup as the plug-in in supervisord reads it: when to run which command."""
 
@@ -46,11 +50,11 @@ class LastRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     `ended` and `succeeded`, that of the last one that went well, are in seconds since the epoch.
     """
 
-    ended: float
+    ended: Moment
     archive: str | None = None
     size_bytes: int | None = None
     error: str | None = None
-    succeeded: float | None = None
+    succeeded: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

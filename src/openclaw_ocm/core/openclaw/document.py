@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # instance's to write, so its size is bounded before it is parsed.
 MAX_BYTES = 4 * 2**20
 _MAX_DEPTH = 100
+# Python reads it and writes it for nobody: it has more than 4300 digits.
+_HUGE = re.compile(rb"0[xX][0-9a-fA-F]{3500}")
 _PART = re.compile(r"[^\s.\[\]\x00-\x1f]{1,200}")
 _FORBIDDEN = frozenset({"__proto__", "constructor", "prototype"})
 
@@ -25,6 +27,9 @@ def parse_config(data: bytes, *, source: str) -> dict[str, Any]:
     import pyjson5
 
     hint = "mend the file, or restore openclaw.json.bak beside it"
+    if _HUGE.search(data):
+        message = f"{source} holds a number of thousands of digits"
+        raise OcmError(message, hint=hint, code="config_unreadable")
     try:
         # Not decode_utf8: it takes half a surrogate pair, of which no JSON and no line of text can be made.
         config = pyjson5.decode(data.decode(), maxdepth=_MAX_DEPTH, some=False)

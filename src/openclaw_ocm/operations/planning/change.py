@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.plan import Plan, Verify, WriteRecord
-from openclaw_ocm.errors import Locked, OcmError
+from openclaw_ocm.errors import Locked, OcmError, as_ocm_error, bug
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished, unfinished_in
 from openclaw_ocm.operations.planning.result import Outcome
@@ -87,10 +87,11 @@ def allocating(context: Context) -> Iterator[None]:
         yield
 
 
-def recover_all(context: Context) -> tuple[str, ...]:
+def recover_all(context: Context, *, debug: bool = False) -> tuple[str, ...]:
     """Finish or undo every operation that was cut off, except where another ocm is at work now.
 
-    Returns a sentence on each. One that cannot be mended must not keep a user from the other instances.
+    Returns a sentence on each. One that cannot be mended must not keep a user from the other instances; a bug
+    that does is raised with `debug` alone.
     """
     done = []
     paths = context.host.paths
@@ -102,7 +103,11 @@ def recover_all(context: Context) -> tuple[str, ...]:
             with contextlib.suppress(Locked), locked(context, name, wait_seconds=0) as sentence:
                 done.append(sentence)
         except (OcmError, OSError) as error:
-            done.append(f"an interrupted operation on {name} could not be mended: {error}")
+            done.append(f"an interrupted operation on {name} could not be mended: {as_ocm_error(error)}")
+        except Exception as error:
+            if debug:
+                raise
+            done.append(f"an interrupted operation on {name} could not be mended: {bug(error)}")
     return tuple(sentence for sentence in done if sentence)
 
 
@@ -111,10 +116,14 @@ def interrupted(paths: HostPaths) -> tuple[str, ...]:
 
     One on which another ocm is at work is none. Nothing is changed, and no lock is waited for.
     """
+    try:
+        names = unfinished_in(paths)
+    except OcmError as error:
+        return (f"cannot tell whether a change was interrupted: {error.message}",)
     return tuple(
         f"a change of {name} was interrupted: the next command that changes something mends it, "
         "or ocm doctor --fix"
-        for name in dict.fromkeys(unfinished_in(paths))
+        for name in dict.fromkeys(names)
         if not files.is_locked(paths.locks / f"{name}.lock")
     )
 

@@ -21,12 +21,14 @@ from openclaw_ocm.core.plan import (
     Stop,
 )
 from openclaw_ocm.core.status import State
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, as_ocm_error
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.repair import repair_steps
 from openclaw_ocm.operations.planning.timers import look, timer_steps
 from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import names_in
+from openclaw_ocm.system.kept.secrets import read_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +63,7 @@ class Problem:
 def instance_problems(worker: Instance, verdict: Health | None) -> Iterator[Problem]:
     """Yield what is wrong with an instance; without a verdict it is not known how it does."""
     name = worker.name
+    yield from _kept_problems(worker)
     try:
         process = worker.process
         yield from _differences(worker)
@@ -79,9 +82,27 @@ def instance_problems(worker: Instance, verdict: Health | None) -> Iterator[Prob
         yield Problem(about=name, what=f"failed: {verdict.reason}", mend=f"ocm logs {name}")
 
 
-def refusal(name: InstanceName, error: OcmError) -> Problem:
-    """Return as a problem what an instance cannot be looked at for."""
-    return Problem(about=name, what=error.message, mend=error.hint)
+def refusal(about: str, error: OcmError | OSError) -> Problem:
+    """Return as a problem what an instance, or something of the machine, cannot be looked at for."""
+    mend = error.hint if isinstance(error, OcmError) else None
+    return Problem(about=about, what=as_ocm_error(error).message, mend=mend)
+
+
+def as_far(about: str, found: Iterator[Problem]) -> Iterator[Problem]:
+    """Yield the problems that are `found`, and what keeps the look from going on as one more."""
+    try:
+        yield from found
+    except (OcmError, OSError) as error:
+        yield refusal(about, error)
+
+
+def _kept_problems(worker: Instance) -> Iterator[Problem]:
+    """Yield what cannot be read of what OCM keeps for an instance."""
+    for read in (read_secrets, read_inherited):
+        try:
+            read(worker.paths)
+        except OcmError as error:
+            yield refusal(worker.name, error)
 
 
 def _differences(worker: Instance) -> Iterator[Problem]:
@@ -155,21 +176,36 @@ def _known_to(backend: Backend) -> tuple[tuple[InstanceName, ...], tuple[Instanc
     return (), ()
 
 
-def remaining(context: Context) -> Iterator[InstanceName]:
-    """Yield the names for which something of OCM's may be left without a record."""
+def remaining(context: Context) -> tuple[tuple[InstanceName, ...], tuple[Problem, ...]]:
+    """Return the names for which something of OCM's may be left without a record, and what cannot be read."""
     paths = context.host.paths
+    found: list[InstanceName] = []
+    unread: list[Problem] = []
     for backend in context.backends.values():
         defined, scheduled = _known_to(backend)
-        yield from defined
-        yield from scheduled
-    yield from names_in(paths.last_backups, suffix=".json")
-    yield from names_in(paths.ocm_data / "instances")
-    yield from names_in(paths.ocm_state / "tmp")
-    yield from names_in(paths.ocm_config / "secrets", suffix=".env")
-    yield from names_in(paths.ocm_config / "inherited", suffix=".json")
-    for name in names_in(paths.main_state, prefix="openclaw-", suffix=".json"):
-        if files.link_target(paths.instance(name).config_link) == str(paths.instance(name).config):
-            yield name
+        found += (*defined, *scheduled)
+    for directory, prefix, suffix in (
+        (paths.last_backups, "", ".json"),
+        (paths.ocm_data / "instances", "", ""),
+        (paths.ocm_state / "tmp", "", ""),
+        (paths.locks, "", ".lock"),
+        (paths.ocm_config / "secrets", "", ".env"),
+        (paths.ocm_config / "inherited", "", ".json"),
+        (paths.main_state, "openclaw-", ".json"),
+    ):
+        try:
+            names = names_in(directory, prefix=prefix, suffix=suffix)
+        except OcmError as error:
+            unread.append(refusal(MACHINE, error))
+            continue
+        # A link of that name that leads elsewhere is the user's.
+        found += [name for name in names if directory != paths.main_state or _is_linked(context, name)]
+    return tuple(found), tuple(unread)
+
+
+def _is_linked(context: Context, name: InstanceName) -> bool:
+    paths = context.host.instance(name)
+    return files.link_target(paths.config_link) == str(paths.config)
 
 
 def remains(context: Context, name: InstanceName) -> Iterator[Problem]:
@@ -208,6 +244,6 @@ def remains(context: Context, name: InstanceName) -> Iterator[Problem]:
         if Path(path).exists():
             what, step = f"{path} is left of it", RemoveFile(path=str(path))
             yield Problem(about=name, what=what, fix="remove it", steps=(step,))
-    if files.link_target(paths.config_link) == str(paths.config):
+    if _is_linked(context, name):
         what, link = f"{paths.config_link} leads nowhere", RemoveLink(link=str(paths.config_link))
         yield Problem(about=name, what=what, fix="remove it", steps=(link,))

@@ -44,7 +44,7 @@ def timer_steps(worker: Instance, *, before: Record | None = None) -> list[Step]
     name, timers = worker.name, worker.backend.timers
     every, previous = _every(worker.record), _every(before or worker.record)
     if every is None:
-        there = previous is not None or name in timers.known()
+        there = previous is not None or _is_kept(worker)
         return [SetTimer(name=name, every=None, previous=previous)] if there else []
     if every == previous and not timer_faults(worker):
         return []
@@ -54,12 +54,18 @@ def timer_steps(worker: Instance, *, before: Record | None = None) -> list[Step]
     return [SetTimer(name=name, every=every, previous=previous)]
 
 
+def _is_kept(worker: Instance) -> bool:
+    """Tell whether a backend keeps times of an instance; what it cannot read the doctor tells."""
+    with contextlib.suppress(UnreadableFile):
+        return worker.name in worker.backend.timers.known()
+    return False
+
+
 def timer_faults(worker: Instance) -> tuple[str, ...]:
     """Return in words in what an instance's timer is otherwise than the record asks for."""
     name, backend, every = worker.name, worker.backend, _every(worker.record)
     if every is None:
-        there = name in backend.timers.known()
-        return ("backups are scheduled that the record does not ask for",) if there else ()
+        return ("backups are scheduled that the record does not ask for",) if _is_kept(worker) else ()
     impossible = _impossible(backend.timers, every)
     if impossible is not None:
         return (impossible,)
@@ -122,12 +128,13 @@ def next_due(timers: Timers, schedule: Schedule) -> float | None:
 def _late_after(worker: Instance, schedule: Schedule, last: LastRun | None) -> float | None:
     """Return the moment after which a backup is late by more than two periods, None where it never is."""
     # A schedule that was changed begins anew: with the record, in which it is.
-    since = Path(worker.paths.record).stat().st_mtime
-    if last is not None and last.succeeded is not None:
-        since = max(since, last.succeeded)
     try:
+        since = Path(worker.paths.record).stat().st_mtime
+        if last is not None and last.succeeded is not None:
+            since = max(since, last.succeeded)
         dues = worker.backend.timers.dues(schedule.every, since, LATE_AFTER)
-    except OcmError:
+    except (OcmError, OSError, ValueError, OverflowError):
+        # The record may be gone by now, or its time be one that no clock shows.
         return None
     return dues[-1] if len(dues) == LATE_AFTER else None
 

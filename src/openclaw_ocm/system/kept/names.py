@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import InstanceName, parse_name
-from openclaw_ocm.errors import Invalid
+from openclaw_ocm.errors import Invalid, UnreadableFile
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -21,10 +21,19 @@ def instance_names(paths: HostPaths) -> tuple[InstanceName, ...]:
 
 
 def names_in(directory: PurePosixPath, *, prefix: str = "", suffix: str = "") -> tuple[InstanceName, ...]:
-    """Return, sorted, the instances after which what is in a directory is named; others are passed over."""
+    """Return, sorted, the instances after which what is in a directory is named; others are passed over.
+
+    None where there is no directory. Raises `UnreadableFile` where there is one that cannot be read.
+    """
+    try:
+        found = sorted(path.name for path in Path(directory).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise UnreadableFile(directory, error.strerror or str(error)) from None
     names = []
-    for path in sorted(Path(directory).iterdir()) if Path(directory).is_dir() else ():
-        if path.name.startswith(prefix) and path.name.endswith(suffix):
+    for name in found:
+        if name.startswith(prefix) and name.endswith(suffix):
             with contextlib.suppress(Invalid):
-                names.append(parse_name(path.name[len(prefix) : len(path.name) - len(suffix)]))
+                names.append(parse_name(name[len(prefix) : len(name) - len(suffix)]))
     return tuple(names)

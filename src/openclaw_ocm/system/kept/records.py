@@ -69,6 +69,7 @@ def _without_none(value: object) -> object:
 def _decode(data: bytes, path: PurePosixPath | str, kind: type[_T]) -> _T:
     try:
         return msgspec.toml.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        # A plain ValueError is one for a number of thousands of digits.
         message = f"{path} is corrupt: {error}"
         raise OcmError(message, hint="mend the line, or move the file away", code="record_corrupt") from None

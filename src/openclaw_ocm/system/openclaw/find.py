@@ -142,7 +142,7 @@ def _nodes(host: Host) -> Iterator[PurePosixPath]:
     yield from _programs(host, "node")
     own = Path(host.paths.ocm_data).glob("node-*/bin/node")
     for path in sorted(own, key=lambda path: parse_version(path.parts[-3][5:]) or (0, 0, 0), reverse=True):
-        yield PurePosixPath(path.resolve())
+        yield PurePosixPath(os.path.realpath(path))
 
 
 def _programs(host: Host, name: str) -> Iterator[PurePosixPath]:
@@ -152,7 +152,7 @@ def _programs(host: Host, name: str) -> Iterator[PurePosixPath]:
     for directory in (*host.search_path.split(os.pathsep), *usual):
         # What a relative entry means depends on where OCM is called, which may be an instance's workspace.
         found = shutil.which(name, path=directory) if Path(directory).is_absolute() else None
-        path = PurePosixPath(Path(found).resolve()) if found else None
+        path = PurePosixPath(os.path.realpath(found)) if found else None
         if path is not None and path not in seen:
             seen.add(path)
             yield path

@@ -78,8 +78,8 @@ def _changed() -> InTheWay:
 
 def main_place(host: Host) -> PurePosixPath:
     """Return where main's config is: where it is a link, what that leads to."""
-    return PurePosixPath(Path(host.paths.main_config).resolve())
+    return PurePosixPath(files.real_path(host.paths.main_config))
 
 
 def _main_state(host: Host) -> AbstractContextManager[int]:
-    return files.open_state(PurePosixPath(Path(host.paths.main_state).resolve()))
+    return files.open_state(PurePosixPath(files.real_path(host.paths.main_state)))

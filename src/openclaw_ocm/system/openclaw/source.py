@@ -23,6 +23,7 @@ from openclaw_ocm.core.openclaw.channels import bots
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, parse_config
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv, parse_unit
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.providers import known_providers
 
@@ -96,14 +97,15 @@ def read_instance_source(
 
 def _read_config(path: PurePosixPath, own: Mapping[str, str]) -> dict[str, Any]:
     """Return a config of the user's with its includes in their places, an empty one where there is none."""
-    real = Path(path).resolve()
-    if not real.exists():
-        return {}
+    real = files.real_path(path)
     data = _read(real, MAX_BYTES, str(path))
+    if data is None:
+        return {}
     config = _mended(lambda: parse_config(data, source=str(path)))
     roots = [real.parent]
-    listed = own.get("OPENCLAW_INCLUDE_ROOTS", "")
-    roots += [Path(root).expanduser().resolve() for root in listed.split(os.pathsep) if root]
+    listed = own.get("OPENCLAW_INCLUDE_ROOTS", "").replace("\0", "").split(os.pathsep)
+    # Path.expanduser raises RuntimeError for a user who is not there.
+    roots += [files.real_path(os.path.expanduser(root)) for root in listed if root]  # noqa: PTH111
     resolved = _Includes(tuple(roots)).resolve(config, real, (real,))
     return resolved if isinstance(resolved, dict) else {}
 
@@ -132,14 +134,14 @@ class _Includes:
     def _load(self, name: object, file: Path, chain: tuple[Path, ...]) -> Any:  # noqa: ANN401 - any JSON value
         if not isinstance(name, str) or "\0" in name:
             raise self._refused(f"{file} has an $include that is no file name")
-        path = Path(os.path.realpath(file.parent / name))
+        path = files.real_path(file.parent / name)
         if not any(path.is_relative_to(root) for root in self._roots):
             raise self._refused(f"{file} includes {name}, which lies outside of its directory")
         if path in chain or len(chain) > _MAX_INCLUDE_DEPTH:
             raise self._refused(f"{file} includes {name}, in a circle or too deep")
-        if not path.exists():
-            raise self._refused(f"{file} includes {name}, which is not there")
         data = _read(path, _MAX_INCLUDE_BYTES, str(path))
+        if data is None:
+            raise self._refused(f"{file} includes {name}, which is not there")
         # An included file may hold any JSON value: wrapped, it is an object to the parser.
         wrapped = b'{"included":' + data.removeprefix(b"\xef\xbb\xbf") + b"\n}"
         config = _mended(lambda: parse_config(wrapped, source=str(path)))
@@ -168,10 +170,13 @@ def _mended(parse: Any) -> dict[str, Any]:  # noqa: ANN401 - a function without 
     return config
 
 
-def _read(path: Path, limit: int, shown: str) -> bytes:
-    """Return a regular file of the user's, or raise `OcmError`."""
+def _read(path: Path, limit: int, shown: str) -> bytes | None:
+    """Return a regular file of the user's, None where there is none, or raise `OcmError`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        # A name with a zero byte in it is that of no file.
+        return None
     except OSError as error:
         raise OcmError(
             f"{shown} cannot be read: {error.strerror}", hint=_HINT, code="config_unreadable"
@@ -189,12 +194,7 @@ def _read(path: Path, limit: int, shown: str) -> bytes:
 
 def _read_text(path: PurePosixPath | str) -> str:
     """Return a text of the user's, nothing where there is none."""
-    try:
-        return _read(Path(path), _MAX_FILE, str(path)).decode(errors="replace")
-    except OcmError:
-        if not Path(path).exists():
-            return ""
-        raise
+    return (_read(Path(path), _MAX_FILE, str(path)) or b"").decode(errors="replace")
 
 
 def _own_variables(host: Host) -> dict[str, str]:
