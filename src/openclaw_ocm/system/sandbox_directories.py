@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record
 
 _STICKY = 0o1777
-_ABOUT = b"What Node compiled of OpenClaw: ocm fills it, sealed instances read it.\n"
 
 
 def check_state(paths: InstancePaths) -> None:
@@ -35,10 +34,8 @@ def check_state(paths: InstancePaths) -> None:
 
 def make_shell(paths: InstancePaths, record: Record) -> None:
     """Make what is missing of an instance's shell, and bring what is there in step with its record."""
-    for directory in (paths.root, paths.link_directory, paths.bin, paths.scratch):
+    for directory in (paths.root, paths.link_directory, paths.bin, paths.scratch, paths.host.compiled):
         files.make_directory(directory)
-    # The proof looks for a name: nothing is compiled without bubblewrap.
-    files.write_file(paths.host.compiled / "ABOUT", _ABOUT)
     for path in map(paths.temporary, TEMPORARY):
         files.make_directory(path)
         Path(path).chmod(_STICKY)
@@ -64,7 +61,7 @@ def is_current(paths: InstancePaths, record: Record) -> bool:
     """Tell whether the shell of an instance is whole and as its record and this OCM want it."""
     return (
         all(Path(path).is_dir() for path in (paths.root, *map(paths.temporary, TEMPORARY)))
-        and files.read_own(paths.host.compiled / "ABOUT") == _ABOUT
+        and Path(paths.host.compiled).is_dir()
         and bool(files.read_own(paths.secrets, limit=1))
         and all(files.link_target(link) == target for link, target in _links(paths, record).items())
         and all(files.read_own(path) == content for path, content in _programs(paths, record).items())

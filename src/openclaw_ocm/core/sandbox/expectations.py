@@ -106,7 +106,9 @@ def _granted(paths: InstancePaths, policy: Policy) -> Iterator[Check]:
         if mount.writable and mount.target != DOCKER_SOCKET:
             yield Check(action=WRITE, path=str(mount.target), allowed=True)
         elif not mount.writable and not mount.optional:
-            yield Check(action=READ, path=str(mount.target), allowed=True)
+            # Without bubblewrap nothing is compiled, and a directory without a name counts as unreadable.
+            if mount.target != paths.host.compiled:
+                yield Check(action=READ, path=str(mount.target), allowed=True)
             yield _denied(WRITE, mount.target)
     for path in (paths.config, paths.host.main_state / paths.config_link.name):
         yield Check(action=READ, path=str(path), allowed=True)
