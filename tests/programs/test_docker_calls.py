@@ -19,9 +19,12 @@ from openclaw_ocm.programs.tool_host.calls import (
     Inspect,
     InspectImage,
     InspectSandbox,
+    Pause,
     Refused,
     Remove,
     Start,
+    State,
+    Version,
     described,
     described_sandbox,
     parse,
@@ -35,7 +38,7 @@ CREATE = (
     *("--security-opt", "no-new-privileges", "--workdir", "/workspace", "-v", "/h/w:/workspace:z"),
     *("-v", "/h/w/skills:/workspace/skills:ro,z", "--env-file", "/tmp/e", "image:tag", "sleep", "infinity"),
 )
-FILE = "A=1\n# B=2\nC=x=y\nnothing\n"
+FILE = "A=1\n# B=2\nC=x=y\n\n"
 
 
 def created(*words: str) -> Box:
@@ -101,7 +104,9 @@ def test_what_is_not_known_is_refused_with_a_sentence(words: list[str], said: st
     assert caught.value.code == NOT_A_CALL
 
 
-@pytest.mark.parametrize("verb", ["", "run", "ps", "port", "network", "cp", "version", "--help", "image"])
+@pytest.mark.parametrize(
+    "verb", ["", "run", "ps", "port", "network", "cp", "version", "--help", "image", "stop"]
+)
 def test_other_commands_are_refused(verb: str) -> None:
     with pytest.raises(Refused, match="OCM's docker"):
         parse([verb] if verb else [], [])
@@ -146,9 +151,40 @@ def test_a_command_without_a_program_or_with_more_rights_is_refused(words: list[
         parse(words, [])
 
 
+def test_a_variable_of_a_file_ends_where_its_line_does_and_nowhere_else() -> None:
+    text = "A=1\u2028B=2\x85C=3\x0cD=4\x1e\vE=5"
+    call = parse(["exec", "--env-file=/e", "box", "sh"], [f"{text}\r\nF=6"])
+    assert isinstance(call, Execute)
+    assert call.env == {"A": text[2:], "F": "6"}
+
+
+@pytest.mark.parametrize(
+    ("options", "files", "said"),
+    [
+        (["-e", "HOME"], [], "-e wants NAME=VALUE"),
+        (["--env=HOME"], [], "--env wants NAME=VALUE"),
+        (["-e", "=x"], [], "-e wants NAME=VALUE"),
+        (["--env-file", "/e"], ["A=1\nHOME\n"], "--env-file wants NAME=VALUE"),
+        (["--env-file", "/e"], [], "did not come along"),
+        (["--env-file=/e"], [], "did not come along"),
+        ([], ["A=1"], "more came along"),
+    ],
+)
+def test_a_variable_that_would_be_lost_is_refused(options: list[str], files: list[str], said: str) -> None:
+    for words in (
+        ["exec", *options, "box", "sh"],
+        ["create", "--name", "b", *options, "i", "sleep", "infinity"],
+    ):
+        with pytest.raises(Refused, match=said):
+            parse(words, files)
+
+
 def test_the_small_calls() -> None:
     assert parse(["start", "b"], []) == Start("b")
     assert parse(["rm", "-f", "b"], []) == Remove("b")
+    assert parse(["pause", "b"], []) == Pause("b", paused=True)
+    assert parse(["unpause", "b"], []) == Pause("b", paused=False)
+    assert parse(["version", "--format", "{{.Server.Version}}"], []) == Version()
     assert parse(["image", "inspect", "x"], []) == InspectImage()
     # -f takes a value here and none for rm.
     assert parse(["inspect", "-f", "{{.Id}}", "b"], []) == Inspect("b", "{{.Id}}")
@@ -167,11 +203,18 @@ def test_the_sandbox_itself_is_one_where_all_paths_are_what_they_are() -> None:
 
 
 def test_a_box_is_described_in_each_way_that_openclaw_asks_for() -> None:
-    def said(layout: str, *, running: bool = False) -> str:
-        return described(created(), layout, identity="f" * 64, running=running)
+    def said(layout: str, **state: bool) -> str:
+        return described(created(), layout, identity="f" * 64, state=State(**state))
 
     assert said("{{.State.Running}}") == "false"
     assert said("{{.State.Running}}", running=True) == "true"
+    assert said("{{.State.Running}}", paused=True) == "true"
+    assert said("{{.State.Paused}}") == "false"
+    assert said("{{.State.Paused}}", paused=True) == "true"
+    state = "{{.Id}} {{.State.Running}} {{.State.Paused}}"
+    assert said(state) == f"{'f' * 64} false false"
+    assert said(state, up=True) == f"{'f' * 64} true false", "what was left in it may write"
+    assert said(state, up=True, paused=True) == f"{'f' * 64} true true"
     assert said("{{.Id}}") == "f" * 64
     assert said("{{.Config.Image}}") == "image:tag"
     assert said('{{ index .Config.Labels "openclaw.sessionKey" }}') == "a=b"

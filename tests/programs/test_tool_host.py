@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -217,6 +220,79 @@ def test_a_command_has_its_streams_and_environment(hosted: Hosted) -> None:
     assert not any(str(hosted.state) in line for line in output.splitlines())
 
 
+def test_what_follows_the_name_of_a_box_is_no_file_for_docker(hosted: Hosted) -> None:
+    name = hosted.box()
+    script = f"docker exec {name} echo --env-file /no/such/file --env-file=/nor/this"
+    assert hosted.ok(script) == "--env-file /no/such/file --env-file=/nor/this\n"
+    (hosted.state / "env").write_text("OF_CALL=2\n")
+    script = f"docker exec -w /tmp --env-file={hosted.state}/env {name} env"
+    assert "OF_CALL=2" in hosted.ok(script).splitlines()
+    code, _, error = hosted.shell(f"docker exec --env-file /no/such/file {name} true")
+    assert (code, "No such file" in error, "daemon" in error) == (125, True, False)
+    (hosted.state / "env").write_bytes(b"A=1\0B=2")
+    assert hosted.shell(f"docker exec --env-file {hosted.state}/env {name} true")[0] == 125
+
+
+_TICKS = "while :; do echo >> /tmp/ticks; sleep 0.02; done"
+
+
+def test_in_a_box_that_is_paused_nothing_runs_until_it_goes_on(hosted: Hosted) -> None:
+    name = hosted.box()
+    hosted.inside(name, f"( trap '' TERM CONT; {_TICKS} ) >/dev/null 2>&1 & mkfifo /tmp/wait")
+    hosted.inside(name, "cp /dev/null /workspace/seen; tail -F /tmp/ticks > /workspace/seen 2>/dev/null &")
+    seen = hosted.workspace / "seen"
+    wait_for(lambda: seen.stat().st_size > 2, "what runs in the box")
+    identity = hosted.ok(f"docker inspect -f '{{{{.Id}}}}' {name}").strip()
+    state = f"docker inspect -f '{{{{.Id}}}} {{{{.State.Running}}}} {{{{.State.Paused}}}}' {name}"
+    assert hosted.ok(state) == f"{identity} true false\n"
+    assert hosted.ok(f"docker pause {identity}") == f"{identity}\n"
+    assert hosted.ok(state) == f"{identity} true true\n"
+    assert hosted.ok(f"docker inspect -f '{{{{.State.Paused}}}}' {identity}") == "true\n"
+    stopped = seen.stat().st_size
+    for words_, said in (
+        (f"exec {name} true", "is paused, unpause the container before exec"),
+        (f"pause {name}", "is already paused"),
+        (f"start {name}", "try unpause instead"),
+    ):
+        code, _, error = hosted.shell(f"docker {words_}")
+        assert (code, said in error) == (1, True), error
+    assert seen.stat().st_size == stopped
+    hosted.ok(f"docker unpause {identity}")
+    assert hosted.ok(state) == f"{identity} true false\n"
+    wait_for(lambda: seen.stat().st_size > stopped, "that it goes on")
+    assert "is not paused" in hosted.shell(f"docker unpause {name}")[2]
+    assert "No such object" in hosted.shell("docker pause nobody")[2]
+    hosted.ok("docker create --name down image sleep infinity")
+    assert "is not running" in hosted.shell("docker pause down")[2]
+
+
+def test_a_command_that_is_given_up_leaves_a_paused_box_paused_and_the_box_can_go(hosted: Hosted) -> None:
+    name = hosted.box()
+    hosted.inside(name, f"( {_TICKS} ) >/dev/null 2>&1 & tail -F /tmp/ticks > /workspace/seen 2>/dev/null &")
+    seen, before = hosted.workspace / "seen", hosted.descendants()
+    wait_for(lambda: seen.exists() and seen.stat().st_size > 2, "what runs in the box")
+    script = f"docker exec {name} sleep 300 & sleep 0.5; docker pause {name}; kill -9 %1; wait"
+    hosted.shell(script)
+    wait_for(lambda: "ocm-command" not in names_below(hosted.process.pid), "an end of the command")
+    stopped = seen.stat().st_size
+    assert hosted.ok(f"docker inspect -f '{{{{.State.Paused}}}}' {name}") == "true\n"
+    assert seen.stat().st_size == stopped
+    hosted.ok(f"docker rm -f {name}")
+    wait_for(lambda: len(hosted.descendants()) < len(before), "an end of the box")
+
+
+def test_a_tool_host_ends_with_what_stands_still(directory: Path) -> None:
+    hosted = Hosted(directory)
+    hosted.ok(f"docker pause {hosted.box()}")
+    below = hosted.descendants()
+    hosted.close()
+    wait_for(lambda: not any(map(is_alive, below)), "an end of the box")
+
+
+def test_there_is_a_docker_for_openclaws_doctor(hosted: Hosted) -> None:
+    assert hosted.ok("docker version --format '{{.Server.Version}}'") == f"{calls.VERSION}\n"
+
+
 @pytest.mark.parametrize(
     "bind",
     [
@@ -269,6 +345,52 @@ def test_a_source_that_is_swapped_for_a_link_is_found_out_before_any_command_run
     with pytest.raises(Refused, match="nobody asked for"):
         binds.prove(found, os.getpid(), frozenset())
     binds.close(found)
+
+
+def test_with_too_much_open_nothing_is_left_open_or_unprotected(tmp_path: Path) -> None:
+    for name in (".git/hooks", ".openclaw/extensions"):
+        (tmp_path / "workspace" / name).mkdir(parents=True)
+    wanted = (Bind(str(tmp_path / "workspace"), "/workspace", "", writable=True),)
+    whole = binds.opened(wanted, (str(tmp_path),))
+    binds.close(whole)
+
+    def held() -> set[str]:
+        return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+    before, limits = held(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    found: list[binds.Opened] = []
+    room = 0
+    while not found:
+        room += 1
+        taken = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, before)) + 1 + room, limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        for handle in taken[-room:]:
+            os.close(handle)
+        try:
+            found = binds.opened(wanted, (str(tmp_path),))
+        except (OSError, Refused):
+            pass
+        finally:
+            for handle in taken[:-room]:
+                os.close(handle)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert [each.target for each in found] in ([], [each.target for each in whole])
+        binds.close(found)
+        assert len(held()) == len(before)
+
+
+def test_who_goes_while_it_is_answered_ends_nothing(hosted: Hosted) -> None:
+    name = hosted.box()
+    for request in (words("inspect", "-f", "{{.Id}}", name), words("exec", name, "true"), words("x"), b"\0"):
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.connect(str(hosted.socket))
+                connection.sendall(request)
+    assert hosted.inside(name, "echo fine")[1] == "fine\n"
 
 
 def test_a_workspace_that_is_gone_is_said_in_one_sentence(hosted: Hosted) -> None:

@@ -14,23 +14,35 @@ import sys
 PATH = "/tmp/.ocm-tool-host"  # noqa: S108 - the sandbox's own /tmp
 SANDBOX = "0c" * 32  # the id under which the tool host speaks of the sandbox itself
 MOST_BYTES = 2**20
-KILLED, INTERRUPTED, NOT_FOUND = 137, 130, 127
+# What no value follows: each other option of a call has one.
+FLAGS = frozenset({"-i", "--interactive", "-t", "--tty", "-it", "-ti", "--init", "--read-only"})
+NOT_A_CALL, KILLED, INTERRUPTED, NOT_FOUND = 125, 137, 130, 127
 
 
 def env_files(words: list[str]) -> list[bytes]:
-    """Return the texts of the files that --env-file names, in their order."""
+    """Return the texts of the files that --env-file names, in their order.
+
+    What follows the name of a box or image is not for docker. Raises `OSError` for a file that cannot be
+    read, and `ValueError` for one that no environment can come from.
+    """
     found = []
-    for number, word in enumerate(words[:-1]):
-        if word == "--env-file":
-            handle = os.open(words[number + 1], os.O_RDONLY)
-            found.append(os.read(handle, MOST_BYTES))
-            os.close(handle)
+    rest = words[:0:-1] if words[:1] in (["exec"], ["create"]) else []
+    while rest and rest[-1].startswith("-"):
+        option, equals, path = rest.pop().partition("=")
+        if not equals and option not in FLAGS and rest:
+            path = rest.pop()
+        if option == "--env-file":
+            with open(path, "rb", buffering=0) as file:
+                text = file.readall()
+            if len(text) > MOST_BYTES or b"\0" in text:
+                raise ValueError(f"--env-file {path}: too long, or no text")
+            found.append(text)
     return found
 
 
-def ask(words: list[str]) -> list[bytes]:
-    """Return exit status, output and errors of a call."""
-    parts = [b"ocm1", b"%d" % len(words), *map(os.fsencode, words), *env_files(words)]
+def ask(words: list[str], files: list[bytes]) -> list[bytes]:
+    """Return exit status, output and errors of a call, with which these files go."""
+    parts = [b"ocm1", b"%d" % len(words), *map(os.fsencode, words), *files]
     data = b"\0".join(parts)
     data = len(data).to_bytes(4, "big") + data
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
@@ -68,7 +80,12 @@ def main() -> int:
         # Who asks is in it already.
         return run(words[2:])
     try:
-        answer = ask(words)
+        files = env_files(words)
+    except (OSError, ValueError) as error:
+        write(2, f"docker: {error}\n".encode(errors="surrogateescape"))
+        return NOT_A_CALL
+    try:
+        answer = ask(words, files)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:

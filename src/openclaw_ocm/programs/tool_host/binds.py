@@ -8,6 +8,7 @@ there its mounts are compared with what was opened.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -28,6 +29,8 @@ _TAKEN = frozenset(
 # Main's session, which no box confines, runs what lies there: a box may not write it.
 _PROTECTED = (".openclaw/extensions", ".git/hooks", ".git/config")
 _OPEN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+# What says nothing of what was to be opened.
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _OCTAL = re.compile(r"\\([0-7]{3})")
 MOST = 64
 
@@ -60,7 +63,8 @@ def check(binds: Sequence[Bind], roots: Sequence[str]) -> None:
 def opened(binds: Iterable[Bind], roots: Sequence[str]) -> list[Opened]:
     """Open the sources of `binds`, which `check` let pass, and what is protected in them, in mounting order.
 
-    Raises `Refused` where one is gone or a link leads there; nothing is open then.
+    Raises `Refused` where one is gone or a link leads there, and `OSError` where too much is open already;
+    nothing of it is open then.
     """
     found: list[Opened] = []
     try:
@@ -98,6 +102,8 @@ def _descend(handle: int, below: str, whole: str) -> int:
         try:
             following = os.open(part, _OPEN, dir_fd=handle)
         except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise
             raise Refused(f"{whole} of this box is not there: {error.strerror}", 1) from None
         finally:
             os.close(handle)
@@ -123,9 +129,9 @@ def _protected(bind: Opened, declared: set[str]) -> Iterator[Opened]:
             parent = _descend(os.dup(bind.handle), above, bind.path)
             try:
                 inner = _descend(os.dup(parent), last, bind.path)
-            except Refused:
+            except BaseException:
                 os.close(parent)
-                continue
+                raise
             if f"{bind.target}/{above}" in declared:
                 os.close(parent)
             else:

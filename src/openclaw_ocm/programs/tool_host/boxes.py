@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import mmap
 import os
 import resource
 import select
@@ -43,6 +44,17 @@ class Box:
         self.used = time.monotonic()
         self.commands: set[int] = set()
         self.namespaces: list[tuple[str, int]] = []
+        # Shared with the processes that are forked for its commands.
+        self._paused = mmap.mmap(-1, 1)
+
+    @property
+    def paused(self) -> bool:
+        """Whether all that runs in the box is to stand still."""
+        return self._paused[0] == 1
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._paused[0] = int(paused)
 
     def start(self, roots: tuple[str, ...], owner: tuple[int, int], filters: tuple[bytes, ...]) -> None:
         """Start the box where it is not up; raises `Refused` where it cannot be what was asked for.
@@ -57,9 +69,10 @@ class Box:
                 1,
             )
         found = binds.opened(self.wanted.binds, roots)
-        told, tell = os.pipe()
+        told = tell = -1
         handles: list[int] = []
         try:
+            told, tell = os.pipe()
             handles += map(_in_memory, filters)
             arguments = _in_memory(b"\0".join(map(os.fsencode, _arguments(found, owner, tell, handles))))
             handles.append(arguments)
@@ -101,6 +114,7 @@ class Box:
                 os.close(handle)
         self.process = self.handle = None
         self.namespaces = []
+        self.paused = False
 
 
 def _become_bwrap(arguments: int, tell: int, handles: list[int]) -> NoReturn:
@@ -145,7 +159,7 @@ def _arguments(found: list[binds.Opened], owner: tuple[int, int], tell: int, fil
 def _in_memory(data: bytes) -> int:
     """Return a file to read this from: the arguments of a process its own box could read."""
     handle = os.memfd_create("bwrap")
-    with os.fdopen(os.dup(handle), "wb") as file:
+    with open(handle, "wb", closefd=False) as file:
         file.write(data)
     os.lseek(handle, 0, os.SEEK_SET)
     return handle
@@ -193,10 +207,17 @@ def _open_namespaces(first: int) -> list[tuple[str, int]]:
     bwrap mounts the terminals in a user namespace and goes on in one below it, which comes last: from it the
     others could not be entered.
     """
-    handles = [
-        (kind, os.open(f"/proc/{first}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)) for kind in (*_KINDS, "user")
-    ]
-    owner = fcntl.ioctl(dict(handles)["mnt"], _GET_OWNER)
+    handles: list[tuple[str, int]] = []
+    try:
+        handles.extend(
+            (kind, os.open(f"/proc/{first}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC))
+            for kind in (*_KINDS, "user")
+        )
+        owner = fcntl.ioctl(dict(handles)["mnt"], _GET_OWNER)
+    except BaseException:
+        for _, handle in handles:
+            os.close(handle)
+        raise
     inner = handles.pop()
     if os.path.samestat(os.fstat(owner), os.fstat(inner[1])):
         os.close(owner)

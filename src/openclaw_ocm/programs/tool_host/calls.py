@@ -24,6 +24,11 @@ _TMPFS = frozenset({"/tmp", "/var/tmp", "/run"})  # noqa: S108 - a box has its o
 _LABEL = re.compile(r'\{\{ *index \.Config\.Labels "([^"]*)" *\}\}')
 _MOUNTS = '{"Mounts":{{json .Mounts}},"Tmpfs":{{json .HostConfig.Tmpfs}}}'
 _ENV = "{{range .Config.Env}}{{println .}}{{end}}"
+_PAUSED = "{{.State.Paused}}"
+_STATE = "{{.Id}} {{.State.Running}} {{.State.Paused}}"
+# OpenClaw's doctor asks for a version to know whether there is a docker at all.
+_VERSION = ("--format", "{{.Server.Version}}")
+VERSION = "1.0.0"
 # What OpenClaw asks about a container of Docker's that it is in; the mounts of /etc/hosts tell it of one.
 _SURROUNDING = '{"Id":{{json .ID}},"Mounts":{{json .Mounts}},"Tmpfs":{{json .HostConfig.Tmpfs}}}'
 SANDBOX = "0c" * 32
@@ -85,6 +90,19 @@ class Remove:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Have all that runs in a box stand still, or go on where `paused` is false."""
+
+    name: str
+    paused: bool
+
+
+@dataclass(frozen=True)
+class Version:
+    """Say that there is somebody who makes boxes."""
+
+
+@dataclass(frozen=True)
 class Inspect:
     """Say something of a box, as `layout` wants it."""
 
@@ -113,7 +131,7 @@ class Execute:
     terminal: bool
 
 
-Call = Create | Start | Remove | Inspect | InspectSandbox | InspectImage | Execute
+Call = Create | Start | Remove | Pause | Version | Inspect | InspectSandbox | InspectImage | Execute
 
 
 def parse(words: Sequence[str], files: Sequence[str]) -> Call:
@@ -125,6 +143,9 @@ def parse(words: Sequence[str], files: Sequence[str]) -> Call:
         "create": _create,
         "start": _start,
         "rm": _remove,
+        "pause": _pause,
+        "unpause": _unpause,
+        "version": _version,
         "inspect": _inspect,
         "image": _image,
         "exec": _execute,
@@ -201,6 +222,20 @@ def _remove(words: Sequence[str], _: Iterator[str]) -> Call:
     return Remove(_only("rm", _options("rm", words, flags=flags, values=frozenset())[1]))
 
 
+def _pause(words: Sequence[str], _: Iterator[str]) -> Call:
+    return Pause(_only("pause", words), paused=True)
+
+
+def _unpause(words: Sequence[str], _: Iterator[str]) -> Call:
+    return Pause(_only("unpause", words), paused=False)
+
+
+def _version(words: Sequence[str], _: Iterator[str]) -> Call:
+    if tuple(words) != _VERSION:
+        raise Refused(f"docker version: OCM's docker knows {' '.join(_VERSION)} alone")
+    return Version()
+
+
 def _inspect(words: Sequence[str], _: Iterator[str]) -> Call:
     values = frozenset({"-f", "--format", "--type"})
     found, rest = _options("inspect", words, flags=frozenset(), values=values)
@@ -237,11 +272,25 @@ def _environment(found: Sequence[tuple[str, str]], files: Iterator[str]) -> dict
     env: dict[str, str] = {}
     for option, text in found:
         if option == "--env-file":
-            lines = next(files, "").splitlines()
-            env.update(_pair(line) for line in lines if "=" in line and not line.startswith("#"))
-        elif option in ("--env", "-e") and "=" in text:
-            env.update([_pair(text)])
+            content = next(files, None)
+            if content is None:
+                raise Refused(f"docker --env-file {text[:200]}: the file did not come along")
+            # Docker's lines end here alone: a value may hold what else ends one for Python.
+            lines = (line.removesuffix("\r") for line in content.split("\n"))
+            env.update(_variable(option, line) for line in lines if line and not line.startswith("#"))
+        elif option in ("--env", "-e"):
+            env.update([_variable(option, text)])
+    if next(files, None) is not None:
+        raise Refused("docker --env-file: more came along than was named")
     return env
+
+
+def _variable(option: str, text: str) -> tuple[str, str]:
+    """Return a variable and its value, which is never one of the caller's own environment."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise Refused(f"docker {option} wants NAME=VALUE, not {name[:50]!r}")
+    return name, value
 
 
 def parse_bind(text: str) -> Bind:
@@ -290,8 +339,21 @@ def described_sandbox() -> str:
     return json.dumps({"Id": SANDBOX, "Mounts": [_described_bind(everything)], "Tmpfs": None})
 
 
-def described(box: Box, layout: str, *, identity: str, running: bool) -> str:
-    """Return what `docker inspect --format LAYOUT` prints of a box; raises `Refused` for another layout."""
+@dataclass(frozen=True)
+class State:
+    """What a box does: it is up, commands run in it, all in it stands still."""
+
+    up: bool = False
+    running: bool = False
+    paused: bool = False
+
+
+def described(box: Box, layout: str, *, identity: str, state: State) -> str:
+    """Return what `docker inspect --format LAYOUT` prints of a box; raises `Refused` for another layout.
+
+    One that is idle says that it does not run, for OpenClaw to make it anew where its mounts changed. Asked
+    together with whether it is paused it says the truth: what was left in it may still write.
+    """
     label = _LABEL.fullmatch(layout)
     if label:
         return box.labels.get(label[1], "<no value>")
@@ -299,7 +361,14 @@ def described(box: Box, layout: str, *, identity: str, running: bool) -> str:
         return json.dumps({"Mounts": [_described_bind(bind) for bind in box.binds], "Tmpfs": box.tmpfs})
     if layout == _ENV:
         return "".join(f"{key}={text}\n" for key, text in box.env.items())
-    plain = {"{{.State.Running}}": str(running).lower(), "{{.Id}}": identity, "{{.Config.Image}}": box.image}
+    paused = str(state.paused).lower()
+    plain = {
+        "{{.State.Running}}": str(state.running or state.paused).lower(),
+        "{{.Id}}": identity,
+        "{{.Config.Image}}": box.image,
+        _PAUSED: paused,
+        _STATE: f"{identity} {str(state.up).lower()} {paused}",
+    }
     if layout not in plain:
         raise Refused(f"docker inspect --format {layout[:100]}: OCM's docker does not know this layout")
     return plain[layout]

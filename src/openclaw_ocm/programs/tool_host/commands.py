@@ -8,6 +8,7 @@ import resource
 import select
 import shlex
 import signal
+import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import kernel
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from . import boxes
-    from .calls import Box, Execute
+    from .calls import Execute
 
 NAME = "ocm-command"
 _MOST_DESCRIPTORS = 2**16
 _WAKES, _WAKE_MILLISECONDS = 60, 50
+_SETTLE_SECONDS = 0.01
 _NOT_EXECUTABLE, _NO_PROGRAM = 126, 127
 _BASE_ENV = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -67,7 +69,7 @@ def run(box: boxes.Box, call: Execute, streams: Streams, filters: tuple[bytes, .
         kernel.die_with_parent(keeper)
         os.setsid()
         os.write(tell, str(os.getpid()).encode())
-        _become(box.wanted, call, streams.files, filters)
+        _become(box, call, streams.files, filters)
     os.close(tell)
     for handle in streams.files:
         os.close(handle)
@@ -84,13 +86,17 @@ def run(box: boxes.Box, call: Execute, streams: Streams, filters: tuple[bytes, .
         elif not os.read(streams.asker, 4096):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(command, signal.SIGKILL)
-            _kill_session(session)
+            _kill_session(session, box)
             break
     return exit_status(os.waitpid(command, 0)[1])
 
 
-def _become(wanted: Box, call: Execute, files: Sequence[int], filters: tuple[bytes, ...]) -> NoReturn:
+def _become(box: boxes.Box, call: Execute, files: Sequence[int], filters: tuple[bytes, ...]) -> NoReturn:
+    wanted = box.wanted
     try:
+        # It was asked for before the box was paused, and is in it only since.
+        while box.paused:
+            time.sleep(_SETTLE_SECONDS)
         for number, handle in enumerate(files):
             os.dup2(handle, number)
         os.closerange(len(files), _MOST_DESCRIPTORS)
@@ -125,7 +131,48 @@ def _bound_tasks(wanted: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _kill_session(session: bytes) -> None:
+def settle(box: boxes.Box) -> bool:
+    """Have all that runs in a box stand still or go on, as `box.paused` says; return whether it does.
+
+    That takes three seconds at most.
+    """
+    entering = os.fork()
+    if entering == 0:
+        status = 1
+        try:
+            leave_host({handle for _, handle in box.namespaces})
+            for kind, handle in box.namespaces:
+                kernel.enter(handle, kind)
+            settler = os.fork()
+            if settler == 0:
+                _settle(box)
+                os._exit(0)
+            status = _wait_for_killer(settler)
+        finally:
+            os._exit(status)
+    return os.waitpid(entering, 0)[1] == 0
+
+
+def _settle(box: boxes.Box) -> None:
+    """Do as `settle`, in the PID namespace of the box, until what is there is as the box is to be.
+
+    The box can be paused, and go on, from elsewhere at any time: so it is looked at again afterwards.
+    """
+    while True:
+        paused = box.paused
+        with contextlib.suppress(OSError):
+            os.kill(-1, signal.SIGSTOP if paused else signal.SIGCONT)
+        if paused == box.paused and not (paused and _anything_runs()):
+            return
+        time.sleep(_SETTLE_SECONDS)
+
+
+def _anything_runs() -> bool:
+    others = set(filter(str.isdigit, os.listdir("/proc"))) - {"1", str(os.getpid())}
+    return any((fields := _fields_of(pid)) and fields[0] not in b"TtZX" for pid in others)
+
+
+def _kill_session(session: bytes, box: boxes.Box) -> None:
     """Kill the processes of a session, from a process in the PID namespace that has them.
 
     All that is in the box stands still meanwhile: the kernel stops it at one blow, and what forks without end
@@ -139,14 +186,16 @@ def _kill_session(session: bytes) -> None:
             if _session_of(pid) == session:
                 with contextlib.suppress(OSError):
                     os.kill(int(pid), signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            os.kill(-1, signal.SIGCONT)
+        _settle(box)
         os._exit(0)
     _wait_for_killer(killer)
 
 
-def _wait_for_killer(killer: int) -> None:
-    """Wait for a killer, which others in the box can stop: it is woken, and after a while killed."""
+def _wait_for_killer(killer: int) -> int:
+    """Wait for a killer, which others in the box can stop: it is woken, and after a while killed.
+
+    Returns its exit status.
+    """
     handle = os.pidfd_open(killer)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
@@ -159,15 +208,20 @@ def _wait_for_killer(killer: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(killer, signal.SIGKILL)
     os.close(handle)
-    os.waitpid(killer, 0)
+    return exit_status(os.waitpid(killer, 0)[1])
 
 
 def _session_of(pid: str) -> bytes | None:
     """Return the session of a process that lives, None for one that ended."""
+    fields = _fields_of(pid)
+    return fields[3] if fields and fields[0] not in b"ZX" else None
+
+
+def _fields_of(pid: str) -> list[bytes]:
+    """Return what the kernel says of a process, its state first; nothing of one that is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name of its program, in parentheses, may hold anything.
-            fields = file.read().rpartition(b") ")[2].split()
+            return file.read().rpartition(b") ")[2].split()
     except OSError:
-        return None
-    return None if fields[0] in b"ZX" else fields[3]
+        return []

@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, NoReturn
 from . import binds, boxes, commands
 from .calls import (
     NOT_A_CALL,
+    VERSION,
     Create,
     Execute,
     Inspect,
     InspectImage,
     InspectSandbox,
+    Pause,
     Refused,
     Remove,
     Start,
+    State,
+    Version,
     described,
     described_sandbox,
     parse,
@@ -30,7 +34,7 @@ from .gateway import complain
 if TYPE_CHECKING:
     from .calls import Call
 
-VERSION = b"ocm1"
+_PROTOCOL = b"ocm1"
 MOST_BYTES = 2**21
 MOST_CONNECTIONS = 64
 MOST_BOXES = 64
@@ -57,9 +61,10 @@ class Asked:
 
     def close(self) -> None:
         """Close the connection and what came over it."""
-        for handle in self.files:
-            os.close(handle)
-        self.files = []
+        while self.files:
+            # What came may fail to be closed, and is closed all the same.
+            with contextlib.suppress(OSError):
+                os.close(self.files.pop())
         self.connection.close()
 
     def read(self) -> bool:
@@ -88,7 +93,7 @@ def fields(data: bytes) -> tuple[list[str], list[str]]:
     """Return the words and the files of a request: version, number of words, words, files, between NULs."""
     version, _, rest = data.partition(b"\0")
     count, _, rest = rest.partition(b"\0")
-    if version != VERSION or not count.isdigit() or len(count) > len(str(MOST_WORDS)):
+    if version != _PROTOCOL or not count.isdigit() or len(count) > len(str(MOST_WORDS)):
         raise Refused("the request is not one of OCM's docker")
     texts = [os.fsdecode(part) for part in rest.split(b"\0", 2 * MOST_WORDS)]
     if int(count) > min(len(texts), MOST_WORDS):
@@ -202,24 +207,26 @@ class Server:
             self._finish(asked, 0, output=self._do(call))
 
     def _do(self, call: Call) -> str:
-        if isinstance(call, InspectImage):
-            return "[]\n"  # each is there: it is the system's own /usr
-        if isinstance(call, InspectSandbox):
-            return f"{described_sandbox()}\n"
+        if isinstance(call, InspectImage | InspectSandbox | Version):
+            return _constant(call)
         if isinstance(call, Create):
             return f"{self._create(call).identity}\n"
         name = call.name
         box = self._box(name)
         if isinstance(call, Inspect):
-            running = bool(box.commands)
-            return f"{described(box.wanted, call.layout, identity=box.identity, running=running)}\n"
+            state = State(up=box.process is not None, running=bool(box.commands), paused=box.paused)
+            return f"{described(box.wanted, call.layout, identity=box.identity, state=state)}\n"
         if isinstance(call, Start):
             if self.stopping:
                 raise Refused("the instance is stopping", 1)
+            if box.paused:
+                raise Refused("cannot start a paused container, try unpause instead", 1)
             box.start(self.roots, self.owner, self.filters)
         elif isinstance(call, Remove):
             box.stop()
             del self.boxes[box.wanted.name]
+        elif isinstance(call, Pause):
+            _pause(box, call)
         return f"{name}\n"
 
     def _create(self, call: Create) -> boxes.Box:
@@ -240,7 +247,7 @@ class Server:
 
     def _make_room(self) -> None:
         """Remove the box in which nothing runs for the longest time: OpenClaw makes one anew that is gone."""
-        idle = [box for box in self.boxes.values() if not box.commands]
+        idle = [box for box in self.boxes.values() if not box.commands and not box.paused]
         if not idle:
             raise Refused(f"in {MOST_BOXES} boxes commands run already", 1)
         oldest = min(idle, key=lambda box: box.used)
@@ -257,6 +264,12 @@ class Server:
         box = self._box(call.name)
         if box.process is None:
             raise Refused(f"Error response from daemon: container {call.name} is not running", 1)
+        if box.paused:
+            raise Refused(
+                f"Error response from daemon: container {call.name} is paused,"
+                " unpause the container before exec",
+                1,
+            )
         if len(asked.files) != _STREAMS:
             raise Refused("exec wants three descriptors")
         if len(box.commands) >= MOST_COMMANDS_OF_ONE:
@@ -283,6 +296,26 @@ class Server:
         with contextlib.suppress(OSError):
             asked.connection.sendall(reply(code, "", error))
         os._exit(0)
+
+
+def _constant(call: InspectImage | InspectSandbox | Version) -> str:
+    """Return the answer to what is not about a box."""
+    if isinstance(call, InspectImage):
+        return "[]\n"  # each is there: it is the system's own /usr
+    return f"{VERSION if isinstance(call, Version) else described_sandbox()}\n"
+
+
+def _pause(box: boxes.Box, call: Pause) -> None:
+    """Pause a box or let it go on, as docker does; raises `Refused` where that cannot be."""
+    if box.process is None or box.paused == call.paused:
+        why = "running" if box.process is None else "paused"
+        text = f"is {'already' if call.paused and box.paused else 'not'} {why}"
+        raise Refused(f"Error response from daemon: container {call.name} {text}", 1)
+    box.paused = call.paused
+    if not commands.settle(box) and call.paused:
+        box.paused = False
+        commands.settle(box)
+        raise Refused(f"container {call.name} could not be paused in time", 1)
 
 
 def reply(code: int, output: str, error: str) -> bytes:
