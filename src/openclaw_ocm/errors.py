@@ -63,7 +63,13 @@ def as_ocm_error(error: OcmError | OSError) -> OcmError:
         return error
     named = f": {error.filename}" if error.filename else ""
     hint = "nothing is lost: what was begun is undone, at the latest by the next ocm command"
+    if error.filename:
+        hint = _look_at(error.filename)
     return OcmError(f"{error.strerror or error}{named}", hint=hint, code="os_error")
+
+
+def _look_at(path: object) -> str:
+    return f"look at {path}: put back what belongs there, or make it yours again"
 
 
 def bug(error: BaseException) -> OcmError:
@@ -89,8 +95,7 @@ class UnreadableFile(OcmError):
     """A file of OCM's own is there and cannot be read."""
 
     def __init__(self, path: object, why: str) -> None:
-        hint = f"look at {path}: put back what belongs there, or make it yours again"
-        super().__init__(f"{path} cannot be read: {why}", hint=hint, code="unreadable")
+        super().__init__(f"{path} cannot be read: {why}", hint=_look_at(path), code="unreadable")
 
 
 class Locked(OcmError):

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import click
 import pytest
 
 from openclaw_ocm.cli.frame import in_words
 from openclaw_ocm.cli.main import ocm as group
+from openclaw_ocm.system import files
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
@@ -131,3 +132,11 @@ def test_a_command_is_kept_with_its_options_and_none_of_their_values(typed: list
         assert command
         ctx = command.make_context(name, rest, parent=ctx)
     assert in_words(ctx) == words
+
+
+def test_a_line_is_written_where_the_long_file_cannot_be_set_aside(tmp_path: Path) -> None:
+    path, older = PurePosixPath(tmp_path / "history.jsonl"), tmp_path / "history.1.jsonl"
+    older.mkdir()
+    Path(path).write_bytes(b"long enough\n")
+    files.append_line(path, b"new", most=1, older=PurePosixPath(older))
+    assert files.read_own(path, limit=4, tail=True) == b"new\n"

@@ -8,11 +8,14 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+import click
 import pytest
 
+from openclaw_ocm.cli.main import ocm as group
 from openclaw_ocm.core import plan as steps
 from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.errors import as_ocm_error
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
@@ -24,6 +27,7 @@ LOOKING = (
     ("logs", "worker1"),
     ("backups", "list"),
     ("secret", "list", "worker1"),
+    ("backups", "verify", "--all"),
 )
 SENTENCE = (
     "a change of worker1 was interrupted: the next command that changes something mends it, "
@@ -141,3 +145,54 @@ def test_a_journal_that_cannot_be_read_costs_its_own_instance_alone(
     assert str(PurePosixPath(journal)) in refused.stderr
     if trouble == "newer":
         assert "is of a newer OCM" in refused.stderr
+
+
+def dry_runs(command: click.Command, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return every command that has --dry-run, with a word for each of its arguments."""
+    context = click.Context(command)
+    if isinstance(command, click.Group):
+        found = []
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            found += dry_runs(inner, (*words, name))
+        return found
+    if not any("--dry-run" in option.opts for option in command.params):
+        return []
+    values = {"new": "worker9", "model": "ppq/one", "key": "A_KEY", "channel": "telegram"}
+    arguments = [one.name or "" for one in command.params if isinstance(one, click.Argument)]
+    return [(*words, *(values.get(one, "worker2") for one in arguments), "--dry-run")]
+
+
+@pytest.mark.parametrize("arguments", dry_runs(group), ids=" ".join)
+def test_a_dry_run_mends_nothing_and_leaves_nothing_behind(
+    ocm: Run, home: Path, journal: Path, add_record: AddRecord, arguments: tuple[str, ...]
+) -> None:
+    add_record("worker2", port=18999)
+    before = files(home)
+    done = ocm(*arguments)
+    assert "Traceback" not in done.stderr
+    assert files(home) == before
+    assert journal.exists()
+
+
+def test_a_dry_run_of_what_was_cut_off_is_refused(ocm: Run, home: Path, journal: Path) -> None:
+    before = files(home)
+    done = ocm("stop", "worker1", "--dry-run")
+    assert done.returncode == 1
+    assert "a change of worker1 was interrupted, and --dry-run mends nothing" in done.stderr
+    assert "ocm doctor --fix" in done.stderr
+    assert files(home) == before
+    assert journal.exists()
+
+
+@pytest.mark.usefixtures("journal")
+def test_status_names_the_directory_apart_from_the_state(ocm: Run) -> None:
+    keys = [line.split(":")[0].strip() for line in ocm("status", "worker1").stdout.splitlines()]
+    assert keys.count("state") == 1
+    assert "directory" in keys
+
+
+def test_what_cannot_be_opened_is_to_be_looked_at() -> None:
+    error = as_ocm_error(PermissionError(13, "Permission denied", "/some/file"))
+    assert error.hint == "look at /some/file: put back what belongs there, or make it yours again"

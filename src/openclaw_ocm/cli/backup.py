@@ -259,7 +259,7 @@ def verify(  # noqa: PLR0913 - one for each option
         message = "name an archive or an instance, or say --all"
         raise click.UsageError(message)
     identities = () if identity is None else read_identities(PurePosixPath(identity))
-    context = frame.open_context(ctx)
+    context = frame.open_context(ctx) if drill else frame.look(ctx)
     archives = (
         [one.path for one in list_backups(context.host)]
         if everything

@@ -184,14 +184,19 @@ def open_context(
 ) -> Context:
     """Return the context of this run.
 
-    Operations that were cut off are finished or undone first, unless they are what is looked at (`recover`).
+    Operations that were cut off are finished or undone first, unless they are what is looked at (`recover`);
+    with --dry-run they are told.
     `backend` is the one that the user asked for.
     """
     from openclaw_ocm.instances.context import make_context
     from openclaw_ocm.operations.planning.change import recover_all
 
     context = make_context(this_host(ctx), lambda _phase: None, wanted=backend)
-    context = dataclasses.replace(context, command=in_words(ctx))
+    dry_run = bool(ctx.params.get("dry_run"))
+    context = dataclasses.replace(context, command=in_words(ctx), dry_run=dry_run)
+    if dry_run and recover:
+        tell_interrupted(ctx)
+        return context
     for sentence in recover_all(context, debug=_is_debugging()) if recover else ():
         click.echo(f"ocm: {sentence}", err=True)
     return context

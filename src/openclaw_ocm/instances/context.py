@@ -24,7 +24,8 @@ class Context:
     `chosen` is the backend that a new instance gets, or why that is not known, and in the context of an
     `Instance` the one that it has; `wanted_backend` is the one that the user asked for by name. `inheritance`
     is what a new instance is to inherit, as it was read for the plan that makes it: the plan itself holds no
-    secret. `command` is what the user typed, in the history's words: never a value.
+    secret. With `dry_run` nothing is recovered. `command` is what the user typed, in the history's words:
+    never a value.
     """
 
     host: Host
@@ -33,6 +34,7 @@ class Context:
     report: Callable[[str], None]
     wanted_backend: BackendName | None = None
     command: str | None = None
+    dry_run: bool = False
     inheritance: Inheritance | None = field(default=None, repr=False)
 
     @property

@@ -89,7 +89,7 @@ def read_history(paths: HostPaths, name: InstanceName | None = None) -> tuple[Hi
     found = []
     for path in (paths.older_history, paths.history):
         # Those who write at the moment at which it grows too long may all add their line.
-        for line in (files.read_own(path, limit=2 * _MOST_BYTES) or b"").splitlines():
+        for line in (files.read_own(path, limit=2 * _MOST_BYTES, tail=True) or b"").splitlines():
             with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 found.append(msgspec.json.decode(line, type=HistoryEntry))
     return tuple(change for change in found if name in (None, change.instance, *change.others))

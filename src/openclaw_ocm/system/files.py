@@ -72,8 +72,8 @@ def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> No
     os.fsync(directory)
 
 
-def read_own(path: PurePosixPath, *, limit: int = 2**20) -> bytes | None:
-    """Return the content of a file of OCM's own, None where there is none.
+def read_own(path: PurePosixPath, *, limit: int = 2**20, tail: bool = False) -> bytes | None:
+    """Return the first `limit` bytes of a file of OCM's own, with `tail` the last; None where there is none.
 
     Raises `UnreadableFile` where something is there that cannot be read, such as a directory, or a file of
     another user's; a pipe is not waited for.
@@ -81,9 +81,11 @@ def read_own(path: PurePosixPath, *, limit: int = 2**20) -> bytes | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise UnreadableFile(path, "it is no file")
             with os.fdopen(os.dup(descriptor), "rb") as file:
+                file.seek(max(status.st_size - limit, 0) if tail else 0)
                 return file.read(limit)
         finally:
             os.close(descriptor)
@@ -103,7 +105,8 @@ def append_line(path: PurePosixPath, line: bytes, *, most: int, older: PurePosix
     if _size(path) > most:
         # One does it, and looks again: meanwhile it may have been done.
         with (
-            contextlib.suppress(Locked),
+            # Where it cannot be, too long a file is better than a lost line.
+            contextlib.suppress(Locked, OSError),
             lock(path.with_name(f"@{path.name}.lock"), path.name, wait_seconds=0),
         ):
             if _size(path) > most:

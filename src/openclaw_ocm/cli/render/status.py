@@ -63,7 +63,7 @@ def show_status(status: Status) -> None:
         ("pid", str(row.pid or "-")),
         ("node", status.node),
         ("openclaw", status.openclaw),
-        *status.paths.items(),
+        *(("directory" if key == "state" else key, path) for key, path in status.paths.items()),
     )
     click.echo(row.name)
     for key, value in facts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.plan import Plan, Verify, WriteRecord
@@ -48,17 +49,30 @@ def locked(
 ) -> Iterator[str | None]:
     """Hold the locks of instances; operations on one that were cut off are finished or undone first.
 
+    In a dry run they are left alone, and raise `OcmError`.
     Yields the sentence on these, None where there were none. A name without an instance keeps no lock file.
     """
+    kept = frozenset(names_in(context.host.paths.locks, suffix=".lock"))
     with contextlib.ExitStack() as locks:
         names = _lock_all(context, {name, *others}, locks, wait_seconds=wait_seconds)
         try:
+            if context.dry_run:
+                _refuse_interrupted(context, names)
             done = [recover(context, one) for one in names]
             yield "; ".join(sentence for sentence in done if sentence) or None
         finally:
             for one in names:
-                if one not in instance_names(context.host.paths) and one not in unfinished(context):
+                gone = one not in instance_names(context.host.paths) and one not in unfinished(context)
+                if gone or (context.dry_run and one not in kept):
                     files.remove_file(_lock_path(context, one))
+
+
+def _refuse_interrupted(context: Context, names: tuple[InstanceName, ...]) -> None:
+    """Raise `OcmError` where an operation on one of `names` was cut off: it is to be ended first."""
+    for name in unfinished(context):
+        if name in names:
+            message = f"a change of {name} was interrupted, and --dry-run mends nothing"
+            raise OcmError(message, hint="ocm doctor --fix", code="cut_off")
 
 
 def _lock_all(
@@ -83,8 +97,13 @@ def _lock_path(context: Context, name: InstanceName) -> PurePosixPath:
 def allocating(context: Context) -> Iterator[None]:
     """Hold the host's lock, under which ports are chosen and reserved. No instance is named `@host`."""
     lock = context.host.paths.locks / "@host.lock"
+    passing = context.dry_run and not os.path.lexists(lock)
     with files.lock(lock, "the list of ports", wait_seconds=_QUEUE_SECONDS):
-        yield
+        try:
+            yield
+        finally:
+            if passing:
+                files.remove_file(lock)
 
 
 def recover_all(context: Context, *, debug: bool = False) -> tuple[str, ...]:
