@@ -157,9 +157,9 @@ def test_who_is_to_reach_an_instance_that_is_not_there_is_not_asked(ocm: Run) ->
         assert "there is no instance worker1" in check(ocm(*arguments), 1)[0]
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon", "3000000"])
 def test_a_time_limit_is_a_finite_number_of_seconds(ocm: Run, home: Path, seconds: str) -> None:
-    for command in ("deploy", "start", "restart"):
+    for command in ("deploy", "start", "restart", "check"):
         assert "Invalid value for '--timeout'" in check(ocm(command, "worker1", "--timeout", seconds), 2)[0]
     assert tree(home) == []
 

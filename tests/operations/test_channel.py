@@ -119,3 +119,26 @@ def test_what_cannot_be_read_keeps_nobody_from_anything(worker: Worker) -> None:
     Path(worker.home / ".openclaw/openclaw.json").write_text("no config")
     assert pollers(worker.context.host)[TWIN] == frozenset()
     assert added(worker).changed
+
+
+def test_a_bot_of_mains_in_a_file_is_refused(worker: Worker, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(f"{BOT}\n")
+    worker.main({"channels": {"telegram": {"tokenFile": str(token)}}})
+    with pytest.raises(OcmError) as caught:
+        added(worker)
+    assert caught.value.code == "bot_taken"
+    token.unlink()
+    token.mkdir()
+    assert added(worker).changed
+
+
+def test_a_channel_that_nobody_knows_is_not_taken(worker: Worker) -> None:
+    added(worker)
+    before = worker.files()
+    for name in ("telegrm", "defaults"):
+        with pytest.raises(OcmError) as caught:
+            remove(worker.context, NAME, name, EFFORT, dry_run=False)
+        assert (caught.value.code, caught.value.exit_code) == ("channel_unknown", 1)
+        assert "telegram" in caught.value.message
+    assert worker.files() == before

@@ -191,3 +191,13 @@ def test_an_openclaw_that_does_not_list_is_told(worker: Worker) -> None:
     with pytest.raises(OcmError) as caught:
         offers(worker.context, NAME, None)
     assert (caught.value.code, caught.value.details) == ("models_unlisted", ("it is broken",))
+
+
+def test_a_key_in_a_variable_of_ones_own_is_referred_to(worker: Worker) -> None:
+    wanted = need(worker, "openrouter/x", variable="MINE_API_KEY")
+    assert wanted.missing
+    given(worker, wanted, "sk-PLANTED")
+    config = json.loads(Path(worker.paths.config).read_text())
+    assert config["models"]["providers"]["openrouter"] == {"apiKey": "${MINE_API_KEY}"}
+    assert not need(worker, "openrouter/x", variable="MINE_API_KEY").missing
+    assert need(worker, "openrouter/x", variable="TYPO_KEY").missing

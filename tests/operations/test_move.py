@@ -24,6 +24,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, transaction
 from openclaw_ocm.instances import follow as moving
 from openclaw_ocm.operations import restore
+from openclaw_ocm.operations.planning import twins
 from openclaw_ocm.operations.planning.change import locked, recover_all
 from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.planning.staging import RestoreRequest
@@ -386,3 +387,19 @@ def test_a_schedule_is_moved(instance: Instance, monkeypatch: pytest.MonkeyPatch
     finally:
         timers.clear([NAME, NEW])
         instance.context.backend.remove([NAME, NEW])
+
+
+def test_what_has_the_bot_of_another_replaces_nothing(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = frozenset({"a hash"})
+    monkeypatch.setattr(restore, "bots_in", lambda *_: bot)
+    monkeypatch.setattr(twins, "pollers", lambda _host: {"other": bot})
+    monkeypatch.setattr(restore, "pollers", lambda _host: {"other": bot})
+    before = everything(instance)
+    with pytest.raises(OcmError) as caught:
+        replaced(instance, archive_of(instance))
+    assert caught.value.code == "bot_taken"
+    assert everything(instance) == before
+    monkeypatch.setattr(restore, "pollers", lambda _host: {"other": bot, NAME: bot})
+    assert replaced(instance, archive_of(instance)).changed

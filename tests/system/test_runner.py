@@ -254,3 +254,7 @@ def test_a_long_program_that_takes_too_long_is_ended_whether_it_prints_or_not() 
 def test_a_long_program_that_is_missing_is_told_as_any_other() -> None:
     with pytest.raises(OcmError, match=r"^ocm-nothing is not installed$"):
         RUNNER.follow(Command(argv=("ocm-nothing",), timeout_seconds=30), lambda _line: None)
+
+
+def test_a_time_limit_may_be_longer_than_any_wait() -> None:
+    assert Runner(environ={}).run(shell("echo", timeout_seconds=3e6, limit=100)).stdout == "\n"

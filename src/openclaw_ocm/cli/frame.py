@@ -128,7 +128,7 @@ def wait_options(function: _F, *others: Callable[[Any], Any]) -> _F:
         click.option(
             "--timeout",
             "timeout_seconds",
-            type=Finite(min=1),
+            type=Finite(min=1, max=86400),
             default=READY_SECONDS,
             show_default=True,
             metavar="SECONDS",

@@ -62,7 +62,7 @@ def model_command(  # noqa: PLR0913 - one for each option
         message = "a key comes from a prompt, or with --key-stdin: on the command line every user can read it"
         raise click.UsageError(message)
     if model is None:
-        _refuse_given(options)
+        _refuse_given(name, options)
         return _list(ctx, name, provider, as_json=as_json)
     if provider is not None:
         message = "--provider is for a list: PROVIDER/MODEL names its provider itself"
@@ -70,9 +70,9 @@ def model_command(  # noqa: PLR0913 - one for each option
     return _set(ctx, name, model, as_json=as_json, options=options)
 
 
-def _refuse_given(options: dict[str, Any]) -> None:
+def _refuse_given(name: InstanceName, options: dict[str, Any]) -> None:
     if options["base_url"] or options["key_stdin"] or options["key_variable"] or options["no_key"]:
-        message = "a model is missing: ocm model NAME PROVIDER/MODEL"
+        message = f"a model is missing: ocm model {name} PROVIDER/MODEL"
         raise click.UsageError(message)
 
 

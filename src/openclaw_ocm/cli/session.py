@@ -83,7 +83,7 @@ def enter(ctx: click.Context, name: InstanceName, agent: str | None, *, box: boo
     if box:
         return enter_box(frame.open_context(ctx), name, agent, _terminal())
     if agent is not None:
-        message = "AGENT is for a box: ocm enter NAME --box AGENT"
+        message = f"AGENT is for a box: ocm enter {name} --box AGENT"
         raise click.UsageError(message)
     return run(frame.open_context(ctx), name, _terminal())
 

@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.channels import (
+    OTHERS,
     TELEGRAM,
     TOKEN,
     access_in_words,
     bots,
+    channels_in,
     with_telegram,
     without_channel,
 )
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.openclaw.secret_places import references
 from openclaw_ocm.core.text import printable
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.edit import write_both
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import with_attempts
@@ -63,7 +66,7 @@ def list_channels(context: Context, name: InstanceName) -> tuple[Channel, ...]:
             enabled=as_object(entry).get("enabled") is not False,
             access=access_in_words(as_object(entry)) if channel == TELEGRAM else "as its config says",
         )
-        for channel, entry in as_object(lookup(config, "channels")).items()
+        for channel, entry in channels_in(config).items()
     )
 
 
@@ -84,7 +87,7 @@ def _add_once(worker: Instance, bot: Bot, effort: Effort, *, dry_run: bool) -> O
     written = write_both(
         worker,
         "channel",
-        lambda config: with_telegram(config, bot.allow),
+        lambda config: with_telegram(config, bot.allow, worker.name),
         {**read_secrets(worker.paths), TOKEN: bot.token},
         own=TOKEN,
         effort=effort,
@@ -113,6 +116,11 @@ def remove(context: Context, name: InstanceName, channel: str, effort: Effort, *
 
 def _remove_once(worker: Instance, channel: str, effort: Effort, *, dry_run: bool) -> Outcome:
     secrets = read_secrets(worker.paths)
+    there = channels_in(read_config(worker.paths)[1])
+    if channel not in {*there, TELEGRAM, *OTHERS}:
+        has = ", ".join(map(printable, there)) or "none"
+        message = f"{worker.name} has no channel {printable(channel)!r}; its channels: {has}"
+        raise OcmError(message, hint=f"ocm channel list {worker.name}", code="channel_unknown")
     left = without_channel(read_config(worker.paths)[1], channel)
     if channel == TELEGRAM and TOKEN not in references(left):
         secrets = {key: value for key, value in secrets.items() if key != TOKEN}

@@ -59,11 +59,15 @@ class Offers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """The variable that holds the key of a provider; `missing` where the instance has none and wants one."""
+    """The variable that holds the key of a provider; `missing` where the instance has none and wants one.
+
+    `found_alone` tells whether OpenClaw looks there for it without being told.
+    """
 
     choice: Choice
     variable: str
     missing: bool
+    found_alone: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +183,10 @@ def look_up(
     local = choices.takes_no_key(choice.provider)
     has = choices.has_key(config, choice.provider, secrets, its)
     missing = not (no_key or local or has or choices.has_way_in(config, choice.provider, secrets, known))
-    return Need(choice=found, variable=its, missing=missing)
+    if variable is not None and not no_key:
+        missing = its not in secrets
+    alone = its in known.get(choice.provider, ())
+    return Need(choice=found, variable=its, missing=missing, found_alone=alone)
 
 
 def choose(context: Context, name: InstanceName, wanted: Wanted, effort: Effort, *, dry_run: bool) -> Chosen:
@@ -207,7 +214,9 @@ def _choose_once(worker: Instance, wanted: Wanted, effort: Effort, *, dry_run: b
     written = write_both(
         worker,
         "model",
-        lambda config: choices.chosen(config, need.choice, variable=need.variable, refer=refer),
+        lambda config: choices.chosen(
+            config, need.choice, variable=need.variable, refer=refer, found_alone=need.found_alone
+        ),
         secrets,
         own=None if wanted.key is None else need.variable,
         effort=effort,

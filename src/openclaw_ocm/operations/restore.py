@@ -30,7 +30,7 @@ from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
 from openclaw_ocm.operations.planning.staging import Staged, extract_staged, follow_record, stage_step
-from openclaw_ocm.operations.planning.twins import bots_in, refuse_twin
+from openclaw_ocm.operations.planning.twins import bots_in, pollers, refuse_twin
 from openclaw_ocm.system.archive.reader import read_header
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.names import instance_names
@@ -150,6 +150,9 @@ def _replace(
     """Put what is staged in the place of what an instance has now."""
     name, record, paths = worker.name, worker.record, worker.paths
     _check_version(staged.contents.header, record)
+    # Another that polls what it polls now is no news, and a backup of it is to bring it back all the same.
+    now = pollers(worker.context.host).get(name, frozenset())
+    refuse_twin(worker.context.host, name, bots_in(staged.state, staged.secrets) - now)
     notes = (*staged.notes, *follow_record(staged, paths, record, idle=request.idle))
     if not record.sealed or record.docker:
         what = "can use Docker's socket" if record.sealed else "runs without a sandbox"

@@ -287,7 +287,7 @@ def _read_both(process: subprocess.Popen[bytes], deadline: float, command: Comma
             left = deadline - time.monotonic()
             if left <= 0:
                 raise subprocess.TimeoutExpired(command.argv, command.timeout_seconds)
-            for key, _events in selector.select(left):
+            for key, _events in selector.select(min(left, _SILENCE_MILLISECONDS / 1000)):
                 stream = cast("IO[bytes]", key.fileobj)
                 chunk = os.read(stream.fileno(), _CHUNK)
                 printed[stream] += chunk

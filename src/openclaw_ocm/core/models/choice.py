@@ -142,14 +142,22 @@ def located(
     raise OcmError(message, hint=hint, code="provider_unknown")
 
 
-def chosen(config: Mapping[str, Any], choice: Choice, *, variable: str | None, refer: bool) -> dict[str, Any]:
+def chosen(
+    config: Mapping[str, Any],
+    choice: Choice,
+    *,
+    variable: str | None,
+    refer: bool,
+    found_alone: bool = True,
+) -> dict[str, Any]:
     """Return `config` with the model as the one of all agents that have none of their own.
 
-    With `refer` the provider's entry, where it has or gets one, takes its key from `variable`.
+    With `refer` the provider's entry, where it has or gets one, takes its key from `variable`;
+    it gets one where OpenClaw does not find that variable by itself (`found_alone`).
     """
     changed = copy.deepcopy(dict(config))
     entry = as_object(as_object(as_object(changed.get("models")).get("providers")).get(choice.provider))
-    wanted = _entry(entry, choice, variable if refer else None)
+    wanted = _entry(entry, choice, variable if refer else None, found_alone=found_alone)
     if wanted:
         _object_at(_object_at(changed, "models"), "providers")[choice.provider] = wanted
     defaults = _object_at(_object_at(changed, "agents"), "defaults")
@@ -158,9 +166,9 @@ def chosen(config: Mapping[str, Any], choice: Choice, *, variable: str | None, r
     return changed
 
 
-def _entry(old: dict[str, Any], choice: Choice, variable: str | None) -> dict[str, Any]:
+def _entry(old: dict[str, Any], choice: Choice, variable: str | None, *, found_alone: bool) -> dict[str, Any]:
     if not old and choice.base_url is None:
-        return {}
+        return {"apiKey": f"${{{variable}}}"} if variable is not None and not found_alone else {}
     entry = dict(old)
     if choice.base_url is not None:
         entry["baseUrl"] = choice.base_url

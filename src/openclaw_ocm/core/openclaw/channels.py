@@ -12,7 +12,7 @@ from openclaw_ocm.core.openclaw.secret_places import expanded, is_secret_referen
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 TELEGRAM = "telegram"
 TOKEN = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the name of a variable, that of OpenClaw's own
@@ -20,7 +20,9 @@ _BOT_TOKEN = re.compile(r"[0-9]{5,20}:[A-Za-z0-9_-]{30,100}")
 _USER = re.compile(r"[1-9][0-9]{0,19}")
 _EVERYBODY = "*"
 _IF_MENTIONED = {_EVERYBODY: {"requireMention": True}}
-_RULES = ("groupPolicy", "allowFrom")
+_RULES = ("groupPolicy", "dmPolicy", "allowFrom")
+# Settings of OpenClaw for all channels, beside them (its isChannelConfigMetadataKey).
+_METADATA = frozenset({"defaults", "modelByChannel"})
 # Of a bot about which nothing was said yet.
 _ACCESS = {"dmPolicy": "pairing", "groupPolicy": "allowlist"}
 # What the others need, in a person's words: they are plugins that OpenClaw installs.
@@ -89,8 +91,8 @@ def parse_user(text: str) -> str:
     return text
 
 
-def with_telegram(config: Mapping[str, Any], allow: tuple[str, ...]) -> dict[str, Any]:
-    """Return `config` with a Telegram bot, whose token is in the secret `TOKEN`.
+def with_telegram(config: Mapping[str, Any], allow: tuple[str, ...], name: str = "NAME") -> dict[str, Any]:
+    """Return the `config` of the instance `name` with a Telegram bot, whose token is in the secret `TOKEN`.
 
     Those of `allow` and whoever was allowed by name may write to it, alone and in groups, where it answers
     when it is mentioned; nobody else, whatever the config said. Without any, all is as it was: in a new one
@@ -101,10 +103,11 @@ def with_telegram(config: Mapping[str, Any], allow: tuple[str, ...]) -> dict[str
     channels = changed.setdefault("channels", {})
     old = channels.get(TELEGRAM, {}) if isinstance(channels, dict) else None
     if not isinstance(channels, dict) or not isinstance(old, dict):
-        raise OcmError("channels is no object", hint="openclaw doctor may mend it", code="config_invalid")
+        wrong = f"channels.{TELEGRAM}" if isinstance(channels, dict) else "channels"
+        raise OcmError(f"{wrong} is no object", hint=f"ocm use {name} doctor", code="config_invalid")
     if old.get("accounts"):
         message = "channels.telegram has accounts, each with rules of its own: OCM changes none of them"
-        hint = "ocm edit NAME channels.telegram changes them"
+        hint = f"ocm edit {name} channels.{TELEGRAM} changes them"
         raise OcmError(message, hint=hint, code="channel_unsupported")
     access = {key: old.get(key, value) for key, value in _ACCESS.items()}
     groups = old.get("groups") or _IF_MENTIONED
@@ -118,6 +121,8 @@ def with_telegram(config: Mapping[str, Any], allow: tuple[str, ...]) -> dict[str
             "groupAllowFrom": named,
         }
         groups = _closed(groups) or _IF_MENTIONED
+        if "direct" in old:
+            old = {**old, "direct": _closed(old["direct"])}
     channels[TELEGRAM] = {**old, "enabled": True, "botToken": f"${{{TOKEN}}}", **access, "groups": groups}
     channels[TELEGRAM].pop("tokenFile", None)  # OpenClaw would take the token from there
     return changed
@@ -130,7 +135,7 @@ def _named(allowed: object) -> list[str]:
 
 
 def _closed(groups: object) -> dict[str, Any]:
-    """Return groups without rules of their own on who may speak there, and in topics of theirs."""
+    """Return groups, or chats, without rules of their own on who may speak there, and in topics of theirs."""
     found = {}
     for name, rules in as_object(groups).items():
         kept = {key: value for key, value in as_object(rules).items() if key not in _RULES}
@@ -140,42 +145,59 @@ def _closed(groups: object) -> dict[str, Any]:
     return found
 
 
+def channels_in(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a config says of each channel."""
+    found = as_object(lookup(config, "channels"))
+    return {name: entry for name, entry in found.items() if name not in _METADATA}
+
+
 def without_channel(config: Mapping[str, Any], channel: str) -> dict[str, Any]:
     """Return `config` without a channel."""
     changed = copy.deepcopy(dict(config))
     channels = changed.get("channels")
-    if isinstance(channels, dict):
+    if isinstance(channels, dict) and channel not in _METADATA:
         channels.pop(channel, None)
         if not channels:
             del changed["channels"]
     return changed
 
 
-def bots(config: Mapping[str, Any], secrets: Mapping[str, str]) -> frozenset[str]:
+def _no_file(_path: str) -> str:
+    return ""
+
+
+def bots(
+    config: Mapping[str, Any], secrets: Mapping[str, str], read: Callable[[str], str] = _no_file
+) -> frozenset[str]:
     """Return a hash of each Telegram token with which a config polls, as far as it can be known.
 
-    `secrets` are the variables of its process; a token in a file of the instance's own is not read.
+    `secrets` are the variables of its process, and `read` returns what is in a file that holds a token: one
+    of an instance's own is not read.
     """
     telegram = lookup(config, f"channels.{TELEGRAM}")
     if not isinstance(telegram, dict) or telegram.get("enabled") is False:
         return frozenset()
-    tokens = set(_tokens(telegram, secrets))
+    tokens = {one.strip() for one in _tokens(telegram, secrets, read)}
     # What refers to a variable that is not there is no token: two of those are not the same bot.
     return frozenset(hashlib.sha256(one.encode()).hexdigest() for one in tokens if _BOT_TOKEN.fullmatch(one))
 
 
-def _tokens(telegram: Mapping[str, Any], secrets: Mapping[str, str]) -> Iterator[str]:
+def _tokens(
+    telegram: Mapping[str, Any], secrets: Mapping[str, str], read: Callable[[str], str]
+) -> Iterator[str]:
     accounts = map(as_object, as_object(telegram.get("accounts")).values())
     for entry in (telegram, *(one for one in accounts if one.get("enabled") is not False)):
         written = entry.get("botToken")
         if entry.get("tokenFile"):
+            yield read(str(entry["tokenFile"]))
             continue
         if isinstance(written, str):
             variable = referred(written)
             yield expanded(written, secrets) if variable is None else secrets.get(variable, "")
         elif isinstance(written, dict) and is_secret_reference(written) and written["source"] == "env":
             yield secrets.get(str(written["id"]), "")
-    if "botToken" not in telegram and "tokenFile" not in telegram:
+    written = telegram.get("botToken", "")
+    if isinstance(written, str) and not written.strip() and not telegram.get("tokenFile"):
         yield secrets.get(TOKEN, "")
 
 
@@ -184,9 +206,11 @@ def access_in_words(entry: Mapping[str, Any]) -> str:
     allowed = entry.get("allowFrom")
     count = len(allowed) if isinstance(allowed, list) else 0
     policy = entry.get("dmPolicy", "pairing")
-    return {
+    words = {
         "pairing": "whoever is approved",
         "allowlist": f"{count} of an allow-list",
         "open": "anybody",
         "disabled": "nobody",
     }.get(str(policy), "unknown")
+    direct = as_object(entry.get("direct"))
+    return f"{words}; single chats have rules of their own" if _closed(direct) != direct else words

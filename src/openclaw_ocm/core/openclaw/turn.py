@@ -26,6 +26,8 @@ _TOOL = "exec"
 # Below it OpenClaw itself ends the turn, and says so.
 _MARGIN_SECONDS = 20.0
 _MARGIN_SHARE = 0.25
+# A model that `ocm model` takes, of which no shell takes a letter for anything else.
+_TYPED = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}/[A-Za-z0-9._:/@+-]{1,200}")
 # Of a line of the log: what is written in one is the instance's.
 _MAX_LINE = 2000
 
@@ -240,7 +242,9 @@ def sentence(failure: Failure, model: str, seconds: float) -> str:
 
 
 def advice(failure: Failure, name: str, model: str) -> str:
-    """Return what to type about a failure."""
+    """Return what to type about a failure: `model` may be anything that the instance wrote."""
+    if not _TYPED.fullmatch(model):
+        model = "PROVIDER/MODEL"
     return {
         Failure.NO_MODEL: f"ocm model {name} PROVIDER/MODEL gives it one, with its key",
         Failure.NO_KEY: f"ocm model {name} {model} asks for it",

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _HINT = "mend it, or leave it out with --no-inherit"
 _UNIT = "openclaw-gateway.service"
 # As in OpenClaw 2026.9.6 (dist/includes).
+# Of a file with a token: more is none.
+_MAX_TOKEN = 16384
 _INCLUDE = "$include"
 _MAX_INCLUDE_BYTES = 2 * 2**20
 _MAX_INCLUDE_DEPTH = 10
@@ -71,7 +73,17 @@ def read_main_bots(host: Host) -> frozenset[str]:
     """Return a hash of each Telegram token of main's; raise `OcmError` where its config cannot be read."""
     own = _own_variables(host)
     config = _read_config(host.paths.main_config, own)
-    return bots(config, _variables(config, own))
+
+    def token_in(path: str) -> str:
+        # A link is none to OpenClaw.
+        file = Path(path).expanduser()
+        try:
+            text = b"" if file.is_symlink() else files.read_own(PurePosixPath(file), limit=_MAX_TOKEN)
+        except (OcmError, ValueError, RuntimeError):
+            text = b""
+        return (text or b"").decode(errors="replace")
+
+    return bots(config, _variables(config, own), token_in)
 
 
 def read_instance_source(
