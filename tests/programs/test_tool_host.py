@@ -97,7 +97,12 @@ def test_a_signal_reaches_the_program_however_early_it_comes(directory: Path) ->
 
 def names_below(pid: int) -> list[str]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [Path(f"/proc/{child}/comm").read_text().strip() for child in children]
+    found = []
+    for child in children:
+        # One may end meanwhile.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.append(Path(f"/proc/{child}/comm").read_text().strip())
+    return found
 
 
 def test_no_socket_is_left_and_what_stands_in_its_place_keeps_nobody_from_starting(directory: Path) -> None:

@@ -7,7 +7,7 @@ import secrets
 import signal
 import stat
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.boxes import agent_box
@@ -24,7 +24,6 @@ from openclaw_ocm.system.sandbox_directories import check_state, is_current, mak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import PurePosixPath
 
     from openclaw_ocm.backends.protocol import Session
     from openclaw_ocm.core.names import InstanceName
@@ -79,9 +78,8 @@ def enter_box(context: Context, name: InstanceName, agent: str | None, terminal:
     environ = {**terminal.environ, "PS1": f"[{name} box of {wanted.agent}] \\w\\$ "}
     shell = ("-i", *(("-t",) if terminal.attached else ()), *_each("-e", environ), box, *_SHELL)
     try:
-        boxes.ask(
-            socket, tool_host, "create", "--name", box, *_bound(worker, wanted), "ocm", "sleep", "infinity"
-        )
+        asked = ("--workdir", str(wanted.directory), *_each("-e", wanted.environ), *_bound(worker, wanted))
+        boxes.ask(socket, tool_host, "create", "--name", box, *asked, "ocm", "sleep", "infinity")
         boxes.ask(socket, tool_host, "start", box)
         docker = str(worker.paths.bin / DOCKER_NAME)
         return _pass_through(instance_of(context, record), (docker, "exec", *shell), terminal)
@@ -105,7 +103,12 @@ def _refuse_boxless(worker: Instance) -> None:
 
 
 def _bound(worker: Instance, wanted: AgentBox) -> Iterator[str]:
-    """Yield the words that ask for the mounts of a box, as far as these are there."""
+    """Yield the words that ask for the mounts of a box, as far as these are there.
+
+    What the config adds takes a place that it names as well, but not that of skills that are there.
+    """
+    found: dict[str, str] = {}
+    skills: set[str] = set()
     for mount in wanted.mounts:
         there = _is_directory(mount.source)
         if not there and not mount.optional:
@@ -113,7 +116,14 @@ def _bound(worker: Instance, wanted: AgentBox) -> Iterator[str]:
             hint = "OpenClaw makes it when a session other than main first uses a tool"
             raise OcmError(message, hint=hint, code="box_impossible")
         if there:
-            yield from ("-v", f"{mount.source}:{mount.target}:{'rw' if mount.writable else 'ro'}")
+            found[str(mount.target)] = f"{mount.source}:{mount.target}:{'rw' if mount.writable else 'ro'}"
+            skills.update({str(mount.target)} if mount.optional else ())
+    for bind in wanted.binds:
+        target = str(PurePosixPath(bind.partition(":")[2].partition(":")[0]))
+        if target not in skills:
+            found[target] = bind
+    for text in found.values():
+        yield from ("-v", text)
 
 
 def _is_directory(path: PurePosixPath) -> bool:

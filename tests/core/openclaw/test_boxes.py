@@ -79,6 +79,37 @@ def test_the_first_agent_is_meant_where_there_is_no_main() -> None:
     assert mounts(config(entries={"one": {}})) == [f"{STATE}/workspace:/workspace:rw"]
 
 
+def test_a_box_has_the_binds_variables_and_directory_of_the_config() -> None:
+    everybody = {
+        "binds": ["/a:/a:ro", 3, "/\ud800:/c"],
+        "env": {"A": "1", "B": "2", "C": 3, "D": "\ud800"},
+        "workdir": "/work",
+    }
+    own = {"docker": {"binds": ["/b:/b"], "env": {" B ": "3"}}}
+    made = config({"docker": everybody}, entries={"main": {"sandbox": own}})
+    box = agent_box(PATHS, made, None)
+    assert box.binds == ("/a:/a:ro", "/b:/b")
+    assert box.environ == {"A": "1", "B": "3", "OPENCLAW_CLI": "1"}
+    assert str(box.directory) == "/work"
+    assert [str(mount.target) for mount in box.mounts[:2]] == ["/work", "/work/skills"]
+    made["agents"]["defaults"]["sandbox"]["scope"] = "shared"
+    shared = agent_box(PATHS, made, None)
+    assert (shared.binds, shared.environ["B"]) == (("/a:/a:ro",), "2")
+    plain = agent_box(PATHS, config(), None)
+    assert (plain.binds, str(plain.directory)) == ((), "/workspace")
+    assert plain.environ == {"LANG": "C.UTF-8", "OPENCLAW_CLI": "1"}
+    with pytest.raises(OcmError, match="no path that a box can have"):
+        agent_box(PATHS, config({"docker": {"workdir": "work"}}), None)
+
+
+@pytest.mark.parametrize("access", ["none", "ro"])
+def test_a_workspace_for_each_session_is_no_box_that_could_be_shown(access: str) -> None:
+    with pytest.raises(OcmError, match=r"sandbox\.scope is session") as caught:
+        agent_box(PATHS, config({"scope": "session", "workspaceAccess": access}), None)
+    assert caught.value.code == "box_impossible"
+    assert mounts(config({"scope": "session"})) == [f"{STATE}/workspace:/workspace:rw"]
+
+
 @pytest.mark.parametrize(
     ("sandbox", "says"),
     [

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # A path that docker's `-v SOURCE:TARGET` can say.
 _PATH = re.compile(r"[^:\x00-\x1f\x7f]{1,1024}")
+# What can be said to a program; half of a character of UTF-16 cannot.
+_TEXT = re.compile(r"[^\x00\ud800-\udfff]*")
+_VARIABLE = re.compile(r"[^=\x00\n\r\ud800-\udfff]+")
+# By this programs know that OpenClaw runs them.
+_MARK = {"OPENCLAW_CLI": "1"}
 _MOST_AGENTS = 1000
 _MOST_SHOWN = 20
 _WORKSPACE, _AGENT = PurePosixPath("/workspace"), PurePosixPath("/agent")
@@ -38,10 +43,16 @@ _OTHER_SKILLS = ".openclaw/sandbox-skills"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentBox:
-    """What the sessions other than main of an agent have for a box, with what it sees of the host."""
+    """What the sessions other than main of an agent have for a box, with what it sees of the host.
+
+    `binds` are what the config adds to `mounts`, as docker's -v has it; commands begin in `directory`.
+    """
 
     agent: str
     mounts: tuple[Mount, ...]
+    directory: PurePosixPath
+    binds: tuple[str, ...]
+    environ: Mapping[str, str]
 
 
 def agents(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -72,7 +83,17 @@ def agent_box(paths: InstancePaths, config: Mapping[str, Any], agent: str | None
             f"sessions of {wanted} have no box of OCM's: sandbox.backend is {printable(backend, limit=32)}"
         )
         raise OcmError(message, code="box_impossible")
-    return AgentBox(agent=wanted, mounts=_mounts(paths, config, wanted, of))
+    access, directory = of.text("workspaceAccess", "none"), of.directory(paths)
+    if access != "rw" and of.text("scope", "agent") == "session":
+        message = f"no box is that of all sessions of {wanted}: sandbox.scope is session"
+        raise OcmError(message, hint="with sandbox.scope agent they have one", code="box_impossible")
+    return AgentBox(
+        agent=wanted,
+        mounts=_mounts(paths, config, wanted, of),
+        directory=directory,
+        binds=of.binds(),
+        environ=of.environ(),
+    )
 
 
 class _Sandbox:
@@ -88,27 +109,58 @@ class _Sandbox:
         found = self.own.get(key, self.shared.get(key))
         return found.strip() or otherwise if isinstance(found, str) else otherwise
 
+    def docker(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the settings of docker of all agents, and this one's own; a shared box has none of these."""
+        shared = self.text("scope", "agent") == "shared"
+        return as_object(self.shared.get("docker")), {} if shared else as_object(self.own.get("docker"))
+
+    def directory(self, paths: InstancePaths) -> PurePosixPath:
+        """Return where in the box the workspace is; raises `OcmError` for what is no place in one."""
+        everybody, own = self.docker()
+        found = own.get("workdir", everybody.get("workdir"))
+        text = found if isinstance(found, str) else str(_WORKSPACE)
+        if not _PATH.fullmatch(text) or not text.startswith("/"):
+            raise _no_path(paths, text)
+        return PurePosixPath(posixpath.normpath(text))
+
+    def binds(self) -> tuple[str, ...]:
+        """Return what the config adds to what a box sees."""
+        lists = [docker["binds"] for docker in self.docker() if isinstance(docker.get("binds"), list)]
+        return tuple(
+            bind for binds in lists for bind in binds if isinstance(bind, str) and _TEXT.fullmatch(bind)
+        )
+
+    def environ(self) -> dict[str, str]:
+        """Return the variables of a box, as OpenClaw passes them on."""
+        everybody, own = self.docker()
+        env = as_object(everybody["env"]) if "env" in everybody else {"LANG": "C.UTF-8"}
+        found = {key.strip(): value for key, value in {**env, **as_object(own.get("env"))}.items()}
+        texts = {
+            key: value for key, value in found.items() if isinstance(value, str) and _TEXT.fullmatch(value)
+        }
+        return {key: value for key, value in texts.items() if _VARIABLE.fullmatch(key)} | _MARK
+
 
 def _mounts(paths: InstancePaths, config: Mapping[str, Any], agent: str, of: _Sandbox) -> tuple[Mount, ...]:
     workspace = _workspace(paths, config, agent, of.workspace)
-    access = of.text("workspaceAccess", "none")
+    access, directory = of.text("workspaceAccess", "none"), of.directory(paths)
     scope = "shared" if of.text("scope", "agent") == "shared" else f"agent:{agent}:{_qualified(workspace)}"
     if access == "rw":
         other = paths.state / "sandbox/skills-workspaces" / _slug(scope) / _OTHER_SKILLS / "skills"
         return (
-            Mount(source=workspace, target=_WORKSPACE, writable=True),
-            *_skills(workspace),
-            Mount(source=other, target=_WORKSPACE / _OTHER_SKILLS / "skills", optional=True),
+            Mount(source=workspace, target=directory, writable=True),
+            *_skills(workspace, directory),
+            Mount(source=other, target=directory / _OTHER_SKILLS / "skills", optional=True),
         )
     root = _path(paths, of.text("workspaceRoot", str(paths.state / "sandboxes")))
     copy = root if scope == "shared" else root / _slug(scope)
     if access == "ro":
-        return (Mount(source=copy, target=_WORKSPACE), Mount(source=workspace, target=_AGENT))
-    return (Mount(source=copy, target=_WORKSPACE, writable=True), *_skills(copy))
+        return (Mount(source=copy, target=directory), Mount(source=workspace, target=_AGENT))
+    return (Mount(source=copy, target=directory, writable=True), *_skills(copy, directory))
 
 
-def _skills(workspace: PurePosixPath) -> tuple[Mount, ...]:
-    return tuple(Mount(source=workspace / each, target=_WORKSPACE / each, optional=True) for each in _SKILLS)
+def _skills(workspace: PurePosixPath, directory: PurePosixPath) -> tuple[Mount, ...]:
+    return tuple(Mount(source=workspace / each, target=directory / each, optional=True) for each in _SKILLS)
 
 
 def _workspace(paths: InstancePaths, config: Mapping[str, Any], agent: str, own: object) -> PurePosixPath:
@@ -125,12 +177,14 @@ def _workspace(paths: InstancePaths, config: Mapping[str, Any], agent: str, own:
 def _path(paths: InstancePaths, text: str) -> PurePosixPath:
     """Return a path as OpenClaw resolves it; raises `OcmError` for one that no box can be given."""
     if not _PATH.fullmatch(text):
-        message = (
-            f"{printable(text, limit=80)!r} in the config of {paths.name} is no path that a box can have"
-        )
-        raise OcmError(message, code="box_impossible")
+        raise _no_path(paths, text)
     home = f"{paths.host.home}{text[1:]}" if text == "~" or text.startswith("~/") else text
     return PurePosixPath(posixpath.normpath(posixpath.join(paths.state, home)))
+
+
+def _no_path(paths: InstancePaths, text: str) -> OcmError:
+    message = f"{printable(text, limit=80)!r} in the config of {paths.name} is no path that a box can have"
+    return OcmError(message, code="box_impossible")
 
 
 def _qualified(workspace: PurePosixPath) -> str:
