@@ -91,12 +91,25 @@ def test_a_history_that_cannot_be_read_is_told_and_costs_no_other_command(
     assert ocm("status", "worker1").returncode == 0
 
 
+def test_a_part_of_it_that_cannot_be_read_costs_no_other_part(
+    ocm: Run, home: Path, add: Callable[..., None]
+) -> None:
+    add(command="stop")
+    older = home / ".local/state/ocm/history.1.jsonl"
+    older.mkdir()
+    done = ocm("history")
+    assert (done.returncode, "stop" in done.stdout, str(older) in done.stderr) == (1, True, True)
+    told = json.loads(ocm("history", "--json").stdout)
+    assert [change["command"] for change in told["results"]] == ["stop"]
+    assert [error["code"] for error in told["errors"]] == ["unreadable"]
+
+
 def test_the_status_tells_the_last_change(ocm: Run, add_record: AddRecord, add: Callable[..., None]) -> None:
     text = (
         'name = "{name}"\nbackend = "supervisord"\nport = {port}\n\n[runtime]\nnode = "/n"\nopenclaw = "/o"\n'
     )
     add_record("worker1", text=text)
-    assert "changed:    not since there is a history" in ocm("status", "worker1").stdout
+    assert "changed:    not as far as the history tells" in ocm("status", "worker1").stdout
     add(ended="failed, undone", error="not_ready")
     add(instance="worker2", command="stop")
     shown = ocm("status", "worker1").stdout

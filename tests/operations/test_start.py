@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.backends import fake
-from tests.operations.kept import NAME
+from tests.operations.kept import NAME, OTHER
 
+from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, verify
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from tests.operations.kept import Kept
 
-    from openclaw_ocm.core.names import InstanceName
 
 UNREADY = Answer(phase="starting", failing=("telegram",))
 
@@ -64,6 +64,18 @@ def test_one_of_many_that_are_deployed_at_once_waits_for_its_turn_to_have_a_port
         monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
         assert kept.deploy().changed
     assert now > 60
+
+
+def test_one_whose_record_cannot_be_read_keeps_its_port_and_nobody_from_being_made(kept: Kept) -> None:
+    kept.create()
+    Path(kept.paths(NAME).record).write_text("wings = 2\n")
+    kept.create(OTHER)
+    assert kept.record(OTHER).port == 19021
+    Path(kept.paths(NAME).config).write_text("{}")
+    with pytest.raises(OcmError, match=f"nobody can tell which port belongs to {NAME}: ") as caught:
+        kept.create(InstanceName("third"))
+    assert caught.value.code == "record_corrupt"
+    assert caught.value.hint
 
 
 def test_a_deploy_that_fails_leaves_no_trace(kept: Kept) -> None:

@@ -133,17 +133,24 @@ def history(ctx: click.Context, name: InstanceName | None, *, lines: int, as_jso
     such as a value or a secret, is not kept.
     """
     from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.outcome import show_error
     from openclaw_ocm.cli.render.status import show_history
-    from openclaw_ocm.instances.history import read_history
+    from openclaw_ocm.instances.history import read_history, unreadable_history
 
     frame.tell_interrupted(ctx)
-    found = read_history(frame.this_host(ctx).paths, name)
+    paths = frame.this_host(ctx).paths
+    refused = unreadable_history(paths)
+    found = read_history(paths, name)
+    if refused and not found:
+        raise refused[-1]
     shown = found[max(len(found) - lines, 0) :]
     if as_json:
-        print_json("history", shown)
+        print_json("history", shown, [(None, error) for error in refused])
     else:
         show_history(shown)
-    return 0
+        for error in refused:
+            show_error(None, error)
+    return FAILED if refused else 0
 
 
 COMMANDS = {"list": list_command, "health": health, "status": status, "history": history, "logs": logs}

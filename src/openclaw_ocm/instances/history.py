@@ -16,6 +16,8 @@ from openclaw_ocm.errors import OcmError, UndoIncomplete
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Plan
@@ -82,24 +84,38 @@ def note_recovery(context: Context, plan: Plan, ended: str) -> None:
 
 
 def read_history(paths: HostPaths, name: InstanceName | None = None) -> tuple[HistoryEntry, ...]:
-    """Return the changes, of one instance or of all, oldest first; a line that is none is passed over.
+    """Return the changes, of one instance or of all, oldest first.
 
-    Raises `OcmError` where there is a history and it cannot be read.
+    A line that is none is passed over, as is a file that cannot be read: `unreadable_history` tells of that.
     """
     found = []
     for path in (paths.older_history, paths.history):
-        # Those who write at the moment at which it grows too long may all add their line.
-        for line in (files.read_own(path, limit=2 * _MOST_BYTES, tail=True) or b"").splitlines():
-            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                found.append(msgspec.json.decode(line, type=HistoryEntry))
+        with contextlib.suppress(OcmError):
+            for line in _read(path).splitlines():
+                with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    found.append(msgspec.json.decode(line, type=HistoryEntry))
     return tuple(change for change in found if name in (None, change.instance, *change.others))
+
+
+def unreadable_history(paths: HostPaths) -> tuple[OcmError, ...]:
+    """Return an error for each file of the history that is there and cannot be read."""
+    found = []
+    for path in (paths.older_history, paths.history):
+        try:
+            _read(path)
+        except OcmError as error:
+            found.append(error)
+    return tuple(found)
+
+
+def _read(path: PurePosixPath) -> bytes:
+    # Those who write at the moment at which it grows too long may all add their line.
+    return files.read_own(path, limit=2 * _MOST_BYTES, tail=True) or b""
 
 
 def last_change(paths: HostPaths, name: InstanceName) -> HistoryEntry | None:
     """Return the last change of an instance, None where that is not known."""
-    with contextlib.suppress(OcmError):
-        return next(reversed(read_history(paths, name)), None)
-    return None
+    return next(reversed(read_history(paths, name)), None)
 
 
 def _append(paths: HostPaths, change: HistoryEntry) -> None:

@@ -96,7 +96,7 @@ def show_history(changes: Sequence[HistoryEntry]) -> None:
 def change_in_words(change: HistoryEntry | None) -> str:
     """Return in words what was changed last, and how that ended."""
     if change is None:
-        return "not since there is a history"
+        return "not as far as the history tells"
     return printable(f"{_when(change)}, {change.command}: {_ended(change)}")
 
 

@@ -60,7 +60,7 @@ def refuse_existing(worker: Instance) -> None:
 
 def choose_port(paths: HostPaths, port: int | None) -> int:
     """Return `port`, or a free one for None; raise `OcmError` where it is not to be had."""
-    owners = {read_record(paths, name).port: str(name) for name in instance_names(paths)}
+    owners = {_port_of(paths, name): str(name) for name in instance_names(paths)}
     owners.setdefault(main_port(paths), "main")
     if port is None:
         step = read_settings(paths).port_step
@@ -78,6 +78,18 @@ def choose_port(paths: HostPaths, port: int | None) -> int:
         )
         raise OcmError(message, hint="leave --port out and OCM takes a free one", code="port_taken")
     return port
+
+
+def _port_of(paths: HostPaths, name: InstanceName) -> int:
+    """Return the port of an instance: that of its config where its record cannot be read."""
+    try:
+        return read_record(paths, name).port
+    except OcmError as error:
+        port = lookup(find_config(paths.instance(name).state), "gateway.port")
+        if isinstance(port, int):
+            return port
+        message = f"nobody can tell which port belongs to {name}: {error.message}"
+        raise OcmError(message, hint=error.hint, code=error.code) from None
 
 
 def main_port(paths: HostPaths) -> int:
