@@ -124,3 +124,21 @@ def test_of_one_that_cannot_be_read_nothing_is_said(deployments: Deployments) ->
     kept.create()
     kept.create(OTHER, model="openrouter/m")
     assert without_model(kept.host, (NAME, OTHER, InstanceName("nobody"))) == (NAME,)
+
+
+def test_each_that_was_deployed_is_asked_after_the_offers_whatever_became_of_the_others(
+    deployments: Deployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    third, asked = InstanceName("third"), list[InstanceName]()
+
+    def prepare(_context: object, name: InstanceName) -> None:
+        asked.append(name)
+        raise OcmError(f"nobody can ask {name}")
+
+    monkeypatch.setattr("openclaw_ocm.operations.check.prepare", prepare)
+    deployments.kept.world.refused.add(OTHER)
+    _code, _out, err = deployments.deploy(NAME, OTHER, third, "--check", "--jobs", "1", typed="n\nn\n")
+    assert asked == [NAME, third]
+    assert all(f"nobody can ask {name}" in err for name in asked)
+    assert err.index("Choose one now?") < err.index("nobody can ask")
+    assert f"{OTHER} could not be started" in err

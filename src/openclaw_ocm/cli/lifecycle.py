@@ -21,9 +21,10 @@ from openclaw_ocm.cli.frame import (
     names_argument,
     run_each,
 )
+from openclaw_ocm.errors import FAILED, SOME_FAILED, OcmError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
@@ -187,13 +188,31 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
         as_json=as_json,
         jobs=lambda context: frame.at_once(context, STARTING, options["jobs"]),
     )
-    if not (code or dry_run or as_json):
+    if not (dry_run or as_json):
         from openclaw_ocm.cli.model import offer
+        from openclaw_ocm.system.kept.names import instance_names
 
-        offer(ctx, names, options, ask=ask)
+        known = instance_names(frame.this_host(ctx).paths)
+        there = [name for name in names if name in known]
+        offer(ctx, there, options, ask=ask)
         if checking and ask:
-            code = max(ctx.invoke(check, name=name, timeout_seconds=SECONDS, as_json=False) for name in names)
+            asked = _check_each(ctx, there)
+            code = code or asked
     return code
+
+
+def _check_each(ctx: click.Context, names: Sequence[InstanceName]) -> int:
+    """Ask each instance and return the exit code; one that cannot be asked costs no other."""
+    from openclaw_ocm.cli.render.outcome import show_error
+
+    silent = 0
+    for name in names:
+        try:
+            silent += bool(ctx.invoke(check, name=name, timeout_seconds=SECONDS, as_json=False))
+        except OcmError as error:
+            show_error(name, error)
+            silent += 1
+    return 0 if not silent else FAILED if silent == len(names) else SOME_FAILED
 
 
 @click.command(epilog="Example: ocm delete worker1 --force --yes")
