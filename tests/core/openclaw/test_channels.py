@@ -99,6 +99,44 @@ def test_what_else_is_there_stays_and_what_is_taken_goes() -> None:
     assert without_channel({}, "telegram") == {}
 
 
+TWO: dict[str, Any] = {"main": {}, "work": {}}
+ONE_CHAT = {"agentId": "work", "match": {"channel": "telegram", "peer": {"kind": "direct", "id": "1"}}}
+
+
+@pytest.mark.parametrize(
+    ("agents", "owner"),
+    [
+        ({"ownership": "explicit", "entries": TWO}, "main"),
+        ({"ownership": "explicit", "entries": {"home": {}, "work": {}}}, "home"),
+        ({"defaults": {"systemAgent": {"agentId": "work"}}, "entries": TWO}, "work"),
+        ({"defaults": {"systemAgent": {"agentId": "gone"}}, "entries": TWO}, "main"),
+        ({"entries": {"main": {}, "work": {"default": True}}}, "work"),
+    ],
+)
+def test_of_several_agents_the_default_one_has_the_bot(agents: dict[str, Any], owner: str) -> None:
+    match = {"channel": "telegram", "accountId": "default"}
+    for before in (
+        {},
+        {"bindings": [ONE_CHAT]},
+        {"bindings": [{"agentId": "work", "match": {"channel": "x"}}]},
+    ):
+        config = {"agents": agents, **before}
+        added = with_telegram(config, ())
+        assert added["bindings"] == [*before.get("bindings", []), {"agentId": owner, "match": match}]
+        assert with_telegram(added, ()) == added
+        assert without_channel(added, "telegram") == config
+
+
+@pytest.mark.parametrize("match", [{}, {"accountId": ""}, {"accountId": "*"}, {"accountId": "default"}])
+def test_a_bot_that_is_an_agents_stays_so(match: dict[str, str]) -> None:
+    binding = {"agentId": "work", "comment": "by hand", "match": {"channel": "telegram", **match}}
+    config = {"agents": {"entries": TWO}, "bindings": [binding]}
+    added = with_telegram(config, ())
+    assert added["bindings"] == [binding]
+    assert without_channel(added, "telegram") == config
+    assert "bindings" not in with_telegram({"agents": {"entries": {"work": {}}}}, ())
+
+
 @pytest.mark.parametrize("config", [{"channels": 3}, telegram() | {"channels": {"telegram": []}}])
 def test_a_config_of_another_shape_is_refused(config: dict[str, Any]) -> None:
     with pytest.raises(OcmError) as caught:

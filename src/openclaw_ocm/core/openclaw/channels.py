@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.openclaw.secret_places import expanded, is_secret_reference, referred
+from openclaw_ocm.core.openclaw.turn import agent_of
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ _RULES = ("groupPolicy", "dmPolicy", "allowFrom")
 _METADATA = frozenset({"defaults", "modelByChannel"})
 # Of a bot about which nothing was said yet.
 _ACCESS = {"dmPolicy": "pairing", "groupPolicy": "allowlist"}
+# Of OpenClaw's docs/channels/telegram, multi-agent account ownership.
+_MATCH = {"channel": TELEGRAM, "accountId": "default"}
+_BINDING = {"agentId": "", "match": _MATCH}
 # What the others need, in a person's words: they are plugins that OpenClaw installs.
 OTHERS = {
     "discord": "a bot's token of the Discord Developer Portal, with the message content intent",
@@ -96,8 +100,8 @@ def with_telegram(config: Mapping[str, Any], allow: tuple[str, ...], name: str =
 
     Those of `allow` and whoever was allowed by name may write to it, alone and in groups, where it answers
     when it is mentioned; nobody else, whatever the config said. Without any, all is as it was: in a new one
-    who writes to it alone is to be approved, and in groups it answers nobody. Raises `OcmError` where the
-    channel has accounts, each of which has rules of its own.
+    who writes to it alone is to be approved, and in groups it answers nobody. Of several agents the default
+    one has it. Raises `OcmError` where the channel has accounts, each of which has rules of its own.
     """
     changed = copy.deepcopy(dict(config))
     channels = changed.setdefault("channels", {})
@@ -125,7 +129,30 @@ def with_telegram(config: Mapping[str, Any], allow: tuple[str, ...], name: str =
             old = {**old, "direct": _closed(old["direct"])}
     channels[TELEGRAM] = {**old, "enabled": True, "botToken": f"${{{TOKEN}}}", **access, "groups": groups}
     channels[TELEGRAM].pop("tokenFile", None)  # OpenClaw would take the token from there
+    _bind(changed)
     return changed
+
+
+def _bind(config: dict[str, Any]) -> None:
+    """Give the bot to the default agent where there are several and it is no one's: nobody would answer."""
+    entries = as_object(lookup(config, "agents.entries"))
+    bindings = config.get("bindings", [])
+    if len(entries) < 2 or not isinstance(bindings, list) or any(map(_is_of_all, bindings)):  # noqa: PLR2004
+        return
+    marked = [name for name, entry in entries.items() if as_object(entry).get("default") is True]
+    recorded = lookup(config, "agents.defaults.systemAgent.agentId")
+    named = [one for one in (*marked, recorded) if isinstance(one, str) and one in entries]
+    config["bindings"] = [*bindings, {"agentId": (named or [agent_of(config)])[0], "match": dict(_MATCH)}]
+
+
+def _is_of_all(binding: object) -> bool:
+    """Tell whether a binding says whose the bot is, not only whose one chat with it is."""
+    match = as_object(as_object(binding).get("match"))
+    return (
+        match.get("channel") == TELEGRAM
+        and match.get("accountId") in (None, "", "*", _MATCH["accountId"])
+        and not match.get("peer")
+    )
 
 
 def _named(allowed: object) -> list[str]:
@@ -152,11 +179,16 @@ def channels_in(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_channel(config: Mapping[str, Any], channel: str) -> dict[str, Any]:
-    """Return `config` without a channel."""
+    """Return `config` without a channel, and without the binding that `with_telegram` makes."""
     changed = copy.deepcopy(dict(config))
     channels = changed.get("channels")
     if isinstance(channels, dict) and channel not in _METADATA:
-        channels.pop(channel, None)
+        bindings = changed.get("bindings")
+        if channels.pop(channel, None) is not None and channel == TELEGRAM and isinstance(bindings, list):
+            kept = [one for one in bindings if {**as_object(one), "agentId": ""} != _BINDING]
+            changed |= {"bindings": kept}
+            if not kept and bindings:
+                del changed["bindings"]
         if not channels:
             del changed["channels"]
     return changed
