@@ -194,6 +194,7 @@ def test_an_openclaw_that_does_not_list_is_told(worker: Worker) -> None:
 
 
 def test_a_key_in_a_variable_of_ones_own_is_referred_to(worker: Worker) -> None:
+    manifest(worker, "openrouter", "OPENROUTER_API_KEY")
     wanted = need(worker, "openrouter/x", variable="MINE_API_KEY")
     assert wanted.missing
     given(worker, wanted, "sk-PLANTED")

@@ -185,7 +185,8 @@ def look_up(
     missing = not (no_key or local or has or choices.has_way_in(config, choice.provider, secrets, known))
     if variable is not None and not no_key:
         missing = its not in secrets
-    alone = its in known.get(choice.provider, ())
+    # Of a provider that OpenClaw does not come with it would refuse an entry without an address.
+    alone = its in known.get(choice.provider, (its,))
     return Need(choice=found, variable=its, missing=missing, found_alone=alone)
 
 

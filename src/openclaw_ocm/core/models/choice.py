@@ -193,7 +193,7 @@ def _refers(key: object, variable: str) -> bool:
 def _object_at(parent: dict[str, Any], key: str) -> dict[str, Any]:
     below = parent.setdefault(key, {})
     if not isinstance(below, dict):
-        raise OcmError(f"{key} is no object", hint="openclaw doctor may mend it", code="config_invalid")
+        raise OcmError(f"{key} is no object", hint="ocm use NAME doctor may mend it", code="config_invalid")
     return below
 
 
