@@ -35,7 +35,7 @@ def check_option(function: _F) -> _F:
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=Finite(min=30, max=86400),
+    type=Finite(min=30, max=frame.DAY_SECONDS),
     default=SECONDS,
     show_default=True,
     metavar="SECONDS",

@@ -29,6 +29,7 @@ _I = TypeVar("_I", bound=str)
 Attempts = tuple[list[Any], list[tuple[str, OcmError]]]
 # How long a command waits for a gateway that it restarts, where it has no option for that.
 READY_SECONDS = 180.0
+DAY_SECONDS = 86400
 
 
 class NameType(click.ParamType[InstanceName]):
@@ -128,7 +129,7 @@ def wait_options(function: _F, *others: Callable[[Any], Any]) -> _F:
         click.option(
             "--timeout",
             "timeout_seconds",
-            type=Finite(min=1, max=86400),
+            type=Finite(min=1, max=DAY_SECONDS),
             default=READY_SECONDS,
             show_default=True,
             metavar="SECONDS",
@@ -185,8 +186,7 @@ def open_context(
     """Return the context of this run.
 
     Operations that were cut off are finished or undone first, unless they are what is looked at (`recover`);
-    with --dry-run they are told.
-    `backend` is the one that the user asked for.
+    with --dry-run they are told. `backend` is the one that the user asked for.
     """
     from openclaw_ocm.instances.context import make_context
     from openclaw_ocm.operations.planning.change import recover_all

@@ -135,12 +135,10 @@ def history(ctx: click.Context, name: InstanceName | None, *, lines: int, as_jso
     from openclaw_ocm.cli.render.envelope import print_json
     from openclaw_ocm.cli.render.outcome import show_error
     from openclaw_ocm.cli.render.status import show_history
-    from openclaw_ocm.instances.history import read_history, unreadable_history
+    from openclaw_ocm.instances.history import readable_history
 
     frame.tell_interrupted(ctx)
-    paths = frame.this_host(ctx).paths
-    refused = unreadable_history(paths)
-    found = read_history(paths, name)
+    found, refused = readable_history(frame.this_host(ctx).paths, name)
     if refused and not found:
         raise refused[-1]
     shown = found[max(len(found) - lines, 0) :]

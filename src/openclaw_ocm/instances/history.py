@@ -16,8 +16,6 @@ from openclaw_ocm.errors import OcmError, UndoIncomplete
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
-    from pathlib import PurePosixPath
-
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Plan
@@ -86,31 +84,29 @@ def note_recovery(context: Context, plan: Plan, ended: str) -> None:
 def read_history(paths: HostPaths, name: InstanceName | None = None) -> tuple[HistoryEntry, ...]:
     """Return the changes, of one instance or of all, oldest first.
 
-    A line that is none is passed over, as is a file that cannot be read: `unreadable_history` tells of that.
+    A line that is none is passed over, as is a file that cannot be read: `readable_history` tells of that.
     """
-    found = []
-    for path in (paths.older_history, paths.history):
-        with contextlib.suppress(OcmError):
-            for line in _read(path).splitlines():
-                with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                    found.append(msgspec.json.decode(line, type=HistoryEntry))
-    return tuple(change for change in found if name in (None, change.instance, *change.others))
+    return readable_history(paths, name)[0]
 
 
-def unreadable_history(paths: HostPaths) -> tuple[OcmError, ...]:
-    """Return an error for each file of the history that is there and cannot be read."""
-    found = []
+def readable_history(
+    paths: HostPaths, name: InstanceName | None = None
+) -> tuple[tuple[HistoryEntry, ...], tuple[OcmError, ...]]:
+    """Return what `read_history` does, and an error for each file that is there and cannot be read."""
+    found: list[HistoryEntry] = []
+    refused: list[OcmError] = []
     for path in (paths.older_history, paths.history):
         try:
-            _read(path)
+            # Those who write at the moment at which it grows too long may all add their line.
+            data = files.read_own(path, limit=2 * _MOST_BYTES, tail=True) or b""
         except OcmError as error:
-            found.append(error)
-    return tuple(found)
-
-
-def _read(path: PurePosixPath) -> bytes:
-    # Those who write at the moment at which it grows too long may all add their line.
-    return files.read_own(path, limit=2 * _MOST_BYTES, tail=True) or b""
+            refused.append(error)
+            continue
+        for line in data.splitlines():
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                found.append(msgspec.json.decode(line, type=HistoryEntry))
+    its = (change for change in found if name in (None, change.instance, *change.others))
+    return tuple(its), tuple(refused)
 
 
 def last_change(paths: HostPaths, name: InstanceName) -> HistoryEntry | None:

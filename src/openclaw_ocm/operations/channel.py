@@ -116,12 +116,13 @@ def remove(context: Context, name: InstanceName, channel: str, effort: Effort, *
 
 def _remove_once(worker: Instance, channel: str, effort: Effort, *, dry_run: bool) -> Outcome:
     secrets = read_secrets(worker.paths)
-    there = channels_in(read_config(worker.paths)[1])
+    config = read_config(worker.paths)[1]
+    there = channels_in(config)
     if channel not in {*there, TELEGRAM, *OTHERS}:
         has = ", ".join(map(printable, there)) or "none"
         message = f"{worker.name} has no channel {printable(channel)!r}; its channels: {has}"
         raise OcmError(message, hint=f"ocm channel list {worker.name}", code="channel_unknown")
-    left = without_channel(read_config(worker.paths)[1], channel)
+    left = without_channel(config, channel)
     if channel == TELEGRAM and TOKEN not in references(left):
         secrets = {key: value for key, value in secrets.items() if key != TOKEN}
     written = write_both(

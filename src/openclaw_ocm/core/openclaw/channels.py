@@ -183,15 +183,20 @@ def without_channel(config: Mapping[str, Any], channel: str) -> dict[str, Any]:
     changed = copy.deepcopy(dict(config))
     channels = changed.get("channels")
     if isinstance(channels, dict) and channel not in _METADATA:
-        bindings = changed.get("bindings")
-        if channels.pop(channel, None) is not None and channel == TELEGRAM and isinstance(bindings, list):
-            kept = [one for one in bindings if {**as_object(one), "agentId": ""} != _BINDING]
-            changed |= {"bindings": kept}
-            if not kept and bindings:
-                del changed["bindings"]
+        if channels.pop(channel, None) is not None and channel == TELEGRAM:
+            _unbind(changed)
         if not channels:
             del changed["channels"]
     return changed
+
+
+def _unbind(config: dict[str, Any]) -> None:
+    """Take away the binding that `_bind` makes, and the list of bindings where nothing else was in it."""
+    bindings = config.get("bindings")
+    if isinstance(bindings, list) and bindings:
+        config["bindings"] = [one for one in bindings if {**as_object(one), "agentId": ""} != _BINDING]
+        if not config["bindings"]:
+            del config["bindings"]
 
 
 def _no_file(_path: str) -> str:

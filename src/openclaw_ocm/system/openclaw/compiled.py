@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import secrets
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,10 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import temporary
 from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.run import environment, node_flags, openclaw_argv
+from openclaw_ocm.core.openclaw.settings import initial_config
+from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.core.sandbox.launch import BWRAP, PYTHON, clean
 from openclaw_ocm.core.sandbox.policy import system_mounts
@@ -63,6 +65,8 @@ def keep(host: Host, runtime: Runtime, report: Callable[[str], None]) -> None:
     Raises `OcmError` where it cannot be done: a gateway then compiles what it runs, at each start.
     """
     paths = host.paths
+    if is_kept(paths, runtime):
+        return
     with files.lock(paths.locks / "@compiled.lock", "what is compiled", wait_seconds=_QUEUE_SECONDS):
         if is_kept(paths, runtime):
             return
@@ -99,9 +103,9 @@ def _start_once(host: Host, runtime: Runtime, home: PurePosixPath) -> PurePosixP
     record = Record(name=_NAME, port=_PORT, runtime=runtime)
     for directory in (home, paths.state, own.compiled):
         files.make_directory(directory)
-    config = {"mode": "local", "port": _PORT, "bind": "loopback", "auth": {"mode": "token"}}
-    config["auth"] = {"mode": "token", "token": secrets.token_hex(32)}
-    files.write_file(paths.config, json.dumps({"gateway": config}).encode())
+    token = secrets.token_hex(32)
+    config = initial_config(paths, port=_PORT, cdp_port=_PORT + CDP_OFFSET, token=token, model=None)
+    files.write_file(paths.config, format_config(config))
     gateway = openclaw_argv(record, ("gateway", "--port", str(_PORT)), *node_flags(record))
     inside = (PYTHON, "-ISc", programs.text("start_once.py"), str(_SECONDS), str(_PORT), *gateway)
     argv = clean(environment(paths, record), (*sandbox(runtime, home), *inside))

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 _HINT = "mend it, or leave it out with --no-inherit"
 _UNIT = "openclaw-gateway.service"
-# As in OpenClaw 2026.9.6 (dist/includes).
 # Of a file with a token: more is none.
 _MAX_TOKEN = 16384
+# As in OpenClaw 2026.9.6 (dist/includes).
 _INCLUDE = "$include"
 _MAX_INCLUDE_BYTES = 2 * 2**20
 _MAX_INCLUDE_DEPTH = 10
