@@ -29,6 +29,7 @@ LONG = (
     *("test_chats", "test_boxes", "test_ends", "test_schedule", "test_firewall", "test_supervisord"),
 )
 HOST_NETWORK = ("test_bare", "test_fresh")
+HAS_MACHINE = (Machine, Ocm, Agents)
 BEGAN = pytest.StashKey[float]()
 JOURNAL_LINES = 400
 # Those of a module are gone with it: their gateways take memory, and their ports are the host's.
@@ -48,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Debian release to test all in; repeatable (default: the last, others as marked)",
     )
     parser.addoption("--kills", type=int, default=9, help="how often test_kills kills (default: 9)")
-    parser.addoption("--stops", type=int, default=5, help="how often test_ends stops each (default: 5)")
+    parser.addoption("--stops", type=int, default=3, help="how often test_ends stops each (default: 3)")
     parser.addoption("--seed", type=int, help="when it does (default: another one each time, printed)")
 
 
@@ -174,10 +175,12 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    given = getattr(item, "funcargs", {}).values()
-    for machine in given if report.failed else ():
-        if isinstance(machine, Machine):
-            report.sections.append((f"journal of {machine.name}", journal(machine, item.stash[BEGAN])))
+    given = getattr(item, "funcargs", {}).values() if report.failed else ()
+    machines = {
+        one if isinstance(one, Machine) else one.machine for one in given if isinstance(one, HAS_MACHINE)
+    }
+    for machine in machines:
+        report.sections.append((f"journal of {machine.name}", journal(machine, item.stash[BEGAN])))
     return report
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from .agents import NAMES
 from .image import HERE
-from .instances import BACKENDS, inside, listener, rows, wait_for
+from .instances import inside, listener, rows, wait_for
 from .processes import kill_group
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ def call(ocm: Ocm, name: str, tool: str, *, agent: str = "main", **arguments: ob
         *("use", name, "agent", "--session-key", f"agent:{agent}:telegram:group:-100123"),
         *("--message", f"CALL:{tool} {json.dumps(arguments)}"),
     ).stdout
+
+
+# A box is the same under the care of each backend.
+BACKENDS = (
+    pytest.param("systemd", marks=pytest.mark.both_releases),
+    pytest.param("supervisord", marks=pytest.mark.full),
+)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -201,7 +208,7 @@ def test_the_gateways_own_sandbox_has_its_own_processes_and_terminals(agents: Ag
         kill_group(sleeping)
 
 
-# What tools do is the same under the care of each backend.
+# What tools do is the same in each release too.
 supervisord_in_full = pytest.mark.parametrize(
     "worker", ["systemd", pytest.param("supervisord", marks=pytest.mark.full)], indirect=True
 )

@@ -121,6 +121,7 @@ def test_update_ocm(machine: Machine, ocm: Ocm) -> None:
     assert "worker1: ready and sealed" in said
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("worker1")
 def test_telegram(machine: Machine, ocm: Ocm) -> None:
     """Somebody writes to the bot where the document says so."""

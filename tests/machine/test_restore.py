@@ -147,6 +147,7 @@ def test_what_does_not_become_ready_gives_way_to_what_it_replaced(
     assert all(path.startswith(f"{HOME}/backups/") for path in left), left
 
 
+@pytest.mark.full
 def test_another_user_of_the_machine_restores_it_in_another_home(
     machine: Machine, ocm: Ocm, archive: str, memory: Memory
 ) -> None:
