@@ -224,6 +224,7 @@ def test_create_reads_main_once_and_writes_what_it_read(place: Place) -> None:
     assert outcome.changed
     assert asked.of["main"] == 1
     assert asked.read[str(place.home.host.paths.main_state / ".env")] == 1
+    assert asked.read[str(place.home.host.paths.main_config)] == 1
     assert asked.of["definition"] == 1
     assert Path(place.home.host.instance(NEW).secrets).read_text().endswith("\nA_KEY=sk-then\n")
 

@@ -34,7 +34,7 @@ def write_first_config(host: Host, step: WriteConfig, found: Inheritance | None)
     record = read_record(host.paths, name)
     config = _initial_config(host, record, step.model)
     if step.inherit is not None:
-        inheritance = found or read_inheritance(host, step.inherit, record)
+        inheritance = found or read_inheritance(host, step.inherit, PurePosixPath(record.runtime.openclaw))
         names = tuple(sorted(inheritance.secrets))
         inherited = Inherited(source=step.inherit, config=inheritance.config, secrets=names)
         write_inherited(host.instance(name), inherited)

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 
-def read_inheritance(host: Host, source: str, record: Record) -> Inheritance:
-    """Return what main, or the instance `source`, now has to inherit for the instance of `record`."""
-    package = PurePosixPath(record.runtime.openclaw)
+def read_inheritance(host: Host, source: str, package: PurePosixPath) -> Inheritance:
+    """Return what main, or the instance `source`, now has to inherit, for one with the OpenClaw `package`."""
     if source == MAIN:
         return inherit(read_main_source(host, package))
     name = parse_name(source)

@@ -96,7 +96,7 @@ def _planned(original: Instance, new: InstanceName, port: int | None) -> Instanc
         name=new,
         backend=record.backend,
         sealed=record.sealed,
-        port=choose_port(host.paths, port),
+        port=choose_port(host, port),
         autostart=record.autostart,
         runtime=find_runtime(host),
         limits=record.limits,

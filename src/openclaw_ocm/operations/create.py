@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import ports
@@ -62,9 +63,8 @@ def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
     """Make an instance without starting it; nothing where it exists as wanted."""
     with locked(context, wanted.name), allocating(context):
         existing = _existing(context, wanted)
-        worker = existing or _planned(context, wanted)
+        worker, inheritance = (existing, None) if existing else _planned(context, wanted)
         rules = guard(worker.host, before=None, after=None if existing else worker.record)
-        inheritance = None if existing else _inheritance(worker, wanted)
         outcome = carry_out(
             replace(worker.context, inheritance=inheritance),
             make_plan(
@@ -87,14 +87,13 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
     with locked(context, name), contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
         existing = _existing(context, wanted)
-        worker = existing or _planned(context, wanted)
+        worker, inheritance = (existing, None) if existing else _planned(context, wanted)
         rules = guard(worker.host, before=None, after=None if existing else worker.record)
-        inheritance, notes = None, tuple[str, ...]()
+        notes = tuple[str, ...]()
         if existing:
             until_reserved.close()
             steps = start_steps(existing, effort)
         else:
-            inheritance = _inheritance(worker, wanted)
             notes = _notes(wanted, inheritance)
             steps = [*_creation(worker, wanted, rules.steps), Start(name=name), effort.verify(name)]
         ready = ready_in_words(worker.record)
@@ -157,27 +156,26 @@ def _model(worker: Instance) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _planned(context: Context, wanted: Wanted) -> Instance:
-    """Return the instance that is to be; raise `OcmError` where the machine cannot run it."""
+def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | None]:
+    """Return the instance that is to be, and what it inherits, None for nothing.
+
+    Raises `OcmError` where the machine cannot run it, or where what it inherits cannot be read.
+    """
     if wanted.planned is None:
         context.backend.check(sealed=wanted.sealed)
+    runtime, inheritance = wanted.planned or find_runtime(context.host), None
+    if wanted.source is not None:
+        inheritance = read_inheritance(context.host, wanted.source, PurePosixPath(runtime.openclaw))
     record = Record(
         name=wanted.name,
         backend=context.backend.name,
         sealed=wanted.sealed,
-        port=choose_port(context.host.paths, wanted.port),
+        port=choose_port(context.host, wanted.port, main=inheritance.port if inheritance else None),
         autostart=wanted.autostart,
-        runtime=wanted.planned or find_runtime(context.host),
+        runtime=runtime,
         limits=wanted.limits,
     )
-    return instance_of(context, record)
-
-
-def _inheritance(worker: Instance, wanted: Wanted) -> Inheritance | None:
-    """Return what a new instance inherits, None for nothing; raise `OcmError` where that cannot be read."""
-    if wanted.source is None:
-        return None
-    return read_inheritance(worker.host, wanted.source, worker.record)
+    return instance_of(context, record), inheritance
 
 
 def _notes(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:

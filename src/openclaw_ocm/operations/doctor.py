@@ -19,7 +19,6 @@ from openclaw_ocm.operations.backups import cut_off
 from openclaw_ocm.operations.planning.agents import agent_findings
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.findings import firewall_findings
-from openclaw_ocm.operations.planning.making import main_port
 from openclaw_ocm.operations.planning.problems import (
     MACHINE,
     Problem,
@@ -36,6 +35,7 @@ from openclaw_ocm.system import files, processes
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.machine.install import install, is_installing, leftovers
 from openclaw_ocm.system.machine.look import foreign_ocm, observe_machine
+from openclaw_ocm.system.openclaw.source import read_main_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -237,7 +237,7 @@ def _record_problems(context: Context, names: tuple[InstanceName, ...], opened: 
     for path in sorted(records.iterdir()) if records.is_dir() else ():
         if path.name not in known and not path.name.startswith("."):
             yield Problem(about=MACHINE, what=f"{path} is the record of no instance", mend="move it away")
-    owners = [("main", main_port(context.host.paths))]
+    owners = [("main", read_main_port(context.host))]
     owners += [(name, one.record.port) for name, one in opened.instances.items()]
     for one, other in ports.overlaps(owners):
         what = f"its port is within {ports.WINDOW} of that of {one}"

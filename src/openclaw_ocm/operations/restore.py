@@ -36,6 +36,7 @@ from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, parse_record
 from openclaw_ocm.system.openclaw.find import find_runtime, package_version
+from openclaw_ocm.system.openclaw.source import read_main_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,13 +215,14 @@ def _planned(
     if archived.backups is not None:
         every = archived.backups.every
         notes.append(f"{name} had scheduled backups, and has none now: ocm backup {name} --every '{every}'")
+    main = read_main_port(context.host)
     if request.port is not None:
-        port = choose_port(paths, request.port)
+        port = choose_port(context.host, request.port, main=main)
     else:
         try:
-            port = choose_port(paths, archived.port)
+            port = choose_port(context.host, archived.port, main=main)
         except OcmError as error:
-            port = choose_port(paths, None)
+            port = choose_port(context.host, None, main=main)
             notes.append(f"{error.message}: {name} gets {port}")
     record = Record(
         name=name,

@@ -45,7 +45,8 @@ class Source:
 
     `config` has its includes resolved; `variables` are those that its process would have; `profiles` are
     those of its store of credentials, by id; `provider_variables` are the variables in which OpenClaw looks
-    for the key of a provider, by the provider; `resolve` returns the value of a reference to a file, or None.
+    for the key of a provider, by the provider; `resolve` returns the value of a reference to a file, or None;
+    `port` is that of main's gateway where this is main's own config.
     """
 
     name: str
@@ -56,15 +57,20 @@ class Source:
     provider_plugins: frozenset[str] = frozenset()
     resolve: Callable[[Mapping[str, Any]], str | None] = lambda _reference: None
     notes: tuple[str, ...] = ()
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inheritance:
-    """What is inherited: a config without a secret in it, the secrets that it refers to, and warnings."""
+    """What is inherited: a config without a secret in it, the secrets that it refers to, and warnings.
+
+    `port` is that of the source.
+    """
 
     config: dict[str, Any]
     secrets: Mapping[str, str] = field(repr=False)
     notes: tuple[str, ...]
+    port: int | None = None
 
 
 def inherit(source: Source) -> Inheritance:
@@ -81,7 +87,9 @@ def extract(source: Source, taken: Mapping[str, Any]) -> Inheritance:
     _refer_to_keys(config, keys)
     notes = tuple(dict.fromkeys(map(printable, (*source.notes, *extraction.notes))))
     more = (f"and {len(notes) - _MAX_NOTES} more of the kind",) if len(notes) > _MAX_NOTES else ()
-    return Inheritance(config=config, secrets=extraction.secrets, notes=(*notes[:_MAX_NOTES], *more))
+    return Inheritance(
+        config=config, secrets=extraction.secrets, notes=(*notes[:_MAX_NOTES], *more), port=source.port
+    )
 
 
 def key_variable(provider: str, known: Mapping[str, tuple[str, ...]]) -> str:

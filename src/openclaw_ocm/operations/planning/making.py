@@ -13,12 +13,14 @@ from openclaw_ocm.system import processes
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import read_record, read_settings
 from openclaw_ocm.system.openclaw.config import find_config
+from openclaw_ocm.system.openclaw.source import read_main_port
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.system.host import Host
 
 
 def setting_up(worker: Instance, rules: list[Step], *, autostart: bool) -> list[Step]:
@@ -58,10 +60,14 @@ def refuse_existing(worker: Instance) -> None:
             raise OcmError(message, hint="move it away, or choose another name", code="exists")
 
 
-def choose_port(paths: HostPaths, port: int | None) -> int:
-    """Return `port`, or a free one for None; raise `OcmError` where it is not to be had."""
+def choose_port(host: Host, port: int | None, *, main: int | None = None) -> int:
+    """Return `port`, or a free one for None; raise `OcmError` where it is not to be had.
+
+    `main` is the port of main where that is known already.
+    """
+    paths = host.paths
     owners = {_port_of(paths, name): str(name) for name in instance_names(paths)}
-    owners.setdefault(main_port(paths), "main")
+    owners.setdefault(read_main_port(host) if main is None else main, "main")
     if port is None:
         step = read_settings(paths).port_step
         return ports.allocate_port(owners, step=step, is_free=processes.can_bind)
@@ -90,9 +96,3 @@ def _port_of(paths: HostPaths, name: InstanceName) -> int:
             return port
         message = f"nobody can tell which port belongs to {name}: {error.message}"
         raise OcmError(message, hint=error.hint, code=error.code) from None
-
-
-def main_port(paths: HostPaths) -> int:
-    """Return the port of main, as far as its config can be read."""
-    port = lookup(find_config(paths.main_state), "gateway.port")
-    return port if isinstance(port, int) else ports.MAIN_PORT

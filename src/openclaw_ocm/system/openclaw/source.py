@@ -20,8 +20,9 @@ from urllib.parse import quote
 from openclaw_ocm.core.inheritance.extract import Source
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.channels import bots
-from openclaw_ocm.core.openclaw.document import MAX_BYTES, parse_config
+from openclaw_ocm.core.openclaw.document import MAX_BYTES, lookup, parse_config
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv, parse_unit
+from openclaw_ocm.core.ports import MAIN_PORT
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.config import read_config
@@ -66,7 +67,21 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
         provider_variables=known,
         provider_plugins=plugins,
         resolve=lambda reference: _read_secret_file(host, config, reference),
+        port=None if template else _port_in(config),
     )
+
+
+def read_main_port(host: Host) -> int:
+    """Return the port of main, as far as its config can be read."""
+    try:
+        return _port_in(_read_config(host.paths.main_config, _own_variables(host)))
+    except OcmError:
+        return MAIN_PORT
+
+
+def _port_in(config: Mapping[str, Any]) -> int:
+    port = lookup(config, "gateway.port")
+    return port if isinstance(port, int) else MAIN_PORT
 
 
 def read_main_bots(host: Host) -> frozenset[str]:
