@@ -11,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import pty
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import termios
@@ -379,6 +381,32 @@ def set_uid_program() -> object:
     if printed.stdout.strip() != "0":
         raise OSError(f"not root but {printed.stdout.strip() or printed.stderr.strip()}")
     return "root"
+
+
+def of_the_owner(bit: int, make: Callable[[Path, int], object]) -> str:
+    """Have a file that whoever runs it outside runs as the owner of the instance."""
+    path = Path(f"attempt-set-id-{os.getpid()}")
+    try:
+        make(path, 0o755 | bit)
+        if not path.stat().st_mode & bit:
+            raise OSError("the mode was not taken")
+        return oct(path.stat().st_mode)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def made_and_changed(path: Path, mode: int) -> None:
+    path.write_text("planted")
+    path.chmod(mode)
+
+
+for word, one in (("user", stat.S_ISUID), ("group", stat.S_ISGID)):
+    for how, making in {
+        "chmod": made_and_changed,
+        "mknod": os.mknod,
+        "open": lambda path, mode: os.open(path, os.O_CREAT | os.O_WRONLY, mode),
+    }.items():
+        ATTEMPTS[f"set_{word}_by_{how}"] = functools.partial(of_the_owner, one, making)
 
 
 @attempt

@@ -140,8 +140,11 @@ def _add_refusals(made: _Filter, refusals: tuple[Refusal, ...]) -> None:
     for refusal in refusals:
         masked = refusal.test == "=="
         first, second = (refusal.mask, refusal.value) if masked else (refusal.value, 0)
-        comparison = _Comparison(refusal.argument, _TESTS[refusal.test], first, second)
-        made.add(refusal.call, _ERRNO | refusal.error, comparison)
+        comparisons = [_Comparison(refusal.argument, _TESTS[refusal.test], first, second)]
+        if refusal.also is not None:
+            argument, bits = refusal.also
+            comparisons.append(_Comparison(argument, _TESTS["=="], bits, bits))
+        made.add(refusal.call, _ERRNO | refusal.error, *comparisons)
 
 
 def _failure(function: str, number: int) -> OcmError:

@@ -23,7 +23,9 @@ def refusal_of(call: str, argument: int, value: int) -> int | None:
     """Return the error that the rules give, as the kernel evaluates them: on all 64 bits."""
     tests = {"==": operator.eq, "!=": operator.ne, ">=": operator.ge}
     rules = (rule for rule in REFUSALS if rule.call == call and rule.argument == argument)
-    found = [rule.error for rule in rules if tests[rule.test](value & rule.mask, rule.value)]
+    found = [
+        rule.error for rule in rules if not rule.also and tests[rule.test](value & rule.mask, rule.value)
+    ]
     return found[0] if found else None
 
 
@@ -100,6 +102,26 @@ def test_no_scheduling_is_realtime(policy: int, error: int | None) -> None:
 def test_the_personality_cannot_be_changed() -> None:
     assert refusal_of("personality", 0, 0) is None
     assert refusal_of("personality", 0, 0x0040000) == errno.EPERM
+
+
+@pytest.mark.parametrize("bit", [0o4000, 0o2000])
+@pytest.mark.parametrize(
+    ("call", "mode"), [("chmod", 1), ("fchmod", 1), ("fchmodat", 2), ("fchmodat2", 2), ("creat", 1)]
+)
+def test_no_file_becomes_one_that_others_run_as_its_owner(call: str, mode: int, bit: int) -> None:
+    for others in (0, 0o755, 0o1000, 0o100000, 1 << 32, WIDTH // 2):
+        assert refusal_of(call, mode, bit | others) == errno.EPERM
+        assert refusal_of(call, mode, others) is None
+
+
+@pytest.mark.parametrize(("call", "flags", "mode"), [("open", 1, 2), ("openat", 2, 3)])
+def test_a_mode_counts_where_a_file_is_made(call: str, flags: int, mode: int) -> None:
+    """An argument that is none holds anything."""
+    rules = [rule for rule in REFUSALS if rule.call == call]
+    assert {(rule.argument, rule.mask, rule.value) for rule in rules} == {
+        (mode, bit, bit) for bit in (0o4000, 0o2000)
+    }
+    assert {rule.also for rule in rules} == {(flags, 0o100), (flags, 0o20000000)}
 
 
 def test_a_family_that_is_not_known_is_an_error() -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def _names(text: str) -> frozenset[str]:
@@ -109,12 +112,28 @@ _REALTIME = (
     4,
 )  # SCHED_FIFO, SCHED_RR; 4 is not in use; from 6, SCHED_DEADLINE, on there is none to allow
 _DEADLINE = 6
+# S_ISUID and S_ISGID: who runs such a file outside of the sandbox is its owner there. openat2, whose
+# arguments lie in memory, can make an empty one: the kernel takes the bits off with the first byte written.
+_SET_ID = (0o4000, 0o2000)
+_MODE_OF = {
+    "chmod": 1,
+    "fchmod": 1,
+    "fchmodat": 2,
+    "fchmodat2": 2,
+    "creat": 1,
+    "mknod": 1,
+    "mknodat": 2,
+}
+# Which arguments of the calls that open are flags and mode, and the flags with which the mode counts: O_CREAT
+# and __O_TMPFILE (asm-generic/fcntl.h).
+_OPENING = {"open": (1, 2), "openat": (2, 3)}
+_MAKING = (0o100, 0o20000000)
 
 
 class Refusal(NamedTuple):
     """A system call that is refused with `error` where `argument` & `mask` is `test` (==, !=, >=) `value`.
 
-    Only == takes a mask.
+    Only == takes a mask. `also` is another argument and the bits that it must have besides.
     """
 
     call: str
@@ -123,6 +142,7 @@ class Refusal(NamedTuple):
     value: int
     error: int
     mask: int = 2**64 - 1
+    also: tuple[int, int] | None = None
 
 
 def allowed_calls(*, hosting: bool) -> frozenset[str]:
@@ -156,7 +176,17 @@ def argument_refusals(address_families: tuple[str, ...], *, hosting: bool) -> tu
         *(Refusal("sched_setscheduler", 1, "==", policy, errno.EPERM) for policy in _REALTIME),
         Refusal("sched_setscheduler", 1, ">=", _DEADLINE, errno.EPERM),
         Refusal("personality", 0, "!=", 0, errno.EPERM),
+        *_set_id_refusals(),
     )
+
+
+def _set_id_refusals() -> Iterator[Refusal]:
+    for bit in _SET_ID:
+        for call, mode in _MODE_OF.items():
+            yield Refusal(call, mode, "==", bit, errno.EPERM, mask=bit)
+        for call, (flags, mode) in _OPENING.items():
+            for making in _MAKING:
+                yield Refusal(call, mode, "==", bit, errno.EPERM, mask=bit, also=(flags, making))
 
 
 def digest(address_families: tuple[str, ...], *, hosting: bool = False) -> str:
