@@ -88,6 +88,7 @@ MADE_OF = {
     "models": {"edit"},
     "restore": {"backup"},
     "scheduled": {"backup", "backups"},
+    "token": {"edit"},
     "sync": {"edit", "session"},
 }
 

@@ -18,8 +18,11 @@ LONG = "a" * 64
 ENVELOPE = {"version", "ok", "command", "results", "errors", "warnings"}
 ERROR = {"name", "code", "message", "hint", "details"}
 NAMELESS = ("list", "edit", "setup", "doctor", "restore", "backups verify")
-_OTHERS = ("use", "enter", "supervise", "completion", "secret", "channel", "backups")
-_BELOW = ("secret set", "secret unset", "secret list", "backups list", "backups verify", "backups prune")
+_OTHERS = ("use", "enter", "supervise", "completion", "secret", "token", "channel", "backups")
+_BELOW = (
+    *("secret set", "secret unset", "secret list", "token rotate"),
+    *("backups list", "backups verify", "backups prune"),
+)
 ANSWERS_IN_JSON = [*(name for name in COMMANDS if name not in _OTHERS), *_BELOW]
 
 

@@ -108,7 +108,7 @@ def test_a_taken_port_is_told_with_who_has_it(activity: Activity) -> None:
     seen = process(activity=activity)
     assert verdict(seen, READY, STRANGER) == (State.FAILED, "port 19001 is taken by PID 7 (python3)")
     unknown = Listener(pid=None, command=None)
-    assert verdict(seen, READY, unknown) == (State.FAILED, "port 19001 is taken by a process of another user")
+    assert verdict(seen, READY, unknown) == (State.FAILED, "port 19001 is taken by another process")
     nameless = Listener(pid=7, command=None)
     assert verdict(seen, READY, nameless) == (State.FAILED, "port 19001 is taken by PID 7 (unknown)")
 

@@ -38,7 +38,7 @@ from openclaw_ocm.operations.session import Terminal, enter, enter_box, use
 from openclaw_ocm.operations.start import restart, start, stop
 from openclaw_ocm.operations.status import observe, selected, status
 from openclaw_ocm.operations.supervise import supervise
-from openclaw_ocm.system import files, health, processes, ufw
+from openclaw_ocm.system import files, health, listening, processes, ufw
 from openclaw_ocm.system.host import Host
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.compiled import mark
@@ -204,7 +204,7 @@ class Kept:
     def fix(self, before: Diagnosis) -> Diagnosis:
         return fix(self.context, before, lambda _progress: None)
 
-    def listeners(self, ports: Iterable[int]) -> dict[int, Listener]:
+    def listeners(self, ports: Iterable[int], _roots: Mapping[int, int] | None = None) -> dict[int, Listener]:
         """Return who listens: strangers, and the gateways that run."""
         found = {}
         for name, gateway in self.world.gateways.items():
@@ -261,7 +261,7 @@ def keeping(tmp_path: Path) -> Iterator[Kept]:
         patch.setitem(registry.BACKENDS, fake.NAME, fake.REGISTERED)
         patch.setattr(Systemd, "answers", lambda _self: False)
         patch.setattr(health, "ask_all", ask_all)
-        patch.setattr(processes, "listeners", kept.listeners)
+        patch.setattr(listening, "listeners", kept.listeners)
         patch.setattr(processes, "can_bind", lambda port: port not in kept.strangers)
         patch.setattr(ufw, "observe", lambda _host: Firewall(installed=False))
         patch.setattr(last_words, "_SETTLE_SECONDS", 0.0)

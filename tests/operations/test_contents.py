@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,8 @@ from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.secret import set_secret, unset_secret
 from openclaw_ocm.operations.start import restart
 from openclaw_ocm.operations.sync import sync
-from openclaw_ocm.system import exchange, health, processes
+from openclaw_ocm.operations.token import rotate
+from openclaw_ocm.system import exchange, health, listening
 from openclaw_ocm.system.kept.records import encode_record, read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.runner import Completed
@@ -127,7 +129,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
 
     monkeypatch.setattr(health, "ask_all", ask_all)
     # Whoever listens on this machine is no matter of theirs.
-    monkeypatch.setattr(processes, "listeners", lambda _ports: {})
+    monkeypatch.setattr(listening, "listeners", lambda *_: {})
     verdict = Completed(returncode=0, stdout='{"valid": true}', stderr="")
     monkeypatch.setattr(models, "validate_main", lambda _host, _text: verdict)
     made = Worker(tmp_path)
@@ -599,3 +601,30 @@ def test_a_key_of_no_account_to_the_gateway_is_its_own_without_a_restart(worker:
     assert done.message == "A_API_KEY is its own from now on"
     assert worker.pid == pid
     assert Path(worker.paths.secrets).stat() == status
+
+
+def token_of(worker: Worker) -> str:
+    return str(worker.config["gateway"]["auth"]["token"])
+
+
+def test_a_token_is_replaced_and_told_to_nobody(worker: Worker) -> None:
+    before, pid = token_of(worker), worker.pid
+    told = rotate(worker.context, NAME, effort=EFFORT, dry_run=True)
+    assert (token_of(worker), worker.pid, told.changed) == (before, pid, False)
+    done = rotate(worker.context, NAME, effort=EFFORT, dry_run=False)
+    assert re.fullmatch(r"[0-9a-f]{64}", token_of(worker))
+    assert token_of(worker) != before
+    assert (done.keys, done.changed, worker.pid != pid) == (("gateway.auth.token",), True, True)
+    said = repr(done) + "".join(worker.told)
+    assert token_of(worker) not in said
+    assert before not in said
+    rotate(worker.context, NAME, effort=EFFORT, dry_run=False)
+    assert left_over(worker) == []
+
+
+def test_a_token_with_which_the_gateway_is_not_ready_is_the_old_one_again(worker: Worker) -> None:
+    before = worker.files()
+    worker.world.answers[NAME] = NOT_READY
+    with pytest.raises(OcmError, match="did not become ready"):
+        rotate(worker.context, NAME, effort=EFFORT, dry_run=False)
+    assert worker.files() == before

@@ -18,6 +18,7 @@ from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.document import with_value
 from openclaw_ocm.core.plan import Plan, WriteRecord
 from openclaw_ocm.core.record import Limits
+from openclaw_ocm.core.status import Listener
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations.edit import change_config
@@ -78,6 +79,20 @@ def test_enter_opens_a_shell_with_the_name_in_its_prompt(
             os.dup2(keyboard, 0)
             os.close(keyboard)
     assert capfd.readouterr().out.splitlines() == [f"PS1=[{NAME}] \\w\\$ ", str(kept.paths(NAME).state)]
+
+
+def test_nobody_but_the_instance_is_sent_its_token(kept: Kept) -> None:
+    kept.create(sealed=False)
+    for stranger in (Listener(pid=1, command="node"), Listener(pid=None, command=None)):
+        kept.strangers[kept.record(NAME).port] = stranger
+        with pytest.raises(OcmError, match=f"{NAME} is not who listens: port 19001 is taken by ") as caught:
+            kept.use("health")
+        assert caught.value.code == "stranger"
+        assert f"ocm token rotate {NAME}" in (caught.value.hint or "")
+        assert not Path(kept.home, "called").exists()
+    kept.strangers.clear()
+    kept.start()
+    assert kept.use("health") == 7
 
 
 def test_a_session_has_made_what_the_sandbox_shows_where_it_is_gone(kept: Kept) -> None:

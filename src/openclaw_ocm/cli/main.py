@@ -42,6 +42,7 @@ COMMANDS = {
     "channel": ("channel", "Keep the channels over which people write to an instance."),
     "edit": ("edit", "Change an instance's OpenClaw config, validated by OpenClaw."),
     "sync": ("sync", "Have instances follow what changed in main: providers, models and keys."),
+    "token": ("token", "Keep the token with which a gateway lets people in."),
     "secret": ("secret", "Keep the secrets that an instance's config refers to as ${NAME}."),
     "update-models": ("models", "Update a provider's models from the list that it publishes."),
     "backup": ("backup", "Back up instances, running or not, each into one file."),

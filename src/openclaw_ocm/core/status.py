@@ -154,7 +154,7 @@ def signal_in(status: int | None) -> int | None:
 def taken_in_words(port: int, stranger: Listener) -> str:
     """Return in words who listens on a port that is an instance's."""
     if stranger.pid is None:
-        return f"port {port} is taken by a process of another user"
+        return f"port {port} is taken by another process"
     return f"port {port} is taken by PID {stranger.pid} ({stranger.command or 'unknown'})"
 
 

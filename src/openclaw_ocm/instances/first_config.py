@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.openclaw.document import format_config, overlay, refuse_large
 from openclaw_ocm.core.openclaw.settings import initial_config
+from openclaw_ocm.core.openclaw.traits import TOKEN_BYTES
 from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.instances.inheritance import read_duplicate, read_inheritance, write_duplicate
 from openclaw_ocm.system import files
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.plan import CloneConfig, WriteConfig
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.system.host import Host
-
-_TOKEN_BYTES = 32
 
 
 def write_first_config(host: Host, step: WriteConfig, found: Inheritance | None) -> None:
@@ -64,7 +63,7 @@ def _initial_config(host: Host, record: Record, model: str | None) -> dict[str, 
         host.instance(record.name),
         port=record.port,
         cdp_port=record.port + CDP_OFFSET,
-        token=secrets.token_hex(_TOKEN_BYTES),
+        token=secrets.token_hex(TOKEN_BYTES),
         model=model,
     )
 

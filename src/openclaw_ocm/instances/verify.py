@@ -11,7 +11,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.last_words import last_words
 from openclaw_ocm.instances.prove import prove
-from openclaw_ocm.system import health, processes
+from openclaw_ocm.system import health, listening, processes
 from openclaw_ocm.system.openclaw.find import package_version
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def verdicts(instances: Collection[Instance]) -> dict[InstanceName, Health]:
     ports = {one.name: one.record.port for one in instances if one.process.activity is not Activity.STOPPED}
     # ask_all() for a single one too: its deadline is for the whole answer, which an instance may draw out.
     answers = health.ask_all(ports, deadline_seconds=_ASK_SECONDS) if ports else {}
-    heard = processes.listeners(ports.values()) if ports else {}
+    roots = {one.record.port: one.process.pid for one in instances if one.process.pid is not None}
+    heard = listening.listeners(ports.values(), roots) if ports else {}
     return {
         one.name: _verdict(one, answers.get(one.name, Answer()), heard.get(one.record.port))
         for one in instances

@@ -25,7 +25,7 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.verify import verdicts
-from openclaw_ocm.operations.session import capture, ready_for_session
+from openclaw_ocm.operations.session import capture, ready_for_session, refuse_stranger
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.providers import known_providers
@@ -136,6 +136,7 @@ def _ask(context: Context, prepared: Prepared, session: Session, limit: float) -
         return Turn(failure=Failure.NO_MODEL), 0.0
     question = Question(token=f"ocm-{secrets.token_hex(8)}")
     arguments = question.arguments(session.key(prepared.agent), limit)
+    refuse_stranger(instance_of(context, prepared.record))
     began, wall = time.monotonic(), time.time()
     try:
         completed = capture(context, prepared.record, arguments, extra={}, timeout=limit)

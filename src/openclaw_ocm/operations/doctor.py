@@ -31,7 +31,7 @@ from openclaw_ocm.operations.planning.problems import (
 )
 from openclaw_ocm.operations.planning.twins import twin_findings
 from openclaw_ocm.operations.setup import look as look_at_machine
-from openclaw_ocm.system import files, processes
+from openclaw_ocm.system import files, listening
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.machine.install import install, is_installing, leftovers
 from openclaw_ocm.system.machine.look import foreign_ocm, observe_machine
@@ -253,6 +253,6 @@ def _strangers(
     """Yield the stopped instances on whose port somebody else listens; of the others their state tells it."""
     names = [name for name, verdict in judged.items() if verdict.state is State.STOPPED]
     stopped = {instances[name].record.port: name for name in names}
-    for port, listener in processes.listeners(stopped).items() if stopped else ():
+    for port, listener in listening.listeners(stopped).items() if stopped else ():
         mend = "stop that program, or change the instance's port"
         yield Problem(about=stopped[port], what=taken_in_words(port, listener), mend=mend)

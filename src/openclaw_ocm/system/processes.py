@@ -1,4 +1,4 @@
-"""What the kernel says of processes and ports: listeners, memory, namespaces, capabilities."""
+"""What the kernel says of processes and ports: what is free, memory, namespaces, capabilities."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import contextlib
 import errno
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.sandbox.mounts import Mounted, parse_mountinfo
 from openclaw_ocm.core.sandbox.probe import NAMESPACES, WAITER, Kernel
-from openclaw_ocm.core.status import Listener
 from openclaw_ocm.core.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 
 def can_bind(port: int) -> bool:
@@ -32,41 +27,6 @@ def _can_bind(family: socket.AddressFamily, address: str, port: int) -> bool:
     except OSError as error:
         return error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
     return True
-
-
-def listeners(ports: Iterable[int]) -> dict[int, Listener]:
-    """Return who listens on each of `ports`; a port without a listener is left out."""
-    wanted = frozenset(ports)
-    found = _listeners(wanted)
-    if any(listener.pid is None for listener in found.values()):
-        # The owner is looked for before the socket: one opened in between has none yet.
-        found = _listeners(wanted)
-    return found
-
-
-def _listeners(ports: frozenset[int]) -> dict[int, Listener]:
-    found: dict[int, Listener] = {}
-    for _address, port, pid in _sockets(ports):
-        if port not in found or found[port].pid is None:
-            found[port] = Listener(pid=pid, command=command_name(pid))
-    return found
-
-
-def _sockets(ports: frozenset[int]) -> Iterator[tuple[str, int, int | None]]:
-    """Yield address, port and owner of each socket that listens on one of `ports`."""
-    import psutil
-
-    for connection in psutil.net_connections(kind="tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port in ports:
-            yield connection.laddr.ip, connection.laddr.port, connection.pid
-
-
-def listening_addresses(ports: Iterable[int]) -> dict[int, tuple[str, ...]]:
-    """Return on which local addresses each of `ports` is listened on; one without a listener is left out."""
-    found: dict[int, set[str]] = {}
-    for address, port, _pid in _sockets(frozenset(ports)):
-        found.setdefault(port, set()).add(address)
-    return {port: tuple(sorted(addresses)) for port, addresses in found.items()}
 
 
 def command_name(pid: int | None) -> str | None:

@@ -11,6 +11,8 @@ LAST_PORT = 65425
 # It drains for up to 325 s. In its sandbox it cannot ask systemd for the stop timeout: where it finds its
 # unit in /proc/self/cgroup it assumes 90 s, elsewhere 330 s (dist/run-*.mjs, readSystemdStopTimeout).
 STOP_TIMEOUT_SECONDS = 330
+# What is hard to guess enough for gateway.auth.token, in hexadecimal digits twice as many.
+TOKEN_BYTES = 32
 # It begins a line with `2026-11-22T14:55:23.785+00:00`, but for the tail of a broken one.
 LINE_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)(Z|[+-]\d\d:\d\d)\b")
 # What it takes for the id of an environment secret (docs/gateway/secrets).

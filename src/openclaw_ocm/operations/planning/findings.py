@@ -11,7 +11,7 @@ from openclaw_ocm.core import firewall as core
 from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.operations.planning.guard import in_words
-from openclaw_ocm.system import processes, ufw
+from openclaw_ocm.system import listening, ufw
 from openclaw_ocm.system.kept.names import instance_names
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def firewall_findings(host: Host, records: Collection[Record]) -> tuple[Finding,
     `records` are all that can be read.
     """
     firewall, docker = ufw.observe(host), Path(DOCKER_SOCKET).exists()
-    heard = processes.listening_addresses(record.port for record in records)
+    heard = listening.listening_addresses(record.port for record in records)
     return (
         *(_findings_of_machine(firewall, docker=docker) if records else ()),
         *(found for record in records for found in _findings_of_listener(record, heard.get(record.port, ()))),

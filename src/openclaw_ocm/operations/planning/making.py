@@ -9,7 +9,7 @@ from openclaw_ocm.core import ports
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.plan import Enable, LinkConfig, Load, WriteDefinition
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import processes
+from openclaw_ocm.system import listening, processes
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import read_record, read_settings
 from openclaw_ocm.system.openclaw.config import find_config
@@ -77,7 +77,7 @@ def choose_port(host: Host, port: int | None, *, main: int | None = None) -> int
         raise OcmError(message, hint="leave --port out and OCM takes a free one", code="port_taken")
     taken = next((number for number in ports.window(port) if not processes.can_bind(number)), None)
     if taken is not None:
-        listener = processes.listeners([taken]).get(taken)
+        listener = listening.listeners([taken]).get(taken)
         who = f"PID {listener.pid} ({listener.command})" if listener and listener.pid else "another process"
         message = (
             f"port {taken} is taken by {who}; an instance on {port} needs {port} to {port + ports.WINDOW - 1}"
