@@ -6,6 +6,7 @@ The stand-in speaks the protocol of `core.copying`; the program that Node runs i
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -288,24 +289,70 @@ def test_what_an_instance_may_put_there_comes_along_or_is_told(instance: Instanc
     assert all("\n" not in note and note.isprintable() for note in made.notes)
 
 
-def test_what_cannot_be_read_is_told(instance: Instance) -> None:
-    if os.getuid() == 0:
-        with pytest.MonkeyPatch.context() as patch:
-            true = os.open
+# A lease that another holds, a disk that fails, a server of files that is away, a mode.
+FAILING = (errno.EWOULDBLOCK, errno.EIO, errno.ESTALE, errno.EACCES)
 
-            def refuse(path: object, *arguments: object, **options: object) -> int:
-                if path == "closed":
-                    raise PermissionError(13, "Permission denied", "closed")
-                return true(path, *arguments, **options)  # type: ignore[arg-type]
 
-            instance.write("workspace/closed", "x")
-            patch.setattr(os, "open", refuse)
-            made = instance.backup()
-    else:
-        instance.write("workspace/closed", "x").chmod(0)
+@contextlib.contextmanager
+def failing(name: str, number: int, call: str = "open") -> Iterator[None]:
+    """Have a call of `os` fail for the files and directories of a name."""
+    true = getattr(os, call)
+
+    def refuse(path: object, *arguments: object, **options: object) -> object:
+        if path == name:
+            raise OSError(number, os.strerror(number), name)
+        return true(path, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        yield
+
+
+@pytest.mark.parametrize("number", FAILING)
+@pytest.mark.parametrize("call", ["open", "stat"])
+def test_what_cannot_be_read_is_told(instance: Instance, call: str, number: int) -> None:
+    instance.write("workspace/closed", "x")
+    with failing("closed", number, call):
         made = instance.backup()
     assert made.left_out == {**REMADE, "cannot be read": 1}
     assert made.notes == ("left out: state/workspace/closed (cannot be read)",)
+
+
+@pytest.mark.parametrize("number", FAILING)
+def test_a_directory_that_cannot_be_read_is_told(instance: Instance, number: int) -> None:
+    instance.write("workspace/closed/file", "x")
+    with failing("closed", number):
+        made = instance.backup()
+    assert made.notes == ("left out: state/workspace/closed (cannot be read)",)
+
+
+@pytest.mark.parametrize("number", FAILING)
+@pytest.mark.parametrize("name", ["openclaw.json", "agents.json5", "openclaw.sqlite"])
+def test_without_what_a_restore_needs_there_is_no_backup(instance: Instance, name: str, number: int) -> None:
+    instance.write("openclaw.json", '{"agents": {"$include": "./parts/agents.json5"}}')
+    instance.write("parts/agents.json5", "{}")
+    with instance.database(STATE_DATABASE):
+        for call in ("open", "stat"):
+            with (
+                failing(name, number, call),
+                pytest.raises(OcmError, match=f"{name} cannot be read: ") as caught,
+            ):
+                instance.backup()
+            assert caught.value.code == "backup_failed"
+    assert instance.leftovers() == []
+
+
+def test_what_fails_while_it_is_read_is_told(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance.write("workspace/broken", "x" * 100)
+    true = system_snapshot._read
+
+    def refuse(source: IO[bytes], size: int) -> bytes:
+        if Path(f"/proc/self/fd/{source.fileno()}").readlink().name == "broken":
+            raise system_snapshot.Unreadable("Input/output error")
+        return true(source, size)
+
+    monkeypatch.setattr(system_snapshot, "_read", refuse)
+    assert instance.backup().notes == ("left out: state/workspace/broken (cannot be read)",)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +59,25 @@ def test_a_clone_has_settings_and_workspace_and_a_life_of_its_own(kept: Kept, or
     assert (state / "workspace" / "NOTES.md").read_text() == "remember"
     assert not (state / "memory").exists()
     assert kept.status(OTHER).drift == ()
+
+
+def test_what_of_a_workspace_cannot_be_read_is_told_and_the_rest_is_copied(
+    kept: Kept, original: InstanceName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (Path(kept.paths(original).state) / "workspace" / "held").write_text("x")
+    true = os.open
+
+    def held(path: object, *arguments: object, **options: object) -> int:
+        if path == "held":
+            raise BlockingIOError(errno.EWOULDBLOCK, "a lease", path)
+        return true(path, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", held)
+    outcome = kept.clone()
+    assert "left out of the workspace: 1 cannot be read" in outcome.notes
+    workspace = Path(kept.paths(OTHER).state) / "workspace"
+    assert (workspace / "NOTES.md").read_text() == "remember"
+    assert not (workspace / "held").exists()
 
 
 def test_a_clone_is_not_started_where_it_is_not_to_be(kept: Kept, original: InstanceName) -> None:

@@ -16,6 +16,8 @@ from openclaw_ocm.core import temporary
 from openclaw_ocm.core.backup import copying, layout
 from openclaw_ocm.core.backup.layout import Header
 from openclaw_ocm.core.backup.retention import backup_stem
+from openclaw_ocm.core.openclaw.document import included
+from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
 from openclaw_ocm.instances.sandboxed import run_node
 from openclaw_ocm.operations.planning.change import changing
@@ -180,7 +182,14 @@ def _make(work: _Work, final: PurePosixPath) -> tuple[int, Manifest]:
             for member, data in _own_files(work.worker):
                 writer.small(member, data)
             disk = os.fstatvfs(work.state)
-            store = StateStore(writer, work.worker.paths.state, copies, spool, disk.f_blocks * disk.f_frsize)
+            store = StateStore(
+                writer,
+                work.worker.paths.state,
+                copies,
+                spool,
+                disk.f_blocks * disk.f_frsize,
+                needed=_needed(work.worker),
+            )
             store.store(work.state, by_bytes(report, work.found.size))
             manifests.append(writer.finish(left_out=store.left_out, notes=store.notes))
             return manifests[0]
@@ -218,6 +227,16 @@ def _own_files(worker: Instance) -> Iterator[tuple[str, bytes]]:
             raise OcmError(f"{path} is larger than {limit} bytes", code="backup_failed")
         if data is not None:
             yield member, data
+
+
+def _needed(worker: Instance) -> frozenset[str]:
+    """Return the members without which an archive would be no backup: the config, and what it includes."""
+    state = worker.paths.state
+    paths = {os.path.normpath(state / path) for path in included(worker.config)}
+    within = (
+        PurePosixPath(path).relative_to(state) for path in paths if PurePosixPath(path).is_relative_to(state)
+    )
+    return frozenset(f"{layout.STATE}/{path}" for path in (CONFIG_NAME, *within))
 
 
 @contextlib.contextmanager

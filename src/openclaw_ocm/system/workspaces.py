@@ -37,6 +37,7 @@ def survey_workspaces(state: PurePosixPath) -> tuple[str, ...]:
                 left_out[reason] += 1
             elif found.is_file:
                 size += found.status.st_size
+                left_out.update(() if snapshot.is_readable(found) else (snapshot.UNREADABLE,))
     if size > free_bytes(state):
         message = f"the workspaces in {state} take {size} bytes, more than is free on the disk"
         raise OcmError(message, code="state_too_large")
@@ -68,15 +69,18 @@ def copy_workspaces(source: PurePosixPath, target: PurePosixPath) -> None:
 
 
 def _copy(found: Found, write: int, path: str, spool: PurePosixPath, limit: int) -> int:
-    """Copy one file and return its size; nothing where it is none any more."""
-    with snapshot.copied(found.directory, found.name, spool, limit=limit) as copy:
-        if copy is None:
-            return 0
-        descriptor = os.open(path, files.NEW_FILE, 0o600, dir_fd=write)
-        with os.fdopen(descriptor, "wb") as file:
-            shutil.copyfileobj(copy.file, file)
-            os.fchmod(descriptor, copy.mode)
-        return copy.size
+    """Copy one file and return its size; nothing where it is none any more, or cannot be read."""
+    try:
+        with snapshot.copied(found.directory, found.name, spool, limit=limit) as copy:
+            if copy is None:
+                return 0
+            descriptor = os.open(path, files.NEW_FILE, 0o600, dir_fd=write)
+            with os.fdopen(descriptor, "wb") as file:
+                shutil.copyfileobj(copy.file, file)
+                os.fchmod(descriptor, copy.mode)
+            return copy.size
+    except snapshot.Unreadable:
+        return 0
 
 
 def _in_workspaces(directory: int) -> Iterator[Found]:

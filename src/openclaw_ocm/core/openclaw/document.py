@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
 # OpenClaw 2026.9.6 itself refuses to read a config above its own limits; a state directory is the
 # instance's to write, so its size is bounded before it is parsed.
@@ -152,3 +153,17 @@ def changed_keys(before: dict[str, Any], after: dict[str, Any], prefix: str = ""
 def _is_same(old: object, new: object) -> bool:
     """Tell whether two values are the same JSON; in Python 1 and true are equal."""
     return json.dumps(old) == json.dumps(new)
+
+
+def included(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the paths that a config includes (`$include`), as they are written there."""
+    waiting: list[object] = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            named = value.get("$include")
+            yield from (
+                one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str)
+            )
+        if isinstance(value, Mapping | list):
+            waiting += value.values() if isinstance(value, Mapping) else value

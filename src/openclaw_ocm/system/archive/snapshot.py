@@ -7,6 +7,7 @@ that it lies in; no path is too long, and no directory too deep, for its walk to
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import stat
@@ -32,8 +33,15 @@ _CHUNK = 2**18
 _IN_MEMORY = 2**23
 # Times of files advance by the ticks of the kernel, at the most this far apart.
 _TICK_SECONDS = 0.02
+# What a name that is gone, or is another thing by now, is answered with. All else is "could not": a lease, a
+# disk that fails, a server of files that is away.
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 UNREADABLE, DEEP, STRANGE = "cannot be read", "too deep", "sockets, pipes and devices"
 NAMES, LINKS = "names that no archive can hold", "links out of the state"
+
+
+class Unreadable(Exception):
+    """Something of the state is there and cannot be read; the argument says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,18 +120,18 @@ def _names(directory: int, room: int) -> list[str]:
 def _look(directory: int, parent: str, name: str, depth: int) -> tuple[Found | None, int | None]:
     """Return what a name stands for, and the open directory where that is to be walked as well."""
     path = f"{parent}/{name}"
-    opened = None
+    opened, status = None, os.stat_result((0,) * 10)
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         reason = _reason(path, status, depth)
         if stat.S_ISDIR(status.st_mode) and reason is None:
             opened = os.open(name, files.CLOSED_DIRECTORY, dir_fd=directory)
             status = os.fstat(opened)
-    except PermissionError:
+    except OSError as error:
+        if error.errno in _GONE:
+            # As if it had never been seen.
+            return None, None
         reason = UNREADABLE
-    except OSError:
-        # Gone meanwhile, or another thing than it was: as if it had never been seen.
-        return None, None
     return Found(path=path, directory=directory, name=name, status=status, reason=reason), opened
 
 
@@ -138,12 +146,23 @@ def _reason(path: str, status: os.stat_result, depth: int) -> str | None:
 
 
 def is_database(found: Found) -> bool:
-    """Tell whether a file begins as SQLite's do; raises `OSError` where it cannot be read."""
+    """Tell whether a file begins as SQLite's do; raises `Unreadable` where it cannot be read."""
     descriptor = _open(found.directory, found.name)
     if descriptor is None:
         return False
     with os.fdopen(descriptor, "rb", buffering=0) as file:
-        return file.read(len(layout.DATABASE_MAGIC)) == layout.DATABASE_MAGIC
+        return _read(file, len(layout.DATABASE_MAGIC)) == layout.DATABASE_MAGIC
+
+
+def is_readable(found: Found) -> bool:
+    """Tell whether a file can be opened, or is gone."""
+    try:
+        descriptor = _open(found.directory, found.name)
+    except Unreadable:
+        return False
+    if descriptor is not None:
+        os.close(descriptor)
+    return True
 
 
 @contextlib.contextmanager
@@ -151,7 +170,7 @@ def copied(directory: int, name: str, spool: PurePosixPath, *, limit: int) -> It
     """Yield a copy of a file, read until nothing changed it meanwhile; None where it is no file any more.
 
     What grows without an end is read up to the size that it had. Large ones are held in a file without a
-    name in the directory `spool`. Raises `OSError` where it cannot be read, and `OcmError` above `limit`
+    name in the directory `spool`. Raises `Unreadable` where it cannot be read, and `OcmError` above `limit`
     bytes.
     """
     with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(spool)) as file:
@@ -182,7 +201,7 @@ def _copy(source: IO[bytes], file: IO[bytes]) -> Copy:
         time.sleep(_TICK_SECONDS)
         before = os.fstat(source.fileno())
     left = before.st_size
-    while left and (chunk := source.read(min(left, _CHUNK))):
+    while left and (chunk := _read(source, min(left, _CHUNK))):
         file.write(chunk)
         left -= len(chunk)
     after = os.fstat(source.fileno())
@@ -195,6 +214,13 @@ def _copy(source: IO[bytes], file: IO[bytes]) -> Copy:
     )
 
 
+def _read(source: IO[bytes], size: int) -> bytes:
+    try:
+        return source.read(size)
+    except OSError as error:
+        raise Unreadable(error.strerror) from None
+
+
 def _version(status: os.stat_result) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
@@ -203,10 +229,11 @@ def _open(directory: int, name: str) -> int | None:
     """Return an open regular file, None where there is none of that name (any more)."""
     try:
         descriptor = os.open(name, files.CLOSED_FILE, dir_fd=directory)
-    except PermissionError:
-        raise
-    except OSError:
-        return None
+    except OSError as error:
+        # ENXIO: a socket, or a pipe that nobody reads, which is no file either.
+        if error.errno in _GONE or error.errno == errno.ENXIO:
+            return None
+        raise Unreadable(error.strerror) from None
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)

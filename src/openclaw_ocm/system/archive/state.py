@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -70,7 +71,7 @@ def survey(state: int) -> Survey:
                 beside[found.path] = found.status.st_size
             size += found.status.st_size
             on_disk += found.status.st_blocks * 512
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(snapshot.Unreadable):
                 if snapshot.is_database(found):
                     databases[found.path] = found.status.st_size
     journals = [path for path in beside if path.rpartition("-")[0] in databases]
@@ -87,14 +88,22 @@ def survey(state: int) -> Survey:
 class StateStore:
     """Puts what is below an open state directory into an archive; `finish` tells what was left out."""
 
-    def __init__(
-        self, writer: ArchiveWriter, state: PurePosixPath, copies: Copies, spool: PurePosixPath, limit: int
+    def __init__(  # noqa: PLR0913 - what a store is made of
+        self,
+        writer: ArchiveWriter,
+        state: PurePosixPath,
+        copies: Copies,
+        spool: PurePosixPath,
+        limit: int,
+        *,
+        needed: frozenset[str],
     ) -> None:
         self._writer = writer
         self._state = state
         self._copies = copies
         self._spool = spool
         self._left = limit
+        self._needed = needed
         self.left_out = Counter[str]()
         self.notes: list[str] = []
 
@@ -104,11 +113,14 @@ class StateStore:
         for found in snapshot.walk(state):
             try:
                 self._store(found, progress)
-            except PermissionError:
+            except snapshot.Unreadable as error:
+                self._refuse_needed(found, str(error))
                 self._leave_out(found, snapshot.UNREADABLE)
 
     def _store(self, found: Found, progress: Callable[[int], None]) -> None:
         if found.reason:
+            if found.reason == snapshot.UNREADABLE:
+                self._refuse_needed(found, "the directory does not tell what it is")
             self._leave_out(found, found.reason)
         elif found.is_directory:
             self._writer.directory(found.path, found.status.st_mode)
@@ -122,8 +134,11 @@ class StateStore:
     def _store_link(self, found: Found) -> None:
         try:
             target = os.readlink(found.name, dir_fd=found.directory)
-        except OSError:
-            return
+        except OSError as error:
+            # It is no link by now.
+            if error.errno in (errno.ENOENT, errno.EINVAL):
+                return
+            raise snapshot.Unreadable(error.strerror) from None
         stored = layout.stored_target(found.path, target, self._state)
         if stored is None:
             self._leave_out(found, snapshot.LINKS)
@@ -188,6 +203,13 @@ class StateStore:
         return any(
             path.endswith(suffix) and path[: -len(suffix)] in self._copies.names for suffix in layout.SIDECARS
         )
+
+    def _refuse_needed(self, found: Found, why: str) -> None:
+        """Raise `OcmError` where something cannot be read without which nothing could be restored."""
+        if found.path in self._needed or layout.is_own_database(found.path):
+            message = f"{found.path.removeprefix(f'{layout.STATE}/')} cannot be read: {why}"
+            hint = "see who holds it or may read it, by ocm enter; then try again"
+            raise OcmError(message, hint=hint, code="backup_failed")
 
     def _leave_out(self, found: Found, reason: str) -> None:
         self.left_out[reason] += 1
