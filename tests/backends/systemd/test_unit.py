@@ -250,6 +250,11 @@ def test_a_gateway_is_restarted_unless_its_config_is_refused() -> None:
     assert {key: unit[key] for key in expected} == expected
 
 
+def test_one_instance_gets_a_bounded_share_of_the_journal() -> None:
+    unit = dict(directives(unit_of()))
+    assert (unit["LogRateLimitIntervalSec"], unit["LogRateLimitBurst"]) == ("30", "1000")
+
+
 def test_each_directive_stands_in_the_section_where_systemd_looks_for_it() -> None:
     parts = (part.partition("]\n") for part in unit_of().split("\n[")[1:])
     sections = {name: text for name, _, text in parts}

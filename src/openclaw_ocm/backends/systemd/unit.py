@@ -139,6 +139,10 @@ def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd
         ("KillMode", "mixed"),
         ("TimeoutStopSec", str(STOP_TIMEOUT_SECONDS)),
         ("OOMPolicy", "continue"),
+        # The journal is one ring for all: what an instance prints without an end drives out what others said.
+        # A start prints some sixty lines; systemd by itself lets through ten thousand in this time.
+        ("LogRateLimitIntervalSec", "30"),
+        ("LogRateLimitBurst", "1000"),
         *limit_directives(record.limits),
         *((key, _literal(value)) for key, value in sandbox),
     )
