@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -99,3 +100,12 @@ def test_what_was_to_be_replaced_is_still_there(machine: Machine, ocm: Ocm, smal
     # Enough for what is staged and not for the backup of what is there now.
     refused(with_free(machine, ocm, 9_000, *arguments))
     assert files(machine) == before
+
+
+def test_what_fills_the_disk_is_stopped(machine: Machine, ocm: Ocm, small: str) -> None:
+    del small
+    ocm("start", NAME, env=ENVIRONMENT)
+    done = with_free(machine, ocm, 0, "stop", NAME)
+    assert (done.returncode, done.stdout) == (0, f"{NAME}: stopped\n"), done
+    (row,) = json.loads(ocm("list", "--json", env=ENVIRONMENT).stdout)["results"]
+    assert row["state"] == "stopped"

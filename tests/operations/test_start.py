@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -228,6 +230,37 @@ def test_a_start_that_only_waits_changes_nothing(kept: Kept, monkeypatch: pytest
     assert (outcome.changed, outcome.message) == (False, "already ready and sealed")
     assert len(outcome.steps) == 1
     assert kept.process(NAME).pid == pid
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_stop_needs_no_room_on_the_disk(kept: Kept, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    kept.deploy()
+    true = os.open
+
+    def full(path: object, flags: int, *arguments: object, **options: object) -> int:
+        if flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
+            raise OSError(number, os.strerror(number), path)
+        return true(path, flags, *arguments, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        outcome = kept.stop()
+    assert (outcome.message, outcome.changed) == ("stopped", True)
+    assert kept.process(NAME).activity == "stopped"
+    assert kept.start().changed
+
+
+def test_a_stop_waits_for_no_change_that_cannot_be_mended(kept: Kept) -> None:
+    kept.deploy()
+    journal = Path(kept.host.paths.transactions, f"{NAME}.jsonl")
+    journal.write_text("damaged\n0\n")
+    outcome = kept.stop()
+    assert outcome.message == "stopped"
+    assert f"an interrupted operation on {NAME} could not be mended" in outcome.notes[0]
+    assert kept.process(NAME).activity == "stopped"
+    assert journal.read_text() == "damaged\n0\n"
+    with pytest.raises(OcmError, match="damaged"):
+        kept.start()
 
 
 def test_a_stop_forgets_that_it_failed(kept: Kept) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from openclaw_ocm.core.journal import Unreadable, decode_plan, encode_plan
 from openclaw_ocm.core.names import MAIN, parse_name
-from openclaw_ocm.core.plan import Remember, WriteRecord
+from openclaw_ocm.core.plan import Remember, Stop, WriteRecord
 from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, UnreadableFile
 from openclaw_ocm.instances import history
 from openclaw_ocm.instances.apply import apply_step, undo_step
@@ -58,12 +58,11 @@ class Transaction:
         `reserved` is called once a record is written, which is what reserves a port.
         """
         began = time.time()
-        # With the first step noted at once: of a plan that replaces another (`staging`) it was done before.
-        files.write_file(self.path, self._head)
+        noted = self._begin()
         begun = 1
         try:
             for index, step in enumerate(self.plan.steps):
-                if index:
+                if index and noted:
                     self._note(str(index))
                 begun = index + 1
                 self.progress(step.describe())
@@ -79,7 +78,8 @@ class Transaction:
                 raise
             history.note(self.context, self.plan, ended, began=began, error=error)
             raise
-        self._end()
+        if noted:
+            self._end()
         history.note(self.context, self.plan, history.DONE, began=began)
 
     @contextlib.contextmanager
@@ -127,6 +127,24 @@ class Transaction:
         self._end()
         return history.UNDONE
 
+    def _begin(self) -> bool:
+        """Write the journal, and tell whether there is one.
+
+        A plan that only stops a gateway goes on without: nothing of it is ever undone. It may be there to end
+        what fills the disk, and a change of before that could not be mended keeps its journal.
+        """
+        only_stops = all(isinstance(step, Stop) for step in self.plan.steps)
+        if only_stops and os.path.lexists(self.path):
+            return False
+        try:
+            # With the first step noted at once: of a plan that replaces another it was done before.
+            files.write_file(self.path, self._head)
+        except OSError:
+            if not only_stops:
+                raise
+            return False
+        return True
+
     def _note(self, line: str) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
@@ -137,7 +155,8 @@ class Transaction:
 
     def _end(self) -> None:
         # After a power cut the file may be back: by this line it is known to be done with.
-        self._note(_END)
+        with contextlib.suppress(OSError):
+            self._note(_END)
         files.remove_file(self.path)
 
 

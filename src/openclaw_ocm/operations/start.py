@@ -54,8 +54,11 @@ def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bo
 
 
 def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
-    """Stop an instance and every session in it; nothing where it is stopped already."""
-    with locked(context, name):
+    """Stop an instance and every session in it; nothing where it is stopped already.
+
+    It needs no room on the disk, no readable record, and no change of before that could be mended.
+    """
+    with locked(context, name, ending=True) as sentence:
         at, _record, process = known(context, name)
         stopped = process.activity is Activity.STOPPED
         steps: list[Step] = [] if stopped else [Stop(name=name, ran=True)]
@@ -65,4 +68,5 @@ def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
             done="stopped",
             nothing="already stopped",
             dry_run=dry_run,
+            notes=() if sentence is None else (sentence,),
         )

@@ -301,8 +301,18 @@ def is_locked(path: PurePosixPath) -> bool:
 
 
 def _try_lock(path: PurePosixPath) -> int | None:
-    """Return the open, locked file, or None where another process holds it or has just removed it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Return the open, locked file, or None where another process holds it or has just removed it.
+
+    Where no file can be made the directory is locked in its place: a disk that is full or read-only must not
+    keep anybody from stopping what runs.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        path = path.parent
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # noqa: PTH116

@@ -45,11 +45,16 @@ def changing(
 
 @contextlib.contextmanager
 def locked(
-    context: Context, name: InstanceName, *others: InstanceName, wait_seconds: float = 10.0
+    context: Context,
+    name: InstanceName,
+    *others: InstanceName,
+    wait_seconds: float = 10.0,
+    ending: bool = False,
 ) -> Iterator[str | None]:
     """Hold the locks of instances; operations on one that were cut off are finished or undone first.
 
-    In a dry run they are left alone, and raise `OcmError`.
+    In a dry run they are left alone, and raise `OcmError`. So does one that cannot be mended, unless the
+    instance is to be `ending`, which must not depend on it.
     Yields the sentence on these, None where there were none. A name without an instance keeps no lock file.
     """
     kept = frozenset(names_in(context.host.paths.locks, suffix=".lock"))
@@ -58,13 +63,26 @@ def locked(
         try:
             if context.dry_run:
                 _refuse_interrupted(context, names)
-            done = [recover(context, one) for one in names]
+            done = [_recovered(context, one, ending=ending) for one in names]
             yield "; ".join(sentence for sentence in done if sentence) or None
         finally:
             for one in names:
                 gone = one not in instance_names(context.host.paths) and one not in unfinished(context)
                 if gone or (context.dry_run and one not in kept):
                     files.remove_file(_lock_path(context, one))
+
+
+def _recovered(context: Context, name: InstanceName, *, ending: bool) -> str | None:
+    try:
+        return recover(context, name)
+    except (OcmError, OSError) as error:
+        if not ending:
+            raise
+        return _could_not_be_mended(name, error)
+
+
+def _could_not_be_mended(name: InstanceName, error: OcmError | OSError) -> str:
+    return f"an interrupted operation on {name} could not be mended: {as_ocm_error(error)}"
 
 
 def _refuse_interrupted(context: Context, names: tuple[InstanceName, ...]) -> None:
@@ -122,7 +140,7 @@ def recover_all(context: Context, *, debug: bool = False) -> tuple[str, ...]:
             with contextlib.suppress(Locked), locked(context, name, wait_seconds=0) as sentence:
                 done.append(sentence)
         except (OcmError, OSError) as error:
-            done.append(f"an interrupted operation on {name} could not be mended: {as_ocm_error(error)}")
+            done.append(_could_not_be_mended(name, error))
         except Exception as error:
             if debug:
                 raise
