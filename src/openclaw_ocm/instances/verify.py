@@ -83,18 +83,23 @@ def verdicts(instances: Collection[Instance]) -> dict[InstanceName, Health]:
     ports = {one.name: one.record.port for one in instances if one.process.activity is not Activity.STOPPED}
     # ask_all() for a single one too: its deadline is for the whole answer, which an instance may draw out.
     answers = health.ask_all(ports, deadline_seconds=_ASK_SECONDS) if ports else {}
-    roots = {one.record.port: one.process.pid for one in instances if one.process.pid is not None}
-    heard = listening.listeners(ports.values(), roots) if ports else {}
+    found = strangers([one for one in instances if one.name in ports])
     return {
-        one.name: _verdict(one, answers.get(one.name, Answer()), heard.get(one.record.port))
-        for one in instances
+        one.name: _verdict(one, answers.get(one.name, Answer()), found.get(one.name)) for one in instances
     }
 
 
-def _verdict(one: Instance, answer: Answer, heard: Listener | None) -> Health:
+def strangers(instances: Collection[Instance]) -> dict[InstanceName, Listener]:
+    """Return who listens on the ports of instances and is no process of theirs, by the instance's name."""
+    roots = {one.record.port: one.process.pid for one in instances if one.process.pid is not None}
+    heard = listening.listeners([one.record.port for one in instances], roots)
+    met = ((one, heard.get(one.record.port)) for one in instances)
+    return {one.name: who for one, who in met if who is not None and not _is_own(who, one.process)}
+
+
+def _verdict(one: Instance, answer: Answer, stranger: Listener | None) -> Health:
     if not one.process.installed:
         return Health(state=State.FAILED, reason=f"no definition: ocm start {one.name} writes it")
-    stranger = heard if heard is not None and not _is_own(heard, one.process) else None
     return judge(one.process, answer, port=one.record.port, stranger=stranger, now=time.time())
 
 

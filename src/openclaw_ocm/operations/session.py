@@ -16,11 +16,11 @@ from openclaw_ocm.core.sandbox.launch import BWRAP, DOCKER_NAME, with_secrets
 from openclaw_ocm.core.status import taken_in_words
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
+from openclaw_ocm.instances.verify import strangers
 from openclaw_ocm.operations.planning.change import changing
-from openclaw_ocm.system import boxes, listening
+from openclaw_ocm.system import boxes
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import read_config
-from openclaw_ocm.system.processes import is_same_or_below
 from openclaw_ocm.system.runner import Command
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 
@@ -163,11 +163,10 @@ def capture(
 
 def refuse_stranger(worker: Instance) -> None:
     """Raise `OcmError` where somebody else listens on an instance's port, and would be sent its token."""
-    port, pid = worker.record.port, worker.process.pid
-    heard = listening.listeners([port], {} if pid is None else {port: pid}).get(port)
-    if heard is None or (heard.pid is not None and pid is not None and is_same_or_below(heard.pid, pid)):
+    stranger = strangers([worker]).get(worker.name)
+    if stranger is None:
         return
-    message = f"{worker.name} is not who listens: {taken_in_words(port, heard)}"
+    message = f"{worker.name} is not who listens: {taken_in_words(worker.record.port, stranger)}"
     hint = f"stop that program; then ocm token rotate {worker.name}: it may have been sent the token"
     raise OcmError(message, hint=hint, code="stranger")
 

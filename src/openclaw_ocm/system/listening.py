@@ -133,18 +133,19 @@ def _listed(family: socket.AddressFamily, port: int) -> Iterator[_Socket]:
 
 def _owner_below(root: int, one: _Socket) -> int | None:
     """Return the process, `root` or below it, whose socket this is, None where it is none of theirs."""
-    if one.cgroup is not None and _has_cgroup_alone(root) and one.cgroup == _cgroup(root):
+    if one.cgroup is not None and one.cgroup == _own_cgroup(root):
         return root
     return next((pid for _, pid in _owners(frozenset({one.inode}), _descendants(root))), None)
 
 
-def _has_cgroup_alone(root: int) -> bool:
-    """Tell whether a process and those below it have a control group to themselves, as a unit has."""
+def _own_cgroup(root: int) -> int | None:
+    """Return the control group that a process and those below it have to themselves, as a unit has."""
     try:
         parent = Path(f"/proc/{root}/stat").read_text(errors="replace").rpartition(")")[2].split()[1]
     except (OSError, IndexError):
-        return False
-    return _cgroup(root) not in (None, _cgroup(int(parent)))
+        return None
+    own = _cgroup(root)
+    return None if own == _cgroup(int(parent)) else own
 
 
 def _cgroup(pid: int) -> int | None:

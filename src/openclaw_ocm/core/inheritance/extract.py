@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.openclaw.document import as_object
+from openclaw_ocm.core.openclaw.document import INCLUDE, as_object
 from openclaw_ocm.core.openclaw.secret_places import (
     expanded,
     is_secret,
@@ -33,7 +33,7 @@ _MODEL_SETTINGS = ("params", "thinkingDefault", "fastModeDefault")
 _PLUGIN_SETTINGS = ("enabled", "apiKey", "env", "config", "llm")
 # Never inherited: what a login is renewed with, what another file holds, and what starts a program.
 _REFRESH = re.compile(r"(?i)refresh.?token$")
-_LEFT_OUT = ("$include", "localService")
+_LEFT_OUT = (INCLUDE, "localService")
 _MAX_DEPTH = 100
 _MAX_NOTES = 20
 _NOTHING: Any = object()

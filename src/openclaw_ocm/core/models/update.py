@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.models.listing import read_count
-from openclaw_ocm.core.openclaw.document import as_object, changed_keys, lookup
+from openclaw_ocm.core.openclaw.document import INCLUDE, as_object, changed_keys, lookup
 from openclaw_ocm.core.text import counted
 from openclaw_ocm.errors import OcmError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # Providers whose models OpenClaw 2026.9.6 knows without configuration (docs/providers).
 _BUILT_IN = frozenset({"anthropic", "openai", "google", "openrouter", "groq", "mistral", "xai", "minimax"})
-_INCLUDE = "$include"
 _MAX_NOTES = 20
 _DEFAULT_CONTEXT = 128_000
 _DEFAULT_MAX_TOKENS = 8192
@@ -101,9 +100,9 @@ def _own_object(parent: Mapping[str, Any], key: str, name: str) -> dict[str, Any
 
 
 def _refuse_include(value: Mapping[str, Any], name: str) -> None:
-    if _INCLUDE in value:
-        message = f"{name} has an {_INCLUDE}, which ocm does not follow"
-        hint = f"have models.providers in openclaw.json itself, with no {_INCLUDE} in it or above it"
+    if INCLUDE in value:
+        message = f"{name} has an {INCLUDE}, which ocm does not follow"
+        hint = f"have models.providers in openclaw.json itself, with no {INCLUDE} in it or above it"
         raise OcmError(message, hint=hint, code="config_included")
 
 
@@ -267,7 +266,7 @@ def _outside(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _has_include(config: Mapping[str, Any]) -> bool:
-    return any(text == _INCLUDE for _path, text in _strings(_outside(config)))
+    return any(text == INCLUDE for _path, text in _strings(_outside(config)))
 
 
 def _needed(config: Mapping[str, Any], key: str) -> Callable[[str], bool]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # OpenClaw 2026.9.6 itself refuses to read a config above its own limits; a state directory is the
 # instance's to write, so its size is bounded before it is parsed.
 MAX_BYTES = 4 * 2**20
+INCLUDE = "$include"
 _MAX_DEPTH = 100
 # Python reads it and writes it for nobody: it has more than 4300 digits.
 _HUGE = re.compile(rb"0[xX][0-9a-fA-F]{3500}")
@@ -161,7 +162,7 @@ def included(config: Mapping[str, Any]) -> Iterator[str]:
     while waiting:
         value = waiting.pop()
         if isinstance(value, Mapping):
-            named = value.get("$include")
+            named = value.get(INCLUDE)
             yield from (
                 one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str)
             )

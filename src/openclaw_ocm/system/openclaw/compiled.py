@@ -19,6 +19,7 @@ from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.run import environment, node_flags, openclaw_argv
 from openclaw_ocm.core.openclaw.settings import initial_config
+from openclaw_ocm.core.openclaw.traits import TOKEN_BYTES
 from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.core.sandbox.launch import BWRAP, PYTHON, clean
@@ -103,7 +104,7 @@ def _start_once(host: Host, runtime: Runtime, home: PurePosixPath) -> PurePosixP
     record = Record(name=_NAME, port=_PORT, runtime=runtime)
     for directory in (home, paths.state, own.compiled):
         files.make_directory(directory)
-    token = secrets.token_hex(32)
+    token = secrets.token_hex(TOKEN_BYTES)
     config = initial_config(paths, port=_PORT, cdp_port=_PORT + CDP_OFFSET, token=token, model=None)
     files.write_file(paths.config, format_config(config))
     gateway = openclaw_argv(record, ("gateway", "--port", str(_PORT)), *node_flags(record))

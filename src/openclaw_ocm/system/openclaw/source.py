@@ -20,7 +20,7 @@ from urllib.parse import quote
 from openclaw_ocm.core.inheritance.extract import Source
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.channels import bots
-from openclaw_ocm.core.openclaw.document import MAX_BYTES, lookup, parse_config
+from openclaw_ocm.core.openclaw.document import INCLUDE, MAX_BYTES, lookup, parse_config
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv, parse_unit
 from openclaw_ocm.core.ports import MAIN_PORT
 from openclaw_ocm.errors import OcmError
@@ -39,7 +39,6 @@ _UNIT = "openclaw-gateway.service"
 # Of a file with a token: more is none.
 _MAX_TOKEN = 16384
 # As in OpenClaw 2026.9.6 (dist/includes).
-_INCLUDE = "$include"
 _MAX_INCLUDE_BYTES = 2 * 2**20
 _MAX_INCLUDE_DEPTH = 10
 _MAX_FILE = 2**20
@@ -118,7 +117,7 @@ def read_instance_source(
         variables=variables,
         provider_variables=known,
         provider_plugins=plugins,
-        notes=(note,) if _INCLUDE in config else (),
+        notes=(note,) if INCLUDE in config else (),
     )
 
 
@@ -148,10 +147,10 @@ class _Includes:
             return [self.resolve(item, file, chain) for item in value]
         if not isinstance(value, dict):
             return value
-        rest = {key: self.resolve(item, file, chain) for key, item in value.items() if key != _INCLUDE}
-        if _INCLUDE not in value:
+        rest = {key: self.resolve(item, file, chain) for key, item in value.items() if key != INCLUDE}
+        if INCLUDE not in value:
             return rest
-        named = value[_INCLUDE]
+        named = value[INCLUDE]
         included: Any = {}
         for name in named if isinstance(named, list) else [named]:
             one = self._load(name, file, chain)
