@@ -1,4 +1,4 @@
-"""What a run tells at its end: the slowest tests and the gateways started, of all its parts and processes.
+"""What a run tells at its end: the slowest tests, the gateways started and first failures, of all its parts.
 
 `script/test` gives the directory in which processes note it; without one there is nothing to note.
 """
@@ -49,7 +49,14 @@ def summary(directory: Path) -> list[str]:
         f"dearest {DEAREST} modules",
         *(f"{seconds:8.1f} s  {module}" for module, seconds in dearest),
         f"gateways started: {sum(started.values())}{each and f' ({each})'}",
+        *first_failures(directory),
     ]
+
+
+def first_failures(directory: Path) -> list[str]:
+    """Return the first failure of each process, with the end of the journal of its machine."""
+    path = directory / "first failure"
+    return ["first failures", *path.read_text().splitlines()] if path.exists() else []
 
 
 if __name__ == "__main__":

@@ -30,6 +30,18 @@ def test_the_slowest_come_first_then_modules_and_gateways_are_added_up(
     assert told[-1] == "gateways started: 9 (bookworm 2, trixie 7)"
 
 
+def test_what_failed_first_comes_last_where_a_cut_leaves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCM_TEST_REPORT", str(tmp_path))
+    note("first failure", ["tests/machine/test_a.py::test_b", "Nov 27 07:56:52 the gateway ended"])
+    assert summary(tmp_path)[-3:] == [
+        "first failures",
+        "tests/machine/test_a.py::test_b",
+        "Nov 27 07:56:52 the gateway ended",
+    ]
+
+
 def test_without_a_directory_nothing_is_noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("OCM_TEST_REPORT", raising=False)
     note("gateways", ["trixie-1f 3"])

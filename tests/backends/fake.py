@@ -164,6 +164,11 @@ class FakeTimers:
         return world_of(self.host)
 
 
+def lives(pid: int) -> bool:
+    """Tell whether a process lives: those of the fake do until it knows them no more."""
+    return pid >= _FIRST_PID
+
+
 def definitions(host: Host) -> PurePosixPath:
     """Return the directory of the fake's definitions."""
     return host.paths.ocm_config / NAME

@@ -31,7 +31,9 @@ LONG = (
 HOST_NETWORK = ("test_bare", "test_fresh")
 HAS_MACHINE = (Machine, Ocm, Agents)
 BEGAN = pytest.StashKey[float]()
+TOLD = pytest.StashKey[bool]()
 JOURNAL_LINES = 400
+TOLD_LINES, LINE_LENGTH = 40, 250
 # Those of a module are gone with it: their gateways take memory, and their ports are the host's.
 MACHINES: dict[str, Literal["session", "module"]] = {
     "machine": "session",
@@ -180,7 +182,15 @@ def pytest_runtest_makereport(
         one if isinstance(one, Machine) else one.machine for one in given if isinstance(one, HAS_MACHINE)
     }
     for machine in machines:
-        report.sections.append((f"journal of {machine.name}", journal(machine, item.stash[BEGAN])))
+        text = journal(machine, item.stash[BEGAN])
+        report.sections.append((f"journal of {machine.name}", text))
+        # Where the output is cut off, its end is what is left.
+        if not item.config.stash.get(TOLD, False):
+            item.config.stash[TOLD] = True
+            note(
+                "first failure",
+                [item.nodeid, *(line[:LINE_LENGTH] for line in text.splitlines()[-TOLD_LINES:])],
+            )
     return report
 
 

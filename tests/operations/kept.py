@@ -263,6 +263,7 @@ def keeping(tmp_path: Path) -> Iterator[Kept]:
         patch.setattr(health, "ask_all", ask_all)
         patch.setattr(listening, "listeners", kept.listeners)
         patch.setattr(processes, "can_bind", lambda port: port not in kept.strangers)
+        patch.setattr(processes, "lives", fake.lives)
         patch.setattr(ufw, "observe", lambda _host: Firewall(installed=False))
         patch.setattr(last_words, "_SETTLE_SECONDS", 0.0)
         # Nobody cuts the power here, and the disk is most of what a test takes.

@@ -42,7 +42,7 @@ from openclaw_ocm.operations.secret import set_secret, unset_secret
 from openclaw_ocm.operations.start import restart
 from openclaw_ocm.operations.sync import sync
 from openclaw_ocm.operations.token import rotate
-from openclaw_ocm.system import exchange, health, listening
+from openclaw_ocm.system import exchange, health, listening, processes
 from openclaw_ocm.system.kept.records import encode_record, read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.runner import Completed
@@ -130,6 +130,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     monkeypatch.setattr(health, "ask_all", ask_all)
     # Whoever listens on this machine is no matter of theirs.
     monkeypatch.setattr(listening, "listeners", lambda *_: {})
+    monkeypatch.setattr(processes, "lives", fake.lives)
     verdict = Completed(returncode=0, stdout='{"valid": true}', stderr="")
     monkeypatch.setattr(models, "validate_main", lambda _host, _text: verdict)
     made = Worker(tmp_path)

@@ -22,13 +22,14 @@ from openclaw_ocm.instances import apply, verify
 from openclaw_ocm.operations.planning.change import allocating
 from openclaw_ocm.operations.start import start as run_start
 from openclaw_ocm.operations.start import stop as run_stop
-from openclaw_ocm.system import files
+from openclaw_ocm.system import files, processes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from tests.operations.kept import Kept
 
+    from openclaw_ocm.instances.instance import Instance
 
 UNREADY = Answer(phase="starting", failing=("telegram",))
 
@@ -150,6 +151,28 @@ def test_a_sandbox_that_is_not_in_force_does_not_run_on(kept: Kept) -> None:
     with pytest.raises(OcmError, match="is not in force, and it was stopped") as caught:
         kept.start()
     assert "it reads /root/.ssh" in caught.value.details
+    assert kept.process(NAME).activity == "stopped"
+
+
+@pytest.mark.parametrize("seen_by_its_backend", [True, False])
+def test_a_gateway_that_ends_while_it_is_proved_is_no_finding(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, *, seen_by_its_backend: bool
+) -> None:
+    def prove(worker: Instance) -> tuple[str, ...]:
+        kept.world.tell(NAME, "gateway", "TypeError: that was it")
+        if seen_by_its_backend:
+            kept.world.gateways[NAME].pid = None
+        else:
+            monkeypatch.setattr(processes, "lives", lambda pid: pid != worker.process.pid)
+        return ("no box can be made: Broken pipe",)
+
+    kept.create()
+    monkeypatch.setattr(verify, "prove", prove)
+    with pytest.raises(OcmError, match=f"the gateway of {NAME} ended while it was verified") as caught:
+        kept.start()
+    assert caught.value.code == "not_ready"
+    assert "TypeError: that was it" in caught.value.details
+    assert not [line for line in caught.value.details if "Broken pipe" in line]
     assert kept.process(NAME).activity == "stopped"
 
 

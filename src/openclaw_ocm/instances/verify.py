@@ -36,17 +36,26 @@ def verify(context: Context, name: InstanceName, *, timeout_seconds: float) -> N
     worker = _wait_until_ready(worker, timeout_seconds)
     context.report("prove the sandbox")
     found = prove(worker)
+    still = _is_still(worker)
     if found:
         worker.backend.stop([name])
+    if not still:
+        # What was found of it is what an end looks like from outside.
+        message = f"the gateway of {name} ended while it was verified"
+        raise OcmError(message, code="not_ready", details=last_words(worker.context, name, since=began))
+    if found:
         raise OcmError(
             f"the sandbox of {name} is not in force, and it was stopped",
             hint=f"ocm status {name} shows what changes it from outside",
             code="not_sealed",
             details=found,
         )
-    if worker.again().process.pid != worker.process.pid:
-        message = f"the gateway of {name} ended while it was verified"
-        raise OcmError(message, code="not_ready", details=last_words(worker.context, name, since=began))
+
+
+def _is_still(worker: Instance) -> bool:
+    """Tell whether the process that was looked at goes on: its backend may learn of an end a moment later."""
+    pid = worker.process.pid
+    return pid is not None and processes.lives(pid) and worker.again().process.pid == pid
 
 
 def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:

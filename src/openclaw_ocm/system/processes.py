@@ -75,6 +75,15 @@ def gateway_below(tool_host: int) -> int | None:
     return next((first for waiter in waiters for first in children(waiter)), None)
 
 
+def lives(pid: int) -> bool:
+    """Tell whether a process is there and has not ended: one that nobody has waited for yet has."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 def parent(pid: int) -> int | None:
     """Return the parent of a process, None where the process is gone."""
     import psutil

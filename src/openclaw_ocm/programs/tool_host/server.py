@@ -293,6 +293,8 @@ class Server:
             code = commands.run(box, call, commands.Streams(asked.files, asker), self.filters)
         except OSError as failed:
             error = f"OCM's tool host: {failed.strerror}\n"
+        except Exception as failed:  # noqa: BLE001 - it must not go on as a second tool host
+            error = f"OCM's tool host: {type(failed).__name__}\n"
         with contextlib.suppress(OSError):
             asked.connection.sendall(reply(code, "", error))
         os._exit(0)
