@@ -137,11 +137,14 @@ COMPILED_SCRIPT = """
 runuser -u debian -- env HOME=/home/debian sh -euc '
 cd
 PYTHONPATH=/opt/compiled .local/share/ocm/venv-*/bin/python -c "
-import os
+import os, socket
 from openclaw_ocm.system.host import current_host
 from openclaw_ocm.system.openclaw import compiled
 from openclaw_ocm.system.openclaw.find import find_runtime
 compiled.sandbox = lambda *_: ()
+# Without a sandbox it is the host that it listens on, beside whatever runs there.
+with socket.create_server((str(), 0)) as free:
+    compiled._PORT = free.getsockname()[1]
 host = current_host(os.environ)
 compiled.keep(host, find_runtime(host), print)
 "'

@@ -95,7 +95,7 @@ def test_who_listens_below_another_process_is_a_stranger() -> None:
 def test_the_files_of_a_process_are_looked_through_for_so_long_and_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(listening, "_SECONDS", -1)
+    monkeypatch.setattr(listening, "_CPU_SECONDS", -1)
     monkeypatch.setattr(listening, "_asked", listening._listed)
     with listener(more=500) as (port, _pid):
         assert listening.listeners([port]) == {port: Listener(pid=None, command=None)}

@@ -32,7 +32,9 @@ _HEADER, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=HH")
 _ASKED, _TEST = struct.Struct("=BBBxI48x"), struct.Struct("=BBHxxH")
 _INODE_OFFSET, _ANSWER_BYTES = 68, 72
 _BUFFER = 2**16
-_SECONDS = 0.2
+_ANSWER_SECONDS = 10.0
+# Of the processor's time: on a busy machine the owner of a socket is to be found as well.
+_CPU_SECONDS = 0.2
 _MOST_BELOW = 64
 
 
@@ -86,7 +88,7 @@ def _asked(family: socket.AddressFamily, port: int) -> Iterator[_Socket]:
     asked = _ASKED.pack(family, socket.IPPROTO_TCP, 0, _LISTENING)
     asked += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(tests), _BYTECODE) + tests
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as kernel:
-        kernel.settimeout(_SECONDS)
+        kernel.settimeout(_ANSWER_SECONDS)
         kernel.send(_HEADER.pack(_HEADER.size + len(asked), _BY_FAMILY, _REQUEST_AND_DUMP, 1, 0) + asked)
         while True:
             data = kernel.recv(_BUFFER)
@@ -176,11 +178,11 @@ def _all_processes() -> Iterator[int]:
 def _owners(inodes: frozenset[int], pids: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Yield which process has which of these sockets open, as far as that is found in time."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    until = time.monotonic() + _SECONDS
+    until = time.thread_time() + _CPU_SECONDS
     for pid in pids if wanted else ():
         with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as handles:
             for handle in handles:
-                if time.monotonic() > until:
+                if time.thread_time() > until:
                     return
                 with contextlib.suppress(OSError):
                     inode = wanted.pop(os.readlink(handle.path), None)  # noqa: PTH115
