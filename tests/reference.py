@@ -58,6 +58,7 @@ ANSWERS = {
     "edit": "Edited",
     "check": "Checked",
     "channel list": "Channel",
+    "network": "Reached",
     "model": "Chosen",
     "secret list": "Secret",
     "update-models": "Updated",
@@ -110,6 +111,8 @@ MEANINGS = {
     "error": "why the last one failed",
     "every": "the time at which they are made",
     "expose": "networks that reach the gateway",
+    "network": "`own`, `none` or `shared`",
+    "allow": "what is near and it reaches in a network of its own",
     "files": "how many files it holds",
     "findings": "what this machine has and lacks",
     "firewall": "how UFW's rules stand, in words",
@@ -192,6 +195,7 @@ MEANINGS = {
     "why": "why OCM needs it",
 }
 WORDS = {
+    "Kind": "text",
     "str": "text",
     "InstanceName": "text",
     "Backend": "text",

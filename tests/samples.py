@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.paths import InstancePaths, host_paths
 from openclaw_ocm.core.record import Limits, Record, Runtime
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.network import Kind
 
 HOME = PurePosixPath("/home/ann")
 NAME = parse_name("worker1")
@@ -18,11 +22,13 @@ def paths(name: InstanceName = NAME, home: PurePosixPath = HOME) -> InstancePath
     return host_paths(home, {}).instance(name)
 
 
-def record(
+def record(  # noqa: PLR0913 - each has a default
     *,
     name: InstanceName = NAME,
     port: int = 19001,
     docker: bool = False,
+    network: Kind = "shared",
+    sealed: bool = True,
     runtime: Runtime | None = None,
     limits: Limits | None = None,
 ) -> Record:
@@ -30,6 +36,8 @@ def record(
         name=name,
         port=port,
         docker=docker,
+        network=network,
+        sealed=sealed,
         runtime=runtime or Runtime(node=NODE, openclaw=OPENCLAW),
         limits=limits or Limits(),
     )

@@ -84,7 +84,7 @@ MADE_OF = {
     "doctor": {"backups", "setup"},
     "drill": {"delete", "restore"},
     "edit": {"session"},
-    "model": {"edit", "session"},
+    "model": {"edit", "network", "session"},
     "models": {"edit"},
     "restore": {"backup"},
     "scheduled": {"backup", "backups"},

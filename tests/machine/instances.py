@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 HOME = "/home/debian"
-# What only systemd does is another thing in each release; supervisord is the same everywhere.
-BACKENDS = (pytest.param("systemd", marks=pytest.mark.both_releases), "supervisord")
 # Of what is the same in all of them: each backend in one release, each release with one backend.
 BACKENDS_IN_TURN = (pytest.param("systemd", marks=pytest.mark.first_release), "supervisord")
 MAIN_PORT = 18789
 MAIN_UNIT = "openclaw-gateway.service"
+# What a network of an instance's own takes, and the images do not have.
+NETWORK_NEEDS = """
+apt-get -qq update
+apt-get -qq install --yes --no-install-recommends slirp4netns nftables
+mkdir -p /dev/net
+[ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
+chmod 666 /dev/net/tun
+"""
 PROVIDER = {
     "baseUrl": "http://127.0.0.1:18080/v1",
     "apiKey": "sk-fake",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .checkout import Ocm
-from .instances import HOME, PROVIDER, answer, home_files, rows
+from .instances import HOME, NETWORK_NEEDS, PROVIDER, answer, home_files, rows
 from .reading import SOURCE, Reader, push_repository
 from .telegram import fake_telegram, message
 
@@ -83,6 +83,18 @@ def test_two_agents_one_key(ocm: Ocm) -> None:
     assert sources(ocm, "worker2") == {"MY_API_KEY": "own"}
     ocm("delete", "worker2", "--force", "--yes")
     ocm("secret", "set", "worker1", "MY_API_KEY", input=KEY)
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("worker1")
+def test_own_network(machine: Machine, ocm: Ocm) -> None:
+    machine.run(["sh", "-euc", NETWORK_NEEDS], user="root", network="host", timeout=300)
+    said = reader(ocm).play("docs/how-to/own-network.md")
+    assert "worker2: ready and sealed" in said
+    assert "worker1: in a network of its own" in said
+    assert "and near by 127.0.0.1:11434, 192.168.1.20:443" in said
+    ocm("delete", "worker2", "--force", "--yes")
+    ocm("network", "worker1", "shared")
 
 
 @pytest.mark.full

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .instances import BACKENDS, HOME, answer, home_files, rows, wait_for
+from .instances import BACKENDS_IN_TURN, HOME, answer, home_files, rows, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ MISSED = {
 }
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=BACKENDS_IN_TURN)
 def backend(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterator[str]:
     """Make an instance, once for all tests here, under the care of each backend; nothing of it is left."""
     ocm("list")

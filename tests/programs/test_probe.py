@@ -18,7 +18,7 @@ from openclaw_ocm.system import programs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUESTIONS = ("read", "write", "connect", "list", "identity")
+QUESTIONS = ("read", "write", "connect", "reach", "list", "identity")
 
 
 @pytest.fixture

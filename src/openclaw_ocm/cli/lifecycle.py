@@ -42,6 +42,7 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--memory", metavar="SIZE", help="Memory at most, such as 2G."),
         click.option("--autostart", is_flag=True, help="Start with the machine."),
         click.option("--unsealed", is_flag=True, help="Accept that it runs without a sandbox."),
+        click.option("--network", type=click.Choice(("own", "none", "shared")), help="What it reaches."),
         click.option(
             "--backend",
             type=click.Choice(tuple(registry.BACKENDS)),
@@ -86,6 +87,7 @@ def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
         port=options["port"],
         autostart=options["autostart"],
         sealed=not options["unsealed"],
+        network=options["network"] or "shared",
         limits=limits,
         inherit_from=options["inherit_from"],
         no_inherit=options["no_inherit"],

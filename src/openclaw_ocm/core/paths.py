@@ -196,6 +196,16 @@ class InstancePaths:
         return self.shell / "root"
 
     @property
+    def network(self) -> PurePosixPath:
+        """Directory of what the network of the instance is made by; the instance does not see it."""
+        return self.shell / "network"
+
+    @property
+    def uplink(self) -> PurePosixPath:
+        """Directory of what makes that network while the gateway runs; the instance does not see it."""
+        return self.scratch / "network"
+
+    @property
     def log(self) -> PurePosixPath:
         """OpenClaw's own log file."""
         return self.state / "logs" / "gateway.log"

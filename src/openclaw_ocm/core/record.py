@@ -11,6 +11,7 @@ from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.schedule import parse_every
 from openclaw_ocm.core.firewall import exposure
 from openclaw_ocm.core.names import BackendName, InstanceName
+from openclaw_ocm.core.network import Kind, allowance
 from openclaw_ocm.core.openclaw.traits import LAST_PORT, MINIMUM_MEMORY
 from openclaw_ocm.errors import Invalid
 
@@ -116,6 +117,10 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Whether it starts with the machine."""
     docker: bool = False
     """Whether it reaches Docker's socket, which is as good as root."""
+    network: Kind = "shared"
+    """`own`: one of its own, with the internet and `allow`; `none`: `allow` alone; `shared`: the host's."""
+    allow: tuple[str, ...] = ()
+    """What is near and it reaches in a network of its own; set by `ocm network`."""
     expose: tuple[str, ...] = ()
     """Networks that reach its gateway, or `any`; set by `ocm expose`."""
     runtime: Runtime
@@ -124,6 +129,11 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What it may use at most."""
     backups: Schedule | None = None
     """When backups are made by themselves; set by `ocm backup --every`."""
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it has a network of its own."""
+        return self.sealed and self.network != "shared"
 
     @property
     def makes_boxes(self) -> bool:
@@ -138,6 +148,13 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError(error.message) from None
         if kept != self.expose:
             message = f"expose is not as ocm expose writes it: {list(kept)}"
+            raise ValueError(message)
+        try:
+            allowed = allowance(self.allow)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+        if allowed != self.allow:
+            message = f"allow is not as ocm network writes it: {list(allowed)}"
             raise ValueError(message)
 
 

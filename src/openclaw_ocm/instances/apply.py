@@ -108,6 +108,8 @@ def _remove_shell(step: steps.MakeShell, context: Context) -> None:
         files.remove_tree(PurePosixPath(step.shell))
         files.remove_tree(PurePosixPath(step.scratch))
         files.remove_file(context.host.instance(parse_name(PurePosixPath(step.shell).name)).secrets)
+    else:
+        _make_shell(step, context)
 
 
 @_apply.register(steps.WriteConfig)

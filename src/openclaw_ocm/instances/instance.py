@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openclaw_ocm.core.sandbox.policy import instance_policy
 from openclaw_ocm.errors import OcmError, as_ocm_error
-from openclaw_ocm.system.host import resolver_directory
+from openclaw_ocm.system.host import resolver_file
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import find_config
 
@@ -76,7 +76,7 @@ class Instance:
     @cached_property
     def policy(self) -> Policy:
         """What it may read, write and reach on this host."""
-        return instance_policy(self.paths, self.record, resolver=resolver_directory())
+        return instance_policy(self.paths, self.record, resolver=resolver_file())
 
     @cached_property
     def definition(self) -> Definition:

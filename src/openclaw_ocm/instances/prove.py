@@ -16,6 +16,7 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.prove_box import box_violations
 from openclaw_ocm.system import processes, programs
+from openclaw_ocm.system.beacons import beacons
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.runner import Command
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 _PROBE_SECONDS = 60.0
-# The probe enters the user namespace that owns the first one before them.
-_ENTERED = ("ipc", "mnt")
+# Each belongs to a user namespace below that of the one before it.
+_ENTERED = ("ipc", "net", "mnt")
 _TERMINALS = "/dev/pts"
 
 
@@ -58,7 +59,7 @@ def prove(worker: Instance) -> tuple[str, ...]:
             printable,
             (
                 *worker.backend.violations(worker.name, worker.process),
-                *probe.kernel_violations(kernel, host),
+                *probe.kernel_violations(kernel, host, isolated=worker.record.isolated),
                 *mounts.mount_violations(inside, processes.mounts(os.getpid()), worker.policy),
                 *_answer_violations(worker, pid, gateway, kernel.own_namespaces),
             ),
@@ -73,8 +74,10 @@ def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozense
     listings = expectations.listings(paths, policy)
     others = tuple(other for other in instance_names(paths.host) if other != worker.name)
     identities = _identities(worker)
-    with _canaries(expectations.canary_places(paths, runtime=runtime)) as canaries:
+    places = expectations.canary_places(paths, runtime=runtime)
+    with _canaries(places) as canaries, _closed(worker) as closed:
         checks = (
+            *closed,
             *expectations.checks(paths, policy, runtime=runtime, others=others),
             *expectations.canary_checks(canaries),
         )
@@ -123,6 +126,17 @@ def _ask_inside(host: Host, asked: Mapping[str, list[str]]) -> dict[str, object]
             "the probe inside the sandbox did not come to its end", code="not_sealed", details=said
         )
     return answers
+
+
+@contextlib.contextmanager
+def _closed(worker: Instance) -> Iterator[tuple[probe.Check, ...]]:
+    """Listen on the host, and yield that nobody in a network of its own gets there, but to its gateway."""
+    if not worker.record.isolated:
+        yield ()
+        return
+    with beacons() as places:
+        own = probe.Check(action=probe.REACH, path=f"127.0.0.1 {worker.record.port}", allowed=True)
+        yield (own, *(probe.Check(action=probe.REACH, path=place, allowed=False) for place in places))
 
 
 @contextlib.contextmanager

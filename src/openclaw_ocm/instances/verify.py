@@ -11,14 +11,14 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.last_words import last_words
 from openclaw_ocm.instances.prove import prove
-from openclaw_ocm.system import health, listening, processes
+from openclaw_ocm.system import health, listening, processes, uplinks
 from openclaw_ocm.system.openclaw.find import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.status import Listener, Process
+    from openclaw_ocm.core.status import Listener
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
 
@@ -100,10 +100,11 @@ def verdicts(instances: Collection[Instance]) -> dict[InstanceName, Health]:
 
 def strangers(instances: Collection[Instance]) -> dict[InstanceName, Listener]:
     """Return who listens on the ports of instances and is no process of theirs, by the instance's name."""
-    roots = {one.record.port: one.process.pid for one in instances if one.process.pid is not None}
+    serving = ((one.record.port, uplinks.server(one.paths) or one.process.pid) for one in instances)
+    roots = {port: pid for port, pid in serving if pid is not None}
     heard = listening.listeners([one.record.port for one in instances], roots)
     met = ((one, heard.get(one.record.port)) for one in instances)
-    return {one.name: who for one, who in met if who is not None and not _is_own(who, one.process)}
+    return {one.name: who for one, who in met if who is not None and not _is_own(who, one)}
 
 
 def _verdict(one: Instance, answer: Answer, stranger: Listener | None) -> Health:
@@ -112,7 +113,10 @@ def _verdict(one: Instance, answer: Answer, stranger: Listener | None) -> Health
     return judge(one.process, answer, port=one.record.port, stranger=stranger, now=time.time())
 
 
-def _is_own(heard: Listener, process: Process) -> bool:
-    if heard.pid is None or process.pid is None:
+def _is_own(heard: Listener, one: Instance) -> bool:
+    if heard.pid is None or one.process.pid is None:
         return False
-    return processes.is_same_or_below(heard.pid, process.pid)
+    if one.record.isolated:
+        # Nothing inside can listen on the host: what serves the port there is OCM's.
+        return heard.pid == uplinks.server(one.paths)
+    return processes.is_same_or_below(heard.pid, one.process.pid)

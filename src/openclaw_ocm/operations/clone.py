@@ -96,6 +96,8 @@ def _planned(original: Instance, new: InstanceName, port: int | None) -> Instanc
         name=new,
         backend=record.backend,
         sealed=record.sealed,
+        network=record.network,
+        allow=record.allow,
         port=choose_port(host, port),
         autostart=record.autostart,
         runtime=find_runtime(host),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.models.update import model_note
 from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.plan import MakeShell, MakeState, Start, WriteConfig, WriteRecord
 from openclaw_ocm.core.record import Limits, Record, Runtime
@@ -25,10 +26,12 @@ from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.find import find_runtime
+from openclaw_ocm.system.uplinks import check_uplink
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.inheritance.extract import Inheritance
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.network import Kind
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
@@ -48,6 +51,7 @@ class Wanted:
     port: int | None = None
     autostart: bool = False
     sealed: bool = True
+    network: Kind = "shared"
     limits: Limits = field(default_factory=Limits)
     planned: Runtime | None = None
     inherit_from: InstanceName | None = None
@@ -121,6 +125,7 @@ def _existing(context: Context, wanted: Wanted) -> Instance | None:
         (wanted.limits, Limits(), record.limits),
         (wanted.autostart, False, record.autostart),
         (wanted.sealed, True, record.sealed),
+        (wanted.network, "shared", record.network),
         (context.wanted_backend, None, record.backend),
     )
     if any(want not in (default, have) for want, default, have in asked):
@@ -163,6 +168,8 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
     """
     if wanted.planned is None:
         context.backend.check(sealed=wanted.sealed)
+    if wanted.network != "shared":
+        check_uplink()
     runtime, inheritance = wanted.planned or find_runtime(context.host), None
     if wanted.source is not None:
         inheritance = read_inheritance(context.host, wanted.source, PurePosixPath(runtime.openclaw))
@@ -172,19 +179,31 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
         sealed=wanted.sealed,
         port=choose_port(context.host, wanted.port, main=inheritance.port if inheritance else None),
         autostart=wanted.autostart,
+        network=wanted.network,
+        allow=_needed(inheritance) if wanted.network != "shared" else (),
         runtime=runtime,
         limits=wanted.limits,
     )
     return instance_of(context, record), inheritance
 
 
+def _needed(inheritance: Inheritance | None) -> tuple[str, ...]:
+    """Return what is near and what is inherited names as the address of a provider."""
+    providers = lookup(inheritance.config, "models.providers") if inheritance is not None else None
+    each = providers.values() if isinstance(providers, dict) else ()
+    addresses = (provider.get("baseUrl") for provider in each if isinstance(provider, dict))
+    return near_places(address for address in addresses if isinstance(address, str))
+
+
 def _notes(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
-    """Return what to know of what a new instance inherits, and of its model."""
+    """Return what to know of what a new instance inherits and may reach, and of its model."""
     if inheritance is None:
         return model_note(wanted.name, wanted.model)
+    near = _needed(inheritance) if wanted.network != "shared" else ()
+    opened = tuple(f"it may reach {each}, where a provider is that it inherits" for each in near)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
-    return (*inheritance.notes, *model_note(wanted.name, wanted.model, known))
+    return (*inheritance.notes, *opened, *model_note(wanted.name, wanted.model, known))
 
 
 def _creation(worker: Instance, wanted: Wanted, rules: list[Step]) -> list[Step]:
@@ -201,7 +220,10 @@ def _creation(worker: Instance, wanted: Wanted, rules: list[Step]) -> list[Step]
 
 
 def check_wanted(wanted: Wanted) -> None:
-    """Raise `Invalid` for a port that no instance may have."""
+    """Raise `Invalid` for a port or a network that no such instance may have."""
     if wanted.port is not None and ports.parse_port(wanted.port) == ports.MAIN_PORT:
         message = f"port {ports.MAIN_PORT} belongs to main"
         raise Invalid(message, hint="leave --port out and OCM takes a free one", code="port_invalid")
+    if wanted.network != "shared" and not wanted.sealed:
+        message = f"--unsealed leaves no sandbox that could have --network {wanted.network}"
+        raise Invalid(message, code="usage")

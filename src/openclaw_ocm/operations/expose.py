@@ -62,6 +62,9 @@ def set_exposure(
     with changing(context, name) as worker:
         before = worker.record
         after = msgspec.structs.replace(before, expose=sources)
+        if sources and before.isolated:
+            message = f"{name} is in a network of its own, which OCM cannot expose yet"
+            raise OcmError(message, hint=f"ocm network {name} shared", code="network_impossible")
         config = read_config(worker.paths)[1]
         rules = guard(worker.host, before=before, after=after)
         steps = [*rules.steps, *record_steps(worker, after)]

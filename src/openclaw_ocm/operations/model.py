@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.models import choice as choices
 from openclaw_ocm.core.models.listing import PROVIDERS, read_models
+from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.openclaw.turn import agent_of
 from openclaw_ocm.core.secrets import parse_key
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.edit import write_both
+from openclaw_ocm.operations.network import Change, set_network
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import with_attempts
 from openclaw_ocm.operations.session import capture, ready_for_session
@@ -200,11 +202,17 @@ def choose(context: Context, name: InstanceName, wanted: Wanted, effort: Effort,
         message = f"{name} has no key for {wanted.need.choice.provider}"
         hint = f"ocm model {name} {wanted.need.choice.reference} --key-stdin < FILE gives it one"
         raise Invalid(message, hint=hint, code="key_missing")
-    ready_for_session(context, name)
+    record = ready_for_session(context, name)
+    near = near_places([wanted.need.choice.base_url or ""]) if record.isolated else ()
+    opened = tuple(each for each in near if each not in record.allow)
+    if opened:
+        set_network(context, name, Change(allow=opened), effort, dry_run=dry_run)
     with changing(context, name) as worker:
-        return with_attempts(
+        chosen = with_attempts(
             context, name, lambda: _choose_once(worker.again(), wanted, effort, dry_run=dry_run)
         )
+    told = tuple(f"{name} may reach {each} now: ocm network {name} deny {each} ends that" for each in opened)
+    return replace(chosen, notes=(*told, *chosen.notes))
 
 
 def _choose_once(worker: Instance, wanted: Wanted, effort: Effort, *, dry_run: bool) -> Chosen:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.network import Kind
     from openclaw_ocm.core.record import Limits, Record
     from openclaw_ocm.core.status import Health
     from openclaw_ocm.instances.context import Context
@@ -86,6 +87,8 @@ class Status:
     openclaw: str
     limits: str
     expose: tuple[str, ...]
+    network: Kind
+    allow: tuple[str, ...]
     firewall: str
     backups: Backups | None
     last_change: HistoryEntry | None
@@ -194,6 +197,8 @@ def status(context: Context, name: InstanceName) -> Status:
         openclaw=record.runtime.openclaw,
         limits=_limits_in_words(record.limits),
         expose=record.expose,
+        network=record.network if record.sealed else "shared",
+        allow=record.allow,
         firewall=rules_in_words(worker.host, record),
         backups=backups,
         last_change=last_change(context.host.paths, name),
@@ -225,7 +230,8 @@ def _gaps(worker: Instance) -> tuple[str, ...]:
     if not worker.record.sealed:
         return ("there is no sandbox: this instance reaches all that you reach",)
     shared = "the network is shared with loopback and abstract sockets: what listens there can be reached"
-    return (shared, *_boxes_gap(worker.record), *worker.backend.gaps(worker.record, worker.process))
+    network = () if worker.record.isolated else (shared,)
+    return (*network, *_boxes_gap(worker.record), *worker.backend.gaps(worker.record, worker.process))
 
 
 def _boxes_gap(record: Record) -> tuple[str, ...]:

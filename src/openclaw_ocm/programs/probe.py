@@ -79,6 +79,17 @@ def connect(path: str) -> None:
                 return
 
 
+def reach(place: str) -> None:
+    """Connect to `ADDRESS PORT`, or to the abstract socket `@NAME`; raises `OSError` where refused."""
+    address, _, port = place.rpartition(" ")
+    if place.startswith("@"):
+        with socket.socket(socket.AF_UNIX) as end:
+            end.settimeout(2)
+            end.connect(f"\0{place[1:]}")
+    else:
+        socket.create_connection((address, int(port)), timeout=2).close()
+
+
 def can(action: Callable[[str], None], path: str) -> bool:
     """Tell whether an action on a path is possible."""
     try:
@@ -109,7 +120,7 @@ def main() -> None:
     """Answer what standard input asks."""
     ask = json.load(sys.stdin)
     enter(ask["namespaces"])
-    actions = {"read": read, "write": write, "connect": connect}
+    actions = {"read": read, "write": write, "connect": connect, "reach": reach}
     answers: dict[str, dict[str, object]] = {
         kind: {path: can(action, path) for path in ask[kind]} for kind, action in actions.items()
     }

@@ -98,13 +98,10 @@ def local_zone() -> tzinfo:
     return timezone.utc
 
 
-def resolver_directory() -> PurePosixPath | None:
-    """Return the directory below /run to which /etc/resolv.conf leads, None where it lies elsewhere."""
+def resolver_file() -> PurePosixPath | None:
+    """Return the file to which /etc/resolv.conf leads, None where there is none."""
     target = PurePosixPath(os.path.realpath("/etc/resolv.conf"))
-    run = PurePosixPath("/run")
-    if not target.is_relative_to(run) or target.parent == run:
-        return None
-    return target.parent
+    return target if Path(target).is_file() else None
 
 
 # sysctl, the value that forbids unprivileged user namespaces, the value that allows them.

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from openclaw_ocm.core.sandbox.mounts import Mounted, parse_mountinfo
-from openclaw_ocm.core.sandbox.probe import NAMESPACES, WAITER, Kernel
+from openclaw_ocm.core.sandbox.probe import NAMESPACES, NETWORK, WAITER, Kernel
 from openclaw_ocm.core.text import printable
 
 
@@ -61,7 +61,7 @@ def namespaces(pid: int | None) -> dict[str, str]:
     """Return what the kernel calls each namespace of a process, None for one's own; empty when it is gone."""
     found = {}
     with contextlib.suppress(OSError):
-        for kind in (*NAMESPACES, "net", "uts"):
+        for kind in (*NAMESPACES, NETWORK, "uts"):
             found[kind] = str(Path(f"/proc/{pid or 'self'}/ns/{kind}").readlink())
     return found
 
@@ -129,7 +129,7 @@ def kernel_view(pid: int) -> Kernel:
     status = _status(pid)
     own = {
         name
-        for name in NAMESPACES
+        for name in (*NAMESPACES, NETWORK)
         if Path(f"/proc/{pid}/ns/{name}").readlink() != Path(f"/proc/self/ns/{name}").readlink()
     }
     return Kernel(
@@ -138,4 +138,15 @@ def kernel_view(pid: int) -> Kernel:
         capabilities=int(status.get("CapEff", "f"), 16),
         bounding_set=int(status.get("CapBnd", "f"), 16),
         own_namespaces=frozenset(own),
+    )
+
+
+def addresses() -> tuple[str, ...]:
+    """Return the addresses of this machine, but for those that are good on one link alone."""
+    import psutil
+
+    families = (socket.AF_INET, socket.AF_INET6)
+    each = (one for found in psutil.net_if_addrs().values() for one in found)
+    return tuple(
+        dict.fromkeys(one.address for one in each if one.family in families and "%" not in one.address)
     )

@@ -5,15 +5,28 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.network import RESOLVER, ruleset
 from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS
 from openclaw_ocm.core.sandbox.launch import (
     DOCKER_NAME,
+    GATEWAY_RULES,
     INIT_NAME,
     SECRETS_NAME,
+    SESSION_RULES,
     TOOL_HOST_NAME,
+    UPLINK_NAME,
+    UPLINK_OPTIONS,
     filter_paths,
+    network_rules,
+    uplink_options,
 )
-from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES, SYSTEM, TEMPORARY, npm_beside
+from openclaw_ocm.core.sandbox.policy import (
+    ADDRESS_FAMILIES,
+    RESOLVER_NAME,
+    SYSTEM,
+    TEMPORARY,
+    npm_beside,
+)
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files, programs
@@ -34,7 +47,8 @@ def check_state(paths: InstancePaths) -> None:
 
 def make_shell(paths: InstancePaths, record: Record) -> None:
     """Make what is missing of an instance's shell, and bring what is there in step with its record."""
-    for directory in (paths.root, paths.link_directory, paths.bin, paths.scratch, paths.host.compiled):
+    own = (paths.root, paths.link_directory, paths.bin, paths.network, paths.scratch, paths.uplink)
+    for directory in (*own, paths.host.compiled):
         files.make_directory(directory)
     for path in map(paths.temporary, TEMPORARY):
         files.make_directory(path)
@@ -46,6 +60,8 @@ def make_shell(paths: InstancePaths, record: Record) -> None:
     wanted = _programs(paths, record)
     for path, content in wanted.items():
         files.write_file(path, content, mode=0o755)
+    for path, content in _network(paths, record).items():
+        files.write_file(path, content)
     if record.sealed:
         from openclaw_ocm.system.seccomp import make_filters
 
@@ -65,6 +81,7 @@ def is_current(paths: InstancePaths, record: Record) -> bool:
         and bool(files.read_own(paths.secrets, limit=1))
         and all(files.link_target(link) == target for link, target in _links(paths, record).items())
         and all(files.read_own(path) == content for path, content in _programs(paths, record).items())
+        and all(files.read_own(path) == content for path, content in _network(paths, record).items())
         and (not record.sealed or all(Path(path).exists() for path in filter_paths(paths)))
         and Path(paths.bin / DOCKER_NAME).exists() == record.makes_boxes
     )
@@ -84,6 +101,23 @@ def _links(paths: InstancePaths, record: Record) -> dict[PurePosixPath, str]:
     if not any(npm.is_relative_to(directory) for directory in SYSTEM) and Path(npm).is_dir():
         links |= {paths.bin / "npm": str(npm / "npm-cli.js"), paths.bin / "npx": str(npm / "npx-cli.js")}
     return links
+
+
+def _network(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]:
+    """Return what the network of an isolated instance is made by."""
+    if not record.isolated:
+        return {}
+    rules = {GATEWAY_RULES: True, SESSION_RULES: False}
+    options = " ".join(uplink_options(record, gateway=True))
+    return {
+        paths.network / UPLINK_OPTIONS: f"OPTIONS={options}\n".encode(),
+        paths.network / UPLINK_NAME: programs.text("uplink.py").encode(),
+        paths.network / RESOLVER_NAME: f"nameserver {RESOLVER}\n".encode(),
+        **{
+            paths.network / name: ruleset(network_rules(record, gateway=gateway)).encode()
+            for name, gateway in rules.items()
+        },
+    }
 
 
 def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]:

@@ -15,8 +15,11 @@ from openclaw_ocm.backends.systemd.unit import (
     render_backup_service,
     render_timer,
     render_unit,
+    render_uplink,
     sandbox_directives,
 )
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.paths import host_paths
 from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.core.sandbox.launch import gateway_argv
 from openclaw_ocm.core.sandbox.policy import HIDDEN, Mount, Policy, instance_policy
@@ -330,3 +333,33 @@ def test_a_backup_gives_way_to_gateways() -> None:
     text = render_backup_service(samples.NAME, ["/bin/true"])
     assert (directive(text, "Nice"), directive(text, "IOSchedulingClass")) == ("19", "idle")
     assert directive(text, "Type") == "oneshot"
+
+
+def test_an_isolated_gateway_wants_its_uplink_and_has_the_tool_host_wait_for_it() -> None:
+    shared, own = samples.record(), samples.record(network="own")
+    texts = [
+        render_unit(samples.paths(), record, instance_policy(samples.paths(), record), systemd_version=257)
+        for record in (shared, own)
+    ]
+    assert [f"Wants=ocm-uplink@{own.name}.service" in text for text in texts] == [False, True]
+    assert [" --network " in text for text in texts] == [False, True]
+    assert "--network" not in gateway_argv(samples.paths(), samples.record(network="own", sealed=False))
+
+
+@pytest.mark.parametrize("home", ["/home/ann", "/home/a%i @b\"'c"])
+def test_one_template_serves_every_instance_by_its_name(home: str) -> None:
+    paths = host_paths(PurePosixPath(home), {})
+    text = render_uplink(paths)
+    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    own = paths.instance(parse_name("w1"))
+
+    def filled(value: str) -> list[str]:
+        return [word.replace("%i", "w1").replace("\1", "%") for word, _ in words(value.replace("%%", "\1"))]
+
+    argv = filled(lines["ExecStart"])
+    assert argv[argv.index("--rules") + 1] == str(own.network / "gateway.nft")
+    assert argv[argv.index("--state") + 1] == str(own.uplink)
+    assert argv[-2:] == ["--of-unit", "openclaw-gateway-w1.service"]
+    assert "$OPTIONS" in argv
+    assert lines["BindsTo"] == "openclaw-gateway-%i.service"
+    assert filled(lines["EnvironmentFile"]) == [str(own.network / "options")]

@@ -36,17 +36,21 @@ HOST = dataclasses.replace(SEALED, filters=26)
 
 
 def right_answers() -> dict[str, Any]:
-    answers: dict[str, Any] = {"read": {}, "write": {}, "connect": {}}
+    answers: dict[str, Any] = {"read": {}, "write": {}, "connect": {}, "reach": {}}
     for check in CHECKS:
         answers[check.action][check.path] = check.allowed
     return {**answers, LIST: {listing.path: sorted(listing.names) for listing in LISTINGS}}
 
 
 def found(
-    answers: dict[str, Any] | None = None, kernel: Kernel = SEALED, host: Kernel = HOST
+    answers: dict[str, Any] | None = None,
+    kernel: Kernel = SEALED,
+    host: Kernel = HOST,
+    *,
+    isolated: bool = False,
 ) -> tuple[str, ...]:
     return (
-        *probe.kernel_violations(kernel, host),
+        *probe.kernel_violations(kernel, host, isolated=isolated),
         *probe.answer_violations(
             right_answers() if answers is None else answers, checks=CHECKS, listings=LISTINGS
         ),
@@ -126,13 +130,21 @@ def test_a_shared_namespace_is_a_violation(name: str) -> None:
     assert found(kernel=kernel) == (f"the gateway shares the {name} namespace of the user's other processes",)
 
 
+def test_one_that_is_isolated_has_a_network_of_its_own() -> None:
+    shared = "the gateway shares the net namespace of the user's other processes"
+    assert found(isolated=True) == (shared,)
+    own = dataclasses.replace(SEALED, own_namespaces=SEALED.own_namespaces | {"net"})
+    assert found(kernel=own, isolated=True) == ()
+    assert found(kernel=own) == ()
+
+
 def test_a_tool_host_without_a_filter_is_a_violation() -> None:
     assert found(host=dataclasses.replace(HOST, filters=0)) == ("the sandbox has no system call filter",)
 
 
 def test_every_check_and_listing_is_asked() -> None:
     asked = probe.questions(CHECKS, LISTINGS)
-    assert set(asked) == {"read", "write", "connect", "list"}
+    assert set(asked) == {"read", "write", "connect", "reach", "list"}
     pairs = {(action, path) for action, paths in asked.items() for path in paths}
     assert pairs == {
         *((check.action, check.path) for check in CHECKS),

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.sandbox.launch import BWRAP, PERL, clean
+from openclaw_ocm.core.sandbox.launch import BWRAP, PERL, clean, uplink_argv
 from openclaw_ocm.core.sandbox.policy import SPARE_PROC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Mount, Policy
 
 _PRLIMIT = "/usr/bin/prlimit"
@@ -92,6 +94,13 @@ def limited_argv(argv: tuple[str, ...], *, tasks: int) -> tuple[str, ...]:
     RLIMIT_NPROC counts for each user namespace since Linux 5.14; it does not bind root.
     """
     return (_PRLIMIT, "--core=0", f"--nproc={tasks}", "--", *argv)
+
+
+def with_network(
+    paths: InstancePaths, record: Record, argv: tuple[str, ...], *, gateway: bool
+) -> tuple[str, ...]:
+    """Return `argv`, a bwrap, run so that its sandbox gets a network where the record has one of its own."""
+    return uplink_argv(paths, record, "--", *argv, gateway=gateway) if record.isolated else argv
 
 
 def _devices() -> Iterator[str]:

@@ -13,7 +13,7 @@ import msgspec
 
 from openclaw_ocm.backends.definition import signed
 from openclaw_ocm.backends.supervisord import places
-from openclaw_ocm.backends.supervisord.bubblewrap import entry_argv, limited_argv, sandbox_argv
+from openclaw_ocm.backends.supervisord.bubblewrap import entry_argv, limited_argv, sandbox_argv, with_network
 from openclaw_ocm.core.backup.schedule import Job
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import ENV, gateway_argv
@@ -79,7 +79,9 @@ def gateway_command(
     if not record.sealed:
         return (ENV, f"--chdir={paths.state}", _SETPRIV, "--pdeathsig=KILL", *argv)
     sandbox = sandbox_argv(policy, covers=covers, directory=paths.state)
-    return entry_argv(entrance, (*sandbox, *limited_argv(argv, tasks=record.limits.tasks)), variables={})
+    limited = limited_argv(argv, tasks=record.limits.tasks)
+    sealed = with_network(paths, record, (*sandbox, *limited), gateway=True)
+    return entry_argv(entrance, sealed, variables={})
 
 
 def render_program(paths: InstancePaths, command: Iterable[str], *, sealed: bool) -> str:

@@ -22,6 +22,7 @@ from openclaw_ocm.backends.supervisord.bubblewrap import (
     limited_argv,
     namespace_arguments,
     sandbox_argv,
+    with_network,
 )
 from openclaw_ocm.backends.supervisord.daemon import Daemon
 from openclaw_ocm.backends.supervisord.log import read_log
@@ -254,9 +255,10 @@ class Supervisord:
 
             make_filters(places.filters(self._paths), policy.address_families, hosting=True)
             sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state)
-            program = under_tool_host(paths, on_own_terminal(program) if terminal else program)
+            program = under_tool_host(paths, record, on_own_terminal(program) if terminal else program)
             limited = limited_argv(clean(environ, program), tasks=record.limits.tasks)
-            argv = entry_argv(self._entrance(policy), (*sandbox, *limited), variables=outer)
+            sealed = with_network(paths, record, (*sandbox, *limited), gateway=False)
+            argv = entry_argv(self._entrance(policy), sealed, variables=outer)
         else:
             argv = (ENV, f"--chdir={paths.state}", *clean({**environ, **outer}, program))
         return Session(argv=_on_terminal(argv, environ, outer) if terminal else argv, token=token)

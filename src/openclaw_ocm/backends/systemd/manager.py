@@ -19,12 +19,13 @@ from openclaw_ocm.backends.systemd.unit import (
     OLDEST_VERSION,
     limit_directives,
     render_unit,
+    render_uplink,
     sandbox_directives,
 )
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
-from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_host
+from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_host, uplink_argv
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.system import files
@@ -157,7 +158,18 @@ class Systemd:
     def load(self, names: Collection[InstanceName]) -> None:
         """Have the manager read its unit files anew."""
         if names:
+            self._keep_uplink()
             self._change("daemon-reload")
+
+    def _keep_uplink(self) -> None:
+        """Have the template of what gives gateways their networks there as long as a unit wants it."""
+        template, units = places.uplink(self.host.paths), self.host.paths.units
+        texts = (files.read_own(units / places.unit_name(name)) for name in _units_in(units))
+        wanted = places.uplink_name("").partition("@")[0].encode()
+        if not any(text is not None and b"Wants=" + wanted in text for text in texts):
+            files.remove_file(template)
+        elif files.read_own(template) != (text := render_uplink(self.host.paths).encode()):
+            files.write_file(template, text)
 
     def remove(self, names: Collection[InstanceName]) -> None:
         """Remove units, their drop-ins, and the links by which enabled ones are found."""
@@ -250,7 +262,7 @@ class Systemd:
         sandbox: tuple[tuple[str, str], ...] = ()
         if record.sealed:
             sandbox = sandbox_directives(policy, systemd_version=self.version)
-            program = under_tool_host(paths, on_own_terminal(program) if terminal else program)
+            program = under_tool_host(paths, record, on_own_terminal(program) if terminal else program)
         directives = (
             *sandbox,
             *limit_directives(record.limits),
@@ -271,6 +283,8 @@ class Systemd:
             "--",
             *literal,
         )
+        if record.isolated:
+            argv = uplink_argv(paths, record, "--of-unit", unit, "--", *argv, gateway=False)
         return Session(argv=argv, token=unit)
 
     def signal_session(self, token: str, number: int) -> None:

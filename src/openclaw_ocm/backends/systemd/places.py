@@ -8,12 +8,17 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.paths import HostPaths, InstancePaths
 
 
 def unit_name(name: InstanceName) -> str:
     """Return OpenClaw's own unit name for a profile, so that its tools recognise the instance."""
     return f"openclaw-gateway-{name}.service"
+
+
+def uplink_name(name: str) -> str:
+    """Return the name of the unit that gives the sandbox of an isolated gateway its network."""
+    return f"ocm-uplink@{name}.service"
 
 
 def timer_name(name: InstanceName) -> str:
@@ -32,6 +37,11 @@ def backup_service_name(name: InstanceName) -> str:
 def unit(paths: InstancePaths) -> PurePosixPath:
     """Return the unit that is the gateway."""
     return paths.host.units / unit_name(paths.name)
+
+
+def uplink(paths: HostPaths) -> PurePosixPath:
+    """Return the template of the units that give gateways their networks: one for all."""
+    return paths.units / uplink_name("")
 
 
 def timer(paths: InstancePaths) -> PurePosixPath:

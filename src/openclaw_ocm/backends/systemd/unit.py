@@ -9,16 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import signed
+from openclaw_ocm.backends.systemd.places import unit_name, uplink_name
 from openclaw_ocm.core.backup.schedule import BACKUP_TIMEOUT_SECONDS
+from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
-from openclaw_ocm.core.sandbox.launch import gateway_argv
+from openclaw_ocm.core.sandbox.launch import (
+    ENV,
+    GATEWAY_RULES,
+    PYTHON,
+    UPLINK_NAME,
+    UPLINK_OPTIONS,
+    gateway_argv,
+)
 from openclaw_ocm.core.sandbox.policy import SPARE_PROC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import PurePosixPath
 
-    from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.paths import HostPaths, InstancePaths
     from openclaw_ocm.core.record import Limits, Record
     from openclaw_ocm.core.sandbox.policy import Mount, Policy
 
@@ -150,10 +159,53 @@ def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd
         ("Description", f"OpenClaw gateway {record.name} (ocm)"),
         ("StartLimitIntervalSec", "300"),
         ("StartLimitBurst", "10"),
+        # A plus before ExecStartPost= would not help: it is of the sandbox too, as far as that is a root.
+        *([("Wants", uplink_name(record.name))] if record.isolated else []),
     )
     sections = (("Unit", unit), ("Service", service), ("Install", (("WantedBy", "default.target"),)))
     body = "\n".join(_section(name, directives) for name, directives in sections)
     return signed(body)
+
+
+def render_uplink(paths: HostPaths) -> str:
+    """Return the text of the template by whose units the sandboxes of isolated gateways get their networks.
+
+    What is of one instance alone is read from its own files when the unit starts.
+    """
+    # No path holds this character.
+    instance = paths.instance(InstanceName("\0"))
+
+    def of_instance(path: PurePosixPath) -> str:
+        return _literal(quote_argument(str(path))).replace("\0", "%i")
+
+    argv = (
+        *(ENV, "-i", "XDG_RUNTIME_DIR=%t", PYTHON, "-IS", of_instance(instance.network / UPLINK_NAME)),
+        *("--rules", of_instance(instance.network / GATEWAY_RULES)),
+        *("--state", of_instance(instance.uplink), "$OPTIONS"),
+        *("--of-unit", unit_name(InstanceName("%i"))),
+    )
+    service = (
+        ("Type", "exec"),
+        ("EnvironmentFile", of_instance(instance.network / UPLINK_OPTIONS)),
+        ("ExecStart", " ".join(argv)),
+        ("Slice", "ocm.slice"),
+        # It ends with each process of the gateway's unit, and waits for the next.
+        ("Restart", "always"),
+        ("RestartSec", "200ms"),
+        ("KillMode", "mixed"),
+        # While a gateway drains it is to have its network.
+        ("TimeoutStopSec", str(STOP_TIMEOUT_SECONDS + 15)),
+        ("NoNewPrivileges", "yes"),
+        ("LimitCORE", "0"),
+        ("UMask", "0077"),
+    )
+    unit = (
+        ("Description", "Network of OpenClaw gateway %i (ocm)"),
+        # Without an order: both are to be there, and to end, at the same time.
+        ("BindsTo", unit_name(InstanceName("%i"))),
+        ("StartLimitIntervalSec", "0"),
+    )
+    return signed("\n".join(_section(*section) for section in (("Unit", unit), ("Service", service))))
 
 
 def render_timer(name: InstanceName, every: str) -> str:

@@ -54,6 +54,7 @@ def show_status(status: Status) -> None:
         ("cpu", seconds),
         ("limits", status.limits),
         ("exposed", ", ".join(status.expose) or "no"),
+        ("network", ", ".join((status.network, *(f"allowed {each}" for each in status.allow)))),
         ("firewall", status.firewall),
         ("backups", backups_in_words(status.backups)),
         ("changed", change_in_words(status.last_change)),

@@ -53,7 +53,10 @@ def box_checks(paths: InstancePaths, policy: Policy, *, runtime: PurePosixPath) 
 
     A box sees a workspace and the system, and of the sandbox around it neither state nor secrets.
     """
-    hidden = [mount.target for mount in policy.mounts if mount.target not in (*SYSTEM, *TEMPORARY)]
+    shown = (*SYSTEM, *TEMPORARY)
+    hidden = [
+        mount.target for mount in policy.mounts if not any(mount.target.is_relative_to(one) for one in shown)
+    ]
     closed = ("/", "/etc", "/usr", "/var", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger")
     return (
         *(Check(action=WRITE, path=path, allowed=True) for path in ("/workspace", *map(str, TEMPORARY))),

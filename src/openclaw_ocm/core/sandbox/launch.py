@@ -11,6 +11,7 @@ import shlex
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.network import Rules, parse_allowed
 from openclaw_ocm.core.openclaw.run import environment, node_flags, openclaw_argv
 from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES, SECRETS, TEMPORARY
 from openclaw_ocm.core.sandbox.system_calls import digest
@@ -35,6 +36,10 @@ INIT_NAME = "init"
 SECRETS_NAME = "with-secrets"
 TOOL_HOST_NAME = "tool-host"
 DOCKER_NAME = "docker"
+# Outside of the sandbox: what makes its network, and the rules of that.
+UPLINK_NAME, GATEWAY_RULES, SESSION_RULES = "uplink", "gateway.nft", "session.nft"
+# An environment file of the uplink's own unit.
+UPLINK_OPTIONS = "options"
 # In the sandbox's /tmp, which sessions share with the gateway: their `docker` asks the gateway's tool host.
 TOOL_HOST_SOCKET = PurePosixPath("/tmp/.ocm-tool-host")  # noqa: S108 - its name is no secret
 
@@ -46,14 +51,45 @@ def gateway_argv(paths: InstancePaths, record: Record) -> tuple[str, ...]:
     if record.sealed:
         roots = (paths.state, *TEMPORARY)
         boxes = () if record.docker else ("--socket", str(TOOL_HOST_SOCKET), *_each("--root", roots))
-        argv = under_tool_host(paths, argv, *boxes)
+        argv = under_tool_host(paths, record, argv, *boxes)
     return clean(environment(paths, record), argv)
 
 
-def under_tool_host(paths: InstancePaths, argv: tuple[str, ...], *options: str) -> tuple[str, ...]:
+def under_tool_host(
+    paths: InstancePaths, record: Record, argv: tuple[str, ...], *options: str
+) -> tuple[str, ...]:
     """Return `argv` run by the tool host: in namespaces and on terminals of its own, below the filters."""
-    host = (PYTHON, "-IS", str(paths.bin / TOOL_HOST_NAME), *_each("--filter", filter_paths(paths)), *options)
-    return (*host, "--", PERL, str(paths.bin / INIT_NAME), *argv)
+    host = (PYTHON, "-IS", str(paths.bin / TOOL_HOST_NAME), *_each("--filter", filter_paths(paths)))
+    network = ("--network",) if record.isolated else ()
+    return (*host, *network, *options, "--", PERL, str(paths.bin / INIT_NAME), *argv)
+
+
+def uplink_argv(paths: InstancePaths, record: Record, *rest: str, gateway: bool) -> tuple[str, ...]:
+    """Return what gives a sandbox its network, from outside: that of the `gateway`, or of a session.
+
+    `rest` is what makes the sandbox and how that is found: see the program itself.
+    """
+    rules = GATEWAY_RULES if gateway else SESSION_RULES
+    words = ("--rules", str(paths.network / rules), *(("--state", str(paths.uplink)) if gateway else ()))
+    options = uplink_options(record, gateway=gateway)
+    return (PYTHON, "-IS", str(paths.network / UPLINK_NAME), *words, *options, *rest)
+
+
+def uplink_options(record: Record, *, gateway: bool) -> tuple[str, ...]:
+    """Return those options of an uplink that come of the record."""
+    serve = ("--serve", f"127.0.0.1:{record.port}") if gateway else ()
+    return (*serve, *(("--reach-host",) if network_rules(record, gateway=gateway).reaches_host else ()))
+
+
+def network_rules(record: Record, *, gateway: bool) -> Rules:
+    """Return what the network of a gateway is to be, or that of a session, which reaches its gateway besides.
+
+    Nobody else can listen there: who serves the port on the host is the gateway's own uplink.
+    """
+    allowed = tuple(map(parse_allowed, record.allow))
+    own = () if gateway else (parse_allowed(f"127.0.0.1:{record.port}"),)
+    served = record.port if gateway else None
+    return Rules(served=served, allowed=(*allowed, *own), out=record.network == "own")
 
 
 def on_own_terminal(argv: tuple[str, ...]) -> tuple[str, ...]:

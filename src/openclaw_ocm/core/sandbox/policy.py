@@ -32,6 +32,7 @@ SECRETS = PurePosixPath("/run/ocm/secrets.env")
 # A whole /proc, which the tool host alone sees. Where the other has read-only parts, as systemd makes them,
 # the kernel allows a new one, for the gateway's own processes, only if it finds a whole one in the sandbox.
 SPARE_PROC = PurePosixPath("/run/ocm/proc")
+RESOLVER_NAME = "resolv.conf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,16 +92,18 @@ def system_mounts(runtime: Runtime) -> list[Mount]:
 def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosixPath | None = None) -> Policy:
     """Return the policy of an instance.
 
-    `resolver` is the directory below /run to which /etc/resolv.conf leads, where it does: without it
-    the instance could resolve no name.
+    `resolver` is the file to which /etc/resolv.conf leads: below /run the instance would not see it, and
+    could resolve no name. In a network of its own it has a resolver of its own.
     """
     read = system_mounts(record.runtime)
     read.append(Mount(source=paths.host.compiled, target=paths.host.compiled))
     read.append(Mount(source=paths.bin, target=paths.bin))
     read.append(Mount(source=paths.link_directory, target=paths.host.main_state))
     read.append(Mount(source=paths.secrets, target=SECRETS))
-    if resolver is not None:
-        read.append(Mount(source=resolver, target=resolver, optional=True))
+    if resolver is not None and record.isolated:
+        read.append(Mount(source=paths.network / RESOLVER_NAME, target=resolver))
+    elif resolver is not None and resolver.parent.parent.is_relative_to("/run"):
+        read.append(Mount(source=resolver.parent, target=resolver.parent, optional=True))
     write = [
         Mount(source=paths.state, target=paths.state, writable=True),
         *(Mount(source=paths.temporary(path), target=path, writable=True) for path in TEMPORARY),

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-READ, WRITE, CONNECT, LIST = "read", "write", "connect", "list"
+READ, WRITE, CONNECT, REACH, LIST = "read", "write", "connect", "reach", "list"
 # Namespaces in which the sandbox must not be with the rest of the user's processes.
 NAMESPACES = ("user", "mnt", "ipc", "pid")
+NETWORK = "net"
 # The process that waits for the gateway, by the name that the tool host gives it.
 WAITER = "ocm-gateway"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that a process inside must or must not be able to do."""
+    """One thing that a process inside must or must not be able to do.
+
+    What is to be reached is `ADDRESS PORT`, or `@NAME` for an abstract socket.
+    """
 
     action: str
     path: str
@@ -45,7 +49,7 @@ class Kernel:
 
 def questions(checks: Iterable[Check], listings: Iterable[Listing]) -> dict[str, list[str]]:
     """Return what the probe reads from its standard input."""
-    asked: dict[str, list[str]] = {READ: [], WRITE: [], CONNECT: [], LIST: []}
+    asked: dict[str, list[str]] = {READ: [], WRITE: [], CONNECT: [], REACH: [], LIST: []}
     for check in checks:
         asked[check.action].append(check.path)
     asked[LIST] = [listing.path for listing in listings]
@@ -59,10 +63,11 @@ def answer_violations(
     return (*_check_violations(answers, checks), *_listing_violations(answers, listings))
 
 
-def kernel_violations(kernel: Kernel, host: Kernel) -> Iterator[str]:
+def kernel_violations(kernel: Kernel, host: Kernel, *, isolated: bool) -> Iterator[str]:
     """Yield in words what the kernel says of the gateway's process that is not as the policy says.
 
     `host` is what it says of the tool host: the gateway is below more filters, those that forbid namespaces.
+    One that is `isolated` has a network of its own.
     """
     if not kernel.no_new_privileges:
         yield "the gateway may gain new privileges (NoNewPrivileges is off)"
@@ -72,7 +77,7 @@ def kernel_violations(kernel: Kernel, host: Kernel) -> Iterator[str]:
         yield "the gateway has no system call filter of its own: it may make namespaces"
     if kernel.capabilities or kernel.bounding_set:
         yield "the gateway has capabilities"
-    for name in NAMESPACES:
+    for name in (*NAMESPACES, *([NETWORK] if isolated else [])):
         if name not in kernel.own_namespaces:
             yield f"the gateway shares the {name} namespace of the user's other processes"
 

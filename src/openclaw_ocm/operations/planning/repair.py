@@ -15,6 +15,7 @@ from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.sandbox_directories import check_state, is_current
+from openclaw_ocm.system.uplinks import check_uplink
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -111,6 +112,8 @@ def _refuse_unstartable(worker: Instance) -> None:
     """Raise `OcmError` where the machine cannot run the instance, or what it runs is gone."""
     runtime = worker.record.runtime
     worker.backend.check(sealed=worker.record.sealed)
+    if worker.record.isolated:
+        check_uplink()
     package_version(PurePosixPath(runtime.openclaw))
     if not Path(runtime.node).exists():
         message = f"the Node of {worker.name} is gone: {runtime.node}"

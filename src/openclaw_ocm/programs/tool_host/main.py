@@ -1,6 +1,6 @@
 """The tool host itself: starts the gateway or a session's program, and makes boxes where a socket is given.
 
-usage: tool-host --filter PATH... [--socket PATH --root DIRECTORY...] -- PROGRAM [ARGUMENT]...
+usage: tool-host --filter PATH... [--network] [--socket PATH --root DIRECTORY...] -- PROGRAM [ARGUMENT]...
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import termios
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from . import gateway, kernel
+from . import gateway, kernel, network
 from .server import Server
 
 if TYPE_CHECKING:
@@ -41,21 +41,29 @@ class Options(NamedTuple):
     filters: tuple[str, ...]
     socket: str | None
     roots: tuple[str, ...]
+    network: bool
     argv: list[str]
 
 
 def options(words: list[str]) -> Options:
     """Return what a command line says; ends the process where it says nothing that is known."""
     found: dict[str, list[str]] = {"--filter": [], "--socket": [], "--root": []}
-    rest = list(words)
-    while len(rest) > 1 and rest[0] in found:
-        found[rest[0]].append(rest[1])
-        del rest[:2]
+    rest, network = list(words), False
+    while len(rest) > 1 and (rest[0] in found or rest[0] == "--network"):
+        network = network or rest[0] == "--network"
+        if rest[0] in found:
+            found[rest[0]].append(rest[1])
+            del rest[1]
+        del rest[0]
     if rest[:1] != ["--"] or not rest[1:] or not found["--filter"] or len(found["--socket"]) > 1:
         gateway.complain(__doc__)
         sys.exit(_USAGE)
     return Options(
-        tuple(found["--filter"]), next(iter(found["--socket"]), None), tuple(found["--root"]), rest[1:]
+        filters=tuple(found["--filter"]),
+        socket=next(iter(found["--socket"]), None),
+        roots=tuple(found["--root"]),
+        network=network,
+        argv=rest[1:],
     )
 
 
@@ -72,6 +80,7 @@ def main(words: list[str]) -> NoReturn:
         # Root of this one alone: what it makes is below, so that the gateway has no rights over it.
         kernel.unshare("user")
         kernel.map_user((0, 0), owner)
+        watch = network.make(_ENDING) if chosen.network else None
         listener = _listen(chosen.socket) if chosen.socket is not None else None
     except OSError as error:
         gateway.complain(f"the sandbox cannot be made here: {error.strerror}")
@@ -81,7 +90,7 @@ def main(words: list[str]) -> NoReturn:
         sys.exit(_FAILED)
     selector = selectors.DefaultSelector()
     server = Server(listener, selector, chosen.roots, owner, filters) if listener is not None else None
-    _serve(started, server, selector)
+    _serve(started, server, watch, selector)
 
 
 def _content(path: str) -> bytes:
@@ -115,7 +124,12 @@ def _listen(path: str) -> socket.socket:
     return listener
 
 
-def _serve(started: gateway.Gateway, server: Server | None, selector: selectors.BaseSelector) -> NoReturn:
+def _serve(
+    started: gateway.Gateway,
+    server: Server | None,
+    watch: network.Watch | None,
+    selector: selectors.BaseSelector,
+) -> NoReturn:
     """Pass signals on and answer until the program ends, then end as it did."""
 
     def pass_on(number: int, _: object) -> None:
@@ -126,19 +140,31 @@ def _serve(started: gateway.Gateway, server: Server | None, selector: selectors.
 
     read = _handled(pass_on)
     selector.register(read, selectors.EVENT_READ)
+    if watch is not None:
+        selector.register(watch.socket, selectors.EVENT_READ, watch)
+    timed = [each for each in (server, watch) if each is not None]
     gc.freeze()
     while (status := _bury(started.waiter, server)) is None:
-        wait = _EXPIRE_SECONDS if server is not None and server.has_deadline() else None
+        wait = _EXPIRE_SECONDS if any(each.has_deadline() for each in timed) else None
         for key, _ in selector.select(wait):
             if key.fd == read:
                 os.read(read, 4096)
-            elif server is not None:
-                server.answer(key.data)
-        if server is not None:
-            server.expire()
+            else:
+                _answer(key.data, server)
+        for each in timed:
+            each.expire()
+        if watch is not None and watch.lost:
+            pass_on(signal.SIGTERM, None)
     if server is not None:
         server.close()
     os._exit(status)
+
+
+def _answer(ready: object, server: Server | None) -> None:
+    if isinstance(ready, network.Watch):
+        ready.look()
+    elif server is not None:
+        server.answer(ready)
 
 
 def _handled(pass_on: Callable[[int, object], None]) -> int:

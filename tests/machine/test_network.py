@@ -1,0 +1,222 @@
+"""A network of an instance's own: its agent answers, and reaches nothing near but what is allowed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .instances import HOME, NETWORK_NEEDS, PROVIDER, inside, rows, wait_for
+from .processes import kill_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .checkout import Ocm
+    from .machine import Machine, Result
+
+# What makes it differs between the two; the rest is one program.
+BACKENDS = (
+    pytest.param("systemd", marks=pytest.mark.first_release),
+    pytest.param("supervisord", marks=pytest.mark.full),
+)
+MODEL = "127.0.0.1:18080"
+LOCAL, NEIGHBOUR, METADATA = "127.0.0.1", "10.99.0.1", "169.254.169.254"
+# As a rented machine has it: in no range that is near by itself.
+PUBLIC = "203.0.113.7"
+PORT, SIBLING = 7001, 19021
+NEAR = f"""
+ip addr add {NEIGHBOUR}/32 dev lo
+ip addr add {PUBLIC}/32 dev lo
+ip addr add {METADATA}/32 dev lo
+"""
+LISTEN = f"""
+import socket, time
+kept = [socket.create_server((address, {PORT})) for address in {(LOCAL, NEIGHBOUR, METADATA, PUBLIC)!r}]
+kept.append(socket.create_server(("::1", {PORT}), family=socket.AF_INET6))
+kept.append(socket.socket(socket.AF_UNIX))
+kept[-1].bind("\\0near")
+kept[-1].listen()
+print("listening", flush=True)
+time.sleep(10000)
+"""
+# Tells which of many ways lead to something near; what is refused, closed or unknown leads nowhere.
+ATTEMPTS = (
+    f"""
+import json, os, socket, subprocess
+def tcp(host, port=%d): return lambda: socket.create_connection((host, port), 3)
+def unix(): end = socket.socket(socket.AF_UNIX); end.settimeout(3); end.connect("\\0near")
+def opened(*kind): return lambda: socket.socket(*kind)
+def udp(host):
+    end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); end.settimeout(2)
+    end.sendto(b"\\0" * 12, (host, 53)); end.recv(100)
+def marked():
+    end = socket.socket(); end.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 1)
+def run(*argv): return lambda: subprocess.run(argv, check=True, capture_output=True)
+def written(path): return lambda: open(path, "w").write("1")
+ways = dict(
+    loopback=tcp("{LOCAL}"), other_loopback=tcp("127.1.2.3"), zero=tcp("0.0.0.0"), six=tcp("::1"),
+    mapped=tcp("::ffff:127.0.0.1"), slirp=tcp("10.0.2.2"), resolver=tcp("10.0.2.3"), near=tcp("{NEIGHBOUR}"),
+    model_of_slirp=tcp("10.0.2.2", 18081), metadata=tcp("{METADATA}"), abstract=unix, public=tcp("{PUBLIC}"),
+    mapped_metadata=tcp("::ffff:{METADATA}"), sibling=tcp("{LOCAL}", {SIBLING}), main=tcp("{LOCAL}", 18789),
+    raw=opened(socket.AF_INET, socket.SOCK_RAW, 1), packet=opened(socket.AF_PACKET, socket.SOCK_RAW),
+    vsock=opened(socket.AF_VSOCK, socket.SOCK_STREAM), sctp=opened(socket.AF_INET, socket.SOCK_STREAM, 132),
+    dns_of_near=lambda: udp("{NEIGHBOUR}"), mark=marked,
+    route=run("/usr/sbin/ip", "route", "add", "{METADATA}", "dev", "lo"),
+    rules=run("/usr/sbin/nft", "delete", "table", "inet", "ocm"),
+    link=run("/usr/sbin/ip", "link", "set", "lo", "down"),
+    namespace=run("/usr/bin/unshare", "--user", "--map-root-user", "--net", "true"),
+    sysctl=written("/proc/sys/net/ipv4/ip_forward"), tun=lambda: os.open("/dev/net/tun", os.O_RDWR),
+)
+found = []
+for name, way in ways.items():
+    try:
+        way()
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        continue
+    found.append(name)
+print(json.dumps([len(ways), *found]))
+"""
+    % PORT
+)
+
+
+@pytest.fixture(scope="module")
+def near(machine: Machine) -> Iterator[None]:
+    """Have what a network takes, and somebody listening wherever an instance must not get."""
+    machine.run(["sh", "-euc", NETWORK_NEEDS], user="root", network="host", timeout=300)
+    machine.run(["sh", "-euc", NEAR], user="root")
+    listening = machine.popen(["python3", "-c", LISTEN])
+    assert listening.stdout is not None
+    listening.stdout.readline()
+    yield
+    kill_group(listening)
+    for address in (NEIGHBOUR, METADATA, PUBLIC):
+        machine.run(["ip", "addr", "delete", f"{address}/32", "dev", "lo"], user="root")
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def worker(request: pytest.FixtureRequest, ocm: Ocm, near: None) -> Iterator[str]:
+    del near
+    ocm("create", "worker1", "--network", "own", "--no-inherit", "--backend", request.param)
+    given = ("--base-url", f"http://{MODEL}/v1", "--key-stdin")
+    told = ocm("model", "worker1", "lab/fake-1", *given, input=f"{PROVIDER['apiKey']}\n").stderr
+    assert f"worker1 may reach {MODEL} now: ocm network worker1 deny {MODEL} ends that" in told
+    ocm("start", "worker1")
+    yield "worker1"
+    ocm("delete", "--all", "--force", "--yes", check=False)
+
+
+def refused(done: Result, sentence: str, code: int = 1) -> None:
+    assert done.returncode == code, done
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def attempts(ocm: Ocm, name: str) -> list[str]:
+    """Return which ways out of a session lead to something near."""
+    count, *found = json.loads(ocm("enter", name, input=f"exec python3 - <<'END'\n{ATTEMPTS}\nEND\n").stdout)
+    assert count > 20
+    return list(found)
+
+
+def test_its_agent_answers_and_its_tools_work_for_all(ocm: Ocm, worker: str) -> None:
+    told = ocm("check", worker).stdout
+    assert "main: answers, and its tools work" in told
+    assert "group: answers, and its tools work in a box" in told
+    assert ocm("network", worker).stdout.split() == ["network", "own", "allow", MODEL]
+
+
+def test_a_session_reaches_nothing_near(ocm: Ocm, worker: str) -> None:
+    assert attempts(ocm, worker) == []
+    assert inside(ocm, worker, "cat /etc/resolv.conf") == "nameserver 10.0.2.3\n"
+
+
+def test_the_gateway_reaches_nothing_near_but_the_model(machine: Machine, ocm: Ocm, worker: str) -> None:
+    pid = machine.run(["pgrep", "-f", "^openclaw-gateway"]).stdout.split()[0]
+    places = [
+        (LOCAL, PORT),
+        (NEIGHBOUR, PORT),
+        (METADATA, PORT),
+        (PUBLIC, PORT),
+        ("10.0.2.2", PORT),
+        (LOCAL, 18080),
+    ]
+    code = f"""
+import json, socket
+found = []
+for place in {places!r}:
+    try:
+        socket.create_connection(place, 3)
+    except OSError:
+        continue
+    found.append(place)
+print(json.dumps(found))
+"""
+    done = machine.run(["nsenter", "-t", pid, "--net", "python3", "-c", code], user="root")
+    assert json.loads(done.stdout) == [[LOCAL, 18080]]
+    assert rows(ocm)[worker]["state"] == "ready"
+
+
+def test_what_listens_inside_takes_no_port_of_the_host(machine: Machine, ocm: Ocm, worker: str) -> None:
+    code = (
+        f"import socket, time; kept = socket.create_server(('0.0.0.0', {SIBLING})); print('up', flush=True)"
+    )
+    session = machine.popen([f"{ocm.folder}/ocm.py", "enter", worker], stdin=subprocess.PIPE)
+    assert session.stdin is not None
+    assert session.stdout is not None
+    session.stdin.write(f'python3 -c "{code}; time.sleep(60)"\n'.encode())
+    session.stdin.flush()
+    assert session.stdout.readline() == b"up\n"
+    assert str(SIBLING) not in machine.run(["ss", "-Hltn"]).stdout
+    kill_group(session)
+
+
+def test_exactly_what_is_allowed_is_reached_in_addition(ocm: Ocm, worker: str) -> None:
+    place = f"{LOCAL}:{PORT}"
+    refused(ocm("network", worker, "allow", LOCAL, check=False), "single ports", code=2)
+    ocm("network", worker, "allow", place)
+    # It is one place, under each of its names.
+    assert set(attempts(ocm, worker)) == {"loopback", "zero", "mapped", "slirp"}
+    assert (
+        ocm("network", worker, "deny", place).stdout
+        == f"worker1: in a network of its own, and near by {MODEL}\n"
+    )
+    assert attempts(ocm, worker) == []
+    refused(ocm("network", worker, "deny", place, check=False), "not allowed to worker1")
+
+
+@pytest.mark.parametrize("program", ["slirp4netns", "ocm-uplink"])
+def test_what_is_killed_of_the_network_is_made_anew(
+    machine: Machine, ocm: Ocm, worker: str, program: str
+) -> None:
+    before = machine.run(["pgrep", "-x", "slirp4netns"]).stdout
+    machine.run(["pkill", "-KILL", "-x", program], user="root")
+    wait_for(
+        lambda: machine.run(["pgrep", "-x", "slirp4netns"], check=False).stdout not in ("", before),
+        90,
+        "uplink",
+    )
+    wait_for(lambda: rows(ocm)[worker]["state"] == "ready", 90, "gateway")
+    assert "main: answers" in ocm("check", worker).stdout
+    assert attempts(ocm, worker) == []
+
+
+def test_a_stop_leaves_nothing_of_it(machine: Machine, ocm: Ocm, worker: str) -> None:
+    ocm("stop", worker)
+    gone = ["pgrep", "-x", "slirp4netns|ocm-uplink"]
+    wait_for(lambda: machine.run(gone, check=False).returncode == 1, 20, "end of the uplink")
+    assert machine.run(["ls", f"{HOME}/.local/state/ocm/tmp/worker1/network"]).stdout == ""
+    assert "19001" not in machine.run(["ss", "-Hltn"]).stdout
+
+
+def test_where_there_can_be_none_that_is_said(machine: Machine, ocm: Ocm, worker: str) -> None:
+    machine.run(["chmod", "600", "/dev/net/tun"], user="root")
+    try:
+        refused(ocm("create", "other", "--network", "own", check=False), "/dev/net/tun may not be used here")
+        refused(ocm("start", worker, check=False), "/dev/net/tun may not be used here")
+    finally:
+        machine.run(["chmod", "666", "/dev/net/tun"], user="root")
+    assert set(rows(ocm)) == {worker}
