@@ -24,10 +24,8 @@ LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
         ("192.168.1.0/24", "192.168.1.0/24"),
         ("192.168.1.0/24:443", "192.168.1.0/24:443"),
         ("192.168.1.20/32", "192.168.1.20"),
-        ("fd00::1", "fd00::1"),
-        ("fd00::/8", "fd00::/8"),
-        ("[fd00::1]:80", "[fd00::1]:80"),
-        ("[FD00::0001]:080", "[fd00::1]:80"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("203.0.113.7:080", "203.0.113.7:80"),
     ],
 )
 def test_an_address_or_a_network_is_kept_in_one_spelling(text: str, kept: str) -> None:
@@ -77,15 +75,27 @@ def test_what_is_none_is_refused_with_an_example(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        *("127.0.0.1", "127.0.0.0/8", "127.0.0.0/31:80", "126.0.0.0/7", "0.0.0.0/0", "0.0.0.0/0:80"),
-        *("::1", "[::1]:80", "::/0", "::ffff:127.0.0.1", "[::ffff:7f00:1]:80", "::ffff:0:0/96"),
-    ],
+    "text", ["127.0.0.1", "127.0.0.0/8", "127.0.0.0/31:80", "126.0.0.0/7", "0.0.0.0/0", "0.0.0.0/0:80"]
 )
 def test_of_this_machines_loopback_single_ports_alone_can_be_allowed(text: str) -> None:
     with pytest.raises(Invalid, match="loopback"):
         parse_allowed(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("192.168.1.5/24", "is an address within a network", "the network is 192.168.1.0/24"),
+        ("fd00::1", "IPv4 alone", "for example 127.0.0.1:11434 or 192.168.1.0/24"),
+        ("[::1]:80", "IPv4 alone", "for example 127.0.0.1:11434 or 192.168.1.0/24"),
+        ("10.0.2.2:80", "leads nowhere", "for example 127.0.0.1:11434 or 192.168.1.0/24"),
+        ("0.0.0.0:80", "leads nowhere", "for example 127.0.0.1:11434 or 192.168.1.0/24"),
+    ],
+)
+def test_what_could_never_work_is_said_with_why(text: str, said: str, hint: str) -> None:
+    with pytest.raises(Invalid, match=said) as caught:
+        parse_allowed(text)
+    assert caught.value.hint == hint
 
 
 @given(st.text(max_size=60))
@@ -114,7 +124,8 @@ def test_the_record_has_each_once_and_in_order() -> None:
         ("http://localhost:11434", ("127.0.0.1:11434",)),
         ("https://192.168.1.20/v1", ("192.168.1.20:443",)),
         ("http://10.0.0.1?x=1", ("10.0.0.1:80",)),
-        ("https://[fd00::1]:8443/v1", ("[fd00::1]:8443",)),
+        ("https://[fd00::1]:8443/v1", ()),
+        ("http://10.0.2.7/v1", ()),
         ("https://1.1.1.1/v1", ()),
         ("https://api.example.org/v1", ()),
         ("http://[::1]:80/", ()),
@@ -155,19 +166,45 @@ def test_the_hosts_loopback_is_closed_before_anything_wider_is_allowed(ports: li
     assert rules.reaches_host is bool(ports)
     text = ruleset(rules)
     for port in ports:
-        assert f"ip daddr 127.0.0.1 tcp dport {port} dnat to 10.0.2.2" in text
+        assert f"ip daddr 127.0.0.1/32 tcp dport {port} dnat to 10.0.2.2" in text
 
 
 def test_what_is_near_is_closed_after_what_is_allowed_of_it() -> None:
     out = rules_out(Rules(served=19001, allowed=(parse_allowed("192.168.1.20:443"),)))
     allowed = out.index("ip daddr 192.168.1.20/32 tcp dport 443 accept")
-    for family, name in (("ip", "own4"), ("ip6", "own6")):
-        assert allowed < out.index(f"{family} daddr @{name} goto no")
+    assert allowed < out.index("ip daddr @here goto no") < out.index("ip daddr @own4 goto no")
+    assert out[-1] == "meta nfproto ipv6 goto no"
     (near,) = (line for line in out if line.startswith("ip daddr { 0.0.0.0/8,"))
     assert allowed < out.index(near)
     for network in ("10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"):
         assert network in near
     assert near.endswith("goto no")
+
+
+def test_a_wider_network_does_not_open_the_hosts_own_addresses() -> None:
+    allowed = ("192.168.1.0/24", "192.168.1.20", "192.168.1.21:80")
+    out = rules_out(Rules(served=19001, allowed=tuple(map(parse_allowed, allowed))))
+    here = out.index("ip daddr @here goto no")
+    assert out.index("ip daddr 192.168.1.20/32 accept") < here
+    assert out.index("ip daddr 192.168.1.21/32 tcp dport 80 accept") < here
+    assert here < out.index("ip daddr 192.168.1.0/24 accept")
+
+
+def test_nothing_comes_in_that_was_not_asked_for() -> None:
+    session, gateway = ruleset(Rules(served=None)), ruleset(Rules(served=19001))
+    for text in (session, gateway):
+        assert "type filter hook input priority 0; policy drop;" in text
+        assert "type filter hook forward priority 0; policy drop;" in text
+    assert 'iifname "eth0" ip saddr 10.0.2.2 tcp dport 19001 accept' in gateway
+    assert "ip saddr" not in session
+
+
+def test_a_resolver_that_is_near_is_the_one_of_its_own_unless_it_is_allowed() -> None:
+    text = ruleset(Rules(served=None, allowed=(parse_allowed("192.168.1.1:53"),)))
+    translated = text[text.index("table ip ocm_nat {\n") :]
+    own = translated.index("th dport 53 dnat to 10.0.2.3")
+    assert translated.index("ip daddr 192.168.1.1/32 tcp dport 53 accept") < own
+    assert "dnat to 10.0.2.3" not in ruleset(Rules(served=None, out=False))
 
 
 def test_without_a_way_out_nothing_but_what_is_allowed_is_reached() -> None:
@@ -180,4 +217,4 @@ def test_without_a_way_out_nothing_but_what_is_allowed_is_reached() -> None:
 def test_only_a_gateway_has_callers() -> None:
     assert "dnat to 127.0.0.1:19001" in ruleset(Rules(served=19001))
     assert "callers" not in ruleset(Rules(served=None, allowed=(parse_allowed("127.0.0.1:19001"),)))
-    assert "nat hook" not in ruleset(Rules(served=None))
+    assert "nat hook" not in ruleset(Rules(served=None, out=False))

@@ -103,7 +103,7 @@ def worker(request: pytest.FixtureRequest, ocm: Ocm, near: None) -> Iterator[str
     ocm("create", "worker1", "--network", "own", "--no-inherit", "--backend", request.param)
     given = ("--base-url", f"http://{MODEL}/v1", "--key-stdin")
     told = ocm("model", "worker1", "lab/fake-1", *given, input=f"{PROVIDER['apiKey']}\n").stderr
-    assert f"worker1 may reach {MODEL} now: ocm network worker1 deny {MODEL} ends that" in told
+    assert f"worker1 may reach {MODEL}: ocm network worker1 deny {MODEL} ends that" in told
     ocm("start", "worker1")
     yield "worker1"
     ocm("delete", "--all", "--force", "--yes", check=False)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.operations.kept import NAME
+from tests.operations.kept import NAME, OTHER
 
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.operations import create
+from openclaw_ocm.operations import restore as restoring
 from openclaw_ocm.operations.network import Change, Reached, reached, set_network
 from openclaw_ocm.operations.planning import repair
+from openclaw_ocm.operations.planning.staging import RestoreRequest
 from openclaw_ocm.system import uplinks
 
 if TYPE_CHECKING:
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
 
     from tests.operations.kept import Kept
 
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.record import Record
     from openclaw_ocm.operations.planning.result import Outcome
 
 MODEL = "127.0.0.1:11434"
@@ -26,7 +33,7 @@ MODEL = "127.0.0.1:11434"
 
 @pytest.fixture(autouse=True)
 def _possible(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repair, "check_uplink", lambda: None)
+    monkeypatch.setattr(repair, "check_uplink", lambda _instead: None)
     # The fake's gateways listen themselves.
     monkeypatch.setattr(uplinks, "server", lambda paths: kept.process(paths.name).pid)
 
@@ -45,7 +52,7 @@ def test_a_stopped_one_has_it_at_its_next_start(kept: Kept) -> None:
     assert reached(kept.context, NAME) == Reached(name=NAME, network="own", allow=())
     assert kept.process(NAME).activity == "stopped"
     assert "dnat to 127.0.0.1:19001" in rules(kept)
-    assert "ip daddr 127.0.0.1 tcp dport 19001 dnat to 10.0.2.2" in rules(kept, "session.nft")
+    assert "ip daddr 127.0.0.1/32 tcp dport 19001 dnat to 10.0.2.2" in rules(kept, "session.nft")
     assert change(kept, network="own").message == "already in a network of its own"
 
 
@@ -126,13 +133,62 @@ def test_what_a_machine_lacks_is_said_with_what_mends_it(
     there.touch()
     monkeypatch.setattr(uplinks, "_PACKAGES", {str(there): "nftables"})
     monkeypatch.setattr(uplinks, "_TUN", str(there))
-    uplinks.check_uplink()
+    uplinks.check_uplink(None)
     if lacking == "/dev/net/tun":
         monkeypatch.setattr(uplinks, "_TUN", str(tmp_path / "tun"))
     else:
         monkeypatch.setattr(uplinks, "_PACKAGES", {str(tmp_path / "slirp"): "slirp4netns"})
     with pytest.raises(OcmError) as caught:
-        uplinks.check_uplink()
+        uplinks.check_uplink("--network shared")
     assert caught.value.hint is not None
-    assert caught.value.hint.startswith("sudo ")
+    assert caught.value.hint.removeprefix("sudo ").startswith(("apt install ", "modprobe "))
     assert "--network shared" in caught.value.hint
+
+
+def inheriting(kept: Kept, name: InstanceName, source: InstanceName | None = None) -> tuple[Record, str]:
+    """Make an instance that inherits; return its record and what was noted."""
+    wanted = create.Wanted(name=name, network="own", inherit_from=source)
+    outcome = create.create(kept.context, wanted, dry_run=False)
+    return kept.record(name), "\n".join(outcome.notes)
+
+
+def test_what_main_has_near_is_allowed_and_told_and_what_an_instance_names_is_not(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(create, "check_uplink", lambda _instead: None)
+    main = kept.home / ".openclaw"
+    main.mkdir(exist_ok=True)
+    provider = {"baseUrl": f"http://{MODEL}/v1", "models": [{"id": "m", "name": "m"}]}
+    (main / "openclaw.json").write_text(json.dumps({"models": {"providers": {"lab": provider}}}))
+    record, notes = inheriting(kept, NAME)
+    assert (record.network, record.allow) == ("own", (MODEL,))
+    assert f"it may reach {MODEL}, where a provider is that it inherits" in notes
+    record, notes = inheriting(kept, OTHER, NAME)
+    assert (record.network, record.allow) == ("own", ())
+    assert MODEL not in notes
+
+
+def test_an_instance_that_is_there_is_not_taken_for_one_with_another_network(kept: Kept) -> None:
+    kept.create()
+    wanted = create.Wanted(name=NAME, no_inherit=True)
+    assert not create.create(kept.context, wanted, dry_run=False).changed
+    with pytest.raises(OcmError, match="with another network") as caught:
+        create.create(kept.context, replace(wanted, network="own"), dry_run=False)
+    assert caught.value.hint == f"ocm network {NAME} own changes that"
+
+
+def test_a_restored_instance_has_the_network_that_it_had_and_nothing_near(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "check_uplink", lambda _instead: None)
+    kept.create()
+    change(kept, network="none")
+    change(kept, allow=(MODEL,))
+    archive = PurePosixPath(kept.backup().path)
+    kept.delete()
+    request = RestoreRequest(archive=archive, start=False)
+    outcome = restoring.restore(kept.context, NAME, request, kept.effort(), dry_run=False)
+    record = kept.record(NAME)
+    assert (record.network, record.allow) == ("none", ())
+    told = f"{NAME} could reach {MODEL}, and cannot now: ocm network {NAME} allow {MODEL}"
+    assert told in outcome.notes

@@ -87,7 +87,7 @@ def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
         port=options["port"],
         autostart=options["autostart"],
         sealed=not options["unsealed"],
-        network=options["network"] or "shared",
+        network=options["network"],
         limits=limits,
         inherit_from=options["inherit_from"],
         no_inherit=options["no_inherit"],
@@ -111,7 +111,10 @@ def _create_each(  # noqa: PLR0913 - one for each option
     from dataclasses import replace
 
     from openclaw_ocm.cli.setup import prepare
+    from openclaw_ocm.system.uplinks import check_uplink
 
+    if wanted.network not in (None, "shared"):
+        check_uplink("--network shared")
     setup = prepare(frame.this_host(ctx), names, options, dry_run=dry_run)
     planned = setup if dry_run and setup is not None and setup.steps else None
 

@@ -16,35 +16,31 @@ from typing import TYPE_CHECKING, Literal
 from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network = ipaddress.IPv4Network
 # `own` is a network namespace of its own, `none` one without a way out, `shared` that of the host.
 Kind = Literal["own", "none", "shared"]
 
 # As slirp4netns has them without further words (slirp4netns(1)): the host's loopback, and its resolver.
 GATEWAY, RESOLVER = "10.0.2.2", "10.0.2.3"
 INTERFACE = "eth0"
-LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
+LOOPBACK = Network("127.0.0.0/8")
+# Inside these are slirp4netns itself, or nobody.
+_NOWHERE = tuple(map(Network, ("0.0.0.0/8", "10.0.2.0/24")))
 # Not for everybody by IANA's registries of special addresses, and multicast.
 NEAR = tuple(
     map(
-        ipaddress.ip_network,
+        Network,
         (
             *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
             *("192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
-            *("::/127", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fc00::/7"),
-            *("fe80::/10", "fec0::/10", "ff00::/8"),
         ),
     )
 )
-_IPV4 = 4
-_URL = re.compile(
-    r"(?P<scheme>https?|wss?)://(?P<host>\[[^\]]*\]|[^/:?#@]*)(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)"
-)
+_EXAMPLE = "for example 127.0.0.1:11434 or 192.168.1.0/24"
+_URL = re.compile(r"(?P<scheme>https?|wss?)://(?P<host>[^/:?#@]+)(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)")
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-# What an IPv6 address of the loopback looks like, IPv4 mapped into it included.
-_MAPPED = tuple(map(ipaddress.IPv6Network, ("::1/128", "::ffff:127.0.0.0/104")))
 _MOST_PORT = 65535
 
 
@@ -57,16 +53,22 @@ class Allowed:
 
     def __str__(self) -> str:
         """Return it as it stands in the record."""
-        single = self.network.prefixlen == self.network.max_prefixlen
-        host = str(self.network.network_address if single else self.network)
-        if self.port is None:
-            return host
-        return f"{host}:{self.port}" if self.network.version == _IPV4 else f"[{host}]:{self.port}"
+        host = str(self.network.network_address if self.is_single else self.network)
+        return host if self.port is None else f"{host}:{self.port}"
+
+    def covers(self, other: Allowed) -> bool:
+        """Tell whether all that `other` names may be reached by this."""
+        return self.port in (None, other.port) and other.network.subnet_of(self.network)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one address."""
+        return self.network.prefixlen == self.network.max_prefixlen
 
     @property
     def is_on_host(self) -> bool:
         """Whether it is a service on the host's loopback, which takes another way."""
-        return isinstance(self.network, ipaddress.IPv4Network) and self.network.subnet_of(LOOPBACK)
+        return self.network.subnet_of(LOOPBACK)
 
 
 def parse_allowed(text: str) -> Allowed:
@@ -76,24 +78,27 @@ def parse_allowed(text: str) -> Allowed:
     """
     host, port = _parts(text)
     try:
-        # A zone (RFC 6874), which would be part of it, may hold anything.
-        network = ipaddress.ip_network("" if "%" in host else host)
+        network = Network(host)
     except ValueError:
-        message = f"{text!r} is no address or network with an optional port"
-        hint = "for example 127.0.0.1:11434 or 192.168.1.0/24"
+        message, hint = _refusal(text, host)
         raise Invalid(message, hint=hint, code="network_invalid") from None
     allowed = Allowed(network, port)
-    single = network.prefixlen == network.max_prefixlen
-    if _holds_loopback(network) and not (allowed.is_on_host and single and port is not None):
-        message = f"{text!r}: of this machine's loopback, single ports of an IPv4 address can be allowed"
+    if any(network.subnet_of(one) for one in _NOWHERE):
+        message = f"{text!r} leads nowhere from a network of one's own"
+        raise Invalid(message, hint=_EXAMPLE, code="network_invalid")
+    if network.overlaps(LOOPBACK) and not (allowed.is_single and port is not None):
+        message = f"{text!r}: of this machine's loopback single ports can be allowed"
         raise Invalid(message, hint="for example 127.0.0.1:11434", code="network_invalid")
     return allowed
 
 
-def _holds_loopback(network: Network) -> bool:
-    if isinstance(network, ipaddress.IPv4Network):
-        return network.overlaps(LOOPBACK)
-    return any(network.overlaps(one) for one in _MAPPED)
+def _refusal(text: str, host: str) -> tuple[str, str]:
+    """Return why a text names nothing that can be allowed, and a hint."""
+    with contextlib.suppress(ValueError):
+        return f"{text!r} is an address within a network", f"the network is {Network(host, strict=False)}"
+    if text.count(":") > 1:
+        return f"{text!r}: in a network of one's own there is IPv4 alone", _EXAMPLE
+    return f"{text!r} is no address or network with an optional port", _EXAMPLE
 
 
 def near_places(addresses: Iterable[str]) -> tuple[str, ...]:
@@ -104,22 +109,12 @@ def near_places(addresses: Iterable[str]) -> tuple[str, ...]:
     found = []
     for address in addresses:
         url = _URL.match(address)
-        with contextlib.suppress(ValueError):
-            if url is not None and any(_host(url["host"]) in network for network in NEAR):
-                found.append(
-                    f"{url['host'].replace('localhost', '127.0.0.1')}:{url['port'] or _PORTS[url['scheme']]}"
-                )
-    return allowance(each for each in found if _is_allowable(each))
-
-
-def _host(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    return ipaddress.ip_address("127.0.0.1" if text == "localhost" else text.strip("[]"))
-
-
-def _is_allowable(text: str) -> bool:
-    with contextlib.suppress(Invalid):
-        return bool(parse_allowed(text))
-    return False
+        if url is not None:
+            host = url["host"].replace("localhost", "127.0.0.1")
+            with contextlib.suppress(Invalid):
+                place = parse_allowed(f"{host}:{url['port'] or _PORTS[url['scheme']]}")
+                found += [place] if any(place.network.subnet_of(one) for one in NEAR) else []
+    return allowance(map(str, found))
 
 
 def allowance(texts: Iterable[str]) -> tuple[str, ...]:
@@ -128,11 +123,9 @@ def allowance(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _parts(text: str) -> tuple[str, int | None]:
-    """Return the host and the port of `HOST`, `HOST:PORT` and `[HOST]:PORT`; no host for what is none."""
+    """Return the host and the port of `HOST` and `HOST:PORT`; no host for what is neither."""
     host, colon, digits = text.rpartition(":")
-    if text.startswith("["):
-        host = host.removeprefix("[").removesuffix("]") if host.endswith("]") else ""
-    elif not colon or ":" in host:
+    if not colon:
         return text, None
     if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(_MOST_PORT))):
         return "", None
@@ -160,31 +153,44 @@ class Rules:
 def ruleset(rules: Rules) -> str:
     """Return what nft(8) is to load into a network namespace, before it has a way out.
 
-    The sets `own4` and `own6` are empty in it: they take the host's own addresses with their networks. Else
-    a public address of the machine itself would be reached as a neighbour.
+    The sets are empty in it: `here` takes the host's own addresses, which no wider network that is allowed is
+    to open, and `own4` these with their networks. Else a public address of the machine itself would be
+    reached as a neighbour. IPv6 has no way out of there.
     """
     wanted = sorted(set(rules.allowed), key=str)
-    here = [one for one in wanted if one.is_on_host]
+    hosts = [one for one in wanted if one.is_on_host]
+    others = [one for one in wanted if one not in hosts]
+    resolver = f"ip daddr {RESOLVER} meta l4proto {{ tcp, udp }} th dport 53 accept"
+    near = f"ip daddr {{ {', '.join(map(str, NEAR))} }} goto no"
     out = (
-        *(f"ip daddr {GATEWAY} tcp dport {one.port} accept" for one in here),
+        *('oif "lo" accept', "ct state established,related accept"),
+        *([resolver] if rules.out else []),
+        *(f"ip daddr {GATEWAY} tcp dport {one.port} accept" for one in hosts),
         # Whatever else is allowed: behind these two is the host.
         f"ip daddr {{ {GATEWAY}, {RESOLVER} }} goto no",
-        *(_accepted(one) for one in wanted if one not in here),
-        *(("icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept",)),
-        *(_near() if rules.out else ("goto no",)),
+        *(_accepted(one) for one in others if one.is_single),
+        "ip daddr @here goto no",
+        *(_accepted(one) for one in others if not one.is_single),
+        *((near, "ip daddr @own4 goto no", "meta nfproto ipv6 goto no") if rules.out else ("goto no",)),
     )
-    resolver = f"ip daddr {RESOLVER} meta l4proto {{ tcp, udp }} th dport 53 accept"
-    chains = [
-        *("set own4 { type ipv4_addr; flags interval; auto-merge; }",),
-        *("set own6 { type ipv6_addr; flags interval; auto-merge; }",),
-        "chain no { meta l4proto tcp reject with tcp reset; reject with icmpx admin-prohibited; }",
-        _chain(
-            "out",
-            "filter hook output priority 0; policy accept",
-            ('oif "lo" accept', "ct state established,related accept", *([resolver] * rules.out), *out),
-        ),
+    come = [
+        *('iif "lo" accept', "ct state related accept", "ct state established ct direction reply accept"),
+        *([f"{_callers(rules.served)} accept"] if rules.served is not None else []),
     ]
-    return _anew("inet ocm", chains) + _anew("ip ocm_nat", _translations(rules.served, here))
+    chains = [
+        "set here { type ipv4_addr; }",
+        "set own4 { type ipv4_addr; flags interval; auto-merge; }",
+        "chain no { meta l4proto tcp reject with tcp reset; reject with icmpx admin-prohibited; }",
+        _chain("out", "filter hook output priority 0; policy accept", out),
+        # What slirp4netns lets in besides: datagrams of whoever finds one of its ports on the host.
+        _chain("in", "filter hook input priority 0; policy drop", come),
+        _chain("through", "filter hook forward priority 0; policy drop", ()),
+    ]
+    return _anew("inet ocm", chains) + _anew("ip ocm_nat", _translations(rules, hosts, others))
+
+
+def _callers(served: int) -> str:
+    return f'iifname "{INTERFACE}" ip saddr {GATEWAY} tcp dport {served}'
 
 
 def _anew(table: str, blocks: list[str]) -> str:
@@ -192,37 +198,33 @@ def _anew(table: str, blocks: list[str]) -> str:
     return f"table {table} {{}}\ndelete table {table}\ntable {table} {{\n{_indented(blocks)}}}\n"
 
 
-def _near() -> Iterator[str]:
-    for family, version in (("ip", 4), ("ip6", 6)):
-        chosen = ", ".join(str(one) for one in NEAR if one.version == version)
-        yield f"{family} daddr {{ {chosen} }} goto no"
-        yield f"{family} daddr @own{version} goto no"
-
-
 def _accepted(one: Allowed) -> str:
-    family = "ip" if one.network.version == _IPV4 else "ip6"
-    return f"{family} daddr {one.network}{'' if one.port is None else f' tcp dport {one.port}'} accept"
+    return f"ip daddr {one.network}{'' if one.port is None else f' tcp dport {one.port}'} accept"
 
 
-def _translations(served: int | None, here: list[Allowed]) -> list[str]:
+def _translations(rules: Rules, hosts: list[Allowed], others: list[Allowed]) -> list[str]:
     """Return the chains by which callers and the host's loopback are met at their usual addresses.
 
     slirp4netns has those who call from the host's loopback come from `GATEWAY`: inside, and to the gateway
     who takes these for its owner's own programs, they come from the loopback as they do without a namespace.
+    A resolver that is near, as the host may name one at any time, is that of slirp4netns.
     """
-    callers = f'iifname "{INTERFACE}" ip saddr {GATEWAY} tcp dport {served}'
-    hosts = [f"ip daddr {one.network.network_address} tcp dport {one.port}" for one in here]
+    served = rules.served
+    names = f"ip daddr {{ {', '.join(map(str, NEAR))} }} meta l4proto {{ tcp, udp }} th dport 53"
+    out = [
+        *(f"ip daddr {one.network} tcp dport {one.port} dnat to {GATEWAY}" for one in hosts),
+        *(_accepted(one) for one in others if one.port in (None, 53)),
+        *([f"ip daddr != {RESOLVER} {names} dnat to {RESOLVER}"] if rules.out else []),
+    ]
     chains = []
     if served is not None:
-        to, come = f"dnat to 127.0.0.1:{served}", "snat to 127.0.0.1"
+        callers, to, come = _callers(served), f"dnat to 127.0.0.1:{served}", "snat to 127.0.0.1"
         chains.append(_chain("callers", "nat hook prerouting priority -100", (f"{callers} {to}",)))
         chains.append(_chain("called", "nat hook input priority 100", (f"{callers} {come}",)))
-    if here:
-        to_host = (f"{which} dnat to {GATEWAY}" for which in hosts)
-        chains.append(_chain("host", "nat hook output priority -100", to_host))
-        chains.append(
-            _chain("back", "nat hook postrouting priority 100", (f"ip daddr {GATEWAY} masquerade",))
-        )
+    if out:
+        back = (f"ip daddr {{ {GATEWAY}, {RESOLVER} }} masquerade",)
+        chains.append(_chain("out", "nat hook output priority -100", out))
+        chains.append(_chain("back", "nat hook postrouting priority 100", back))
     return chains
 
 

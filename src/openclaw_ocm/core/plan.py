@@ -47,11 +47,12 @@ class MakeState(msgspec.Struct, frozen=True, tag="make-state", kw_only=True):
 
 
 class MakeShell(msgspec.Struct, frozen=True, tag="make-shell", kw_only=True):
-    """Make what the sandbox shows of OCM, and its /tmp and /var/tmp; `fresh` for a new instance."""
+    """Make what the sandbox shows of OCM, and its /tmp; an undo removes a `fresh`, remakes a `kept` one."""
 
     shell: str
     scratch: str
     fresh: bool
+    kept: bool = False
 
     def describe(self) -> str:
         """Return the step in words."""

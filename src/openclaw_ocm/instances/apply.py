@@ -108,7 +108,7 @@ def _remove_shell(step: steps.MakeShell, context: Context) -> None:
         files.remove_tree(PurePosixPath(step.shell))
         files.remove_tree(PurePosixPath(step.scratch))
         files.remove_file(context.host.instance(parse_name(PurePosixPath(step.shell).name)).secrets)
-    else:
+    elif step.kept:
         _make_shell(step, context)
 
 

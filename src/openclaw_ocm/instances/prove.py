@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import temporary
+from openclaw_ocm.core.network import GATEWAY, parse_allowed
 from openclaw_ocm.core.sandbox import expectations, mounts, probe
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
@@ -134,9 +135,13 @@ def _closed(worker: Instance) -> Iterator[tuple[probe.Check, ...]]:
     if not worker.record.isolated:
         yield ()
         return
-    with beacons() as places:
+    singles = [one for one in map(parse_allowed, worker.record.allow) if one.is_single and one.port is None]
+    # An address of this machine that is allowed as such is reached.
+    opened = tuple(f"{one.network.network_address} " for one in singles)
+    with beacons(loopback_as=GATEWAY) as places:
         own = probe.Check(action=probe.REACH, path=f"127.0.0.1 {worker.record.port}", allowed=True)
-        yield (own, *(probe.Check(action=probe.REACH, path=place, allowed=False) for place in places))
+        closed = [place for place in places if not place.startswith(opened)]
+        yield (own, *(probe.Check(action=probe.REACH, path=place, allowed=False) for place in closed))
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from openclaw_ocm.operations.planning.repair import ready_in_words
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.find import find_runtime
 from openclaw_ocm.system.sandbox_directories import check_state
+from openclaw_ocm.system.uplinks import check_uplink
 from openclaw_ocm.system.workspaces import survey_workspaces
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def _planned(original: Instance, new: InstanceName, port: int | None) -> Instanc
     """Return the clone to be: with sandbox and limits of the original, not exposed, on its own port."""
     record, host = original.record, original.host
     original.backend.check(sealed=record.sealed)
+    if record.isolated:
+        check_uplink(f"ocm network {original.name} shared")
     clone = Record(
         name=new,
         backend=record.backend,

@@ -12,6 +12,7 @@ from openclaw_ocm.core.models.update import model_note
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.document import lookup
+from openclaw_ocm.core.openclaw.settings import provider_addresses
 from openclaw_ocm.core.plan import MakeShell, MakeState, Start, WriteConfig, WriteRecord
 from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.errors import Invalid, OcmError
@@ -51,7 +52,7 @@ class Wanted:
     port: int | None = None
     autostart: bool = False
     sealed: bool = True
-    network: Kind = "shared"
+    network: Kind | None = None
     limits: Limits = field(default_factory=Limits)
     planned: Runtime | None = None
     inherit_from: InstanceName | None = None
@@ -125,13 +126,17 @@ def _existing(context: Context, wanted: Wanted) -> Instance | None:
         (wanted.limits, Limits(), record.limits),
         (wanted.autostart, False, record.autostart),
         (wanted.sealed, True, record.sealed),
-        (wanted.network, "shared", record.network),
         (context.wanted_backend, None, record.backend),
     )
     if any(want not in (default, have) for want, default, have in asked):
         message = f"{wanted.name} exists already, otherwise than asked for"
         hint = f"its record is {worker.paths.record}; ocm restart takes up a change"
         raise OcmError(message, hint=hint, code="exists")
+    if wanted.network not in (None, record.network):
+        message = f"{wanted.name} exists already, with another network"
+        raise OcmError(
+            message, hint=f"ocm network {wanted.name} {wanted.network} changes that", code="exists"
+        )
     _refuse_other_source(worker, wanted)
     if wanted.model is not None and wanted.model != _model(worker):
         message = f"{wanted.name} exists already, with another model"
@@ -168,8 +173,9 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
     """
     if wanted.planned is None:
         context.backend.check(sealed=wanted.sealed)
-    if wanted.network != "shared":
-        check_uplink()
+    kind = wanted.network or "shared"
+    if kind != "shared":
+        check_uplink("--network shared")
     runtime, inheritance = wanted.planned or find_runtime(context.host), None
     if wanted.source is not None:
         inheritance = read_inheritance(context.host, wanted.source, PurePosixPath(runtime.openclaw))
@@ -179,27 +185,29 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
         sealed=wanted.sealed,
         port=choose_port(context.host, wanted.port, main=inheritance.port if inheritance else None),
         autostart=wanted.autostart,
-        network=wanted.network,
-        allow=_needed(inheritance) if wanted.network != "shared" else (),
+        network=kind,
+        allow=_needed(wanted, inheritance) if kind != "shared" else (),
         runtime=runtime,
         limits=wanted.limits,
     )
     return instance_of(context, record), inheritance
 
 
-def _needed(inheritance: Inheritance | None) -> tuple[str, ...]:
-    """Return what is near and what is inherited names as the address of a provider."""
-    providers = lookup(inheritance.config, "models.providers") if inheritance is not None else None
-    each = providers.values() if isinstance(providers, dict) else ()
-    addresses = (provider.get("baseUrl") for provider in each if isinstance(provider, dict))
-    return near_places(address for address in addresses if isinstance(address, str))
+def _needed(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
+    """Return what is near and what is inherited names as the address of a provider.
+
+    The config of an instance is what that made of it: of another's providers it opens none.
+    """
+    if inheritance is None or wanted.source != MAIN:
+        return ()
+    return near_places(provider_addresses(inheritance.config))
 
 
 def _notes(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
     """Return what to know of what a new instance inherits and may reach, and of its model."""
     if inheritance is None:
         return model_note(wanted.name, wanted.model)
-    near = _needed(inheritance) if wanted.network != "shared" else ()
+    near = _needed(wanted, inheritance) if wanted.network not in (None, "shared") else ()
     opened = tuple(f"it may reach {each}, where a provider is that it inherits" for each in near)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
@@ -224,6 +232,6 @@ def check_wanted(wanted: Wanted) -> None:
     if wanted.port is not None and ports.parse_port(wanted.port) == ports.MAIN_PORT:
         message = f"port {ports.MAIN_PORT} belongs to main"
         raise Invalid(message, hint="leave --port out and OCM takes a free one", code="port_invalid")
-    if wanted.network != "shared" and not wanted.sealed:
+    if wanted.network not in (None, "shared") and not wanted.sealed:
         message = f"--unsealed leaves no sandbox that could have --network {wanted.network}"
         raise Invalid(message, code="usage")

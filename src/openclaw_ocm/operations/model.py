@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.models import choice as choices
 from openclaw_ocm.core.models.listing import PROVIDERS, read_models
-from openclaw_ocm.core.network import near_places
+from openclaw_ocm.core.network import near_places, parse_allowed
 from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.openclaw.turn import agent_of
 from openclaw_ocm.core.secrets import parse_key
@@ -204,15 +204,27 @@ def choose(context: Context, name: InstanceName, wanted: Wanted, effort: Effort,
         raise Invalid(message, hint=hint, code="key_missing")
     record = ready_for_session(context, name)
     near = near_places([wanted.need.choice.base_url or ""]) if record.isolated else ()
-    opened = tuple(each for each in near if each not in record.allow)
-    if opened:
-        set_network(context, name, Change(allow=opened), effort, dry_run=dry_run)
+    have = tuple(map(parse_allowed, record.allow))
+    opened = tuple(each for each in near if not any(one.covers(parse_allowed(each)) for one in have))
+    if not opened:
+        return _chosen(context, name, wanted, effort, dry_run=dry_run)
+    network = set_network(context, name, Change(allow=opened), effort, dry_run=dry_run)
+    try:
+        chosen = _chosen(context, name, wanted, effort, dry_run=dry_run)
+    except BaseException:
+        if network.changed:
+            set_network(context, name, Change(deny=opened), effort, dry_run=False)
+        raise
+    may = "would be allowed to reach" if dry_run else "may reach"
+    told = tuple(f"{name} {may} {each}: ocm network {name} deny {each} ends that" for each in opened)
+    return replace(chosen, steps=(*network.steps, *chosen.steps), notes=(*told, *chosen.notes))
+
+
+def _chosen(context: Context, name: InstanceName, wanted: Wanted, effort: Effort, *, dry_run: bool) -> Chosen:
     with changing(context, name) as worker:
-        chosen = with_attempts(
+        return with_attempts(
             context, name, lambda: _choose_once(worker.again(), wanted, effort, dry_run=dry_run)
         )
-    told = tuple(f"{name} may reach {each} now: ocm network {name} deny {each} ends that" for each in opened)
-    return replace(chosen, notes=(*told, *chosen.notes))
 
 
 def _choose_once(worker: Instance, wanted: Wanted, effort: Effort, *, dry_run: bool) -> Chosen:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.core.network import allowance
-from openclaw_ocm.core.plan import MakeShell, Restart
+from openclaw_ocm.core.network import allowance, near_places, parse_allowed
+from openclaw_ocm.core.openclaw.settings import provider_addresses
+from openclaw_ocm.core.plan import MakeShell, Start, Stop
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
-from openclaw_ocm.operations.planning.repair import remember, repair_steps
+from openclaw_ocm.operations.planning.repair import repair_steps
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -49,7 +50,8 @@ class Change:
 def reached(context: Context, name: InstanceName) -> Reached:
     """Return what an instance reaches."""
     record = open_instance(context, name).record
-    return Reached(name=name, network=record.network, allow=record.allow)
+    # What is allowed counts again with the next network of its own.
+    return Reached(name=name, network=record.network, allow=record.allow if record.isolated else ())
 
 
 def set_network(
@@ -69,7 +71,22 @@ def set_network(
             nothing=f"already {_in_words(after)}",
             dry_run=dry_run,
             keep=effort.keep,
+            notes=_closed_providers(worker, after),
         )
+
+
+def _closed_providers(worker: Instance, after: Record) -> tuple[str, ...]:
+    """Return which providers in an instance's config are near and would not be reached."""
+    if not after.isolated:
+        return ()
+    have = tuple(map(parse_allowed, after.allow))
+    closed = (
+        place
+        for place in near_places(provider_addresses(worker.config))
+        if not any(one.covers(parse_allowed(place)) for one in have)
+    )
+    name = worker.name
+    return tuple(f"it has a provider at {place}: ocm network {name} allow {place}" for place in closed)
 
 
 def _changed(worker: Instance, change: Change) -> Record:
@@ -93,15 +110,19 @@ def _changed(worker: Instance, change: Change) -> Record:
 
 
 def _steps(worker: Instance, after: Record, effort: Effort) -> list[Step]:
-    record, paths = record_steps(worker, after), worker.paths
+    record, paths, runs = record_steps(worker, after), worker.paths, worker.process.activity.will_run
     if not record:
         return []
-    shell = MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=False)
-    # The first is for an undo, which makes it by the record that is there then.
-    steps = [shell, *record, *repair_steps(worker.with_record(after), repair=effort.repair)]
-    if not worker.process.activity.will_run:
-        return steps
-    return [remember(worker), *steps, Restart(name=worker.name), effort.verify(worker.name)]
+    name = worker.name
+    return [
+        # What of sessions goes on would keep the network that it has, and share that with the gateway.
+        Stop(name=name, ran=runs),
+        # The first is for an undo, which makes it by the record that is there then.
+        MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=False, kept=True),
+        *record,
+        *repair_steps(worker.with_record(after), repair=effort.repair),
+        *((Start(name=name), effort.verify(name)) if runs else ()),
+    ]
 
 
 def _in_words(record: Record) -> str:

@@ -37,6 +37,7 @@ from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, parse_record
 from openclaw_ocm.system.openclaw.find import find_runtime, package_version
 from openclaw_ocm.system.openclaw.source import read_main_port
+from openclaw_ocm.system.uplinks import check_uplink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,6 +216,13 @@ def _planned(
     if archived.backups is not None:
         every = archived.backups.every
         notes.append(f"{name} had scheduled backups, and has none now: ocm backup {name} --every '{every}'")
+    kind = archived.network if request.sealed else "shared"
+    if kind != "shared":
+        check_uplink(None)
+    notes += [
+        f"{name} could reach {each}, and cannot now: ocm network {name} allow {each}"
+        for each in archived.allow
+    ]
     main = read_main_port(context.host)
     if request.port is not None:
         port = choose_port(context.host, request.port, main=main)
@@ -228,6 +236,7 @@ def _planned(
         name=name,
         backend=context.backend.name,
         sealed=request.sealed,
+        network=kind,
         port=port,
         autostart=archived.autostart and not request.idle,
         runtime=find_runtime(context.host),

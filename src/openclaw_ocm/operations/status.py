@@ -198,7 +198,7 @@ def status(context: Context, name: InstanceName) -> Status:
         limits=_limits_in_words(record.limits),
         expose=record.expose,
         network=record.network if record.sealed else "shared",
-        allow=record.allow,
+        allow=record.allow if record.isolated else (),
         firewall=rules_in_words(worker.host, record),
         backups=backups,
         last_change=last_change(context.host.paths, name),

@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -28,6 +29,8 @@ SLIRP, NSENTER = "/usr/bin/slirp4netns", "/usr/bin/nsenter"
 IP, SYSTEMCTL = "/usr/sbin/ip", "/usr/bin/systemctl"
 INTERFACE, GUEST = "eth0", "10.0.2.100"
 API, SLIRP_PID = "api", "slirp.pid"
+_PRIVATE = ("/usr/bin/unshare", "--mount", "--propagation", "private", "--")
+_MOST_OPEN = 1024
 _WAIT_SECONDS = 20.0
 _POLL_SECONDS = 0.01
 _START_POLL_SECONDS = 0.05
@@ -36,7 +39,7 @@ _SETTLE_SECONDS = 0.2
 _MOST_SAID = 2000
 _USAGE = 64  # EX_USAGE
 _DEATH_SIGNAL, _SET_NAME = 1, 15  # linux/prctl.h
-_ADDRESSES = 0x10 | 0x100  # groups of netlink's for addresses that come and go (linux/rtnetlink.h)
+_ADDRESSES = 0x10  # RTMGRP_IPV4_IFADDR (linux/rtnetlink.h)
 # The namespace's own sysctl: a caller from the host's loopback is led to that inside.
 _LOAD = (
     "PATH=/usr/sbin:/usr/bin:/sbin:/bin; ip link set lo up"
@@ -98,7 +101,15 @@ class Uplink:
     def __init__(self, chosen: Options, pid: int) -> None:
         self.chosen, self.pid = chosen, pid
         self.handle = os.pidfd_open(pid)
+        # What changes while the rules are loaded is to be heard as well.
+        self.addresses = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+        self.addresses.bind((0, _ADDRESSES))
+        self.addresses.setblocking(False)  # noqa: FBT003 - as the standard library has it
         self.slirp: int | None = None
+
+    def has_ended(self) -> bool:
+        """Tell whether the sandbox has ended: its number may be another's then."""
+        return bool(select.select([self.handle], [], [], 0)[0])
 
     def set_up(self) -> None:
         """Load the rules and make the way out; raises `Failed` where that cannot be."""
@@ -145,32 +156,32 @@ class Uplink:
 
     def look_after(self) -> None:
         """Return when the sandbox ends; until then make anew what ends, and keep up with the addresses."""
-        addresses = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-        addresses.bind((0, _ADDRESSES))
-        addresses.setblocking(False)  # noqa: FBT003 - as the standard library has it
         while True:
-            ready = self._wait(addresses.fileno())
+            ready = self._wait()
             if self.handle in ready:
                 return
             if self.slirp is None or os.waitpid(self.slirp, os.WNOHANG)[0]:
                 self.slirp = None
                 time.sleep(_AGAIN_SECONDS)
+                if self.has_ended():
+                    return
                 try:
                     self.start()
                     complain("slirp4netns ended and was started again")
                 except (Failed, OSError) as error:
                     complain(error)
-            if addresses.fileno() in ready:
+            if self.addresses.fileno() in ready:
                 time.sleep(_SETTLE_SECONDS)
-                with contextlib.suppress(BlockingIOError):
-                    while addresses.recv(2**16):
+                # It may also have been too much to keep.
+                with contextlib.suppress(OSError):
+                    while self.addresses.recv(2**16):
                         pass
                 self._renew()
 
-    def _wait(self, addresses: int) -> set[int]:
+    def _wait(self) -> set[int]:
         poll = select.poll()
         slirp = os.pidfd_open(self.slirp) if self.slirp is not None else None
-        for handle in (self.handle, addresses, slirp):
+        for handle in (self.handle, self.addresses.fileno(), slirp):
             if handle is not None:
                 poll.register(handle, select.POLLIN)
         # Without a way out one is tried for again.
@@ -180,7 +191,7 @@ class Uplink:
         return found
 
     def _renew(self) -> None:
-        flush = b"".join(b"flush set inet ocm own%d\n" % version for version in (4, 6))
+        flush = b"".join(b"flush set inet ocm %s\n" % name for name in (b"here", b"own4"))
         try:
             self._inside(_LOAD_AGAIN, flush + own_addresses(), "the host's addresses cannot be closed")
         except (Failed, OSError) as error:
@@ -216,12 +227,13 @@ def _become_slirp(chosen: Options, pid: int, tell: int, said: int) -> NoReturn:
         os.dup2(said, 1)
         os.dup2(said, 2)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        argv = [SLIRP, "--configure", "--mtu=65520", "--enable-seccomp", f"--ready-fd={tell}"]
-        # As root it would mount an empty directory over /tmp, for all (slirp4netns 1.2).
-        argv += [] if os.getuid() == 0 else ["--enable-sandbox"]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_MOST_OPEN, _MOST_OPEN))
+        # As root it would mount an empty directory over /tmp for all, without mounts of its own.
+        argv = [*(_PRIVATE if os.getuid() == 0 else ()), SLIRP, "--enable-sandbox", "--enable-seccomp"]
+        argv += ["--configure", "--mtu=65520", f"--ready-fd={tell}"]
         argv += [] if chosen.reaches_host else ["--disable-host-loopback"]
         argv += [] if chosen.serve is None else [f"--api-socket={API}"]
-        os.execv(SLIRP, [*argv, str(pid), INTERFACE])
+        os.execv(argv[0], [*argv, str(pid), INTERFACE])
     except OSError as error:
         os.write(said, f"{SLIRP}: {error.strerror}".encode())
     os._exit(127)
@@ -242,16 +254,14 @@ def serve(address: str, port: int) -> None:
 
 
 def own_addresses() -> bytes:
-    """Return what adds the host's addresses, with their networks, to the sets of the rules."""
-    status, text = run([IP, "-oneline", "address", "show", "scope", "global"], b"")
+    """Return what adds the host's addresses, alone and with their networks, to the sets of the rules."""
+    status, text = run([IP, "-4", "-oneline", "address", "show"], b"")
     if status != 0:
         raise Failed(f"the host's addresses cannot be read: {text.strip()}")
-    found: dict[str, list[str]] = {"inet": [], "inet6": []}
-    for line in text.splitlines():
-        fields = line.split()
-        if len(fields) > 3 and fields[2] in found:  # noqa: PLR2004 - number, interface, family, address
-            found[fields[2]].append(fields[3])
-    sets = (("own4", found["inet"]), ("own6", found["inet6"]))
+    fields = [line.split() for line in text.splitlines()]
+    found = [each[3] for each in fields if len(each) > 3 and each[2] == "inet"]  # noqa: PLR2004 - number, interface
+    addresses = [each.partition("/")[0] for each in found]
+    sets = (("here", sorted(set(addresses))), ("own4", sorted(set(found))))
     return "".join(
         f"add element inet ocm {name} {{ {', '.join(each)} }}\n" for name, each in sets if each
     ).encode()

@@ -16,10 +16,11 @@ _MOST_ADDRESSES = 64
 
 
 @contextlib.contextmanager
-def beacons() -> Iterator[tuple[str, ...]]:
-    """Listen on each address of this machine and on an abstract socket, and yield where.
+def beacons(*, loopback_as: str) -> Iterator[tuple[str, ...]]:
+    """Listen on each IPv4 address of this machine and on an abstract socket, and yield where.
 
-    What is yielded is `ADDRESS PORT`, or `@NAME` for the abstract socket (unix(7)).
+    What is yielded is `ADDRESS PORT`, or `@NAME` for the abstract socket (unix(7)). Under its own address
+    everybody finds their own loopback: `loopback_as` is the address by which this one would be reached.
     """
     name = f"ocm-proof-{secrets.token_hex(8)}"
     with contextlib.ExitStack() as opened:
@@ -27,10 +28,10 @@ def beacons() -> Iterator[tuple[str, ...]]:
         abstract = opened.enter_context(socket.socket(socket.AF_UNIX))
         abstract.bind(f"\0{name}")
         abstract.listen()
-        for address in ("127.0.0.1", "::1", *addresses()[:_MOST_ADDRESSES]):
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            # One that is going away, or of a family that is switched off.
+        for address in addresses()[:_MOST_ADDRESSES]:
+            # One that is going away.
             with contextlib.suppress(OSError):
-                end = opened.enter_context(socket.create_server((address, 0), family=family))
-                places.append(f"{address} {end.getsockname()[1]}")
+                end = opened.enter_context(socket.create_server((address, 0)))
+                reached = loopback_as if address.startswith("127.") else address
+                places.append(f"{reached} {end.getsockname()[1]}")
         yield tuple(places)

@@ -142,11 +142,9 @@ def kernel_view(pid: int) -> Kernel:
 
 
 def addresses() -> tuple[str, ...]:
-    """Return the addresses of this machine, but for those that are good on one link alone."""
+    """Return the IPv4 addresses of this machine, that of its loopback first."""
     import psutil
 
-    families = (socket.AF_INET, socket.AF_INET6)
     each = (one for found in psutil.net_if_addrs().values() for one in found)
-    return tuple(
-        dict.fromkeys(one.address for one in each if one.family in families and "%" not in one.address)
-    )
+    found = (one.address for one in each if one.family == socket.AF_INET)
+    return tuple(dict.fromkeys(("127.0.0.1", *found)))

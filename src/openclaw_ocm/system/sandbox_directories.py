@@ -60,8 +60,7 @@ def make_shell(paths: InstancePaths, record: Record) -> None:
     wanted = _programs(paths, record)
     for path, content in wanted.items():
         files.write_file(path, content, mode=0o755)
-    for path, content in _network(paths, record).items():
-        files.write_file(path, content)
+    _write_network(paths, record)
     if record.sealed:
         from openclaw_ocm.system.seccomp import make_filters
 
@@ -101,6 +100,13 @@ def _links(paths: InstancePaths, record: Record) -> dict[PurePosixPath, str]:
     if not any(npm.is_relative_to(directory) for directory in SYSTEM) and Path(npm).is_dir():
         links |= {paths.bin / "npm": str(npm / "npm-cli.js"), paths.bin / "npx": str(npm / "npx-cli.js")}
     return links
+
+
+def _write_network(paths: InstancePaths, record: Record) -> None:
+    for path, content in _network(paths, record).items():
+        # The sandbox of one that runs has the file itself.
+        if files.read_own(path) != content:
+            files.write_file(path, content)
 
 
 def _network(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]:

@@ -22,22 +22,31 @@ _PACKAGES = {
     "/usr/bin/nsenter": "util-linux",
 }
 _TUN = "/dev/net/tun"
-_ACCEPT = "--network shared accepts the network of this machine"
 
 
-def check_uplink() -> None:
-    """Raise `OcmError` where this machine can give no instance a network of its own, with what mends it."""
+def check_uplink(instead: str | None) -> None:
+    """Raise `OcmError` where this machine can give no instance a network of its own, with what mends it.
+
+    `instead` is what one types to accept the network of this machine, where there is a way.
+    """
+    root = "" if os.geteuid() == 0 else "sudo "
+    found = _lacking()
+    if found is not None:
+        message, mend = found
+        accept = f"; {instead} accepts the network of this machine" if instead is not None else ""
+        raise OcmError(message, hint=f"{root}{mend}{accept}", code="network_impossible")
+
+
+def _lacking() -> tuple[str, str] | None:
+    """Return what this machine lacks for that, and what root types to mend it."""
     if packages := [package for program, package in _PACKAGES.items() if not Path(program).exists()]:
         message = f"no network of its own can be made here without {', '.join(packages)}"
-        raise _impossible(message, f"sudo apt install {' '.join(packages)}")
+        return message, f"apt install {' '.join(packages)}"
     if not Path(_TUN).exists():
-        raise _impossible(f"there is no {_TUN}, by which a network gets a way out", "sudo modprobe tun")
+        return f"there is no {_TUN}, by which a network gets a way out", "modprobe tun"
     if not os.access(_TUN, os.R_OK | os.W_OK):
-        raise _impossible(f"{_TUN} may not be used here", f"sudo chmod 0666 {_TUN}")
-
-
-def _impossible(message: str, mend: str) -> OcmError:
-    return OcmError(message, hint=f"{mend}; {_ACCEPT}", code="network_impossible")
+        return f"{_TUN} may not be used here", f"chmod 0666 {_TUN}"
+    return None
 
 
 def server(paths: InstancePaths) -> int | None:

@@ -32,6 +32,9 @@ def test_an_entry_has_its_time_in_utc_its_source_and_its_message() -> None:
     assert entry("Started.", SYSLOG_IDENTIFIER="systemd") == Entry(
         time="2026-11-22T12:00:00.123+00:00", source="systemd", message="Started."
     )
+    told = entry("slirp4netns does not start", _SYSTEMD_USER_UNIT="ocm-uplink@w1.service")
+    assert told is not None
+    assert told.source == "uplink"
 
 
 def test_what_a_terminal_would_obey_is_taken_out_and_a_line_without_an_end_is_cut() -> None:
@@ -85,4 +88,4 @@ def test_no_line_at_all_makes_it_fail(line: bytes) -> None:
 def test_no_value_of_any_field_makes_it_fail(time: object, message: object, identifier: object) -> None:
     fields = {"__REALTIME_TIMESTAMP": time, "MESSAGE": message, "SYSLOG_IDENTIFIER": identifier}
     found = parse_entry(json.dumps(fields).encode())
-    assert found is None or found.source in ("gateway", "systemd")
+    assert found is None or found.source in ("gateway", "systemd", "uplink")

@@ -346,7 +346,7 @@ def test_an_isolated_gateway_wants_its_uplink_and_has_the_tool_host_wait_for_it(
     assert "--network" not in gateway_argv(samples.paths(), samples.record(network="own", sealed=False))
 
 
-@pytest.mark.parametrize("home", ["/home/ann", "/home/a%i @b\"'c"])
+@pytest.mark.parametrize("home", ["/home/ann", "/home/a%i @b\"'c", "/home/a*b[c] $HOME"])
 def test_one_template_serves_every_instance_by_its_name(home: str) -> None:
     paths = host_paths(PurePosixPath(home), {})
     text = render_uplink(paths)
@@ -354,7 +354,8 @@ def test_one_template_serves_every_instance_by_its_name(home: str) -> None:
     own = paths.instance(parse_name("w1"))
 
     def filled(value: str) -> list[str]:
-        return [word.replace("%i", "w1").replace("\1", "%") for word, _ in words(value.replace("%%", "\1"))]
+        split = words(value.replace("%%", "\1").replace("$$", "\2"))
+        return [word.replace("%i", "w1").replace("\1", "%").replace("\2", "$") for word, _ in split]
 
     argv = filled(lines["ExecStart"])
     assert argv[argv.index("--rules") + 1] == str(own.network / "gateway.nft")
@@ -362,4 +363,6 @@ def test_one_template_serves_every_instance_by_its_name(home: str) -> None:
     assert argv[-2:] == ["--of-unit", "openclaw-gateway-w1.service"]
     assert "$OPTIONS" in argv
     assert lines["BindsTo"] == "openclaw-gateway-%i.service"
-    assert filled(lines["EnvironmentFile"]) == [str(own.network / "options")]
+    # systemd unquotes nothing there (checked by `systemd-analyze verify` of 252), and takes it for a pattern.
+    file = lines["EnvironmentFile"].replace("%%", "\1").replace("%i", "w1").replace("\1", "%")
+    assert file.replace("[[]", "[").replace("[*]", "*") == str(own.network / "options")

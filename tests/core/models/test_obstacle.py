@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openclaw_ocm.core.models.obstacle import obstacle
+from openclaw_ocm.core.models.obstacle import obstacle, out_of_reach
 
 KNOWN = {"openrouter": ("OPENROUTER_API_KEY",), "fal": ("FAL_KEY", "FAL_API_KEY")}
 MENTIONED = frozenset({*KNOWN, "minimax-cn", "copilot-proxy"})
@@ -97,3 +97,35 @@ def test_a_config_of_any_form_is_borne(value: object) -> None:
         config = {"agents": {"defaults": {"model": "lab/m\x1b"}}, key: value}
         said = obstacle("worker1", config, {}, KNOWN, MENTIONED.__contains__)
         assert said is None or "\x1b" not in said
+
+
+@pytest.mark.parametrize(
+    ("allow", "reached"),
+    [
+        ((), False),
+        (("192.168.1.20:443",), False),
+        (("192.168.2.0/24",), False),
+        (("192.168.1.20:8080",), True),
+        (("192.168.1.20",), True),
+        (("192.168.1.0/24",), True),
+        (("127.0.0.1:1", "192.168.1.0/24:8080"), True),
+    ],
+)
+def test_a_provider_that_is_near_has_to_be_allowed(allow: tuple[str, ...], reached: bool) -> None:  # noqa: FBT001 - of the table
+    lab = {**LAB, "baseUrl": "http://192.168.1.20:8080/v1"}
+    made = {"agents": {"defaults": {"model": "lab/m"}}, "models": {"providers": {"lab": lab}}}
+    place = "192.168.1.20:8080"
+    words = f"its provider is at {place}, which it may not reach: ocm network worker1 allow {place}"
+    assert out_of_reach("worker1", made, allow) == (None if reached else words)
+
+
+@pytest.mark.parametrize(
+    "address", [None, 3, {}, "", "https://lab.example/v1", "https://1.1.1.1/v1", "http://["]
+)
+def test_one_that_is_not_near_or_nowhere_needs_nothing(address: object) -> None:
+    made = {
+        "agents": {"defaults": {"model": "lab/m"}},
+        "models": {"providers": {"lab": {"baseUrl": address}}},
+    }
+    assert out_of_reach("worker1", made, ()) is None
+    assert out_of_reach("worker1", {}, ()) is None

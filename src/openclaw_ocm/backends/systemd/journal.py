@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 
+from openclaw_ocm.backends.systemd.places import uplink_name
 from openclaw_ocm.core.log import Entry
 from openclaw_ocm.core.text import printable
+
+_UPLINK = uplink_name("").partition("@")[0]
 
 
 def parse_entry(line: bytes) -> Entry | None:
@@ -24,9 +27,15 @@ def parse_entry(line: bytes) -> Entry | None:
         )
     if not isinstance(message, str):
         return None
-    backend = fields.get("SYSLOG_IDENTIFIER") == "systemd"
     return Entry(
         time=stamp.isoformat(timespec="milliseconds"),
-        source="systemd" if backend else "gateway",
+        source=_source(fields),
         message=printable(message),
     )
+
+
+def _source(fields: dict[str, object]) -> str:
+    """Return who said it; what the journal itself notes begins with an underscore, and nobody else may."""
+    if fields.get("SYSLOG_IDENTIFIER") == "systemd":
+        return "systemd"
+    return "uplink" if str(fields.get("_SYSTEMD_USER_UNIT")).startswith(_UPLINK) else "gateway"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
-from openclaw_ocm.backends.systemd import places
+from openclaw_ocm.backends.systemd import places, uplink
 from openclaw_ocm.backends.systemd.drop_ins import forbidden_settings
 from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
@@ -19,7 +19,6 @@ from openclaw_ocm.backends.systemd.unit import (
     OLDEST_VERSION,
     limit_directives,
     render_unit,
-    render_uplink,
     sandbox_directives,
 )
 from openclaw_ocm.core.names import InstanceName
@@ -158,18 +157,8 @@ class Systemd:
     def load(self, names: Collection[InstanceName]) -> None:
         """Have the manager read its unit files anew."""
         if names:
-            self._keep_uplink()
+            uplink.keep(self.host.paths, _units_in(self.host.paths.units))
             self._change("daemon-reload")
-
-    def _keep_uplink(self) -> None:
-        """Have the template of what gives gateways their networks there as long as a unit wants it."""
-        template, units = places.uplink(self.host.paths), self.host.paths.units
-        texts = (files.read_own(units / places.unit_name(name)) for name in _units_in(units))
-        wanted = places.uplink_name("").partition("@")[0].encode()
-        if not any(text is not None and b"Wants=" + wanted in text for text in texts):
-            files.remove_file(template)
-        elif files.read_own(template) != (text := render_uplink(self.host.paths).encode()):
-            files.write_file(template, text)
 
     def remove(self, names: Collection[InstanceName]) -> None:
         """Remove units, their drop-ins, and the links by which enabled ones are found."""
@@ -196,6 +185,9 @@ class Systemd:
         killed = {block["InvocationID"]: block["Id"] for block in blocks if _was_killed(found[block["Id"]])}
         for unit in self._out_of_memory(killed):
             found[unit] = replace(found[unit], result=OUT_OF_MEMORY)
+        for name in uplink.lacking(self.host.paths, names):
+            unit = places.unit_name(name)
+            found |= {unit: replace(found[unit], changed_on_disk=True)} if unit in found else {}
         missing = Process(activity=Activity.STOPPED, installed=False, autostart=False)
         return {name: found.get(unit, missing) for unit, name in units.items()}
 
@@ -301,6 +293,8 @@ class Systemd:
         argv = (
             *("journalctl", "--user", "--output=json", "--all", "--no-pager", "--quiet"),
             f"--user-unit={places.unit_name(name)}",
+            # What keeps it from having a network is told there.
+            f"--user-unit={places.uplink_name(name)}",
             *([f"--lines={lines}"] if lines is not None else []),
             *(["--follow"] if follow else []),
             *([f"--since=@{since:.6f}"] if since is not None else []),

@@ -6,6 +6,7 @@ none of the file-system ones without PrivateUsers=.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import signed
@@ -39,6 +40,7 @@ RANDOM_DELAY_SECONDS = 15
 # The oldest that OCM was measured with.
 OLDEST_VERSION = 252
 
+_GLOB = re.compile(r"[*?\[]")
 # First systemd with BindLogSockets=, which below RootDirectory= is on.
 _LOG_SOCKETS_VERSION = 257
 
@@ -178,6 +180,8 @@ def render_uplink(paths: HostPaths) -> str:
     def of_instance(path: PurePosixPath) -> str:
         return _literal(quote_argument(str(path))).replace("\0", "%i")
 
+    # Taken as it is, quotes and all, but for what glob(3) would find others by.
+    options = _literal(_GLOB.sub(r"[\g<0>]", str(instance.network / UPLINK_OPTIONS))).replace("\0", "%i")
     argv = (
         *(ENV, "-i", "XDG_RUNTIME_DIR=%t", PYTHON, "-IS", of_instance(instance.network / UPLINK_NAME)),
         *("--rules", of_instance(instance.network / GATEWAY_RULES)),
@@ -186,7 +190,7 @@ def render_uplink(paths: HostPaths) -> str:
     )
     service = (
         ("Type", "exec"),
-        ("EnvironmentFile", of_instance(instance.network / UPLINK_OPTIONS)),
+        ("EnvironmentFile", options),
         ("ExecStart", " ".join(argv)),
         ("Slice", "ocm.slice"),
         # It ends with each process of the gateway's unit, and waits for the next.
@@ -195,6 +199,9 @@ def render_uplink(paths: HostPaths) -> str:
         ("KillMode", "mixed"),
         # While a gateway drains it is to have its network.
         ("TimeoutStopSec", str(STOP_TIMEOUT_SECONDS + 15)),
+        # What an instance can make it take: slirp4netns has 260 MB with a thousand connections.
+        ("MemoryMax", "512M"),
+        ("TasksMax", "32"),
         ("NoNewPrivileges", "yes"),
         ("LimitCORE", "0"),
         ("UMask", "0077"),

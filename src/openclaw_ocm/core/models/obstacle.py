@@ -16,12 +16,13 @@ from openclaw_ocm.core.models.choice import (
     has_way_in,
     takes_no_key,
 )
+from openclaw_ocm.core.network import near_places, parse_allowed
 from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.openclaw.turn import Failure, advice, agent_of, sentence
 from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 # At any other address may be a program of this machine, which asks for no key.
 _REMOTE = re.compile(r"https?://(?!localhost\b|127\.|\[)")
@@ -58,6 +59,20 @@ def obstacle(
     if _may_have_key(config, provider, entry, secrets, known):
         return None
     return _in_words(Failure.NO_KEY, name, model)
+
+
+def out_of_reach(name: str, config: Mapping[str, Any], allow: Iterable[str]) -> str | None:
+    """Return in words where the provider of an instance's agent is near and not allowed, None elsewhere.
+
+    `allow` is what an instance in a network of its own may reach.
+    """
+    provider = (agent_model(config, agent_of(config)) or "").partition("/")[0]
+    address = entry_of(config, provider).get("baseUrl")
+    places = near_places([address]) if isinstance(address, str) else ()
+    for place in places:
+        if not any(parse_allowed(each).covers(parse_allowed(place)) for each in allow):
+            return f"its provider is at {place}, which it may not reach: ocm network {name} allow {place}"
+    return None
 
 
 def _in_words(failure: Failure, name: str, model: str) -> str:

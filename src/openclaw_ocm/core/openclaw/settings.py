@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.openclaw.document import lookup
+from openclaw_ocm.core.openclaw.document import as_object, lookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,6 +58,14 @@ def initial_config(
 def wanted_bind(expose: tuple[str, ...]) -> str:
     """Return the `gateway.bind` of an instance that is exposed to these networks, or to none."""
     return LAN if expose else LOOPBACK
+
+
+def provider_addresses(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the addresses that a config names for its providers."""
+    for provider in as_object(as_object(config.get("models")).get("providers")).values():
+        address = as_object(provider).get("baseUrl")
+        if isinstance(address, str):
+            yield address
 
 
 def unfit_to_expose(config: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.models.obstacle import obstacle
+from openclaw_ocm.core.models.obstacle import obstacle, out_of_reach
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.errors import OcmError
@@ -35,6 +35,8 @@ def agent_obstacle(worker: Instance) -> str | None:
     known = _known(package)
     if not worker.config or not known:
         return None
+    if worker.record.isolated and (far := out_of_reach(worker.name, worker.config, worker.record.allow)):
+        return far
     try:
         secrets = read_secrets(worker.paths)
     except OcmError:

@@ -113,7 +113,7 @@ def _refuse_unstartable(worker: Instance) -> None:
     runtime = worker.record.runtime
     worker.backend.check(sealed=worker.record.sealed)
     if worker.record.isolated:
-        check_uplink()
+        check_uplink(f"ocm network {worker.name} shared")
     package_version(PurePosixPath(runtime.openclaw))
     if not Path(runtime.node).exists():
         message = f"the Node of {worker.name} is gone: {runtime.node}"
