@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import random
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -23,13 +25,15 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.archive.compression import Format
     from openclaw_ocm.system.archive.reader import Contents
 
+    Extracted = tuple[Contents, dict[str, tuple[int, bytes | str | None]]]
+
 pytestmark = pytest.mark.slow
 
 IDENTITY, RECIPIENT = age.momentary()
 MORE = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def extracted(data: bytes) -> tuple[Contents, dict[str, tuple[int, bytes | str | None]]] | None:
+def extracted(data: bytes) -> Extracted | None:
     """Return what comes out of an archive, None where it is refused: then nothing may be left."""
     with tempfile.TemporaryDirectory() as directory:
         path, into = Path(directory, "archive"), Path(directory, "out")
@@ -40,6 +44,15 @@ def extracted(data: bytes) -> tuple[Contents, dict[str, tuple[int, bytes | str |
             check_refusal(refused, Path(directory))
             return None
         return contents, snapshot(into)
+
+
+def kept(found: Extracted | None) -> Extracted | None:
+    """Return what was extracted without what its list tells besides: no checksum of its own covers that."""
+    if found is None:
+        return None
+    contents, files = found
+    told = msgspec.structs.replace(contents.manifest, left_out={}, notes=())
+    return replace(contents, manifest=told), files
 
 
 def check_refusal(error: OcmError, directory: Path) -> None:
@@ -82,7 +95,7 @@ def test_a_flipped_bit_below_the_compression_is_refused_or_does_nothing(
     bent = bytearray(tar)
     bent[data.draw(st.integers(0, len(tar) - 1))] ^= data.draw(st.integers(1, 255))
     found, true = (
-        extracted(write_compressed(directory / "bent", bytes(one)).read_bytes()) for one in (bent, tar)
+        kept(extracted(write_compressed(directory / "bent", bytes(one)).read_bytes())) for one in (bent, tar)
     )
     assert found in (None, true)
 
