@@ -30,6 +30,8 @@ Attempts = tuple[list[Any], list[tuple[str, OcmError]]]
 # How long a command waits for a gateway that it restarts, where it has no option for that.
 READY_SECONDS = 180.0
 DAY_SECONDS = 86400
+# Those of a record, spelt out: most commands need not load what it is made of.
+NETWORKS = ("own", "none", "shared")
 
 
 class NameType(click.ParamType[InstanceName]):

@@ -11,6 +11,7 @@ from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.check import SECONDS, and_check, check, check_option, say_what_it_uses
 from openclaw_ocm.cli.frame import (
     NAME,
+    NETWORKS,
     SOURCE,
     Finite,
     dry_run_option,
@@ -42,7 +43,7 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--memory", metavar="SIZE", help="Memory at most, such as 2G."),
         click.option("--autostart", is_flag=True, help="Start with the machine."),
         click.option("--unsealed", is_flag=True, help="Accept that it runs without a sandbox."),
-        click.option("--network", type=click.Choice(("own", "none", "shared")), help="What it reaches."),
+        click.option("--network", type=click.Choice(NETWORKS), help="What it reaches."),
         click.option(
             "--backend",
             type=click.Choice(tuple(registry.BACKENDS)),
@@ -113,7 +114,7 @@ def _create_each(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.cli.setup import prepare
     from openclaw_ocm.system.uplinks import check_uplink
 
-    if wanted.network not in (None, "shared"):
+    if wanted.isolated:
         check_uplink("--network shared")
     setup = prepare(frame.this_host(ctx), names, options, dry_run=dry_run)
     planned = setup if dry_run and setup is not None and setup.steps else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from openclaw_ocm.cli.frame import (
+    NETWORKS,
     dry_run_option,
     effort,
     effort_options,
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.operations.network import Reached
 
-_KINDS = ("own", "none", "shared")
-_VERBS = ("show", "allow", "deny", *_KINDS)
+_VERBS = ("show", "allow", "deny", *NETWORKS)
 
 
 @click.command(epilog="Example: ocm network worker1 allow 127.0.0.1:11434")
@@ -57,7 +57,7 @@ def network(  # noqa: PLR0913 - one for each option
     if verb == "show":
         return run_each(ctx, [name], reached, as_json=as_json, show=_show)
     change = Change(
-        network=verb if verb in _KINDS else None,  # type: ignore[arg-type]
+        network=verb if verb in NETWORKS else None,  # type: ignore[arg-type]
         allow=places if verb == "allow" else (),
         deny=places if verb == "deny" else (),
     )

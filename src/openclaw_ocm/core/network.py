@@ -101,20 +101,22 @@ def _refusal(text: str, host: str) -> tuple[str, str]:
     return f"{text!r} is no address or network with an optional port", _EXAMPLE
 
 
-def near_places(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Return what of these URLs is near, as the record has it: this machine's loopback, a private network.
+def near_places(addresses: Iterable[str], allow: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return what of these URLs is near and not in `allow`, as the record has it.
 
-    Names other than localhost are nowhere: they are not looked up.
+    Near are this machine's loopback and private networks. Names other than localhost are nowhere: they are
+    not looked up.
     """
+    allowed = tuple(map(parse_allowed, allow))
     found = []
     for address in addresses:
         url = _URL.match(address)
         if url is not None:
-            host = url["host"].replace("localhost", "127.0.0.1")
+            host = "127.0.0.1" if url["host"] == "localhost" else url["host"]
             with contextlib.suppress(Invalid):
-                place = parse_allowed(f"{host}:{url['port'] or _PORTS[url['scheme']]}")
-                found += [place] if any(place.network.subnet_of(one) for one in NEAR) else []
-    return allowance(map(str, found))
+                found.append(parse_allowed(f"{host}:{url['port'] or _PORTS[url['scheme']]}"))
+    near = (place for place in found if any(place.network.subnet_of(one) for one in NEAR))
+    return allowance(str(place) for place in near if not any(one.covers(place) for one in allowed))
 
 
 def allowance(texts: Iterable[str]) -> tuple[str, ...]:

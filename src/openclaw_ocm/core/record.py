@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -14,6 +14,9 @@ from openclaw_ocm.core.names import BackendName, InstanceName
 from openclaw_ocm.core.network import Kind, allowance
 from openclaw_ocm.core.openclaw.traits import LAST_PORT, MINIMUM_MEMORY
 from openclaw_ocm.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VERSION = 1
 DEFAULT_TASKS = 512
@@ -141,21 +144,22 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self.sealed and not self.docker
 
     def __post_init__(self) -> None:
-        """Refuse what `ocm expose` would not have written; msgspec tells where it is."""
-        try:
-            kept = exposure(self.expose)
-        except Invalid as error:
-            raise ValueError(error.message) from None
-        if kept != self.expose:
-            message = f"expose is not as ocm expose writes it: {list(kept)}"
-            raise ValueError(message)
-        try:
-            allowed = allowance(self.allow)
-        except Invalid as error:
-            raise ValueError(error.message) from None
-        if allowed != self.allow:
-            message = f"allow is not as ocm network writes it: {list(allowed)}"
-            raise ValueError(message)
+        """Refuse what `ocm expose` and `ocm network` would not have written; msgspec tells where it is."""
+        _refuse_other("expose", self.expose, exposure, "expose")
+        _refuse_other("allow", self.allow, allowance, "network")
+
+
+def _refuse_other(
+    field: str, have: tuple[str, ...], parse: Callable[[tuple[str, ...]], tuple[str, ...]], command: str
+) -> None:
+    """Raise `ValueError` where a field is not as the command that writes it would have written it."""
+    try:
+        kept = parse(have)
+    except Invalid as error:
+        raise ValueError(error.message) from None
+    if kept != have:
+        message = f"{field} is not as ocm {command} writes it: {list(kept)}"
+        raise ValueError(message)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -100,11 +100,19 @@ def verdicts(instances: Collection[Instance]) -> dict[InstanceName, Health]:
 
 def strangers(instances: Collection[Instance]) -> dict[InstanceName, Listener]:
     """Return who listens on the ports of instances and is no process of theirs, by the instance's name."""
-    serving = ((one.record.port, uplinks.server(one.paths) or one.process.pid) for one in instances)
-    roots = {port: pid for port, pid in serving if pid is not None}
-    heard = listening.listeners([one.record.port for one in instances], roots)
-    met = ((one, heard.get(one.record.port)) for one in instances)
-    return {one.name: who for one, who in met if who is not None and not _is_own(who, one)}
+    serving = {one.record.port: _serving(one) for one in instances}
+    roots = {port: pid for port, pid in serving.items() if pid is not None}
+    heard = listening.listeners(serving, roots)
+    met = ((one.name, one.record.port, heard.get(one.record.port)) for one in instances)
+    return {name: who for name, port, who in met if who is not None and not _is_own(who, serving[port])}
+
+
+def _serving(one: Instance) -> int | None:
+    """Return the process that is to listen on the host for a gateway that runs, None where there is none."""
+    if one.process.pid is None or not one.record.isolated:
+        return one.process.pid
+    # Nothing inside can listen on the host: what serves the port there is OCM's.
+    return uplinks.server(one.paths)
 
 
 def _verdict(one: Instance, answer: Answer, stranger: Listener | None) -> Health:
@@ -113,10 +121,7 @@ def _verdict(one: Instance, answer: Answer, stranger: Listener | None) -> Health
     return judge(one.process, answer, port=one.record.port, stranger=stranger, now=time.time())
 
 
-def _is_own(heard: Listener, one: Instance) -> bool:
-    if heard.pid is None or one.process.pid is None:
+def _is_own(heard: Listener, serving: int | None) -> bool:
+    if heard.pid is None or serving is None:
         return False
-    if one.record.isolated:
-        # Nothing inside can listen on the host: what serves the port there is OCM's.
-        return heard.pid == uplinks.server(one.paths)
-    return processes.is_same_or_below(heard.pid, one.process.pid)
+    return processes.is_same_or_below(heard.pid, serving)

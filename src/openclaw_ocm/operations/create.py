@@ -63,6 +63,11 @@ class Wanted:
         """Return where a new instance inherits from, None where it inherits nothing."""
         return None if self.no_inherit else self.inherit_from or MAIN
 
+    @property
+    def isolated(self) -> bool:
+        """Whether it is to have a network of its own."""
+        return self.network not in (None, "shared")
+
 
 def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
     """Make an instance without starting it; nothing where it exists as wanted."""
@@ -70,6 +75,7 @@ def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
         existing = _existing(context, wanted)
         worker, inheritance = (existing, None) if existing else _planned(context, wanted)
         rules = guard(worker.host, before=None, after=None if existing else worker.record)
+        notes = () if existing else _notes(wanted, worker.record, inheritance)
         outcome = carry_out(
             replace(worker.context, inheritance=inheritance),
             make_plan(
@@ -81,7 +87,7 @@ def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
             done=f"created, not started: ocm start {wanted.name}",
             nothing="exists already",
             dry_run=dry_run,
-            notes=(*worker.backend.notes(), *(() if existing else _notes(wanted, inheritance))),
+            notes=(*worker.backend.notes(), *notes),
         )
         return rules.told(worker.host, outcome)
 
@@ -99,7 +105,7 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
             until_reserved.close()
             steps = start_steps(existing, effort)
         else:
-            notes = _notes(wanted, inheritance)
+            notes = _notes(wanted, worker.record, inheritance)
             steps = [*_creation(worker, wanted, rules.steps), Start(name=name), effort.verify(name)]
         ready = ready_in_words(worker.record)
         outcome = carry_out(
@@ -173,8 +179,7 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
     """
     if wanted.planned is None:
         context.backend.check(sealed=wanted.sealed)
-    kind = wanted.network or "shared"
-    if kind != "shared":
+    if wanted.isolated:
         check_uplink("--network shared")
     runtime, inheritance = wanted.planned or find_runtime(context.host), None
     if wanted.source is not None:
@@ -185,8 +190,8 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
         sealed=wanted.sealed,
         port=choose_port(context.host, wanted.port, main=inheritance.port if inheritance else None),
         autostart=wanted.autostart,
-        network=kind,
-        allow=_needed(wanted, inheritance) if kind != "shared" else (),
+        network=wanted.network or "shared",
+        allow=_needed(wanted, inheritance) if wanted.isolated else (),
         runtime=runtime,
         limits=wanted.limits,
     )
@@ -203,12 +208,11 @@ def _needed(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
     return near_places(provider_addresses(inheritance.config))
 
 
-def _notes(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
+def _notes(wanted: Wanted, record: Record, inheritance: Inheritance | None) -> tuple[str, ...]:
     """Return what to know of what a new instance inherits and may reach, and of its model."""
     if inheritance is None:
         return model_note(wanted.name, wanted.model)
-    near = _needed(wanted, inheritance) if wanted.network not in (None, "shared") else ()
-    opened = tuple(f"it may reach {each}, where a provider is that it inherits" for each in near)
+    opened = tuple(f"it may reach {each}, where a provider is that it inherits" for each in record.allow)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
     return (*inheritance.notes, *opened, *model_note(wanted.name, wanted.model, known))
@@ -232,6 +236,6 @@ def check_wanted(wanted: Wanted) -> None:
     if wanted.port is not None and ports.parse_port(wanted.port) == ports.MAIN_PORT:
         message = f"port {ports.MAIN_PORT} belongs to main"
         raise Invalid(message, hint="leave --port out and OCM takes a free one", code="port_invalid")
-    if wanted.network not in (None, "shared") and not wanted.sealed:
+    if wanted.isolated and not wanted.sealed:
         message = f"--unsealed leaves no sandbox that could have --network {wanted.network}"
         raise Invalid(message, code="usage")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.models import choice as choices
 from openclaw_ocm.core.models.listing import PROVIDERS, read_models
-from openclaw_ocm.core.network import near_places, parse_allowed
+from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.openclaw.turn import agent_of
 from openclaw_ocm.core.secrets import parse_key
@@ -203,9 +203,7 @@ def choose(context: Context, name: InstanceName, wanted: Wanted, effort: Effort,
         hint = f"ocm model {name} {wanted.need.choice.reference} --key-stdin < FILE gives it one"
         raise Invalid(message, hint=hint, code="key_missing")
     record = ready_for_session(context, name)
-    near = near_places([wanted.need.choice.base_url or ""]) if record.isolated else ()
-    have = tuple(map(parse_allowed, record.allow))
-    opened = tuple(each for each in near if not any(one.covers(parse_allowed(each)) for one in have))
+    opened = near_places([wanted.need.choice.base_url or ""], record.allow) if record.isolated else ()
     if not opened:
         return _chosen(context, name, wanted, effort, dry_run=dry_run)
     network = set_network(context, name, Change(allow=opened), effort, dry_run=dry_run)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.core.network import allowance, near_places, parse_allowed
+from openclaw_ocm.core.network import allowance, near_places
 from openclaw_ocm.core.openclaw.settings import provider_addresses
 from openclaw_ocm.core.plan import MakeShell, Start, Stop
 from openclaw_ocm.errors import OcmError
@@ -77,15 +77,8 @@ def set_network(
 
 def _closed_providers(worker: Instance, after: Record) -> tuple[str, ...]:
     """Return which providers in an instance's config are near and would not be reached."""
-    if not after.isolated:
-        return ()
-    have = tuple(map(parse_allowed, after.allow))
-    closed = (
-        place
-        for place in near_places(provider_addresses(worker.config))
-        if not any(one.covers(parse_allowed(place)) for one in have)
-    )
     name = worker.name
+    closed = near_places(provider_addresses(worker.config), after.allow) if after.isolated else ()
     return tuple(f"it has a provider at {place}: ocm network {name} allow {place}" for place in closed)
 
 

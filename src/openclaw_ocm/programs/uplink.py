@@ -41,11 +41,8 @@ _USAGE = 64  # EX_USAGE
 _DEATH_SIGNAL, _SET_NAME = 1, 15  # linux/prctl.h
 _ADDRESSES = 0x10  # RTMGRP_IPV4_IFADDR (linux/rtnetlink.h)
 # The namespace's own sysctl: a caller from the host's loopback is led to that inside.
-_LOAD = (
-    "PATH=/usr/sbin:/usr/bin:/sbin:/bin; ip link set lo up"
-    " && echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet && exec nft -f -"
-)
-_LOAD_AGAIN = "PATH=/usr/sbin:/usr/bin:/sbin:/bin; exec nft -f -"
+_LOAD_AGAIN = "exec /usr/sbin/nft -f -"
+_LOAD = f"{IP} link set lo up && echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet && {_LOAD_AGAIN}"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -131,7 +128,7 @@ class Uplink:
             _wait_for_route(told, said)
             if self.chosen.serve is not None:
                 serve(*self.chosen.serve)
-                _write(SLIRP_PID, str(self.slirp))
+                _write(f"{self.chosen.state}/{SLIRP_PID}", str(self.slirp))
         except BaseException:
             self.stop()
             raise
@@ -140,14 +137,14 @@ class Uplink:
             os.close(said)
 
     def _forget(self) -> None:
-        for name in (API, SLIRP_PID):
+        # A session keeps nothing: it is in whatever directory its caller was.
+        for name in (API, SLIRP_PID) if self.chosen.state is not None else ():
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+                os.unlink(f"{self.chosen.state}/{name}")
 
     def stop(self) -> None:
         """End slirp4netns."""
-        if self.chosen.serve is not None:
-            self._forget()
+        self._forget()
         if self.slirp is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.slirp, signal.SIGKILL)

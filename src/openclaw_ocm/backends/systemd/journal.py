@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 
-from openclaw_ocm.backends.systemd.places import uplink_name
+from openclaw_ocm.backends.systemd.places import UPLINK
 from openclaw_ocm.core.log import Entry
 from openclaw_ocm.core.text import printable
-
-_UPLINK = uplink_name("").partition("@")[0]
 
 
 def parse_entry(line: bytes) -> Entry | None:
@@ -38,4 +36,4 @@ def _source(fields: dict[str, object]) -> str:
     """Return who said it; what the journal itself notes begins with an underscore, and nobody else may."""
     if fields.get("SYSLOG_IDENTIFIER") == "systemd":
         return "systemd"
-    return "uplink" if str(fields.get("_SYSTEMD_USER_UNIT")).startswith(_UPLINK) else "gateway"
+    return "uplink" if str(fields.get("_SYSTEMD_USER_UNIT")).startswith(UPLINK) else "gateway"

@@ -49,7 +49,7 @@ _CHANGE_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
     *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),
-    *("NeedDaemonReload", "DropInPaths", "FragmentPath", "InvocationID"),
+    *("NeedDaemonReload", "DropInPaths", "FragmentPath", "InvocationID", "Wants"),
 )
 # SD_MESSAGE_UNIT_OUT_OF_MEMORY (sd-messages.h): a process of the unit was killed for want of memory.
 _OOM_MESSAGE = "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef"
@@ -185,9 +185,9 @@ class Systemd:
         killed = {block["InvocationID"]: block["Id"] for block in blocks if _was_killed(found[block["Id"]])}
         for unit in self._out_of_memory(killed):
             found[unit] = replace(found[unit], result=OUT_OF_MEMORY)
-        for name in uplink.lacking(self.host.paths, names):
-            unit = places.unit_name(name)
-            found |= {unit: replace(found[unit], changed_on_disk=True)} if unit in found else {}
+        isolated = [block["Id"] for block in blocks if places.UPLINK in block.get("Wants", "")]
+        if isolated and not uplink.is_current(self.host.paths):
+            found |= {unit: replace(found[unit], changed_on_disk=True) for unit in isolated}
         missing = Process(activity=Activity.STOPPED, installed=False, autostart=False)
         return {name: found.get(unit, missing) for unit, name in units.items()}
 

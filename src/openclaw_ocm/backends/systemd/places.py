@@ -16,9 +16,12 @@ def unit_name(name: InstanceName) -> str:
     return f"openclaw-gateway-{name}.service"
 
 
+UPLINK = "ocm-uplink@"
+
+
 def uplink_name(name: str) -> str:
     """Return the name of the unit that gives the sandbox of an isolated gateway its network."""
-    return f"ocm-uplink@{name}.service"
+    return f"{UPLINK}{name}.service"
 
 
 def timer_name(name: InstanceName) -> str:

@@ -21,16 +21,12 @@ def keep(paths: HostPaths, defined: Collection[InstanceName]) -> None:
     """Write the template as this OCM has it, or remove it where no unit of those `defined` wants it."""
     if not any(_is_isolated(paths, name) for name in defined):
         files.remove_file(places.uplink(paths))
-    elif not _is_current(paths):
+    elif not is_current(paths):
         files.write_file(places.uplink(paths), render_uplink(paths).encode())
 
 
-def lacking(paths: HostPaths, names: Collection[InstanceName]) -> tuple[InstanceName, ...]:
-    """Return those of these instances whose networks cannot be made by the template that there is."""
-    return () if _is_current(paths) else tuple(name for name in names if _is_isolated(paths, name))
-
-
-def _is_current(paths: HostPaths) -> bool:
+def is_current(paths: HostPaths) -> bool:
+    """Tell whether the template is there as this OCM has it."""
     with contextlib.suppress(UnreadableFile):
         return files.read_own(places.uplink(paths)) == render_uplink(paths).encode()
     return False

@@ -16,7 +16,7 @@ from openclaw_ocm.core.models.choice import (
     has_way_in,
     takes_no_key,
 )
-from openclaw_ocm.core.network import near_places, parse_allowed
+from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.openclaw.turn import Failure, advice, agent_of, sentence
 from openclaw_ocm.core.text import printable
@@ -68,10 +68,8 @@ def out_of_reach(name: str, config: Mapping[str, Any], allow: Iterable[str]) -> 
     """
     provider = (agent_model(config, agent_of(config)) or "").partition("/")[0]
     address = entry_of(config, provider).get("baseUrl")
-    places = near_places([address]) if isinstance(address, str) else ()
-    for place in places:
-        if not any(parse_allowed(each).covers(parse_allowed(place)) for each in allow):
-            return f"its provider is at {place}, which it may not reach: ocm network {name} allow {place}"
+    for place in near_places([address], allow) if isinstance(address, str) else ():
+        return f"its provider is at {place}, which it may not reach: ocm network {name} allow {place}"
     return None
 
 

@@ -84,7 +84,7 @@ def uplink_options(record: Record, *, gateway: bool) -> tuple[str, ...]:
 def network_rules(record: Record, *, gateway: bool) -> Rules:
     """Return what the network of a gateway is to be, or that of a session, which reaches its gateway besides.
 
-    Nobody else can listen there: who serves the port on the host is the gateway's own uplink.
+    Who serves that port on the host is the gateway's own uplink; `use` looks who it is before.
     """
     allowed = tuple(map(parse_allowed, record.allow))
     own = () if gateway else (parse_allowed(f"127.0.0.1:{record.port}"),)

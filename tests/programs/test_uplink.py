@@ -1,0 +1,68 @@
+"""What an uplink does of itself; namespaces, rules and slirp4netns are in the machine tests."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from openclaw_ocm.programs import uplink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GATEWAY = ["--rules", "/r", "--state", "/s", "--serve", "127.0.0.1:19001"]
+
+
+def test_a_gateway_has_a_port_and_a_unit_or_what_makes_its_sandbox() -> None:
+    chosen = uplink.options([*GATEWAY, "--reach-host", "--of-unit", "g.service"])
+    assert (chosen.rules, chosen.state, chosen.serve) == ("/r", "/s", ("127.0.0.1", 19001))
+    assert (chosen.reaches_host, chosen.unit, chosen.argv) == (True, "g.service", [])
+    chosen = uplink.options([*GATEWAY, "--", "/usr/bin/bwrap", "--rules", "x"])
+    assert (chosen.reaches_host, chosen.unit, chosen.argv) == (
+        False,
+        None,
+        ["/usr/bin/bwrap", "--rules", "x"],
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--rules", "/r"],
+        ["--rules", "/r", "--"],
+        ["--rules", "/r", "--state", "/s", "--", "x"],
+        ["--rules", "/r", "--serve", "127.0.0.1:1", "--", "x"],
+        ["--of-unit", "u"],
+        [*GATEWAY, "--wings", "--", "x"],
+        [*GATEWAY[:-1], "127.0.0.1:many", "--", "x"],
+    ],
+)
+def test_a_command_line_that_says_too_little_is_told(
+    words: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        uplink.options(words)
+    assert caught.value.code == 64
+    assert "usage: uplink" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_it_removes_its_own_files_and_none_where_its_caller_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    state, cwd = tmp_path / "state", tmp_path / "cwd"
+    for directory in (state, cwd):
+        directory.mkdir()
+        for name in ("api", "slirp.pid"):
+            (directory / name).touch()
+    monkeypatch.chdir(cwd)
+    words = ["--state", str(state), "--serve", "127.0.0.1:1"] if kept else []
+    made = uplink.Uplink(uplink.options(["--rules", "/r", *words, "--", "x"]), os.getpid())
+    made.stop()
+    made.addresses.close()
+    os.close(made.handle)
+    assert sorted(path.name for path in cwd.iterdir()) == ["api", "slirp.pid"]
+    assert sorted(path.name for path in state.iterdir()) == ([] if kept else ["api", "slirp.pid"])
