@@ -33,7 +33,9 @@ def write_first_config(host: Host, step: WriteConfig, found: Inheritance | None)
     record = read_record(host.paths, name)
     config = _initial_config(host, record, step.model)
     if step.inherit is not None:
-        inheritance = found or read_inheritance(host, step.inherit, PurePosixPath(record.runtime.openclaw))
+        inheritance = found or read_inheritance(
+            host, step.inherit, PurePosixPath(record.runtime.openclaw), name
+        )
         names = tuple(sorted(inheritance.secrets))
         inherited = Inherited(source=step.inherit, config=inheritance.config, secrets=names)
         write_inherited(host.instance(name), inherited)

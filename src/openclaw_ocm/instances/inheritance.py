@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 
-def read_inheritance(host: Host, source: str, package: PurePosixPath) -> Inheritance:
-    """Return what main, or the instance `source`, now has to inherit, for one with the OpenClaw `package`."""
+def read_inheritance(host: Host, source: str, package: PurePosixPath, heir: InstanceName) -> Inheritance:
+    """Return what main, or the instance `source`, now has for `heir`, whose OpenClaw is `package`."""
     if source == MAIN:
-        return inherit(read_main_source(host, package))
+        return inherit(read_main_source(host, package), heir)
     name = parse_name(source)
     read_record(host.paths, name)
-    return inherit(read_instance_source(host, name, package, read_secrets(host.instance(name))))
+    return inherit(read_instance_source(host, name, package, read_secrets(host.instance(name))), heir)
 
 
 def read_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:
@@ -38,7 +38,7 @@ def read_duplicate(host: Host, source: InstanceName, record: Record) -> Inherita
     move = Move(before=host.instance(source).state, after=host.instance(record.name).state)
     package = PurePosixPath(record.runtime.openclaw)
     variables = read_secrets(host.instance(source))
-    return duplicate(read_instance_source(host, source, package, variables), move)
+    return duplicate(read_instance_source(host, source, package, variables), move, record.name)
 
 
 def write_duplicate(host: Host, source: InstanceName, clone: InstanceName, found: Inheritance) -> None:

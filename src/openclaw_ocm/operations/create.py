@@ -183,7 +183,9 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
         check_uplink("--network shared")
     runtime, inheritance = wanted.planned or find_runtime(context.host), None
     if wanted.source is not None:
-        inheritance = read_inheritance(context.host, wanted.source, PurePosixPath(runtime.openclaw))
+        inheritance = read_inheritance(
+            context.host, wanted.source, PurePosixPath(runtime.openclaw), wanted.name
+        )
     record = Record(
         name=wanted.name,
         backend=context.backend.name,

@@ -123,7 +123,7 @@ def end_inheriting(context: Context, name: InstanceName, *, dry_run: bool) -> Ou
 
 
 def _sides(context: Context, record: Record, then: Inherited, source: str) -> _Sides:
-    now = read_inheritance(context.host, source, PurePosixPath(record.runtime.openclaw))
+    now = read_inheritance(context.host, source, PurePosixPath(record.runtime.openclaw), record.name)
     if (then.config or then.secrets) and not (now.config or now.secrets):
         message = f"{source} has nothing to inherit any more: {record.name} keeps what it has"
         hint = f"ocm sync {record.name} --no-inherit has it inherit no more"

@@ -33,7 +33,7 @@ HAS = {"BOT_TOKEN": "bot-1", "X_TOKEN": "x-1", "B_KEY": "b-1", "TELEGRAM_BOT_TOK
 
 
 def test_a_clone_has_the_settings_and_nothing_that_is_bound_to_one_instance() -> None:
-    cloned = duplicate(Source(name="w1", config=ONE, variables=HAS), MOVE)
+    cloned = duplicate(Source(name="w1", config=ONE, variables=HAS), MOVE, "w2")
     assert set(cloned.config) == {"models", "auth", "secrets", "agents", "tools", "mcp"}
     assert cloned.config["agents"] == {
         "defaults": {
@@ -56,7 +56,7 @@ def test_a_clone_has_the_settings_and_nothing_that_is_bound_to_one_instance() ->
 
 
 def test_a_clone_has_the_secrets_that_its_config_refers_to_and_no_channel_s() -> None:
-    cloned = duplicate(Source(name="w1", config=ONE, variables=HAS), MOVE)
+    cloned = duplicate(Source(name="w1", config=ONE, variables=HAS), MOVE, "w2")
     assert cloned.secrets["X_TOKEN"] == "x-1"
     assert cloned.secrets["B_KEY"] == "b-1"
     assert not {"BOT_TOKEN", "TELEGRAM_BOT_TOKEN"} & cloned.secrets.keys()

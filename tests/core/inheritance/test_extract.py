@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openclaw_ocm.core.inheritance.extract import Source, inherit, key_variable
+from openclaw_ocm.core.inheritance import extract
+from openclaw_ocm.core.inheritance.extract import Source, key_variable
 from openclaw_ocm.core.secrets import is_key
 
 if TYPE_CHECKING:
@@ -82,6 +83,10 @@ STORE: dict[str, Any] = {
 VARIABLES = {"B_KEY": "sk-in-env", "OPENROUTER_API_KEY": "sk-known", "TELEGRAM_BOT_TOKEN": "bot", "X": "1"}
 
 
+def inherit(source: Source) -> Inheritance:
+    return extract.inherit(source, "worker1")
+
+
 def source(config: dict[str, Any] | None = None, **fields: Any) -> Source:  # noqa: ANN401 - those of a Source
     given: dict[str, Any] = {
         "provider_variables": KNOWN,
@@ -149,10 +154,16 @@ def test_no_secret_is_in_the_config_in_the_notes_or_in_what_a_traceback_shows() 
         assert secret not in shown
 
 
+def test_a_variable_that_is_not_set_is_said_with_what_to_type() -> None:
+    (note,) = inherit(source({"models": {"providers": {"a": {"apiKey": "${GONE_KEY}"}}}})).notes
+    assert "ocm secret set worker1 GONE_KEY" in note
+
+
 def test_a_login_is_not_inherited_and_why_is_said() -> None:
     (note,) = inherit(source({}, profiles=STORE)).notes
     assert "openai:me" in note
     assert "refresh token" in note
+    assert "ocm use worker1 models auth login" in note
 
 
 def test_the_key_in_the_store_goes_before_that_in_the_config() -> None:
@@ -189,7 +200,7 @@ def test_a_reference_that_means_nothing_inside_becomes_one_that_the_user_can_fil
     reference = {"source": kind, "provider": "default", "id": "value"}
     value, secrets, notes = with_key(reference)
     assert (value, secrets) == ("${A_API_KEY}", {})
-    assert "ocm secret set NAME A_API_KEY" in notes[0]
+    assert "ocm secret set worker1 A_API_KEY" in notes[0]
 
 
 def test_a_file_that_can_be_read_is_read() -> None:

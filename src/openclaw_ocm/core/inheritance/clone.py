@@ -23,8 +23,8 @@ _CLONED = frozenset(
 _MADE_ANEW = frozenset({"gateway", "browser", "discovery", "update", "logging", "meta", "wizard"})
 
 
-def duplicate(source: Source, move: Move) -> Inheritance:
-    """Return what a clone has of an instance: the settings of its agents, tools and skills too.
+def duplicate(source: Source, move: Move, heir: str) -> Inheritance:
+    """Return what the clone `heir` has of an instance: the settings of its agents, tools and skills too.
 
     `move` is from the state of the one to that of the other. Secrets come along as far as what is kept refers
     to them. What is bound to one instance is left out and told: its gateway, and channels, for two that
@@ -36,7 +36,7 @@ def duplicate(source: Source, move: Move) -> Inheritance:
     if "agents" in taken:
         taken["agents"], outside = _without_paths(taken["agents"], move, ("agents",))
         notes += [f"left out, for it lies outside of {move.before.name}: {place}" for place in outside]
-    return extract(replace(source, notes=(*notes, *source.notes)), taken)
+    return extract(replace(source, notes=(*notes, *source.notes)), taken, heir)
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

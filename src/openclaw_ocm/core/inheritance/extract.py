@@ -73,14 +73,17 @@ class Inheritance:
     port: int | None = None
 
 
-def inherit(source: Source) -> Inheritance:
-    """Return what an instance takes over from `source`."""
-    return extract(source, selected(source))
+def inherit(source: Source, heir: str) -> Inheritance:
+    """Return what the instance `heir` takes over from `source`."""
+    return extract(source, selected(source), heir)
 
 
-def extract(source: Source, taken: Mapping[str, Any]) -> Inheritance:
-    """Return a part of the config of `source` without a secret in it, and its secrets beside."""
-    extraction = _Extraction(source)
+def extract(source: Source, taken: Mapping[str, Any], heir: str) -> Inheritance:
+    """Return a part of the config of `source` without a secret in it, and its secrets beside.
+
+    `heir` is the instance that gets them, for the commands in the notes.
+    """
+    extraction = _Extraction(source, heir)
     extraction.take_variables(taken)
     keys = extraction.take_profiles(taken)
     config = extraction.replace(taken)
@@ -162,7 +165,8 @@ def _plugins(plugins: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any
 class _Extraction:
     """The secrets found so far, by the names that they get."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, heir: str) -> None:
+        self._heir = heir
         self.secrets: dict[str, str] = {}
         self.notes: list[str] = []
         self._source = source
@@ -183,7 +187,8 @@ class _Extraction:
                 self._put(name, value)
         for name in references(taken):
             if name not in self.secrets and not is_reserved(name):
-                self.notes.append(f"{source.name} refers to {name}, which is not set there: ocm secret set")
+                said = f"{source.name} refers to {name}, which is not set there"
+                self.notes.append(f"{said}: ocm secret set {self._heir} {name}")
             elif is_reserved(name):
                 self.notes.append(f"{source.name} refers to {name}, which no instance gets from there")
 
@@ -199,7 +204,7 @@ class _Extraction:
             if fields.get("type") == "oauth" or fields.get("refresh"):
                 self.notes.append(
                     f"the login {name} is not inherited: its refresh token changes with every use, and used "
-                    "twice it ends both; log in anew: ocm use NAME models auth login"
+                    f"twice it ends both; log in anew: ocm use {self._heir} models auth login"
                 )
             elif self._profile_key(fields) is not None:
                 by_provider.setdefault(provider, []).append(name)
@@ -285,7 +290,7 @@ class _Extraction:
             return f"${{{self._named(name, value)}}}"
         self.notes.append(
             f"{'.'.join(place)} comes from a {reference.get('source')} that an instance cannot read: "
-            f"ocm secret set NAME {name}"
+            f"ocm secret set {self._heir} {name}"
         )
         return f"${{{name}}}"
 
