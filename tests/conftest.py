@@ -13,6 +13,14 @@ hypothesis.settings.register_profile("ocm", THOROUGH, max_examples=25)
 hypothesis.settings.load_profile("ocm")
 
 
+@pytest.fixture(autouse=True)
+def _no_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no test depend on what this machine happens to have: networks are in the machine tests."""
+    from openclaw_ocm.system import uplinks
+
+    monkeypatch.setattr(uplinks, "_PACKAGES", {"/nonexistent/slirp4netns": "slirp4netns"})
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return  # each process has a report of its own, and the first of them one of all

@@ -42,6 +42,7 @@ WHOLE = Machine(
     manager=True,
     linger=True,
     namespaces=None,
+    network=None,
     bubblewrap=False,
     ufw=True,
     apt=True,
@@ -175,7 +176,7 @@ def test_the_backend_that_was_asked_for_decides_what_is_needed() -> None:
 def test_a_backend_that_asks_nothing_of_the_machine_is_not_given_what_others_need() -> None:
     machine = replace(BARE, namespaces=Lacking(why="forbidden"))
     needed = {what for what, state in states(machine, ELSEWHERE).items() if state != "unneeded"}
-    assert needed == {"Python", "Node", "OpenClaw", "UFW"}
+    assert needed == {"Python", "Node", "OpenClaw", "networks of their own", "UFW"}
     assert installs(findings(machine, ELSEWHERE), root=True, recommended=True) == (NODE, OPENCLAW)
     for what in ("user manager", "linger", "bubblewrap"):
         assert "elsewhere" in found(machine, ELSEWHERE)[what].detail

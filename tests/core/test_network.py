@@ -195,8 +195,20 @@ def test_nothing_comes_in_that_was_not_asked_for() -> None:
     for text in (session, gateway):
         assert "type filter hook input priority 0; policy drop;" in text
         assert "type filter hook forward priority 0; policy drop;" in text
-    assert 'iifname "eth0" ip saddr 10.0.2.2 tcp dport 19001 accept' in gateway
+    own = 'iifname "eth0" ip saddr 10.0.2.2 tcp dport 19001 ct original proto-dst 19001'
+    assert f"{own} accept" in gateway
+    assert "dport 7" not in gateway
     assert "ip saddr" not in session
+
+
+def test_who_calls_from_another_machine_is_never_taken_for_a_program_of_this_one() -> None:
+    exposed = ruleset(Rules(served=19001, exposed=True))
+    assert 'iifname "eth0" tcp dport 19001 ct original proto-dst 7 accept' in exposed
+    assert 'iifname "eth0" tcp dport 7 redirect to :19001' in exposed
+    translated = [line for line in exposed.splitlines() if "127.0.0.1" in line]
+    assert len(translated) == 2
+    assert all("ip saddr 10.0.2.2 tcp dport 19001 ct original proto-dst 19001" in line for line in translated)
+    assert "dport 7" not in ruleset(Rules(served=None, exposed=True))
 
 
 def test_a_resolver_that_is_near_is_the_one_of_its_own_unless_it_is_allowed() -> None:

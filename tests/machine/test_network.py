@@ -26,7 +26,9 @@ MODEL = "127.0.0.1:18080"
 LOCAL, NEIGHBOUR, METADATA = "127.0.0.1", "10.99.0.1", "169.254.169.254"
 # As a rented machine has it: in no range that is near by itself.
 PUBLIC = "203.0.113.7"
-PORT, SIBLING = 7001, 19021
+PORT, SIBLING, GATEWAY = 7001, 19021, 19001
+# Other machines, the second under the address that slirp4netns has for the host's loopback inside.
+HERE, CALLERS = "10.9.0.1", ("10.9.0.2", "10.0.2.2")
 NEAR = f"""
 ip addr add {NEIGHBOUR}/32 dev lo
 ip addr add {PUBLIC}/32 dev lo
@@ -186,6 +188,65 @@ def test_exactly_what_is_allowed_is_reached_in_addition(ocm: Ocm, worker: str) -
     )
     assert attempts(ocm, worker) == []
     refused(ocm("network", worker, "deny", place, check=False), "not allowed to worker1")
+
+
+@pytest.fixture
+def outside(machine: Machine) -> Iterator[None]:
+    """Have other machines on a network with this one, as far as the kernel can tell."""
+    script = f"""
+        ip netns add outside
+        ip link add near0 type veth peer name eth0 netns outside
+        ip addr add {HERE}/24 dev near0
+        ip link set near0 up
+        ip -n outside addr add {CALLERS[0]}/24 dev eth0
+        ip -n outside addr add {CALLERS[1]}/32 dev eth0
+        ip -n outside link set eth0 up
+        ip route add {CALLERS[1]}/32 dev near0
+    """
+    machine.run(["sh", "-euc", script], user="root")
+    yield
+    machine.run(["sh", "-euc", "ip link del near0; ip netns del outside"], user="root")
+
+
+def caller_as_seen(machine: Machine, source: str, target: str, namespace: tuple[str, ...] = ()) -> str:
+    """Return the address that the gateway sees of who calls it, empty where nobody gets through."""
+    code = (
+        "import socket, sys, time; "
+        f"kept = socket.create_connection(({target!r}, {GATEWAY}), 3, ({source!r}, 0)); "
+        "print(kept.getsockname()[1], flush=True); time.sleep(60)"
+    )
+    calling = machine.popen([*namespace, "python3", "-c", code], user="root")
+    try:
+        assert calling.stdout is not None
+        port = calling.stdout.readline().decode().strip()
+        pid = machine.run(["pgrep", "-f", "^openclaw-gateway"]).stdout.split()[0]
+        asked = ["nsenter", "-t", pid, "--net", "ss", "-Htn", "state", "established", f"sport = :{GATEWAY}"]
+        shown = machine.run(asked, user="root").stdout if port else ""
+    finally:
+        kill_group(calling)
+    seen = {
+        line.split()[-1].removeprefix("[::ffff:").rpartition(":")[0].rstrip("]")
+        for line in shown.splitlines()
+    }
+    return ", ".join(sorted(seen))
+
+
+@pytest.mark.usefixtures("outside")
+def test_exposed_it_is_reached_from_other_machines_and_takes_none_for_its_own(
+    machine: Machine, ocm: Ocm, worker: str
+) -> None:
+    netns = ("ip", "netns", "exec", "outside")
+    assert caller_as_seen(machine, CALLERS[0], HERE, netns) == ""
+    assert ocm("expose", worker, "--from", "10.0.0.0/8", "--yes").stdout.endswith(f"on port {GATEWAY}\n")
+    assert [caller_as_seen(machine, each, HERE, netns) for each in CALLERS] == list(CALLERS)
+    assert caller_as_seen(machine, LOCAL, LOCAL) == LOCAL
+    assert rows(ocm)[worker]["state"] == "ready"
+    machine.run(["ip", "addr", "add", "10.9.0.9/24", "dev", "near0"], user="root")
+    wait_for(lambda: caller_as_seen(machine, CALLERS[0], "10.9.0.9", netns) == CALLERS[0], 30, "new address")
+    assert attempts(ocm, worker) == []
+    assert ocm("unexpose", worker).stdout == f"{worker}: reached from this machine alone\n"
+    assert caller_as_seen(machine, CALLERS[0], HERE, netns) == ""
+    assert "main: answers" in ocm("check", worker).stdout
 
 
 @pytest.mark.parametrize("program", ["slirp4netns", "ocm-uplink"])

@@ -14,8 +14,8 @@ from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations import create
 from openclaw_ocm.operations import restore as restoring
+from openclaw_ocm.operations.expose import set_exposure
 from openclaw_ocm.operations.network import Change, Reached, reached, set_network
-from openclaw_ocm.operations.planning import repair
 from openclaw_ocm.operations.planning.staging import RestoreRequest
 from openclaw_ocm.system import uplinks
 
@@ -33,7 +33,9 @@ MODEL = "127.0.0.1:11434"
 
 @pytest.fixture(autouse=True)
 def _possible(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repair, "check_uplink", lambda _instead: None)
+    monkeypatch.setattr(uplinks, "_PACKAGES", {})
+    monkeypatch.setattr(uplinks, "_TUN", "/dev/null")
+    monkeypatch.setattr(uplinks, "_TRY", ("true",))
     # The fake's gateways listen themselves.
     monkeypatch.setattr(uplinks, "server", lambda paths: kept.process(paths.name).pid)
 
@@ -47,7 +49,7 @@ def rules(kept: Kept, name: str = "gateway.nft") -> str:
 
 
 def test_a_stopped_one_has_it_at_its_next_start(kept: Kept) -> None:
-    kept.create()
+    kept.create(network="shared")
     assert change(kept, network="own").message == "in a network of its own"
     assert reached(kept.context, NAME) == Reached(name=NAME, network="own", allow=())
     assert kept.process(NAME).activity == "stopped"
@@ -78,8 +80,41 @@ def test_what_is_near_is_allowed_and_denied_one_by_one(kept: Kept) -> None:
     assert "--reach-host" not in rules(kept, "options")
 
 
+def expose(kept: Kept, *sources: str) -> Outcome:
+    return set_exposure(kept.context, NAME, sources, kept.effort(), dry_run=False)
+
+
+def test_an_exposed_one_is_reached_at_all_addresses_whichever_came_first(kept: Kept) -> None:
+    kept.deploy()
+    change(kept, network="own")
+    assert "--expose" not in rules(kept, "options")
+    pid = kept.process(NAME).pid
+    assert expose(kept, "10.0.0.0/8").message == "exposed to 10.0.0.0/8 on port 19001"
+    assert "--expose" in rules(kept, "options")
+    assert "redirect to :19001" in rules(kept)
+    assert kept.process(NAME).pid != pid
+    pid = kept.process(NAME).pid
+    expose(kept, "10.9.0.0/24")
+    assert kept.process(NAME).pid == pid
+    change(kept, network="shared")
+    change(kept, network="own")
+    assert "--expose" in rules(kept, "options")
+    assert expose(kept).message == "reached from this machine alone"
+    assert "--expose" not in rules(kept, "options")
+
+
+def test_one_that_is_not_ready_exposed_is_as_it_was(kept: Kept) -> None:
+    kept.deploy()
+    change(kept, network="own")
+    before = kept.files()
+    kept.world.answers[NAME] = Answer(phase="starting", failing=("telegram",))
+    with pytest.raises(OcmError, match="did not become ready"):
+        expose(kept, "10.0.0.0/8")
+    assert kept.files() == before
+
+
 def test_a_dry_run_changes_nothing(kept: Kept) -> None:
-    kept.create()
+    kept.create(network="shared")
     before = kept.files()
     assert change(kept, network="own", dry_run=True).steps
     assert kept.files() == before
@@ -125,24 +160,44 @@ def test_one_without_a_sandbox_has_to_share_it(kept: Kept) -> None:
     assert caught.value.code == "network_impossible"
 
 
-@pytest.mark.parametrize("lacking", ["/usr/bin/slirp4netns", "/dev/net/tun"])
+@pytest.mark.parametrize("lacking", ["_PACKAGES", "_TUN", "_TRY"])
 def test_what_a_machine_lacks_is_said_with_what_mends_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacking: str
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacking: str
 ) -> None:
-    there = tmp_path / "there"
-    there.touch()
-    monkeypatch.setattr(uplinks, "_PACKAGES", {str(there): "nftables"})
-    monkeypatch.setattr(uplinks, "_TUN", str(there))
-    uplinks.check_uplink(None)
-    if lacking == "/dev/net/tun":
-        monkeypatch.setattr(uplinks, "_TUN", str(tmp_path / "tun"))
-    else:
-        monkeypatch.setattr(uplinks, "_PACKAGES", {str(tmp_path / "slirp"): "slirp4netns"})
+    host = kept.context.host
+    uplinks.check_uplink(host, None)
+    mends = {"_PACKAGES": "apt install slirp4netns; ", "_TUN": "modprobe tun; ", "_TRY": ""}
+    values = {"_PACKAGES": {str(tmp_path / "slirp"): "slirp4netns"}, "_TUN": "/nowhere", "_TRY": ("false",)}
+    monkeypatch.setattr(uplinks, lacking, values[lacking])
     with pytest.raises(OcmError) as caught:
-        uplinks.check_uplink("--network shared")
+        uplinks.check_uplink(host, "--network shared")
     assert caught.value.hint is not None
-    assert caught.value.hint.removeprefix("sudo ").startswith(("apt install ", "modprobe "))
-    assert "--network shared" in caught.value.hint
+    accepted = "--network shared accepts the network of this machine"
+    assert caught.value.hint.removeprefix("sudo ") == mends[lacking] + accepted
+
+
+def test_a_new_one_has_it_where_it_can_be_and_else_that_is_said(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = create.Wanted(name=NAME, no_inherit=True)
+    create.create(kept.context, wanted, dry_run=False)
+    assert kept.record(NAME).network == "own"
+    assert not [note for note in kept.examine().notes if "network" in note]
+    create.create(kept.context, replace(wanted, name=OTHER, network="shared"), dry_run=False)
+    note = (
+        f"{OTHER} shares the network of this machine, and reaches what listens there; ocm network {OTHER} own"
+    )
+    assert note in kept.examine().notes
+    kept.delete(OTHER)
+    monkeypatch.setattr(uplinks, "_PACKAGES", {"/nowhere/slirp4netns": "slirp4netns"})
+    outcome = create.create(kept.context, replace(wanted, name=OTHER), dry_run=False)
+    assert kept.record(OTHER).network == "shared"
+    (said,) = [note for note in outcome.notes if "network" in note]
+    assert said.startswith(
+        f"{OTHER} shares the network of this machine: no network of its own can be made here"
+    )
+    assert said.endswith(f"apt install slirp4netns, then ocm network {OTHER} own")
+    assert [note for note in kept.examine().notes if note.startswith("instances share the network")]
 
 
 def inheriting(kept: Kept, name: InstanceName, source: InstanceName | None = None) -> tuple[Record, str]:
@@ -153,9 +208,8 @@ def inheriting(kept: Kept, name: InstanceName, source: InstanceName | None = Non
 
 
 def test_what_main_has_near_is_allowed_and_told_and_what_an_instance_names_is_not(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    kept: Kept,
 ) -> None:
-    monkeypatch.setattr(create, "check_uplink", lambda _instead: None)
     main = kept.home / ".openclaw"
     main.mkdir(exist_ok=True)
     provider = {"baseUrl": f"http://{MODEL}/v1", "models": [{"id": "m", "name": "m"}]}
@@ -169,7 +223,7 @@ def test_what_main_has_near_is_allowed_and_told_and_what_an_instance_names_is_no
 
 
 def test_an_instance_that_is_there_is_not_taken_for_one_with_another_network(kept: Kept) -> None:
-    kept.create()
+    kept.create(network="none")
     wanted = create.Wanted(name=NAME, no_inherit=True)
     assert not create.create(kept.context, wanted, dry_run=False).changed
     with pytest.raises(OcmError, match="with another network") as caught:
@@ -178,9 +232,8 @@ def test_an_instance_that_is_there_is_not_taken_for_one_with_another_network(kep
 
 
 def test_a_restored_instance_has_the_network_that_it_had_and_nothing_near(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    kept: Kept,
 ) -> None:
-    monkeypatch.setattr(restoring, "check_uplink", lambda _instead: None)
     kept.create()
     change(kept, network="none")
     change(kept, allow=(MODEL,))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openclaw_ocm.programs import uplink
+from openclaw_ocm.programs.uplink.main import options
+from openclaw_ocm.programs.uplink.network import Uplink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,10 +17,12 @@ GATEWAY = ["--rules", "/r", "--state", "/s", "--serve", "127.0.0.1:19001"]
 
 
 def test_a_gateway_has_a_port_and_a_unit_or_what_makes_its_sandbox() -> None:
-    chosen = uplink.options([*GATEWAY, "--reach-host", "--of-unit", "g.service"])
+    chosen = options([*GATEWAY, "--reach-host", "--of-unit", "g.service"])
     assert (chosen.rules, chosen.state, chosen.serve) == ("/r", "/s", ("127.0.0.1", 19001))
     assert (chosen.reaches_host, chosen.unit, chosen.argv) == (True, "g.service", [])
-    chosen = uplink.options([*GATEWAY, "--", "/usr/bin/bwrap", "--rules", "x"])
+    assert not chosen.expose
+    assert options([*GATEWAY, "--expose", "--of-unit", "g.service"]).expose
+    chosen = options([*GATEWAY, "--", "/usr/bin/bwrap", "--rules", "x"])
     assert (chosen.reaches_host, chosen.unit, chosen.argv) == (
         False,
         None,
@@ -44,7 +47,7 @@ def test_a_command_line_that_says_too_little_is_told(
     words: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        uplink.options(words)
+        options(words)
     assert caught.value.code == 64
     assert "usage: uplink" in capfd.readouterr().err
 
@@ -60,7 +63,7 @@ def test_it_removes_its_own_files_and_none_where_its_caller_was(
             (directory / name).touch()
     monkeypatch.chdir(cwd)
     words = ["--state", str(state), "--serve", "127.0.0.1:1"] if kept else []
-    made = uplink.Uplink(uplink.options(["--rules", "/r", *words, "--", "x"]), os.getpid())
+    made = Uplink(options(["--rules", "/r", *words, "--", "x"]), os.getpid())
     made.stop()
     made.addresses.close()
     os.close(made.handle)

@@ -114,9 +114,10 @@ def _create_each(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.cli.setup import prepare
     from openclaw_ocm.system.uplinks import check_uplink
 
+    host = frame.this_host(ctx)
     if wanted.isolated:
-        check_uplink("--network shared")
-    setup = prepare(frame.this_host(ctx), names, options, dry_run=dry_run)
+        check_uplink(host, "--network shared")
+    setup = prepare(host, names, options, dry_run=dry_run)
     planned = setup if dry_run and setup is not None and setup.steps else None
 
     def operation(context: Context, name: InstanceName) -> Outcome:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SETUP = "ocm setup --yes"
 _LINGER = "sudo loginctl enable-linger"
 _ALLOW = "have whoever runs this machine allow them"
+_NETWORK = "networks of their own"
 
 
 class Presence(str, Enum):
@@ -110,10 +111,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lacking:
-    """Why a thing is not there; `mend` is what a person has to do about it where OCM may not."""
+    """Why a thing is not there; `mend` is what a person has to do about it where OCM may not.
+
+    `packages` are those of Debian's that bring it.
+    """
 
     why: str
     mend: str | None = None
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +139,7 @@ class Machine:
     linger: bool
     namespaces: Lacking | None
     bubblewrap: bool
+    network: Lacking | None
     ufw: bool
     apt: bool
     root: bool
@@ -192,6 +198,7 @@ def findings(machine: Machine, keeper: Keeper) -> tuple[Finding, ...]:
         _linger(machine, keeper),
         _namespaces(machine, keeper),
         _bubblewrap(machine, keeper),
+        _network(machine),
         _ufw(machine),
     )
 
@@ -204,6 +211,7 @@ _WHY = {
     "linger": "instances outlive your login",
     "user namespaces": "without them nothing can be sealed",
     "bubblewrap": "tools of sessions other than main run in its boxes",
+    _NETWORK: "in one an instance reaches the internet, and nothing near",
     "UFW": "a firewall: recommended",
 }
 
@@ -303,6 +311,18 @@ def _bubblewrap(machine: Machine, keeper: Keeper) -> Finding:
     steps = (InstallPackages(names=(what,)),) if machine.apt else ()
     mend = _package_by_hand(machine, what)
     return _finding(what, Presence.MISSING, "not installed", *steps, mend=mend, required=required)
+
+
+def _network(machine: Machine) -> Finding:
+    lacking = machine.network
+    if not machine.sealed:
+        return _finding(_NETWORK, Presence.UNNEEDED, "nothing to seal")
+    if lacking is None:
+        return _finding(_NETWORK, Presence.HAVE, "can be made", required=False)
+    names = lacking.packages
+    steps = (InstallPackages(names=names),) if machine.apt and names else ()
+    mend = _package_by_hand(machine, " ".join(names)) if names else lacking.mend
+    return _finding(_NETWORK, Presence.MISSING, lacking.why, *steps, mend=mend, required=False)
 
 
 def _ufw(machine: Machine) -> Finding:

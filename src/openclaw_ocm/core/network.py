@@ -24,6 +24,9 @@ Kind = Literal["own", "none", "shared"]
 
 # As slirp4netns has them without further words (slirp4netns(1)): the host's loopback, and its resolver.
 GATEWAY, RESOLVER = "10.0.2.2", "10.0.2.3"
+# The port inside to which those of other machines are led: never taken for the host's loopback, whatever
+# address they have (a guest of VirtualBox is called by 10.0.2.2).
+OUTER_PORT = 7
 INTERFACE = "eth0"
 LOOPBACK = Network("127.0.0.0/8")
 # Inside these are slirp4netns itself, or nobody.
@@ -138,11 +141,13 @@ def _parts(text: str) -> tuple[str, int | None]:
 class Rules:
     """What the network of one sandbox is to be.
 
-    `served` is the port of a gateway inside, which is reached from outside, None for a session; `allowed` is
-    what is near and may be reached; without `out` nothing else is.
+    `served` is the port of a gateway inside, which is reached from the host, None for a session, and from
+    other machines where it is `exposed`; `allowed` is what is near and may be reached; without `out` nothing
+    else is.
     """
 
     served: int | None
+    exposed: bool = False
     allowed: tuple[Allowed, ...] = ()
     out: bool = True
 
@@ -178,6 +183,7 @@ def ruleset(rules: Rules) -> str:
     come = [
         *('iif "lo" accept', "ct state related accept", "ct state established ct direction reply accept"),
         *([f"{_callers(rules.served)} accept"] if rules.served is not None else []),
+        *([f"{_outer(rules.served)} accept"] if rules.served is not None and rules.exposed else []),
     ]
     chains = [
         "set here { type ipv4_addr; }",
@@ -192,7 +198,14 @@ def ruleset(rules: Rules) -> str:
 
 
 def _callers(served: int) -> str:
-    return f'iifname "{INTERFACE}" ip saddr {GATEWAY} tcp dport {served}'
+    """Match who calls from the host's loopback, wherever else that was led to."""
+    called = f"ct original proto-dst {served}"
+    return f'iifname "{INTERFACE}" ip saddr {GATEWAY} tcp dport {served} {called}'
+
+
+def _outer(served: int) -> str:
+    """Match who calls from another machine, once it was led to the gateway."""
+    return f'iifname "{INTERFACE}" tcp dport {served} ct original proto-dst {OUTER_PORT}'
 
 
 def _anew(table: str, blocks: list[str]) -> str:
@@ -221,7 +234,9 @@ def _translations(rules: Rules, hosts: list[Allowed], others: list[Allowed]) -> 
     chains = []
     if served is not None:
         callers, to, come = _callers(served), f"dnat to 127.0.0.1:{served}", "snat to 127.0.0.1"
-        chains.append(_chain("callers", "nat hook prerouting priority -100", (f"{callers} {to}",)))
+        outer = (f'iifname "{INTERFACE}" tcp dport {OUTER_PORT} redirect to :{served}',)
+        led = (f"{callers} {to}", *(outer if rules.exposed else ()))
+        chains.append(_chain("callers", "nat hook prerouting priority -100", led))
         chains.append(_chain("called", "nat hook input priority 100", (f"{callers} {come}",)))
     if out:
         back = (f"ip daddr {{ {GATEWAY}, {RESOLVER} }} masquerade",)

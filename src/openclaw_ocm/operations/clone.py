@@ -94,7 +94,7 @@ def _planned(original: Instance, new: InstanceName, port: int | None) -> Instanc
     record, host = original.record, original.host
     original.backend.check(sealed=record.sealed)
     if record.isolated:
-        check_uplink(f"ocm network {original.name} shared")
+        check_uplink(host, f"ocm network {original.name} shared")
     clone = Record(
         name=new,
         backend=record.backend,

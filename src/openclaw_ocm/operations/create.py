@@ -27,7 +27,7 @@ from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.find import find_runtime
-from openclaw_ocm.system.uplinks import check_uplink
+from openclaw_ocm.system.uplinks import check_uplink, no_uplink
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.inheritance.extract import Inheritance
@@ -75,7 +75,7 @@ def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
         existing = _existing(context, wanted)
         worker, inheritance = (existing, None) if existing else _planned(context, wanted)
         rules = guard(worker.host, before=None, after=None if existing else worker.record)
-        notes = () if existing else _notes(wanted, worker.record, inheritance)
+        notes = () if existing else _notes(context, wanted, worker.record, inheritance)
         outcome = carry_out(
             replace(worker.context, inheritance=inheritance),
             make_plan(
@@ -105,7 +105,7 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
             until_reserved.close()
             steps = start_steps(existing, effort)
         else:
-            notes = _notes(wanted, worker.record, inheritance)
+            notes = _notes(context, wanted, worker.record, inheritance)
             steps = [*_creation(worker, wanted, rules.steps), Start(name=name), effort.verify(name)]
         ready = ready_in_words(worker.record)
         outcome = carry_out(
@@ -179,8 +179,9 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
     """
     if wanted.planned is None:
         context.backend.check(sealed=wanted.sealed)
+    network = wanted.network or _usual_network(context, wanted)
     if wanted.isolated:
-        check_uplink("--network shared")
+        check_uplink(context.host, "--network shared")
     runtime, inheritance = wanted.planned or find_runtime(context.host), None
     if wanted.source is not None:
         inheritance = read_inheritance(
@@ -192,12 +193,17 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
         sealed=wanted.sealed,
         port=choose_port(context.host, wanted.port, main=inheritance.port if inheritance else None),
         autostart=wanted.autostart,
-        network=wanted.network or "shared",
-        allow=_needed(wanted, inheritance) if wanted.isolated else (),
+        network=network,
+        allow=_needed(wanted, inheritance) if network != "shared" else (),
         runtime=runtime,
         limits=wanted.limits,
     )
     return instance_of(context, record), inheritance
+
+
+def _usual_network(context: Context, wanted: Wanted) -> Kind:
+    """Return the kind of network of an instance where nobody says: its own, where there can be one."""
+    return "own" if wanted.sealed and no_uplink(context.host) is None else "shared"
 
 
 def _needed(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
@@ -210,14 +216,28 @@ def _needed(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
     return near_places(provider_addresses(inheritance.config))
 
 
-def _notes(wanted: Wanted, record: Record, inheritance: Inheritance | None) -> tuple[str, ...]:
+def _sharing(context: Context, wanted: Wanted, record: Record) -> tuple[str, ...]:
+    """Return why an instance shares the network of this machine where nobody asked for that."""
+    asked = wanted.network is not None or not record.sealed or record.isolated
+    lacking = None if asked else no_uplink(context.host)
+    if lacking is None:
+        return ()
+    mend = f"{lacking.mend}, then " if lacking.mend is not None else ""
+    own = f"{mend}ocm network {record.name} own"
+    return (f"{record.name} shares the network of this machine: {lacking.why}; {own}",)
+
+
+def _notes(
+    context: Context, wanted: Wanted, record: Record, inheritance: Inheritance | None
+) -> tuple[str, ...]:
     """Return what to know of what a new instance inherits and may reach, and of its model."""
+    shared = _sharing(context, wanted, record)
     if inheritance is None:
-        return model_note(wanted.name, wanted.model)
+        return (*shared, *model_note(wanted.name, wanted.model))
     opened = tuple(f"it may reach {each}, where a provider is that it inherits" for each in record.allow)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
-    return (*inheritance.notes, *opened, *model_note(wanted.name, wanted.model, known))
+    return (*inheritance.notes, *opened, *shared, *model_note(wanted.name, wanted.model, known))
 
 
 def _creation(worker: Instance, wanted: Wanted, rules: list[Step]) -> list[Step]:

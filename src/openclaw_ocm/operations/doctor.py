@@ -18,7 +18,7 @@ from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.backups import cut_off
 from openclaw_ocm.operations.planning.agents import agent_findings
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
-from openclaw_ocm.operations.planning.findings import firewall_findings
+from openclaw_ocm.operations.planning.findings import firewall_findings, network_findings
 from openclaw_ocm.operations.planning.problems import (
     MACHINE,
     Problem,
@@ -84,6 +84,7 @@ def examine(context: Context) -> Diagnosis:
     told: list[Told] = []
     for look in (
         lambda: firewall_findings(host, records),
+        lambda: network_findings(host, records),
         lambda: agent_findings(opened.instances.values()),
         lambda: twin_findings(host),
     ):

@@ -16,7 +16,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.guard import guard, in_words
-from openclaw_ocm.operations.planning.repair import repair_steps
+from openclaw_ocm.operations.planning.repair import repair_steps, shell_for_undo
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
@@ -62,15 +62,12 @@ def set_exposure(
     with changing(context, name) as worker:
         before = worker.record
         after = msgspec.structs.replace(before, expose=sources)
-        if sources and before.isolated:
-            message = f"{name} is in a network of its own, which OCM cannot expose yet"
-            raise OcmError(message, hint=f"ocm network {name} shared", code="network_impossible")
         config = read_config(worker.paths)[1]
         rules = guard(worker.host, before=before, after=after)
-        steps = [*rules.steps, *record_steps(worker, after)]
         bind = _bind_step(config, after)
-        if bind is not None:
-            steps = _while_stopped(worker, [*steps, bind], effort)
+        steps = [*rules.steps, *record_steps(worker, after), *([bind] if bind is not None else [])]
+        if bind is not None or _needs_another_way_in(before, after):
+            steps = _while_stopped(worker, after, steps, effort)
         state = _state(after)
         plain = sources and steps and lookup(config, "gateway.tls.enabled") is not True
         outcome = carry_out(
@@ -101,7 +98,12 @@ def _bind_step(config: dict[str, Any], record: Record) -> SetBind | None:
     return None if bind == wanted else SetBind(name=name, bind=wanted, previous=previous)
 
 
-def _while_stopped(worker: Instance, steps: list[Step], effort: Effort) -> list[Step]:
+def _needs_another_way_in(before: Record, after: Record) -> bool:
+    """Tell whether what leads to a network of its own is to change: it begins with the gateway."""
+    return before.isolated and bool(before.expose) != bool(after.expose)
+
+
+def _while_stopped(worker: Instance, after: Record, steps: list[Step], effort: Effort) -> list[Step]:
     """Return steps that change what a gateway listens on, within a stop and a start where it runs.
 
     So it never listens beyond the loopback before the rules are there, and an undo leaves it as it was.
@@ -109,5 +111,8 @@ def _while_stopped(worker: Instance, steps: list[Step], effort: Effort) -> list[
     if not worker.process.activity.is_up:
         return steps
     name = worker.name
-    repair = repair_steps(worker, repair=effort.repair)
-    return [*repair, Stop(name=name, ran=True), *steps, Start(name=name), effort.verify(name)]
+    repair = repair_steps(worker.with_record(after), repair=effort.repair)
+    start: list[Step] = [Start(name=name), effort.verify(name)]
+    if not after.isolated:
+        return [*repair, Stop(name=name, ran=True), *steps, *start]
+    return [Stop(name=name, ran=True), shell_for_undo(worker), *steps, *repair, *start]

@@ -9,11 +9,11 @@ import msgspec
 
 from openclaw_ocm.core.network import allowance, near_places
 from openclaw_ocm.core.openclaw.settings import provider_addresses
-from openclaw_ocm.core.plan import MakeShell, Start, Stop
+from openclaw_ocm.core.plan import Start, Stop
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
-from openclaw_ocm.operations.planning.repair import repair_steps
+from openclaw_ocm.operations.planning.repair import repair_steps, shell_for_undo
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -88,9 +88,6 @@ def _changed(worker: Instance, change: Change) -> Record:
     if kind != "shared" and not before.sealed:
         message = f"{name} has no sandbox that could have a network of its own: it is unsealed"
         raise OcmError(message, code="network_impossible")
-    if kind != "shared" and before.expose:
-        message = f"{name} is exposed, which OCM cannot do yet with a network of its own"
-        raise OcmError(message, hint=f"ocm unexpose {name}", code="network_impossible")
     if kind == "shared" and change.allow:
         message = f"{name} shares the network of this machine, and reaches all that is near"
         raise OcmError(message, hint=f"ocm network {name} own", code="network_shared")
@@ -103,15 +100,14 @@ def _changed(worker: Instance, change: Change) -> Record:
 
 
 def _steps(worker: Instance, after: Record, effort: Effort) -> list[Step]:
-    record, paths, runs = record_steps(worker, after), worker.paths, worker.process.activity.will_run
+    record, runs = record_steps(worker, after), worker.process.activity.will_run
     if not record:
         return []
     name = worker.name
     return [
         # What of sessions goes on would keep the network that it has, and share that with the gateway.
         Stop(name=name, ran=runs),
-        # The first is for an undo, which makes it by the record that is there then.
-        MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=False, kept=True),
+        shell_for_undo(worker),
         *record,
         *repair_steps(worker.with_record(after), repair=effort.repair),
         *((Start(name=name), effort.verify(name)) if runs else ()),

@@ -218,7 +218,7 @@ def _planned(
         notes.append(f"{name} had scheduled backups, and has none now: ocm backup {name} --every '{every}'")
     kind = archived.network if request.sealed else "shared"
     if kind != "shared":
-        check_uplink(None)
+        check_uplink(context.host, None)
     notes += [
         f"{name} could reach {each}, and cannot now: ocm network {name} allow {each}"
         for each in archived.allow

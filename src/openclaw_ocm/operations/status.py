@@ -56,6 +56,7 @@ class Row:
     autostart: bool
     backend: str | None
     isolation: str | None
+    network: Kind | None
     pid: int | None
     restarts: int
     uptime_seconds: float | None
@@ -87,7 +88,6 @@ class Status:
     openclaw: str
     limits: str
     expose: tuple[str, ...]
-    network: Kind
     allow: tuple[str, ...]
     firewall: str
     backups: Backups | None
@@ -135,6 +135,7 @@ def _row(one: Instance, verdict: Health, backups: Backups | None, *, agents: boo
         autostart=process.autostart,
         backend=record.backend,
         isolation="sealed" if record.sealed else "unsealed",
+        network=record.network if record.sealed else "shared",
         pid=process.pid,
         restarts=process.restarts,
         uptime_seconds=time.time() - process.since if running and process.since is not None else None,
@@ -162,6 +163,7 @@ def _broken_row(name: InstanceName, error: OcmError, process: Process) -> Row:
         autostart=process.autostart,
         backend=None,
         isolation=None,
+        network=None,
         pid=process.pid,
         restarts=process.restarts,
         uptime_seconds=None,
@@ -197,7 +199,6 @@ def status(context: Context, name: InstanceName) -> Status:
         openclaw=record.runtime.openclaw,
         limits=_limits_in_words(record.limits),
         expose=record.expose,
-        network=record.network if record.sealed else "shared",
         allow=record.allow if record.isolated else (),
         firewall=rules_in_words(worker.host, record),
         backups=backups,

@@ -117,7 +117,7 @@ def _network(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]
     options = " ".join(uplink_options(record, gateway=True))
     return {
         paths.network / UPLINK_OPTIONS: f"OPTIONS={options}\n".encode(),
-        paths.network / UPLINK_NAME: programs.text("uplink.py").encode(),
+        paths.network / UPLINK_NAME: programs.archive("uplink"),
         paths.network / RESOLVER_NAME: f"nameserver {RESOLVER}\n".encode(),
         **{
             paths.network / name: ruleset(network_rules(record, gateway=gateway)).encode()

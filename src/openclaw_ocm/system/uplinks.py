@@ -6,12 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.needs import Lacking
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
 from openclaw_ocm.system.processes import command_name
+from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.system.host import Host
 
 _PROGRAM, _FILE = "slirp4netns", "slirp.pid"
 # Which package of Debian's has what an uplink runs.
@@ -22,31 +26,41 @@ _PACKAGES = {
     "/usr/bin/nsenter": "util-linux",
 }
 _TUN = "/dev/net/tun"
+# A kernel may lack what the rules take, as some containers' does.
+_TRY = ("unshare", "--user", "--map-root-user", "--net", "/usr/sbin/nft", "-f", "-")
+_RULES = b"table ip ocm { chain out { type nat hook output priority 0; tcp dport 1 dnat to 127.0.0.2; } }"
+_TRY_SECONDS = 10.0
 
 
-def check_uplink(instead: str | None) -> None:
+def check_uplink(host: Host, instead: str | None) -> None:
     """Raise `OcmError` where this machine can give no instance a network of its own, with what mends it.
 
     `instead` is what one types to accept the network of this machine, where there is a way.
     """
-    root = "" if os.geteuid() == 0 else "sudo "
-    found = _lacking()
+    found = no_uplink(host)
     if found is not None:
-        message, mend = found
-        accept = f"; {instead} accepts the network of this machine" if instead is not None else ""
-        raise OcmError(message, hint=f"{root}{mend}{accept}", code="network_impossible")
+        accept = f"{instead} accepts the network of this machine" if instead is not None else None
+        hint = "; ".join(filter(None, (found.mend, accept)))
+        raise OcmError(found.why, hint=hint or None, code="network_impossible")
 
 
-def _lacking() -> tuple[str, str] | None:
-    """Return what this machine lacks for that, and what root types to mend it."""
-    if packages := [package for program, package in _PACKAGES.items() if not Path(program).exists()]:
-        message = f"no network of its own can be made here without {', '.join(packages)}"
-        return message, f"apt install {' '.join(packages)}"
+def no_uplink(host: Host) -> Lacking | None:
+    """Return why no instance can have a network of its own here, None where one can, by trying."""
+    root = "" if os.geteuid() == 0 else "sudo "
+    if packages := tuple(package for program, package in _PACKAGES.items() if not Path(program).exists()):
+        why = f"no network of its own can be made here without {', '.join(packages)}"
+        return Lacking(why=why, mend=f"{root}apt install {' '.join(packages)}", packages=packages)
     if not Path(_TUN).exists():
-        return f"there is no {_TUN}, by which a network gets a way out", "modprobe tun"
+        return Lacking(
+            why=f"there is no {_TUN}, by which a network gets a way out", mend=f"{root}modprobe tun"
+        )
     if not os.access(_TUN, os.R_OK | os.W_OK):
-        return f"{_TUN} may not be used here", f"chmod 0666 {_TUN}"
-    return None
+        return Lacking(why=f"{_TUN} may not be used here", mend=f"{root}chmod 0666 {_TUN}")
+    tried = host.runner.run(Command(argv=_TRY, stdin=_RULES, timeout_seconds=_TRY_SECONDS), check=False)
+    if tried.returncode == 0:
+        return None
+    said = " ".join(tried.stderr.split()) or f"exit status {tried.returncode}"
+    return Lacking(why=f"no rules of a network can be loaded here: {printable(said)}")
 
 
 def server(paths: InstancePaths) -> int | None:

@@ -22,7 +22,7 @@ def show_rows(rows: Sequence[Row]) -> None:
     if not rows:
         click.echo("no instances: ocm deploy worker1 makes one", err=True)
         return
-    header = ("NAME", "STATE", "PORT", "VERSION", "UPTIME", "AUTOSTART", "ISOLATION", "REASON")
+    header = ("NAME", "STATE", "PORT", "VERSION", "UPTIME", "AUTOSTART", "ISOLATION", "NETWORK", "REASON")
     show_table(header, map(_cells, rows))
 
 
@@ -35,6 +35,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         duration(row.uptime_seconds),
         "yes" if row.autostart else "no",
         row.isolation or "-",
+        row.network or "-",
         "; ".join(filter(None, (row.reason, row.backup))),
     )
 
@@ -54,7 +55,7 @@ def show_status(status: Status) -> None:
         ("cpu", seconds),
         ("limits", status.limits),
         ("exposed", ", ".join(status.expose) or "no"),
-        ("network", ", ".join((status.network, *(f"allowed {each}" for each in status.allow)))),
+        ("network", ", ".join((row.network or "-", *(f"allowed {each}" for each in status.allow)))),
         ("firewall", status.firewall),
         ("backups", backups_in_words(status.backups)),
         ("changed", change_in_words(status.last_change)),

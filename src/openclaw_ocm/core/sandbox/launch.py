@@ -78,7 +78,12 @@ def uplink_argv(paths: InstancePaths, record: Record, *rest: str, gateway: bool)
 def uplink_options(record: Record, *, gateway: bool) -> tuple[str, ...]:
     """Return those options of an uplink that come of the record."""
     serve = ("--serve", f"127.0.0.1:{record.port}") if gateway else ()
-    return (*serve, *(("--reach-host",) if network_rules(record, gateway=gateway).reaches_host else ()))
+    expose = ("--expose",) if gateway and record.expose else ()
+    return (
+        *serve,
+        *expose,
+        *(("--reach-host",) if network_rules(record, gateway=gateway).reaches_host else ()),
+    )
 
 
 def network_rules(record: Record, *, gateway: bool) -> Rules:
@@ -89,7 +94,12 @@ def network_rules(record: Record, *, gateway: bool) -> Rules:
     allowed = tuple(map(parse_allowed, record.allow))
     own = () if gateway else (parse_allowed(f"127.0.0.1:{record.port}"),)
     served = record.port if gateway else None
-    return Rules(served=served, allowed=(*allowed, *own), out=record.network == "own")
+    return Rules(
+        served=served,
+        exposed=bool(record.expose),
+        allowed=(*allowed, *own),
+        out=record.network == "own",
+    )
 
 
 def on_own_terminal(argv: tuple[str, ...]) -> tuple[str, ...]:

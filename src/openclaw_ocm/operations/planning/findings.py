@@ -1,4 +1,4 @@
-"""Where the firewall, the records and the real listeners differ."""
+"""Where the firewall, the records and the real listeners differ, and who shares the machine's network."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.operations.planning.guard import in_words
 from openclaw_ocm.system import listening, ufw
 from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.uplinks import no_uplink
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is `wrong` or just worth knowing of the firewall, and what mends it; `name` where it is of one."""
+    """What is `wrong` or just worth knowing of networks, and what mends it; `name` where it is of one."""
 
     problem: str
     mend: str | None = None
@@ -44,6 +45,19 @@ def firewall_findings(host: Host, records: Collection[Record]) -> tuple[Finding,
         *(found for record in records for found in _findings_of_listener(record, heard.get(record.port, ()))),
         *(found for record in records for found in _findings_of_rules(firewall, record)),
         *_left_over(firewall, host, records),
+    )
+
+
+def network_findings(host: Host, records: Iterable[Record]) -> tuple[Finding, ...]:
+    """Return which instances share the network of this machine, and what to type for one of their own."""
+    shared = [record.name for record in records if record.sealed and not record.isolated]
+    lacking = no_uplink(host) if shared else None
+    if lacking is not None:
+        problem = f"instances share the network of this machine: {lacking.why}"
+        return (Finding(problem=problem, mend=lacking.mend),)
+    reached = "shares the network of this machine, and reaches what listens there"
+    return tuple(
+        Finding(name=name, problem=f"{name} {reached}", mend=f"ocm network {name} own") for name in shared
     )
 
 

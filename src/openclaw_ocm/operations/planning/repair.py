@@ -99,6 +99,12 @@ def repair_steps(worker: Instance, *, repair: bool) -> list[Step]:
     return [*steps, write, Load(name=name)]
 
 
+def shell_for_undo(worker: Instance) -> MakeShell:
+    """Return the step before a changed record whose undo makes the sandbox directories by the old one."""
+    paths = worker.paths
+    return MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=False, kept=True)
+
+
 def refuse_unrepairable(worker: Instance, *, repair: bool) -> None:
     """Raise `OcmError` where `repair_steps` would, for who writes the definition in any case."""
     _refuse_unstartable(worker)
@@ -113,7 +119,7 @@ def _refuse_unstartable(worker: Instance) -> None:
     runtime = worker.record.runtime
     worker.backend.check(sealed=worker.record.sealed)
     if worker.record.isolated:
-        check_uplink(f"ocm network {worker.name} shared")
+        check_uplink(worker.host, f"ocm network {worker.name} shared")
     package_version(PurePosixPath(runtime.openclaw))
     if not Path(runtime.node).exists():
         message = f"the Node of {worker.name} is gone: {runtime.node}"

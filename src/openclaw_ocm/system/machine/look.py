@@ -23,6 +23,7 @@ from openclaw_ocm.system.openclaw.find import (
     node_target,
 )
 from openclaw_ocm.system.runner import SAFE_PATH, Command
+from openclaw_ocm.system.uplinks import no_uplink
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.releases import Span
@@ -49,6 +50,7 @@ def observe_machine(host: Host, *, sealed: bool = True) -> Machine:
         linger=has_linger(host),
         namespaces=_namespaces(host),
         bubblewrap=Path(BWRAP).exists(),
+        network=no_uplink(host),
         ufw=_has("ufw"),
         apt=_has("apt-get"),
         root=os.geteuid() == 0,
