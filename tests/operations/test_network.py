@@ -113,6 +113,20 @@ def test_one_that_is_not_ready_exposed_is_as_it_was(kept: Kept) -> None:
     assert kept.files() == before
 
 
+def test_a_channel_whose_service_is_near_and_closed_is_told(kept: Kept) -> None:
+    kept.create(network="shared")
+    config = Path(kept.paths(NAME).config)
+    entry = {"enabled": True, "apiRoot": "http://127.0.0.1:8081", "note": ["http://", 3, None]}
+    config.write_text(json.dumps({**json.loads(config.read_text()), "channels": {"telegram": entry}}))
+    told = f"its telegram is at 127.0.0.1:8081: ocm network {NAME} allow 127.0.0.1:8081"
+    assert told not in kept.status().notes
+    assert told in change(kept, network="own").notes
+    assert told in kept.status().notes
+    assert f"{NAME}: {told}" in kept.examine().notes
+    change(kept, allow=("127.0.0.1:8081",))
+    assert told not in kept.status().notes
+
+
 def test_a_dry_run_changes_nothing(kept: Kept) -> None:
     kept.create(network="shared")
     before = kept.files()

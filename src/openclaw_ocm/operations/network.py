@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.core.network import allowance, near_places
-from openclaw_ocm.core.openclaw.settings import provider_addresses
+from openclaw_ocm.core.network import allowance
 from openclaw_ocm.core.plan import Start, Stop
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
+from openclaw_ocm.operations.planning.agents import closed_channels, closed_providers
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.repair import repair_steps, shell_for_undo
 
@@ -71,15 +71,8 @@ def set_network(
             nothing=f"already {_in_words(after)}",
             dry_run=dry_run,
             keep=effort.keep,
-            notes=_closed_providers(worker, after),
+            notes=(*closed_providers(worker, after), *closed_channels(worker, after)),
         )
-
-
-def _closed_providers(worker: Instance, after: Record) -> tuple[str, ...]:
-    """Return which providers in an instance's config are near and would not be reached."""
-    name = worker.name
-    closed = near_places(provider_addresses(worker.config), after.allow) if after.isolated else ()
-    return tuple(f"it has a provider at {place}: ocm network {name} allow {place}" for place in closed)
 
 
 def _changed(worker: Instance, change: Change) -> Record:

@@ -178,6 +178,18 @@ def channels_in(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: entry for name, entry in found.items() if name not in _METADATA}
 
 
+def channel_addresses(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each channel of a config with the texts in it, of which some may be addresses of its service."""
+    for channel, entry in channels_in(config).items():
+        left = [entry]
+        while left:
+            value = left.pop()
+            if isinstance(value, str):
+                yield channel, value
+            elif isinstance(value, dict | list):
+                left += value.values() if isinstance(value, dict) else value
+
+
 def without_channel(config: Mapping[str, Any], channel: str) -> dict[str, Any]:
     """Return `config` without a channel, and without the binding that `with_telegram` makes."""
     changed = copy.deepcopy(dict(config))

@@ -7,8 +7,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.models.obstacle import obstacle, out_of_reach
+from openclaw_ocm.core.network import near_places
+from openclaw_ocm.core.openclaw.channels import channel_addresses
+from openclaw_ocm.core.openclaw.settings import provider_addresses
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.findings import Finding
@@ -44,6 +48,20 @@ def agent_obstacle(worker: Instance) -> str | None:
     return obstacle(worker.name, worker.config, secrets, known, functools.partial(mentions, package))
 
 
+def closed_providers(worker: Instance, record: Record) -> Iterator[str]:
+    """Yield which providers of an instance's config are near and not reached in the network of `record`."""
+    if record.isolated:
+        for place in near_places(provider_addresses(worker.config), record.allow):
+            yield f"it has a provider at {place}: ocm network {worker.name} allow {place}"
+
+
+def closed_channels(worker: Instance, record: Record) -> Iterator[str]:
+    """Yield which channels of an instance's config are near and not reached in the network of `record`."""
+    for channel, text in channel_addresses(worker.config) if record.isolated else ():
+        for place in near_places([text], record.allow):
+            yield f"its {printable(channel)} is at {place}: ocm network {worker.name} allow {place}"
+
+
 def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
     """Yield what keeps agents from answering: worth knowing, for a new instance may not have all yet.
 
@@ -54,6 +72,8 @@ def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
         problem = agent_obstacle(worker)
         if problem is not None:
             yield Finding(problem=f"{worker.name}: {problem}", name=worker.name)
+        for closed in closed_channels(worker, worker.record):
+            yield Finding(problem=f"{worker.name}: {closed}", name=worker.name)
 
 
 @functools.cache
