@@ -12,7 +12,7 @@ from tests.operations.kept import NAME, OTHER
 
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import Invalid, OcmError
-from openclaw_ocm.operations import create
+from openclaw_ocm.operations import create, edit
 from openclaw_ocm.operations import restore as restoring
 from openclaw_ocm.operations.expose import set_exposure
 from openclaw_ocm.operations.network import Change, Reached, reached, set_network
@@ -111,6 +111,23 @@ def test_one_that_is_not_ready_exposed_is_as_it_was(kept: Kept) -> None:
     with pytest.raises(OcmError, match="did not become ready"):
         expose(kept, "10.0.0.0/8")
     assert kept.files() == before
+
+
+def test_what_a_change_of_the_config_needs_near_by_is_told_once(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edit, "_validate", lambda _worker, _config: None)
+    kept.create(network="own")
+    entry = {"baseUrl": f"http://{MODEL}/v1", "models": []}
+
+    def noted(key: str, value: Any) -> tuple[str, ...]:  # noqa: ANN401 - any JSON value
+        return edit.set_value(kept.context, NAME, key, value, effort=kept.effort(), dry_run=False).notes
+
+    told = f"it has a provider at {MODEL}: ocm network {NAME} allow {MODEL}"
+    assert told in noted("models.providers.lab", entry)
+    assert told not in noted("models.providers.lab.timeoutSeconds", 7)
+    change(kept, allow=(MODEL,))
+    assert told not in noted("models.providers.other", entry)
 
 
 def test_a_channel_whose_service_is_near_and_closed_is_told(kept: Kept) -> None:

@@ -17,6 +17,7 @@ from openclaw_ocm.core.plan import Restart
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
+from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
 from openclaw_ocm.operations.planning.repair import remember, restart_steps, runs_with_older_secrets
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
@@ -280,8 +282,19 @@ def propose(worker: Instance, change: Callable[[dict[str, Any]], dict[str, Any]]
         before=before,
         after=after,
         keys=keys,
-        notes=weakened(after, port=record.port, expose=record.expose) if keys else (),
+        notes=(
+            *weakened(after, port=record.port, expose=record.expose),
+            *_newly_closed(record, before, after),
+        )
+        if keys
+        else (),
     )
+
+
+def _newly_closed(record: Record, before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
+    """Return what a changed config needs near by that the instance does not reach, as it did not before."""
+    known = closed_places(record, before)
+    return tuple(one for one in closed_places(record, after) if one not in known)
 
 
 def _refuse_record_keys(name: InstanceName, keys: tuple[str, ...]) -> None:

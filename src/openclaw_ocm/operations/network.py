@@ -11,7 +11,7 @@ from openclaw_ocm.core.network import allowance
 from openclaw_ocm.core.plan import Start, Stop
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
-from openclaw_ocm.operations.planning.agents import closed_channels, closed_providers
+from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.repair import repair_steps, shell_for_undo
 
@@ -71,7 +71,7 @@ def set_network(
             nothing=f"already {_in_words(after)}",
             dry_run=dry_run,
             keep=effort.keep,
-            notes=(*closed_providers(worker, after), *closed_channels(worker, after)),
+            notes=closed_places(after, worker.config),
         )
 
 

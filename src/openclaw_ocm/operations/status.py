@@ -216,7 +216,7 @@ def status(context: Context, name: InstanceName) -> Status:
             *worker.backend.notes(),
             *_sandbox_note(record),
             *filter(None, [row.agent]),
-            *closed_channels(worker, record),
+            *closed_channels(record, worker.config),
             *_browser_notes(worker),
         ),
     )

@@ -20,7 +20,8 @@ from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.providers import known_providers, mentions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.instance import Instance
@@ -48,18 +49,24 @@ def agent_obstacle(worker: Instance) -> str | None:
     return obstacle(worker.name, worker.config, secrets, known, functools.partial(mentions, package))
 
 
-def closed_providers(worker: Instance, record: Record) -> Iterator[str]:
-    """Yield which providers of an instance's config are near and not reached in the network of `record`."""
-    if record.isolated:
-        for place in near_places(provider_addresses(worker.config), record.allow):
-            yield f"it has a provider at {place}: ocm network {worker.name} allow {place}"
+def closed_places(record: Record, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a config names for providers and channels that is near and not reached by `record`."""
+    places = near_places(provider_addresses(config), record.allow) if record.isolated else ()
+    providers = (f"it has a provider at {place}: {_allowing(record, place)}" for place in places)
+    return (*providers, *closed_channels(record, config))
 
 
-def closed_channels(worker: Instance, record: Record) -> Iterator[str]:
-    """Yield which channels of an instance's config are near and not reached in the network of `record`."""
-    for channel, text in channel_addresses(worker.config) if record.isolated else ():
-        for place in near_places([text], record.allow):
-            yield f"its {printable(channel)} is at {place}: ocm network {worker.name} allow {place}"
+def closed_channels(record: Record, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return which channels that a config names are near and not reached in the network of `record`."""
+    return tuple(
+        f"its {printable(channel)} is at {place}: {_allowing(record, place)}"
+        for channel, text in (channel_addresses(config) if record.isolated else ())
+        for place in near_places([text], record.allow)
+    )
+
+
+def _allowing(record: Record, place: str) -> str:
+    return f"ocm network {record.name} allow {place}"
 
 
 def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
@@ -72,7 +79,7 @@ def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
         problem = agent_obstacle(worker)
         if problem is not None:
             yield Finding(problem=f"{worker.name}: {problem}", name=worker.name)
-        for closed in closed_channels(worker, worker.record):
+        for closed in closed_channels(worker.record, worker.config):
             yield Finding(problem=f"{worker.name}: {closed}", name=worker.name)
 
 
