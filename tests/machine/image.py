@@ -233,7 +233,7 @@ def ready_layers(debian: Layer) -> Layer:
     }
     openclaw = Layer(release, "openclaw", (NODE_SCRIPT + install).format(**versions), below=debian)
     script = OCM_SCRIPT.format(
-        packages=" ".join(pins.BUBBLEWRAP_PACKAGES), build_wheels=" ".join(pins.BUILD_WHEELS)
+        packages=" ".join(pins.SANDBOX_PACKAGES), build_wheels=" ".join(pins.BUILD_WHEELS)
     )
     ocm = Layer(release, "ocm", script, files=ocm_files(), below=openclaw)
     first = tuple(

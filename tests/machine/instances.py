@@ -23,14 +23,7 @@ HOME = "/home/debian"
 BACKENDS_IN_TURN = (pytest.param("systemd", marks=pytest.mark.first_release), "supervisord")
 MAIN_PORT = 18789
 MAIN_UNIT = "openclaw-gateway.service"
-# What a network of an instance's own takes, and the images do not have.
-NETWORK_NEEDS = """
-apt-get -qq update
-apt-get -qq install --yes --no-install-recommends slirp4netns nftables
-mkdir -p /dev/net
-[ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
-chmod 666 /dev/net/tun
-"""
+MODEL = "127.0.0.1:18080"
 PROVIDER = {
     "baseUrl": "http://127.0.0.1:18080/v1",
     "apiKey": "sk-fake",
@@ -88,7 +81,8 @@ def rows(ocm: Ocm) -> dict[str, dict[str, Any]]:
 
 
 def configure_fake_provider(ocm: Ocm, name: str, provider: Mapping[str, Any] = PROVIDER) -> None:
-    """Give an instance the fake provider, the key through standard input."""
+    """Give an instance the fake provider, which is near, the key through standard input."""
+    ocm("network", name, "allow", MODEL)
     ocm("edit", name, "models.providers.fake", "-", input=json.dumps(provider))
 
 
@@ -116,6 +110,7 @@ def deploy_answering(ocm: Ocm, name: str, *options: str) -> None:
     # stop waits for it for five minutes (2026.9.6).
     config["agents"]["defaults"]["heartbeat"] = {"every": "0m"}
     ocm.machine.write(path, json.dumps(config), mode=0o600)
+    ocm("network", name, "allow", MODEL)
     ocm("start", name)
 
 
@@ -179,18 +174,21 @@ def processes(machine: Machine) -> dict[str, str]:
     return {pid: command for pid, _, command in (line.partition(" ") for line in lines)}
 
 
-# The process that listens on a port of the loopback, as the kernel knows it; argv: the port.
+# The process that listens on a port of the loopback, the host's or its own, as the kernel knows it, but for
+# what serves that on the host; argv: the port.
 _LISTENER = """
-import glob, os, sys
+import contextlib, glob, os, sys
 listening = f"0100007F:{int(sys.argv[1]):04X}"
-rows = [line.split() for line in open("/proc/net/tcp")]
-sockets = {f"socket:[{row[9]}]" for row in rows if row[1] == listening and row[3] == "0A"}
-for descriptor in glob.glob("/proc/[0-9]*/fd/*"):
-    try:
-        if os.readlink(descriptor) in sockets:
-            sys.exit(print(descriptor.split("/")[2]))
-    except OSError:
-        pass
+for process in glob.glob("/proc/[0-9]*"):
+    with contextlib.suppress(OSError):
+        if open(f"{process}/comm").read() == "slirp4netns\\n":
+            continue
+        rows = [line.split() for line in open(f"{process}/net/tcp")]
+        sockets = {f"socket:[{row[9]}]" for row in rows if row[1] == listening and row[3] == "0A"}
+        for descriptor in glob.glob(f"{process}/fd/*") if sockets else ():
+            with contextlib.suppress(OSError):
+                if os.readlink(descriptor) in sockets:
+                    sys.exit(print(os.path.basename(process)))
 sys.exit("nobody listens there")
 """
 

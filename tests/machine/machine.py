@@ -61,6 +61,10 @@ class PtyResult:
     output: str
 
 
+# The kernel's, which udev makes on a real machine. A container has it only where somebody gave it that.
+TUN_SCRIPT = "mkdir -p /dev/net; mknod /dev/net/tun c 10 200; chmod 666 /dev/net/tun"
+
+
 class CommandFailed(MachineError):
     def __init__(self, result: Result) -> None:
         super().__init__(
@@ -101,6 +105,8 @@ class Machine:
         try:
             machine = cls(owned.start(), owned)
             machine._wait_until_up(deadline_seconds)
+            if spec.has_systemd:
+                machine._outside(["sh", "-euc", TUN_SCRIPT])
         except BaseException:
             owned.discard()
             raise

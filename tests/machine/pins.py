@@ -23,8 +23,8 @@ BUILD_WHEELS = (
 # All that a newcomer in a container has.
 BARE_PACKAGES = ("python3", "git", "ca-certificates")
 
-# For the backend that seals without systemd.
-BUBBLEWRAP_PACKAGES = ("bubblewrap",)
+# For sandboxes without systemd, for boxes, and for networks of instances' own.
+SANDBOX_PACKAGES = ("bubblewrap", "slirp4netns", "nftables")
 
 DEBIAN_PACKAGES = (
     "systemd",

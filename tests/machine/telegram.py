@@ -28,6 +28,11 @@ class Telegram:
     machine: Machine
     address: str
 
+    @property
+    def place(self) -> str:
+        """Return its address and port, as `ocm network NAME allow` takes them."""
+        return self.address.removeprefix("http://")
+
     def bot(self, number: int) -> Bot:
         return Bot(self, number)
 

@@ -156,6 +156,7 @@ def chat(request: pytest.FixtureRequest, agents: Agents, telegram: Telegram) -> 
         agents.machine.run(["sh", "-euc", OF_DOCKER], user="root")
     made = Chat(agents, request.param, bot, sandbox_in(config_of(agents, name)))
     agents.ocm("edit", name, "channels.telegram.apiRoot", telegram.address)
+    agents.ocm("network", name, "allow", telegram.place)
     added = agents.ocm("channel", "add", name, "telegram", "--allow", str(USER), input=made.token)
     assert "has a Telegram bot, its token in TELEGRAM_BOT_TOKEN" in added.stdout
     agents.machine.write(f"{made.workspace}/where.py", WHERE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -37,6 +38,7 @@ def asked(request: pytest.FixtureRequest, agents: Agents) -> Iterator[str]:
             "slow": slow,
         }
         agents.ocm("edit", name, "models.providers", "-", input=json.dumps(providers))
+        agents.ocm("network", name, "allow", urlsplit(slow["baseUrl"]).netloc)
         yield name
     # For a turn that hangs OpenClaw waits up to 315 seconds before it ends.
     agents.ocm("stop", name, timeout=400)

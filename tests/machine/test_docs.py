@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .checkout import Ocm
-from .instances import HOME, NETWORK_NEEDS, PROVIDER, answer, home_files, rows
+from .instances import HOME, PROVIDER, answer, home_files, rows
 from .reading import SOURCE, Reader, push_repository
 from .telegram import fake_telegram, message
 
@@ -87,14 +87,12 @@ def test_two_agents_one_key(ocm: Ocm) -> None:
 
 @pytest.mark.full
 @pytest.mark.usefixtures("worker1")
-def test_own_network(machine: Machine, ocm: Ocm) -> None:
-    machine.run(["sh", "-euc", NETWORK_NEEDS], user="root", network="host", timeout=300)
+def test_own_network(ocm: Ocm) -> None:
     said = reader(ocm).play("docs/how-to/own-network.md")
     assert "worker2: ready and sealed" in said
     assert "worker1: in a network of its own" in said
     assert "and near by 127.0.0.1:11434, 192.168.1.20:443" in said
     ocm("delete", "worker2", "--force", "--yes")
-    ocm("network", "worker1", "shared")
 
 
 @pytest.mark.full
@@ -138,7 +136,9 @@ def test_update_ocm(machine: Machine, ocm: Ocm) -> None:
 def test_telegram(machine: Machine, ocm: Ocm) -> None:
     """Somebody writes to the bot where the document says so."""
     with fake_telegram(machine) as telegram:
-        ocm("edit", "worker1", "channels.telegram.apiRoot", telegram.address)
+        told = ocm("edit", "worker1", "channels.telegram.apiRoot", telegram.address).stderr
+        assert f"ocm network worker1 allow {telegram.place}" in told
+        ocm("network", "worker1", "allow", telegram.place)
         bot = telegram.bot(47110)
         place = f"{telegram.address}/test/{bot.number}"
         hello = shlex.quote(json.dumps({"message": message(4242, "hello")}))
