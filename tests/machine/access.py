@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 # One of the host, open to all, with a number that no terminal inside has.
 TERMINAL = "/dev/pts/20"
 # What the table calls it, and the path, in a box too unless `IN_A_BOX` has another; a directory counts as
-# readable if it shows a name, as writable if a file can be made in it.
+# readable if it shows a name, as writable if a file can be made in it. Where somebody listens it is
+# `tcp:ADDRESS:PORT` or `abstract:NAME`, and who connects can read and write.
 ROWS = (
     ("its own state, `~/.openclaw-NAME/`", "{home}/.openclaw-{name}"),
     ("the workspace, in a box `/workspace`", "{home}/.openclaw-{name}/workspace"),
@@ -48,6 +49,8 @@ ROWS = (
     ("the host's shared memory", "/dev/shm/of-the-host"),
     ("terminals of other logins, `/dev/pts`", TERMINAL),
     ("control groups", "{cgroup}/cgroup.procs"),
+    ("what listens on `127.0.0.1`, other gateways too", "tcp:127.0.0.1:{port}"),
+    ("the host's abstract sockets", "abstract:of-the-host"),
 )
 IN_A_BOX = {"{home}/.openclaw-{name}/workspace": "/workspace"}
 SYSTEM = "/usr/"
@@ -61,10 +64,13 @@ FILES = (
 )
 SOCKETS = ("{runtime}/bus", "/run/dbus/system_bus_socket", "/run/docker.sock")
 # Makes what is missing, open to all, until its input ends: a file for each path before "--" in argv, a socket
-# that somebody listens on for each path after it.
+# that somebody listens on for each path after it; and listens on a port of the loopback, which it prints.
 _PLANT = """
 import os, pathlib, pty, socket, sys
 os.umask(0)
+loopback, abstract = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)
+abstract.bind("\\0of-the-host")
+abstract.listen()
 terminals = [pty.openpty() for _ in range(24)]
 os.chmod("/dev/pts/20", 0o666)
 missing = [path for path in sys.argv[1:] if not os.path.exists(path)]
@@ -78,28 +84,42 @@ for path in files:
 for path, listening in sockets.items():
     listening.bind(path)
     listening.listen()
-print("planted", flush=True)
+print("planted", loopback.getsockname()[1], flush=True)
 sys.stdin.read()
 for path in (*files, *sockets):
     os.unlink(path)
 for folder in dict.fromkeys(folders):
     folder.rmdir()
 """
-_TRY = """
-echo mine > /tmp/mine; echo mine > /var/tmp/mine
+_FUNCTIONS = """
 socket='import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])'
+other='
+import socket, sys
+kind, _, place = sys.argv[1].partition(":")
+if kind == "tcp": socket.create_connection(place.rsplit(":", 1), 3)
+else: socket.socket(socket.AF_UNIX).connect(chr(0) + place)
+'
 try_read() {
-  if [ -S "$1" ]; then python3 -c "$socket" "$1" 2>/dev/null
+  if is_address "$1"; then python3 -c "$other" "$1" 2>/dev/null
+  elif [ -S "$1" ]; then python3 -c "$socket" "$1" 2>/dev/null
   elif [ -d "$1" ]; then [ -n "$(ls -A "$1" 2>/dev/null)" ]; else head -c 1 "$1" >/dev/null 2>&1; fi
 }
+is_address() { case $1 in tcp:* | abstract:*) ;; *) return 1 ;; esac }
 try_write() {
-  if [ -d "$1" ]; then (: > "$1/.probe-$$") 2>/dev/null && rm -f "$1/.probe-$$"
+  if is_address "$1"; then try_read "$1"
+  elif [ -d "$1" ]; then (: > "$1/.probe-$$") 2>/dev/null && rm -f "$1/.probe-$$"
   else [ -e "$1" ] && (: >> "$1") 2>/dev/null; fi
 }
+"""
+_TRY = (
+    _FUNCTIONS
+    + """
+echo mine > /tmp/mine; echo mine > /var/tmp/mine
 while IFS= read -r path; do
   r=no; w=no; try_read "$path" && r=yes; try_write "$path" && w=yes; echo "$r $w"
 done <<'PATHS'
 """
+)
 
 
 def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str) -> list[str]:
@@ -109,13 +129,14 @@ def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str)
     that a "no" is the sandbox's doing: sockets that a container lacks are there for as long as it takes.
     """
     facts = facts_of(machine, name, other, definition)
-    paths = [path.format(**facts) for _title, path in ROWS]
     files, sockets = ([path.format(**facts) for path in planted] for planted in (FILES, SOCKETS))
-    with planting(machine, files, sockets):
+    with planting(machine, files, sockets) as port:
+        facts["port"] = port
+        paths = [path.format(**facts) for _title, path in ROWS]
         main = f"{machine.home}/.openclaw/openclaw.json"
         absent = set() if exists(machine, main) else {main, f"{machine.home}/.openclaw/.env"}
         absent.add("/run/ocm/secrets.env")  # inside alone: on the host it has another name
-        missing = [path for path in paths if path not in absent and not exists(machine, path)]
+        missing = [path for path in paths if path not in absent and not found_outside(machine, path)]
         assert missing == [], missing
         in_a_box = [IN_A_BOX.get(path, path).format(**facts) for _title, path in ROWS]
         found = asked(ocm, name, paths)
@@ -126,8 +147,8 @@ def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str)
         boxed[paths.index(facts["openclaw"])] = "no | no"
     lines = ["| what can be reached | by a shell inside: read | write | from a box: read | write |"]
     lines.append("|---|---|---|---|---|")
-    rows = zip(ROWS, found, boxed, strict=True)
-    return [*lines, *(f"| {title} | {access} | {box} |" for (title, _path), access, box in rows)]
+    each = zip(ROWS, found, boxed, strict=True)
+    return [*lines, *(f"| {title} | {access} | {box} |" for (title, _path), access, box in each)]
 
 
 def asked(ocm: Ocm, name: str, paths: Sequence[str], *options: str) -> list[str]:
@@ -138,16 +159,16 @@ def asked(ocm: Ocm, name: str, paths: Sequence[str], *options: str) -> list[str]
 
 
 def assert_documented(lines: list[str]) -> None:
-    """Fail where isolation.md does not have this very table, and the README five rows of it."""
+    """Fail where isolation.md does not have this very table, and the README six rows of it."""
     whole = (REPOSITORY / "docs" / "explanation" / "isolation.md").read_text()
     assert "\n".join(lines) in whole, "\n" + "\n".join(lines)
     readme = (REPOSITORY / "README.md").read_text().splitlines()
-    head, rows = lines[:2], lines[2:]
+    head, known = lines[:2], lines[2:]
     begun = readme.index(head[0])
     assert readme[begun + 1] == head[1]
-    shown = readme[begun + 2 : begun + 7]
-    assert set(shown) <= set(rows), shown
-    assert readme[begun + 7] == ""
+    shown = readme[begun + 2 : begun + 8]
+    assert set(shown) <= set(known), shown
+    assert readme[begun + 8] == ""
 
 
 def facts_of(machine: Machine, name: str, other: str, definition: str) -> dict[str, str]:
@@ -168,17 +189,26 @@ def facts_of(machine: Machine, name: str, other: str, definition: str) -> dict[s
 
 
 @contextlib.contextmanager
-def planting(machine: Machine, files: Sequence[str], sockets: Sequence[str]) -> Iterator[None]:
-    """Have these files there, and somebody listen on these sockets."""
+def planting(machine: Machine, files: Sequence[str], sockets: Sequence[str]) -> Iterator[str]:
+    """Have these files there, and somebody listen on these sockets and on a port, which is given."""
     argv = ["python3", "-c", _PLANT, *files, "--", *sockets]
     process = machine.popen(argv, user="root", stdin=subprocess.PIPE, stderr=None)
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == b"planted\n"
-        yield
+        word, _, port = process.stdout.readline().decode().strip().partition(" ")
+        assert word == "planted"
+        yield port
     finally:
         process.communicate()
     assert process.returncode == 0
+
+
+def found_outside(machine: Machine, path: str) -> bool:
+    """Tell whether a path, or who listens, is there on the host."""
+    if path.startswith(("tcp:", "abstract:")):
+        script = f'{_FUNCTIONS}try_read "$0"'
+        return machine.run(["bash", "-c", script, path], check=False).returncode == 0
+    return exists(machine, path)
 
 
 def exists(machine: Machine, path: str) -> bool:

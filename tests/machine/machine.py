@@ -61,7 +61,7 @@ class PtyResult:
     output: str
 
 
-# The kernel's, which udev makes on a real machine. A container has it only where somebody gave it that.
+# udev makes it on a real machine; a container has it where somebody gave it that (--device /dev/net/tun).
 TUN_SCRIPT = "mkdir -p /dev/net; mknod /dev/net/tun c 10 200; chmod 666 /dev/net/tun"
 
 
@@ -105,8 +105,7 @@ class Machine:
         try:
             machine = cls(owned.start(), owned)
             machine._wait_until_up(deadline_seconds)
-            if spec.has_systemd:
-                machine._outside(["sh", "-euc", TUN_SCRIPT])
+            machine._outside(["sh", "-euc", TUN_SCRIPT])
         except BaseException:
             owned.discard()
             raise

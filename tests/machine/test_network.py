@@ -275,6 +275,11 @@ def test_where_there_can_be_none_that_is_said(machine: Machine, ocm: Ocm, worker
     machine.run(["chmod", "600", "/dev/net/tun"], user="root")
     try:
         refused(ocm("create", "other", "--network", "own", check=False), "/dev/net/tun may not be used here")
+        said = ocm("create", "other").stderr
+        assert "other shares the network of this machine: /dev/net/tun may not be used here" in said
+        assert "then ocm network other own" in said
+        assert "chmod 0666 /dev/net/tun" in ocm("doctor", check=False).stdout
+        ocm("delete", "other", "--yes")
         refused(ocm("start", worker, check=False), "/dev/net/tun may not be used here")
     finally:
         machine.run(["chmod", "666", "/dev/net/tun"], user="root")
