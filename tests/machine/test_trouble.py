@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CONFIG = f"{HOME}/.openclaw-worker1/openclaw.json"
 UNIT = f"{HOME}/.config/systemd/user/openclaw-gateway-worker1.service"
+UPLINK = f"{HOME}/.config/systemd/user/ocm-uplink@worker1.service"
 RECORD = f"{HOME}/.config/ocm/instances/worker1.toml"
 
 
@@ -108,17 +109,18 @@ def test_weakened_config_is_shown_as_drift(ocm: Ocm, worker: str) -> None:
 
 @pytest.mark.both_releases
 @pytest.mark.parametrize(
-    "weakening",
+    ("unit", "weakening"),
     [
-        pytest.param("PrivateIPC=no", marks=pytest.mark.full),
-        pytest.param("BindReadOnlyPaths=/home/debian:/opt/h", marks=pytest.mark.full),
-        "NoNewPrivileges=no\nSystemCallFilter=\nRestrictNamespaces=no\nLockPersonality=no",
+        pytest.param(UNIT, "PrivateIPC=no", marks=pytest.mark.full),
+        pytest.param(UNIT, "BindReadOnlyPaths=/home/debian:/opt/h", marks=pytest.mark.full),
+        (UNIT, "NoNewPrivileges=no\nSystemCallFilter=\nRestrictNamespaces=no\nLockPersonality=no"),
+        (UPLINK, "Environment=A=b"),
     ],
 )
 def test_drop_in_that_weakens_the_sandbox_is_found_by_the_proof(
-    machine: Machine, ocm: Ocm, worker: str, weakening: str
+    machine: Machine, ocm: Ocm, worker: str, unit: str, weakening: str
 ) -> None:
-    folder = f"{UNIT}.d"
+    folder = f"{unit}.d"
     machine.run(["mkdir", "-p", folder])
     machine.write(f"{folder}/weak.conf", f"[Service]\n{weakening}\n")
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.systemd import places, uplink
-from openclaw_ocm.backends.systemd.drop_ins import forbidden_settings
+from openclaw_ocm.backends.systemd.drop_ins import changes
 from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.backends.systemd.unit import (
@@ -141,18 +141,14 @@ class Systemd:
         return tuple(dict.fromkeys((*made, *dead)))
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
-        """Yield where another unit is loaded than OCM's, or a drop-in changes what the sandbox is made of."""
-        unit = str(places.unit(self.host.instance(name)))
-        if process.definition != unit:
-            yield f"systemd runs {process.definition} and not {unit}"
-        for override in process.overrides:
-            try:
-                text = Path(override).read_text(encoding="utf-8", errors="replace")
-            except OSError as error:
-                yield f"the drop-in {override} cannot be read: {error.strerror}"
-                continue
-            for setting in forbidden_settings(text):
-                yield f"the drop-in {override} sets {setting}"
+        """Yield where other units are loaded than OCM's, or a drop-in changes what the sandbox is made of."""
+        paths = self.host.instance(name)
+        yield from changes(str(places.unit(paths)), process.definition, process.overrides)
+        if uplink.is_wanted(paths.host, name):
+            shown = ("--property=FragmentPath,DropInPaths", "--", places.uplink_name(name))
+            loaded = _parse_block(self._systemctl("show", *shown).stdout)
+            template, drop_ins = str(places.uplink(paths.host)), loaded.get("DropInPaths", "").split()
+            yield from changes(template, loaded.get("FragmentPath"), drop_ins)
 
     def load(self, names: Collection[InstanceName]) -> None:
         """Have the manager read its unit files anew."""
@@ -165,7 +161,8 @@ class Systemd:
         for name in names:
             unit = places.unit(self.host.instance(name))
             files.remove_file(unit)
-            files.remove_tree(PurePosixPath(f"{unit}.d"))
+            for one in (unit, self.host.paths.units / places.uplink_name(name)):
+                files.remove_tree(PurePosixPath(f"{one}.d"))
             files.remove_file(self.host.paths.units / "default.target.wants" / unit.name)
         self.load(names)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def keep(paths: HostPaths, defined: Collection[InstanceName]) -> None:
     """Write the template as this OCM has it, or remove it where no unit of those `defined` wants it."""
-    if not any(_is_isolated(paths, name) for name in defined):
+    if not any(is_wanted(paths, name) for name in defined):
         files.remove_file(places.uplink(paths))
     elif not is_current(paths):
         files.write_file(places.uplink(paths), render_uplink(paths).encode())
@@ -32,7 +32,8 @@ def is_current(paths: HostPaths) -> bool:
     return False
 
 
-def _is_isolated(paths: HostPaths, name: InstanceName) -> bool:
+def is_wanted(paths: HostPaths, name: InstanceName) -> bool:
+    """Tell whether the unit of an instance has its network made by one of the template."""
     wants = f"Wants={places.uplink_name(name)}\n".encode()
     # Another's unit may be anything, a link to nowhere as systemd masks one included.
     with contextlib.suppress(UnreadableFile):
