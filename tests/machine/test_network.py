@@ -33,15 +33,34 @@ ip addr add {NEIGHBOUR}/32 dev lo
 ip addr add {PUBLIC}/32 dev lo
 ip addr add {METADATA}/32 dev lo
 """
+# Whoever says "much" to the first gets it, others a byte.
+MUCH = 100 * 2**20
 LISTEN = f"""
-import socket, time
+import socket, threading, time
+def serve(end):
+    end.sendall(bytes({MUCH} if end.recv(4) == b"much" else 1))
+    end.close()
+def accept(listening):
+    while True:
+        threading.Thread(target=serve, args=listening.accept()[:1], daemon=True).start()
 kept = [socket.create_server((address, {PORT})) for address in {(LOCAL, NEIGHBOUR, METADATA, PUBLIC)!r}]
 kept.append(socket.create_server(("::1", {PORT}), family=socket.AF_INET6))
 kept.append(socket.socket(socket.AF_UNIX))
 kept[-1].bind("\\0near")
 kept[-1].listen()
+threading.Thread(target=accept, args=kept[:1], daemon=True).start()
 print("listening", flush=True)
 time.sleep(10000)
+"""
+# Connects many times at once, then asks on all of them; argv: the place, what to say, and how many times.
+# Tells how many were answered, and how much was said in all.
+ASK = """
+import socket, sys
+host, port, text, times = sys.argv[1:]
+ends = [socket.create_connection((host, int(port)), 20) for _ in range(int(times))]
+for end in ends: end.sendall(text.encode().decode("unicode_escape").encode())
+lengths = [sum(len(part) for part in iter(lambda: end.recv(2**16), b"")) for end in ends]
+print(sum(map(bool, lengths)), sum(lengths))
 """
 # Tells which of many ways lead to something near; what is refused, closed or unknown leads nowhere.
 ATTEMPTS = (
@@ -174,12 +193,23 @@ def test_what_listens_inside_takes_no_port_of_the_host(machine: Machine, ocm: Oc
     kill_group(session)
 
 
+def test_its_gateway_answers_many_at_once(machine: Machine, worker: str) -> None:
+    del worker
+    asking = "GET /healthz HTTP/1.0\\r\\n\\r\\n"
+    done = machine.run(["python3", "-c", ASK, LOCAL, str(GATEWAY), asking, "200"])
+    assert done.stdout.split()[0] == "200"
+
+
 def test_exactly_what_is_allowed_is_reached_in_addition(ocm: Ocm, worker: str) -> None:
     place = f"{LOCAL}:{PORT}"
     refused(ocm("network", worker, "allow", LOCAL, check=False), "single ports", code=2)
     ocm("network", worker, "allow", place)
     # It is one place, under each of its names.
     assert set(attempts(ocm, worker)) == {"loopback", "zero", "mapped", "slirp"}
+    much = f"python3 - {LOCAL} {PORT} much 3 <<'END'\n{ASK}\nEND\n"
+    assert inside(ocm, worker, much).split() == ["3", str(3 * MUCH)]
+    many = f"python3 - {LOCAL} {PORT} some 200 <<'END'\n{ASK}\nEND\n"
+    assert inside(ocm, worker, many).split() == ["200", "200"]
     assert (
         ocm("network", worker, "deny", place).stdout
         == f"worker1: in a network of its own, and near by {MODEL}\n"
