@@ -18,6 +18,7 @@ from tests.machine.instances import rows
 if TYPE_CHECKING:
     from tests.machine.agents import Agents
     from tests.machine.checkout import Ocm
+    from tests.machine.machine import Machine
 
 BACKEND = "systemd"
 SESSIONS = {"main": "agent:main:main", "box": "agent:main:bench:group:1"}
@@ -110,12 +111,20 @@ def seconds(ocm: Ocm, name: str, session: str, said: tuple[str, str], rounds: in
 
 def megabytes(agents: Agents, name: str) -> dict[str, float]:
     """Return the memory of each part of a gateway's unit."""
-    argv = ["python3", "-c", _MEMORY, f"openclaw-gateway-{name}.service"]
-    lines = [line.split(maxsplit=1) for line in agents.machine.run(argv, user="root").stdout.splitlines()]
+    found = memory_of(agents.machine, f"openclaw-gateway-{name}.service")
     return {
-        part: sum(int(pss) for pss, comm in lines if comm.startswith(names)) / 1000
+        part: sum(each for comm, each in found.items() if comm.startswith(names))
         for part, names in PARTS.items()
     }
+
+
+def memory_of(machine: Machine, unit: str) -> dict[str, float]:
+    """Return the memory of a unit (PSS, MB) by the name of its processes."""
+    found: dict[str, float] = {}
+    for line in machine.run(["python3", "-c", _MEMORY, unit], user="root").stdout.splitlines():
+        pss, comm = line.split(maxsplit=1)
+        found[comm] = found.get(comm, 0.0) + int(pss) / 1000
+    return found
 
 
 if __name__ == "__main__":
