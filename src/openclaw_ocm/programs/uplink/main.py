@@ -86,6 +86,9 @@ def attend(chosen: Options, pid: int) -> int:
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     uplink = Uplink(chosen, pid)
+    if chosen.unit is not None and _main_process(chosen.unit) != pid:
+        complain("the sandbox ended before it had a network")
+        return 1
     try:
         if chosen.state is not None:
             # The name of a socket may be no longer than 107 bytes, this path may.
