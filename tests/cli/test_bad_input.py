@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from openclaw_ocm.cli import lifecycle
 from openclaw_ocm.cli.main import COMMANDS
+from openclaw_ocm.core.record import Limits
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
@@ -130,6 +133,16 @@ def test_a_bad_option_is_refused_and_nothing_is_made(
     for command in ("create", "deploy"):
         assert words in check(ocm(command, "worker1", *options), 2)[0]
     assert tree(home) == []
+
+
+@pytest.mark.parametrize("option", ["cpus", "tasks"])
+def test_a_limit_has_the_same_bounds_typed_and_in_a_record(option: str) -> None:
+    typed: Any
+    (typed,) = (one.type for one in lifecycle.COMMANDS["create"].params if one.name == option)
+    for bound, beyond in ((typed.min, -0.01 if option == "cpus" else -1), (typed.max, 1)):
+        assert getattr(msgspec.convert({option: bound}, Limits), option) == bound
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({option: bound + beyond}, Limits)
 
 
 @pytest.mark.parametrize(

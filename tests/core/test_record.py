@@ -96,6 +96,8 @@ def test_scheduled_backups_keep_something_of_everything_by_default() -> None:
         {"limits": {"memory": "2g"}},
         {"limits": {"memory": "2G\nExecStart=/bin/sh"}},
         {"limits": {"memory": "2G\n"}},
+        {"limits": {"memory": "1M"}},
+        {"limits": {"memory": "767M"}},
     ],
 )
 def test_a_record_with_a_field_that_cannot_be_is_refused(changes: dict[str, object]) -> None:

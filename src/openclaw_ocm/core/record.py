@@ -50,6 +50,14 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     tasks: Annotated[int, msgspec.Meta(ge=64, le=100_000)] = DEFAULT_TASKS
     """Threads and processes at most."""
 
+    def __post_init__(self) -> None:
+        """Refuse what `--memory` would not take: with less a gateway is never ready."""
+        if self.memory is not None:
+            try:
+                parse_memory(self.memory)
+            except Invalid as error:
+                raise ValueError(error.message) from None
+
 
 class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How many archives are kept: the last ones, and the last of each of so many days, weeks and months."""
