@@ -136,9 +136,9 @@ def test_a_state_directory_that_is_none_is_refused(tmp_path: Path, kind: str) ->
         path.symlink_to("real")
     elif kind == "file":
         path.touch()
-    with pytest.raises(OcmError, match="cannot be opened") as caught, files.open_state(pure(path)):
+    with pytest.raises(OcmError) as caught, files.open_state(pure(path)):
         pass
-    assert caught.value.code == "state_unreadable"
+    assert caught.value.code == ("state_link" if kind == "link" else "state_unreadable")
 
 
 def test_a_tree_goes_and_what_its_links_lead_to_survives(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from openclaw_ocm.instances.first_config import name_of_config, write_cloned_con
 from openclaw_ocm.instances.follow import rewrite_paths, rewrite_paths_back, write_changed
 from openclaw_ocm.instances.last_words import last_words
 from openclaw_ocm.instances.verify import verify
-from openclaw_ocm.system import files, ufw
+from openclaw_ocm.system import files, removable, ufw
 from openclaw_ocm.system.exchange import put_in_place, take_out_of_place
 from openclaw_ocm.system.kept.inherited import set_source
 from openclaw_ocm.system.kept.records import read_record
@@ -393,4 +393,4 @@ def _remove_file(step: steps.RemoveFile, _context: Context) -> None:
 
 @_apply.register(steps.RemoveTree)
 def _remove_tree(step: steps.RemoveTree, _context: Context) -> None:
-    files.remove_tree(PurePosixPath(step.path))
+    removable.remove(PurePosixPath(step.path))

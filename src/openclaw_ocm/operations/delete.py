@@ -23,6 +23,7 @@ from openclaw_ocm.operations.backup import backup as make_backup
 from openclaw_ocm.operations.backups import list_backups
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
+from openclaw_ocm.operations.planning.removal import refuse_unremovable
 from openclaw_ocm.system.kept.records import read_record
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def delete(
     context: Context, name: InstanceName, *, force: bool, dry_run: bool, backup: bool = False
 ) -> Outcome:
     """Remove an instance; refuses while it runs unless `force`. A corrupt record does not stop it.
+
+    What could not be removed is looked for before anything is touched, and refused.
 
     With `backup` one is made first, and what keeps it from being made keeps the instance.
     """
@@ -91,9 +94,11 @@ def _delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool)
         if name in backend.timers.known():
             every = record.backups.every if record is not None and record.backups is not None else None
             undoable.append(SetTimer(name=name, every=None, previous=every))
+        removal = _removal(host.instance(name))
+        refuse_unremovable(backend, removal)
         rules = guard(host, before=record, after=None)
         undoable += rules.steps
-        steps = [*undoable, *_removal(host.instance(name))]
+        steps = [*undoable, *removal]
         outcome = carry_out(
             doomed.context,
             make_plan(backend, "delete", name, steps, commit=len(undoable)),
@@ -112,10 +117,11 @@ def _removal(paths: InstancePaths) -> tuple[Step, ...]:
         Stop(name=name, ran=False),
         RemoveDefinition(name=name),
         RemoveLink(link=str(paths.config_link)),
-        RemoveTree(path=str(paths.shell)),
-        RemoveTree(path=str(paths.scratch)),
-        RemoveTree(path=str(paths.state)),
         RemoveFile(path=str(paths.secrets)),
         RemoveFile(path=str(paths.inherited)),
         RemoveFile(path=str(paths.last_backup)),
+        # What may resist comes last: all else is gone by then.
+        RemoveTree(path=str(paths.shell)),
+        RemoveTree(path=str(paths.scratch)),
+        RemoveTree(path=str(paths.state)),
     )

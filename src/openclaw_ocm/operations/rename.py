@@ -28,6 +28,7 @@ from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import refuse_existing, refuse_instance, setting_up
+from openclaw_ocm.operations.planning.removal import refuse_unremovable
 from openclaw_ocm.operations.planning.repair import ready_in_words, refuse_unrepairable
 from openclaw_ocm.operations.planning.timers import timer_steps
 from openclaw_ocm.system.exchange import inode
@@ -35,6 +36,7 @@ from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.config import read_config
+from openclaw_ocm.system.removable import check_place
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -66,6 +68,10 @@ def rename(
         runs = old.process.activity.will_run
         refuse_unrepairable(old, repair=effort.repair)
         read_config(old.paths)
+        for directory in (old.paths.state, old.paths.scratch):
+            check_place(directory)
+        removal = _removal(old.paths)
+        refuse_unremovable(old.backend, removal)
         undoable: list[Step] = [
             *_steps(old, renamed, guards, runs=runs),
             *(SetSource(name=heir, source=new, previous=name) for heir in heirs),
@@ -78,7 +84,7 @@ def rename(
                 old.backend,
                 "rename",
                 name,
-                [*undoable, *_removal(old.paths)],
+                [*undoable, *removal],
                 commit=len(undoable),
                 others=(new, *heirs),
             ),

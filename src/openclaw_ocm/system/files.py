@@ -144,12 +144,21 @@ def link_target(path: PurePosixPath) -> str | None:
         return None
 
 
+def is_link(path: PurePosixPath) -> OcmError:
+    """Return what is said of a state directory that is a link, by whatever needs one."""
+    message = f"the directory {path} is a link, which OCM does not follow"
+    hint = f"put the directory itself in its place: rm {path}, then mv {real_path(path)} {path}"
+    return OcmError(message, hint=hint, code="state_link")
+
+
 @contextlib.contextmanager
 def open_state(path: PurePosixPath) -> Iterator[int]:
     """Open a directory that an instance can write and yield its descriptor; a link is refused."""
     try:
         directory = os.open(path, CLOSED_DIRECTORY)
     except OSError as error:
+        if os.path.islink(path):  # noqa: PTH114 - no Path in this module's hands
+            raise is_link(path) from None
         message = f"the state directory {path} cannot be opened: {os.strerror(error.errno or 0)}"
         raise OcmError(message, code="state_unreadable") from None
     try:

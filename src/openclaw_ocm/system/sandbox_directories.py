@@ -39,7 +39,9 @@ _STICKY = 0o1777
 
 
 def check_state(paths: InstancePaths) -> None:
-    """Raise `OcmError` where an instance has no state directory to bind into its sandbox."""
+    """Raise `OcmError` where an instance has no state directory to bind into its sandbox, or a link."""
+    if Path(paths.state).is_symlink():
+        raise files.is_link(paths.state)
     if not Path(paths.state).is_dir():
         message = f"{paths.name} has no state directory {paths.state}"
         raise OcmError(message, hint=f"put it back, or ocm delete {paths.name}", code="state_missing")

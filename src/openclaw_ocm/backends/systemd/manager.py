@@ -162,7 +162,7 @@ class Systemd:
             unit = places.unit(self.host.instance(name))
             files.remove_file(unit)
             for one in (unit, self.host.paths.units / places.uplink_name(name)):
-                files.remove_tree(PurePosixPath(f"{one}.d"))
+                files.remove(PurePosixPath(f"{one}.d"))
             files.remove_file(self.host.paths.units / "default.target.wants" / unit.name)
         self.load(names)
 
