@@ -25,6 +25,8 @@ HEADER = Header(
     name="worker1", openclaw="2026.9.6", ocm="0.1.0", state="/home/ann/.openclaw-worker1", home="/home/ann"
 )
 SECRET = b"# kept\nONE_API_KEY=sk-PLANTED\n"
+RECORD = b'name = "worker1"\nport = 19001\n[runtime]\nnode = "/usr/bin/node"\nopenclaw = "/opt/openclaw"\n'
+INHERITED = b'{"source": "main", "config": {}, "secrets": []}'
 # A directory is None, a link its target in text.
 Tree = dict[str, "bytes | str | None"]
 
@@ -60,9 +62,9 @@ def write_archive(  # noqa: PLR0913 - all but two have a default
     *,
     form: Format = "gz",
     header: Header = HEADER,
-    record: bytes = b'name = "worker1"\n',
+    record: bytes = RECORD,
     secrets: bytes | None = SECRET,
-    inherited: bytes | None = b"{}",
+    inherited: bytes | None = INHERITED,
 ) -> Path:
     """Write an archive of that state."""
     with path.open("wb") as file:

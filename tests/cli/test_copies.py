@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests import archives
+from tests.archives import RECORD
 
+FILE = "worker1-20261122T030000Z.tar.gz"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
-RECORD = b'name = "worker1"\nport = 19001\n[runtime]\nnode = "/usr/bin/node"\nopenclaw = "/opt/openclaw"\n'
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
@@ -36,9 +37,7 @@ def add_state(home: Path, name: str) -> None:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    return archives.write_archive(
-        tmp_path / "a.tar.gz", archives.tree(tmp_path), record=RECORD, inherited=None
-    )
+    return archives.write_archive(tmp_path / FILE, archives.tree(tmp_path), record=RECORD, inherited=None)
 
 
 def test_a_name_cannot_be_given_twice(ocm: Run, add_record: AddRecord, home: Path) -> None:
@@ -71,6 +70,28 @@ def test_an_archive_of_the_name_of_an_instance_is_refused(
     error = error_of(ocm("restore", str(archive), "--replace", "--port", "19101", "--json"))
     assert error["code"] == "usage"
     assert kept(home) - {".local/state/ocm/locks/worker1.lock"} == before
+
+
+def test_an_archive_does_not_say_by_itself_which_instance_it_replaces(
+    ocm: Run, add_record: AddRecord, archive: Path, home: Path
+) -> None:
+    add_record("worker1")
+    before = kept(home)
+    other = archive.with_name("worker2-20261122T030000Z.tar.gz")
+    for file, options, told in (
+        (archive.rename(other), ["--replace"], "says worker2"),
+        (other, [], "says worker2"),
+        (other.with_name("a.tar.gz"), ["--replace"], "says nothing of it"),
+    ):
+        other.rename(file) if not file.exists() else None
+        error = error_of(ocm("restore", str(file), *options, "--dry-run", "--json"))
+        assert error["code"] == "archive_ambiguous"
+        assert error["message"] == f"{file} is of worker1 by what it holds, and its file name {told}"
+        assert error["hint"] == "--as worker1, if it is to be that instance"
+        assert kept(home) == before
+    error = error_of(ocm("restore", str(file), "--replace", "--as", "worker1", "--port", "19101", "--json"))
+    assert error["code"] == "usage", "who says the name is asked no more"
+    assert error_of(ocm("restore", str(file), "--json"))["code"] == "exists"
 
 
 @pytest.mark.parametrize("damage", ["cut off", "flipped", "empty", "missing"])
@@ -109,7 +130,7 @@ def test_an_archive_that_is_newer_or_lies_about_its_state_replaces_nothing(
     before = kept(home)
     header = msgspec.structs.replace(archives.HEADER, **fields)
     archive = archives.write_archive(
-        tmp_path / "a.tar.gz", archives.tree(tmp_path), header=header, record=RECORD, inherited=None
+        tmp_path / FILE, archives.tree(tmp_path), header=header, record=RECORD, inherited=None
     )
     error = error_of(ocm("restore", str(archive), "--replace", "--json"))
     assert error["code"] == code
@@ -120,9 +141,7 @@ def test_what_an_archive_says_does_not_reach_the_terminal_as_it_is(
     ocm: Run, tmp_path: Path, home: Path
 ) -> None:
     hostile = RECORD + b'["\\u001b[31mred\\u202e"]\n'
-    archive = archives.write_archive(
-        tmp_path / "a.tar.gz", archives.tree(tmp_path), record=hostile, inherited=None
-    )
+    archive = archives.write_archive(tmp_path / FILE, archives.tree(tmp_path), record=hostile, inherited=None)
     done = ocm("restore", str(archive))
     assert "red" in done.stderr
     assert "\x1b" not in done.stderr

@@ -33,6 +33,7 @@ from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.record import Keep, Runtime
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.transaction import Transaction
+from openclaw_ocm.operations import backup as making
 from openclaw_ocm.operations.backup import Backup, Request, backup
 from openclaw_ocm.operations.backups import (
     archives_of,
@@ -340,6 +341,38 @@ def test_without_what_a_restore_needs_there_is_no_backup(instance: Instance, nam
                 instance.backup()
             assert caught.value.code == "backup_failed"
     assert instance.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "has no config"),
+        ("{ broken", "not valid JSON5"),
+        (Path("other.json"), "openclaw.json is a link"),
+    ],
+    ids=["missing", "broken", "link"],
+)
+def test_without_a_config_that_a_restore_takes_there_is_no_backup(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, content: str | Path | None, why: str
+) -> None:
+    config = instance.write("openclaw.json", "{}")
+    config.unlink()
+    instance.write("other.json", "{}")
+    if isinstance(content, Path):
+        config.symlink_to(content)
+    elif content is not None:
+        config.write_text(content)
+    for dry_run in (True, False):
+        with pytest.raises(OcmError, match=why) as caught:
+            instance.backup(dry_run=dry_run)
+        assert caught.value.code == "backup_failed"
+    # One that an instance takes away after the look is found when what was written is read back.
+    monkeypatch.setattr(making, "_refuse_unrestorable", lambda _paths: None)
+    with pytest.raises(OcmError, match=r"^what was written is no backup that can be restored: ") as caught:
+        instance.backup()
+    assert caught.value.code == "backup_failed"
+    assert instance.leftovers() == []
+    assert list_backups(instance.context.host) == ()
 
 
 def test_what_fails_while_it_is_read_is_told(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from openclaw_ocm.backends.supervisord import supervisor as supervisord
 from openclaw_ocm.core.firewall import Firewall
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.document import format_config
+from openclaw_ocm.core.sandbox.mounts import Mounted
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, transaction
 from openclaw_ocm.instances import follow as moving
@@ -206,14 +207,18 @@ def test_a_database_that_takes_for_ever_keeps_nobody_from_going_on(
 
 
 def archive_of(
-    instance: Instance, *, secrets: bytes = archives.SECRET, inherited: bytes | None = None
+    instance: Instance,
+    *,
+    secrets: bytes = archives.SECRET,
+    inherited: bytes | None = None,
+    config: bytes | str = b"{}",
 ) -> Path:
     made = instance.home / "backups" / "a.tar.gz"
     made.parent.mkdir(exist_ok=True)
     header = msgspec.structs.replace(archives.HEADER, name=NAME, state=f"/home/ann/.openclaw-{NAME}")
     return archives.write_archive(
         made,
-        {"state": None, "state/openclaw.json": b"{}", "state/new": b"new", "state/up": "new"},
+        {"state": None, "state/openclaw.json": config, "state/new": b"new", "state/up": "new"},
         header=header,
         record=Path(instance.paths.record).read_bytes(),
         secrets=secrets,
@@ -222,7 +227,7 @@ def archive_of(
 
 
 def replaced(instance: Instance, archive: Path) -> Outcome:
-    request = RestoreRequest(archive=PurePosixPath(archive), replace=True, start=False)
+    request = RestoreRequest(archive=PurePosixPath(archive), name=NAME, replace=True, start=False)
     return restore.restore(instance.context, restore.name_of(request), request, EFFORT, dry_run=False)
 
 
@@ -248,10 +253,96 @@ def test_what_is_replaced_is_backed_up_and_gone_and_the_record_stays(instance: I
     assert not [path for path in everything(instance) if path.endswith(".ocm") or ".ocm-" in path]
 
 
-@pytest.mark.parametrize("how", [KeyboardInterrupt, Killed])
-def test_a_restore_that_fails_or_is_killed_at_any_step_leaves_the_old_or_the_new(
-    instance: Instance, monkeypatch: pytest.MonkeyPatch, how: type[BaseException]
+@pytest.mark.parametrize("config", [b"{ broken", "new"])
+def test_without_a_usable_config_the_rest_comes_back_and_is_not_started(
+    instance: Instance, config: bytes | str
 ) -> None:
+    archive, before = archive_of(instance, config=config), everything(instance)
+    request = RestoreRequest(archive=PurePosixPath(archive), name=NAME, replace=True)
+    with pytest.raises(OcmError, match=r"openclaw\.json (in the archive )?is ") as caught:
+        restore.restore(instance.context, NAME, request, EFFORT, dry_run=False)
+    assert (caught.value.code, caught.value.exit_code) == ("archive_invalid", 1)
+    assert str(caught.value.hint).startswith("--no-start restores the rest")
+    assert everything(instance) == before
+    done = replaced(instance, archive)
+    after = everything(instance)
+    assert after[f".openclaw-{NAME}/new"] == "new"
+    assert after[f".openclaw-{NAME}/openclaw.json"] == (
+        f"-> {config}" if isinstance(config, str) else config.decode()
+    )
+    assert any(f"before ocm start {NAME} mend {instance.paths.config}" in note for note in done.notes)
+
+
+def damage(instance: Instance, kind: str) -> None:
+    """Damage an instance so that no backup can be made of it."""
+    config = instance.state / "openclaw.json"
+    if kind == "broken":
+        config.write_text("{ broken")
+    elif kind == "missing":
+        config.unlink()
+    elif kind == "database":
+        instance.write("state/openclaw.sqlite", "SQLite format 3\0" + "x" * 5000)
+    elif kind == "link":
+        instance.state.rename(instance.home / "disk")
+        instance.state.symlink_to(instance.home / "disk")
+    else:
+        instance.state.rename(instance.home / "disk")
+
+
+@pytest.mark.parametrize("kind", ["broken", "missing", "database", "link", "gone"])
+def test_what_is_too_damaged_for_a_backup_is_set_aside_as_it_is(instance: Instance, kind: str) -> None:
+    damage(instance, kind)
+    before = everything(instance)
+    done = replaced(instance, archive_of(instance))
+    (told,) = (note for note in done.notes if "what was replaced" in note)
+    after = everything(instance)
+    assert after[f".openclaw-{NAME}/new"] == "new"
+    aside = next(path.name for path in instance.home.glob(f".openclaw-{NAME}.replaced-*"))
+    assert f"in {instance.home / aside}, and in no backup: " in told
+    assert (instance.home / aside).stat().st_mode & 0o777 == 0o700
+    kept = {path.removeprefix(f"{aside}/"): text for path, text in after.items() if path.startswith(aside)}
+    own = {f"{name}": text for name, text in kept.items() if not name.startswith("state")}
+    assert own == {
+        "record.toml": before[f".config/ocm/instances/{NAME}.toml"],
+        "secrets.env": before[f".config/ocm/secrets/{NAME}.env"],
+        "inherited.json": before[f".config/ocm/inherited/{NAME}.json"],
+    }
+    state = f".openclaw-{NAME}"
+    assert {name: text for name, text in kept.items() if name not in own} == {
+        path.replace(state, "state", 1): text for path, text in before.items() if path.startswith(state)
+    }
+    assert not [path for path in after if path.endswith(".ocm") or ".ocm-" in path]
+
+
+def test_what_is_whole_and_cannot_be_removed_is_set_aside_too(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted = Mounted(point=instance.paths.workspace, kind="ext4")
+    monkeypatch.setattr(processes, "mounts", lambda _pid: (mounted,))
+    done = replaced(instance, archive_of(instance))
+    assert any(f"something is mounted at {instance.paths.workspace}" in note for note in done.notes)
+    (aside,) = instance.home.glob(f".openclaw-{NAME}.replaced-*")
+    assert (aside / "state" / "workspace" / "NOTES.md").read_text() == "remember"
+
+
+def test_a_state_that_is_a_disk_of_its_own_is_not_replaced(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, archive = everything(instance), archive_of(instance)
+    mounted = Mounted(point=instance.paths.state, kind="ext4")
+    monkeypatch.setattr(processes, "mounts", lambda _pid: (mounted,))
+    with pytest.raises(OcmError, match="something is mounted at") as caught:
+        replaced(instance, archive)
+    assert caught.value.code == "not_removable"
+    assert everything(instance) == before
+
+
+@pytest.mark.parametrize(("how", "damaged"), [(KeyboardInterrupt, False), (Killed, False), (Killed, True)])
+def test_a_restore_that_fails_or_is_killed_at_any_step_leaves_the_old_or_the_new(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, how: type[BaseException], *, damaged: bool
+) -> None:
+    if damaged:
+        damage(instance, "broken")
     archive = archive_of(instance)
     before = everything(instance)
     outcomes = []
@@ -271,6 +362,8 @@ def test_a_restore_that_fails_or_is_killed_at_any_step_leaves_the_old_or_the_new
         if left != before:
             assert f".openclaw-{NAME}/new" in left
             assert f".openclaw-{NAME}/workspace/NOTES.md" not in left
+            aside = [path for path in left if f".openclaw-{NAME}.replaced-" in path]
+            assert any(path.endswith("/state/workspace/NOTES.md") for path in aside) is damaged
             break
         assert counted() == number
     assert len(outcomes) > 5

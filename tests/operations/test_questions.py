@@ -273,7 +273,7 @@ def encrypted(place: Place, directory: Path, recipient: object) -> Path:
         inherited=None,
         record=Path(place.record(ONE)).read_bytes(),
     )
-    archive = directory / "archive.tar.gz.age"
+    archive = directory / f"{ONE}-20261122T030000Z.tar.gz.age"
     with plain.open("rb") as source, archive.open("wb") as target:
         age.encrypt(source, target, [recipient])
     return archive

@@ -240,7 +240,7 @@ def verify(  # noqa: PLR0913 - one for each option
     drill: bool,
     as_json: bool,
 ) -> int:
-    """Check that backups are whole: every hash, every database.
+    """Check that backups are whole: hashes, databases, and what a restore needs.
 
     NAME stands for all backups of that instance. Nothing is changed. The instance of a drill has no keys and
     no channels, runs no cron jobs, and is deleted once it is ready: it does nothing beside the one that it is

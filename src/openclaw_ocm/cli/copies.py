@@ -104,7 +104,7 @@ def clone(  # noqa: PLR0913 - one for each option
 @click.option(
     "--identity", type=click.Path(dir_okay=False), metavar="FILE", help="Decrypt the archive with this key."
 )
-@click.option("--no-start", is_flag=True, help="Do not start it.")
+@click.option("--no-start", is_flag=True, help="Do not start it; its config may be broken then.")
 @wait_options
 @check_option
 @dry_run_option
@@ -114,8 +114,9 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
     """Make an instance of a backup, or put its content back.
 
     The archive is checked whole before anything is touched. A new instance is sealed and reached from this
-    machine alone, whatever the archive says. What --replace replaces is backed up first, and is back and
-    running where the restored instance does not become ready; one that is ready and does not answer with
+    machine alone, whatever the archive says. What --replace replaces is backed up first, or set aside as it
+    is where it is too damaged for that, and is back and running where the restored instance does not become
+    ready; one that is ready and does not answer with
     --check stays, and the exit code is 1.
     """
     from pathlib import Path, PurePosixPath

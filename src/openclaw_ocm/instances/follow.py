@@ -28,7 +28,9 @@ def rewrite_paths(context: Context, name: InstanceName, move: Move, *, restored:
     """Rewrite what holds the path of the state; `restored` means what it does to rewrite_paths.mjs."""
     paths = context.host.instance(name)
     _move_databases(context, paths, move, restored=restored)
-    _move_config(paths, move)
+    if not restored:
+        # What is restored has one that was moved when it was made ready, or none that can be read.
+        _move_config(paths, move)
 
 
 def rewrite_paths_back(context: Context, name: InstanceName, move: Move) -> None:

@@ -28,6 +28,7 @@ from openclaw_ocm.system.archive.file import write_backup
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies, open_copies, survey
 from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 
@@ -126,6 +127,7 @@ def backup_locked(worker: Instance, request: Request) -> Backup:
     name, paths, record = worker.name, worker.paths, worker.record
     if not request.dry_run and not is_current(paths, record):
         make_shell(paths, record)
+    _refuse_unrestorable(paths)
     with files.open_state(paths.state) as state:
         final = _place(paths, request)
         worker.context.report("looking at what there is")
@@ -135,6 +137,17 @@ def backup_locked(worker: Instance, request: Request) -> Backup:
             return _planned(name, final, request, found)
         work = _Work(worker=worker, request=request, state=state, found=found)
         return _made(name, final, request, *_make(work, final))
+
+
+def _refuse_unrestorable(paths: InstancePaths) -> None:
+    """Raise `OcmError` where the config is gone, a link or broken, before hours are spent on the rest."""
+    # What else cannot be read is told by its path when it is stored.
+    with contextlib.suppress(OSError):
+        try:
+            read_config(paths)
+        except OcmError as error:
+            message = f"{error.message}: a backup without a usable config could not be restored"
+            raise OcmError(message, hint=error.hint, code="backup_failed") from None
 
 
 def _place(paths: InstancePaths, request: Request) -> PurePosixPath:
@@ -179,7 +192,7 @@ def _make(work: _Work, final: PurePosixPath) -> tuple[int, Manifest]:
     with _copies(work) as copies:
 
         def fill(writer: ArchiveWriter, spool: PurePosixPath) -> Manifest:
-            for member, data in _own_files(work.worker):
+            for member, data in _own_members(work.worker):
                 writer.small(member, data)
             disk = os.fstatvfs(work.state)
             store = StateStore(
@@ -205,7 +218,7 @@ def _make(work: _Work, final: PurePosixPath) -> tuple[int, Manifest]:
     return size, manifests[0]
 
 
-def _own_files(worker: Instance) -> Iterator[tuple[str, bytes]]:
+def _own_members(worker: Instance) -> Iterator[tuple[str, bytes]]:
     """Yield what is not in the state: the header, the record, secrets and what was inherited."""
     paths = worker.paths
     header = Header(
@@ -216,17 +229,22 @@ def _own_files(worker: Instance) -> Iterator[tuple[str, bytes]]:
         home=str(paths.host.home),
     )
     yield layout.HEADER, layout.encode(header)
-    for member, path in (
-        (layout.RECORD, paths.record),
-        (layout.SECRETS, paths.secrets),
-        (layout.INHERITED, paths.inherited),
-    ):
+    for member, path in own_files(paths):
         limit = layout.MAX_SIZES[member]
         data = files.read_own(path, limit=limit + 1)
         if data is not None and len(data) > limit:
             raise OcmError(f"{path} is larger than {limit} bytes", code="backup_failed")
         if data is not None:
             yield member, data
+
+
+def own_files(paths: InstancePaths) -> tuple[tuple[str, PurePosixPath], ...]:
+    """Return the files of an instance that are not in its state, each with what a backup calls it."""
+    return (
+        (layout.RECORD, paths.record),
+        (layout.SECRETS, paths.secrets),
+        (layout.INHERITED, paths.inherited),
+    )
 
 
 def _needed(worker: Instance) -> frozenset[str]:

@@ -11,6 +11,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.leftovers import half_written_backups
 from openclaw_ocm.system.archive.reader import verify as verify_archive
+from openclaw_ocm.system.archive.restorable import check_restorable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,13 +108,14 @@ def archives_of(host: Host, words: Sequence[str]) -> tuple[PurePosixPath, ...]:
 
 
 def verify(context: Context, archive: PurePosixPath, identities: Sequence[object]) -> Verified:
-    """Read an archive as a restore would, databases too; raise `OcmError` where it is not whole."""
+    """Read an archive as a restore would, databases too; raise `OcmError` where that would refuse it."""
     context.report("reading it")
     scratch, lock = _verification(context.host)
     files.make_directory(scratch.parent)
     with files.lock(lock, "the directory in which backups are verified"):
         files.remove_tree(scratch)
         contents = verify_archive(archive, scratch, identities=identities)
+    check_restorable(archive, contents, context.host.instance(contents.header.instance).state)
     entries = contents.manifest.members
     return Verified(
         path=str(archive),

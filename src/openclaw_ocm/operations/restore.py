@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import secrets as random
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.backup import layout
+from openclaw_ocm.core.backup.retention import parse_backup_file
 from openclaw_ocm.core.plan import (
     Exchange,
     MakeShell,
@@ -20,23 +22,26 @@ from openclaw_ocm.core.plan import (
 )
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.core.releases import is_newer
-from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import backup
-from openclaw_ocm.operations.backup import backup_locked
+from openclaw_ocm.operations.backup import backup_locked, own_files
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
 from openclaw_ocm.operations.planning.staging import Staged, extract_staged, follow_record, stage_step
 from openclaw_ocm.operations.planning.twins import bots_in, pollers, refuse_twin
+from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import read_header
+from openclaw_ocm.system.archive.restorable import record_of
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.kept.records import encode_record, parse_record
+from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.find import find_runtime, package_version
 from openclaw_ocm.system.openclaw.source import read_main_port
+from openclaw_ocm.system.removable import check_mounted, check_tree
 from openclaw_ocm.system.uplinks import check_uplink
 
 if TYPE_CHECKING:
@@ -55,10 +60,20 @@ if TYPE_CHECKING:
 
 
 def name_of(request: RestoreRequest) -> InstanceName:
-    """Return the name under which an archive is to be restored: of an archive its beginning is read."""
+    """Return the name under which an archive is to be restored: of an archive its beginning is read.
+
+    Anybody may have written that. Raises `Invalid` where the name that `ocm backup` gave the file is another,
+    and where an instance is to be replaced and the file does not say which.
+    """
     if request.name is not None:
         return request.name
-    return read_header(request.archive, identities=request.identities).instance
+    name = read_header(request.archive, identities=request.identities).instance
+    file = parse_backup_file(request.archive.name)
+    if (file is None and request.replace) or (file is not None and file.name != name):
+        told = "says nothing of it" if file is None else f"says {file.name}"
+        message = f"{request.archive} is of {name} by what it holds, and its file name {told}"
+        raise Invalid(message, hint=f"--as {name}, if it is to be that instance", code="archive_ambiguous")
+    return name
 
 
 def restore(
@@ -67,9 +82,9 @@ def restore(
     """Make an instance of an archive, or with `request.replace` put its content in the place of one.
 
     `name` is what `name_of` said. The archive is checked whole before anything is touched. What is replaced
-    is backed up first and kept until the restored instance is ready; a failure brings it back. The record of
-    the archive is no authority: an instance that is new is sealed and reached from this machine alone, one
-    that is replaced keeps its own record. Raises `OcmError`.
+    is backed up first, or set aside where it cannot be, and kept until the restored instance is ready; a
+    failure brings it back. The record of the archive is no authority: an instance that is new is sealed and
+    reached from this machine alone, one that is replaced keeps its own record. Raises `OcmError`.
     """
     with locked(context, name):
         exists = name in instance_names(context.host.paths)
@@ -120,7 +135,7 @@ def _make(  # noqa: PLR0913 - what is made, of what, and how
         record, paths = worker.record, worker.paths
         refuse_existing(worker)
         _check_version(staged.contents.header, record)
-        told = follow_record(staged, paths, record, idle=request.idle)
+        told = follow_record(staged, paths, record, request)
         refuse_twin(context.host, name, bots_in(staged.state, staged.secrets))
         rules = guard(context.host, before=None, after=record)
         undoable: list[Step] = [
@@ -155,24 +170,28 @@ def _replace(
     # Another that polls what it polls now is no news, and a backup of it is to bring it back all the same.
     now = pollers(worker.context.host).get(name, frozenset())
     refuse_twin(worker.context.host, name, bots_in(staged.state, staged.secrets) - now)
-    notes = (*staged.notes, *follow_record(staged, paths, record, idle=request.idle))
+    notes = (*staged.notes, *follow_record(staged, paths, record, request))
     if not record.sealed or record.docker:
         what = "can use Docker's socket" if record.sealed else "runs without a sandbox"
         notes = (f"{name} {what}: what is in the archive can do there all that you can", *notes)
+    check_mounted(paths.state)
     undoable: list[Step] = [
         staged.stage,
-        *repair_steps(worker, repair=effort.repair),
-        Stop(name=name, ran=worker.process.activity.will_run),
+        *repair_steps(worker, repair=effort.repair, replaced=True),
+        # Without its state it could not be started again.
+        Stop(name=name, ran=worker.process.activity.will_run and Path(paths.state).is_dir()),
         *_exchanges(paths, staged),
         # A session that began between the two has what was replaced.
         Stop(name=name, ran=False),
         _following(paths, staged),
         *(_starting(name, effort) if request.start else ()),
     ]
+    keeping: tuple[Step, ...] = ()
     if not dry_run:
         worker.context.report("back up what is replaced")
-        notes = (f"what was replaced is in {_back_up(worker)}", *notes)
-    steps = [*undoable, *_cleaning(staged.stage)]
+        told, keeping = _save(worker, staged)
+        notes = (told, *notes)
+    steps = [*undoable, *keeping, *_cleaning(staged.stage)]
     return carry_out(
         worker.context,
         make_plan(worker.backend, "restore", name, steps, commit=len(undoable)),
@@ -183,21 +202,36 @@ def _replace(
     )
 
 
-def _back_up(worker: Instance) -> str:
-    """Back up what is to be replaced and return where it is; raise `OcmError` where that cannot be."""
+def _save(worker: Instance, staged: Staged) -> tuple[str, tuple[Step, ...]]:
+    """Back up what is to be replaced, or have it set aside as it is where it is too damaged for that.
+
+    Returns where it is to be found, and the steps that set it aside past the commit point.
+    """
+    paths = worker.paths
     try:
-        return backup_locked(worker, backup.Request()).path
-    except OcmError as error:
-        message = f"{worker.name} cannot be backed up before it is replaced: {error.message}"
-        hint = f"ocm delete {worker.name} --force gives it up for good; then restore without --replace"
-        raise OcmError(message, hint=hint, code=error.code, details=error.details) from None
+        saved = backup_locked(worker, backup.Request()).path
+        check_tree(paths.state)
+    except (OcmError, OSError) as error:
+        why = as_ocm_error(error).message
+    else:
+        return f"what was replaced is in {saved}", ()
+    # There the state that is replaced comes to lie, and what else is replaced lies beside it.
+    kept = staged.state.parent
+    for member, path in own_files(paths):
+        data = files.read_own(path, limit=layout.MAX_SIZES[member])
+        if data is not None:
+            files.write_new(kept / member, data)
+    token = PurePosixPath(staged.stage.path).name[-8:]
+    aside = paths.state.with_name(f"{paths.state.name}.replaced-{token}")
+    told = f"what was replaced is kept as it was, keys and all, in {aside}, and in no backup: {why}"
+    return told, (Exchange(path=str(aside), staged=str(kept), inode=inode(kept) or 0),)
 
 
 def _planned(
     context: Context, name: InstanceName, contents: Contents, request: RestoreRequest
 ) -> tuple[Instance, tuple[str, ...]]:
     """Return the instance that a restore is to make and what of the archive's was not taken over."""
-    archived = parse_record(contents.record, "the record in the archive")
+    archived = record_of(contents)
     context.backend.check(sealed=request.sealed)
     notes, paths = [], context.host.paths
     twin = contents.header.instance

@@ -64,6 +64,11 @@ def check_place(path: PurePosixPath) -> None:
     """Raise `OcmError` where a directory could not be moved: it is a link, or another disk's."""
     if os.path.islink(path):  # noqa: PTH114 - no Path in this module's hands
         raise files.is_link(path)
+    check_mounted(path)
+
+
+def check_mounted(path: PurePosixPath) -> None:
+    """Raise `OcmError` where something is mounted at a directory itself."""
     real = PurePosixPath(files.real_path(path))
     if any(mounted.point == real for mounted in processes.mounts(os.getpid())):
         raise _refusal(f"something is mounted at {path}, which cannot be moved", f"umount {path}")

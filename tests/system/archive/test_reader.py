@@ -12,6 +12,8 @@ import msgspec
 import pytest
 from tests.archives import (
     HEADER,
+    INHERITED,
+    RECORD,
     SECRET,
     database_bytes,
     plain,
@@ -82,8 +84,8 @@ def test_an_archive_comes_out_as_it_went_in(tmp_path: Path, form: Format) -> Non
     assert snapshot(tmp_path / "out") == expected
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "out/state/openclaw.json").stat().st_mtime == 1_700_000_000
-    assert (contents.header, contents.secrets, contents.inherited) == (HEADER, SECRET, b"{}")
-    assert contents.record == 'name = "worker1"\n'
+    assert (contents.header, contents.secrets, contents.inherited) == (HEADER, SECRET, INHERITED)
+    assert contents.record == RECORD.decode()
     assert contents.manifest.databases == ("state/state/openclaw.sqlite",)
     assert contents.manifest.left_out == {"temporary": 2}
     assert sum(read) == path.stat().st_size

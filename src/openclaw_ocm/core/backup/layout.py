@@ -13,6 +13,7 @@ import msgspec
 
 from openclaw_ocm.core import temporary
 from openclaw_ocm.core.names import InstanceName, parse_name
+from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.record import Absolute
 from openclaw_ocm.errors import Invalid
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 VERSION = 1
 HEADER, RECORD, SECRETS, INHERITED = "ocm.json", "record.toml", "secrets.env", "inherited.json"
 STATE, MANIFEST = "state", "manifest.json"
+CONFIG = f"{STATE}/{CONFIG_NAME}"
 DATABASE_MAGIC = b"SQLite format 3\0"
 SIDECARS = ("-wal", "-shm", "-journal")
 MAX_MEMBERS = 1_000_000

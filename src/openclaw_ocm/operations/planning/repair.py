@@ -80,12 +80,15 @@ def restart_steps(worker: Instance, effort: Effort) -> list[Step]:
     return [*repair, Restart(name=worker.name), effort.verify(worker.name)]
 
 
-def repair_steps(worker: Instance, *, repair: bool) -> list[Step]:
+def repair_steps(worker: Instance, *, repair: bool, replaced: bool = False) -> list[Step]:
     """Return the steps that bring definition and sandbox directories back to what the record asks for.
 
-    Raises `OcmError` for a definition that was edited by hand, unless `repair`.
+    A state that is to be `replaced` may be in any condition. Raises `OcmError` for a definition that was
+    edited by hand, unless `repair`.
     """
     _refuse_unstartable(worker)
+    if not replaced:
+        check_state(worker.paths)
     name, paths, wanted = worker.name, worker.paths, worker.definition
     steps: list[Step] = []
     if not is_current(paths, worker.record):
@@ -108,6 +111,7 @@ def shell_for_undo(worker: Instance) -> MakeShell:
 def refuse_unrepairable(worker: Instance, *, repair: bool) -> None:
     """Raise `OcmError` where `repair_steps` would, for who writes the definition in any case."""
     _refuse_unstartable(worker)
+    check_state(worker.paths)
     path = worker.backend.definition_path(worker.name)
     data = files.read_own(path)
     if data is not None and is_edited(data.decode(errors="replace")) and not repair:
@@ -125,7 +129,6 @@ def _refuse_unstartable(worker: Instance) -> None:
         message = f"the Node of {worker.name} is gone: {runtime.node}"
         hint = f"put it back, or change runtime.node in {worker.paths.record}"
         raise OcmError(message, hint=hint, code="node_missing")
-    check_state(worker.paths)
 
 
 def _edited(name: InstanceName, path: PurePosixPath) -> OcmError:

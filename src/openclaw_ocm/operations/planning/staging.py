@@ -6,24 +6,24 @@ import contextlib
 import secrets as random
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from openclaw_ocm.core import secrets, temporary
 from openclaw_ocm.core.backup.layout import INHERITED, SECRETS, STATE
 from openclaw_ocm.core.names import MAIN, parse_name
-from openclaw_ocm.core.openclaw.document import MAX_BYTES, format_config, parse_config, with_value
+from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.idle import idle_config
-from openclaw_ocm.core.openclaw.moved import Move, moved_config
-from openclaw_ocm.core.openclaw.settings import BIND, wanted_bind, weakened
+from openclaw_ocm.core.openclaw.moved import Move
+from openclaw_ocm.core.openclaw.settings import weakened
 from openclaw_ocm.core.paths import STATE_DIRECTORIES
 from openclaw_ocm.core.plan import Stage
-from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.progress import by_bytes
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import Contents, extract, free_bytes
+from openclaw_ocm.system.archive.restorable import wanted_config
 from openclaw_ocm.system.kept.inherited import Inherited, encode_inherited, parse_inherited, read_inherited
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
-
-_CDP = "browser.profiles.openclaw.cdpPort"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,23 +155,23 @@ def _inherited_of(contents: Contents, paths: InstancePaths) -> tuple[Inherited |
     return inherited, ()
 
 
-def follow_record(staged: Staged, paths: InstancePaths, record: Record, *, idle: bool) -> tuple[str, ...]:
-    """Have the staged config say what the record says; return what else of it leaves the instance open."""
+def follow_record(
+    staged: Staged, paths: InstancePaths, record: Record, request: RestoreRequest
+) -> tuple[str, ...]:
+    """Have the staged config say what the record says; return what else of it leaves the instance open.
+
+    One that cannot be used is left as it is where nothing is to be started, and told.
+    """
+    move = staged.move(paths)
+    try:
+        config = wanted_config(staged.contents, move, record)
+    except OcmError as error:
+        if request.start:
+            hint = "--no-start restores the rest, for you to mend the config"
+            raise OcmError(error.message, hint=hint, code="archive_invalid") from None
+        mend = f"before ocm start {paths.name} mend {paths.config}, gateway.port = {record.port} in it"
+        return (f"{error.message}: {mend}; openclaw.json.bak beside it may help",)
+    config = idle_config(config, random.token_hex(16)) if request.idle else config
     with files.open_state(staged.state) as directory:
-        try:
-            data = files.read_in(directory, paths.config.name, limit=MAX_BYTES)
-        except FileNotFoundError:
-            raise OcmError("the archive has no openclaw.json", code="archive_invalid") from None
-        config = _wanted_config(parse_config(data, source="openclaw.json"), staged, paths, record)
-        config = idle_config(config, random.token_hex(16)) if idle else config
         files.write_in(directory, paths.config.name, format_config(config))
     return weakened(config, port=record.port, expose=record.expose)
-
-
-def _wanted_config(
-    config: dict[str, Any], staged: Staged, paths: InstancePaths, record: Record
-) -> dict[str, Any]:
-    config = moved_config(config, staged.move(paths))
-    config = with_value(config, "gateway.port", record.port)
-    config = with_value(config, BIND, wanted_bind(record.expose))
-    return with_value(config, _CDP, record.port + CDP_OFFSET)

@@ -16,6 +16,7 @@ from openclaw_ocm.system.archive import age
 from openclaw_ocm.system.archive.compression import Target
 from openclaw_ocm.system.archive.leftovers import sweep_backups
 from openclaw_ocm.system.archive.reader import verify
+from openclaw_ocm.system.archive.restorable import check_restorable
 from openclaw_ocm.system.archive.writer import ArchiveWriter
 
 if TYPE_CHECKING:
@@ -91,12 +92,13 @@ def _read_back(
 ) -> None:
     """Raise `OcmError` unless an archive can be restored and holds what the manifest says."""
     try:
-        found = verify(archive, scratch, identities=identities).manifest
+        contents = verify(archive, scratch, identities=identities)
+        check_restorable(archive, contents, PurePosixPath(contents.header.state))
     except OcmError as error:
         message = error.message.replace(str(archive), "what was written")
         hint = "no backup was made; the instance and its other backups are as they were"
         raise OcmError(message, hint=hint, code="backup_failed") from None
-    if found != manifest:
+    if contents.manifest != manifest:
         raise OcmError("the archive does not hold what was written", code="backup_failed")
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.layout import Entry, Header, Manifest, Refused
+from openclaw_ocm.core.openclaw.document import MAX_BYTES
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
@@ -33,12 +34,16 @@ _NO_ROOM = "it needs more than is free on the disk"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What an archive holds besides the state. The record is whatever the archive's maker wrote."""
+    """What an archive holds besides the state, and its config. The record is whatever its maker wrote.
+
+    `config` is None where it is no file, or one of more bytes than any config has.
+    """
 
     header: Header
     record: str
     secrets: bytes | None = field(repr=False)
     inherited: bytes | None = field(repr=False)
+    config: bytes | None = field(repr=False)
     manifest: Manifest
 
 
@@ -165,8 +170,8 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
     seen: dict[str, Entry] = {}
     small: dict[str, bytes] = {}
     databases = set()
-    for member, content in read_members(source.read, source.expect):
-        path = member.path
+    for member, read in read_members(source.read, source.expect):
+        path, content = member.path, read
         if layout.MANIFEST in small:
             raise Refused(f"{path} comes after the manifest")
         layout.check_order(path, seen)
@@ -183,12 +188,20 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
         hashed = hashlib.sha256()
         if member.kind == "directory":
             store.directory(path)
-        elif member.kind == "file" and store.file(member, _hashing(content, hashed.update)) == (
-            layout.DATABASE_MAGIC
-        ):
-            databases.add(path)
+        elif member.kind == "file":
+            content = _keeping_config(member, _hashing(content, hashed.update), small)
+            if store.file(member, content) == layout.DATABASE_MAGIC:
+                databases.add(path)
         seen[path] = _entry(member, member.kind, hashed.hexdigest() if member.kind == "file" else "")
     return _contents(small, seen, frozenset(databases))
+
+
+def _keeping_config(member: Member, content: Iterator[bytes], small: dict[str, bytes]) -> Iterator[bytes]:
+    """Return the content of a file, the config's kept among what is `small`."""
+    if member.path != layout.CONFIG or member.size > MAX_BYTES:
+        return content
+    small[member.path] = b"".join(content)
+    return iter([small[member.path]])
 
 
 def _contents(small: dict[str, bytes], seen: dict[str, Entry], databases: frozenset[str]) -> Contents:
@@ -205,6 +218,7 @@ def _contents(small: dict[str, bytes], seen: dict[str, Entry], databases: frozen
         record=record,
         secrets=small.get(layout.SECRETS),
         inherited=small.get(layout.INHERITED),
+        config=small.get(layout.CONFIG),
         manifest=manifest,
     )
 
