@@ -6,6 +6,7 @@ What Node does to databases is tried out in the machine; the stand-in keeps what
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path, PurePosixPath
@@ -323,6 +324,23 @@ def test_what_is_whole_and_cannot_be_removed_is_set_aside_too(
     assert any(f"something is mounted at {instance.paths.workspace}" in note for note in done.notes)
     (aside,) = instance.home.glob(f".openclaw-{NAME}.replaced-*")
     assert (aside / "state" / "workspace" / "NOTES.md").read_text() == "remember"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), OcmError("too little", code="no_space")]
+)
+def test_what_the_disk_has_no_room_to_back_up_is_not_replaced(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise error
+
+    before, archive = everything(instance), archive_of(instance)
+    monkeypatch.setattr(restore, "backup_locked", refuse)
+    with pytest.raises(OcmError, match="cannot be backed up before it is replaced") as caught:
+        replaced(instance, archive)
+    assert caught.value.code == "no_space"
+    assert everything(instance) == before
 
 
 def test_a_state_that_is_a_disk_of_its_own_is_not_replaced(

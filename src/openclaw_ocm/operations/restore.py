@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import secrets as random
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.planning.result import Outcome
     from openclaw_ocm.operations.planning.staging import RestoreRequest
     from openclaw_ocm.system.archive.reader import Contents
+
+# The disk's matter, and no damage.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 def name_of(request: RestoreRequest) -> InstanceName:
@@ -212,7 +216,11 @@ def _save(worker: Instance, staged: Staged) -> tuple[str, tuple[Step, ...]]:
         saved = backup_locked(worker, backup.Request()).path
         check_tree(paths.state)
     except (OcmError, OSError) as error:
-        why = as_ocm_error(error).message
+        told = as_ocm_error(error)
+        if told.code == "no_space" or (isinstance(error, OSError) and error.errno in _NO_ROOM):
+            message = f"{worker.name} cannot be backed up before it is replaced: {told.message}"
+            raise OcmError(message, hint="make room; nothing was changed", code="no_space") from None
+        why = told.message
     else:
         return f"what was replaced is in {saved}", ()
     # There the state that is replaced comes to lie, and what else is replaced lies beside it.
@@ -223,8 +231,8 @@ def _save(worker: Instance, staged: Staged) -> tuple[str, tuple[Step, ...]]:
             files.write_new(kept / member, data)
     token = PurePosixPath(staged.stage.path).name[-8:]
     aside = paths.state.with_name(f"{paths.state.name}.replaced-{token}")
-    told = f"what was replaced is kept as it was, keys and all, in {aside}, and in no backup: {why}"
-    return told, (Exchange(path=str(aside), staged=str(kept), inode=inode(kept) or 0),)
+    kept_in = f"what was replaced is kept as it was, keys and all, in {aside}, and in no backup: {why}"
+    return kept_in, (Exchange(path=str(aside), staged=str(kept), inode=inode(kept) or 0),)
 
 
 def _planned(

@@ -346,8 +346,9 @@ def test_a_gigabyte_of_zeros_is_refused_before_it_is_written(tmp_path: Path, for
 
 def test_what_is_more_than_is_free_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_archive(tmp_path / "a", tree(tmp_path))
-    with pytest.raises(OcmError, match="more than is free"):
+    with pytest.raises(OcmError, match="more than is free") as caught:
         extract(path, free_bytes=10_000)
+    assert caught.value.code == "no_space"
     assert not (tmp_path / "out").exists()
     assert archive.free_bytes(pure(tmp_path)) > 0
     monkeypatch.setattr(archive, "free_bytes", lambda _directory: 10)

@@ -97,7 +97,8 @@ def _read_back(
     except OcmError as error:
         message = error.message.replace(str(archive), "what was written")
         hint = "no backup was made; the instance and its other backups are as they were"
-        raise OcmError(message, hint=hint, code="backup_failed") from None
+        code = "no_space" if error.code == "no_space" else "backup_failed"
+        raise OcmError(message, hint=hint, code=code) from None
     if contents.manifest != manifest:
         raise OcmError("the archive does not hold what was written", code="backup_failed")
 

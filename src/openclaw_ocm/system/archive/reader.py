@@ -65,8 +65,8 @@ def extract(
 
     All is checked: layout, sizes, hashes, links, and that SQLite finds no fault with the databases. What
     would take more than `free_bytes` is refused; `progress` is told the compressed bytes that were read.
-    Raises `OcmError` with code `archive_invalid` and then leaves nothing behind. Modes keep only what they
-    give the owner, and what was extracted is flushed to disk.
+    Raises `OcmError` with code `archive_invalid`, or `no_space`, and then leaves nothing behind. Modes keep
+    only what they give the owner, and what was extracted is flushed to disk.
     """
     with _refusals(archive), _new_directory(into, keep=True) as root:
         with open_source(archive, identities, progress, into) as source:
@@ -292,6 +292,9 @@ def _refusals(archive: PurePosixPath) -> Iterator[None]:
     try:
         yield
     except Refused as refused:
+        if str(refused) == _NO_ROOM:
+            message = f"{archive} cannot be unpacked: {refused}"
+            raise OcmError(message, hint="make room there", code="no_space") from None
         message = printable(f"{archive} is no backup that can be used: {refused}")
         raise OcmError(message, hint="ocm backups list shows others", code="archive_invalid") from None
     except FileNotFoundError as error:
