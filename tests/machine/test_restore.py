@@ -147,6 +147,22 @@ def test_what_does_not_become_ready_gives_way_to_what_it_replaced(
     assert all(path.startswith(f"{HOME}/backups/") for path in left), left
 
 
+def test_what_is_too_damaged_for_a_backup_is_set_aside_and_gives_way(
+    machine: Machine, ocm: Ocm, archive: str, memory: Memory
+) -> None:
+    ocm("stop", "worker1")
+    machine.write(f"{HOME}/.openclaw-worker1/openclaw.json", "{ broken", mode=0o600)
+    assert "not valid JSON5" in ocm("backup", "worker1", check=False).stderr
+    done = ocm("restore", archive, "--replace")
+    assert done.stdout == "worker1: restored on port 19001, ready and sealed\n"
+    aside = re.search(r"keys and all, in (\S+),", done.stderr)
+    assert aside, done.stderr
+    assert machine.read(f"{aside[1]}/state/openclaw.json") == "{ broken"
+    assert f"OWN_TOKEN={SECRET}\n" in machine.read(f"{aside[1]}/secrets.env")
+    assert remembers(ocm, "worker1") == memory
+    machine.run(["rm", "-r", aside[1]])
+
+
 @pytest.mark.full
 def test_another_user_of_the_machine_restores_it_in_another_home(
     machine: Machine, ocm: Ocm, archive: str, memory: Memory

@@ -276,6 +276,32 @@ def test_hostile_state_is_deleted_all_the_same(machine: Machine, ocm: Ocm, worke
     assert machine.run(["test", "-e", f"{HOME}/.bashrc"]).returncode == 0
 
 
+def test_a_state_on_another_disk_is_neither_followed_nor_half_removed(machine: Machine, ocm: Ocm) -> None:
+    ocm("create", "moved")
+    state, disk = f"{HOME}/.openclaw-moved", f"{HOME}/disk"
+    machine.run(["bash", "-c", f"mv {state} {disk}; ln -s {disk} {state}"])
+    before = home_files(machine)
+    for command in (("start", "moved"), ("backup", "moved"), ("delete", "moved", "--yes")):
+        refused(ocm(*command, check=False), f"{state} is a link, which OCM does not follow")
+    assert home_files(machine) == before
+    machine.run(["rm", state])
+    machine.run(["mv", disk, state])
+    machine.run(["mount", "--bind", f"{state}/workspace", f"{state}/workspace"], user="root")
+    try:
+        refused(ocm("delete", "moved", "--yes", check=False), f"something is mounted at {state}/workspace")
+        assert rows(ocm)["moved"]["state"] == "stopped"
+    finally:
+        machine.run(["umount", f"{state}/workspace"], user="root")
+    machine.run(["install", "-d", "-o", "root", f"{state}/workspace/others/full"], user="root")
+    done = ocm("delete", "moved", "--yes", check=False)
+    refused(done, "belongs to another user")
+    assert f"sudo chown -R 1000 {state}" in done.stderr
+    machine.run(["chown", "-R", "1000", state], user="root")
+    ocm("delete", "moved", "--yes")
+    assert "moved" not in rows(ocm)
+    assert machine.run(["test", "-e", state], check=False).returncode == 1
+
+
 @pytest.mark.usefixtures("running")
 def test_corrupt_record_is_said_and_loses_nothing(machine: Machine, ocm: Ocm, worker: str) -> None:
     before = machine.read(RECORD)
