@@ -49,3 +49,21 @@ def test_what_is_no_database_has_a_problem(tmp_path: Path) -> None:
     path = tmp_path / "fake.db"
     path.write_bytes(b"SQLite format 3\0" + b"nonsense" * 1000)
     assert integrity_problem(PurePosixPath(path)) == "file is not a database"
+
+
+def triggered(path: Path, body: str) -> PurePosixPath:
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute('create table "no""tes" (a, b generated always as (a) virtual)')
+        made.execute("create table seen (a)")
+        made.execute("create virtual table words using fts5 (a)")
+        made.execute(f'create trigger one after update of a on "no""tes" begin {body}; end')
+        made.commit()
+    return PurePosixPath(path)
+
+
+def test_a_trigger_that_keeps_a_restore_from_its_changes_is_a_problem(tmp_path: Path) -> None:
+    hostile = triggered(tmp_path / "hostile.db", "insert into seen values (unheard_of(new.a))")
+    assert integrity_problem(hostile, changes=True) == "no such function: unheard_of"
+    assert integrity_problem(hostile) is None, "of an agent's own nothing is changed"
+    sound = triggered(tmp_path / "sound.db", "insert into words select lower(new.a)")
+    assert integrity_problem(sound, changes=True) is None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -51,6 +53,31 @@ def test_what_a_restore_refuses_is_no_whole_backup(
     assert caught.value.code == "archive_invalid"
     assert caught.value.message.startswith(f"{made} is no backup that can be restored: ")
     assert why in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("place", "whole"),
+    [("state/state", False), ("state/agents/main/agent", False), ("state/workspace", True)],
+)
+def test_a_database_that_a_restore_could_not_change_is_no_whole_backup(
+    tmp_path: Path, place: str, *, whole: bool
+) -> None:
+    content = archives.database_bytes(tmp_path)
+    (tmp_path / "hostile.sqlite").write_bytes(content)
+    with contextlib.closing(sqlite3.connect(tmp_path / "hostile.sqlite")) as database:
+        database.execute("create trigger one after update on notes begin select unheard_of(1); end")
+        database.commit()
+    names = place.split("/")
+    tree: Tree = {"/".join(names[:count]): None for count in range(1, len(names) + 1)}
+    hostile = (tmp_path / "hostile.sqlite").read_bytes()
+    tree |= {CONFIG: b"{}", f"{place}/one.sqlite": hostile}
+    made = archives.write_archive(tmp_path / "a.tar.gz", tree)
+    if whole:
+        assert verify(hosts.context(tmp_path / "home"), PurePosixPath(made), ()).databases == 1
+        return
+    with pytest.raises(OcmError, match="no such function: unheard_of") as caught:
+        verify(hosts.context(tmp_path / "home"), PurePosixPath(made), ())
+    assert caught.value.code == "archive_invalid"
 
 
 def test_what_a_restore_takes_is_whole(tmp_path: Path) -> None:

@@ -26,8 +26,10 @@ _BYTES_PER_SECOND = 2_000_000
 _PATIENCE = 60
 
 
-def integrity_problem(path: PurePosixPath) -> str | None:
+def integrity_problem(path: PurePosixPath, *, changes: bool = False) -> str | None:
     """Return what `PRAGMA integrity_check` finds wrong with a database, None where it finds nothing.
+
+    One that a restore `changes` has no trigger that would keep it from that.
 
     One that takes far more time or memory than its size explains is wrong too.
     """
@@ -41,6 +43,7 @@ def integrity_problem(path: PurePosixPath) -> str | None:
         Path(path).as_uri(),
         str(_MEMORY),
         str(seconds),
+        "changes" if changes else "keeps",
     )
     command = Command(argv=argv, timeout_seconds=seconds * _PATIENCE)
     try:

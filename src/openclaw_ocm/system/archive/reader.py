@@ -158,7 +158,7 @@ class _Check:
         with os.fdopen(os.open(name, files.NEW_FILE, 0o600, dir_fd=self._root), "wb") as file:
             file.write(first)
             file.writelines(content)
-        problem = integrity_problem(self._scratch / name)
+        problem = integrity_problem(self._scratch / name, changes=layout.is_own_database(member.path))
         if problem:
             self.problems[member.path] = problem
         os.unlink(name, dir_fd=self._root)
@@ -251,7 +251,7 @@ def _check_database(root: int, into: PurePosixPath, path: str) -> None:
     # Its own place may be too deep for a path, and is not the directory in which it lies alone.
     name = f"database-{secrets.token_hex(8)}"
     os.rename(path, name, src_dir_fd=root, dst_dir_fd=root)
-    problem = integrity_problem(into / name)
+    problem = integrity_problem(into / name, changes=layout.is_own_database(path))
     os.rename(name, path, src_dir_fd=root, dst_dir_fd=root)
     if problem:
         raise Refused(f"the database {path} is damaged: {problem}")
