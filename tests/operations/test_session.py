@@ -137,6 +137,25 @@ def test_a_session_makes_nothing_for_an_instance_that_was_deleted_while_it_waite
     assert not Path(paths.shell).exists()
 
 
+def test_a_state_that_another_command_is_moving_is_waited_for(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a rename does, whose instance is neither to be put back by hand nor to be deleted."""
+    kept.create(sealed=False)
+    state, lock = Path(kept.paths(NAME).state), files.lock
+    away = state.rename(state.with_name("away"))
+
+    @contextlib.contextmanager
+    def waited(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Iterator[int]:
+        if away.exists():
+            away.rename(state)
+        with lock(path, what, wait_seconds=wait_seconds) as descriptor:
+            yield descriptor
+
+    monkeypatch.setattr(files, "lock", waited)
+    assert kept.use("doctor") == 7
+
+
 def refused(kept: Kept, agent: str | None = None) -> OcmError:
     """Return why there is no shell in a box."""
     with pytest.raises(OcmError) as caught:

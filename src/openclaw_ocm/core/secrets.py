@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import PurePosixPath
 
-_LINE = re.compile(rf"({SECRET_ID.pattern})=([^\x00-\x1f\x7f\ud800-\udfff]+)")
+_LINE = re.compile(rf"({SECRET_ID.pattern})=([^\x00-\x1f\x7f-\x9f\ud800-\udfff]+)")
 # They steer programs, and OpenClaw itself: OCM sets those that an instance needs.
 _RESERVED = re.compile(
     r"(OPENCLAW|OCM|LD|NODE|NPM|XDG|MALLOC|PERL|PYTHON|BASH|DYLD|GIT|SSL)_.*|PERL5.*|PYTHON.*"
@@ -114,5 +114,9 @@ def format_file(secrets: Mapping[str, str]) -> bytes:
 
 
 def last_characters(value: str) -> str:
-    """Return what may be shown of a secret: its last four characters, none of a short one."""
-    return f"...{value[-_SHOWN:]}" if len(value) >= _LONG_ENOUGH else "..."
+    """Return what may be shown of a secret: its last four characters, none of a short one.
+
+    Nor are any shown of one that a terminal would obey, such as a mark that turns the direction of text.
+    """
+    last = value[-_SHOWN:]
+    return f"...{last}" if len(value) >= _LONG_ENOUGH and last.isprintable() else "..."

@@ -175,10 +175,11 @@ def ready_for_session(context: Context, name: InstanceName) -> Record:
     """Return the record; what the sandbox needs of OCM's directories is there afterwards."""
     record = read_record(context.host.paths, name)
     paths = context.host.instance(name)
-    check_state(paths)
-    if not is_current(paths, record):
-        # Who had the lock meanwhile, or was cut off, may have changed the record, or deleted the instance.
+    if not (Path(paths.state).is_dir() and is_current(paths, record)):
+        # Who had the lock meanwhile, or was cut off, may have changed the record, renamed the instance or
+        # deleted it.
         with changing(context, name) as worker:
+            check_state(worker.paths)
             make_shell(worker.paths, worker.record)
             return worker.record
     return record
