@@ -96,6 +96,7 @@ def build(environment: str) -> None:
     import signal
 
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    refuse_foreign(os.path.expanduser("~"))
     ensure_venv()
     data = os.path.dirname(environment)
     os.makedirs(data, mode=0o700, exist_ok=True)
@@ -117,6 +118,12 @@ def build(environment: str) -> None:
         except BaseException:
             shutil.rmtree(environment, ignore_errors=True)
             raise
+
+
+def refuse_foreign(home: str) -> None:
+    """Return if the home is no other user's, who could not change what is made; or exit with a sentence."""
+    if os.path.exists(home) and os.stat(home).st_uid not in (0, os.getuid()):
+        sys.exit(f"ocm: HOME is {home}, which belongs to another user: run it as that one, or with sudo -H.")
 
 
 def ensure_venv() -> None:

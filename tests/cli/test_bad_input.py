@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -249,6 +250,19 @@ def test_ocm_alone_shows_its_help_and_says_by_its_status_that_nothing_was_done(o
 def test_a_home_that_no_unit_file_can_name_is_refused(ocm: Run, home: Path) -> None:
     assert "control character" in check(ocm("list", HOME="/tmp/a\nb"), 2)[0]
     assert tree(home) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives a home to another user")
+def test_a_home_of_another_user_is_refused_and_nothing_made_there(ocm: Run, home: Path) -> None:
+    """As with `sudo env HOME=...`: what root makes there its owner can neither change nor read."""
+    os.chown(home, 1, 1)
+    for command in ("list", "doctor", "stop worker1", "rename worker1 worker2"):
+        first, second = check(ocm(*command.split()), 1)
+        assert first == f"ocm: HOME is {home}, which belongs to daemon, and you are root"
+        assert "sudo -H" in second
+    assert tree(home) == []
+    os.chown(home, 54321, 1)
+    assert "belongs to uid 54321" in check(ocm("list"), 1)[0]
 
 
 def test_a_corrupt_record_is_told_in_one_sentence_with_its_path(ocm: Run, add_record: AddRecord) -> None:

@@ -537,6 +537,14 @@ def test_other_requirements_have_another_environment(
     assert launcher.environment_path() != before
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="gives a home to another user")
+def test_a_home_of_another_user_gets_no_environment(launcher: ModuleType, tmp_path: Path) -> None:
+    launcher.refuse_foreign(str(tmp_path))
+    os.chown(tmp_path, 1, 1)
+    with pytest.raises(SystemExit, match="which belongs to another user"):
+        launcher.refuse_foreign(str(tmp_path))
+
+
 def test_a_relative_data_directory_is_ignored(launcher: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/user")
     monkeypatch.setenv("XDG_DATA_HOME", "data")

@@ -99,7 +99,9 @@ def clone(  # noqa: PLR0913 - one for each option
 @click.argument("archive", type=click.Path(dir_okay=False), metavar="ARCHIVE")
 @click.option("--as", "name", type=NEW_NAME, metavar="NEW", help="Call the instance so.")
 @click.option("--port", type=int, help="The gateway's port; that of the archive, or a free one, if left out.")
-@click.option("--replace", is_flag=True, help="Put it in the place of the instance of that name.")
+@click.option(
+    "--replace", is_flag=True, help="Put it in the place of the instance that its file's name or --as names."
+)
 @click.option("--unsealed", is_flag=True, help="Accept that it runs without a sandbox.")
 @click.option(
     "--identity", type=click.Path(dir_okay=False), metavar="FILE", help="Decrypt the archive with this key."

@@ -47,13 +47,14 @@ _NETWORK = re.compile(
 
 
 def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
-    """Return the host of the user who runs this process."""
+    """Return the host of the user who runs this process; raise `OcmError` where the home is another's."""
     uid = os.getuid()
     try:
         account = pwd.getpwuid(uid)
     except KeyError:
         raise OcmError(f"uid {uid} has no account on this machine", code="no_account") from None
     home = PurePosixPath(environ.get("HOME") or account.pw_dir)
+    _refuse_foreign(home, account)
     # `su` and `sudo -u` leave the variable out although the user manager is there.
     runtime = PurePosixPath(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}")
     bus = environ.get("DBUS_SESSION_BUS_ADDRESS") or f"unix:path={runtime}/bus"
@@ -68,6 +69,24 @@ def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
         search_path=environ.get("PATH", ""),
         network={name: value for name, value in environ.items() if _NETWORK.fullmatch(name)},
     )
+
+
+def _refuse_foreign(home: PurePosixPath, account: pwd.struct_passwd) -> None:
+    """Raise `OcmError` where a home is that of another user: what is made there would lock that one out."""
+    try:
+        owner = Path(home).stat().st_uid
+    except (OSError, ValueError):
+        # What needs it says so.
+        return
+    if owner in {0, account.pw_uid}:
+        return
+    try:
+        named = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        named = f"uid {owner}"
+    message = f"HOME is {home}, which belongs to {named}, and you are {account.pw_name}"
+    hint = f"run it as {named}; with sudo, sudo -H is for what is to be {account.pw_name}'s"
+    raise OcmError(message, hint=hint, code="home_foreign")
 
 
 def has_linger(host: Host) -> bool:
