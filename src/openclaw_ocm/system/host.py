@@ -94,6 +94,11 @@ def has_linger(host: Host) -> bool:
     return Path("/var/lib/systemd/linger", host.user).exists()
 
 
+def manager_socket(host: Host) -> PurePosixPath:
+    """Return the path of the user manager's private socket."""
+    return host.runtime / "systemd" / "private"
+
+
 def user_manager_answers(host: Host) -> bool:
     """Tell whether the user manager is there: its private socket belongs to a process."""
     import errno
@@ -103,7 +108,7 @@ def user_manager_answers(host: Host) -> bool:
     # would log a connection that ends at once, hears nothing of it (unix(7)).
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         try:
-            return end.connect_ex(str(host.runtime / "systemd" / "private")) == errno.EPROTOTYPE
+            return end.connect_ex(str(manager_socket(host))) == errno.EPROTOTYPE
         except OSError:
             return False  # a path too long for a socket
 

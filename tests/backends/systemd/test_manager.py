@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.hosts import context
 
+from openclaw_ocm.backends.systemd import manager as manager_module
 from openclaw_ocm.backends.systemd.manager import Systemd
 from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.runner import Completed, Runner, failure
 
 if TYPE_CHECKING:
@@ -49,3 +52,32 @@ def test_a_gateway_is_stopped_although_the_manager_reads_nothing_anew(
 ) -> None:
     Systemd(host=replace(context(tmp_path).host, runner=manager)).stop([NAME])
     assert manager.asked[-2:] == ["stop", "reset-failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reexecuted(Manager):
+    """Drops the first that ask, as a manager does that executes itself anew."""
+
+    def run(self, command: Command, *, check: bool = True) -> Completed:
+        done = super().run(command, check=check)
+        if len(self.asked) <= 2:
+            said = "Failed to get properties: Transport endpoint is not connected"
+            raise failure(command.argv, 1, said)
+        return done
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_manager_that_executes_itself_anew_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+) -> None:
+    monkeypatch.setattr(manager_module, "_POLL_SECONDS", 0)
+    runner = Reexecuted(environ={"HOME": str(tmp_path)})
+    host = replace(context(tmp_path).host, runner=runner, runtime=PurePosixPath(tmp_path))
+    if is_there:
+        (tmp_path / "systemd").mkdir()
+        (tmp_path / "systemd" / "private").touch()
+        assert Systemd(host=host).version == 257
+    else:
+        with pytest.raises(OcmError, match="no systemd user manager answers"):
+            assert Systemd(host=host).version
+    assert len(runner.asked) == (3 if is_there else 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import secrets
 import signal
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
@@ -28,7 +29,12 @@ from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.system import files
-from openclaw_ocm.system.host import has_linger, namespaces_forbidden, user_manager_answers
+from openclaw_ocm.system.host import (
+    has_linger,
+    manager_socket,
+    namespaces_forbidden,
+    user_manager_answers,
+)
 from openclaw_ocm.system.kept.names import names_in
 from openclaw_ocm.system.runner import Command
 
@@ -46,6 +52,8 @@ if TYPE_CHECKING:
 _SYSTEMCTL = ("systemctl", "--user")
 _QUERY_SECONDS = 30.0
 _CHANGE_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
+_ANEW_SECONDS = 2.0
+_POLL_SECONDS = 0.1
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
     *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),
@@ -84,9 +92,9 @@ class Systemd:
     def version(self) -> int:
         """The manager's version; raises `OcmError` where no user manager answers."""
         try:
-            printed = self._systemctl("show", "--property=Version", "--value").stdout.strip()
+            printed = self._show("--property=Version", "--value").strip()
             return int(printed.split(".")[0].split("-")[0].split("~")[0])
-        except (CommandFailed, ValueError):
+        except ValueError:
             raise self._no_manager() from None
 
     def check(self, *, sealed: bool) -> None:
@@ -171,12 +179,7 @@ class Systemd:
         units = {places.unit_name(name): name for name in names}
         if not units:
             return {}
-        try:
-            printed = self._systemctl(
-                "show", "--timestamp=unix", f"--property={','.join(_PROPERTIES)}", "--", *units
-            ).stdout
-        except CommandFailed:
-            raise self._no_manager() from None
+        printed = self._show("--timestamp=unix", f"--property={','.join(_PROPERTIES)}", "--", *units)
         blocks = [_parse_block(block) for block in printed.strip().split("\n\n")]
         found = {block.get("Id", ""): _process(block) for block in blocks}
         killed = {block["InvocationID"]: block["Id"] for block in blocks if _was_killed(found[block["Id"]])}
@@ -300,6 +303,20 @@ class Systemd:
             entry = parse_entry(line)
             if entry is not None:
                 yield entry
+
+    def _show(self, *arguments: str) -> str:
+        """Return what the manager tells; one that executes itself anew drops who asks, and is waited for.
+
+        Raises `OcmError` where none answers.
+        """
+        deadline = time.monotonic() + _ANEW_SECONDS
+        while True:
+            try:
+                return self._systemctl("show", *arguments).stdout
+            except CommandFailed:
+                if time.monotonic() >= deadline or not Path(manager_socket(self.host)).exists():
+                    raise self._no_manager() from None
+            time.sleep(_POLL_SECONDS)
 
     def _systemctl(self, *arguments: str, check: bool = True) -> Completed:
         command = Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_QUERY_SECONDS)
