@@ -188,7 +188,10 @@ def test_a_dry_run_of_what_was_cut_off_is_refused(ocm: Run, home: Path, journal:
 
 @pytest.mark.usefixtures("journal")
 def test_status_names_the_directory_apart_from_the_state(ocm: Run) -> None:
-    keys = [line.split(":")[0].strip() for line in ocm("status", "worker1").stdout.splitlines()]
+    _name, *lines = ocm("status", "worker1").stdout.splitlines()
+    facts = [line.strip().partition(":") for line in lines if not line.startswith("    ")]
+    keys = [key for key, _colon, _value in facts]
+    assert [key for key, _colon, value in facts if value and not value.startswith(" ")] == []
     assert keys.count("state") == 1
     assert "directory" in keys
 

@@ -444,6 +444,19 @@ def kernel_parameter() -> object:
     return path.write_text(before)
 
 
+@attempt
+def more_than_half_of_what_a_user_may_watch() -> object:
+    most = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    taken = [LIBC.inotify_init() for _ in range(most // 2 + 1)]
+    number = ctypes.get_errno()
+    for handle in taken:
+        if handle >= 0:
+            os.close(handle)
+    if min(taken) < 0:
+        raise OSError(number, os.strerror(number))
+    return len(taken)
+
+
 def main() -> None:
     facts, verdicts = sys.argv[1:]
     FACTS.update(json.loads(Path(facts).read_text()))

@@ -112,3 +112,14 @@ def test_an_exposure_that_nothing_limits_is_found() -> None:
     assert absent.problem == "worker1 is open to more than 10.0.0.0/8: UFW is not installed"
     (pending,) = findings._findings_of_rules(Firewall(active=True, rules=()), samples.record())
     assert pending.mend == "sudo ufw prepend deny 19001/tcp comment ocm:worker1"
+
+
+def test_a_rule_that_may_be_of_another_user_is_not_said_to_be_left_over(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = firewall.parse_added("ufw deny 19101/tcp comment 'ocm:worker1'\n")
+    monkeypatch.setattr(findings.ufw, "observe", lambda _host: Firewall(active=True, rules=rules))
+    (one,) = found(context)
+    assert (one.wrong, one.name) == (False, None)
+    assert one.mend is not None
+    assert one.mend.startswith("if no other user of this machine has worker1 there: sudo ufw delete")

@@ -68,6 +68,14 @@ def test_a_gateway_has_its_own_processes_and_terminals_and_no_way_to_more(hosted
     assert {int(status[field], 16) for field in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")} == {0}
 
 
+def test_it_takes_half_of_what_its_user_may_watch_and_no_more(hosted: Hosted) -> None:
+    """The kernel counts by user: else nobody of that user could watch a file any more."""
+    most = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    taken = "import ctypes; print(sum(ctypes.CDLL(None).inotify_init() >= 0 for _ in range(10_000)))"
+    assert 0 < int(hosted.ok(f"{PYTHON} -c '{taken}'")) <= most // 2
+    assert hosted.shell("echo 1000 > /proc/sys/user/max_inotify_instances")[0] != 0
+
+
 @pytest.mark.parametrize(("script", "status"), [("exit 78", 78), ("kill -9 $$", 137), ("exit 0", 0)])
 def test_it_ends_as_its_program_ends(directory: Path, script: str, status: int) -> None:
     hosted = Hosted(directory)

@@ -398,7 +398,14 @@ def test_the_kernel_says_that_the_sandbox_is_tight(shared: Supervised, sealed: I
     for field in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         assert int(status[field], 16) == 0, field
     assert (status["NoNewPrivs"], status["Seccomp"], status["Seccomp_filters"].strip()) == ("1", "2", "4")
-    assert "Max core file size        0                    0" in Path(f"/proc/{gateway}/limits").read_text()
+    limits = Path(f"/proc/{gateway}/limits").read_text().splitlines()
+    found = {line[:26].strip(): line[26:].split()[:2] for line in limits}
+    for limit, most in (
+        ("Max core file size", "0"),
+        ("Max pending signals", "1024"),
+        ("Max msgqueue size", "102400"),
+    ):
+        assert found[limit] == [most, most]
 
 
 TRY = r"""
@@ -455,6 +462,13 @@ def test_the_system_call_filter_is_in_force(shared: Supervised, sealed: Instance
         "type, hidden EPERM",
         "read memory EPERM",
     ]
+
+
+def test_half_of_what_the_user_may_watch_is_left_to_others(shared: Supervised, sealed: InstanceName) -> None:
+    most = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    taken = f"import ctypes; print(sum(ctypes.CDLL(None).inotify_init() >= 0 for _ in range({most})))"
+    done = shared.inside(sealed, "/usr/bin/python3", "-I", "-c", taken)
+    assert 0 < int(done.stdout) <= most // 2
 
 
 def test_an_instance_sees_its_own_processes_and_nothing_of_how_it_was_started(

@@ -180,6 +180,7 @@ def test_the_directives_that_the_issue_names_are_there() -> None:
     assert rendered["ProtectSystem"] == "strict"
     assert rendered["CapabilityBoundingSet"] == ""
     assert rendered["UMask"] == "0077"
+    assert (rendered["LimitSIGPENDING"], rendered["LimitMSGQUEUE"]) == ("1024", "102400")
     state = "/home/ann/.openclaw-worker1"
     assert state in [word for word, _end in words(rendered["ReadWritePaths"])]
     assert (state, state) in binds(rendered["BindPaths"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.sandbox.launch import BWRAP, PERL, clean, uplink_argv
-from openclaw_ocm.core.sandbox.policy import SPARE_PROC
+from openclaw_ocm.core.sandbox.policy import QUEUED_BYTES, SIGNALS, SPARE_PROC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,7 +93,8 @@ def limited_argv(argv: tuple[str, ...], *, tasks: int) -> tuple[str, ...]:
 
     RLIMIT_NPROC counts for each user namespace since Linux 5.14; it does not bind root.
     """
-    return (_PRLIMIT, "--core=0", f"--nproc={tasks}", "--", *argv)
+    shared = (f"--sigpending={SIGNALS}", f"--msgqueue={QUEUED_BYTES}")
+    return (_PRLIMIT, "--core=0", f"--nproc={tasks}", *shared, "--", *argv)
 
 
 def with_network(

@@ -22,7 +22,7 @@ from openclaw_ocm.core.sandbox.launch import (
     UPLINK_OPTIONS,
     gateway_argv,
 )
-from openclaw_ocm.core.sandbox.policy import SPARE_PROC
+from openclaw_ocm.core.sandbox.policy import QUEUED_BYTES, SIGNALS, SPARE_PROC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,6 +114,8 @@ def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directi
         ("SystemCallErrorNumber", "EPERM"),
         ("UMask", "0077"),
         ("LimitCORE", "0"),
+        ("LimitSIGPENDING", str(SIGNALS)),
+        ("LimitMSGQUEUE", str(QUEUED_BYTES)),
         ("KeyringMode", "private"),
     ]
     if systemd_version >= _LOG_SOCKETS_VERSION:

@@ -33,6 +33,9 @@ SECRETS = PurePosixPath("/run/ocm/secrets.env")
 # the kernel allows a new one, for the gateway's own processes, only if it finds a whole one in the sandbox.
 SPARE_PROC = PurePosixPath("/run/ocm/proc")
 RESOLVER_NAME = "resolv.conf"
+# What the kernel counts by user: signals and timers that wait, and bytes in message queues. An instance gets
+# a part of what its user has.
+SIGNALS, QUEUED_BYTES = 1024, 102_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

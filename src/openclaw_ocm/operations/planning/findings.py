@@ -118,5 +118,7 @@ def _left_over(firewall: Firewall, host: Host, records: Iterable[Record]) -> Ite
             continue
         if (line.instance, line.rule.port) not in known:
             typed = core.by_hand(line.instance, core.Change(remove=(line.rule,)))
-            problem = f"UFW has a rule of an instance that is not yours or no more: {line.text}"
-            yield Finding(problem=problem, mend=typed)
+            problem = f"UFW has a rule for {line.instance}, which you do not have on that port: {line.text}"
+            # A comment does not say whose instance it is.
+            mend = f"if no other user of this machine has {line.instance} there: {typed}"
+            yield Finding(problem=problem, mend=mend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 
@@ -23,6 +24,13 @@ _DEATH_SIGNAL, _DUMPABLE, _NAME, _SECCOMP, _DROP_CAPABILITY, _NO_NEW_PRIVILEGES 
 _FILTER_MODE = 2
 _FILTER_LINE_BYTES = 8
 _CAPABILITIES = 64
+# What the kernel counts by user, whatever the namespace: the limit of one, and that of the whole machine.
+_COUNTED = {
+    "max_inotify_instances": "inotify/max_user_instances",
+    "max_inotify_watches": "inotify/max_user_watches",
+    "max_fanotify_groups": "fanotify/max_user_groups",
+    "max_fanotify_marks": "fanotify/max_user_marks",
+}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -86,6 +94,19 @@ def map_user(inside: tuple[int, int], outside: tuple[int, int]) -> None:
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
     set_dumpable(False)
+
+
+def leave_half(proc: str) -> None:
+    """Have this user namespace and those below it take half of what a user may watch at most (namespaces(7)).
+
+    Where `proc` is read-only, as in some containers, nothing bounds them.
+    """
+    for own, whole in _COUNTED.items():
+        with contextlib.suppress(OSError, ValueError):
+            with open(f"{proc}/sys/fs/{whole}", encoding="ascii") as file:
+                most = int(file.read())
+            with open(f"{proc}/sys/user/{own}", "w", encoding="ascii") as file:
+                file.write(str(most // 2))
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:

@@ -80,6 +80,7 @@ def main(words: list[str]) -> NoReturn:
         # Root of this one alone: what it makes is below, so that the gateway has no rights over it.
         kernel.unshare("user")
         kernel.map_user((0, 0), owner)
+        kernel.leave_half(gateway.SPARE_PROC if os.path.isdir(f"{gateway.SPARE_PROC}/sys") else "/proc")
         watch = network.make(_ENDING) if chosen.network else None
         listener = _listen(chosen.socket) if chosen.socket is not None else None
     except OSError as error:
