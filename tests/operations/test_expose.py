@@ -16,6 +16,7 @@ from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.instances.instance import open_all
 from openclaw_ocm.operations.planning import findings
 from openclaw_ocm.operations.planning.findings import firewall_findings
+from openclaw_ocm.system import ufw
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record
 
@@ -118,7 +119,7 @@ def test_a_rule_that_may_be_of_another_user_is_not_said_to_be_left_over(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = firewall.parse_added("ufw deny 19101/tcp comment 'ocm:worker1'\n")
-    monkeypatch.setattr(findings.ufw, "observe", lambda _host: Firewall(active=True, rules=rules))
+    monkeypatch.setattr(ufw, "observe", lambda _host: Firewall(active=True, rules=rules))
     (one,) = found(context)
     assert (one.wrong, one.name) == (False, None)
     assert one.mend is not None

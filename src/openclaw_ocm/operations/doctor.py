@@ -19,6 +19,7 @@ from openclaw_ocm.operations.backups import cut_off
 from openclaw_ocm.operations.planning.agents import agent_findings
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.findings import firewall_findings, network_findings
+from openclaw_ocm.operations.planning.outside import outside_findings
 from openclaw_ocm.operations.planning.problems import (
     MACHINE,
     Problem,
@@ -87,6 +88,7 @@ def examine(context: Context) -> Diagnosis:
         lambda: network_findings(host, records),
         lambda: agent_findings(opened.instances.values()),
         lambda: twin_findings(host),
+        lambda: outside_findings(host, tuple(opened.instances)),
     ):
         try:
             told += look()
