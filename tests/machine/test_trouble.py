@@ -445,3 +445,11 @@ def test_two_creates_at_once_take_two_ports(machine: Machine, ocm: Ocm) -> None:
     machine.run(["bash", "-c", script], cwd=ocm.folder)
     assert {row["port"] for row in rows(ocm).values()} == {19001, 19021}
     ocm("delete", "--all", "--yes")
+
+
+def test_root_with_the_home_of_another_user_makes_nothing_there(machine: Machine, ocm: Ocm) -> None:
+    before = home_files(machine)
+    for words in (["list"], ["create", "roots"]):
+        done = machine.run([f"{ocm.folder}/ocm.py", *words], user="root", env={"HOME": HOME}, check=False)
+        refused(done, f"HOME is {HOME}, which belongs to debian, and you are root")
+    assert home_files(machine) == before

@@ -205,6 +205,27 @@ def test_a_tree_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     assert (outside / "precious").exists()
 
 
+def test_what_takes_the_place_of_a_directory_while_a_tree_is_removed_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o500)
+    directory = tmp_path / "tree" / "directory"
+    directory.mkdir(parents=True)
+    real = os.scandir
+
+    def swapped(path: int) -> list[os.DirEntry[str]]:
+        entries = list(real(path))
+        directory.rmdir()
+        directory.symlink_to(outside)
+        return entries
+
+    monkeypatch.setattr(os, "scandir", swapped)
+    with pytest.raises(OSError, match="Not a directory"):
+        files.remove_tree(pure(tmp_path / "tree"))
+    assert mode(outside) == 0o500
+
+
 def test_removing_what_is_not_there_is_no_error(tmp_path: Path) -> None:
     files.remove_tree(pure(tmp_path / "tree"))
     files.remove_file(pure(tmp_path / "file"))
