@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import re
+import time
 from dataclasses import dataclass, field
 from datetime import timezone
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from openclaw_ocm.core.names import InstanceName
+
+_ANEW_SECONDS = 1.0
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +98,26 @@ def has_linger(host: Host) -> bool:
     return Path("/var/lib/systemd/linger", host.user).exists()
 
 
-def manager_socket(host: Host) -> PurePosixPath:
-    """Return the path of the user manager's private socket."""
-    return host.runtime / "systemd" / "private"
-
-
 def user_manager_answers(host: Host) -> bool:
-    """Tell whether the user manager is there: its private socket belongs to a process."""
+    """Tell whether the user manager is there: its private socket belongs to a process.
+
+    One that executes itself anew lets go of its socket, and is waited for.
+    """
     import errno
     import socket
 
-    # A datagram socket cannot connect to a stream: EPROTOTYPE if one is there, and the manager, which
-    # would log a connection that ends at once, hears nothing of it (unix(7)).
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-        try:
-            return end.connect_ex(str(manager_socket(host))) == errno.EPROTOTYPE
-        except OSError:
-            return False  # a path too long for a socket
+    deadline = time.monotonic() + _ANEW_SECONDS
+    while True:
+        # A datagram socket cannot connect to a stream: EPROTOTYPE if one is there, and the manager, which
+        # would log a connection that ends at once, hears nothing of it (unix(7)).
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            try:
+                number = end.connect_ex(str(host.runtime / "systemd" / "private"))
+            except OSError:
+                return False  # a path too long for a socket
+        if number != errno.ECONNREFUSED or time.monotonic() >= deadline:
+            return number == errno.EPROTOTYPE
+        time.sleep(_POLL_SECONDS)
 
 
 def local_zone() -> tzinfo:

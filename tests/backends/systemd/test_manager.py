@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -9,13 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.hosts import context
 
-from openclaw_ocm.backends.systemd import manager as manager_module
+from openclaw_ocm.backends.systemd.asking import show
 from openclaw_ocm.backends.systemd.manager import Systemd
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import host as host_module
 from openclaw_ocm.system.runner import Completed, Runner, failure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from openclaw_ocm.system.runner import Command
@@ -66,18 +70,53 @@ class Reexecuted(Manager):
         return done
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_a_manager_that_executes_itself_anew_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
-) -> None:
-    monkeypatch.setattr(manager_module, "_POLL_SECONDS", 0)
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[socket.socket]:
+    """Return the private socket of a user manager, which does not listen yet."""
+    (tmp_path / "systemd").mkdir()
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(tmp_path / "systemd" / "private"))
+        yield end
+
+
+def test_a_manager_that_executes_itself_anew_is_asked_again(tmp_path: Path, private: socket.socket) -> None:
+    private.listen()
+    for ask in (lambda host: Systemd(host=host).version, lambda host: show(host, "--value")):
+        runner = Reexecuted(environ={"HOME": str(tmp_path)})
+        host = replace(context(tmp_path).host, runner=runner, runtime=PurePosixPath(tmp_path))
+        assert ask(host) in {257, "257\n"}
+        assert len(runner.asked) == 3
+
+
+def test_where_no_manager_is_nobody_is_asked_twice(tmp_path: Path) -> None:
     runner = Reexecuted(environ={"HOME": str(tmp_path)})
     host = replace(context(tmp_path).host, runner=runner, runtime=PurePosixPath(tmp_path))
-    if is_there:
-        (tmp_path / "systemd").mkdir()
-        (tmp_path / "systemd" / "private").touch()
-        assert Systemd(host=host).version == 257
-    else:
-        with pytest.raises(OcmError, match="no systemd user manager answers"):
-            assert Systemd(host=host).version
-    assert len(runner.asked) == (3 if is_there else 1)
+    with pytest.raises(OcmError, match="no systemd user manager answers"):
+        assert Systemd(host=host).version
+    assert len(runner.asked) == 1
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_socket_that_nobody_serves_is_waited_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, comes_back: bool
+) -> None:
+    """As while a manager executes itself anew: else an instance made then would be supervisord's."""
+    path = tmp_path / "systemd" / "private"
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(path))
+    slept: list[float] = []
+    with socket.socket(socket.AF_UNIX) as end:
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            if comes_back:
+                path.unlink()
+                end.bind(str(path))
+                end.listen()
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        monkeypatch.setattr(host_module, "_ANEW_SECONDS", 0.05)
+        host = replace(context(tmp_path).host, runtime=PurePosixPath(tmp_path))
+        assert host_module.user_manager_answers(host) == comes_back
+    assert slept

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import secrets
 import signal
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.systemd import places, uplink
+from openclaw_ocm.backends.systemd.asking import show
 from openclaw_ocm.backends.systemd.drop_ins import changes
 from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
@@ -27,14 +27,9 @@ from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_host, uplink_argv
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
-from openclaw_ocm.errors import CommandFailed, OcmError
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
-from openclaw_ocm.system.host import (
-    has_linger,
-    manager_socket,
-    namespaces_forbidden,
-    user_manager_answers,
-)
+from openclaw_ocm.system.host import has_linger, namespaces_forbidden, user_manager_answers
 from openclaw_ocm.system.kept.names import names_in
 from openclaw_ocm.system.runner import Command
 
@@ -52,8 +47,6 @@ if TYPE_CHECKING:
 _SYSTEMCTL = ("systemctl", "--user")
 _QUERY_SECONDS = 30.0
 _CHANGE_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
-_ANEW_SECONDS = 2.0
-_POLL_SECONDS = 0.1
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
     *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),
@@ -305,18 +298,10 @@ class Systemd:
                 yield entry
 
     def _show(self, *arguments: str) -> str:
-        """Return what the manager tells; one that executes itself anew drops who asks, and is waited for.
-
-        Raises `OcmError` where none answers.
-        """
-        deadline = time.monotonic() + _ANEW_SECONDS
-        while True:
-            try:
-                return self._systemctl("show", *arguments).stdout
-            except CommandFailed:
-                if time.monotonic() >= deadline or not Path(manager_socket(self.host)).exists():
-                    raise self._no_manager() from None
-            time.sleep(_POLL_SECONDS)
+        printed = show(self.host, *arguments)
+        if printed is None:
+            raise self._no_manager()
+        return printed
 
     def _systemctl(self, *arguments: str, check: bool = True) -> Completed:
         command = Command(argv=(*_SYSTEMCTL, *arguments), timeout_seconds=_QUERY_SECONDS)

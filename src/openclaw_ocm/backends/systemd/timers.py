@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import is_ours, scheduled_argv
 from openclaw_ocm.backends.systemd import places
+from openclaw_ocm.backends.systemd.asking import show
 from openclaw_ocm.backends.systemd.unit import render_backup_service, render_timer
 from openclaw_ocm.core.backup.schedule import Timer, dues, is_portable, parse_rule
 from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.errors import CommandFailed, Invalid
+from openclaw_ocm.errors import Invalid
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.names import names_in
@@ -126,11 +127,8 @@ class SystemdTimers:
         units = [
             unit for name in names for unit in (places.timer_name(name), places.backup_service_name(name))
         ]
-        try:
-            printed = self._systemctl(
-                "show", "--timestamp=unix", f"--property={','.join(_PROPERTIES)}", "--", *units
-            ).stdout
-        except CommandFailed:
+        printed = show(self.host, "--timestamp=unix", f"--property={','.join(_PROPERTIES)}", "--", *units)
+        if printed is None:
             return {name: Timer(active=False) for name in names}
         blocks = [
             dict(line.partition("=")[::2] for line in block.splitlines())
