@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.systemd import places, uplink
-from openclaw_ocm.backends.systemd.asking import show
-from openclaw_ocm.backends.systemd.drop_ins import changes
+from openclaw_ocm.backends.systemd.asking import changes, show
 from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.backends.systemd.unit import (
