@@ -259,9 +259,11 @@ def a_session_has_the_environment_it_is_given_and_begins_in_the_state(home: Home
 def sessions_end_when_they_are_stopped_those_of_the_longer_name_do_not(home: Home[Backend]) -> None:
     one, other = make_one(home), make_other(home)
     with session(home, one) as first, session(home, other) as second:
+        assert {one, other} <= set(home.backend.in_session())
         home.backend.stop_sessions([one])
         first.wait(timeout=PATIENCE_SECONDS)
         assert second.poll() is None
+        assert one not in home.backend.in_session()
         home.backend.stop_sessions([one])
         home.backend.stop_sessions([other])
         second.wait(timeout=PATIENCE_SECONDS)

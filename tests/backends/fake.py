@@ -283,6 +283,10 @@ class Fake:
         if names:
             sessions.stop_sessions([self.host.instance(name) for name in names])
 
+    def in_session(self) -> tuple[InstanceName, ...]:
+        self._called("in_session")
+        return sessions.in_session(self.host.paths)
+
     def enable(self, names: Collection[InstanceName]) -> None:
         self._called("enable", names)
         self.world.enabled |= set(names)

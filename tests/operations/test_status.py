@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,16 +14,24 @@ import pytest
 from tests.backends import fake
 from tests.operations.kept import NAME, OTHER
 
+from openclaw_ocm.backends.supervisord import sessions
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
+from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.plan import Plan, WriteRecord
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning import agents
+from openclaw_ocm.operations.planning.change import recover_all
 from openclaw_ocm.operations.status import observe
 from openclaw_ocm.system.kept.records import encode_record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.operations.kept import Kept
+
+    from openclaw_ocm.core.names import InstanceName
 
 DOWN = OcmError("the cluster is down", hint="start it", code="down")
 
@@ -221,6 +232,44 @@ def test_doctor_finds_and_mends_what_is_left_of_an_instance_without_a_record(kep
     assert not [problem for problem in after.problems if problem.about == OTHER]
     assert not Path(definition).exists()
     assert Path(kept.status().paths["definition"]).exists()
+
+
+def test_doctor_finds_and_ends_what_runs_in_the_sandbox_of_no_instance(kept: Kept) -> None:
+    with left_running(kept, OTHER) as left:
+        found = kept.examine()
+        # Those of the fake are to be found as those of supervisord are.
+        told = {problem.what for problem in found.problems if problem.about == OTHER}
+        assert told == {"a program runs in its sandbox, but it has no record"}
+        after = kept.fix(found)
+        assert left.wait(timeout=30) == -signal.SIGTERM
+    assert f"{OTHER}: stop {OTHER}" in after.fixed
+    assert not [problem for problem in after.problems if problem.about == OTHER]
+
+
+def test_what_a_kill_left_running_ends_before_the_change_is_undone(kept: Kept) -> None:
+    kept.create()
+    record = Path(kept.paths(NAME).record)
+    before = record.read_text()
+    write = WriteRecord(path=str(record), text=f"{before}# changed\n", previous=before)
+    plan = Plan(operation="rename", name=NAME, backend="fake", steps=(write,), commit=1, others=(OTHER,))
+    journal = Path(kept.host.paths.transactions, f"{NAME}.jsonl")
+    with left_running(kept, NAME) as left, left_running(kept, OTHER) as other:
+        journal.write_bytes(encode_plan(plan) + b"\n0\n")
+        (sentence,) = recover_all(kept.context)
+        assert (left.wait(timeout=30), other.wait(timeout=30)) == (-signal.SIGTERM, -signal.SIGTERM)
+    assert sentence == f"an interrupted rename of {NAME} was undone"
+    assert record.read_text() == before
+
+
+@contextlib.contextmanager
+def left_running(kept: Kept, name: InstanceName) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a program run in a session of an instance that need not be there."""
+    environ = {sessions.VARIABLE: sessions.new_token(kept.paths(name))}
+    with subprocess.Popen(["/bin/sleep", "600"], env=environ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_backend_is_asked_only_where_an_instance_is_its_own(

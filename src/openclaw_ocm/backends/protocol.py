@@ -142,6 +142,9 @@ class Backend(Protocol):
     def stop_sessions(self, names: Collection[InstanceName]) -> None:
         """Stop every session in the sandboxes of `names`."""
 
+    def in_session(self) -> tuple[InstanceName, ...]:
+        """Return the instances, with a record or without, in whose sandboxes sessions are."""
+
     def enable(self, names: Collection[InstanceName]) -> None:
         """Have gateways start with the machine, or with the backend where it is a program of its own."""
 

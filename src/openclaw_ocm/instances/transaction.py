@@ -243,6 +243,9 @@ def _recover(context: Context, name: InstanceName) -> str | None:
         return None
     plan, begun = _read_journal(data, path)
     context = context.on(plan.backend)
+    # What a kill left running there would go on writing. A backend that does not answer runs nothing.
+    with contextlib.suppress(OcmError):
+        context.backend.stop_sessions([parse_name(one) for one in (plan.name, *plan.others) if one != MAIN])
     if begun > plan.commit:
         for step in plan.steps[plan.commit :]:
             apply_step(context, step)

@@ -14,13 +14,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.core.names import InstanceName, parse_name
+from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system import processes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.paths import HostPaths, InstancePaths
 
 VARIABLE = "OCM_SESSION"
 _STOP_SECONDS = 10.0
@@ -56,6 +57,16 @@ def stop_sessions(instances: Collection[InstancePaths]) -> None:
             signal_session(token, signal.SIGKILL if late else signal.SIGTERM)
         asked |= tokens
         time.sleep(_POLL_SECONDS)
+
+
+def in_session(paths: HostPaths) -> tuple[InstanceName, ...]:
+    """Return the instances of a user, with a record or without, in whose sandboxes sessions are."""
+    found, begin = set(), str(paths.instance(InstanceName("")).state)
+    for token in _sessions().values():
+        if token.startswith(begin):
+            with contextlib.suppress(Invalid):
+                found.add(parse_name(token.removeprefix(begin).rpartition(".")[0]))
+    return tuple(sorted(found))
 
 
 def _prefix(paths: InstancePaths) -> str:

@@ -227,6 +227,10 @@ class Supervisord:
         if names:
             sessions.stop_sessions([self._paths.instance(name) for name in names])
 
+    def in_session(self) -> tuple[InstanceName, ...]:
+        """Return the instances, with a record or without, in whose sandboxes sessions are."""
+        return sessions.in_session(self._paths)
+
     def enable(self, names: Collection[InstanceName]) -> None:
         """Have gateways start with supervisord."""
         for name in names:

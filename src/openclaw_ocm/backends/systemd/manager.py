@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import secrets
 import signal
@@ -21,12 +22,12 @@ from openclaw_ocm.backends.systemd.unit import (
     render_unit,
     sandbox_directives,
 )
-from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_host, uplink_argv
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import has_linger, namespaces_forbidden, user_manager_answers
 from openclaw_ocm.system.kept.names import names_in
@@ -217,6 +218,14 @@ class Systemd:
         if names:
             self._change("stop", *(_session_unit(name, "*") for name in names))
 
+    def in_session(self) -> tuple[InstanceName, ...]:
+        """Return the instances, with a record or without, in whose sandboxes sessions are."""
+        if not self.answers():
+            return ()
+        pattern = _session_unit(InstanceName("*"), "*")
+        printed = self._systemctl("list-units", "--plain", "--no-legend", pattern).stdout
+        return tuple(dict.fromkeys(_names_of_sessions(printed)))
+
     def enable(self, names: Collection[InstanceName]) -> None:
         """Have gateways start with the machine."""
         if names:
@@ -327,6 +336,12 @@ def _units_in(directory: PurePosixPath) -> tuple[InstanceName, ...]:
 def _session_unit(name: InstanceName, token: str) -> str:
     # A dot cannot be part of an instance name, so the pattern for w1 never meets a session of w1-a.
     return f"ocm-session.{name}.{token}.service"
+
+
+def _names_of_sessions(printed: str) -> Iterator[InstanceName]:
+    for line in printed.splitlines():
+        with contextlib.suppress(Invalid, IndexError):
+            yield parse_name(line.split(".")[1])
 
 
 def _parse_block(text: str) -> dict[str, str]:

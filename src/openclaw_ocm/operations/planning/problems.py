@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -163,17 +164,17 @@ def silent_backends(context: Context) -> Iterator[Problem]:
     """Yield the backends that do not tell of what they have definitions."""
     for backend in context.backends.values():
         try:
-            backend.defined(), backend.timers.known()
+            backend.defined(), backend.timers.known(), backend.in_session()
         except OcmError as error:
             what = f"{backend.name} does not tell what it has: {error.message}"
             yield Problem(about=MACHINE, what=what, mend=error.hint)
 
 
-def _known_to(backend: Backend) -> tuple[tuple[InstanceName, ...], tuple[InstanceName, ...]]:
-    """Return of which instances a backend has definitions, and of which backups; none where it is silent."""
+def _known_to(backend: Backend) -> tuple[tuple[InstanceName, ...], ...]:
+    """Return of which instances a backend has definitions, backups and sessions; none where it is silent."""
     with contextlib.suppress(OcmError):
-        return backend.defined(), backend.timers.known()
-    return (), ()
+        return backend.defined(), backend.timers.known(), backend.in_session()
+    return (), (), ()
 
 
 def remaining(context: Context) -> tuple[tuple[InstanceName, ...], tuple[Problem, ...]]:
@@ -182,8 +183,7 @@ def remaining(context: Context) -> tuple[tuple[InstanceName, ...], tuple[Problem
     found: list[InstanceName] = []
     unread: list[Problem] = []
     for backend in context.backends.values():
-        defined, scheduled = _known_to(backend)
-        found += (*defined, *scheduled)
+        found += itertools.chain(*_known_to(backend))
     for directory, prefix, suffix in (
         (paths.last_backups, "", ".json"),
         (paths.ocm_data / "instances", "", ""),
@@ -218,8 +218,32 @@ def remains(context: Context, name: InstanceName) -> Iterator[Problem]:
         what = f"it has the state {paths.state}, but no record"
         yield Problem(about=name, what=what, mend=f"put {paths.record} back, or move the state away")
         return
+    yield from _known_remains(context, name)
+    for directory in (paths.shell, paths.scratch):
+        if Path(directory).is_dir():
+            what, steps = f"{directory} is left of it", (RemoveTree(path=str(directory)),)
+            yield Problem(about=name, what=what, fix="remove it", steps=steps)
+    for path in (paths.secrets, paths.inherited, paths.last_backup):
+        if Path(path).exists():
+            what, step = f"{path} is left of it", RemoveFile(path=str(path))
+            yield Problem(about=name, what=what, fix="remove it", steps=(step,))
+    if _is_linked(context, name):
+        what, link = f"{paths.config_link} leads nowhere", RemoveLink(link=str(paths.config_link))
+        yield Problem(about=name, what=what, fix="remove it", steps=(link,))
+
+
+def _known_remains(context: Context, name: InstanceName) -> Iterator[Problem]:
+    """Yield what backends have of an instance without a record."""
     for backend in context.backends.values():
-        defined, scheduled = _known_to(backend)
+        defined, scheduled, in_session = _known_to(backend)
+        if name in in_session:
+            yield Problem(
+                about=name,
+                what="a program runs in its sandbox, but it has no record",
+                fix="end it",
+                steps=(Stop(name=name, ran=False),),
+                backend=backend.name,
+            )
         if name in defined:
             yield Problem(
                 about=name,
@@ -236,14 +260,3 @@ def remains(context: Context, name: InstanceName) -> Iterator[Problem]:
                 steps=(SetTimer(name=name, every=None, previous=None),),
                 backend=backend.name,
             )
-    for directory in (paths.shell, paths.scratch):
-        if Path(directory).is_dir():
-            what, steps = f"{directory} is left of it", (RemoveTree(path=str(directory)),)
-            yield Problem(about=name, what=what, fix="remove it", steps=steps)
-    for path in (paths.secrets, paths.inherited, paths.last_backup):
-        if Path(path).exists():
-            what, step = f"{path} is left of it", RemoveFile(path=str(path))
-            yield Problem(about=name, what=what, fix="remove it", steps=(step,))
-    if _is_linked(context, name):
-        what, link = f"{paths.config_link} leads nowhere", RemoveLink(link=str(paths.config_link))
-        yield Problem(about=name, what=what, fix="remove it", steps=(link,))
