@@ -28,11 +28,11 @@ def context(home: Path) -> Context:
 def contents(directory: Path) -> dict[str, str]:
     """Return every file and link below a directory with what it holds; empty directories are left out.
 
-    So is the history, which grows by what was undone as well.
+    So is the history, which grows by what was undone as well, and the room that is kept for a deletion.
     """
     found = {}
     for path in sorted(directory.rglob("*")):
-        if path.name == "history.jsonl":
+        if path.name == "history.jsonl" or path.suffix == ".reserve":
             continue
         if path.is_symlink():
             found[str(path.relative_to(directory))] = f"-> {path.readlink()}"

@@ -9,6 +9,8 @@ SOME_FAILED = 3
 UNDO_INCOMPLETE = 4
 BUG = 70
 INTERRUPTED = 130
+# errno(3): ENOSPC and EDQUOT, EROFS.
+_NO_ROOM, _READ_ONLY = (28, 122), 30
 
 
 class OcmError(Exception):
@@ -64,8 +66,15 @@ def as_ocm_error(error: OcmError | OSError) -> OcmError:
     named = f": {error.filename}" if error.filename else ""
     hint = "nothing is lost: what was begun is undone, at the latest by the next ocm command"
     if error.filename:
-        hint = _look_at(error.filename)
+        hint = room_or_writable(error) or _look_at(error.filename)
     return OcmError(f"{error.strerror or error}{named}", hint=hint, code="os_error")
+
+
+def room_or_writable(error: OSError) -> str | None:
+    """Return what is to be done about a disk that is full or read-only, None where it is neither."""
+    if error.errno in _NO_ROOM:
+        return "make room there"
+    return "make it writable" if error.errno == _READ_ONLY else None
 
 
 def _look_at(path: object) -> str:

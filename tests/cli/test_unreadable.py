@@ -298,11 +298,23 @@ def test_a_bug_in_mending_keeps_nobody_from_the_other_instances(
             raise ZeroDivisionError("it")
 
     monkeypatch.setattr(change, "recover", broken)
-    done = ocm("stop", "worker1")
-    assert done.returncode == 0, done.stderr
-    assert "operation on worker2 could not be mended: a bug in OCM: ZeroDivisionError: it" in done.stderr
+    sentence = "operation on worker2 could not be mended: a bug in OCM: ZeroDivisionError: it"
+    assert sentence in ocm("enable", "worker1").stderr
     with pytest.raises(ZeroDivisionError):
-        ocm("--debug", "stop", "worker1")
+        ocm("--debug", "enable", "worker1")
+    for name, told in (("worker1", 0), ("worker2", 1)):
+        done = ocm("stop", name)
+        assert done.returncode == 0, done.stderr
+        assert (done.stdout + done.stderr).count(sentence) == told, "a stop mends its own, and says it once"
+
+
+def test_a_stop_says_once_that_a_change_of_before_cannot_be_mended(
+    ocm: Run, bad: Callable[[str, str], Path]
+) -> None:
+    bad("journal", "junk")
+    done = ocm("stop", "worker2")
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout + done.stderr).count("could not be mended") == 1
 
 
 @pytest.mark.parametrize("place", ["secrets", "inherited"])

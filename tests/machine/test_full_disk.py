@@ -62,7 +62,7 @@ def with_free(machine: Machine, ocm: Ocm, kilobytes: int, *arguments: str) -> Re
 
 def files(machine: Machine) -> str:
     """Return every file there with its hash, and every link; caches, locks and SQLite's are no matter."""
-    kept = "-type f ! -name '*.lock' ! -path '*/cache/*' ! -name '*-shm' ! -name '*-wal'"
+    kept = "-type f ! -path '*/ocm/locks/*' ! -path '*/cache/*' ! -name '*-shm' ! -name '*-wal'"
     script = f"cd {SMALL}; find . {kept} -exec sha256sum {{}} + | sort -k 2; find . -type l | sort"
     return machine.run(["bash", "-c", script]).stdout
 
@@ -104,8 +104,17 @@ def test_what_was_to_be_replaced_is_still_there(machine: Machine, ocm: Ocm, smal
 
 def test_what_fills_the_disk_is_stopped(machine: Machine, ocm: Ocm, small: str) -> None:
     del small
+    for which in (NAME, "--all"):
+        ocm("start", NAME, env=ENVIRONMENT)
+        done = with_free(machine, ocm, 0, "stop", which)
+        assert (done.returncode, done.stdout) == (0, f"{NAME}: stopped\n"), done
+        (row,) = json.loads(ocm("list", "--json", env=ENVIRONMENT).stdout)["results"]
+        assert row["state"] == "stopped"
+
+
+def test_what_fills_the_disk_is_deleted(machine: Machine, ocm: Ocm, small: str) -> None:
+    del small
     ocm("start", NAME, env=ENVIRONMENT)
-    done = with_free(machine, ocm, 0, "stop", NAME)
-    assert (done.returncode, done.stdout) == (0, f"{NAME}: stopped\n"), done
-    (row,) = json.loads(ocm("list", "--json", env=ENVIRONMENT).stdout)["results"]
-    assert row["state"] == "stopped"
+    done = with_free(machine, ocm, 0, "delete", NAME, "--force", "--yes")
+    assert (done.returncode, done.stdout) == (0, f"{NAME}: deleted\n"), done
+    assert json.loads(ocm("list", "--json", env=ENVIRONMENT).stdout)["results"] == []

@@ -15,7 +15,9 @@ import pytest
 from tests.backends import fake
 from tests.operations.kept import NAME, OTHER
 
+from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.plan import Plan, WriteRecord
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, verify
@@ -284,6 +286,18 @@ def test_a_stop_waits_for_no_change_that_cannot_be_mended(kept: Kept) -> None:
     assert journal.read_text() == "damaged\n0\n"
     with pytest.raises(OcmError, match="damaged"):
         kept.start()
+
+
+def test_a_stop_of_what_was_never_whole_undoes_it(kept: Kept) -> None:
+    kept.create()
+    record = str(kept.paths(NAME).record)
+    made = Plan(
+        operation="create", name=NAME, backend="fake", steps=(WriteRecord(path=record, text=""),), commit=1
+    )
+    Path(kept.host.paths.transactions, f"{NAME}.jsonl").write_bytes(encode_plan(made) + b"\n0\n")
+    outcome = kept.stop()
+    assert (outcome.changed, outcome.message) == (True, f"an interrupted create of {NAME} was undone")
+    assert not Path(record).exists()
 
 
 def test_a_stop_forgets_that_it_failed(kept: Kept) -> None:

@@ -336,7 +336,8 @@ def stop(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.planning.jobs import WAITING
     from openclaw_ocm.operations.start import stop as run
 
-    context = frame.open_context(ctx)
+    # What was cut off is mended, and told, at each of them: the way out waits for no other instance.
+    context = frame.open_context(ctx, recover=dry_run)
     return run_each(
         ctx,
         frame.choose(context, names, everything=everything),

@@ -160,6 +160,11 @@ class InstancePaths:
         return self.host.last_backups / f"{self.name}.json"
 
     @property
+    def reserve(self) -> PurePosixPath:
+        """Room on the disk for the journal of its deletion: beside the locks, of no account otherwise."""
+        return self.host.locks / f"{self.name}.reserve"
+
+    @property
     def inherited(self) -> PurePosixPath:
         """What the instance inherited, to tell later what changed on which side. Holds no secret."""
         return self.host.ocm_config / "inherited" / f"{self.name}.json"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.journal import Unreadable, decode_plan, encode_plan
-from openclaw_ocm.core.names import MAIN, parse_name
+from openclaw_ocm.core.names import MAIN, InstanceName, parse_name
 from openclaw_ocm.core.plan import Remember, Stop, WriteRecord
-from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, UnreadableFile
+from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, UnreadableFile, room_or_writable
 from openclaw_ocm.instances import history
 from openclaw_ocm.instances.apply import apply_step, undo_step
 from openclaw_ocm.instances.leftovers import half_written_journals, sweep
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import PurePosixPath
 
-    from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Plan, Step
     from openclaw_ocm.instances.context import Context
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 _END = "end"
 _MAX_BYTES = 2**22
 _MAX_DIGITS = 9
+# A plan that deletes takes three thousand, with a line for each step.
+_RESERVED_BYTES = 2**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +138,25 @@ class Transaction:
         if only_stops and os.path.lexists(self.path):
             return False
         try:
-            # With the first step noted at once: of a plan that replaces another it was done before.
-            files.write_file(self.path, self._head)
-        except OSError:
-            if not only_stops:
-                raise
-            return False
+            self._write_head()
+        except OSError as error:
+            if only_stops:
+                return False
+            raise _unwritable(self.path, self.plan, error) from None
         return True
+
+    def _write_head(self) -> None:
+        """Write the journal with the first step noted at once: of a plan that replaces another it was done.
+
+        A deletion takes the room that was kept for it, so that one can make room on a disk that is full.
+        """
+        reserve = self.context.host.instance(InstanceName(self.plan.name)).reserve
+        if self.plan.operation == "delete":
+            with contextlib.suppress(OSError):
+                files.write_reserved(self.path, self._head, reserve=reserve)
+                return
+        files.write_file(self.path, self._head)
+        files.keep_reserve(reserve, _RESERVED_BYTES)
 
     def _note(self, line: str) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -158,6 +171,14 @@ class Transaction:
         with contextlib.suppress(OSError):
             self._note(_END)
         files.remove_file(self.path)
+
+
+def _unwritable(path: PurePosixPath, plan: Plan, error: OSError) -> OcmError:
+    """Return the error for a plan of which nothing was begun, as its journal cannot be written."""
+    message = f"{plan.operation} of {plan.name} was not begun: {path.parent}: {error.strerror or error}"
+    mend = room_or_writable(error) or f"look at {path.parent}"
+    stop = f"; ocm stop {plan.name} works all the same" if plan.operation == "delete" else ""
+    return OcmError(message, hint=f"{mend}{stop}", code="os_error")
 
 
 def _journal(context: Context, name: str) -> PurePosixPath:

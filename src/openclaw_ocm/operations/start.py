@@ -9,14 +9,15 @@ from openclaw_ocm.core.status import Activity
 from openclaw_ocm.instances.instance import known
 from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan
 from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps, start_steps
+from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.operations.planning.timers import timer_steps
+from openclaw_ocm.system.kept.names import instance_names
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.repair import Effort
-    from openclaw_ocm.operations.planning.result import Outcome
 
 
 def start(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
@@ -59,6 +60,9 @@ def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
     It needs no room on the disk, no readable record, and no change of before that could be mended.
     """
     with locked(context, name, ending=True) as sentence:
+        if sentence is not None and name not in instance_names(context.host.paths):
+            # What was cut off had made it.
+            return Outcome(name=name, operation="stop", changed=True, message=sentence, dry_run=False)
         at, _record, process = known(context, name)
         stopped = process.activity is Activity.STOPPED
         steps: list[Step] = [] if stopped else [Stop(name=name, ran=True)]

@@ -23,6 +23,7 @@ _LOCK_POLL_SECONDS = 0.1
 # For what an instance may have put there: a link is an error, and a pipe keeps nobody waiting.
 CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CLOSED_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE (fallocate(2))
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -70,6 +71,44 @@ def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> No
             os.unlink(beside, dir_fd=directory)
         raise
     os.fsync(directory)
+
+
+def keep_reserve(path: PurePosixPath, size: int) -> None:
+    """Keep so much room on the disk for `write_reserved`, in an empty file; nothing where there is one.
+
+    Nor where no room can be kept.
+    """
+    import ctypes
+
+    if os.path.lexists(path):
+        return
+    with contextlib.suppress(OSError):
+        make_directory(path.parent)
+        descriptor = os.open(path, NEW_FILE, 0o600)
+        try:
+            fallocate = ctypes.CDLL(None).fallocate64
+            fallocate(descriptor, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size))
+        finally:
+            os.close(descriptor)
+
+
+def write_reserved(path: PurePosixPath, data: bytes, *, reserve: PurePosixPath) -> None:
+    """Write a file in the room that `keep_reserve` kept, of which the rest is for what is added to it.
+
+    Raises `OSError` where there is none left.
+    """
+    descriptor = os.open(reserve, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        # What a kill left in it is covered: to cut it off would give back the room.
+        whole = data.ljust(os.fstat(descriptor).st_size, b"\n")
+        if os.pwrite(descriptor, whole, 0) < len(whole):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    make_directory(path.parent)
+    os.rename(reserve, path)  # noqa: PTH104 - no Path in this module's hands
+    keep_names(path.parent)
 
 
 def read_own(path: PurePosixPath, *, limit: int = 2**20, tail: bool = False) -> bytes | None:
@@ -257,7 +296,8 @@ def remove_tree(path: PurePosixPath) -> None:
 def _empty(directory: int, top: int) -> list[str]:
     """Remove the files in an open directory, move its directories to `top` and return their names there."""
     moved = []
-    for entry in list(os.scandir(directory)):
+    # Files first: on a full disk there may be no room for another name before some are gone.
+    for entry in sorted(os.scandir(directory), key=lambda entry: entry.is_dir(follow_symlinks=False)):
         if not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.name, dir_fd=directory)
             continue
@@ -312,16 +352,16 @@ def is_locked(path: PurePosixPath) -> bool:
 def _try_lock(path: PurePosixPath) -> int | None:
     """Return the open, locked file, or None where another process holds it or has just removed it.
 
-    Where no file can be made the directory is locked in its place: a disk that is full or read-only must not
-    keep anybody from stopping what runs.
+    One that cannot be written is locked as it is, and where none can be made the directory in its place: a
+    disk that is full or read-only must not keep anybody from stopping what runs.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
-        path = path.parent
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        path = path if os.path.lexists(path) else path.parent
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # noqa: PTH116

@@ -68,6 +68,8 @@ def locked(
         finally:
             for one in names:
                 gone = one not in instance_names(context.host.paths) and one not in unfinished(context)
+                if gone:
+                    files.remove_file(context.host.instance(one).reserve)
                 if gone or (context.dry_run and one not in kept):
                     files.remove_file(_lock_path(context, one))
 
@@ -75,14 +77,15 @@ def locked(
 def _recovered(context: Context, name: InstanceName, *, ending: bool) -> str | None:
     try:
         return recover(context, name)
-    except (OcmError, OSError) as error:
+    except Exception as error:
         if not ending:
             raise
         return _could_not_be_mended(name, error)
 
 
-def _could_not_be_mended(name: InstanceName, error: OcmError | OSError) -> str:
-    return f"an interrupted operation on {name} could not be mended: {as_ocm_error(error)}"
+def _could_not_be_mended(name: InstanceName, error: Exception) -> str:
+    known = as_ocm_error(error) if isinstance(error, (OcmError, OSError)) else bug(error)
+    return f"an interrupted operation on {name} could not be mended: {known}"
 
 
 def _refuse_interrupted(context: Context, names: tuple[InstanceName, ...]) -> None:
@@ -135,16 +138,18 @@ def recover_all(context: Context, *, debug: bool = False) -> tuple[str, ...]:
     # One that was killed as soon as it had the lock of a name that is no instance's left the lock file alone.
     known = frozenset(instance_names(paths))
     stale = [name for name in names_in(paths.locks, suffix=".lock") if name not in known]
-    for name in dict.fromkeys((*unfinished(context), *stale)):
+    cut_off = unfinished(context)
+    for name in dict.fromkeys((*cut_off, *stale)):
         try:
             with contextlib.suppress(Locked), locked(context, name, wait_seconds=0) as sentence:
                 done.append(sentence)
         except (OcmError, OSError) as error:
-            done.append(_could_not_be_mended(name, error))
+            # A lock file that cannot be removed is no operation.
+            done += [_could_not_be_mended(name, error)] if name in cut_off else []
         except Exception as error:
             if debug:
                 raise
-            done.append(f"an interrupted operation on {name} could not be mended: {bug(error)}")
+            done.append(_could_not_be_mended(name, error))
     return tuple(sentence for sentence in done if sentence)
 
 
