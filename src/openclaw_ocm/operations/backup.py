@@ -117,7 +117,7 @@ def backup(context: Context, name: InstanceName, request: Request) -> Backup:
     `OcmError` where there is no such instance, its record is corrupt, or a database of OpenClaw's cannot be
     copied; nothing is left then.
     """
-    with changing(context, name, wait_seconds=request.patience_seconds) as worker:
+    with changing(context, name, wait_seconds=request.patience_seconds, reads="backup") as worker:
         check_state(worker.paths)
         return backup_locked(worker, request)
 

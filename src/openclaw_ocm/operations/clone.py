@@ -54,7 +54,7 @@ def clone(  # noqa: PLR0913 - what was asked for
     It gets a gateway token, an identity and databases of its own, and never a copy of those. A clone that
     fails leaves no trace. `name` is not stopped. Raises `OcmError` where there is one called `new`.
     """
-    with changing(context, name, new) as original, contextlib.ExitStack() as until_reserved:
+    with changing(context, name, new, reads="clone") as original, contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
         check_state(original.paths)
         refuse_instance(original.paths.host, new)

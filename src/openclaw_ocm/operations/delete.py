@@ -83,7 +83,7 @@ def _refuse_running(process: Process, name: InstanceName, *, force: bool) -> Non
 
 
 def _delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) -> Outcome:
-    with locked(context, name):
+    with locked(context, name, ending=True) as sentence:
         # A corrupt record does not tell which firewall rules are its own.
         doomed = known(context, name)
         _refuse_running(doomed.process, name, force=force)
@@ -105,6 +105,7 @@ def _delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool)
             done="deleted",
             nothing="",
             dry_run=dry_run,
+            notes=() if sentence is None else (sentence,),
         )
         return rules.told(host, outcome)
 

@@ -59,7 +59,7 @@ def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
 
     It needs no room on the disk, no readable record, and no change of before that could be mended.
     """
-    with locked(context, name, ending=True) as sentence:
+    with locked(context, name, ending=True, mended=False) as sentence:
         if sentence is not None and name not in instance_names(context.host.paths):
             # What was cut off had made it.
             return Outcome(name=name, operation="stop", changed=True, message=sentence, dry_run=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names, names_in
 from openclaw_ocm.system.kept.records import encode_record
+from openclaw_ocm.system.readers import end_reader, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,17 +31,28 @@ if TYPE_CHECKING:
 
 # Where many are made at once each takes its turn, in which main is read and UFW asked.
 _QUEUE_SECONDS = 120.0
+# For what only reads an instance that is to be ended: to come to its end by itself, and to clear away.
+_PATIENCE_SECONDS = 3.0
+_END_SECONDS = 60.0
 
 
 @contextlib.contextmanager
 def changing(
-    context: Context, name: InstanceName, *others: InstanceName, wait_seconds: float = 10.0
+    context: Context,
+    name: InstanceName,
+    *others: InstanceName,
+    wait_seconds: float = 10.0,
+    reads: str | None = None,
 ) -> Iterator[Instance]:
     """Hold the locks of an instance and of others as `locked` does, and yield the instance, opened.
 
+    With `reads`, a word for what is done, the instance is only read: whoever is to end it may end that.
     Raises `OcmError` where there is none of that name, or its record is corrupt.
     """
-    with locked(context, name, *others, wait_seconds=wait_seconds):
+    with (
+        locked(context, name, *others, wait_seconds=wait_seconds),
+        reading(_lock_path(context, name), reads) if reads else contextlib.nullcontext(),
+    ):
         yield open_instance(context, name)
 
 
@@ -50,20 +63,24 @@ def locked(
     *others: InstanceName,
     wait_seconds: float = 10.0,
     ending: bool = False,
+    mended: bool = True,
 ) -> Iterator[str | None]:
     """Hold the locks of instances; operations on one that were cut off are finished or undone first.
 
-    In a dry run they are left alone, and raise `OcmError`. So does one that cannot be mended, unless the
-    instance is to be `ending`, which must not depend on it.
+    In a dry run they are left alone, and raise `OcmError`. So does one that cannot be mended, unless it need
+    not be `mended`. What only reads an instance that is to be `ending` is ended.
     Yields the sentence on these, None where there were none. A name without an instance keeps no lock file.
     """
     kept = frozenset(names_in(context.host.paths.locks, suffix=".lock"))
     with contextlib.ExitStack() as locks:
-        names = _lock_all(context, {name, *others}, locks, wait_seconds=wait_seconds)
+        ended: list[str] = []
+        names = _lock_all(
+            context, {name, *others}, locks, wait_seconds=wait_seconds, ended=ended if ending else None
+        )
         try:
             if context.dry_run:
                 _refuse_interrupted(context, names)
-            done = [_recovered(context, one, ending=ending) for one in names]
+            done = [*ended, *(_recovered(context, one, mended=mended) for one in names)]
             yield "; ".join(sentence for sentence in done if sentence) or None
         finally:
             for one in names:
@@ -74,11 +91,11 @@ def locked(
                     files.remove_file(_lock_path(context, one))
 
 
-def _recovered(context: Context, name: InstanceName, *, ending: bool) -> str | None:
+def _recovered(context: Context, name: InstanceName, *, mended: bool) -> str | None:
     try:
         return recover(context, name)
     except Exception as error:
-        if not ending:
+        if mended:
             raise
         return _could_not_be_mended(name, error)
 
@@ -97,13 +114,29 @@ def _refuse_interrupted(context: Context, names: tuple[InstanceName, ...]) -> No
 
 
 def _lock_all(
-    context: Context, names: set[InstanceName], locks: contextlib.ExitStack, *, wait_seconds: float
+    context: Context,
+    names: set[InstanceName],
+    locks: contextlib.ExitStack,
+    *,
+    wait_seconds: float,
+    ended: list[str] | None,
 ) -> tuple[InstanceName, ...]:
-    """Lock instances, in an order that all take, with those that an operation left unfinished touches too."""
+    """Lock instances, in an order that all take, with those that an operation left unfinished touches too.
+
+    What only reads one of them, and takes its time, is ended where that is to be told to `ended`.
+    """
     while True:
         wanted = involved(context, names)
         for name in sorted(wanted):
-            locks.enter_context(files.lock(_lock_path(context, name), name, wait_seconds=wait_seconds))
+            lock = functools.partial(files.lock, _lock_path(context, name), name)
+            try:
+                locks.enter_context(lock(wait_seconds=wait_seconds if ended is None else _PATIENCE_SECONDS))
+            except Locked:
+                if ended is None or context.dry_run:
+                    raise
+                asked = [end_reader(_lock_path(context, one)) for one in sorted(wanted)]
+                locks.enter_context(lock(wait_seconds=_END_SECONDS if any(asked) else wait_seconds))
+                ended += [f"{who}, was ended" for who in asked if who]
         # Between the look and the lock another ocm may have been cut off.
         if involved(context, names) <= wanted:
             return tuple(sorted(wanted))
