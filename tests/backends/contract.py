@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,12 @@ TIMED = """\
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%S.%3N+00:00) $1"; }
 trap 'say down; exit 0' TERM
 say up
+while :; do sleep 0.1; done
+"""
+# As one waits for an agent's turn that never ends.
+DEAF = """\
+trap '' TERM
+echo up
 while :; do sleep 0.1; done
 """
 DAY = 86400.0
@@ -155,6 +162,18 @@ def a_gateway_that_is_stopped_hears_of_it_first(home: Home[Backend]) -> None:
         home.start(name)
         home.backend.stop([name])
     wait_for(lambda: words(home, name).count("down") == 9, lambda: home.said(name))
+
+
+def a_gateway_that_does_not_stop_is_killed(home: Home[Backend]) -> None:
+    name = make_one(home, DEAF)
+    assert home.backend.kill([]) == ()
+    home.start(name)
+    assert home.backend.kill([name]) == (), "nobody stops it"
+    with ThreadPoolExecutor(1) as others:
+        stopped = others.submit(home.backend.stop, [name])
+        wait_for(lambda: home.backend.kill([name]) == (name,), lambda: home.observe(name))
+        stopped.result(PATIENCE_SECONDS)
+    assert home.observe(name).activity == "stopped"
 
 
 def a_config_that_is_refused_keeps_a_gateway_down_until_it_is_forgotten(home: Home[Backend]) -> None:
@@ -387,6 +406,7 @@ CHECKS: tuple[Callable[[Home[Backend]], None], ...] = (
     a_definition_is_signed_and_says_the_same_each_time,
     a_gateway_starts_once_and_stops_once,
     a_gateway_that_is_stopped_hears_of_it_first,
+    a_gateway_that_does_not_stop_is_killed,
     a_config_that_is_refused_keeps_a_gateway_down_until_it_is_forgotten,
     one_that_ends_waits_to_be_started_again_and_not_after_a_stop,
     enabling_starts_nothing_and_disabling_stops_nothing,

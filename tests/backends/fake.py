@@ -45,6 +45,8 @@ REGISTERED = f"{__name__}:Fake"
 READY = Answer(ready=True, phase="started", version="2026.9.6")
 # What ends a gateway's script at once, where it has one.
 _ENDS = re.compile(r"exit ([0-9]+)\s*\Z")
+# What has it go on although it is asked to stop.
+_DEAF = "trap '' TERM"
 # Above what Linux gives to a process.
 _FIRST_PID = 2**23
 
@@ -276,7 +278,18 @@ class Fake:
             if gateway.pid is not None:
                 self.world.tell(name, "gateway", "down")
                 self.world.tell(name, NAME, "stopped")
+            if gateway.pid is not None and _DEAF in self._script(name):
+                gateway.activity = Activity.STOPPING
+                while gateway.pid is not None:
+                    time.sleep(0.01)
             gateway.activity, gateway.pid, gateway.since = Activity.STOPPED, None, None
+
+    def kill(self, names: Collection[InstanceName]) -> tuple[InstanceName, ...]:
+        self._called("kill", names)
+        late = tuple(name for name in names if self._gateway(name).activity is Activity.STOPPING)
+        for name in late:
+            self._gateway(name).pid = None
+        return late
 
     def stop_sessions(self, names: Collection[InstanceName]) -> None:
         self._called("stop_sessions", names)
@@ -342,10 +355,13 @@ class Fake:
 
     def _scripted(self, name: InstanceName) -> int | None:
         """Return the status with which a gateway's script ends at once, None where it goes on or has none."""
+        ends = _ENDS.search(self._script(name))
+        return int(ends[1]) if ends else None
+
+    def _script(self, name: InstanceName) -> str:
         with contextlib.suppress(OSError):
-            ends = _ENDS.search(Path(self.host.instance(name).state, "script").read_text())
-            return int(ends[1]) if ends else None
-        return None
+            return Path(self.host.instance(name).state, "script").read_text()
+        return ""
 
     def _gateway(self, name: InstanceName) -> Gateway:
         return self.world.gateways.setdefault(name, Gateway())

@@ -145,8 +145,8 @@ class Kept:
     def restart(self, name: InstanceName = NAME, *, dry_run: bool = False, **effort: Any) -> Outcome:  # noqa: ANN401 - those of `Effort`
         return restart(self.context, name, self.effort(**effort), dry_run=dry_run)
 
-    def stop(self, name: InstanceName = NAME, *, dry_run: bool = False) -> Outcome:
-        return stop(self.context, name, dry_run=dry_run)
+    def stop(self, name: InstanceName = NAME, *, dry_run: bool = False, now: bool = False) -> Outcome:
+        return stop(self.context, name, dry_run=dry_run, now=now)
 
     def set_autostart(self, name: InstanceName = NAME, *, wanted: bool, dry_run: bool = False) -> Outcome:
         return set_autostart(self.context, name, wanted=wanted, dry_run=dry_run)

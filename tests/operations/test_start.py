@@ -6,6 +6,8 @@ import contextlib
 import errno
 import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +23,7 @@ from openclaw_ocm.core.plan import Plan, WriteRecord
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, verify
+from openclaw_ocm.operations import start as start_module
 from openclaw_ocm.operations.planning.change import allocating
 from openclaw_ocm.operations.start import start as run_start
 from openclaw_ocm.operations.start import stop as run_stop
@@ -236,6 +239,31 @@ def test_what_a_stop_waits_for_is_told_where_it_takes_long(
     monkeypatch.setattr(fake.Fake, "stop", slow)
     run_stop(replace(kept.context, report=tell), NAME, dry_run=False)
     assert kept.process(NAME).activity == "stopped"
+
+
+@pytest.mark.parametrize("stopped_by_another", [False, True])
+def test_a_stop_now_waits_for_no_turn_that_hangs(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, *, stopped_by_another: bool
+) -> None:
+    monkeypatch.setattr(start_module, "_GRACE_SECONDS", 0.1)
+    kept.deploy()
+    Path(kept.paths(NAME).state, "script").write_text("trap '' TERM\n")
+    with ThreadPoolExecutor(1) as others:
+        if stopped_by_another:
+            first = others.submit(kept.stop)
+            while kept.process(NAME).activity != "stopping":
+                time.sleep(0.01)
+        outcome = kept.stop(now=True)
+    assert kept.process(NAME).activity == "stopped"
+    assert outcome.notes == ("what it was at was cut off",)
+    if stopped_by_another:
+        assert (first.result().message, outcome.message) == ("stopped", "already stopped")
+
+
+def test_a_stop_now_kills_nobody_who_ends_by_itself(kept: Kept) -> None:
+    kept.deploy()
+    outcome = kept.stop(now=True)
+    assert (outcome.message, outcome.notes) == ("stopped", ())
 
 
 def test_a_start_that_only_waits_changes_nothing(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

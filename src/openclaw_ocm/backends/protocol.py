@@ -139,6 +139,9 @@ class Backend(Protocol):
     def stop(self, names: Collection[InstanceName]) -> None:
         """Stop gateways, nothing where none is known, and forget that one failed."""
 
+    def kill(self, names: Collection[InstanceName]) -> tuple[InstanceName, ...]:
+        """Kill those gateways that are being stopped and take their time; return which."""
+
     def stop_sessions(self, names: Collection[InstanceName]) -> None:
         """Stop every session in the sandboxes of `names`."""
 

@@ -318,6 +318,7 @@ def _starting_command(word: str, help_text: str) -> click.Command:
 
 @click.command(epilog="Example: ocm stop worker1 worker2")
 @names_argument
+@click.option("--now", is_flag=True, help="Do not wait for an agent's work in progress: cut it off.")
 @jobs_option
 @dry_run_option
 @json_option
@@ -328,11 +329,15 @@ def stop(  # noqa: PLR0913 - one for each option
     names: Names,
     *,
     everything: bool,
+    now: bool,
     jobs: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Stop instances."""
+    """Stop instances.
+
+    An agent that is at work may bring that to its end first, for five minutes at most.
+    """
     from openclaw_ocm.operations.planning.jobs import WAITING
     from openclaw_ocm.operations.start import stop as run
 
@@ -341,7 +346,7 @@ def stop(  # noqa: PLR0913 - one for each option
     return run_each(
         ctx,
         frame.choose(context, names, everything=everything),
-        lambda context, name: run(context, name, dry_run=dry_run),
+        lambda context, name: run(context, name, dry_run=dry_run, now=now),
         as_json=as_json,
         context=context,
         jobs=frame.at_once(context, WAITING, jobs),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.plan import Stop
 from openclaw_ocm.core.status import Activity
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import known
 from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan
 from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps, start_steps
@@ -14,10 +18,15 @@ from openclaw_ocm.operations.planning.timers import timer_steps
 from openclaw_ocm.system.kept.names import instance_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.repair import Effort
+
+# An agent that is idle ends within it.
+_GRACE_SECONDS = 3.0
 
 
 def start(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
@@ -54,11 +63,21 @@ def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bo
         )
 
 
-def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
+def stop(context: Context, name: InstanceName, *, dry_run: bool, now: bool = False) -> Outcome:
     """Stop an instance and every session in it; nothing where it is stopped already.
 
-    It needs no room on the disk, no readable record, and no change of before that could be mended.
+    It needs no room on the disk, no readable record, and no change of before that could be mended. With `now`
+    a gateway that waits for work in progress is killed, whoever asked it to stop.
     """
+    killed: list[InstanceName] = []
+    with contextlib.ExitStack() as meanwhile:
+        if now and not dry_run:
+            killed = meanwhile.enter_context(_hurrying(known(context, name).context, name))
+        outcome = _stop(context, name, dry_run=dry_run)
+    return replace(outcome, notes=(*outcome.notes, "what it was at was cut off")) if killed else outcome
+
+
+def _stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
     with locked(context, name, ending=True, mended=False) as sentence:
         if sentence is not None and name not in instance_names(context.host.paths):
             # What was cut off had made it.
@@ -74,3 +93,28 @@ def stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
             dry_run=dry_run,
             notes=() if sentence is None else (sentence,),
         )
+
+
+@contextlib.contextmanager
+def _hurrying(context: Context, name: InstanceName) -> Iterator[list[InstanceName]]:
+    """Have the gateway killed each time that it is being stopped and takes longer than a moment.
+
+    Meanwhile: it may be another ocm that stops it, or what is mended. Yields who was killed.
+    """
+    killed: list[InstanceName] = []
+    over = threading.Event()
+
+    def hurry() -> None:
+        while True:
+            with contextlib.suppress(OcmError, OSError):
+                killed.extend(context.backend.kill([name]))
+            if over.wait(_GRACE_SECONDS):
+                return
+
+    thread = threading.Thread(target=hurry, daemon=True)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()

@@ -79,6 +79,16 @@ class Daemon:
         """Ask a program to stop, and have it forgotten that it failed."""
         self._call("ocm.stop", name)
 
+    def kill(self, name: InstanceName) -> None:
+        """Kill a program that is being stopped, with all of its process group."""
+        try:
+            self._call("ocm.kill", name)
+        except NotRunning:
+            raise
+        except OcmError:
+            # Its plug-in is of an older OCM.
+            self._call("supervisor.signalProcess", name, "KILL")
+
     def keep_time(self) -> None:
         """Have it read when scheduled backups are to be made.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import time
 import traceback
 from pathlib import Path, PurePosixPath
@@ -117,6 +118,14 @@ class Supervision:
         if process is not None and process.get_state() in _STOPPABLE:
             _wait_for_exec(process.pid)
             process.stop()
+        return True
+
+    def kill(self, name: str) -> bool:
+        """Kill a program that was asked to stop, with its process group, and tell whether it was."""
+        process = self._process(name)
+        if process is None or process.get_state() != ProcessStates.STOPPING:
+            return False
+        process.kill(signal.SIGKILL)
         return True
 
     def timers(self) -> list[dict[str, Any]]:

@@ -222,6 +222,16 @@ class Supervisord:
     def _alive(self) -> set[str]:
         return {name for name, seen in self._daemon.observe().items() if seen.pid is not None}
 
+    def kill(self, names: Collection[InstanceName]) -> tuple[InstanceName, ...]:
+        """Kill those gateways that are being stopped and take their time; return which."""
+        late: tuple[InstanceName, ...] = ()
+        with contextlib.suppress(NotRunning):
+            seen = self._daemon.observe()
+            late = tuple(name for name in names if name in seen and seen[name].activity is Activity.STOPPING)
+            for name in late:
+                self._daemon.kill(name)
+        return late
+
     def stop_sessions(self, names: Collection[InstanceName]) -> None:
         """Stop every session in the sandboxes of `names`."""
         if names:

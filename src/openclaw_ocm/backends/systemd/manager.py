@@ -213,6 +213,14 @@ class Systemd:
             self._change("stop", *units)
             self._systemctl("reset-failed", *units, check=False)
 
+    def kill(self, names: Collection[InstanceName]) -> tuple[InstanceName, ...]:
+        """Kill those gateways that are being stopped and take their time; return which."""
+        found = self.observe(names).items()
+        late = tuple(name for name, process in found if process.activity is Activity.STOPPING)
+        if late:
+            self._systemctl("kill", "--signal=SIGKILL", *map(places.unit_name, late), check=False)
+        return late
+
     def stop_sessions(self, names: Collection[InstanceName]) -> None:
         """Stop every session in the sandboxes of `names`."""
         if names:
