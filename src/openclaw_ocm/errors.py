@@ -10,7 +10,7 @@ UNDO_INCOMPLETE = 4
 BUG = 70
 INTERRUPTED = 130
 # errno(3): ENOSPC and EDQUOT, EROFS.
-_NO_ROOM, _READ_ONLY = (28, 122), 30
+_NO_ROOM, _READ_ONLY = (28, 122), (30,)
 
 
 class OcmError(Exception):
@@ -74,7 +74,7 @@ def room_or_writable(error: OSError) -> str | None:
     """Return what is to be done about a disk that is full or read-only, None where it is neither."""
     if error.errno in _NO_ROOM:
         return "make room there"
-    return "make it writable" if error.errno == _READ_ONLY else None
+    return "make it writable" if error.errno in _READ_ONLY else None
 
 
 def _look_at(path: object) -> str:
