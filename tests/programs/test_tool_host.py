@@ -76,6 +76,28 @@ def test_it_takes_half_of_what_its_user_may_watch_and_no_more(hosted: Hosted) ->
     assert hosted.shell("echo 1000 > /proc/sys/user/max_inotify_instances")[0] != 0
 
 
+# By every number that is anybody's outside, in both of its meanings, then all that it may, and its group.
+_KILL = """
+import contextlib, os, signal
+for target in (*{pids}, -1, 0):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(target, signal.SIGKILL)
+"""
+
+
+def test_no_signal_of_a_gateway_reaches_anybody_outside(hosted: Hosted) -> None:
+    # In the group from which the tool host is started, as a command of the owner's may be.
+    with subprocess.Popen([*hosted.user, "sleep", "600"]) as owners:
+        outside = [owners.pid, hosted.process.pid, *hosted.descendants()]
+        # The lowest numbers are those of processes inside too.
+        pids = [sign * pid for pid in outside for sign in (1, -1) if pid > 100]
+        done = subprocess.run(hosted.argv(program=_KILL.format(pids=pids)), check=False, timeout=60)
+        assert done.returncode == 128 + signal.SIGKILL, "itself alone, and its init says so"
+        assert owners.poll() is None
+        assert all(map(is_alive, outside))
+        owners.kill()
+
+
 @pytest.mark.parametrize(("script", "status"), [("exit 78", 78), ("kill -9 $$", 137), ("exit 0", 0)])
 def test_it_ends_as_its_program_ends(directory: Path, script: str, status: int) -> None:
     hosted = Hosted(directory)
