@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.operations.kept import NAME
 
+from openclaw_ocm.backends.supervisord import sessions
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply
 from openclaw_ocm.operations import backup as backups
 from openclaw_ocm.operations.planning import change
+from openclaw_ocm.operations.planning.change import recover_all
 from openclaw_ocm.operations.start import stop
 from openclaw_ocm.system import files
 from openclaw_ocm.system.readers import end_reader
@@ -106,6 +109,19 @@ def test_a_dry_run_ends_nothing(kept: Kept) -> None:
         with pytest.raises(OcmError, match="is being changed by another ocm"):
             stop(replace(kept.context, dry_run=True), NAME, dry_run=True)
         assert not told.poll()
+
+
+def test_what_a_backup_that_was_killed_left_running_ends_with_the_next_change(kept: Kept) -> None:
+    kept.deploy()
+    environ = {sessions.VARIABLE: sessions.new_token(kept.paths(NAME))}
+    with subprocess.Popen(["/bin/sleep", "600"], env=environ) as left:
+        with under_way(kept, "backup"):
+            assert recover_all(kept.context) == (), "it is at work"
+        sentence = f"what an interrupted backup of {NAME} left was cleared away"
+        assert recover_all(kept.context) == (sentence,)
+        assert left.wait(timeout=30) == -signal.SIGTERM
+    assert recover_all(kept.context) == ()
+    assert kept.process(NAME).activity == "running"
 
 
 @pytest.mark.parametrize("words", ["", "junk", "{pid} 1 backup", "1 {started} backup", "999999999 1 backup"])

@@ -20,7 +20,7 @@ from openclaw_ocm.core.openclaw.document import included
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
 from openclaw_ocm.instances.sandboxed import run_node
-from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.operations.planning.change import BACKUP, changing
 from openclaw_ocm.operations.planning.progress import by_bytes, megabytes
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.age import parse_recipient
@@ -117,7 +117,7 @@ def backup(context: Context, name: InstanceName, request: Request) -> Backup:
     `OcmError` where there is no such instance, its record is corrupt, or a database of OpenClaw's cannot be
     copied; nothing is left then.
     """
-    with changing(context, name, wait_seconds=request.patience_seconds, reads="backup") as worker:
+    with changing(context, name, wait_seconds=request.patience_seconds, reads=BACKUP) as worker:
         check_state(worker.paths)
         return backup_locked(worker, request)
 

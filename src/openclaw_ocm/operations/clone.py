@@ -10,7 +10,7 @@ from openclaw_ocm.core.plan import CloneConfig, CopyWorkspaces, MakeShell, MakeS
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.instances.inheritance import read_duplicate
 from openclaw_ocm.instances.instance import instance_of
-from openclaw_ocm.operations.planning.change import allocating, carry_out, changing, make_plan
+from openclaw_ocm.operations.planning.change import CLONE, allocating, carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import (
     choose_port,
@@ -54,7 +54,7 @@ def clone(  # noqa: PLR0913 - what was asked for
     It gets a gateway token, an identity and databases of its own, and never a copy of those. A clone that
     fails leaves no trace. `name` is not stopped. Raises `OcmError` where there is one called `new`.
     """
-    with changing(context, name, new, reads="clone") as original, contextlib.ExitStack() as until_reserved:
+    with changing(context, name, new, reads=CLONE) as original, contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
         check_state(original.paths)
         refuse_instance(original.paths.host, new)

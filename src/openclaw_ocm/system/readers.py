@@ -74,6 +74,19 @@ def end_reader(lock: PurePosixPath) -> str | None:
     return None
 
 
+def left_by_reader(lock: PurePosixPath) -> str | None:
+    """Return what it was that only read and was killed while it held `lock`, None where there is nothing."""
+    with contextlib.suppress(OcmError, ValueError):
+        words = (files.read_own(lock) or b"").decode().split()
+        return words[-1] if len(words) == _WORDS else None
+    return None
+
+
+def forget_reader(lock: PurePosixPath) -> None:
+    """Have nothing be known of a reader that was killed; the caller holds `lock`."""
+    _say(lock, "")
+
+
 def _say(lock: PurePosixPath, words: str) -> None:
     """Write into a lock file that is held; without room on the disk nobody can be told."""
     with contextlib.suppress(OSError):

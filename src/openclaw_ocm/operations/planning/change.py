@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.plan import Plan, Verify, WriteRecord
 from openclaw_ocm.errors import Locked, OcmError, as_ocm_error, bug
-from openclaw_ocm.instances.instance import open_instance
+from openclaw_ocm.instances.instance import known, open_instance
 from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished, unfinished_in
 from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names, names_in
 from openclaw_ocm.system.kept.records import encode_record
-from openclaw_ocm.system.readers import end_reader, reading
+from openclaw_ocm.system.readers import end_reader, forget_reader, left_by_reader, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Where many are made at once each takes its turn, in which main is read and UFW asked.
 _QUEUE_SECONDS = 120.0
+# Words for what only reads an instance.
+BACKUP, CLONE = "backup", "clone"
 # For what only reads an instance that is to be ended: to come to its end by itself, and to clear away.
 _PATIENCE_SECONDS = 3.0
 _END_SECONDS = 60.0
@@ -93,16 +95,32 @@ def locked(
 
 def _recovered(context: Context, name: InstanceName, *, mended: bool) -> str | None:
     try:
-        return recover(context, name)
+        return "; ".join(filter(None, (_end_what_is_left(context, name), recover(context, name)))) or None
     except Exception as error:
         if mended:
             raise
         return _could_not_be_mended(name, error)
 
 
+def _end_what_is_left(context: Context, name: InstanceName) -> str | None:
+    """End what a backup that was killed left running in the sandbox of an instance, and tell of it."""
+    lock = _lock_path(context, name)
+    what = left_by_reader(lock)
+    if what is None or context.dry_run:
+        return None
+    forget_reader(lock)
+    if what != BACKUP:
+        # A clone runs nothing in the sandbox of what it reads.
+        return None
+    # A backend that does not answer runs nothing.
+    with contextlib.suppress(OcmError):
+        known(context, name).context.backend.stop_sessions([name])
+    return f"what an interrupted backup of {name} left was cleared away"
+
+
 def _could_not_be_mended(name: InstanceName, error: Exception) -> str:
-    known = as_ocm_error(error) if isinstance(error, (OcmError, OSError)) else bug(error)
-    return f"an interrupted operation on {name} could not be mended: {known}"
+    told = as_ocm_error(error) if isinstance(error, (OcmError, OSError)) else bug(error)
+    return f"an interrupted operation on {name} could not be mended: {told}"
 
 
 def _refuse_interrupted(context: Context, names: tuple[InstanceName, ...]) -> None:
@@ -169,9 +187,10 @@ def recover_all(context: Context, *, debug: bool = False) -> tuple[str, ...]:
     done = []
     paths = context.host.paths
     # One that was killed as soon as it had the lock of a name that is no instance's left the lock file alone.
-    known = frozenset(instance_names(paths))
-    stale = [name for name in names_in(paths.locks, suffix=".lock") if name not in known]
-    cut_off = unfinished(context)
+    names = instance_names(paths)
+    stale = [name for name in names_in(paths.locks, suffix=".lock") if name not in names]
+    left = [name for name in names if left_by_reader(_lock_path(context, name))]
+    cut_off = (*unfinished(context), *left)
     for name in dict.fromkeys((*cut_off, *stale)):
         try:
             with contextlib.suppress(Locked), locked(context, name, wait_seconds=0) as sentence:
