@@ -316,6 +316,27 @@ def test_a_stop_waits_for_no_change_that_cannot_be_mended(kept: Kept) -> None:
         kept.start()
 
 
+def test_a_damaged_journal_goes_with_what_is_deleted(kept: Kept) -> None:
+    before = kept.files()
+    kept.deploy()
+    Path(kept.host.paths.transactions, f"{NAME}.jsonl").write_text("damaged\n0\n")
+    outcome = kept.delete(force=True)
+    assert outcome.notes == ("the damaged journal of a change of before went with it",)
+    assert kept.files() == before
+
+
+def test_what_can_still_be_put_back_is_not_deleted(kept: Kept) -> None:
+    kept.create()
+    text = '{"version": 999, "plan": {}}\n0\n'
+    journal = Path(kept.host.paths.transactions, f"{NAME}.jsonl")
+    journal.write_text(text)
+    with pytest.raises(OcmError, match=r"could not be mended: .* is of a newer OCM") as caught:
+        kept.delete()
+    assert (caught.value.code, str(caught.value.hint)[:13]) == ("journal_newer", "take that OCM")
+    assert journal.read_text() == text
+    assert Path(kept.paths(NAME).state).is_dir()
+
+
 def test_a_stop_of_what_was_never_whole_undoes_it(kept: Kept) -> None:
     kept.create()
     record = str(kept.paths(NAME).record)

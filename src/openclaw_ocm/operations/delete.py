@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.planning.result import Outcome
 
 
+_DAMAGED = "the damaged journal of a change of before went with it"
+
+
 def delete(
     context: Context, name: InstanceName, *, force: bool, dry_run: bool, backup: bool = False
 ) -> Outcome:
@@ -83,7 +86,12 @@ def _refuse_running(process: Process, name: InstanceName, *, force: bool) -> Non
 
 
 def _delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool) -> Outcome:
-    with locked(context, name, ending=True) as sentence:
+    unmended: list[OcmError] = []
+    with locked(context, name, ending=True, unmended=unmended) as sentence:
+        for error in unmended:
+            # One that nobody can read is of no use any more; another tells what is still to be put back.
+            if error.code != "journal_corrupt":
+                raise error
         # A corrupt record does not tell which firewall rules are its own.
         doomed = known(context, name)
         _refuse_running(doomed.process, name, force=force)
@@ -105,7 +113,7 @@ def _delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool)
             done="deleted",
             nothing="",
             dry_run=dry_run,
-            notes=() if sentence is None else (sentence,),
+            notes=(*filter(None, (sentence,)), *(_DAMAGED for _ in unmended)),
         )
         return rules.told(host, outcome)
 

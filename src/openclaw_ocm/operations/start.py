@@ -78,7 +78,8 @@ def stop(context: Context, name: InstanceName, *, dry_run: bool, now: bool = Fal
 
 
 def _stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
-    with locked(context, name, ending=True, mended=False) as sentence:
+    unmended: list[OcmError] = []
+    with locked(context, name, ending=True, unmended=unmended) as sentence:
         if sentence is not None and name not in instance_names(context.host.paths):
             # What was cut off had made it.
             return Outcome(name=name, operation="stop", changed=True, message=sentence, dry_run=False)
@@ -91,7 +92,7 @@ def _stop(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
             done="stopped",
             nothing="already stopped",
             dry_run=dry_run,
-            notes=() if sentence is None else (sentence,),
+            notes=(*filter(None, (sentence,)), *map(str, unmended)),
         )
 
 

@@ -65,12 +65,12 @@ def locked(
     *others: InstanceName,
     wait_seconds: float = 10.0,
     ending: bool = False,
-    mended: bool = True,
+    unmended: list[OcmError] | None = None,
 ) -> Iterator[str | None]:
     """Hold the locks of instances; operations on one that were cut off are finished or undone first.
 
-    In a dry run they are left alone, and raise `OcmError`. So does one that cannot be mended, unless it need
-    not be `mended`. What only reads an instance that is to be `ending` is ended.
+    In a dry run they are left alone, and raise `OcmError`. So does one that cannot be mended, unless
+    there is a list to put it into, `unmended`. What only reads an instance that is to be `ending` is ended.
     Yields the sentence on these, None where there were none. A name without an instance keeps no lock file.
     """
     kept = frozenset(names_in(context.host.paths.locks, suffix=".lock"))
@@ -82,7 +82,7 @@ def locked(
         try:
             if context.dry_run:
                 _refuse_interrupted(context, names)
-            done = [*ended, *(_recovered(context, one, mended=mended) for one in names)]
+            done = [*ended, *(_recovered(context, one, unmended) for one in names)]
             yield "; ".join(sentence for sentence in done if sentence) or None
         finally:
             for one in names:
@@ -93,13 +93,15 @@ def locked(
                     files.remove_file(_lock_path(context, one))
 
 
-def _recovered(context: Context, name: InstanceName, *, mended: bool) -> str | None:
+def _recovered(context: Context, name: InstanceName, unmended: list[OcmError] | None) -> str | None:
     try:
         return "; ".join(filter(None, (_end_what_is_left(context, name), recover(context, name)))) or None
     except Exception as error:
-        if mended:
+        if unmended is None:
             raise
-        return _could_not_be_mended(name, error)
+        told = _told(error)
+        unmended.append(OcmError(_could_not_be_mended(name, error), hint=told.hint, code=told.code))
+        return None
 
 
 def _end_what_is_left(context: Context, name: InstanceName) -> str | None:
@@ -119,8 +121,11 @@ def _end_what_is_left(context: Context, name: InstanceName) -> str | None:
 
 
 def _could_not_be_mended(name: InstanceName, error: Exception) -> str:
-    told = as_ocm_error(error) if isinstance(error, (OcmError, OSError)) else bug(error)
-    return f"an interrupted operation on {name} could not be mended: {told}"
+    return f"an interrupted operation on {name} could not be mended: {_told(error)}"
+
+
+def _told(error: Exception) -> OcmError:
+    return as_ocm_error(error) if isinstance(error, (OcmError, OSError)) else bug(error)
 
 
 def _refuse_interrupted(context: Context, names: tuple[InstanceName, ...]) -> None:
