@@ -52,6 +52,9 @@ class Other:
     def defined(self) -> tuple[()]:
         return ()
 
+    def in_session(self) -> tuple[()]:
+        return ()
+
 
 def _expose(kept: Kept) -> None:
     for sources in (("192.168.0.0/16",), ()):
