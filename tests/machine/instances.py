@@ -242,14 +242,16 @@ def main_identity(machine: Machine) -> str:
 def home_files(machine: Machine) -> set[str]:
     """Return every path in the home but the checkout, what setup installed, main's insides, and OCM's own.
 
-    That is the host's lock, and the history. Directories count only where they are somebody's state.
+    That is the host's lock, the room for a deletion, and the history. Directories count only where they are
+    somebody's state.
     """
     script = (
         "find ~ -path ~/ocm -prune -o -path ~/.npm -prune -o -path ~/.cache -prune -o"
         " -path ~/.npm-global -prune -o -path ~/.local/share/ocm/venv\\* -prune"
         " -o -path ~/.local/share/ocm/node\\* -prune -o -path ~/.local/share/ocm/compiled\\* -prune"
         " -o -path ~/.openclaw-\\*/cache -prune"
-        " -o -path ~/.openclaw/\\* -type d -prune -o ! -type d ! -name @\\*.lock ! -name history.jsonl -print"
+        " -o -path ~/.openclaw/\\* -type d -prune -o ! -type d ! -name @\\*.lock ! -name \\*.reserve"
+        " ! -name history.jsonl -print"
         " -o -type d -name .openclaw\\* -print"
     )
     return set(machine.run(["bash", "-c", script]).stdout.splitlines())

@@ -89,6 +89,15 @@ def test_what_a_person_changed_is_left_to_a_person(machine: Machine, ocm: Ocm) -
     machine.run(["rm", f"{UNITS}/openclaw-gateway-mine.service"])
 
 
+def test_what_runs_in_the_sandbox_of_no_instance_is_told_and_ended(machine: Machine, ocm: Ocm) -> None:
+    unit = "ocm-session.evil.0123abcd.service"
+    machine.run(["systemd-run", "--user", "--quiet", f"--unit={unit}", "sleep", "5432"])
+    well, found = diagnosis(ocm)
+    assert (well, [problem["fix"] for problem in found["evil"]]) == (False, ["end it"])
+    assert diagnosis(ocm, "--fix", "--yes") == (True, {})
+    assert machine.run(["pgrep", "-f", "^sleep 5432"], check=False).stdout == ""
+
+
 def test_a_port_that_a_stranger_took_is_told_with_who(machine: Machine, ocm: Ocm) -> None:
     port = rows(ocm)["worker1"]["port"]
     stranger = machine.popen(["python3", "-m", "http.server", str(port), "--bind", "127.0.0.1"])
