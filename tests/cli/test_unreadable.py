@@ -312,9 +312,10 @@ def test_a_stop_says_once_that_a_change_of_before_cannot_be_mended(
     ocm: Run, bad: Callable[[str, str], Path]
 ) -> None:
     bad("journal", "junk")
-    done = ocm("stop", "worker2")
-    assert done.returncode == 0, done.stderr
-    assert (done.stdout + done.stderr).count("could not be mended") == 1
+    for which in (("worker2",), ("--all", "--jobs", "1"), ("--all", "--jobs", "3"), ("--all", "--now")):
+        done = ocm("stop", *which)
+        assert done.returncode == 0, done.stderr
+        assert (done.stdout + done.stderr).count("could not be mended") == 1, which
 
 
 @pytest.mark.parametrize("place", ["secrets", "inherited"])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.jobs import Load
     from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.operations.planning.result import Outcome
     from openclaw_ocm.system.host import Host
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
@@ -29,6 +30,7 @@ _I = TypeVar("_I", bound=str)
 Attempts = tuple[list[Any], list[tuple[str, OcmError]]]
 # How long a command waits for a gateway that it restarts, where it has no option for that.
 READY_SECONDS = 180.0
+_TOLD = f"{__name__}.told"
 DAY_SECONDS = 86400
 # Those of a record, spelt out: most commands need not load what it is made of.
 NETWORKS = ("own", "none", "shared")
@@ -199,9 +201,16 @@ def open_context(
     if dry_run and recover:
         tell_interrupted(ctx)
         return context
-    for sentence in recover_all(context, debug=_is_debugging()) if recover else ():
+    ctx.meta[_TOLD] = recover_all(context, debug=_is_debugging()) if recover else ()
+    for sentence in ctx.meta[_TOLD]:
         click.echo(f"ocm: {sentence}", err=True)
     return context
+
+
+def but_told(ctx: click.Context, outcome: Outcome) -> Outcome:
+    """Return an outcome for a person, who need not read again what `open_context` has said."""
+    told = ctx.meta.get(_TOLD, ())
+    return dataclasses.replace(outcome, notes=tuple(note for note in outcome.notes if note not in told))
 
 
 def in_words(ctx: click.Context) -> str:

@@ -341,12 +341,17 @@ def stop(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.planning.jobs import WAITING
     from openclaw_ocm.operations.start import stop as run
 
-    # What was cut off is mended, and told, at each of them: the way out waits for no other instance.
-    context = frame.open_context(ctx, recover=dry_run)
+    # Else what was cut off is mended at each of them, and told: the way out waits for no other instance.
+    context = frame.open_context(ctx, recover=dry_run or (everything and not now))
+
+    def stop_one(context: Context, name: InstanceName) -> Outcome:
+        outcome = run(context, name, dry_run=dry_run, now=now)
+        return outcome if as_json else frame.but_told(ctx, outcome)
+
     return run_each(
         ctx,
         frame.choose(context, names, everything=everything),
-        lambda context, name: run(context, name, dry_run=dry_run, now=now),
+        stop_one,
         as_json=as_json,
         context=context,
         jobs=frame.at_once(context, WAITING, jobs),
