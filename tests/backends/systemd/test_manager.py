@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.runner import Command
 
 NAME = parse_name("worker1")
+SESSIONS = """\
+ocm-session.worker1.0123abcd.service loaded active running OCM session in worker1
+ocm-session.worker1.4567abcd.service loaded active running OCM session in worker1
+ocm-session.worker1-a.89ababcd.service loaded deactivating stop-sigterm OCM session in worker1-a
+ocm-session.Nobody.89ababcd.service loaded active running of no instance
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +48,7 @@ class Manager(Runner):
                 raise failure(command.argv, refused.returncode, refused.stderr)
             return refused
         unit = "Id=openclaw-gateway-worker1.service\nLoadState=loaded\nActiveState=active\nInvocationID=\n"
-        printed = {"show": "257\n" if "--value" in command.argv else unit}
+        printed = {"show": "257\n" if "--value" in command.argv else unit, "list-units": SESSIONS}
         return Completed(returncode=0, stdout=printed.get(verb, ""), stderr="")
 
 
@@ -120,3 +126,12 @@ def test_a_socket_that_nobody_serves_is_waited_for_a_moment(
         host = replace(context(tmp_path).host, runtime=PurePosixPath(tmp_path))
         assert host_module.user_manager_answers(host) == comes_back
     assert slept
+
+
+def test_who_is_in_session_is_read_from_the_names_of_units(
+    tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemd = Systemd(host=replace(context(tmp_path).host, runner=manager))
+    assert systemd.in_session() == (), "without a manager nothing runs"
+    monkeypatch.setattr(Systemd, "answers", lambda _self: True)
+    assert systemd.in_session() == (NAME, f"{NAME}-a")
