@@ -135,7 +135,7 @@ def test_a_channel_whose_service_is_near_and_closed_is_told(kept: Kept) -> None:
     config = Path(kept.paths(NAME).config)
     entry = {"enabled": True, "apiRoot": "http://127.0.0.1:8081", "note": ["http://", 3, None]}
     config.write_text(json.dumps({**json.loads(config.read_text()), "channels": {"telegram": entry}}))
-    told = f"its telegram is at 127.0.0.1:8081: ocm network {NAME} allow 127.0.0.1:8081"
+    told = f"it has the channel telegram at 127.0.0.1:8081: ocm network {NAME} allow 127.0.0.1:8081"
     assert told not in kept.status().notes
     assert told in change(kept, network="own").notes
     assert told in kept.status().notes
@@ -215,9 +215,7 @@ def test_a_new_one_has_it_where_it_can_be_and_else_that_is_said(
     assert kept.record(NAME).network == "own"
     assert not [note for note in kept.examine().notes if "network" in note]
     create.create(kept.context, replace(wanted, name=OTHER, network="shared"), dry_run=False)
-    note = (
-        f"{OTHER} shares the network of this machine, and reaches what listens there; ocm network {OTHER} own"
-    )
+    note = f"in the network of this machine, where they reach what listens: {OTHER}; ocm network {OTHER} own"
     assert note in kept.examine().notes
     kept.delete(OTHER)
     monkeypatch.setattr(uplinks, "_PACKAGES", {"/nowhere/slirp4netns": "slirp4netns"})
@@ -250,7 +248,7 @@ def test_what_main_has_near_is_allowed_and_told_and_what_an_instance_names_is_no
     assert f"it may reach {MODEL}, where a provider is that it inherits" in notes
     record, notes = inheriting(kept, OTHER, NAME)
     assert (record.network, record.allow) == ("own", ())
-    assert MODEL not in notes
+    assert f"it has a provider at {MODEL}: ocm network {OTHER} allow {MODEL}" in notes
 
 
 def test_an_instance_that_is_there_is_not_taken_for_one_with_another_network(kept: Kept) -> None:

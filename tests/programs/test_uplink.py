@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from openclaw_ocm.core import network as core
+from openclaw_ocm.programs.uplink import network
+from openclaw_ocm.programs.uplink.host import Failed
 from openclaw_ocm.programs.uplink.main import options
 from openclaw_ocm.programs.uplink.network import Uplink
+from openclaw_ocm.system import uplinks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +55,24 @@ def test_a_command_line_that_says_too_little_is_told(
         options(words)
     assert caught.value.code == 64
     assert "usage: uplink" in capfd.readouterr().err
+
+
+def test_what_is_tried_beforehand_is_what_it_does() -> None:
+    assert uplinks._TRY[-1] == network.LOAD
+    assert core.OUTER_PORT == network.OUTER_PORT
+
+
+def test_nobody_else_gets_the_port_of_the_other_loopback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as end:
+        port = end.getsockname()[1]
+        held = network.hold(port)
+        if held is None:
+            pytest.fail("this machine has no IPv6 loopback to try it on")
+        with pytest.raises(Failed, match=f"port {port} on ::1 cannot be had"):
+            network.hold(port)
+        with socket.socket(socket.AF_INET6) as other, pytest.raises(ConnectionRefusedError):
+            other.connect(("::1", port))
+        held.close()
 
 
 @pytest.mark.parametrize("kept", [False, True])

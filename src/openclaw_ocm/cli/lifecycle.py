@@ -43,7 +43,11 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--memory", metavar="SIZE", help="Memory at most, such as 2G."),
         click.option("--autostart", is_flag=True, help="Start with the machine."),
         click.option("--unsealed", is_flag=True, help="Accept that it runs without a sandbox."),
-        click.option("--network", type=click.Choice(NETWORKS), help="What it reaches."),
+        click.option(
+            "--network",
+            type=click.Choice(NETWORKS),
+            help="What it reaches (default: own, where there can be one).",
+        ),
         click.option(
             "--backend",
             type=click.Choice(tuple(registry.BACKENDS)),

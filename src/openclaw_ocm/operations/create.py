@@ -18,6 +18,7 @@ from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.inheritance import read_inheritance
 from openclaw_ocm.instances.instance import instance_of, open_instance
+from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
@@ -237,7 +238,8 @@ def _notes(
     opened = tuple(f"it may reach {each}, where a provider is that it inherits" for each in record.allow)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
-    return (*inheritance.notes, *opened, *shared, *model_note(wanted.name, wanted.model, known))
+    closed = closed_places(record, inheritance.config)
+    return (*inheritance.notes, *opened, *closed, *shared, *model_note(wanted.name, wanted.model, known))
 
 
 def _creation(worker: Instance, wanted: Wanted, rules: list[Step]) -> list[Step]:

@@ -293,7 +293,7 @@ def propose(worker: Instance, change: Callable[[dict[str, Any]], dict[str, Any]]
 
 def _newly_closed(record: Record, before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
     """Return what a changed config needs near by that the instance does not reach, as it did not before."""
-    known = closed_places(record, before)
+    known = frozenset(closed_places(record, before))
     return tuple(one for one in closed_places(record, after) if one not in known)
 
 

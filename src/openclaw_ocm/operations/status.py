@@ -15,7 +15,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.history import last_change
 from openclaw_ocm.instances.instance import context_of, observed, open_all, open_instance
 from openclaw_ocm.instances.verify import verdicts
-from openclaw_ocm.operations.planning.agents import agent_obstacle, closed_channels, has_boxes
+from openclaw_ocm.operations.planning.agents import agent_obstacle, has_boxes, others_closed
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.guard import rules_in_words
@@ -216,7 +216,7 @@ def status(context: Context, name: InstanceName) -> Status:
             *worker.backend.notes(),
             *_sandbox_note(record),
             *filter(None, [row.agent]),
-            *closed_channels(record, worker.config),
+            *others_closed(worker, row.agent),
             *_browser_notes(worker),
         ),
     )

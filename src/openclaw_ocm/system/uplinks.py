@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.needs import Lacking
+from openclaw_ocm.core.network import Rules, parse_allowed, ruleset
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
@@ -26,9 +28,14 @@ _PACKAGES = {
     "/usr/bin/nsenter": "util-linux",
 }
 _TUN = "/dev/net/tun"
-# A kernel may lack what the rules take, as some containers' does.
-_TRY = ("unshare", "--user", "--map-root-user", "--net", "/usr/sbin/nft", "-f", "-")
-_RULES = b"table ip ocm { chain out { type nat hook output priority 0; tcp dport 1 dnat to 127.0.0.2; } }"
+# A kernel may lack what the rules take, as some containers' does, or forbid what comes before them.
+_TRY = (
+    *("unshare", "--user", "--map-root-user", "--net", "/bin/sh", "-c"),
+    (
+        "/usr/sbin/ip link set lo up && echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet"
+        " && exec /usr/sbin/nft -f -"
+    ),
+)
 _TRY_SECONDS = 10.0
 
 
@@ -50,13 +57,23 @@ def no_uplink(host: Host) -> Lacking | None:
     if packages := tuple(package for program, package in _PACKAGES.items() if not Path(program).exists()):
         why = f"no network of its own can be made here without {', '.join(packages)}"
         return Lacking(why=why, mend=f"{root}apt install {' '.join(packages)}", packages=packages)
-    if not Path(_TUN).exists():
+    try:
+        os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
         return Lacking(
             why=f"there is no {_TUN}, by which a network gets a way out", mend=f"{root}modprobe tun"
         )
-    if not os.access(_TUN, os.R_OK | os.W_OK):
-        return Lacking(why=f"{_TUN} may not be used here", mend=f"{root}chmod 0666 {_TUN}")
-    tried = host.runner.run(Command(argv=_TRY, stdin=_RULES, timeout_seconds=_TRY_SECONDS), check=False)
+    except OSError as error:
+        mends = {errno.EACCES: f"{root}chmod 0666 {_TUN}", errno.ENODEV: f"{root}modprobe tun"}
+        why = f"{_TUN} may not be used here: {error.strerror}"
+        return Lacking(why=why, mend=mends.get(error.errno or 0))
+    rules = ruleset(Rules(served=1, exposed=True, allowed=(parse_allowed("127.0.0.1:1"),)))
+    try:
+        tried = host.runner.run(
+            Command(argv=_TRY, stdin=rules.encode(), timeout_seconds=_TRY_SECONDS), check=False
+        )
+    except OcmError as error:
+        return Lacking(why=f"no network can be tried here: {error.message}")
     if tried.returncode == 0:
         return None
     said = " ".join(tried.stderr.split()) or f"exit status {tried.returncode}"

@@ -179,12 +179,12 @@ def channels_in(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def channel_addresses(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each channel of a config with the texts in it, of which some may be addresses of its service."""
+    """Yield each channel of a config with what may be an address of its service."""
     for channel, entry in channels_in(config).items():
         left = [entry]
         while left:
             value = left.pop()
-            if isinstance(value, str):
+            if isinstance(value, str) and value.startswith(("http", "ws")):
                 yield channel, value
             elif isinstance(value, dict | list):
                 left += value.values() if isinstance(value, dict) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.instance import Instance
+
+_MOST_ADDRESSES, _MOST_TOLD, _MOST_NAME = 200, 10, 40
 
 
 def has_boxes(record: Record) -> bool | None:
@@ -50,23 +53,27 @@ def agent_obstacle(worker: Instance) -> str | None:
 
 
 def closed_places(record: Record, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a config names for providers and channels that is near and not reached by `record`."""
-    places = near_places(provider_addresses(config), record.allow) if record.isolated else ()
-    providers = (f"it has a provider at {place}: {_allowing(record, place)}" for place in places)
-    return (*providers, *closed_channels(record, config))
+    """Return what a config names for providers and channels that is near and not reached by `record`.
 
-
-def closed_channels(record: Record, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return which channels that a config names are near and not reached in the network of `record`."""
-    return tuple(
-        f"its {printable(channel)} is at {place}: {_allowing(record, place)}"
-        for channel, text in (channel_addresses(config) if record.isolated else ())
-        for place in near_places([text], record.allow)
+    The config is the instance's to write: it is looked through so far and no further.
+    """
+    if not record.isolated:
+        return ()
+    named = {"a provider": list(itertools.islice(provider_addresses(config), _MOST_ADDRESSES))}
+    for channel, text in itertools.islice(channel_addresses(config), _MOST_ADDRESSES):
+        named.setdefault(f"the channel {printable(channel)[:_MOST_NAME]}", []).append(text)
+    closed = (
+        f"it has {what} at {place}: ocm network {record.name} allow {place}"
+        for what, addresses in named.items()
+        for place in near_places(addresses, record.allow)
     )
+    return tuple(itertools.islice(closed, _MOST_TOLD))
 
 
-def _allowing(record: Record, place: str) -> str:
-    return f"ocm network {record.name} allow {place}"
+def others_closed(worker: Instance, told: str | None) -> tuple[str, ...]:
+    """Return what is near and closed but that of which `told` tells, what keeps the agent from answering."""
+    closed = closed_places(worker.record, worker.config)
+    return tuple(one for one in closed if one.partition(": ")[2] not in (told or ""))
 
 
 def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
@@ -79,7 +86,7 @@ def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
         problem = agent_obstacle(worker)
         if problem is not None:
             yield Finding(problem=f"{worker.name}: {problem}", name=worker.name)
-        for closed in closed_channels(worker.record, worker.config):
+        for closed in others_closed(worker, problem):
             yield Finding(problem=f"{worker.name}: {closed}", name=worker.name)
 
 

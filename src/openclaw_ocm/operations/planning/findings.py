@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.system.host import Host
 
+_MOST_NAMED = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -55,10 +57,13 @@ def network_findings(host: Host, records: Iterable[Record]) -> tuple[Finding, ..
     if lacking is not None:
         problem = f"instances share the network of this machine: {lacking.why}"
         return (Finding(problem=problem, mend=lacking.mend),)
-    reached = "shares the network of this machine, and reaches what listens there"
-    return tuple(
-        Finding(name=name, problem=f"{name} {reached}", mend=f"ocm network {name} own") for name in shared
+    if not shared:
+        return ()
+    some = ", ".join(shared[:_MOST_NAMED]) + (
+        f" and {len(shared) - _MOST_NAMED} more" if shared[_MOST_NAMED:] else ""
     )
+    problem = f"in the network of this machine, where they reach what listens: {some}"
+    return (Finding(problem=problem, mend=f"ocm network {shared[0]} own"),)
 
 
 def _findings_of_machine(firewall: Firewall, *, docker: bool) -> Iterator[Finding]:

@@ -16,20 +16,24 @@ class Failed(Exception):
     """There is no network; the text says why."""
 
 
-def own_networks() -> dict[str, str]:
+def own_networks() -> set[str]:
     """Return the host's IPv4 addresses, each with its network: `ADDRESS/LENGTH`."""
     status, text = run([IP, "-4", "-oneline", "address", "show"], b"")
     if status != 0:
         raise Failed(f"the host's addresses cannot be read: {text.strip()}")
     fields = [line.split() for line in text.splitlines()]
-    found = [each[3] for each in fields if len(each) > 3 and each[2] == "inet"]  # noqa: PLR2004 - number, interface
-    return {each.partition("/")[0]: each for each in found}
+    return {each[3] for each in fields if len(each) > 3 and each[2] == "inet"}  # noqa: PLR2004 - number, interface
+
+
+def own_hosts() -> set[str]:
+    """Return the host's IPv4 addresses."""
+    return {each.partition("/")[0] for each in own_networks()}
 
 
 def own_addresses() -> bytes:
     """Return what adds the host's addresses, alone and with their networks, to the sets of the rules."""
     found = own_networks()
-    sets = (("here", sorted(found)), ("own4", sorted(found.values())))
+    sets = (("here", sorted({each.partition("/")[0] for each in found})), ("own4", sorted(found)))
     return "".join(
         f"add element inet ocm {name} {{ {', '.join(each)} }}\n" for name, each in sets if each
     ).encode()

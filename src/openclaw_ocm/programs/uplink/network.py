@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -12,7 +13,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from .host import IP, Failed, complain, own_addresses, own_networks, prctl, run
+from .host import IP, Failed, complain, own_addresses, own_hosts, prctl, run
 
 if TYPE_CHECKING:
     from .main import Options
@@ -33,7 +34,7 @@ _DEATH_SIGNAL = 1  # linux/prctl.h
 _ADDRESSES = 0x10  # RTMGRP_IPV4_IFADDR (linux/rtnetlink.h)
 # The namespace's own sysctl: a caller from the host's loopback is led to that inside.
 _LOAD_AGAIN = "exec /usr/sbin/nft -f -"
-_LOAD = f"{IP} link set lo up && echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet && {_LOAD_AGAIN}"
+LOAD = f"{IP} link set lo up && echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet && {_LOAD_AGAIN}"
 
 
 class Uplink:
@@ -48,6 +49,10 @@ class Uplink:
         self.addresses.setblocking(False)  # noqa: FBT003 - as the standard library has it
         self.slirp: int | None = None
         self.served: set[str] = set()
+        # Why other machines do not reach the port at some of the host's addresses.
+        self.refused: str | None = None
+        # What keeps everybody else from a port that a person's programs try first.
+        self.held: socket.socket | None = None
 
     def has_ended(self) -> bool:
         """Tell whether the sandbox has ended: its number may be another's then."""
@@ -57,8 +62,10 @@ class Uplink:
         """Load the rules and make the way out; raises `Failed` where that cannot be."""
         self._wait_for_namespace()
         with open(self.chosen.rules, "rb") as file:
-            self._inside(_LOAD, file.read() + own_addresses(), "the rules of the network cannot be loaded")
+            self._inside(LOAD, file.read() + own_addresses(), "the rules of the network cannot be loaded")
         self.start()
+        if self.refused is not None:
+            raise Failed(self.refused)
 
     def start(self) -> None:
         """Start slirp4netns, and have the port inside reached; raises `Failed` where that cannot be."""
@@ -74,6 +81,7 @@ class Uplink:
             if self.chosen.serve is not None:
                 address, port = self.chosen.serve
                 serve(address, port, inside=port)
+                self.held = hold(port)
                 self._expose()
                 _write(f"{self.chosen.state}/{SLIRP_PID}", str(self.slirp))
         except BaseException:
@@ -84,22 +92,25 @@ class Uplink:
             os.close(said)
 
     def _expose(self) -> None:
-        """Have other machines reach the port at each of the host's addresses where they do not yet.
-
-        One that is taken keeps the gateway from none of the others, nor from its owner.
-        """
+        """Have other machines reach the port at each of the host's addresses where they do not yet."""
         if not self.chosen.expose or self.chosen.serve is None:
             return
-        for address in set(own_networks()) - self.served:
+        before, self.refused = self.refused, None
+        for address in sorted(own_hosts() - self.served):
             if not address.startswith("127."):
                 try:
                     serve(address, self.chosen.serve[1], inside=OUTER_PORT)
                     self.served.add(address)
                 except (Failed, OSError) as error:
-                    complain(error)
+                    self.refused = str(error)
+        if self.refused not in (None, before):
+            complain(self.refused)
 
     def _forget(self) -> None:
         self.served.clear()
+        if self.held is not None:
+            self.held.close()
+            self.held = None
         # A session keeps nothing: it is in whatever directory its caller was.
         for name in (API, SLIRP_PID) if self.chosen.state is not None else ():
             with contextlib.suppress(FileNotFoundError):
@@ -130,6 +141,8 @@ class Uplink:
                     complain("slirp4netns ended and was started again")
                 except (Failed, OSError) as error:
                     complain(error)
+            if not ready:
+                self._expose()
             if self.addresses.fileno() in ready:
                 time.sleep(_SETTLE_SECONDS)
                 # It may also have been too much to keep.
@@ -144,8 +157,9 @@ class Uplink:
         for handle in (self.handle, self.addresses.fileno(), slirp):
             if handle is not None:
                 poll.register(handle, select.POLLIN)
-        # Without a way out one is tried for again.
-        found = {handle for handle, _ in poll.poll(None if slirp is not None else _WAIT_SECONDS * 1000)}
+        # Without a way out, or with an address that was taken, one is tried for again.
+        whole = slirp is not None and self.refused is None
+        found = {handle for handle, _ in poll.poll(None if whole else _WAIT_SECONDS * 1000)}
         if slirp is not None:
             os.close(slirp)
         return found
@@ -212,6 +226,23 @@ def serve(address: str, port: int, *, inside: int) -> None:
         answer = connection.recv(4096).decode(errors="replace")
     if '"error"' in answer or not answer:
         raise Failed(f"port {port} on {address} cannot be had: {' '.join(answer.split())}")
+
+
+def hold(port: int) -> socket.socket | None:
+    """Take a port of the host's IPv6 loopback, where nobody is to be met; raises `Failed` where it is taken.
+
+    A browser that is to go to localhost tries it first. None where the host has no IPv6.
+    """
+    end = socket.socket(socket.AF_INET6)
+    try:
+        end.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        end.bind(("::1", port))
+    except OSError as error:
+        end.close()
+        if error.errno != errno.EADDRINUSE:
+            return None
+        raise Failed(f"port {port} on ::1 cannot be had: {error.strerror}") from None
+    return end
 
 
 def _write(path: str, text: str) -> None:
