@@ -63,6 +63,18 @@ for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.tim
         dpkg-db-backup.timer man-db.timer; do
     ln -sf /dev/null /etc/systemd/system/$unit
 done
+# What udev makes on a real machine.
+cat >/etc/systemd/system/tun.service <<'EOF'
+[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'mkdir -p /dev/net && mknod /dev/net/tun c 10 200 && chmod 666 /dev/net/tun'
+[Install]
+WantedBy=sysinit.target
+EOF
+systemctl enable tun.service
 apt-get clean
 """
 

@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from tests.documents import blocks
@@ -78,7 +79,11 @@ def deployed(bare: Machine, ocm: Ocm) -> Iterator[Deployed]:
     before = traces(bare)
     with fake_model(bare, "--model", MODEL, "--bearer", KEY) as provider:
         elsewhere = {**provider, "apiKey": "${MINIMAX_API_KEY}", "models": [{"id": MODEL, "name": MODEL}]}
-        told = f"./ocm.py edit worker1 models.providers.minimax '{json.dumps(elsewhere)}'"
+        near = urlsplit(provider["baseUrl"]).netloc
+        told = f"""
+            ./ocm.py edit worker1 models.providers.minimax '{json.dumps(elsewhere)}'
+            ./ocm.py network worker1 allow {near}
+        """
         between = {"./ocm.py start": told}
         reader = Reader(bare, bare.home, words={"URL": source}, typed=KEY, between=between)
         said = reader.play("README.md")

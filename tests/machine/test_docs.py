@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .checkout import Ocm
-from .instances import HOME, PROVIDER, answer, home_files, rows
+from .instances import HOME, MODEL, PROVIDER, answer, home_files, rows
 from .reading import SOURCE, Reader, push_repository
 from .telegram import fake_telegram, message
 
@@ -48,6 +48,7 @@ def worker1(ocm: Ocm) -> str:
     ocm("secret", "set", "worker1", "MY_API_KEY", input=KEY)
     provider = {**PROVIDER, "apiKey": "${MY_API_KEY}"}
     ocm("edit", "worker1", "models.providers.mine", "-", input=json.dumps(provider))
+    ocm("network", "worker1", "allow", MODEL)
     ocm("start", "worker1")
     return "worker1"
 
@@ -162,8 +163,11 @@ def test_telegram(machine: Machine, ocm: Ocm) -> None:
 @pytest.mark.usefixtures("worker1")
 def test_move_to_another_machine(ocm: Ocm) -> None:
     """The other machine is this one, once the agent is gone from it."""
-    gone = {"./ocm.py setup": "./ocm.py delete worker1 --yes --no-backup"}
-    moving = reader(ocm, learnt={"TIME": r"\d{8}T\d{6}Z"}, between=gone)
+    between = {
+        "./ocm.py setup": "./ocm.py delete worker1 --yes --no-backup",
+        "./ocm.py use worker1 agent": f"./ocm.py network worker1 allow {MODEL}",
+    }
+    moving = reader(ocm, learnt={"TIME": r"\d{8}T\d{6}Z"}, between=between)
     said = moving.play("docs/how-to/move-to-another-machine.md")
     assert "PONG from fake model" in said
     row = rows(ocm)["worker1"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .accounts import ACCOUNTS
-from .instances import HOME, answer, deploy_answering, home_files, inside, mend, rows, say
+from .instances import HOME, MODEL, answer, deploy_answering, home_files, inside, mend, rows, say
 from .test_recovery import forget_driver, killed
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def test_a_deleted_instance_comes_back_from_its_backup(
     assert rows(ocm)["worker1"]["state"] == "ready"
     assert f"OWN_TOKEN={SECRET}\n" in machine.read(f"{HOME}/.config/ocm/secrets/worker1.env")
     assert "PLANTED" not in done.stderr + json.dumps(told) + machine.journal()
+    assert f"worker1 could reach {MODEL}, and cannot now: ocm network worker1 allow {MODEL}" in done.stderr
+    ocm("network", "worker1", "allow", MODEL)
     assert "remembered-before" in say(ocm, "worker1", "RECALL"), "the agent answers and remembers"
     assert sessions(ocm, "worker1") == memory[1], "the same session goes on"
 
@@ -105,6 +107,7 @@ def test_it_comes_back_under_another_name_beside_the_first(
     assert done.stdout == "worker10: restored on port 19021, ready and sealed\n"
     assert "worker10 is the same device as worker1" in done.stderr
     assert remembers(ocm, "worker10") == memory
+    ocm("network", "worker10", "allow", MODEL)
     assert "remembered-before" in say(ocm, "worker10", "RECALL"), "the agent answers and remembers"
     config = machine.read(f"{HOME}/.openclaw-worker10/openclaw.json")
     assert json.loads(config)["gateway"]["port"] == 19021

@@ -104,6 +104,11 @@ def clone(  # noqa: PLR0913 - one for each option
 )
 @click.option("--unsealed", is_flag=True, help="Accept that it runs without a sandbox.")
 @click.option(
+    "--network",
+    type=click.Choice(frame.NETWORKS),
+    help="What a new one reaches (default: own, where there can be one).",
+)
+@click.option(
     "--identity", type=click.Path(dir_okay=False), metavar="FILE", help="Decrypt the archive with this key."
 )
 @click.option("--no-start", is_flag=True, help="Do not start it; its config may be broken then.")
@@ -118,8 +123,7 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
     The archive is checked whole before anything is touched. A new instance is sealed and reached from this
     machine alone, whatever the archive says. What --replace replaces is backed up first, or set aside as it
     is where it is too damaged for that, and is back and running where the restored instance does not become
-    ready; one that is ready and does not answer with
-    --check stays, and the exit code is 1.
+    ready; one that is ready and does not answer with --check stays, and the exit code is 1.
     """
     from pathlib import Path, PurePosixPath
 
@@ -141,6 +145,7 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
         port=options["port"],
         replace=options["replace"],
         sealed=not options["unsealed"],
+        network=options["network"],
         start=not options["no_start"],
         identities=identities,
     )

@@ -116,12 +116,8 @@ def _create_each(  # noqa: PLR0913 - one for each option
     from dataclasses import replace
 
     from openclaw_ocm.cli.setup import prepare
-    from openclaw_ocm.system.uplinks import check_uplink
 
-    host = frame.this_host(ctx)
-    if wanted.isolated:
-        check_uplink(host, "--network shared")
-    setup = prepare(host, names, options, dry_run=dry_run)
+    setup = prepare(frame.this_host(ctx), names, options, dry_run=dry_run)
     planned = setup if dry_run and setup is not None and setup.steps else None
 
     def operation(context: Context, name: InstanceName) -> Outcome:

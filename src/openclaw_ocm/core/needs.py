@@ -179,6 +179,11 @@ class Finding:
         return self.required and self.state is Presence.MISSING
 
     @property
+    def seals(self) -> bool:
+        """Tell whether a new instance is sealed better with it."""
+        return self.what in (Need.BUBBLEWRAP.value, _NETWORK)
+
+    @property
     def lacks_boxes(self) -> bool:
         """Tell whether it is what tools of sessions other than main would run in."""
         return self.what == Need.BUBBLEWRAP.value and self.state is Presence.MISSING
@@ -341,12 +346,12 @@ def _package_by_hand(machine: Machine, name: str) -> str:
 def installs(found: Iterable[Finding], *, root: bool, recommended: bool) -> tuple[Install, ...]:
     """Return what OCM can do about what is missing, each once and in order.
 
-    `root` tells whether OCM runs as root, `recommended` whether to bring what is not required as well.
+    `root` tells whether OCM runs as root, `recommended` whether to bring what is neither required nor seals.
     """
     wanted = (
         step
         for finding in found
-        if finding.can_bring(root=root) and (finding.required or recommended)
+        if finding.can_bring(root=root) and (finding.required or finding.seals or recommended)
         for step in finding.steps
     )
     return tuple(sorted(dict.fromkeys(wanted), key=lambda step: _ORDER.index(type(step))))

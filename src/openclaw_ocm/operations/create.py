@@ -22,13 +22,13 @@ from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
+from openclaw_ocm.operations.planning.networks import choose_network
 from openclaw_ocm.operations.planning.repair import Effort, ready_in_words, start_steps
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.find import find_runtime
-from openclaw_ocm.system.uplinks import check_uplink, no_uplink
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.inheritance.extract import Inheritance
@@ -74,9 +74,9 @@ def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
     """Make an instance without starting it; nothing where it exists as wanted."""
     with locked(context, wanted.name), allocating(context):
         existing = _existing(context, wanted)
-        worker, inheritance = (existing, None) if existing else _planned(context, wanted)
+        worker, inheritance, told = (existing, None, ()) if existing else _planned(context, wanted)
         rules = guard(worker.host, before=None, after=None if existing else worker.record)
-        notes = () if existing else _notes(context, wanted, worker.record, inheritance)
+        notes = () if existing else (*_notes(wanted, worker.record, inheritance), *told)
         outcome = carry_out(
             replace(worker.context, inheritance=inheritance),
             make_plan(
@@ -99,14 +99,14 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
     with locked(context, name), contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
         existing = _existing(context, wanted)
-        worker, inheritance = (existing, None) if existing else _planned(context, wanted)
+        worker, inheritance, told = (existing, None, ()) if existing else _planned(context, wanted)
         rules = guard(worker.host, before=None, after=None if existing else worker.record)
         notes = tuple[str, ...]()
         if existing:
             until_reserved.close()
             steps = start_steps(existing, effort)
         else:
-            notes = _notes(context, wanted, worker.record, inheritance)
+            notes = (*_notes(wanted, worker.record, inheritance), *told)
             steps = [*_creation(worker, wanted, rules.steps), Start(name=name), effort.verify(name)]
         ready = ready_in_words(worker.record)
         outcome = carry_out(
@@ -173,16 +173,16 @@ def _model(worker: Instance) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | None]:
-    """Return the instance that is to be, and what it inherits, None for nothing.
+def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | None, tuple[str, ...]]:
+    """Return the instance that is to be, what it inherits, None for nothing, and what to know of its network.
 
     Raises `OcmError` where the machine cannot run it, or where what it inherits cannot be read.
     """
     if wanted.planned is None:
         context.backend.check(sealed=wanted.sealed)
-    network = wanted.network or _usual_network(context, wanted)
-    if wanted.isolated:
-        check_uplink(context.host, "--network shared")
+    network, told = wanted.network or "own", tuple[str, ...]()
+    if wanted.planned is None or not wanted.sealed:
+        network, told = choose_network(context.host, wanted.name, wanted.network, sealed=wanted.sealed)
     runtime, inheritance = wanted.planned or find_runtime(context.host), None
     if wanted.source is not None:
         inheritance = read_inheritance(
@@ -199,12 +199,7 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
         runtime=runtime,
         limits=wanted.limits,
     )
-    return instance_of(context, record), inheritance
-
-
-def _usual_network(context: Context, wanted: Wanted) -> Kind:
-    """Return the kind of network of an instance where nobody says: its own, where there can be one."""
-    return "own" if wanted.sealed and no_uplink(context.host) is None else "shared"
+    return instance_of(context, record), inheritance, told
 
 
 def _needed(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
@@ -217,29 +212,15 @@ def _needed(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
     return near_places(provider_addresses(inheritance.config))
 
 
-def _sharing(context: Context, wanted: Wanted, record: Record) -> tuple[str, ...]:
-    """Return why an instance shares the network of this machine where nobody asked for that."""
-    asked = wanted.network is not None or not record.sealed or record.isolated
-    lacking = None if asked else no_uplink(context.host)
-    if lacking is None:
-        return ()
-    mend = f"{lacking.mend}, then " if lacking.mend is not None else ""
-    own = f"{mend}ocm network {record.name} own"
-    return (f"{record.name} shares the network of this machine: {lacking.why}; {own}",)
-
-
-def _notes(
-    context: Context, wanted: Wanted, record: Record, inheritance: Inheritance | None
-) -> tuple[str, ...]:
+def _notes(wanted: Wanted, record: Record, inheritance: Inheritance | None) -> tuple[str, ...]:
     """Return what to know of what a new instance inherits and may reach, and of its model."""
-    shared = _sharing(context, wanted, record)
     if inheritance is None:
-        return (*shared, *model_note(wanted.name, wanted.model))
+        return model_note(wanted.name, wanted.model)
     opened = tuple(f"it may reach {each}, where a provider is that it inherits" for each in record.allow)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
     closed = closed_places(record, inheritance.config)
-    return (*inheritance.notes, *opened, *closed, *shared, *model_note(wanted.name, wanted.model, known))
+    return (*inheritance.notes, *opened, *closed, *model_note(wanted.name, wanted.model, known))
 
 
 def _creation(worker: Instance, wanted: Wanted, rules: list[Step]) -> list[Step]:

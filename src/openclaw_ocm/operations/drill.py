@@ -10,11 +10,13 @@ from openclaw_ocm.operations.delete import delete
 from openclaw_ocm.operations.planning.staging import RestoreRequest
 from openclaw_ocm.operations.restore import restore
 from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.uplinks import no_uplink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.network import Kind
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
@@ -27,11 +29,12 @@ def drill(context: Context, archive: PurePosixPath, identities: Sequence[object]
     is a copy of. Raises `OcmError` where it does not become ready; nothing is left in either case.
     """
     name = InstanceName(f"{DRILL}{secrets.token_hex(4)}")
+    network: Kind = "none" if no_uplink(context.host) is None else "shared"
     try:
         return restore(
             context,
             name,
-            RestoreRequest(archive=archive, name=name, identities=identities, idle=True),
+            RestoreRequest(archive=archive, name=name, identities=identities, idle=True, network=network),
             effort,
             dry_run=False,
         )

@@ -104,15 +104,18 @@ def _needs_another_way_in(before: Record, after: Record) -> bool:
 
 
 def _while_stopped(worker: Instance, after: Record, steps: list[Step], effort: Effort) -> list[Step]:
-    """Return steps that change what a gateway listens on, within a stop and a start where it runs.
+    """Return steps that change where a gateway is reached, within a stop and a start where it runs.
 
     So it never listens beyond the loopback before the rules are there, and an undo leaves it as it was.
     """
-    if not worker.process.activity.is_up:
+    name, is_up = worker.name, worker.process.activity.is_up
+    if not (is_up or after.isolated):
         return steps
-    name = worker.name
     repair = repair_steps(worker.with_record(after), repair=effort.repair)
-    start: list[Step] = [Start(name=name), effort.verify(name)]
-    if not after.isolated:
-        return [*repair, Stop(name=name, ran=True), *steps, *start]
-    return [Stop(name=name, ran=True), shell_for_undo(worker), *steps, *repair, *start]
+    if after.isolated:
+        # What leads to it is read when it starts, at a boot without OCM too.
+        steps = [shell_for_undo(worker), *steps, *repair]
+    if not is_up:
+        return steps
+    first = [] if after.isolated else repair
+    return [*first, Stop(name=name, ran=True), *steps, Start(name=name), effort.verify(name)]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.retention import parse_backup_file
+from openclaw_ocm.core.openclaw.document import parse_config
+from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.plan import (
     Exchange,
     MakeShell,
@@ -28,9 +30,11 @@ from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import backup
 from openclaw_ocm.operations.backup import backup_locked, own_files
+from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
+from openclaw_ocm.operations.planning.networks import choose_network
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
 from openclaw_ocm.operations.planning.staging import Staged, extract_staged, follow_record, stage_step
 from openclaw_ocm.operations.planning.twins import bots_in, pollers, refuse_twin
@@ -43,7 +47,6 @@ from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.find import find_runtime, package_version
 from openclaw_ocm.system.openclaw.source import read_main_port
 from openclaw_ocm.system.removable import check_mounted, check_tree
-from openclaw_ocm.system.uplinks import check_uplink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -258,9 +261,11 @@ def _planned(
     if archived.backups is not None:
         every = archived.backups.every
         notes.append(f"{name} had scheduled backups, and has none now: ocm backup {name} --every '{every}'")
-    kind = archived.network if request.sealed else "shared"
-    if kind != "shared":
-        check_uplink(context.host, None)
+    asked = request.network or ("none" if archived.network == "none" else None)
+    kind, told = choose_network(context.host, name, asked, sealed=request.sealed)
+    notes += told
+    if archived.network == "shared" and archived.sealed and kind == "own" and request.network is None:
+        notes.append(f"{name} shared the network of its machine, and does not now: ocm network {name} shared")
     notes += [
         f"{name} could reach {each}, and cannot now: ocm network {name} allow {each}"
         for each in archived.allow
@@ -284,6 +289,9 @@ def _planned(
         runtime=find_runtime(context.host),
         limits=archived.limits,
     )
+    with contextlib.suppress(OcmError):
+        # One that cannot be read is told of where it is used.
+        notes += closed_places(record, parse_config(contents.config or b"{}", source=CONFIG_NAME))
     return instance_of(context, record), tuple(notes)
 
 

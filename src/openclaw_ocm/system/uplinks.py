@@ -46,9 +46,14 @@ def check_uplink(host: Host, instead: str | None) -> None:
     """
     found = no_uplink(host)
     if found is not None:
-        accept = f"{instead} accepts the network of this machine" if instead is not None else None
-        hint = "; ".join(filter(None, (found.mend, accept)))
-        raise OcmError(found.why, hint=hint or None, code="network_impossible")
+        raise impossible(found, instead)
+
+
+def impossible(lacking: Lacking, instead: str | None) -> OcmError:
+    """Return as an error why no instance can have a network of its own here."""
+    accept = f"{instead} accepts the network of this machine" if instead is not None else None
+    hint = "; ".join(filter(None, (lacking.mend, accept)))
+    return OcmError(lacking.why, hint=hint or None, code="network_impossible")
 
 
 def no_uplink(host: Host) -> Lacking | None:

@@ -36,7 +36,9 @@ def show(host: Host, *arguments: str) -> str | None:
 
 def changes(unit: str, loaded: str | None, overrides: Iterable[str]) -> Iterator[str]:
     """Yield in words where another file than that of `unit` is loaded, or a drop-in changes what it seals."""
-    if loaded != unit:
+    if loaded is None:
+        yield f"systemd has not read {unit}"
+    elif loaded != unit:
         yield f"systemd runs {loaded} and not {unit}"
     for override in overrides:
         try:

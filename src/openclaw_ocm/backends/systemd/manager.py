@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import secrets
-import signal
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
@@ -15,6 +14,7 @@ from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.systemd import places, uplink
 from openclaw_ocm.backends.systemd.asking import changes, show
 from openclaw_ocm.backends.systemd.journal import parse_entry
+from openclaw_ocm.backends.systemd.shown import PROPERTIES, parse_block, process_in, was_killed, with_network
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.backends.systemd.unit import (
     OLDEST_VERSION,
@@ -26,7 +26,7 @@ from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_host, uplink_argv
-from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
+from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import has_linger, namespaces_forbidden, user_manager_answers
@@ -47,21 +47,8 @@ if TYPE_CHECKING:
 _SYSTEMCTL = ("systemctl", "--user")
 _QUERY_SECONDS = 30.0
 _CHANGE_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
-_PROPERTIES = (
-    *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
-    *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),
-    *("NeedDaemonReload", "DropInPaths", "FragmentPath", "InvocationID", "Wants"),
-)
 # SD_MESSAGE_UNIT_OUT_OF_MEMORY (sd-messages.h): a process of the unit was killed for want of memory.
 _OOM_MESSAGE = "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef"
-_NOT_LOADED = "not-found"
-_KILLED_CODES = ("2", "3")  # CLD_KILLED, CLD_DUMPED (sigaction(2))
-_ACTIVITIES = {
-    "active": Activity.RUNNING,
-    "activating": Activity.STARTING,
-    "deactivating": Activity.STOPPING,
-    "failed": Activity.FAILED,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +133,8 @@ class Systemd:
         paths = self.host.instance(name)
         yield from changes(str(places.unit(paths)), process.definition, process.overrides)
         if uplink.is_wanted(paths.host, name):
-            shown = ("--property=FragmentPath,DropInPaths", "--", places.uplink_name(name))
-            loaded = _parse_block(self._systemctl("show", *shown).stdout)
-            template, drop_ins = str(places.uplink(paths.host)), loaded.get("DropInPaths", "").split()
-            yield from changes(template, loaded.get("FragmentPath"), drop_ins)
+            loaded = self._show("--property=FragmentPath", "--value", "--", places.uplink_name(name)).strip()
+            yield from changes(str(places.uplink(paths.host)), loaded or None, ())
 
     def load(self, names: Collection[InstanceName]) -> None:
         """Have the manager read its unit files anew."""
@@ -172,15 +157,22 @@ class Systemd:
         units = {places.unit_name(name): name for name in names}
         if not units:
             return {}
-        printed = self._show("--timestamp=unix", f"--property={','.join(_PROPERTIES)}", "--", *units)
-        blocks = [_parse_block(block) for block in printed.strip().split("\n\n")]
-        found = {block.get("Id", ""): _process(block) for block in blocks}
-        killed = {block["InvocationID"]: block["Id"] for block in blocks if _was_killed(found[block["Id"]])}
+        networks = {places.uplink_name(name): unit for unit, name in units.items()}
+        also = networks if Path(places.uplink(self.host.paths)).exists() else ()
+        printed = self._show("--timestamp=unix", f"--property={','.join(PROPERTIES)}", "--", *units, *also)
+        shown = [parse_block(block) for block in printed.strip().split("\n\n")]
+        blocks = [block for block in shown if block.get("Id") not in networks]
+        found = {block.get("Id", ""): process_in(block) for block in blocks}
+        killed = {block["InvocationID"]: block["Id"] for block in blocks if was_killed(found[block["Id"]])}
         for unit in self._out_of_memory(killed):
             found[unit] = replace(found[unit], result=OUT_OF_MEMORY)
         isolated = [block["Id"] for block in blocks if places.UPLINK in block.get("Wants", "")]
         if isolated and not uplink.is_current(self.host.paths):
             found |= {unit: replace(found[unit], changed_on_disk=True) for unit in isolated}
+        for block in shown:
+            gateway = networks.get(block.get("Id", ""), "")
+            if gateway in isolated:
+                found[gateway] = with_network(found[gateway], process_in(block))
         missing = Process(activity=Activity.STOPPED, installed=False, autostart=False)
         return {name: found.get(unit, missing) for unit, name in units.items()}
 
@@ -210,7 +202,9 @@ class Systemd:
         """Stop gateways, and forget that one failed."""
         units = self._installed(names)
         if units:
-            self._change("stop", *units)
+            paths = self.host.paths
+            networks = [places.uplink_name(name) for name in names if uplink.is_wanted(paths, name)]
+            self._change("stop", *units, *networks)
             self._systemctl("reset-failed", *units, check=False)
 
     def kill(self, names: Collection[InstanceName]) -> tuple[InstanceName, ...]:
@@ -350,49 +344,3 @@ def _names_of_sessions(printed: str) -> Iterator[InstanceName]:
     for line in printed.splitlines():
         with contextlib.suppress(Invalid, IndexError):
             yield parse_name(line.split(".")[1])
-
-
-def _parse_block(text: str) -> dict[str, str]:
-    return dict(line.partition("=")[::2] for line in text.splitlines())
-
-
-def _process(properties: Mapping[str, str]) -> Process:
-    killed = properties.get("ExecMainCode") in _KILLED_CODES
-    status = _number(properties.get("ExecMainStatus"))
-    number = status if killed else signal_in(status)
-    return Process(
-        activity=_activity(properties),
-        installed=properties.get("LoadState") != _NOT_LOADED,
-        autostart=properties.get("UnitFileState") in ("enabled", "enabled-runtime"),
-        pid=_number(properties.get("MainPID")) or None,
-        exit_status=status if number is None else None,
-        killed_by=number,
-        result=properties.get("Result", "success"),
-        restarts=_number(properties.get("NRestarts")) or 0,
-        since=_number(properties.get("ActiveEnterTimestamp", "").lstrip("@")),
-        memory_bytes=_number(properties.get("MemoryCurrent")),
-        cpu_seconds=_nanoseconds(properties.get("CPUUsageNSec")),
-        changed_on_disk=properties.get("NeedDaemonReload") == "yes",
-        definition=properties.get("FragmentPath") or None,
-        overrides=tuple(properties.get("DropInPaths", "").split()),
-    )
-
-
-def _was_killed(process: Process) -> bool:
-    return process.killed_by == signal.SIGKILL and process.activity is not Activity.RUNNING
-
-
-def _activity(properties: Mapping[str, str]) -> Activity:
-    active, sub = properties.get("ActiveState", ""), properties.get("SubState", "")
-    if sub in ("auto-restart", "auto-restart-queued"):
-        return Activity.WAITING
-    return _ACTIVITIES.get(active, Activity.STOPPED)
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() and int(text) < 2**63 else None
-
-
-def _nanoseconds(text: str | None) -> float | None:
-    value = _number(text)
-    return value / 1e9 if value is not None else None

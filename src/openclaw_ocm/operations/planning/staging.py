@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.network import Kind
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
@@ -40,6 +41,7 @@ class RestoreRequest:
     """What the user asked for: `name` and `port` are those of the archive where None.
 
     `start` has the restored instance started and proved; `replace` puts it in the place of one of its name.
+    `network` is the kind that a new one is to have, None for what is usual (that of an archive if `none`).
     One that is `idle` has no keys, and does nothing of its own.
     """
 
@@ -48,6 +50,7 @@ class RestoreRequest:
     port: int | None = None
     replace: bool = False
     sealed: bool = True
+    network: Kind | None = None
     start: bool = True
     identities: Sequence[object] = ()
     idle: bool = False

@@ -1,0 +1,84 @@
+"""Reads what `systemctl show` prints of units."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.status import Activity, Process, signal_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROPERTIES = (
+    *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
+    *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),
+    *("NeedDaemonReload", "DropInPaths", "FragmentPath", "InvocationID", "Wants"),
+)
+_NOT_LOADED = "not-found"
+_KILLED_CODES = ("2", "3")  # CLD_KILLED, CLD_DUMPED (sigaction(2))
+_ACTIVITIES = {
+    "active": Activity.RUNNING,
+    "activating": Activity.STARTING,
+    "deactivating": Activity.STOPPING,
+    "failed": Activity.FAILED,
+}
+
+
+def parse_block(text: str) -> dict[str, str]:
+    """Return the properties of one unit."""
+    return dict(line.partition("=")[::2] for line in text.splitlines())
+
+
+def process_in(properties: Mapping[str, str]) -> Process:
+    """Return what the properties of a unit say of its process."""
+    killed = properties.get("ExecMainCode") in _KILLED_CODES
+    status = _number(properties.get("ExecMainStatus"))
+    number = status if killed else signal_in(status)
+    return Process(
+        activity=_activity(properties),
+        installed=properties.get("LoadState") != _NOT_LOADED,
+        autostart=properties.get("UnitFileState") in ("enabled", "enabled-runtime"),
+        pid=_number(properties.get("MainPID")) or None,
+        exit_status=status if number is None else None,
+        killed_by=number,
+        result=properties.get("Result", "success"),
+        restarts=_number(properties.get("NRestarts")) or 0,
+        since=_number(properties.get("ActiveEnterTimestamp", "").lstrip("@")),
+        memory_bytes=_number(properties.get("MemoryCurrent")),
+        cpu_seconds=_nanoseconds(properties.get("CPUUsageNSec")),
+        changed_on_disk=properties.get("NeedDaemonReload") == "yes",
+        definition=properties.get("FragmentPath") or None,
+        overrides=tuple(properties.get("DropInPaths", "").split()),
+    )
+
+
+def with_network(process: Process, network: Process) -> Process:
+    """Return a gateway's process with what was changed of the unit that makes its network."""
+    return replace(
+        process,
+        changed_on_disk=process.changed_on_disk or network.changed_on_disk,
+        overrides=(*process.overrides, *network.overrides),
+    )
+
+
+def was_killed(process: Process) -> bool:
+    """Tell whether a gateway was killed, and has not been started again."""
+    return process.killed_by == signal.SIGKILL and process.activity is not Activity.RUNNING
+
+
+def _activity(properties: Mapping[str, str]) -> Activity:
+    active, sub = properties.get("ActiveState", ""), properties.get("SubState", "")
+    if sub in ("auto-restart", "auto-restart-queued"):
+        return Activity.WAITING
+    return _ACTIVITIES.get(active, Activity.STOPPED)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() and int(text) < 2**63 else None
+
+
+def _nanoseconds(text: str | None) -> float | None:
+    value = _number(text)
+    return value / 1e9 if value is not None else None
