@@ -50,9 +50,11 @@ from openclaw_ocm.system.archive import reader as archive
 from openclaw_ocm.system.archive import snapshot as system_snapshot
 from openclaw_ocm.system.files import lock, remove_tree
 from openclaw_ocm.system.kept.records import encode_record
+from openclaw_ocm.system.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.system.archive.reader import Contents
@@ -417,6 +419,34 @@ def test_databases_of_an_agents_own_fall_back_to_a_plain_copy(instance: Instance
     assert rows(state / "workspace/mine.db") == 100
     assert (state / "workspace/fake.db").read_text().endswith("nonsense")
     assert "fake.db was copied as a plain file" in made.notes[0]
+
+
+def test_any_number_of_databases_is_checked_by_one_process(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Own ones once more as they are read back, and when they are verified and restored."""
+    true, begun = Runner.companion, 0
+
+    def companion(
+        runner: Runner, argv: tuple[str, ...]
+    ) -> AbstractContextManager[tuple[IO[bytes], IO[bytes]]]:
+        nonlocal begun
+        begun += 1
+        return true(runner, argv)
+
+    monkeypatch.setattr(Runner, "companion", companion)
+    for count, path in enumerate((STATE_DATABASE, *(f"a/{number}.sqlite" for number in range(5)))):
+        with instance.database(path, rows=count):
+            pass
+    asked = instance.home / "asked"
+    instance.node(f"open({str(asked)!r}, 'w').write('\\n'.join(request['paths']))")
+    made = instance.backup()
+    assert made.databases == 6
+    assert asked.read_text().splitlines()[0] == f"./{STATE_DATABASE}"
+    assert begun == 2
+    verify(instance.context, PurePosixPath(made.path), ())
+    instance.extract(made)
+    assert begun == 4
 
 
 def test_a_damaged_database_of_openclaws_own_makes_no_backup(instance: Instance) -> None:

@@ -19,18 +19,20 @@ _MAX_PRINTED = 4 * 2**20
 _TAIL_LINES = 5
 
 
-def run_node(
+def run_node(  # noqa: PLR0913 - what is run, and what it may take
     worker: Instance,
     program: str,
     request: bytes,
     on_line: Callable[[str], None],
     *,
     timeout: float,
+    more: int = 0,
 ) -> None:
     """Run one of OCM's programs, a module, by the instance's Node in its sandbox, without its secrets.
 
     It starts in the state directory and gets `request` on its standard input; `on_line` is given each line
-    that it prints. What it prints is not to be trusted: other processes of the instance can write there.
+    that it prints, `more` bytes than others print. That is not to be trusted: other processes of the instance
+    can write there.
     Raises `CommandFailed` with the last it said where it fails, and `OcmError` where it takes too long.
     """
     record = worker.record
@@ -43,7 +45,7 @@ def run_node(
     )
     command = Command(argv=session.argv, timeout_seconds=timeout, stdin=request)
     try:
-        done = worker.host.runner.follow(command, on_line, limit=_MAX_PRINTED)
+        done = worker.host.runner.follow(command, on_line, limit=_MAX_PRINTED + more)
     except BaseException:
         worker.backend.signal_session(session.token, signal.SIGKILL)
         raise

@@ -48,9 +48,10 @@ if TYPE_CHECKING:
 # What is mostly holes expands to far more than it takes, which no reader of archives accepts.
 _MUCH = 256 * 2**20
 _HOLES = 400
-_START_SECONDS = 300
-_DATABASE_SECONDS = 3
-_MANY_DATABASES = 1000
+_START_SECONDS = 500
+_DATABASE_SECONDS = 0.1
+# What is said of a database.
+_ANSWER_BYTES = 2048
 _NEXT_NAME_SECONDS = 0.1
 _BYTES_PER_SECOND = 2_000_000
 _MEGABYTE = 1_000_000
@@ -308,11 +309,10 @@ def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
             problems[databases[answer.index]] = answer.problem
 
     request = copying.request(directory, [path.removeprefix(f"{layout.STATE}/") for path in databases])
-    timeout = _START_SECONDS + work.found.size / _BYTES_PER_SECOND
-    # One that is damaged is tried several times.
-    timeout += _DATABASE_SECONDS * min(len(databases), _MANY_DATABASES)
+    timeout = _START_SECONDS + work.found.size / _BYTES_PER_SECOND + _DATABASE_SECONDS * len(databases)
+    more = _ANSWER_BYTES * len(databases)
     try:
-        run_node(work.worker, "copy_databases.mjs", request, heard, timeout=timeout)
+        run_node(work.worker, "copy_databases.mjs", request, heard, timeout=timeout, more=more)
     except CommandFailed as error:
         message = f"the databases of {work.worker.name} could not be copied: {error.message}"
         raise OcmError(message, hint=f"ocm status {work.worker.name}", code="backup_failed") from None

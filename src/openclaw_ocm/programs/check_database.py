@@ -1,13 +1,16 @@
-"""Says what SQLite finds wrong with a copy of a database, and nothing where it finds nothing.
+"""Says what SQLite finds wrong with copies of databases, and nothing where it finds nothing.
 
-The arguments are the copy's address, `file:///...`, how many bytes of memory and seconds of CPU time the
-check may take, and whether a restore `changes` it. A limit that ends the check ends the process. The answer
-is ASCII on one line.
+The arguments are how many bytes of memory and how many seconds of CPU time the checks may take. Each line
+that is read has the seconds that one more adds, whether a restore `changes` it or `keeps` it as it is, and
+the copy's address, `file:///...`: a limit that ends a check ends the process. Each answer is a line of ASCII;
+where a check took all memory it is `memory`, and the last.
 """
 
 from __future__ import annotations
 
+import contextlib
 import resource
+import signal
 import sqlite3
 import sys
 
@@ -19,15 +22,15 @@ def problem_of(address: str, *, changes: bool) -> str:
     """
     try:
         # immutable: SQLite then reads this file and nothing beside it.
-        database = sqlite3.connect(address + "?mode=ro&immutable=1", uri=True)
-        database.text_factory = bytes
-        database.execute("PRAGMA trusted_schema = OFF")
-        database.execute("PRAGMA cell_size_check = ON")
-        (answer,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-        if changes:
-            compile_changes(database)
+        with contextlib.closing(sqlite3.connect(address + "?mode=ro&immutable=1", uri=True)) as database:
+            database.text_factory = bytes
+            database.execute("PRAGMA trusted_schema = OFF")
+            database.execute("PRAGMA cell_size_check = ON")
+            (answer,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+            if changes:
+                compile_changes(database)
     except MemoryError:
-        return "to check it takes more memory than any does"
+        return "memory"
     except (sqlite3.Error, OverflowError) as error:
         return str(error)[:1000]
     return "" if answer == b"ok" else str(answer[:1000], errors="replace")
@@ -55,12 +58,21 @@ def quoted(name: bytes) -> str:
 
 
 def main() -> None:
-    """Print the answer within the limits."""
-    address, memory, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    """Answer each line within the limits."""
+    memory, left = int(sys.argv[1]), float(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    sys.stdout.write(ascii(problem_of(address, changes=sys.argv[4] == "changes"))[1:-1])
+    for line in sys.stdin:
+        more, kind, address = line.split()
+        left += float(more)
+        # Its signal is not handled and ends the process, wherever it is.
+        signal.setitimer(signal.ITIMER_PROF, left)
+        problem = problem_of(address, changes=kind == "changes")
+        left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
+        sys.stdout.write(f"{ascii(problem)[1:-1]}\n")
+        sys.stdout.flush()
+        if problem == "memory":
+            break
 
 
 if __name__ == "__main__":

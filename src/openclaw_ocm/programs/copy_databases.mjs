@@ -5,13 +5,21 @@
 // there may name any file for SQLite to delete.
 //
 // `backup` of node:sqlite (Node 24) with more pages a step than any database has: what it copies is then one
-// moment of the database, however it is written to. A reader cannot open a database whose last writer was
-// killed in the middle; one that may write can, and mends it. Names begin with ./ for `file:` begins a URI.
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+// moment of the database, however it is written to. It waits for the disk several times, which thousands of
+// small ones would make hours: those are taken by `serialize`, where Node has it, as of one moment too. What it
+// cannot read it takes for zeros, so all is read once before.
+//
+// A reader cannot open a database whose last writer was killed in the middle; one that may write can, and mends
+// it. Names begin with ./ for `file:` begins a URI.
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { backup, DatabaseSync } from "node:sqlite";
 
 const NOT_A_DATABASE = 26;
+const SMALL = 4194304;
+const SHOWN = 300;
+// For all that fail together: an instance can make any number that stay locked, or are damaged.
+let patience = 120000;
 const { into, paths } = JSON.parse(readFileSync(0, "utf8"));
 for (const name of readdirSync(".")) {
   if (/^\.ocm-backup-[0-9a-f]{16}$/.test(name)) {
@@ -20,10 +28,32 @@ for (const name of readdirSync(".")) {
 }
 mkdirSync(into, { mode: 0o700 });
 
+// Before SQLite opens it: to close a file gives up all locks that a process has on it.
+function isRead(path) {
+  for (const name of [path, `${path}-wal`]) {
+    const found = statSync(name, { throwIfNoEntry: false });
+    if (found === undefined) continue;
+    if (!found.isFile() || found.size > SMALL) return false;
+    readFileSync(name);
+  }
+  return true;
+}
+
+function moment(source) {
+  source.exec("begin");
+  const value = (name) => source.prepare(`pragma ${name}`).get()[name];
+  const bytes = value("page_count") * value("page_size") <= SMALL ? source.serialize() : null;
+  source.exec("rollback");
+  return bytes;
+}
+
 async function copy(path, target, readOnly) {
-  const source = new DatabaseSync(path, { readOnly, timeout: 5000 });
+  const wasRead = isRead(path);
+  const source = new DatabaseSync(path, { readOnly, timeout: patience > 0 ? 5000 : 0 });
   try {
-    await backup(source, target, { rate: 2147483647 });
+    const bytes = wasRead && source.serialize ? moment(source) : null;
+    if (bytes === null) await backup(source, target, { rate: 2147483647 });
+    else writeFileSync(target, bytes, { mode: 0o600 });
   } finally {
     source.close();
   }
@@ -32,14 +62,16 @@ async function copy(path, target, readOnly) {
 async function attempt(path, target) {
   let problem;
   for (const readOnly of [true, false, true, true]) {
+    const began = performance.now();
     try {
       rmSync(target, { force: true });
       await copy(path, target, readOnly);
       return null;
     } catch (error) {
-      problem = String(error.message);
-      if ((error.errcode & 0xff) === NOT_A_DATABASE) break;
+      problem = String(error.message).slice(0, SHOWN);
+      if ((error.errcode & 0xff) === NOT_A_DATABASE || patience <= 0) break;
       await sleep(500);
+      patience -= performance.now() - began;
     }
   }
   return problem;

@@ -135,6 +135,23 @@ class Runner:
                 if process.poll() is None:
                     process.terminate()
 
+    @contextlib.contextmanager
+    def companion(self, argv: tuple[str, ...]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+        """Yield where a program reads questions and prints answers; it is ended with the block."""
+        self._show(argv)
+        with subprocess.Popen(
+            argv,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._environment({}),
+        ) as process:
+            try:
+                yield cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+            finally:
+                process.kill()
+
     def follow(
         self, command: Command, on_line: Callable[[str], None], *, limit: int | None = None
     ) -> Completed:

@@ -3,53 +3,137 @@
 Never about a live one, which an instance can write: a journal beside it may name any file for SQLite to
 delete. And in a process of its own: what a database's own expressions ask for (an index on one is computed
 row by row) may take gigabytes, or years within a single function that nothing interrupts.
+
+One process for all, as long as none of them ends it: an instance can make any number.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 import sys
+import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
-from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import programs
-from openclaw_ocm.system.runner import Command, Runner
+from openclaw_ocm.system.runner import Runner
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import PurePosixPath
 
 _MEMORY = 2**30
-# Of CPU time; a sound database is read at a hundred times this speed.
-_SECONDS = 5
+# Of CPU time: what all have together that take longer than sound ones, what each adds to it, and its bytes. A
+# sound database is read at a hundred times this speed.
+_SECONDS = 5.0
+_EACH_SECONDS = 0.1
 _BYTES_PER_SECOND = 2_000_000
 # The disk and the machine may be busy.
+_PATIENCE_SECONDS = 300
 _PATIENCE = 60
+# So many are asked about before the first is waited for, together of so many bytes.
+_AHEAD = 64
+_AHEAD_BYTES = 2**26
+_CHUNK = 2**12
+_MEMORY_ANSWER = "memory"
+_LARGE = "to check it takes more memory than any does"
+_FAILED = "to check it takes longer than any does, or SQLite fails at it"
+
+Told = Callable[[str | None], None]
 
 
-def integrity_problem(path: PurePosixPath, *, changes: bool = False) -> str | None:
-    """Return what `PRAGMA integrity_check` finds wrong with a database, None where it finds nothing.
+class Ask(Protocol):
+    """Asks about a database, and has the answer told."""
 
-    One that a restore `changes` has no trigger that would keep it from that.
+    def __call__(self, path: PurePosixPath, told: Told, *, changes: bool = False) -> None:
+        """Ask, and wait for answers as long as too much is asked."""
 
-    One that takes far more time or memory than its size explains is wrong too.
+
+@contextlib.contextmanager
+def checking() -> Iterator[Ask]:
+    """Yield a function that asks about a database, which is to stay where it is until that is answered.
+
+    The answer is told at any time, in the order of the questions and at the end of the block at the latest:
+    what `PRAGMA integrity_check` finds wrong with it, None where it finds nothing. One that takes far more
+    time or memory than its size explains is wrong too, and one that a restore `changes` where a trigger would
+    keep it from that.
     """
-    seconds = _SECONDS + Path(path).stat().st_size // _BYTES_PER_SECOND
-    argv = (
-        sys.executable,
-        "-I",
-        "-S",
-        "-c",
-        programs.text("check_database.py"),
-        Path(path).as_uri(),
-        str(_MEMORY),
-        str(seconds),
-        "changes" if changes else "keeps",
-    )
-    command = Command(argv=argv, timeout_seconds=seconds * _PATIENCE)
+    checker = _Checker()
     try:
-        done = Runner(environ={}).run(command, check=False)
-    except OcmError as error:
-        return error.message
-    if done.returncode:
-        return "to check it takes longer than any does, or SQLite fails at it"
-    return done.stdout or None
+        yield checker.ask
+        checker.finish()
+    finally:
+        checker.end()
+
+
+class _Checker:
+    """A process that answers, begun when it is needed, and what it was asked and has not answered yet."""
+
+    def __init__(self) -> None:
+        self._running = contextlib.ExitStack()
+        self._pipes: tuple[IO[bytes], IO[bytes]] | None = None
+        self._seconds = _SECONDS
+        self._said = b""
+        self._asked: deque[tuple[PurePosixPath, int, bool, Told]] = deque()
+        self._bytes = 0
+
+    def ask(self, path: PurePosixPath, told: Told, *, changes: bool = False) -> None:
+        """Ask about a database; wait for answers as long as too much is asked."""
+        size = Path(path).stat().st_size
+        self._asked.append((path, size, changes, told))
+        self._bytes += size
+        self._send(path, size, changes=changes)
+        while len(self._asked) > _AHEAD or self._bytes > _AHEAD_BYTES:
+            self._hear()
+
+    def finish(self) -> None:
+        """Wait for all answers."""
+        while self._asked:
+            self._hear()
+
+    def end(self) -> None:
+        """End the process."""
+        self._pipes, self._said = None, b""
+        self._running.close()
+
+    def _send(self, path: PurePosixPath, size: int, *, changes: bool) -> None:
+        if self._pipes is None:
+            limits = (str(_MEMORY), str(self._seconds))
+            argv = (sys.executable, "-I", "-S", "-c", programs.text("check_database.py"), *limits)
+            self._pipes = self._running.enter_context(Runner(environ={}).companion(argv))
+        kind = "changes" if changes else "keeps"
+        line = f"{_EACH_SECONDS + size / _BYTES_PER_SECOND:f} {kind} {Path(path).as_uri()}\n".encode()
+        # Where it has ended, that is heard.
+        with contextlib.suppress(BrokenPipeError):
+            self._pipes[0].write(line)
+
+    def _hear(self) -> None:
+        """Tell the first answer that is still wanting."""
+        _, size, _, told = self._asked[0]
+        answer = self._line(time.monotonic() + _PATIENCE_SECONDS + size / _BYTES_PER_SECOND * _PATIENCE)
+        self._asked.popleft()
+        self._bytes -= size
+        if answer in (None, _MEMORY_ANSWER):
+            # It took the time that was left for all; what it keeps of the memory would be wanting.
+            self.end()
+            self._seconds = 0.0
+            for path, size, changes, _ in self._asked:
+                self._send(path, size, changes=changes)
+        told(_FAILED if answer is None else _LARGE if answer == _MEMORY_ANSWER else answer or None)
+
+    def _line(self, deadline: float) -> str | None:
+        """Return the next line of the process; None where it ends, or says nothing for too long."""
+        while b"\n" not in self._said:
+            left = max(deadline - time.monotonic(), 0)
+            if self._pipes is None or not select.select(self._pipes[1:], [], [], left)[0]:
+                return None
+            data = os.read(self._pipes[1].fileno(), _CHUNK)
+            if not data:
+                return None
+            self._said += data
+        line, _, self._said = self._said.partition(b"\n")
+        return line.decode()

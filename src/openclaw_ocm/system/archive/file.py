@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.retention import backup_stem
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
@@ -91,8 +92,14 @@ def _read_back(
     archive: PurePosixPath, scratch: PurePosixPath, identities: Sequence[object], manifest: Manifest
 ) -> None:
     """Raise `OcmError` unless an archive can be restored and holds what the manifest says."""
+    # Copies of databases of the instance's own were checked before they were called so.
+    sound = (
+        entry.sha256
+        for entry in manifest.members
+        if entry.kind == "database" and not layout.is_own_database(entry.path)
+    )
     try:
-        contents = verify(archive, scratch, identities=identities)
+        contents = verify(archive, scratch, identities=identities, sound=frozenset(sound))
         check_restorable(archive, contents, PurePosixPath(contents.header.state))
     except OcmError as error:
         message = error.message.replace(str(archive), "what was written")

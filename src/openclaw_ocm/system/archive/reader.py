@@ -20,13 +20,14 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.compression import open_source
-from openclaw_ocm.system.archive.database import integrity_problem
+from openclaw_ocm.system.archive.database import checking
 from openclaw_ocm.system.archive.members import read_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from openclaw_ocm.system.archive.compression import Source
+    from openclaw_ocm.system.archive.database import Ask
     from openclaw_ocm.system.archive.members import Member
 
 _NO_ROOM = "it needs more than is free on the disk"
@@ -71,8 +72,9 @@ def extract(
     with _refusals(archive), _new_directory(into, keep=True) as root:
         with open_source(archive, identities, progress, into) as source:
             contents = _read(source, _Extraction(root, free_bytes))
-        for path in contents.manifest.databases:
-            _check_database(root, into, path)
+        with checking() as ask:
+            for path in contents.manifest.databases:
+                _check_database(root, into, path, ask)
         _finish(root, contents.manifest)
         files.flush(root)
         return contents
@@ -84,14 +86,16 @@ def verify(
     *,
     identities: Sequence[object] = (),
     progress: Callable[[int], None] = lambda _bytes: None,
+    sound: frozenset[str] = frozenset(),
 ) -> Contents:
     """Check an archive as `extract` does, without keeping anything of it, and return what it holds.
 
-    Its databases are extracted one at a time into `scratch`, a directory that must not exist.
+    Its databases are extracted a few at a time into `scratch`, a directory that must not exist. `sound` are
+    the hashes of those that were checked before.
     """
     with _refusals(archive), _new_directory(scratch, keep=False) as root:
-        with open_source(archive, identities, progress, scratch) as source:
-            check = _Check(root, scratch)
+        with open_source(archive, identities, progress, scratch) as source, checking() as ask:
+            check = _Check(root, scratch, ask, sound)
             contents = _read(source, check)
         for path in contents.manifest.databases:
             if problem := check.problems.get(path):
@@ -118,7 +122,7 @@ class _Extraction:
     def directory(self, path: str) -> None:
         os.mkdir(path, 0o700, dir_fd=self._root)
 
-    def file(self, member: Member, content: Iterator[bytes]) -> bytes:
+    def file(self, member: Member, content: Iterator[bytes], _digest: Callable[[], str]) -> bytes:
         self._left -= member.size
         if self._left < 0:
             raise Refused(_NO_ROOM)
@@ -137,20 +141,24 @@ class _Extraction:
 class _Check:
     """Takes the members of an archive, and of databases what SQLite says to them."""
 
-    def __init__(self, root: int, scratch: PurePosixPath) -> None:
+    def __init__(self, root: int, scratch: PurePosixPath, ask: Ask, sound: frozenset[str]) -> None:
         self._root = root
         self._scratch = scratch
+        self._ask = ask
+        self._sound = sound
         self.problems: dict[str, str] = {}
 
     def directory(self, path: str) -> None:
         pass
 
-    def file(self, member: Member, content: Iterator[bytes]) -> bytes:
+    def file(self, member: Member, content: Iterator[bytes], digest: Callable[[], str]) -> bytes:
         first = next(content, b"")
         begin = first[: len(layout.DATABASE_MAGIC)]
         if begin != layout.DATABASE_MAGIC:
             for _chunk in content:
                 pass
+            return begin
+        if member.size == len(first) and digest() in self._sound:
             return begin
         if member.size > free_bytes(self._scratch):
             raise Refused(_NO_ROOM)
@@ -158,10 +166,16 @@ class _Check:
         with os.fdopen(os.open(name, files.NEW_FILE, 0o600, dir_fd=self._root), "wb") as file:
             file.write(first)
             file.writelines(content)
-        problem = integrity_problem(self._scratch / name, changes=layout.is_own_database(member.path))
-        if problem:
-            self.problems[member.path] = problem
-        os.unlink(name, dir_fd=self._root)
+
+        def told(problem: str | None) -> None:
+            os.unlink(name, dir_fd=self._root)
+            if problem:
+                self.problems[member.path] = problem
+
+        if digest() in self._sound:
+            told(None)
+        else:
+            self._ask(self._scratch / name, told, changes=layout.is_own_database(member.path))
         return begin
 
 
@@ -169,9 +183,9 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
     """Check every member against the layout and the manifest, and have `store` take those of the state."""
     seen: dict[str, Entry] = {}
     small: dict[str, bytes] = {}
-    databases = set()
+    databases: set[str] = set()
     for member, read in read_members(source.read, source.expect):
-        path, content = member.path, read
+        path = member.path
         if layout.MANIFEST in small:
             raise Refused(f"{path} comes after the manifest")
         layout.check_order(path, seen)
@@ -189,9 +203,9 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
         if member.kind == "directory":
             store.directory(path)
         elif member.kind == "file":
-            content = _keeping_config(member, _hashing(content, hashed.update), small)
-            if store.file(member, content) == layout.DATABASE_MAGIC:
-                databases.add(path)
+            content = _keeping_config(member, _hashing(read, hashed.update), small)
+            begin = store.file(member, content, hashed.hexdigest)
+            databases.update([path] if begin == layout.DATABASE_MAGIC else ())
         seen[path] = _entry(member, member.kind, hashed.hexdigest() if member.kind == "file" else "")
     return _contents(small, seen, frozenset(databases))
 
@@ -246,15 +260,18 @@ def _hashing(content: Iterator[bytes], update: Callable[[bytes], None]) -> Itera
         yield chunk
 
 
-def _check_database(root: int, into: PurePosixPath, path: str) -> None:
+def _check_database(root: int, into: PurePosixPath, path: str, ask: Ask) -> None:
     """Raise `Refused` where SQLite finds fault with an extracted database, which is alone meanwhile."""
     # Its own place may be too deep for a path, and is not the directory in which it lies alone.
     name = f"database-{secrets.token_hex(8)}"
+
+    def told(problem: str | None) -> None:
+        os.rename(name, path, src_dir_fd=root, dst_dir_fd=root)
+        if problem:
+            raise Refused(f"the database {path} is damaged: {problem}")
+
     os.rename(path, name, src_dir_fd=root, dst_dir_fd=root)
-    problem = integrity_problem(into / name, changes=layout.is_own_database(path))
-    os.rename(name, path, src_dir_fd=root, dst_dir_fd=root)
-    if problem:
-        raise Refused(f"the database {path} is damaged: {problem}")
+    ask(into / name, told, changes=layout.is_own_database(path))
 
 
 def _finish(root: int, manifest: Manifest) -> None:

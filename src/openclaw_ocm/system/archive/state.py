@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
@@ -18,12 +17,14 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive import snapshot
-from openclaw_ocm.system.archive.database import integrity_problem
+from openclaw_ocm.system.archive.database import checking
 from openclaw_ocm.system.archive.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import PurePosixPath
 
+    from openclaw_ocm.system.archive.database import Ask
     from openclaw_ocm.system.archive.snapshot import Copy, Found
     from openclaw_ocm.system.archive.writer import ArchiveWriter
 
@@ -76,7 +77,8 @@ def survey(state: int) -> Survey:
                     databases[found.path] = found.status.st_size
     journals = [path for path in beside if path.rpartition("-")[0] in databases]
     return Survey(
-        databases=tuple(databases),
+        # Those of OpenClaw's own first: an instance can make any number that take long to copy.
+        databases=tuple(sorted(databases, key=lambda path: not layout.is_own_database(path))),
         copied=sum(databases.values()) + sum(beside[path] for path in journals),
         files=count - len(databases) - len(journals),
         size=size,
@@ -104,18 +106,20 @@ class StateStore:
         self._spool = spool
         self._left = limit
         self._needed = needed
+        self._ask: Ask
         self.left_out = Counter[str]()
         self.notes: list[str] = []
 
     def store(self, state: int, progress: Callable[[int], None]) -> None:
         """Add everything; `progress` is told the bytes of each file."""
         self._writer.directory(layout.STATE, os.fstat(state).st_mode)
-        for found in snapshot.walk(state):
-            try:
-                self._store(found, progress)
-            except snapshot.Unreadable as error:
-                self._refuse_needed(found, str(error))
-                self._leave_out(found, snapshot.UNREADABLE)
+        with checking() as self._ask:
+            for found in snapshot.walk(state):
+                try:
+                    self._store(found, progress)
+                except snapshot.Unreadable as error:
+                    self._refuse_needed(found, str(error))
+                    self._leave_out(found, snapshot.UNREADABLE)
 
     def _store(self, found: Found, progress: Callable[[int], None]) -> None:
         if found.reason:
@@ -167,6 +171,8 @@ class StateStore:
             )
             self._left -= copy.size
             self._writer.file(member, _told(copy, progress), kind)
+            if name is not None and not layout.is_own_database(found.path):
+                self._check(found.path, copy)
 
     def _kind(self, found: Found, copy: Copy, *, is_copy: bool) -> layout.Kind | None:
         """Return as what a copy goes into the archive, None where it does not."""
@@ -178,20 +184,22 @@ class StateStore:
                 self._leave_out(found, "databases that were made meanwhile")
                 return None
             return "file"
-        if layout.is_own_database(found.path):
-            return "database"
-        problem = self._integrity_problem(copy)
-        if problem is not None:
-            self._note(f"{found.path} is kept as a plain file, for SQLite finds fault with it: {problem}")
-            return "file"
         return "database"
 
-    def _integrity_problem(self, copy: Copy) -> str | None:
-        with tempfile.NamedTemporaryFile(dir=self._spool) as file:
+    def _check(self, path: str, copy: Copy) -> None:
+        """Have a database of an agent's own be listed as one only if SQLite finds no fault with it."""
+        spooled = self._spool / secrets.token_hex(8)
+
+        def told(problem: str | None) -> None:
+            files.remove_file(spooled)
+            if problem is not None:
+                self._note(f"{path} is kept as a plain file, for SQLite finds fault with it: {problem}")
+                self._writer.no_database(path)
+
+        copy.file.seek(0)
+        with os.fdopen(os.open(spooled, files.NEW_FILE, 0o600), "wb") as file:
             shutil.copyfileobj(copy.file, file)
-            file.flush()
-            copy.file.seek(0)
-            return integrity_problem(PurePosixPath(file.name))
+        self._ask(spooled, told)
 
     def _missing(self, found: Found, name: str | None) -> None:
         """Fail where the copy of a database of OpenClaw's is gone; a file may have gone at any time."""

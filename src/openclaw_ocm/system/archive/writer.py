@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.layout import Entry, Manifest
 from openclaw_ocm.system.archive import members as tar
@@ -21,7 +23,7 @@ class ArchiveWriter:
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
-        self._entries: list[Entry] = []
+        self._entries: dict[str, Entry] = {}
 
     def small(self, path: str, data: bytes) -> None:
         """Add a header, a record, secrets, or what was inherited."""
@@ -43,12 +45,16 @@ class ArchiveWriter:
             digest.update(chunk)
             self._write(chunk)
         self._write(tar.padding(member.size))
-        self._entries.append(_entry(member, kind, digest.hexdigest()))
+        self._entries[member.path] = _entry(member, kind, digest.hexdigest())
+
+    def no_database(self, path: str) -> None:
+        """Have a file that was added as a database be listed as a plain file."""
+        self._entries[path] = msgspec.structs.replace(self._entries[path], kind="file")
 
     def finish(self, *, left_out: Mapping[str, int], notes: Sequence[str]) -> Manifest:
         """Add the manifest and the end, and return the manifest."""
         counts = dict(sorted(left_out.items()))
-        manifest = Manifest(members=tuple(self._entries), left_out=counts, notes=tuple(notes))
+        manifest = Manifest(members=tuple(self._entries.values()), left_out=counts, notes=tuple(notes))
         data = layout.encode(manifest)
         self._write(
             tar.encode_member(Member(path=layout.MANIFEST, kind="file", mode=_FILE_MODE, size=len(data)))
@@ -58,7 +64,7 @@ class ArchiveWriter:
 
     def _add(self, member: Member, kind: layout.Kind) -> None:
         self._write(tar.encode_member(member))
-        self._entries.append(_entry(member, kind, ""))
+        self._entries[member.path] = _entry(member, kind, "")
 
 
 def _entry(member: Member, kind: layout.Kind, digest: str) -> Entry:
