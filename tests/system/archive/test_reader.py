@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import resource
+import shutil
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -312,6 +313,25 @@ def test_a_record_or_manifest_that_cannot_be_is_refused(tmp_path: Path) -> None:
     assert "a header in it is damaged" in refused(
         write_compressed(tmp_path / "a", data.replace(b"NOTES.md\0", b"NOTED.md\0", 1))
     )
+
+
+def told(directory: Path, **words: object) -> Path:
+    """Return an archive whose manifest tells that as well."""
+    members = list(split(plain(tree(directory))))
+    data = msgspec.json.encode(msgspec.json.decode(members.pop()[1]) | words)
+    kept = [(header(info, info.mode), content) for info, content in members]
+    manifest = Member(path=MANIFEST, kind="file", mode=0o600, size=len(data))
+    return write_compressed(directory / "a", raw_tar([*kept, (manifest, data)]))
+
+
+def test_a_manifest_that_tells_without_an_end_is_refused_before_it_is_held(tmp_path: Path) -> None:
+    """As notes of no text, each of which takes more in memory than in the archive."""
+    extract(told(tmp_path, notes=["a note" * 600] * 51, left_out=dict.fromkeys("abcdefghij", 3)))
+    shutil.rmtree(tmp_path / "out")
+    assert "is damaged" in refused(told(tmp_path, notes=[""] * 101))
+    assert "is damaged" in refused(told(tmp_path, left_out=dict.fromkeys(map(str, range(101)), 1)))
+    assert "manifest.json is larger" in refused(told(tmp_path, notes=[""] * 1_000_000))
+    assert "manifest.json is larger" in refused(told(tmp_path, notes=["long" * 2**20]))
 
 
 def test_an_archive_without_manifest_or_cut_off_is_refused(tmp_path: Path) -> None:

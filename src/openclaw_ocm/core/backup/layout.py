@@ -18,7 +18,7 @@ from openclaw_ocm.core.record import Absolute
 from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import PurePosixPath
 
 VERSION = 1
@@ -34,6 +34,9 @@ MAX_NAME = 255
 # For what is no part of the state, and is held in memory.
 MAX_SIZES = {HEADER: 64 * 2**10, RECORD: 2**20, SECRETS: 2**20, INHERITED: 8 * 2**20, MANIFEST: 256 * 2**20}
 OWN_MODE = 0o700
+# What an entry of the manifest takes besides its path and its target, and what all takes that is no entry.
+_ENTRY = 256
+_TOLD = 2 * 2**20
 
 Kind = Literal["header", "record", "secrets", "inherited", "directory", "file", "database", "link"]
 KINDS: Mapping[str, Kind] = {
@@ -43,6 +46,9 @@ KINDS: Mapping[str, Kind] = {
     INHERITED: "inherited",
 }
 Mode = Annotated[int, msgspec.Meta(ge=0, le=OWN_MODE)]
+# Far more kinds and notes than there are.
+Counts = Annotated[dict[str, int], msgspec.Meta(max_length=100)]
+Notes = Annotated[tuple[str, ...], msgspec.Meta(max_length=100)]
 Hash = Annotated[str, msgspec.Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")]
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -106,8 +112,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
     members: tuple[Entry, ...]
-    left_out: dict[str, int] = {}
-    notes: tuple[str, ...] = ()
+    left_out: Counts = {}
+    notes: Notes = ()
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -121,6 +127,13 @@ def decode(data: bytes, kind: type[_T], what: str) -> _T:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(f"{what} is damaged: {error}") from None
+
+
+def manifest_limit(seen: Iterable[Entry]) -> int:
+    """Return how many bytes the manifest of those members can have: in memory it takes many times as many."""
+    # In JSON a character of a path is at the most two.
+    texts = sum(2 * len(entry.path.encode() + entry.target.encode()) + _ENTRY for entry in seen)
+    return min(texts + _TOLD, MAX_SIZES[MANIFEST])
 
 
 def encode(value: msgspec.Struct) -> bytes:

@@ -109,7 +109,8 @@ def read_header(archive: PurePosixPath, *, identities: Sequence[object] = ()) ->
         member, content = next(read_members(source.read, source.expect))
         if member.path != layout.HEADER:
             raise Refused(f"it does not begin with {layout.HEADER}")
-        return layout.decode(_small(member, content), Header, layout.HEADER)
+        data = _small(member, content, layout.MAX_SIZES[layout.HEADER])
+        return layout.decode(data, Header, layout.HEADER)
 
 
 class _Extraction:
@@ -190,7 +191,10 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
             raise Refused(f"{path} comes after the manifest")
         layout.check_order(path, seen)
         if path in layout.MAX_SIZES:
-            small[path] = _small(member, content)
+            limit = (
+                layout.manifest_limit(seen.values()) if path == layout.MANIFEST else layout.MAX_SIZES[path]
+            )
+            small[path] = _small(member, content, limit)
             if path != layout.MANIFEST:
                 digest = hashlib.sha256(small[path]).hexdigest()
                 seen[path] = _entry(member, layout.KINDS[path], digest)
@@ -237,8 +241,8 @@ def _contents(small: dict[str, bytes], seen: dict[str, Entry], databases: frozen
     )
 
 
-def _small(member: Member, content: Iterator[bytes]) -> bytes:
-    if member.kind != "file" or member.size > layout.MAX_SIZES[member.path]:
+def _small(member: Member, content: Iterator[bytes], limit: int) -> bytes:
+    if member.kind != "file" or member.size > limit:
         raise Refused(f"{member.path} is larger than it can be, or no file")
     return b"".join(content)
 
