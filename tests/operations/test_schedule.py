@@ -15,11 +15,12 @@ from tests.hosts import contents
 from tests.operations.test_backup import NAME, Instance
 
 from openclaw_ocm.backends.supervisord import places
-from openclaw_ocm.core.backup.schedule import LastRun
+from openclaw_ocm.core.backup.schedule import TOGETHER, LastRun
 from openclaw_ocm.core.record import Keep, Schedule
 from openclaw_ocm.errors import Invalid, Locked, OcmError
 from openclaw_ocm.instances.instance import Instance as Opened
 from openclaw_ocm.instances.instance import open_instance
+from openclaw_ocm.operations.backup import backup
 from openclaw_ocm.operations.delete import delete, has_backup
 from openclaw_ocm.operations.doctor import examine, fix
 from openclaw_ocm.operations.planning.drift import drift
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.backends.protocol import Timers
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.backup import Backup, Request
     from openclaw_ocm.operations.planning.result import Outcome
 
 DAILY = Asked(every="daily", keep={}, given={})
@@ -203,7 +206,7 @@ def once_locked(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[],
     monkeypatch.setattr(files, "lock", waited)
 
 
-@pytest.mark.parametrize("lock", ["@backup.lock", f"{NAME}.lock"], ids=["queue", "instance"])
+@pytest.mark.parametrize("lock", ["@backup-0.lock", f"{NAME}.lock"], ids=["queue", "instance"])
 def test_a_run_that_waited_keeps_what_the_record_wants_then(
     instance: Instance, monkeypatch: pytest.MonkeyPatch, lock: str
 ) -> None:
@@ -221,7 +224,7 @@ def test_a_run_whose_schedule_was_ended_while_it_waited_makes_nothing_and_tells_
 ) -> None:
     unscheduled = Path(instance.paths.record).read_text()
     wanted(instance)
-    once_locked(monkeypatch, "@backup.lock", lambda: Path(instance.paths.record).write_text(unscheduled))
+    once_locked(monkeypatch, "@backup-0.lock", lambda: Path(instance.paths.record).write_text(unscheduled))
     with pytest.raises(OcmError, match="has no scheduled backups"):
         run_scheduled(instance.context, NAME)
     assert archives(instance) == []
@@ -365,12 +368,35 @@ def test_delete_ends_scheduled_backups_and_keeps_archives(instance: Instance) ->
     assert Path(made.path).exists()
 
 
-def test_runs_wait_for_each_other(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_wait_for_a_turn_and_one_that_takes_long_keeps_none_from_it(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted(instance)
     monkeypatch.setattr("openclaw_ocm.operations.scheduled._QUEUE_SECONDS", 0.3)
-    queue = instance.context.host.paths.locks / "@backup.lock"
-    with files.lock(queue, "queue"), pytest.raises(Locked):
+    turns = [instance.context.host.paths.locks / f"@backup-{number}.lock" for number in range(TOGETHER)]
+    with files.lock(turns[0], "turn"):
         run_scheduled(instance.context, NAME)
+        with contextlib.ExitStack() as others:
+            for turn in turns[1:]:
+                others.enter_context(files.lock(turn, "turn"))
+            with pytest.raises(Locked):
+                run_scheduled(instance.context, NAME)
+        run_scheduled(instance.context, NAME)
+
+
+def test_a_run_gives_up_a_turn_that_it_has_for_long(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted(instance)
+    monkeypatch.setattr("openclaw_ocm.operations.scheduled.TURN_SECONDS", 0.1)
+    turn = instance.context.host.paths.locks / "@backup-0.lock"
+
+    def long(context: Context, name: InstanceName, request: Request) -> Backup:
+        assert files.is_locked(turn)
+        with files.lock(turn, "turn"):
+            return backup(context, name, request)
+
+    monkeypatch.setattr("openclaw_ocm.operations.scheduled.backup", long)
     run_scheduled(instance.context, NAME)
 
 

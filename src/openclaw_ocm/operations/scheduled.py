@@ -1,4 +1,4 @@
-"""`ocm backup --scheduled`: what a timer runs. One at a time, and the result is kept for `status`."""
+"""`ocm backup --scheduled`: what a timer runs. A few at a time, and the result is kept for `status`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.core.backup.schedule import LastRun
-from openclaw_ocm.errors import OcmError, as_ocm_error
+from openclaw_ocm.core.backup.schedule import TOGETHER, TURN_SECONDS, LastRun
+from openclaw_ocm.errors import Locked, OcmError, as_ocm_error
 from openclaw_ocm.operations.backup import backup, scheduled_request
 from openclaw_ocm.operations.backups import prune
 from openclaw_ocm.operations.planning.timers import read_last
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # As long as the backups of many large instances may take before this one's turn comes.
 _QUEUE_SECONDS = 12 * 3600.0
+_LOOK_SECONDS = 0.5
 # A deploy of it may wait for a gateway for minutes, and a person may wait with an editor open.
 _PATIENCE_SECONDS = 3600.0
 
@@ -33,15 +34,13 @@ _PATIENCE_SECONDS = 3600.0
 def run_scheduled(context: Context, name: InstanceName) -> Backup:
     """Make a backup as the record wants it and prune by its retention; what became of it is kept.
 
-    Runs after those that are under way. Raises `OcmError` where the record wants none, and whatever keeps a
+    Runs when a turn is free. Raises `OcmError` where the record wants none, and whatever keeps a
     backup from being made once that is written down.
     """
     _schedule(context, name)
     made: Backup | None = None
     try:
-        # No instance is named so.
-        queue = context.host.paths.locks / "@backup.lock"
-        with files.lock(queue, "the queue of backups", wait_seconds=_QUEUE_SECONDS):
+        with contextlib.ExitStack() as held, files.giving_up(_turn(context, held), TURN_SECONDS):
             # Hours may have gone by in the queue, and for the instance's lock, in which the user may have
             # said otherwise: what would be kept now is not pruned.
             request = scheduled_request(_schedule(context, name), patience_seconds=_PATIENCE_SECONDS)
@@ -57,6 +56,21 @@ def run_scheduled(context: Context, name: InstanceName) -> Backup:
         raise
     _keep(context, name, made, None)
     return made
+
+
+def _turn(context: Context, held: contextlib.ExitStack) -> int:
+    """Wait for a turn and return the descriptor of its lock, which is `held`."""
+    deadline = time.monotonic() + _QUEUE_SECONDS
+    while True:
+        for number in range(TOGETHER):
+            # No instance is named so.
+            path = context.host.paths.locks / f"@backup-{number}.lock"
+            try:
+                return held.enter_context(files.lock(path, "the queue of backups", wait_seconds=0))
+            except Locked:
+                if time.monotonic() > deadline:
+                    raise
+        time.sleep(_LOOK_SECONDS)
 
 
 class _NotScheduled(OcmError):

@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import stat
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -334,6 +335,20 @@ def lock(path: PurePosixPath, what: str, *, wait_seconds: float = 10.0) -> Itera
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def giving_up(descriptor: int, seconds: float) -> Iterator[None]:
+    """Give up a lock that is held, by its descriptor, if the block takes longer than that."""
+    timer = threading.Timer(seconds, fcntl.flock, (descriptor, fcntl.LOCK_UN))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        # Not to do it to what has that number by then.
+        timer.join()
 
 
 def is_locked(path: PurePosixPath) -> bool:

@@ -18,10 +18,11 @@ from tests.hosts import contents, context
 
 import openclaw_ocm
 from openclaw_ocm.backends.protocol import scheduled_argv
+from openclaw_ocm.backends.supervisord import jobs as supervised_jobs
 from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.jobs import LOOK_SECONDS, Jobs, Stamp
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
-from openclaw_ocm.core.backup.schedule import Job
+from openclaw_ocm.core.backup.schedule import TOGETHER, TURN_SECONDS, Job
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.errors import Invalid
 from openclaw_ocm.system import files
@@ -145,7 +146,7 @@ def test_a_new_schedule_begins_now_and_a_time_that_comes_is_kept(home: Supervise
     assert "code" not in {key for key, value in stamp(home, "w1").items() if value is not None}
 
 
-def test_one_runs_at_a_time_and_supervisord_goes_on_meanwhile(home: Supervised) -> None:
+def test_a_few_run_at_a_time_and_supervisord_goes_on_meanwhile(home: Supervised) -> None:
     gate, seen = home.home / "gate", home.home / "seen"
     script = f"echo $$ >> {seen}; while [ ! -e {gate} ]; do sleep 0.05; done"
     schedule(home, "w1", script, ago=2 * YEAR)
@@ -157,16 +158,48 @@ def test_one_runs_at_a_time_and_supervisord_goes_on_meanwhile(home: Supervised) 
     # Longer than supervisord waits between two looks: what is due as well would have begun.
     looked = time.monotonic() + LOOK_SECONDS + 2
     while time.monotonic() < looked:
-        assert len(seen.read_text().splitlines()) == 1
+        assert len(seen.read_text().splitlines()) <= TOGETHER
         assert home.observe(name).pid is not None
         time.sleep(0.5)
-    assert stamp(home, "w2").get("last", 0) > time.time() - 3600, "the one that waits for longest"
+    assert len(seen.read_text().splitlines()) == TOGETHER
+    assert stamp(home, "w3").get("last", 0) < time.time() - 3600, "those that wait for longest go first"
     gate.touch()
     wait_for(lambda: all(stamp(home, one).get("code") == 0 for one in ("w1", "w2", "w3")))
     (daemon,) = daemons(home)
     children = Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()
     states = [Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] for child in children]
     assert "Z" not in states
+
+
+def test_those_that_take_long_keep_none_from_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The children of a test are not those of supervisord, which reaps its own."""
+    directory, names = PurePosixPath(tmp_path), [f"w{number}" for number in range(TOGETHER + 1)]
+    for number, name in enumerate(names):
+        (tmp_path / f"{name}.toml").write_bytes(
+            msgspec.toml.encode(Job(every="daily", command=("/bin/sh", "-c", "sleep 99 & wait")))
+        )
+        last = Stamp(last=time.time() - YEAR + number)
+        (tmp_path / f"{name}.json").write_bytes(msgspec.json.encode(last))
+    monkeypatch.setattr(supervised_jobs, "LOOK_SECONDS", 0)
+    began = time.monotonic()
+    kept = Jobs(directory, directory, print)
+    try:
+        for _ in names:
+            kept.tend()
+        assert [one.name for one in kept._running.values()] == names[:TOGETHER]
+        with monkeypatch.context() as later:
+            later.setattr(time, "monotonic", lambda: began + TURN_SECONDS + 60)
+            kept.tend()
+            kept.tend()
+        assert [one.name for one in kept._running.values()] == names
+    finally:
+        kept.stop()
+    for pid, status in [os.waitpid(pid, 0) for pid in kept._running]:
+        kept.ended(pid, status)
+    stamps = [json.loads((tmp_path / f"{name}.json").read_text()) for name in names]
+    assert [one["code"] for one in stamps] == [-15] * len(names)
 
 
 def test_a_run_that_fails_or_cannot_begin_is_told(home: Supervised) -> None:

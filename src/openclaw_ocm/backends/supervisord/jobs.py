@@ -1,4 +1,4 @@
-"""Keeps the time of scheduled backups inside supervisord: one at a time, each as a child that it reaps.
+"""Keeps the time of scheduled backups inside supervisord: a few at a time, each as a child that it reaps.
 
 What is to be run lies in files, when it was run last in others: nothing is lost with the process.
 """
@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.core.backup.schedule import BACKUP_TIMEOUT_SECONDS, Job, Moment, next_due, parse_rule
+from openclaw_ocm.core.backup.schedule import (
+    BACKUP_TIMEOUT_SECONDS,
+    TOGETHER,
+    TURN_SECONDS,
+    Job,
+    Moment,
+    next_due,
+    parse_rule,
+)
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
@@ -45,11 +53,15 @@ class Stamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 @dataclass(slots=True, kw_only=True)
 class _Running:
-    """The job that runs; `deadline` is on the monotonic clock, and later once it was asked to end."""
+    """A job that runs; on the monotonic clock its turn ends at `turn`, and it at `deadline`.
+
+    That is later once it was asked to end.
+    """
 
     name: InstanceName
     pid: int
     since: float
+    turn: float
     deadline: float
     asked: bool = False
 
@@ -71,18 +83,20 @@ class Jobs:
         self._schedules = schedules
         self._timers = timers
         self._log = log
-        self._running: _Running | None = None
+        self._running: dict[int, _Running] = {}
         self._looked = 0.0
         self._refused: set[tuple[str, str]] = set()
 
     def tend(self) -> None:
-        """Start the job that is due for longest, unless one runs; call it often, it does not wait."""
-        if self._running is not None:
-            self._end_late(self._running)
-        elif time.monotonic() - self._looked >= LOOK_SECONDS:
+        """Start the job that is due for longest, if there is a turn; call it often, it does not wait."""
+        for running in self._running.values():
+            self._end_late(running)
+        turns = sum(time.monotonic() < running.turn for running in self._running.values())
+        if turns < TOGETHER and time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
-            now = time.time()
-            due = min(((moment, name) for name, _job, moment in self._upcoming(now)), default=None)
+            now, busy = time.time(), self._names()
+            upcoming = ((moment, name) for name, _job, moment in self._upcoming(now) if name not in busy)
+            due = min(upcoming, default=None)
             if due is not None and due[0] <= now:
                 self._start(due[1], now)
 
@@ -96,8 +110,7 @@ class Jobs:
         """Yield what is known of each job, as `schedule.Timer` has it, and its name."""
         for name, _job, moment in self._upcoming(time.time()):
             stamp = self._stamp(name)
-            running = self._running is not None and self._running.name == name
-            failed = stamp is not None and stamp.code not in (None, 0) and not running
+            failed = stamp is not None and stamp.code not in (None, 0) and name not in self._names()
             yield {
                 "name": name,
                 "active": True,
@@ -107,10 +120,9 @@ class Jobs:
 
     def ended(self, pid: int, status: int) -> None:
         """Note how a child of supervisord ended, where that is a job."""
-        running = self._running
-        if running is None or running.pid != pid:
+        running = self._running.pop(pid, None)
+        if running is None:
             return
-        self._running = None
         code = os.waitstatus_to_exitcode(status)
         self._log(f"the backup of {running.name} ended with {code}")
         # Where the time is kept no more, nothing is left of it.
@@ -118,17 +130,17 @@ class Jobs:
             self._write(running.name, Stamp(last=running.since, code=code))
 
     def stop(self) -> None:
-        """Have the job that runs end: at first it is asked to."""
-        if self._running is not None:
-            number = signal.SIGKILL if self._running.asked else signal.SIGTERM
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._running.pid, number)
-            self._running.asked = True
+        """Have the jobs that run end."""
+        for running in self._running.values():
+            _end(running)
+
+    def _names(self) -> frozenset[InstanceName]:
+        return frozenset(running.name for running in self._running.values())
 
     def _end_late(self, running: _Running) -> None:
         if time.monotonic() > running.deadline:
             running.deadline = time.monotonic() + _GRACE_SECONDS
-            self.stop()
+            _end(running)
 
     def _upcoming(self, now: float) -> Iterator[tuple[InstanceName, Job, float]]:
         """Yield each job with the moment at which it is due, which may have passed."""
@@ -156,8 +168,14 @@ class Jobs:
             self._log(f"the backup of {name} could not be started: {error}")
             self._write(name, Stamp(last=now, code=_NOT_FOUND))
             return
-        deadline = time.monotonic() + BACKUP_TIMEOUT_SECONDS
-        self._running = _Running(name=name, pid=pid, since=now, deadline=deadline)
+        began = time.monotonic()
+        self._running[pid] = _Running(
+            name=name,
+            pid=pid,
+            since=now,
+            turn=began + TURN_SECONDS,
+            deadline=began + BACKUP_TIMEOUT_SECONDS,
+        )
         self._log(f"the backup of {name} is due and was started as PID {pid}")
 
     def _job(self, name: InstanceName) -> Job:
@@ -178,6 +196,13 @@ class Jobs:
         if (name, why) not in self._refused:
             self._refused.add((name, why))
             self._log(f"the schedule of {name} cannot be used: {why}")
+
+
+def _end(running: _Running) -> None:
+    """Have a job end: at first it is asked to."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGKILL if running.asked else signal.SIGTERM)
+    running.asked = True
 
 
 def _spawn(command: tuple[str, ...], *, output: str) -> int:

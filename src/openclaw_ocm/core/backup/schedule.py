@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 NEVER = "never"
 # A run may have to wait for those of other instances; one that takes that long is stuck.
 BACKUP_TIMEOUT_SECONDS = 24 * 3600
+# So many are made at once. One that takes longer than its turn goes on beside them: an instance can have its
+# own take hours, and another's is not to wait for it.
+TOGETHER = 2
+TURN_SECONDS = 600.0
 _HOUR = 3600
 _DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAYS = {name[:length]: number for number, name in enumerate(_DAY_NAMES) for length in (3, len(name))}
