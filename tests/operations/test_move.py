@@ -9,6 +9,9 @@ import contextlib
 import errno
 import json
 import os
+import signal
+import threading
+import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -198,13 +201,55 @@ def test_a_database_that_takes_for_ever_keeps_nobody_from_going_on(
 ) -> None:
     Path(instance.home, "node").write_text("#!/bin/sh\nexec sleep 600\n")
     before = everything(instance)
-    monkeypatch.setattr(moving, "_REWRITE_SECONDS", 0.3)
+    monkeypatch.setattr(moving, "_START_SECONDS", 0.3)
     with pytest.raises(OcmError) as caught:
         renamed(instance)
     assert (caught.value.code, caught.value.exit_code) == ("timeout", 1)
+    assert caught.value.message == f"the databases of {NEW} did not follow within 0 s"
+    assert [said for said in instance.said if "follow" in said] == [
+        "have its databases follow, for 0 s at the most"
+    ] * 2
     assert everything(instance) == before
     with locked(instance.context, HEIR) as recovered:
         assert recovered is None
+
+
+def test_the_time_that_databases_have_to_follow_is_by_their_size(instance: Instance) -> None:
+    for path in ("state/openclaw.sqlite", "agents/main/agent/openclaw-agent.sqlite"):
+        instance.write(path, "x" * 30_000_000)
+    with (instance.state / "state" / "holes.sqlite").open("wb") as file:
+        file.truncate(2**40)
+    Path(instance.state, "agents", "out").symlink_to(instance.state)
+    Path(instance.state, "agents", "main", "agent", "pipe.sqlite").symlink_to(
+        instance.state / "openclaw.json"
+    )
+    instance.write("workspace/large", "x" * 1_000_000)
+    renamed(instance)
+    assert "have its databases follow, for 120 s at the most" in instance.said
+
+
+def test_a_person_need_not_wait_for_databases_that_take_for_ever(instance: Instance) -> None:
+    """Ctrl-C ends what runs in the sandbox, undoes all and gives the lock up."""
+    began = instance.home / "began"
+    once = f"if [ ! -e {began} ]; then echo $$ > {began}; exec sleep 600; fi"
+    Path(instance.home, "node").write_text(f"#!/bin/sh\n{once}\n")
+    before = everything(instance)
+    waiter = threading.Thread(target=interrupt_once, args=(began,))
+    waiter.start()
+    with pytest.raises(KeyboardInterrupt):
+        renamed(instance)
+    waiter.join()
+    assert not Path("/proc", began.read_text().strip()).exists()
+    began.unlink()
+    assert everything(instance) == before
+    with locked(instance.context, NAME) as recovered:
+        assert recovered is None
+
+
+def interrupt_once(path: Path) -> None:
+    while not (path.exists() and path.read_text()):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def archive_of(

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.instances.context import Context
 
-_REWRITE_SECONDS = 600
+# Where OpenClaw has its databases, and how long they may take: an instance can make one that takes for ever.
+_FOLDERS = (("state",), ("agents", "*", "agent"))
+_START_SECONDS = 60
+_EACH_SECONDS = 0.05
+_BYTES_PER_SECOND = 1_000_000
 
 
 def rewrite_paths(context: Context, name: InstanceName, move: Move, *, restored: bool) -> None:
@@ -63,7 +67,18 @@ def _move_databases(
 ) -> None:
     worker = open_instance(context, paths.name)
     request = json.dumps({"pairs": move.pairs, "back": back, "restored": restored}).encode()
-    run_node(worker, "rewrite_paths.mjs", request, lambda _line: None, timeout=_REWRITE_SECONDS)
+    with files.open_state(paths.state) as state:
+        sizes = [size for folder in _FOLDERS for size in files.sizes_in(state, *folder)]
+    seconds = _START_SECONDS + _EACH_SECONDS * len(sizes) + sum(sizes) / _BYTES_PER_SECOND
+    context.report(f"have its databases follow, for {seconds:.0f} s at the most")
+    try:
+        run_node(worker, "rewrite_paths.mjs", request, lambda _line: None, timeout=seconds)
+    except OcmError as error:
+        if error.code != "timeout":
+            raise
+        message = f"the databases of {paths.name} did not follow within {seconds:.0f} s"
+        hint = "it may have made one of them, by a trigger, so that no change of it ever ends"
+        raise OcmError(message, hint=hint, code="timeout") from None
 
 
 def _move_config(paths: InstancePaths, move: Move) -> None:
