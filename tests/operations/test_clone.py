@@ -75,6 +75,7 @@ def test_what_of_a_workspace_cannot_be_read_is_told_and_the_rest_is_copied(
     monkeypatch.setattr(os, "open", held)
     outcome = kept.clone()
     assert "left out of the workspace: 1 cannot be read" in outcome.notes
+    assert "left out: state/workspace/held (cannot be read)" in outcome.notes
     workspace = Path(kept.paths(OTHER).state) / "workspace"
     assert (workspace / "NOTES.md").read_text() == "remember"
     assert not (workspace / "held").exists()

@@ -205,7 +205,7 @@ def _make(work: _Work, final: PurePosixPath) -> tuple[int, Manifest]:
                 needed=_needed(work.worker),
             )
             store.store(work.state, by_bytes(report, work.found.size))
-            manifests.append(writer.finish(left_out=store.left_out, notes=store.notes))
+            manifests.append(writer.finish(left_out=store.told.left_out, notes=store.told.notes))
             return manifests[0]
 
         size = write_backup(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,22 +25,25 @@ _WORKSPACE = "workspace"
 
 def survey_workspaces(state: PurePosixPath) -> tuple[str, ...]:
     """Return in words what of a state's workspaces is not copied; raise `OcmError` where all is too much."""
-    left_out = Counter[str]()
+    told = snapshot.Told()
     size = 0
     with files.open_state(state) as directory:
         for found in _in_workspaces(directory):
             reason = found.reason
             if stat.S_ISLNK(found.status.st_mode) and _target(found, state) is None:
                 reason = snapshot.LINKS
-            if reason is not None:
-                left_out[reason] += 1
-            elif found.is_file:
+            if reason is None and found.is_file:
                 size += found.status.st_size
-                left_out.update(() if snapshot.is_readable(found) else (snapshot.UNREADABLE,))
+                reason = None if snapshot.is_readable(found) else snapshot.UNREADABLE
+            if reason is not None:
+                told.leave_out(found, reason)
     if size > free_bytes(state):
         message = f"the workspaces in {state} take {size} bytes, more than is free on the disk"
         raise OcmError(message, code="state_too_large")
-    return tuple(f"left out of the workspace: {count} {reason}" for reason, count in sorted(left_out.items()))
+    counts = (
+        f"left out of the workspace: {count} {reason}" for reason, count in sorted(told.left_out.items())
+    )
+    return (*counts, *told.notes)
 
 
 def copy_workspaces(source: PurePosixPath, target: PurePosixPath) -> None:

@@ -13,10 +13,12 @@ import os
 import stat
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 200
 # Beside them an archive has members that are no part of the state.
 _MAX_NAMES = layout.MAX_MEMBERS - 10
+_MAX_NOTES = 50
+_SHOWN = 300
 _ATTEMPTS = 5
 _CHUNK = 2**18
 _IN_MEMORY = 2**23
@@ -74,6 +78,27 @@ class Copy:
     mtime: int
     mode: int
     steady: bool
+
+
+class Told:
+    """What is to be told of a walk: how many things were left out and why, and some notes."""
+
+    def __init__(self) -> None:
+        self.left_out = Counter[str]()
+        self.notes: list[str] = []
+
+    def leave_out(self, found: Found, reason: str) -> None:
+        """Count something that is left out, and name it unless nobody needs to be told."""
+        self.left_out[reason] += 1
+        if reason not in (STRANGE, *layout.EXPECTED):
+            self.note(f"left out: {found.path[:_SHOWN]} ({reason})")
+
+    def note(self, text: str) -> None:
+        """Add a note."""
+        if len(self.notes) < _MAX_NOTES:
+            self.notes.append(printable(text))
+        elif len(self.notes) == _MAX_NOTES:
+            self.notes.append("and more of that kind")
 
 
 def walk(state: int) -> Iterator[Found]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
-from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive import snapshot
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.archive.snapshot import Copy, Found
     from openclaw_ocm.system.archive.writer import ArchiveWriter
 
-_MAX_NOTES = 50
-_SHOWN = 300
 JOURNALS = "journals of databases"
 
 
@@ -88,7 +85,7 @@ def survey(state: int) -> Survey:
 
 
 class StateStore:
-    """Puts what is below an open state directory into an archive; `finish` tells what was left out."""
+    """Puts what is below an open state directory into an archive; `told` is what was left out."""
 
     def __init__(  # noqa: PLR0913 - what a store is made of
         self,
@@ -107,8 +104,7 @@ class StateStore:
         self._left = limit
         self._needed = needed
         self._ask: Ask
-        self.left_out = Counter[str]()
-        self.notes: list[str] = []
+        self.told = snapshot.Told()
 
     def store(self, state: int, progress: Callable[[int], None]) -> None:
         """Add everything; `progress` is told the bytes of each file."""
@@ -119,19 +115,19 @@ class StateStore:
                     self._store(found, progress)
                 except snapshot.Unreadable as error:
                     self._refuse_needed(found, str(error))
-                    self._leave_out(found, snapshot.UNREADABLE)
+                    self.told.leave_out(found, snapshot.UNREADABLE)
 
     def _store(self, found: Found, progress: Callable[[int], None]) -> None:
         if found.reason:
             if found.reason == snapshot.UNREADABLE:
                 self._refuse_needed(found, "the directory does not tell what it is")
-            self._leave_out(found, found.reason)
+            self.told.leave_out(found, found.reason)
         elif found.is_directory:
             self._writer.directory(found.path, found.status.st_mode)
         elif stat.S_ISLNK(found.status.st_mode):
             self._store_link(found)
         elif self._is_journal(found.path):
-            self.left_out[JOURNALS] += 1
+            self.told.left_out[JOURNALS] += 1
         else:
             self._store_file(found, progress)
 
@@ -145,7 +141,7 @@ class StateStore:
             raise snapshot.Unreadable(error.strerror) from None
         stored = layout.stored_target(found.path, target, self._state)
         if stored is None:
-            self._leave_out(found, snapshot.LINKS)
+            self.told.leave_out(found, snapshot.LINKS)
         else:
             self._writer.link(found.path, stored)
 
@@ -162,7 +158,7 @@ class StateStore:
             if kind is None:
                 return
             if not copy.steady:
-                self._note(f"{found.path} changed each time it was read")
+                self.told.note(f"{found.path} changed each time it was read")
             mode, mtime = (
                 (found.status.st_mode, int(found.status.st_mtime)) if name else (copy.mode, copy.mtime)
             )
@@ -179,9 +175,9 @@ class StateStore:
         if not is_copy:
             problem = self._copies.problems.get(found.path)
             if problem is not None:
-                self._note(f"{found.path} was copied as a plain file, for SQLite could not: {problem}")
+                self.told.note(f"{found.path} was copied as a plain file, for SQLite could not: {problem}")
             elif layout.is_own_database(found.path) and _begins_as_database(copy):
-                self._leave_out(found, "databases that were made meanwhile")
+                self.told.leave_out(found, "databases that were made meanwhile")
                 return None
             return "file"
         return "database"
@@ -193,7 +189,7 @@ class StateStore:
         def told(problem: str | None) -> None:
             files.remove_file(spooled)
             if problem is not None:
-                self._note(f"{path} is kept as a plain file, for SQLite finds fault with it: {problem}")
+                self.told.note(f"{path} is kept as a plain file, for SQLite finds fault with it: {problem}")
                 self._writer.no_database(path)
 
         copy.file.seek(0)
@@ -218,17 +214,6 @@ class StateStore:
             message = f"{found.path.removeprefix(f'{layout.STATE}/')} cannot be read: {why}"
             hint = "see who holds it or may read it, by ocm enter; then try again"
             raise OcmError(message, hint=hint, code="backup_failed")
-
-    def _leave_out(self, found: Found, reason: str) -> None:
-        self.left_out[reason] += 1
-        if reason not in (snapshot.STRANGE, *layout.EXPECTED):
-            self._note(f"left out: {found.path[:_SHOWN]} ({reason})")
-
-    def _note(self, text: str) -> None:
-        if len(self.notes) < _MAX_NOTES:
-            self.notes.append(printable(text))
-        elif len(self.notes) == _MAX_NOTES:
-            self.notes.append("and more of that kind")
 
 
 def _begins_as_database(copy: Copy) -> bool:
