@@ -7,6 +7,9 @@ instance is not sealed, in a home of its own, and needs Node 24. It knows no thr
 from __future__ import annotations
 
 import argparse
+import base64
+import contextlib
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -22,7 +25,8 @@ from tests.operations.test_backup import Instance
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SCHEMA = "create table notes (line text); insert into notes values ('remember')"
+# Text that compresses somewhat, as notes and transcripts do; a database of two pages.
+TEXT_BYTES = 3600
 
 
 def main() -> int:
@@ -54,14 +58,17 @@ def main() -> int:
 
 
 def fill(folder: Path, count: int) -> None:
-    """Make the databases: one, and copies of it."""
+    """Make the databases, each of a text of its own."""
     folder.mkdir(parents=True)
-    first = folder / "0.sqlite"
-    with sqlite3.connect(first) as database:
-        database.executescript(SCHEMA)
-    database.close()
-    for number in range(1, count):
-        shutil.copyfile(first, folder / f"{number}.sqlite")
+    chance = random.Random(0)
+    for number in range(count):
+        with contextlib.closing(sqlite3.connect(folder / f"{number}.sqlite")) as database:
+            # Nobody waits for the disk here.
+            database.execute("pragma synchronous = off")
+            database.execute("create table notes (line text)")
+            text = base64.b64encode(chance.randbytes(TEXT_BYTES * 3 // 4))
+            database.execute("insert into notes values (?)", (text.decode(),))
+            database.commit()
 
 
 if __name__ == "__main__":

@@ -15,17 +15,33 @@ import sqlite3
 import sys
 
 
+def opened(address: str) -> sqlite3.Connection:
+    """Return a database, opened with suspicion."""
+    database = sqlite3.connect(address, uri=True, isolation_level=None)
+    database.text_factory = bytes
+    database.execute("PRAGMA trusted_schema = OFF")
+    database.execute("PRAGMA cell_size_check = ON")
+    return database
+
+
+def is_sound(empty: sqlite3.Connection, address: str) -> bool:
+    """Tell whether a database is sound for sure: within another one, which takes a third of the time."""
+    try:
+        empty.execute("ATTACH ? AS one", (address,))
+        (answer,) = empty.execute("PRAGMA one.integrity_check(1)").fetchone()
+        empty.execute("DETACH one")
+    except (sqlite3.Error, OverflowError, MemoryError):
+        return False
+    return bool(answer == b"ok")
+
+
 def problem_of(address: str, *, changes: bool) -> str:
-    """Return what is wrong with the database at a `file:` address, an empty text where nothing is.
+    """Return what is wrong with the database at an address, an empty text where nothing is.
 
     One that `changes` must take a change as well, which has its triggers run.
     """
     try:
-        # immutable: SQLite then reads this file and nothing beside it.
-        with contextlib.closing(sqlite3.connect(address + "?mode=ro&immutable=1", uri=True)) as database:
-            database.text_factory = bytes
-            database.execute("PRAGMA trusted_schema = OFF")
-            database.execute("PRAGMA cell_size_check = ON")
+        with contextlib.closing(opened(address)) as database:
             (answer,) = database.execute("PRAGMA integrity_check(1)").fetchone()
             if changes:
                 compile_changes(database)
@@ -62,12 +78,18 @@ def main() -> None:
     memory, left = int(sys.argv[1]), float(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    empty = opened("file::memory:")
     for line in sys.stdin:
         more, kind, address = line.split()
+        # immutable: SQLite then reads this file and nothing beside it.
+        address += "?mode=ro&immutable=1"
         left += float(more)
         # Its signal is not handled and ends the process, wherever it is.
         signal.setitimer(signal.ITIMER_PROF, left)
-        problem = problem_of(address, changes=kind == "changes")
+        problem = ""
+        if kind == "changes" or not is_sound(empty, address):
+            empty.close()
+            problem, empty = problem_of(address, changes=kind == "changes"), opened("file::memory:")
         left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
         sys.stdout.write(f"{ascii(problem)[1:-1]}\n")
         sys.stdout.flush()

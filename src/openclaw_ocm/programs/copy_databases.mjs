@@ -17,6 +17,7 @@ import { backup, DatabaseSync } from "node:sqlite";
 
 const NOT_A_DATABASE = 26;
 const SMALL = 4194304;
+const PAGES = SMALL / 4096;
 const SHOWN = 300;
 // For all that fail together: an instance can make any number that stay locked, or are damaged.
 let patience = 120000;
@@ -39,21 +40,16 @@ function isRead(path) {
   return true;
 }
 
-function moment(source) {
-  source.exec("begin");
-  const value = (name) => source.prepare(`pragma ${name}`).get()[name];
-  const bytes = value("page_count") * value("page_size") <= SMALL ? source.serialize() : null;
-  source.exec("rollback");
-  return bytes;
-}
-
 async function copy(path, target, readOnly) {
   const wasRead = isRead(path);
   const source = new DatabaseSync(path, { readOnly, timeout: patience > 0 ? 5000 : 0 });
   try {
-    const bytes = wasRead && source.serialize ? moment(source) : null;
-    if (bytes === null) await backup(source, target, { rate: 2147483647 });
-    else writeFileSync(target, bytes, { mode: 0o600 });
+    // What is in `-wal` may say that there are more pages than the files explain.
+    if (wasRead && source.serialize && source.prepare("pragma page_count").get().page_count <= PAGES) {
+      writeFileSync(target, source.serialize(), { mode: 0o600 });
+    } else {
+      await backup(source, target, { rate: 2147483647 });
+    }
   } finally {
     source.close();
   }
@@ -64,7 +60,7 @@ async function attempt(path, target) {
   for (const readOnly of [true, false, true, true]) {
     const began = performance.now();
     try {
-      rmSync(target, { force: true });
+      if (problem !== undefined) rmSync(target, { force: true });
       await copy(path, target, readOnly);
       return null;
     } catch (error) {

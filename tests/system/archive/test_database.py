@@ -60,6 +60,16 @@ def test_a_sound_database_has_no_problem(tmp_path: Path) -> None:
     assert problems(indexed(tmp_path / "sound%41?.db", _PLAIN)) == [None]
 
 
+def test_any_encoding_is_sound_after_any_other(tmp_path: Path) -> None:
+    paths = []
+    for encoding in ("UTF-16le", "UTF-8", "UTF-16be"):
+        paths.append(PurePosixPath(tmp_path, encoding))
+        with contextlib.closing(sqlite3.connect(paths[-1])) as made:
+            made.execute(f"pragma encoding = '{encoding}'")
+            made.execute("create table notes (line text)")
+    assert problems(*paths, *paths) == [None] * 6
+
+
 def test_one_process_answers_for_any_number(tmp_path: Path, begun: list[bool]) -> None:
     sound, fake = indexed(tmp_path / "sound.db", _PLAIN), PurePosixPath(tmp_path, "fake.db")
     Path(fake).write_bytes(b"SQLite format 3\0" + b"nonsense" * 1000)

@@ -16,8 +16,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
+from urllib.parse import quote_from_bytes
 
 from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import Runner
@@ -49,7 +49,7 @@ Told = Callable[[str | None], None]
 class Ask(Protocol):
     """Asks about a database, and has the answer told."""
 
-    def __call__(self, path: PurePosixPath, told: Told, *, changes: bool = False) -> None:
+    def __call__(self, path: str | PurePosixPath, told: Told, *, changes: bool = False) -> None:
         """Ask, and wait for answers as long as too much is asked."""
 
 
@@ -78,12 +78,12 @@ class _Checker:
         self._pipes: tuple[IO[bytes], IO[bytes]] | None = None
         self._seconds = _SECONDS
         self._said = b""
-        self._asked: deque[tuple[PurePosixPath, int, bool, Told]] = deque()
+        self._asked: deque[tuple[str | PurePosixPath, int, bool, Told]] = deque()
         self._bytes = 0
 
-    def ask(self, path: PurePosixPath, told: Told, *, changes: bool = False) -> None:
+    def ask(self, path: str | PurePosixPath, told: Told, *, changes: bool = False) -> None:
         """Ask about a database; wait for answers as long as too much is asked."""
-        size = Path(path).stat().st_size
+        size = os.stat(path).st_size  # noqa: PTH116 - of thousands
         self._asked.append((path, size, changes, told))
         self._bytes += size
         self._send(path, size, changes=changes)
@@ -100,13 +100,13 @@ class _Checker:
         self._pipes, self._said = None, b""
         self._running.close()
 
-    def _send(self, path: PurePosixPath, size: int, *, changes: bool) -> None:
+    def _send(self, path: str | PurePosixPath, size: int, *, changes: bool) -> None:
         if self._pipes is None:
             limits = (str(_MEMORY), str(self._seconds))
             argv = (sys.executable, "-I", "-S", "-c", programs.text("check_database.py"), *limits)
             self._pipes = self._running.enter_context(Runner(environ={}).companion(argv))
-        kind = "changes" if changes else "keeps"
-        line = f"{_EACH_SECONDS + size / _BYTES_PER_SECOND:f} {kind} {Path(path).as_uri()}\n".encode()
+        seconds, kind = _EACH_SECONDS + size / _BYTES_PER_SECOND, "changes" if changes else "keeps"
+        line = f"{seconds:f} {kind} file://{quote_from_bytes(os.fsencode(path))}\n".encode()
         # Where it has ended, that is heard.
         with contextlib.suppress(BrokenPipeError):
             self._pipes[0].write(line)

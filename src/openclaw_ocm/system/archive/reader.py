@@ -176,7 +176,7 @@ class _Check:
         if digest() in self._sound:
             told(None)
         else:
-            self._ask(self._scratch / name, told, changes=layout.is_own_database(member.path))
+            self._ask(f"{self._scratch}/{name}", told, changes=layout.is_own_database(member.path))
         return begin
 
 
@@ -275,7 +275,7 @@ def _check_database(root: int, into: PurePosixPath, path: str, ask: Ask) -> None
             raise Refused(f"the database {path} is damaged: {problem}")
 
     os.rename(path, name, src_dir_fd=root, dst_dir_fd=root)
-    ask(into / name, told, changes=layout.is_own_database(path))
+    ask(f"{into}/{name}", told, changes=layout.is_own_database(path))
 
 
 def _finish(root: int, manifest: Manifest) -> None:

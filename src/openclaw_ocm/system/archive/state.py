@@ -184,10 +184,10 @@ class StateStore:
 
     def _check(self, path: str, copy: Copy) -> None:
         """Have a database of an agent's own be listed as one only if SQLite finds no fault with it."""
-        spooled = self._spool / secrets.token_hex(8)
+        spooled = f"{self._spool}/{secrets.token_hex(8)}"
 
         def told(problem: str | None) -> None:
-            files.remove_file(spooled)
+            os.unlink(spooled)  # noqa: PTH108 - of thousands
             if problem is not None:
                 self.told.note(f"{path} is kept as a plain file, for SQLite finds fault with it: {problem}")
                 self._writer.no_database(path)
