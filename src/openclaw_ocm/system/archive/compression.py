@@ -9,6 +9,8 @@ import stat
 import sys
 import tempfile
 import zlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from openclaw_ocm.core.backup.layout import Refused
@@ -17,11 +19,15 @@ from openclaw_ocm.system.archive import age
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import PurePosixPath
 
 Format = Literal["gz", "zst"]
 
 CHUNK = 2**16
+# What is compressed at once, and how much of it may wait for that.
+_PART = 2**18
+_PARTS = 8
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _GZIP_LEVEL = 6
@@ -163,10 +169,16 @@ def _unzstd(read: Callable[[int], bytes]) -> Iterator[bytes]:
 
 
 class Target:
-    """Compresses what is written to it into a file; the same bytes for the same content."""
+    """Compresses what is written to it into a file; the same bytes for the same content.
+
+    A thread of its own does so, for neither reading nor hashing is to wait for it.
+    """
 
     def __init__(self, file: IO[bytes], form: Format) -> None:
         self._file = file
+        self._part = bytearray()
+        self._thread = ThreadPoolExecutor(1)
+        self._parts: deque[Future[None]] = deque()
         self._engine: Any
         if form == "gz":
             # zlib writes the header itself: without a name and without a time.
@@ -180,12 +192,27 @@ class Target:
             self._last = (zstd.ZstdCompressor.FLUSH_FRAME,)
 
     def write(self, data: bytes) -> None:
-        """Add content."""
-        self._file.write(self._engine.compress(data))
+        """Add content; raise what kept some of before from being written."""
+        self._part += data
+        if len(self._part) >= _PART:
+            self._hand_over()
+            if len(self._parts) > _PARTS:
+                self._parts.popleft().result()
 
     def finish(self) -> None:
         """Write what is still held back, and the end."""
+        self._hand_over()
+        for part in self._parts:
+            part.result()
+        self._thread.shutdown()
         self._file.write(self._engine.flush(*self._last))
+
+    def _hand_over(self) -> None:
+        self._parts.append(self._thread.submit(self._compress, bytes(self._part)))
+        self._part.clear()
+
+    def _compress(self, data: bytes) -> None:
+        self._file.write(self._engine.compress(data))
 
 
 def _zstd() -> Any:  # noqa: ANN401 - one of two modules of the same shape
