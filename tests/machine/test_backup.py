@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import sqlite3
+import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -143,6 +144,43 @@ with open("bait.db-journal", "wb") as journal:
     journal.write(header.ljust(512, b"\0") + trailer)
 END
 """
+
+
+# A third of them writes to a log, a third is damaged.
+MANY = """mkdir -p workspace/many && python3 - <<'END'
+import contextlib, sqlite3
+for number in range(1500):
+    path = f"workspace/many/{number}.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute("pragma synchronous = off")
+        made.execute(f"pragma journal_mode = {'wal' if number % 3 else 'delete'}")
+        made.execute("create table notes (line text)")
+        made.execute("insert into notes values (?)", (f"note {number}",))
+        made.commit()
+    if number % 3 == 2:
+        with open(path, "r+b") as file:
+            file.seek(4096)
+            file.write(b"Z" * 4096)
+END
+"""
+
+
+def test_thousands_of_small_databases_take_no_minutes(
+    machine: Machine, ocm: Ocm, worker: str, tmp_path: Path
+) -> None:
+    inside(ocm, worker, MANY)
+    began = time.monotonic()
+    made = backup(ocm)
+    assert time.monotonic() - began < 60
+    contents, state = extract(machine, str(made["path"]), tmp_path / "a")
+    many = [path for path in contents.manifest.databases if "/many/" in path]
+    assert len(many) == 1000
+    for number in (0, 1, 999, 1498):
+        path = state / f"workspace/many/{number}.sqlite"
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as database:
+            assert database.execute("select * from notes").fetchall() == [(f"note {number}",)]
+    inside(ocm, worker, "rm -rf workspace/many")
+    nothing_left(machine)
 
 
 def test_what_an_agent_puts_into_its_state_does_no_harm(
