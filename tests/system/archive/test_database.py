@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from openclaw_ocm.system.archive import database
-from openclaw_ocm.system.archive.database import checking
+from openclaw_ocm.system.archive.database import Slots, checking
 from openclaw_ocm.system.runner import Runner
 
 if TYPE_CHECKING:
@@ -77,6 +77,31 @@ def test_one_process_answers_for_any_number(tmp_path: Path, begun: list[bool]) -
     assert begun == [True]
     assert problems() == []
     assert begun == [True]
+
+
+def test_few_files_hold_any_number_until_each_is_answered(tmp_path: Path) -> None:
+    sound = Path(indexed(tmp_path / "sound.db", _PLAIN)).read_bytes()
+    large, fake = sound + bytes(2**20), b"SQLite format 3\0" + b"nonsense" * 1000
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    slots, found = Slots(PurePosixPath(scratch)), []
+
+    def ask_about(content: bytes) -> None:
+        path = slots.write([content])
+
+        def told(problem: str | None) -> None:
+            found.append(problem)
+            slots.free(path)
+
+        ask(path, told)
+
+    with checking() as ask:
+        for _ in range(100):
+            for content in (sound, fake, large):
+                ask_about(content)
+    assert found == [None, "file is not a database", None] * 100
+    assert len(list(scratch.iterdir())) <= 100
+    assert sum(path.stat().st_size for path in scratch.iterdir()) < 2**20
 
 
 def test_what_takes_all_memory_is_refused_alone(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ One process for all, as long as none of them ends it: an instance can make any n
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import sys
@@ -23,7 +24,7 @@ from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import PurePosixPath
 
 _MEMORY = 2**30
@@ -38,6 +39,7 @@ _PATIENCE = 60
 # So many are asked about before the first is waited for, together of so many bytes.
 _AHEAD = 64
 _AHEAD_BYTES = 2**26
+_KEPT_BYTES = 2**16
 _CHUNK = 2**12
 _MEMORY_ANSWER = "memory"
 _LARGE = "to check it takes more memory than any does"
@@ -68,6 +70,30 @@ def checking() -> Iterator[Ask]:
         checker.finish()
     finally:
         checker.end()
+
+
+class Slots:
+    """Files in a directory for databases that are asked about, each used again once that is answered.
+
+    A file system may take longer to make and remove thousands than SQLite takes to check them.
+    """
+
+    def __init__(self, directory: PurePosixPath) -> None:
+        self._paths = itertools.cycle([f"{directory}/slot-{number}" for number in range(_AHEAD + 1)])
+
+    def write(self, chunks: Iterable[bytes]) -> str:
+        """Write a database into the next one and return its path."""
+        path = next(self._paths)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            file.writelines(chunks)
+            file.truncate()
+        return path
+
+    def free(self, path: str) -> None:
+        """Give back what is large, of a database that is answered."""
+        if os.stat(path).st_size > _KEPT_BYTES:  # noqa: PTH116 - of thousands
+            os.truncate(path, 0)
 
 
 class _Checker:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import secrets
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.compression import open_source
-from openclaw_ocm.system.archive.database import checking
+from openclaw_ocm.system.archive.database import Slots, checking
 from openclaw_ocm.system.archive.members import read_members
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class _Check:
         self._root = root
         self._scratch = scratch
         self._ask = ask
+        self._slots = Slots(scratch)
         self._sound = sound
         self.problems: dict[str, str] = {}
 
@@ -163,20 +165,17 @@ class _Check:
             return begin
         if member.size > free_bytes(self._scratch):
             raise Refused(_NO_ROOM)
-        name = secrets.token_hex(8)
-        with os.fdopen(os.open(name, files.NEW_FILE, 0o600, dir_fd=self._root), "wb") as file:
-            file.write(first)
-            file.writelines(content)
+        path = self._slots.write(itertools.chain([first], content))
 
         def told(problem: str | None) -> None:
-            os.unlink(name, dir_fd=self._root)
+            self._slots.free(path)
             if problem:
                 self.problems[member.path] = problem
 
         if digest() in self._sound:
             told(None)
         else:
-            self._ask(f"{self._scratch}/{name}", told, changes=layout.is_own_database(member.path))
+            self._ask(path, told, changes=layout.is_own_database(member.path))
         return begin
 
 
@@ -194,7 +193,7 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
             limit = (
                 layout.manifest_limit(seen.values()) if path == layout.MANIFEST else layout.MAX_SIZES[path]
             )
-            small[path] = _small(member, content, limit)
+            small[path] = _small(member, read, limit)
             if path != layout.MANIFEST:
                 digest = hashlib.sha256(small[path]).hexdigest()
                 seen[path] = _entry(member, layout.KINDS[path], digest)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
-import shutil
 import stat
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from openclaw_ocm.core.backup import layout
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive import snapshot
-from openclaw_ocm.system.archive.database import checking
+from openclaw_ocm.system.archive.database import Slots, checking
 from openclaw_ocm.system.archive.members import Member
 
 if TYPE_CHECKING:
@@ -104,6 +102,7 @@ class StateStore:
         self._left = limit
         self._needed = needed
         self._ask: Ask
+        self._slots = Slots(spool)
         self.told = snapshot.Told()
 
     def store(self, state: int, progress: Callable[[int], None]) -> None:
@@ -184,17 +183,15 @@ class StateStore:
 
     def _check(self, path: str, copy: Copy) -> None:
         """Have a database of an agent's own be listed as one only if SQLite finds no fault with it."""
-        spooled = f"{self._spool}/{secrets.token_hex(8)}"
+        copy.file.seek(0)
+        spooled = self._slots.write(snapshot.chunks(copy))
 
         def told(problem: str | None) -> None:
-            os.unlink(spooled)  # noqa: PTH108 - of thousands
+            self._slots.free(spooled)
             if problem is not None:
                 self.told.note(f"{path} is kept as a plain file, for SQLite finds fault with it: {problem}")
                 self._writer.no_database(path)
 
-        copy.file.seek(0)
-        with os.fdopen(os.open(spooled, files.NEW_FILE, 0o600), "wb") as file:
-            shutil.copyfileobj(copy.file, file)
         self._ask(spooled, told)
 
     def _missing(self, found: Found, name: str | None) -> None:
