@@ -21,7 +21,7 @@ from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, UnreadableFi
 from openclaw_ocm.instances import history
 from openclaw_ocm.instances.apply import apply_step, undo_step
 from openclaw_ocm.instances.leftovers import half_written_journals, sweep
-from openclaw_ocm.system import files
+from openclaw_ocm.system import files, reserve
 from openclaw_ocm.system.kept.names import names_in
 
 if TYPE_CHECKING:
@@ -150,13 +150,13 @@ class Transaction:
 
         A deletion takes the room that was kept for it, so that one can make room on a disk that is full.
         """
-        reserve = self.context.host.instance(InstanceName(self.plan.name)).reserve
+        kept = self.context.host.instance(InstanceName(self.plan.name)).reserve
         if self.plan.operation == "delete":
             with contextlib.suppress(OSError):
-                files.write_reserved(self.path, self._head, reserve=reserve)
+                reserve.write(self.path, self._head, kept=kept)
                 return
         files.write_file(self.path, self._head)
-        files.keep_reserve(reserve, _RESERVED_BYTES)
+        reserve.keep(kept, _RESERVED_BYTES)
 
     def _note(self, line: str) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)

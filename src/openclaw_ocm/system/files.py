@@ -24,7 +24,6 @@ _LOCK_POLL_SECONDS = 0.1
 # For what an instance may have put there: a link is an error, and a pipe keeps nobody waiting.
 CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CLOSED_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE (fallocate(2))
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -72,44 +71,6 @@ def write_in(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> No
             os.unlink(beside, dir_fd=directory)
         raise
     os.fsync(directory)
-
-
-def keep_reserve(path: PurePosixPath, size: int) -> None:
-    """Keep so much room on the disk for `write_reserved`, in an empty file; nothing where there is one.
-
-    Nor where no room can be kept.
-    """
-    import ctypes
-
-    if os.path.lexists(path):
-        return
-    with contextlib.suppress(OSError):
-        make_directory(path.parent)
-        descriptor = os.open(path, NEW_FILE, 0o600)
-        try:
-            fallocate = ctypes.CDLL(None).fallocate64
-            fallocate(descriptor, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size))
-        finally:
-            os.close(descriptor)
-
-
-def write_reserved(path: PurePosixPath, data: bytes, *, reserve: PurePosixPath) -> None:
-    """Write a file in the room that `keep_reserve` kept, of which the rest is for what is added to it.
-
-    Raises `OSError` where there is none left.
-    """
-    descriptor = os.open(reserve, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        # What a kill left in it is covered: to cut it off would give back the room.
-        whole = data.ljust(os.fstat(descriptor).st_size, b"\n")
-        if os.pwrite(descriptor, whole, 0) < len(whole):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    make_directory(path.parent)
-    os.rename(reserve, path)  # noqa: PTH104 - no Path in this module's hands
-    keep_names(path.parent)
 
 
 def read_own(path: PurePosixPath, *, limit: int = 2**20, tail: bool = False) -> bytes | None:
