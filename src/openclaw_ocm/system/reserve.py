@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.system import files
@@ -48,5 +49,5 @@ def write(path: PurePosixPath, data: bytes, *, kept: PurePosixPath) -> None:
     finally:
         os.close(descriptor)
     files.make_directory(path.parent)
-    os.rename(kept, path)
+    Path(kept).rename(path)
     files.keep_names(path.parent)
