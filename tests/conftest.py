@@ -18,7 +18,9 @@ def _no_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no test depend on what this machine happens to have: networks are in the machine tests."""
     from openclaw_ocm.system import uplinks
 
-    monkeypatch.setattr(uplinks, "_PACKAGES", {"/nonexistent/slirp4netns": "slirp4netns"})
+    # No package brings it, which a test could install.
+    monkeypatch.setattr(uplinks, "_PACKAGES", {})
+    monkeypatch.setattr(uplinks, "_TUN", "/nonexistent/tun")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

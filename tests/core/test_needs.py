@@ -140,7 +140,7 @@ def test_linger_is_recommended_and_takes_root() -> None:
     assert plan(machine, recommended=True) == ()
     assert found(machine)["linger"].mend == "sudo loginctl enable-linger ann"
     as_root = replace(machine, root=True)
-    assert (plan(as_root), plan(as_root, recommended=True)) == ((), (BWRAP, LINGER))
+    assert (plan(as_root), plan(as_root, recommended=True)) == ((BWRAP,), (BWRAP, LINGER))
 
 
 def test_where_another_seals_bubblewrap_is_for_boxes_alone_and_nothing_fails_without_it() -> None:
@@ -156,7 +156,7 @@ def test_where_systemd_runs_the_machine_but_no_manager_answers_linger_brings_one
     with pytest.raises(OcmError, match="lacks user manager") as caught:
         check(findings(machine), root=False, installing=True)
     assert caught.value.hint == "sudo loginctl enable-linger ann"
-    assert plan(replace(machine, root=True)) == (LINGER,)
+    assert plan(replace(machine, root=True)) == (BWRAP, LINGER)
 
 
 def test_where_bubblewrap_is_there_no_manager_is_needed() -> None:

@@ -76,7 +76,7 @@ def replace(
             if number is not None:
                 made.append(steps.Exchange(path=str(path), staged=str(staged), inode=number))
         if fail:
-            made.append(steps.RemoveTree(path=str(paths.secrets)))
+            made.append(steps.RemoveFile(path=f"{paths.secrets}/in it"))
         commit = len(made)
         made.append(steps.RemoveTree(path=stage.path))
         made += [steps.RemoveFile(path=path) for path in stage.files]

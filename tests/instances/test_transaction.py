@@ -79,7 +79,7 @@ def failing_at(context: Context, place: int) -> Plan:
     plan = creation(context)
     obstacle = Path(context.host.paths.home, "obstacle")
     obstacle.write_text("a file")
-    failing = steps.RemoveTree(path=str(obstacle))
+    failing = steps.RemoveFile(path=str(obstacle / "in it"))
     made = (*plan.steps[:place], failing, *plan.steps[place:])
     return Plan(operation="create", name=NAME, backend="systemd", steps=made, commit=len(made))
 
@@ -285,14 +285,14 @@ def test_a_failure_past_the_commit_point_is_finished_by_the_next_command(
     context: Context, tmp_path: Path
 ) -> None:
     run(context, creation(context))
-    shell = Path(paths_of(context).shell)
-    shell.rename(tmp_path / "aside")
-    shell.touch()
-    with pytest.raises(NotADirectoryError):
+    shells = Path(paths_of(context).shell).parent
+    shells.rename(tmp_path / "aside")
+    shells.touch()
+    with pytest.raises(OcmError, match="cannot be looked at: Not a directory"):
         run(context, removal(context))
     assert Path(paths_of(context).state).exists()
-    shell.unlink()
-    (tmp_path / "aside").rename(shell)
+    shells.unlink()
+    (tmp_path / "aside").rename(shells)
     assert recover(context, NAME) == "an interrupted delete of worker1 was finished"
     assert hosts.contents(tmp_path) == {}
 

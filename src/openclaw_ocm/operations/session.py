@@ -175,7 +175,8 @@ def ready_for_session(context: Context, name: InstanceName) -> Record:
     """Return the record; what the sandbox needs of OCM's directories is there afterwards."""
     record = read_record(context.host.paths, name)
     paths = context.host.instance(name)
-    if not (Path(paths.state).is_dir() and is_current(paths, record)):
+    state = Path(paths.state)
+    if state.is_symlink() or not (state.is_dir() and is_current(paths, record)):
         # Who had the lock meanwhile, or was cut off, may have changed the record, renamed the instance or
         # deleted it.
         with changing(context, name) as worker:
