@@ -82,6 +82,8 @@ def _mode(path: PurePosixPath) -> int | None:
         return None
     except OSError as error:
         raise _refusal(f"{path} cannot be looked at: {error.strerror}", f"look at {path.parent}") from None
+    if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+        raise _refusal(f"{path} cannot be removed: the disk that it is on is read-only", "make it writable")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         message = f"{path} cannot be removed: {path.parent} is not yours to write in"
         raise _refusal(message, f"look at {path.parent}, and make it yours again")
