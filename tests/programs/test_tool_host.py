@@ -271,6 +271,18 @@ def test_what_follows_the_name_of_a_box_is_no_file_for_docker(hosted: Hosted) ->
 _TICKS = "while :; do echo >> /tmp/ticks; sleep 0.02; done"
 
 
+def test_a_box_is_paused_where_a_program_waits_for_the_child_that_it_makes(hosted: Hosted) -> None:
+    """As a shell does each time that it runs a program: paused at that moment it could not be."""
+    name = hosted.box()
+    waiting = "import ctypes; own = ctypes.CDLL(None); own.vfork() or own.pause()"
+    hosted.inside(name, f"({PYTHON} -c '{waiting}') >/dev/null 2>&1 &")
+    wait_for(
+        lambda: "D" in hosted.ok(f"docker exec {name} sh -c 'cat /proc/[0-9]*/stat'").split(), "who waits"
+    )
+    hosted.ok(f"docker pause {name}")
+    hosted.ok(f"docker unpause {name}")
+
+
 def test_in_a_box_that_is_paused_nothing_runs_until_it_goes_on(hosted: Hosted) -> None:
     name = hosted.box()
     hosted.inside(name, f"( trap '' TERM CONT; {_TICKS} ) >/dev/null 2>&1 & mkfifo /tmp/wait")

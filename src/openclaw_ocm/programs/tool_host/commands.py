@@ -169,7 +169,9 @@ def _settle(box: boxes.Box) -> None:
 
 def _anything_runs() -> bool:
     others = set(filter(str.isdigit, os.listdir("/proc"))) - {"1", str(os.getpid())}
-    return any((fields := _fields_of(pid)) and fields[0] not in b"TtZX" for pid in others)
+    # One that waits in the kernel (D) stops before it runs on: for the disk, or for a child that stands still
+    # before it became another program (vfork(2)), and then as long as that does.
+    return any((fields := _fields_of(pid)) and fields[0] not in b"TtZXD" for pid in others)
 
 
 def _kill_session(session: bytes, box: boxes.Box) -> None:
