@@ -68,9 +68,11 @@ cat >/etc/systemd/system/tun.service <<'EOF'
 [Unit]
 DefaultDependencies=no
 Before=sysinit.target
+After=systemd-tmpfiles-setup-dev.service
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'mkdir -p /dev/net && mknod /dev/net/tun c 10 200 && chmod 666 /dev/net/tun'
+ExecStart=/bin/sh -c '[ -e /dev/net/tun ] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; }'
+ExecStart=/bin/chmod 666 /dev/net/tun
 [Install]
 WantedBy=sysinit.target
 EOF

@@ -62,7 +62,7 @@ class PtyResult:
 
 
 # As `docker run --device /dev/net/tun` gives it to a container.
-TUN_SCRIPT = "mkdir -p /dev/net; mknod /dev/net/tun c 10 200; chmod 666 /dev/net/tun"
+TUN_SCRIPT = "mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200; chmod 666 /dev/net/tun"
 
 
 class CommandFailed(MachineError):
