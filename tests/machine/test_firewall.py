@@ -396,5 +396,5 @@ def test_an_exposure_that_was_killed_is_undone_by_the_next_command(machine: Mach
             assert [machine.read(file) for file in files] == before
             assert added(machine) == [DENY, *THEIRS]
     forget_driver(machine)
-    assert len(steps) == 3
+    assert len(steps) == 5
     ocm("delete", "worker1", "--yes")
