@@ -363,7 +363,9 @@ def test_one_template_serves_every_instance_by_its_name(home: str) -> None:
     assert argv[argv.index("--state") + 1] == str(own.uplink)
     assert argv[-2:] == ["--of-unit", "openclaw-gateway-w1.service"]
     assert "$OPTIONS" in argv
-    assert lines["BindsTo"] == "openclaw-gateway-%i.service"
+    assert lines["PartOf"] == "openclaw-gateway-%i.service"
+    assert "BindsTo=" not in text, "a gateway that waits for its restart would be started at once"
+    assert "Requires=" not in text, "likewise"
     # systemd unquotes nothing there (checked by `systemd-analyze verify` of 252), and takes it for a pattern.
     file = lines["EnvironmentFile"].replace("%%", "\1").replace("%i", "w1").replace("\1", "%")
     assert file.replace("[[]", "[").replace("[*]", "*") == str(own.network / "options")

@@ -40,6 +40,9 @@ RANDOM_DELAY_SECONDS = 15
 # The oldest that OCM was measured with.
 OLDEST_VERSION = 252
 
+# With what the program of the uplink ends where no gateway came (EX_UNAVAILABLE).
+NO_GATEWAY = 69
+
 _GLOB = re.compile(r"[*?\[]")
 # First systemd with BindLogSockets=, which below RootDirectory= is on.
 _LOG_SOCKETS_VERSION = 257
@@ -195,9 +198,11 @@ def render_uplink(paths: HostPaths) -> str:
         ("EnvironmentFile", options),
         ("ExecStart", " ".join(argv)),
         ("Slice", "ocm.slice"),
-        # It ends with each process of the gateway's unit, and waits for the next.
+        # It ends with each process of the gateway's unit, and waits for the next as long as one may take to come.
         ("Restart", "always"),
         ("RestartSec", "200ms"),
+        ("RestartPreventExitStatus", str(NO_GATEWAY)),
+        ("SuccessExitStatus", str(NO_GATEWAY)),
         ("KillMode", "mixed"),
         # While a gateway drains it is to have its network.
         ("TimeoutStopSec", str(STOP_TIMEOUT_SECONDS + 15)),
@@ -210,8 +215,9 @@ def render_uplink(paths: HostPaths) -> str:
     )
     unit = (
         ("Description", "Network of OpenClaw gateway %i (ocm)"),
-        # Without an order: both are to be there, and to end, at the same time.
-        ("BindsTo", unit_name(InstanceName("%i"))),
+        # Without an order: both are to be there, and to end, at the same time. And without asking for it: a gateway
+        # that waits for its restart has what it wants started, and would itself be started by that, at once.
+        ("PartOf", unit_name(InstanceName("%i"))),
         ("StartLimitIntervalSec", "0"),
     )
     return signed("\n".join(_section(*section) for section in (("Unit", unit), ("Service", service))))

@@ -27,8 +27,10 @@ from .network import Uplink
 NAME = b"ocm-uplink"
 SYSTEMCTL = "/usr/bin/systemctl"
 _WAIT_SECONDS = 20.0
-_START_POLL_SECONDS = 0.05
+_FIRST_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.5
 _USAGE = 64  # EX_USAGE
+NO_GATEWAY = 69  # EX_UNAVAILABLE; the unit says it too
 _SET_NAME = 15  # linux/prctl.h
 
 
@@ -110,7 +112,7 @@ def main(words: list[str]) -> NoReturn:
     chosen = options(words)
     if not chosen.argv:
         pid = _main_process(chosen.unit or "")
-        sys.exit(attend(chosen, pid) if pid is not None else 0)
+        sys.exit(attend(chosen, pid) if pid is not None else NO_GATEWAY)
     info, tell = os.pipe()
     between = os.fork()
     if between == 0:
@@ -154,10 +156,11 @@ def _first_inside(info: int) -> int | None:
 
 def _main_process(unit: str) -> int | None:
     """Return the main process of a unit of the user manager, None where it does not start in time."""
-    until = time.monotonic() + _WAIT_SECONDS
+    until, pause = time.monotonic() + _WAIT_SECONDS, _FIRST_POLL_SECONDS
     while time.monotonic() < until:
         _, said = run([SYSTEMCTL, "--user", "show", "--property=MainPID", "--value", unit], b"")
         if said.strip().isdigit() and int(said) > 0:
             return int(said)
-        time.sleep(_START_POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(pause * 1.2, _POLL_SECONDS)
     return None
