@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 from pathlib import Path
@@ -24,6 +23,8 @@ def keep(path: PurePosixPath, size: int) -> None:
     """
     if os.path.lexists(path):
         return
+    import ctypes
+
     with contextlib.suppress(OSError):
         files.make_directory(path.parent)
         descriptor = os.open(path, files.NEW_FILE, 0o600)
