@@ -70,6 +70,12 @@ class Spec:
         return [*options, "--boot"] if self.has_systemd else [*options, "--as-pid2", "sleep", "infinity"]
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What systemd-nspawn takes from its environment."""
+        # /proc/sys/net may be written to, as on a real machine.
+        return {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"} if self.user_namespaces else {}
+
+    @property
     def first_process(self) -> str:
         """What the kernel calls process 1 of the machine once it has begun its work."""
         return "systemd" if self.has_systemd else "(sd-stubinit)"
@@ -150,7 +156,7 @@ class Owned:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
-                env=nspawn_environment(),
+                env=nspawn_environment(self.spec.environment),
                 start_new_session=True,
             )
         leader = wait_for(self._find_leader, 30, "the machine's first process")
