@@ -198,7 +198,7 @@ def render_uplink(paths: HostPaths) -> str:
         ("EnvironmentFile", options),
         ("ExecStart", " ".join(argv)),
         ("Slice", "ocm.slice"),
-        # It ends with each process of the gateway's unit, and waits for the next as long as one may take to come.
+        # It ends with each process of the gateway's unit, and waits for the next as long as one may take.
         ("Restart", "always"),
         ("RestartSec", "200ms"),
         ("RestartPreventExitStatus", str(NO_GATEWAY)),
@@ -215,8 +215,8 @@ def render_uplink(paths: HostPaths) -> str:
     )
     unit = (
         ("Description", "Network of OpenClaw gateway %i (ocm)"),
-        # Without an order: both are to be there, and to end, at the same time. And without asking for it: a gateway
-        # that waits for its restart has what it wants started, and would itself be started by that, at once.
+        # Without an order: both are to be there, and to end, at the same time. And without asking for it: what
+        # a gateway wants is started as it waits for its restart, and that would start it at once.
         ("PartOf", unit_name(InstanceName("%i"))),
         ("StartLimitIntervalSec", "0"),
     )
