@@ -215,8 +215,8 @@ def render_uplink(paths: HostPaths) -> str:
     )
     unit = (
         ("Description", "Network of OpenClaw gateway %i (ocm)"),
-        # Without an order: both are to be there, and to end, at the same time. And without asking for it: what
-        # a gateway wants is started as it waits for its restart, and that would start it at once.
+        # Without an order: both are to be there, and to end, at the same time. And without asking for it:
+        # what a gateway wants is started as it waits for its restart, and that would start it at once.
         ("PartOf", unit_name(InstanceName("%i"))),
         ("StartLimitIntervalSec", "0"),
     )
