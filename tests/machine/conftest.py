@@ -52,6 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--kills", type=int, default=9, help="how often test_kills kills (default: 9)")
     parser.addoption("--stops", type=int, default=3, help="how often test_ends stops each (default: 3)")
+    parser.addoption(
+        "--open",
+        type=int,
+        default=40,
+        help="for how many seconds test_network keeps a web socket (default: 40)",
+    )
     parser.addoption("--seed", type=int, help="when it does (default: another one each time, printed)")
 
 

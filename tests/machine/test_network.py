@@ -62,6 +62,28 @@ for end in ends: end.sendall(text.encode().decode("unicode_escape").encode())
 lengths = [sum(len(part) for part in iter(lambda: end.recv(2**16), b"")) for end in ends]
 print(sum(map(bool, lengths)), sum(lengths))
 """
+# A client of the gateway (docs/gateway/protocol of OpenClaw 2026.9.6); argv: the port, its token and for how
+# many seconds it stays. Tells how often it heard from the gateway, which is every 15 s, and its answer then.
+STAY = """
+const [port, token, seconds] = process.argv.slice(2);
+const socket = new WebSocket(`ws://127.0.0.1:${port}`);
+const ask = (id, method, params) => socket.send(JSON.stringify({type: "req", id, method, params}));
+let ticks = 0;
+socket.onclose = ({code, reason}) => { console.log("closed", code, reason); process.exit(1); };
+socket.onmessage = ({data}) => {
+  const {type, event, id, ok, error} = JSON.parse(data);
+  if (event === "connect.challenge") {
+    const client = {id: "cli", version: "1.0.0", platform: "linux", mode: "cli"};
+    const rest = {role: "operator", scopes: ["operator.read"], auth: {token}};
+    ask("hello", "connect", {minProtocol: 4, maxProtocol: 4, client, ...rest});
+  } else if (event === "tick") ticks += 1;
+  else if (id === "hello" && ok) setTimeout(() => ask("last", "health", {}), seconds * 1000);
+  else if (type === "res") {
+    console.log(id, ok, ticks, error?.message ?? "");
+    process.exit(0);
+  }
+};
+"""
 # Tells which of many ways lead to something near; what is refused, closed or unknown leads nowhere.
 ATTEMPTS = (
     f"""
@@ -198,6 +220,17 @@ def test_its_gateway_answers_many_at_once(machine: Machine, worker: str) -> None
     asking = "GET /healthz HTTP/1.0\\r\\n\\r\\n"
     done = machine.run(["python3", "-c", ASK, LOCAL, str(GATEWAY), asking, "200"])
     assert done.stdout.split()[0] == "200"
+
+
+def test_a_web_socket_stays_open(request: pytest.FixtureRequest, machine: Machine, worker: str) -> None:
+    """--open 600 is ten minutes."""
+    seconds = request.config.getoption("--open")
+    config = json.loads(machine.read(f"{HOME}/.openclaw-{worker}/openclaw.json"))
+    machine.write(f"{HOME}/stay.mjs", STAY)
+    argv = ["node", "stay.mjs", str(GATEWAY), config["gateway"]["auth"]["token"], str(seconds)]
+    name, answered, ticks, *_ = machine.run(argv, cwd=HOME, timeout=seconds + 60).stdout.split()
+    assert (name, answered) == ("last", "true")
+    assert int(ticks) >= seconds // 15 - 1
 
 
 def test_exactly_what_is_allowed_is_reached_in_addition(ocm: Ocm, worker: str) -> None:
