@@ -260,6 +260,49 @@ def test_config_that_openclaw_refuses_is_exit_78_with_its_last_words(
     assert "ready and sealed" in ocm("start", worker).stdout
 
 
+def test_nothing_of_the_state_is_run_before_openclaws_own_code(
+    machine: Machine, ocm: Ocm, worker: str
+) -> None:
+    """What starts it (Python, Perl, Node, a shell) looks there for none of what it would run."""
+    state = f"{HOME}/.openclaw-{worker}"
+    shells = (".bashrc", ".bash_profile", ".profile", ".bash_login", ".bash_logout", ".zshenv", ".env.sh")
+    perls = ("strict.pm", "warnings.pm", "POSIX.pm", "sitecustomize.pl", "lib/perl5/strict.pm")
+    pythons = ("sitecustomize.py", "usercustomize.py", "zipimport.py", "tool_host.py", "__init__.py", "os.py")
+    nodes = (
+        "index.js",
+        "entry.js",
+        "node_modules/openclaw/index.js",
+        ".node_modules/openclaw.js",
+        "tslog.js",
+    )
+    texts = {
+        **dict.fromkeys(shells, 'echo "$0" >>{state}/ran\n'),
+        **dict.fromkeys(perls, 'open F, ">>{state}/ran"; print F "perl\n"; close F; 1;\n'),
+        **dict.fromkeys(pythons, 'open("{state}/ran", "a").write("python\\n")\n'),
+        **dict.fromkeys(nodes, 'require("fs").appendFileSync("{state}/ran", "node\\n")\n'),
+        "node.config.json": '{{"nodeOptions": {{"require": "{state}/index.js"}}}}',
+        "package.json": '{{"type": "commonjs", "imports": {{"#*": "./index.js"}}, "main": "./index.js"}}',
+        "openssl.cnf": "openssl_conf = none\n.include {state}/ran\n",
+    }
+    script = f"cd {state}; mkdir -p lib/perl5 node_modules/openclaw .node_modules\n"
+    for name, text in texts.items():
+        script += f"cat >{name} <<'END'\n{text.format(state=state)}\nEND\n"
+    inside(ocm, worker, script)
+    try:
+        assert machine.run(["node", "-e", f"require('{state}/index.js')"]).returncode == 0
+        assert machine.read(f"{state}/ran") == "node\n", "what is planted does not work"
+        machine.run(["rm", f"{state}/ran"])
+        ocm("restart", worker)
+        ocm("use", worker, "--version")
+        inside(ocm, worker, f"cd {state}; true")
+        ocm.pty("enter", worker, answers=[(f"[{worker}]", "exit\n")])
+        assert machine.run(["cat", f"{state}/ran"], check=False).stdout == ""
+    finally:
+        machine.run(
+            ["sh", "-c", f"cd {state} && rm -rf ran lib node_modules .node_modules {' '.join(texts)}"]
+        )
+
+
 def test_hostile_state_is_deleted_all_the_same(machine: Machine, ocm: Ocm, worker: str) -> None:
     assert worker
     ocm("create", "hostile")

@@ -71,8 +71,8 @@ def main(words: list[str]) -> NoReturn:
     """Run what the command line says and end as it ended."""
     chosen = options(words)
     owner = (os.getuid(), os.getgid())
-    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     _leave_terminal()
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     try:
         filters = tuple(map(_content, chosen.filters))
         # The gateway has the same user and could else write into this memory.
@@ -100,7 +100,10 @@ def _content(path: str) -> bytes:
 
 
 def _leave_terminal() -> None:
-    """Let go of the terminal of a session, for the program to take it as its own."""
+    """Let go of the terminal of a session, for the program to take it as its own.
+
+    The kernel sends SIGHUP for that, which is ignored only where it is not blocked.
+    """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         handle = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
