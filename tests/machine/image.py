@@ -73,8 +73,11 @@ After=systemd-tmpfiles-setup-dev.service
 Type=oneshot
 ExecStart=/bin/sh -c '[ -e /dev/net/tun ] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; }'
 ExecStart=/bin/chmod 666 /dev/net/tun
-# There a user namespace may be given limits; systemd-nspawn leaves of /proc/sys nothing but net to be written.
-ExecStart=/bin/sh -c 'mkdir -p /run/proc && mount -t proc proc /run/proc && mount --bind /run/proc/sys/user /proc/sys/user && umount -l /run/proc'
+# There a user namespace may get limits: systemd-nspawn leaves nothing of /proc/sys to be written but net.
+ExecStart=/bin/mkdir -p /run/proc
+ExecStart=/bin/mount -t proc proc /run/proc
+ExecStart=/bin/mount --bind /run/proc/sys/user /proc/sys/user
+ExecStart=/bin/umount -l /run/proc
 [Install]
 WantedBy=sysinit.target
 EOF

@@ -51,7 +51,7 @@ def with_free(machine: Machine, ocm: Ocm, kilobytes: int, *arguments: str) -> Re
     """Run ocm while so much is free on the small disk."""
     script = (
         f"cd {SMALL}; free=$(df --output=avail -k . | tail -1);"
-        f" [ $free -lt {kilobytes} ] || head -c $(((free - {kilobytes}) * 1024)) /dev/zero > filler"
+        f" [ $free -lt {kilobytes} ] || head -c $(((free - {kilobytes}) * 1024)) /dev/zero > filler || true"
     )
     machine.run(["bash", "-c", script])
     try:
