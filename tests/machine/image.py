@@ -50,7 +50,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
-DEBIAN_SCRIPT = """
+# What udev makes on a real machine, and `docker run --device /dev/net/tun` in a container.
+TUN_SCRIPT = "mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200; chmod 666 /dev/net/tun"
+DEBIAN_SCRIPT = (
+    """
 useradd --uid 1000 --create-home --shell /bin/bash debian
 chmod 0700 /home/debian
 mkdir -p /var/lib/systemd/linger /var/log/journal
@@ -63,7 +66,6 @@ for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.tim
         dpkg-db-backup.timer man-db.timer; do
     ln -sf /dev/null /etc/systemd/system/$unit
 done
-# What udev makes on a real machine.
 cat >/etc/systemd/system/tun.service <<'EOF'
 [Unit]
 DefaultDependencies=no
@@ -71,8 +73,9 @@ Before=sysinit.target
 After=systemd-tmpfiles-setup-dev.service
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c '[ -e /dev/net/tun ] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; }'
-ExecStart=/bin/chmod 666 /dev/net/tun
+ExecStart=/bin/sh -c '"""
+    + TUN_SCRIPT
+    + """'
 # There a user namespace may get limits: systemd-nspawn leaves nothing of /proc/sys to be written but net.
 ExecStart=/bin/mkdir -p /run/proc
 ExecStart=/bin/mount -t proc proc /run/proc
@@ -84,6 +87,7 @@ EOF
 systemctl enable tun.service
 apt-get clean
 """
+)
 
 BARE_SCRIPT = """
 printf '127.0.0.1 localhost\\n::1 localhost\\n' >/etc/hosts

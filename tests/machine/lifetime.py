@@ -72,7 +72,7 @@ class Spec:
     @property
     def environment(self) -> dict[str, str]:
         """What systemd-nspawn takes from its environment."""
-        # /proc/sys/net may be written to, as on a real machine.
+        # /proc/sys/net may be written to, as on a real machine; with --private-users it refuses that.
         return {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"} if self.user_namespaces else {}
 
     @property

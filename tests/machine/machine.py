@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from .accounts import ACCOUNTS, SYSTEM_PATH, Account
-from .image import Kind, ensure_image
+from .image import TUN_SCRIPT, Kind, ensure_image
 from .lifetime import Network, Owned, Running, Spec, machines_dir, snapshot_lower, sweep
 from .nspawn import MachineError, network_environment
 from .processes import kill_group, text, wait_for
@@ -59,10 +59,6 @@ class PtyResult:
     argv: tuple[str, ...]
     returncode: int
     output: str
-
-
-# As `docker run --device /dev/net/tun` gives it to a container.
-TUN_SCRIPT = "mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200; chmod 666 /dev/net/tun"
 
 
 class CommandFailed(MachineError):

@@ -288,9 +288,18 @@ def test_nothing_of_the_state_is_run_before_openclaws_own_code(
     for name, text in texts.items():
         script += f"cat >{name} <<'END'\n{text.format(state=state)}\nEND\n"
     inside(ocm, worker, script)
+    works = (
+        ["node", "-e", f"require('{state}/index.js')"],
+        ["python3", "-B", "-c", "import tool_host"],
+        ["perl", f"-I{state}", "-e", "use strict"],
+        ["bash", ".bashrc"],
+    )
     try:
-        assert machine.run(["node", "-e", f"require('{state}/index.js')"]).returncode == 0
-        assert machine.read(f"{state}/ran") == "node\n", "what is planted does not work"
+        for argv in works:
+            machine.run(argv, cwd=state)
+        assert machine.read(f"{state}/ran") == "node\npython\nperl\n.bashrc\n", (
+            "what is planted does not work"
+        )
         machine.run(["rm", f"{state}/ran"])
         ocm("restart", worker)
         ocm("use", worker, "--version")

@@ -23,6 +23,7 @@ from openclaw_ocm.core.paths import host_paths
 from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.core.sandbox.launch import gateway_argv
 from openclaw_ocm.core.sandbox.policy import HIDDEN, Mount, Policy, instance_policy
+from openclaw_ocm.programs.uplink import main as uplink
 
 ODD = " \t'\"\\$%:;#-{}=@!ä日"
 TEXT = st.text(st.one_of(st.sampled_from(ODD), st.characters(min_codepoint=32, exclude_categories=["Cs"])))
@@ -366,6 +367,8 @@ def test_one_template_serves_every_instance_by_its_name(home: str) -> None:
     assert lines["PartOf"] == "openclaw-gateway-%i.service"
     assert "BindsTo=" not in text, "a gateway that waits for its restart would be started at once"
     assert "Requires=" not in text, "likewise"
+    # Else a gateway that stays away would have its uplink started over and over.
+    assert lines["RestartPreventExitStatus"] == lines["SuccessExitStatus"] == str(uplink.NO_GATEWAY)
     # systemd unquotes nothing there (checked by `systemd-analyze verify` of 252), and takes it for a pattern.
     file = lines["EnvironmentFile"].replace("%%", "\1").replace("%i", "w1").replace("\1", "%")
     assert file.replace("[[]", "[").replace("[*]", "*") == str(own.network / "options")
