@@ -142,8 +142,15 @@ class Kept:
     def start(self, name: InstanceName = NAME, *, dry_run: bool = False, **effort: Any) -> Outcome:  # noqa: ANN401 - those of `Effort`
         return start(self.context, name, self.effort(**effort), dry_run=dry_run)
 
-    def restart(self, name: InstanceName = NAME, *, dry_run: bool = False, **effort: Any) -> Outcome:  # noqa: ANN401 - those of `Effort`
-        return restart(self.context, name, self.effort(**effort), dry_run=dry_run)
+    def restart(
+        self,
+        name: InstanceName = NAME,
+        *,
+        dry_run: bool = False,
+        stopped_too: bool = True,
+        **effort: Any,  # noqa: ANN401 - those of `Effort`
+    ) -> Outcome:
+        return restart(self.context, name, self.effort(**effort), dry_run=dry_run, stopped_too=stopped_too)
 
     def stop(self, name: InstanceName = NAME, *, dry_run: bool = False, now: bool = False) -> Outcome:
         return stop(self.context, name, dry_run=dry_run, now=now)

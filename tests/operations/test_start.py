@@ -373,6 +373,19 @@ def test_a_restart_takes_up_a_changed_record_and_starts_one_that_is_stopped(kept
     assert kept.process(NAME).activity == "running"
 
 
+def test_a_restart_of_all_leaves_what_is_stopped_and_tries_what_failed(kept: Kept) -> None:
+    kept.create()
+    outcome = kept.restart(stopped_too=False)
+    assert (outcome.changed, outcome.message) == (False, "stopped, and left so")
+    assert kept.process(NAME).activity == "stopped"
+    kept.world.exits[NAME] = 78
+    with pytest.raises(OcmError):
+        kept.start(keep=True)
+    del kept.world.exits[NAME]
+    kept.restart(stopped_too=False)
+    assert kept.process(NAME).activity == "running"
+
+
 def test_a_definition_edited_by_hand_is_not_started_unless_it_is_repaired(kept: Kept) -> None:
     kept.create()
     definition = Path(kept.status().paths["definition"])

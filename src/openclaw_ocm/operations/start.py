@@ -45,18 +45,22 @@ def start(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool
         )
 
 
-def restart(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
-    """Restart an instance, or start it, and prove it.
+def restart(
+    context: Context, name: InstanceName, effort: Effort, *, dry_run: bool, stopped_too: bool = True
+) -> Outcome:
+    """Restart an instance, or start it, and prove it; one that is stopped is left so unless `stopped_too`.
 
     A failure brings the old process back, with the definition that it had; one that was stopped is so again.
     """
     with changing(context, name) as worker:
-        steps = [remember(worker), *timer_steps(worker), *restart_steps(worker, effort)]
+        steps: list[Step] = []
+        if stopped_too or worker.process.activity is not Activity.STOPPED:
+            steps = [remember(worker), *timer_steps(worker), *restart_steps(worker, effort)]
         return carry_out(
             worker.context,
             make_plan(worker.backend, "restart", name, steps),
             done=ready_in_words(worker.record),
-            nothing="",
+            nothing="stopped, and left so",
             dry_run=dry_run,
             keep=effort.keep,
             notes=worker.backend.notes(),
