@@ -87,6 +87,13 @@ def test_a_range_holds_its_lowest_and_not_its_limit(
         ("2026.9.6-beta.1", "2026.9.6", False),
         ("latest", "2026.9.6", True),
         ("2026.9.6", "latest", True),
+        ("2026.9.6", "2026.9.6-beta.1", True),
+        ("2026.9.6-beta.10", "2026.9.6-beta.9", True),
+        ("2026.9.6-beta.1", "2026.9.6-alpha.4", True),
+        ("2026.9.6-beta.1", "2026.9.5", True),
+        ("2026.9.6-1", "2026.9.6", True),
+        ("2026.9.6-1", "2026.9.6-beta.3", True),
+        ("2026.9.6+local", "2026.9.6", False),
     ],
 )
 def test_a_version_is_newer_by_its_numbers_and_one_without_any_always(

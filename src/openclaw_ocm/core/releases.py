@@ -22,6 +22,7 @@ NODE_HASHES = {
 
 Version = tuple[int, int, int]
 _VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
+_CORRECTION, _RELEASE, _BEFORE = 2, 1, 0
 _CLAUSE = re.compile(r">=\s*(v?[\d.]+)(?:\s+<\s*(v?[\d.]+))?")
 _PIP_PROGRESS = re.compile(r"Progress ([0-9]+) of (\S+)")
 _NPM_FETCH = re.compile(r"npm http fetch GET 200 (\S+)")
@@ -52,9 +53,25 @@ def parse_version(text: str) -> Version | None:
 
 
 def is_newer(one: str, other: str) -> bool:
-    """Tell whether a version is newer than another; one without numbers is newer than all."""
+    """Tell whether a version is newer than another; one without numbers is newer than all.
+
+    As OpenClaw 2026.9.6 orders its releases (src/infra/npm-registry-spec): 2026.9.6-beta.1 comes before
+    2026.9.6, and 2026.9.6-1 corrects it.
+    """
     first, second = parse_version(one), parse_version(other)
-    return first is None or second is None or first > second
+    if first is None or second is None:
+        return True
+    return (first, _suffix(one)) > (second, _suffix(other))
+
+
+def _suffix(text: str) -> tuple[int, tuple[tuple[int, int, str], ...]]:
+    """Return what orders releases of the same numbers: what follows these, but for the build after a `+`."""
+    words = text.strip().partition("+")[0].partition("-")[2]
+    if not words:
+        return _RELEASE, ()
+    # By semver.org, 11: numbers come before words, and more of them after fewer.
+    parts = tuple((0, int(word), "") if word.isdecimal() else (1, 0, word) for word in words.split("."))
+    return _CORRECTION if words.isdecimal() else _BEFORE, parts
 
 
 def parse_range(text: str) -> tuple[Span, ...] | None:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.needs import Found
 from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS
 from openclaw_ocm.core.record import Runtime
-from openclaw_ocm.core.releases import NODE_RANGE, NODE_VERSION, Span, is_within, parse_range, parse_version
+from openclaw_ocm.core.releases import (
+    NODE_RANGE,
+    NODE_VERSION,
+    Span,
+    is_newer,
+    is_within,
+    parse_range,
+    parse_version,
+)
 from openclaw_ocm.core.sandbox.policy import npm_beside
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.runner import Command
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 # The first release that OCM was measured with.
-OLDEST_OPENCLAW = (2026, 9, 6)
+OLDEST_OPENCLAW = "2026.9.6"
 # In a package whose scripts did not run: OpenClaw runs them at its next start, but a sandbox forbids it.
 PENDING = ".openclaw-lifecycle-pending"
 # Seen from the home.
@@ -55,7 +63,7 @@ def find_openclaw(host: Host) -> Found:
         raise OcmError(message, hint=f"put one before it: {_UPDATE}", code="openclaw_unusable")
     package = entry.parent
     version = package_version(package)
-    if (parse_version(version) or (0, 0, 0)) < OLDEST_OPENCLAW:
+    if is_newer(OLDEST_OPENCLAW, version):
         message = f"OpenClaw {version} in {package} is too old: OCM needs 2026.9.6 or newer"
         raise OcmError(message, hint=_UPDATE, code="openclaw_too_old")
     if Path(package, PENDING).exists():
