@@ -23,6 +23,16 @@ def _no_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplinks, "_TUN", "/nonexistent/tun")
 
 
+@pytest.fixture(autouse=True)
+def _no_openclaw_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no test find services and variables of the machine that it runs on."""
+    from openclaw_ocm.system.openclaw import services, whereabouts
+
+    monkeypatch.setattr(services, "SYSTEM", ())
+    monkeypatch.setattr(services, "USER", ())
+    monkeypatch.setattr(whereabouts, "ENVIRONMENT_D", ())
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return  # each process has a report of its own, and the first of them one of all

@@ -65,7 +65,10 @@ def read(home: Path) -> Source:
 
 def test_without_a_main_there_is_nothing(tmp_path: Path) -> None:
     found = read(tmp_path)
-    assert (found.config, found.variables, found.profiles, found.notes) == ({}, {}, {}, ())
+    assert (found.config, found.variables, found.profiles) == ({}, {}, {})
+    [note] = found.notes
+    assert note.startswith(f"no OpenClaw of your own was found: no {tmp_path}/.openclaw/openclaw.json; ")
+    assert note.endswith(f'main = "DIRECTORY" in {tmp_path}/.config/ocm/settings.toml says where it is')
 
 
 def test_main_is_read_as_json5_with_its_includes(tmp_path: Path) -> None:

@@ -179,6 +179,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What keeps new gateways running, in the place of what suits the machine."""
     jobs: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     """On how many instances a command works at once; as many as this machine bears if left out."""
+    main: Annotated[str, msgspec.Meta(pattern=r"^(/|~/)[^\x00-\x1f]*$")] | None = None
+    """State directory of main, your own OpenClaw, where OCM does not find it by itself."""
 
 
 def parse_memory(text: str) -> str:

@@ -28,7 +28,10 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One user on one machine; `network` is how the user's environment says that packages are fetched."""
+    """One user on one machine; `network` is how the user's environment says that packages are fetched.
+
+    `openclaw` are the variables in it by which an OpenClaw that the user types finds its files.
+    """
 
     user: str
     uid: int
@@ -37,6 +40,7 @@ class Host:
     runner: Runner
     search_path: str
     network: Mapping[str, str] = field(default_factory=dict)
+    openclaw: Mapping[str, str] = field(default_factory=dict)
 
     def instance(self, name: InstanceName) -> InstancePaths:
         """Return the paths of one instance."""
@@ -48,6 +52,8 @@ _NETWORK = re.compile(
     r"(https?|ftp|no|all)_proxy|(HTTPS?|FTP|NO|ALL)_PROXY|PIP_\w+|NPM_CONFIG_\S+|npm_config_\S+"
     r"|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|XDG_CONFIG_HOME"
 )
+
+_OPENCLAW = ("OPENCLAW_HOME", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH")
 
 
 def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
@@ -72,6 +78,7 @@ def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
         runner=Runner(environ=runner_environment, verbose=verbose),
         search_path=environ.get("PATH", ""),
         network={name: value for name, value in environ.items() if _NETWORK.fullmatch(name)},
+        openclaw={name: environ[name] for name in _OPENCLAW if environ.get(name)},
     )
 
 

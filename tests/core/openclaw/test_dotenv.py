@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from openclaw_ocm.core.openclaw.dotenv import parse_dotenv, parse_unit
+from openclaw_ocm.core.openclaw.dotenv import parse_dotenv
 
 
 @pytest.mark.parametrize(
@@ -24,17 +24,3 @@ from openclaw_ocm.core.openclaw.dotenv import parse_dotenv, parse_unit
 )
 def test_a_dotenv_is_read_as_the_package_dotenv_reads_it(text: str, expected: dict[str, str]) -> None:
     assert parse_dotenv(text) == expected
-
-
-def test_a_unit_sets_variables_and_names_files_and_a_drop_in_may_take_them_back() -> None:
-    unit = '[Service]\nEnvironment=A=1 "B=two words"\nEnvironment=C=%h/x\nEnvironmentFile=-/etc/one.env\n'
-    assert parse_unit([unit], "/home/ann") == (
-        {"A": "1", "B": "two words", "C": "/home/ann/x"},
-        ("/etc/one.env",),
-    )
-    drop_in = "[Service]\nEnvironment=\nEnvironment=D=4\nEnvironmentFile=\nEnvironmentFile=%h/two.env\n"
-    assert parse_unit([unit, drop_in], "/home/ann") == ({"D": "4"}, ("/home/ann/two.env",))
-
-
-def test_what_a_unit_says_badly_is_passed_over() -> None:
-    assert parse_unit(["Environment='A=1\nEnvironmentFile=relative\nEnvironment=B"], "/h") == ({}, ())

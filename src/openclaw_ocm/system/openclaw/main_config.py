@@ -14,6 +14,7 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.exchange import replace_in
 from openclaw_ocm.system.openclaw.config import candidate
 from openclaw_ocm.system.openclaw.find import find_runtime, main_command
+from openclaw_ocm.system.openclaw.whereabouts import find_main
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -28,8 +29,9 @@ _BACKUPS = ("openclaw.json.bak", *(f"openclaw.json.bak.{number}" for number in r
 
 def read_main(host: Host) -> bytes:
     """Return main's config as it is written, or raise `OcmError`."""
-    if not Path(host.paths.main_config).exists():
-        message = f"main has no config {host.paths.main_config}"
+    main = find_main(host)
+    if not Path(main.config).exists():
+        message = f"main has no config {', nor '.join(main.looked)}"
         hint = "openclaw onboard makes one; ocm update-models NAME updates an instance"
         raise OcmError(message, hint=hint, code="config_missing")
     path = main_place(host)
@@ -39,12 +41,13 @@ def read_main(host: Host) -> bytes:
 
 def validate_main(host: Host, text: bytes) -> Completed:
     """Have the user's OpenClaw judge `text` as main's config: beside the real one, where its includes are."""
-    runtime = find_runtime(host)
-    with _main_state(host) as directory, candidate(directory, text) as beside:
+    runtime, main = find_runtime(host), find_main(host)
+    folder = PurePosixPath(files.real_path(main.config.parent))
+    with files.open_state(folder) as directory, candidate(directory, text) as beside:
         command = main_command(
             runtime,
             ("config", "validate", "--json"),
-            env={"OPENCLAW_CONFIG_PATH": str(host.paths.main_state / beside)},
+            env={"OPENCLAW_CONFIG_PATH": str(folder / beside), "OPENCLAW_STATE_DIR": str(main.state)},
             timeout_seconds=_VALIDATE_SECONDS,
         )
         return host.runner.run(command, check=False)
@@ -78,8 +81,8 @@ def _changed() -> InTheWay:
 
 def main_place(host: Host) -> PurePosixPath:
     """Return where main's config is: where it is a link, what that leads to."""
-    return PurePosixPath(files.real_path(host.paths.main_config))
+    return PurePosixPath(files.real_path(find_main(host).config))
 
 
 def _main_state(host: Host) -> AbstractContextManager[int]:
-    return files.open_state(PurePosixPath(files.real_path(host.paths.main_state)))
+    return files.open_state(PurePosixPath(files.real_path(find_main(host).config.parent)))

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import sqlite3
-import stat
 import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -21,27 +20,28 @@ from openclaw_ocm.core.inheritance.extract import Source
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.channels import bots
 from openclaw_ocm.core.openclaw.document import INCLUDE, MAX_BYTES, lookup, parse_config
-from openclaw_ocm.core.openclaw.dotenv import parse_dotenv, parse_unit
+from openclaw_ocm.core.openclaw.main_place import port_in
 from openclaw_ocm.core.ports import MAIN_PORT
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.providers import known_providers
+from openclaw_ocm.system.openclaw.texts import HINT, read_bounded, read_text
+from openclaw_ocm.system.openclaw.variables import all_variables
+from openclaw_ocm.system.openclaw.whereabouts import find_main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.openclaw.main_place import Main, Surroundings
     from openclaw_ocm.system.host import Host
 
-_HINT = "mend it, or leave it out with --no-inherit"
-_UNIT = "openclaw-gateway.service"
 # Of a file with a token: more is none.
 _MAX_TOKEN = 16384
 # As in OpenClaw 2026.9.6 (dist/includes).
 _MAX_INCLUDE_BYTES = 2 * 2**20
 _MAX_INCLUDE_DEPTH = 10
-_MAX_FILE = 2**20
 _STORE = "select value_json from config_machine_state where state_key = 'authProfiles.store'"
 # Where installations keep it that were upgraded from an older OpenClaw.
 _AGENT_STORE = "select store_json from auth_profile_store"
@@ -53,40 +53,64 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
 
     `package` is the OpenClaw of the instance, which knows its providers.
     """
-    template = Path(host.paths.main_template).exists()
-    own = _own_variables(host)
-    config = _read_config(host.paths.main_template if template else host.paths.main_config, own)
-    variables = _variables(config, own)
+    main = find_main(host)
+    template = _template(host, main)
+    config = _read_config(template or main.config, main)
     known, plugins = known_providers(package)
+    expected = {name for names in known.values() for name in names}
+    surroundings = all_variables(host, main, config, sorted(expected))
+    missing = () if main.found or template else (main.sentence(host.paths.settings),)
     return Source(
         name="the template" if template else MAIN,
         config=config,
-        variables=variables,
-        profiles=_profiles(host),
+        variables=surroundings.values(),
+        profiles=_profiles(main.state),
         provider_variables=known,
         provider_plugins=plugins,
         resolve=lambda reference: _read_secret_file(host, config, reference),
-        port=None if template else _port_in(config),
+        notes=(*missing, *surroundings.notes),
+        port=None if template else _port_in(main, config),
     )
 
 
+def read_surroundings(host: Host, package: PurePosixPath) -> Surroundings:
+    """Return every variable that main's gateway has, each with where it is set.
+
+    `package` is the OpenClaw that knows which are keys of providers. A config that cannot be read sets none;
+    raises `OcmError` where files of variables cannot be read.
+    """
+    main = find_main(host)
+    expected = {name for names in known_providers(package)[0].values() for name in names}
+    config: dict[str, Any] = {}
+    with contextlib.suppress(OcmError):
+        config = _read_config(main.config, main)
+    return all_variables(host, main, config, sorted(expected))
+
+
 def read_main_port(host: Host) -> int:
-    """Return the port of main, as far as its config can be read."""
+    """Return the port on which main listens or is to listen, as far as that can be read."""
     try:
-        return _port_in(_read_config(host.paths.main_config, _own_variables(host)))
+        main = find_main(host)
+        return _port_in(main, _read_config(main.config, main))
     except OcmError:
         return MAIN_PORT
 
 
-def _port_in(config: Mapping[str, Any]) -> int:
+def _port_in(main: Main, config: Mapping[str, Any]) -> int:
     port = lookup(config, "gateway.port")
-    return port if isinstance(port, int) else MAIN_PORT
+    return main.port or port_in(port if isinstance(port, int) else None) or main.default_port
+
+
+def _template(host: Host, main: Main) -> PurePosixPath | None:
+    """Return what stands for main's config where the user wants that, None where there is nothing."""
+    places = (main.state / host.paths.main_template.name, host.paths.main_template)
+    return next((place for place in places if Path(place).exists()), None)
 
 
 def read_main_bots(host: Host) -> frozenset[str]:
     """Return a hash of each Telegram token of main's; raise `OcmError` where its config cannot be read."""
-    own = _own_variables(host)
-    config = _read_config(host.paths.main_config, own)
+    main = find_main(host)
+    config = _read_config(main.config, main)
 
     def token_in(path: str) -> str:
         # A link is none to OpenClaw.
@@ -97,7 +121,7 @@ def read_main_bots(host: Host) -> frozenset[str]:
             text = b""
         return (text or b"").decode(errors="replace")
 
-    return bots(config, _variables(config, own), token_in)
+    return bots(config, all_variables(host, main, config, ()).values(), token_in)
 
 
 def read_instance_source(
@@ -121,15 +145,16 @@ def read_instance_source(
     )
 
 
-def _read_config(path: PurePosixPath, own: Mapping[str, str]) -> dict[str, Any]:
+def _read_config(path: PurePosixPath, main: Main) -> dict[str, Any]:
     """Return a config of the user's with its includes in their places, an empty one where there is none."""
     real = files.real_path(path)
-    data = _read(real, MAX_BYTES, str(path))
+    data = read_bounded(real, MAX_BYTES, str(path))
     if data is None:
         return {}
     config = _mended(lambda: parse_config(data, source=str(path)))
     roots = [real.parent]
-    listed = own.get("OPENCLAW_INCLUDE_ROOTS", "").replace("\0", "").split(os.pathsep)
+    own = main.surroundings.variables.get("OPENCLAW_INCLUDE_ROOTS")
+    listed = own.value.replace("\0", "").split(os.pathsep) if own else []
     # Path.expanduser raises RuntimeError for a user who is not there.
     roots += [files.real_path(os.path.expanduser(root)) for root in listed if root]  # noqa: PTH111
     resolved = _Includes(tuple(roots)).resolve(config, real, (real,))
@@ -165,7 +190,7 @@ class _Includes:
             raise self._refused(f"{file} includes {name}, which lies outside of its directory")
         if path in chain or len(chain) > _MAX_INCLUDE_DEPTH:
             raise self._refused(f"{file} includes {name}, in a circle or too deep")
-        data = _read(path, _MAX_INCLUDE_BYTES, str(path))
+        data = read_bounded(path, _MAX_INCLUDE_BYTES, str(path))
         if data is None:
             raise self._refused(f"{file} includes {name}, which is not there")
         # An included file may hold any JSON value: wrapped, it is an object to the parser.
@@ -174,7 +199,7 @@ class _Includes:
         return self.resolve(config.get("included"), path, (*chain, path))
 
     def _refused(self, message: str) -> OcmError:
-        return OcmError(message, hint=_HINT, code="config_unreadable")
+        return OcmError(message, hint=HINT, code="config_unreadable")
 
 
 def _deep_merge(target: object, source: object) -> Any:  # noqa: ANN401 - any JSON value
@@ -192,65 +217,15 @@ def _mended(parse: Any) -> dict[str, Any]:  # noqa: ANN401 - a function without 
     try:
         config: dict[str, Any] = parse()
     except OcmError as error:
-        raise OcmError(error.message, hint=_HINT, code=error.code) from None
+        raise OcmError(error.message, hint=HINT, code=error.code) from None
     return config
 
 
-def _read(path: Path, limit: int, shown: str) -> bytes | None:
-    """Return a regular file of the user's, None where there is none, or raise `OcmError`."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        # A name with a zero byte in it is that of no file.
-        return None
-    except OSError as error:
-        raise OcmError(
-            f"{shown} cannot be read: {error.strerror}", hint=_HINT, code="config_unreadable"
-        ) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OcmError(f"{shown} is no regular file", hint=_HINT, code="config_unreadable")
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        message = f"{shown} is larger than {limit} bytes"
-        raise OcmError(message, hint=_HINT, code="config_unreadable")
-    return data
-
-
-def _read_text(path: PurePosixPath | str) -> str:
-    """Return a text of the user's, nothing where there is none."""
-    return (_read(Path(path), _MAX_FILE, str(path)) or b"").decode(errors="replace")
-
-
-def _own_variables(host: Host) -> dict[str, str]:
-    """Return the variables that main's unit and its `.env` files give to its process."""
-    unit = host.paths.units / _UNIT
-    drop_ins = sorted(Path(f"{unit}.d").glob("*.conf"))
-    texts = [_read_text(path) for path in (unit, *map(PurePosixPath, drop_ins))]
-    variables, environment_files = parse_unit(texts, str(host.paths.home))
-    fallback = host.paths.config_home / "openclaw" / "gateway.env"
-    # The first that sets one has the say (docs/help/environment of OpenClaw 2026.9.6).
-    for path in (host.paths.main_state / ".env", fallback):
-        variables = {**parse_dotenv(_read_text(path)), **variables}
-    for name in environment_files:
-        variables |= parse_dotenv(_read_text(name))
-    return variables
-
-
-def _variables(config: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, str]:
-    environment = config.get("env")
-    inline = environment.get("vars") if isinstance(environment, dict) else None
-    written = inline.items() if isinstance(inline, dict) else ()
-    return {**{key: value for key, value in written if isinstance(value, str)}, **own}
-
-
-def _profiles(host: Host) -> dict[str, Any]:
+def _profiles(state: PurePosixPath) -> dict[str, Any]:
     """Return main's stored credentials by id, the shared ones before those of its first agent.
 
     Raises `OcmError` where they cannot be read: without them a sync would take keys away.
     """
-    state = host.paths.main_state
     found: dict[str, Any] = {}
     for path, query in (
         (state / "agents" / "main" / "agent" / "openclaw-agent.sqlite", _AGENT_STORE),
@@ -262,7 +237,7 @@ def _profiles(host: Host) -> dict[str, Any]:
             found |= {name: value for text in _rows(path, query) for name, value in _stored(text)}
         except sqlite3.Error as error:
             message = f"the credentials in {path} cannot be read: {error}"
-            raise OcmError(message, hint=_HINT, code="credentials_unreadable") from None
+            raise OcmError(message, hint=HINT, code="credentials_unreadable") from None
     return found
 
 
@@ -317,7 +292,7 @@ def _read_secret_file(host: Host, config: Mapping[str, Any], reference: Mapping[
         return None
     place = str(host.paths.home) + path[1:] if path.startswith("~/") else path
     try:
-        text = _read_text(place)
+        text = read_text(place)
     except OcmError:
         return None
     if provider.get("mode") == "singleValue":

@@ -1,0 +1,301 @@
+"""Finds main, the user's own OpenClaw, wherever it lies, and the variables that its surroundings set."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.openclaw.dotenv import parse_dotenv
+from openclaw_ocm.core.openclaw.main_place import Main, Surroundings, absolute, config_of, port_in, state_of
+from openclaw_ocm.core.openclaw.service import Service, parse_environment_d, parse_environment_file
+from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.host import user_manager_answers
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.records import read_settings
+from openclaw_ocm.system.openclaw.services import find_services
+from openclaw_ocm.system.openclaw.texts import read_bounded, read_text
+from openclaw_ocm.system.runner import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from openclaw_ocm.system.host import Host
+
+# Where environment.d(5) has the user manager look, beside the user's own.
+ENVIRONMENT_D = ("/etc/environment.d", "/run/environment.d", "/usr/lib/environment.d")
+_OLDER = ".clawdbot"
+_OLDER_CONFIG = "clawdbot.json"
+_MAX_FILES = 50
+_MAX_LOCK = 65536
+_MAX_ENVIRON = 2**21
+_ASK_SECONDS = 10.0
+# What the manager says of itself and of its session is nothing that main was given.
+_MANAGERS = frozenset(
+    {"HOME", "USER", "LOGNAME", "SHELL", "PATH", "PWD", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"}
+    | {"SYSTEMD_EXEC_PID", "INVOCATION_ID", "JOURNAL_STREAM", "MANAGERPID", "NOTIFY_SOCKET", "TERM", "_"}
+)
+
+
+def find_main(host: Host) -> Main:
+    """Return where main is, by its service, by variables, by a profile, or where the settings say it is.
+
+    What is an instance of OCM's is no main. Its config may not be there: `found` says so. Raises `OcmError`
+    where the settings cannot be read.
+    """
+    places = []
+    named = read_settings(host.paths).main
+    services = list(find_services(host))
+    for place in _candidates(host, named, services):
+        places.append(place)
+        if place.found or place.origin:
+            # What names a place has the last word, whether or not something is there.
+            if not place.found and not _is_final(place, named):
+                continue
+            return _with_process(host, place, places)
+    usual = next(place for place in places if place.state == host.paths.main_state)
+    return _with_process(host, usual, places)
+
+
+def _is_final(place: Main, named: str | None) -> bool:
+    return named is not None or place.origin.startswith("its ")
+
+
+def _with_process(host: Host, place: Main, places: list[Main]) -> Main:
+    """Return main with all that is known of it without its config."""
+    older = host.paths.home / _OLDER
+    looked = tuple(dict.fromkeys(str(each.config) for each in places if each.state != older))
+    running = _running(host, place.state)
+    surroundings = place.surroundings
+    port = place.port
+    if running is not None:
+        number, pid = running
+        port = number or port
+        surroundings = surroundings.below(_environ(pid), f"main's process, PID {pid}")
+    surroundings = _with_dotenv(host, surroundings, place.state)
+    if port is None:
+        variable = surroundings.variables.get("OPENCLAW_GATEWAY_PORT")
+        port = port_in(variable.value) if variable else None
+    return Main(
+        state=place.state,
+        config=place.config,
+        origin=place.origin,
+        found=place.found,
+        looked=looked,
+        profile=place.profile,
+        port=port,
+        surroundings=surroundings,
+    )
+
+
+def _candidates(host: Host, named: str | None, services: list[tuple[Service, bool]]) -> Iterator[Main]:
+    """Yield where main may be, the likeliest first."""
+    manager = _manager_variables(host)
+    of_services = [_of_service(host, service, manager, system=system) for service, system in services]
+    ours = {host.instance(name).state for name in instance_names(host.paths)}
+    of_services = [place for place in of_services if place.state not in ours]
+    # A second profile, such as a rescue bot, is main only where there is no other.
+    first = [place for place in of_services if _is_main_profile(host, place)]
+    chosen = (*first, *of_services)[:1]
+    around = chosen[0].surroundings if chosen else manager
+    if named is not None:
+        origin = f"main in {host.paths.settings}"
+        yield _place(host, absolute(host.paths.home, named), origin, around)
+        return
+    yield from first
+    usual = host.paths.main_state
+    for values, origin in ((host.openclaw, "your shell"), (manager.values(), "the user manager")):
+        state = state_of(host.paths.home, values, None) or usual
+        given = around.below(values, origin)
+        if (state != usual or "OPENCLAW_CONFIG_PATH" in values) and state not in ours:
+            yield _place(host, state, f"the variables of {origin}", given, values)
+    yield _place(host, usual, "", around)
+    yield _place(host, host.paths.home / _OLDER, "", around)
+    yield from (place for place in of_services if place not in first)
+    yield from _profiles(host, ours, around)
+
+
+def _profiles(host: Host, ours: set[PurePosixPath], around: Surroundings) -> Iterator[Main]:
+    """Yield the profiles that are no instances, `main` and `default` first."""
+    found = [PurePosixPath(path) for path in sorted(Path(host.paths.home).glob(".openclaw-*"))[:_MAX_FILES]]
+    found.sort(key=lambda path: (path.name not in (".openclaw-main", ".openclaw-default"), path.name))
+    for state in found:
+        if state not in ours and Path(state, CONFIG_NAME).exists():
+            profile = state.name.removeprefix(".openclaw-")
+            yield _place(host, state, f"the profile {profile}", around, profile=profile)
+
+
+def _is_main_profile(host: Host, place: Main) -> bool:
+    named = place.profile is not None and place.profile.lower() not in ("main", "default")
+    return not (named and place.state.parent == host.paths.home)
+
+
+def _place(  # noqa: PLR0913 - what is known of a place
+    host: Host,
+    state: PurePosixPath,
+    origin: str,
+    surroundings: Surroundings,
+    values: Mapping[str, str] | None = None,
+    *,
+    profile: str | None = None,
+    port: int | None = None,
+) -> Main:
+    config = config_of(host.paths.home, values or {}, state)
+    older = state / _OLDER_CONFIG
+    if not _is_there(config) and config == state / CONFIG_NAME and _is_there(older):
+        config = older
+    return Main(
+        state=state,
+        config=config,
+        origin=origin,
+        found=_is_there(config),
+        profile=profile,
+        port=port,
+        surroundings=surroundings,
+    )
+
+
+def _is_there(path: PurePosixPath) -> bool:
+    """Tell whether something is there; what cannot be looked at is, and reading it says why not."""
+    try:
+        Path(path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _of_service(host: Host, service: Service, manager: Surroundings, *, system: bool) -> Main:
+    surroundings = Surroundings()
+    for name, (value, source) in service.variables.items():
+        surroundings = surroundings.above({name: value}, source)
+    for named in service.files:
+        surroundings = _with_file(surroundings, named, service.place)
+    if not system:
+        for variable in manager.variables.values():
+            surroundings = surroundings.below({variable.name: variable.value}, variable.origin)
+        surroundings = surroundings.noting(manager.notes)
+    values = surroundings.values()
+    profile = service.option("--profile")
+    state = state_of(host.paths.home, values, profile)
+    explicit = state is not None or "OPENCLAW_CONFIG_PATH" in values
+    return _place(
+        host,
+        state or host.paths.main_state,
+        f"its service {service.place}" if explicit else "",
+        surroundings,
+        values,
+        profile=profile or values.get("OPENCLAW_PROFILE"),
+        port=port_in(service.option("--port")),
+    )
+
+
+def _with_file(surroundings: Surroundings, named: str, unit: str) -> Surroundings:
+    """Return the variables with those of an `EnvironmentFile=`, which replace those of the unit."""
+    pattern = named.removeprefix("-")
+    paths = sorted(glob.glob(pattern))[:_MAX_FILES] if glob.has_magic(pattern) else [pattern]  # noqa: PTH207
+    for path in paths:
+        try:
+            text = read_text(path)
+        except OcmError as error:
+            said = f"{error.message}, which main's service {unit} reads: what it sets is not inherited"
+            surroundings = surroundings.noting((said,))
+            continue
+        found, exported = parse_environment_file(text)
+        surroundings = surroundings.above(found, path)
+        surroundings = surroundings.noting(
+            f"{path} has export before {name}: systemd passes that line over, so main has no {name} of it"
+            for name in exported
+            if name not in surroundings.variables
+        )
+    return surroundings
+
+
+def _manager_variables(host: Host) -> Surroundings:
+    """Return what the user's manager gives to its services: environment.d and what was imported."""
+    files: dict[str, Path] = {}
+    for directory in (str(host.paths.config_home / "environment.d"), *ENVIRONMENT_D):
+        for path in sorted(Path(directory).glob("*.conf"))[:_MAX_FILES]:
+            files.setdefault(path.name, path)
+    surroundings = Surroundings()
+    known = {"HOME": str(host.paths.home), "USER": host.user}
+    for name in sorted(files):
+        try:
+            text = read_text(str(files[name]))
+        except OcmError as error:
+            surroundings = surroundings.noting((f"{error.message}: what it sets is not inherited",))
+            continue
+        found = parse_environment_d(text, {**known, **surroundings.values()})
+        surroundings = surroundings.above(found, str(files[name]))
+    kept = {name: item for name, item in surroundings.variables.items() if name not in _MANAGERS}
+    surroundings = Surroundings(variables=kept, notes=surroundings.notes)
+    imported = {name: value for name, value in _asked(host).items() if name not in _MANAGERS}
+    # A file that was changed since the manager read it has the say at its next start.
+    return surroundings.below(imported, "the user manager (systemctl --user show-environment)")
+
+
+def _asked(host: Host) -> dict[str, str]:
+    """Return what `systemctl --user show-environment` says, nothing where no manager answers."""
+    if not user_manager_answers(host):
+        return {}
+    command = Command(
+        argv=("systemctl", "--user", "show-environment", "--output=json"),
+        timeout_seconds=_ASK_SECONDS,
+        limit=_MAX_ENVIRON,
+    )
+    with contextlib.suppress(OcmError):
+        text = host.runner.run(command, check=False).stdout
+        with contextlib.suppress(ValueError, RecursionError):
+            said = json.loads(text)
+            return {name: value for name, value in said.items() if isinstance(value, str)}
+        # Before systemd 250 it knows no JSON, and quotes what is no plain word.
+        pairs = (line.partition("=") for line in text.splitlines())
+        return {name: value for name, _, value in pairs if value and not value.startswith("$'")}
+    return {}
+
+
+def _with_dotenv(host: Host, surroundings: Surroundings, state: PurePosixPath) -> Surroundings:
+    """Return the variables with those of the state's `.env`, then of a file that OpenClaw keeps beside.
+
+    The first that sets one has the say, but for those that OpenClaw wrote into its own unit
+    (docs/help/environment of OpenClaw 2026.9.6).
+    """
+    managed = surroundings.variables.get("OPENCLAW_SERVICE_MANAGED_ENV_KEYS")
+    names = frozenset(managed.value.replace(",", " ").split()) if managed else frozenset[str]()
+    own = state / ".env"
+    found = parse_dotenv(read_text(own))
+    surroundings = surroundings.above({name: found[name] for name in names & found.keys()}, str(own))
+    surroundings = surroundings.below(found, str(own))
+    fallback = host.paths.config_home / "openclaw" / "gateway.env"
+    return surroundings.below(parse_dotenv(read_text(fallback)), str(fallback))
+
+
+def _running(host: Host, state: PurePosixPath) -> tuple[int | None, int] | None:
+    """Return port and PID of a gateway that runs on a state, None where none does.
+
+    By the lock that it holds (OpenClaw 2026.9.6, dist/gateway-lock).
+    """
+    lock = Path(state, "tmp", f"openclaw-{host.uid}", "gateway.state.lock")
+    with contextlib.suppress(OcmError, OSError, ValueError, RecursionError):
+        said = json.loads(read_bounded(lock, _MAX_LOCK, str(lock)) or b"null")
+        pid = said.get("pid") if isinstance(said, dict) else None
+        if isinstance(pid, int) and pid > 1:
+            process = Path("/proc", str(pid))
+            words = (process / "cmdline").read_bytes()
+            if process.stat().st_uid == host.uid and b"openclaw" in words:
+                return port_in(said.get("port")), pid
+    return None
+
+
+def _environ(pid: int) -> dict[str, str]:
+    """Return the variables with which a process of the user's was started, none where they cannot be read."""
+    with contextlib.suppress(OSError), Path("/proc", str(pid), "environ").open("rb") as file:
+        pairs = (part.partition(b"=") for part in file.read(_MAX_ENVIRON).split(b"\0"))
+        found = {os.fsdecode(name): os.fsdecode(value) for name, separator, value in pairs if separator}
+        return {name: value for name, value in found.items() if name not in _MANAGERS}
+    return {}
