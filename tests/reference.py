@@ -59,6 +59,7 @@ ANSWERS = {
     "check": "Checked",
     "channel list": "Channel",
     "network": "Reached",
+    "env": "Variables",
     "model": "Chosen",
     "secret list": "Secret",
     "update-models": "Updated",
@@ -187,6 +188,7 @@ MEANINGS = {
     "total": "how many models there are now",
     "uptime_seconds": "how long it has been running",
     "url": "where its page is on this machine",
+    "variables": "values by name; every user of the machine can read them",
     "usable": "whether its provider has a key that works, as far as OpenClaw knows",
     "version": "the version of OpenClaw",
     "what": "what it is about",
@@ -293,7 +295,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         value = field.default_factory()
     if isinstance(value, msgspec.Struct):
         return "as below"
-    if value is None or value == ():
+    if value is None or value in ((), {}):
         return "none"
     return f"`{msgspec.json.encode(value).decode()}`"
 
@@ -315,6 +317,8 @@ def _value(kind: msgspec.inspect.Type) -> str:
             found = "list of text"
         case msgspec.inspect.StructType():
             found = "table"
+        case msgspec.inspect.DictType():
+            found = "table of text"
         case msgspec.inspect.StrType(pattern=pattern) if pattern and pattern.startswith(r"\A/"):
             found = "absolute path"
         case _:
@@ -401,7 +405,8 @@ def variables() -> Iterator[str]:
     yield from ("", NETWORK)
     yield "OCM ignores variables of OpenClaw's, such as `OPENCLAW_STATE_DIR`."
     yield from ("", "## What an instance gets", "")
-    yield "These, its own secrets, and nothing else of yours."
+    yield "These, those that `ocm env` gives it, its own secrets, and nothing else of yours."
+    yield "With a proxy it gets `NO_PROXY=localhost,127.0.0.1,::1`, unless you say what that is to be."
     yield "Your home is `/home/me` here, and the instance is `worker1`."
     yield from ("", "| variable | value |", "|---|---|")
     made = environment(samples.paths(home=PurePosixPath("/home/me")), samples.record())

@@ -208,7 +208,7 @@ class Fake:
     def definition(self, record: Record, policy: Policy) -> Definition:
         self._called("definition")
         asked = (record.name, record.port, record.sealed, record.limits, record.docker, record.runtime)
-        text = signed("".join(f"{word}\n" for word in (*asked, policy)))
+        text = signed("".join(f"{word}\n" for word in (*asked, record.environment, policy)))
         return Definition(path=self._path(record.name), text=text)
 
     def definition_path(self, name: InstanceName) -> PurePosixPath:

@@ -49,6 +49,17 @@ def test_commands_complete(ocm: Run, shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_the_words_of_env_complete_by_their_place(ocm: Run, add_record: AddRecord, shell: str) -> None:
+    with add_record("worker1").open("a") as record:
+        record.write("[environment]\nTZ = 'UTC'\nLANG = 'C'\n")
+    assert complete(ocm, shell, "env", "wo") == ["worker1"]
+    assert complete(ocm, shell, "env", "worker1", "") == ["list", "set", "unset"]
+    assert complete(ocm, shell, "env", "worker1", "unset", "T") == ["TZ"]
+    assert complete(ocm, shell, "env", "--all", "u") == ["unset"]
+    assert complete(ocm, shell, "env", "--all", "unset", "") == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     "command", ["start", "stop", "restart", "status", "health", "logs", "use", "enter", "edit", "delete"]
 )

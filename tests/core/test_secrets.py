@@ -43,7 +43,7 @@ def test_a_file_that_is_too_large_is_not_read_in_part() -> None:
         secrets.format_file({f"A{number}": "x" * 30_000 for number in range(40)})
 
 
-@pytest.mark.parametrize("name", ["OPENROUTER_API_KEY", "A", "HF_TOKEN", "B2"])
+@pytest.mark.parametrize("name", ["OPENROUTER_API_KEY", "A", "HF_TOKEN", "B2", "HTTPS_PROXY"])
 def test_a_name_of_a_secret(name: str) -> None:
     assert secrets.parse_key(name) == name
 
@@ -53,7 +53,7 @@ def test_a_name_of_a_secret(name: str) -> None:
     [
         *("", "lower", "1A", "_A", "A-B", "A B", "A=B", "A\n", "Ä", "A" * 129, "sk-or-v1-0123456789"),
         *("PATH", "HOME", "LD_PRELOAD", "NODE_OPTIONS", "OPENCLAW_STATE_DIR", "PERL5LIB", "BASH_ENV", "ENV"),
-        *("HTTPS_PROXY", "OCM_SESSION", "PERL5OPT", "LC_ALL", "NODE_EXTRA_CA_CERTS", "IFS"),
+        *("NO_PROXY", "OCM_SESSION", "PERL5OPT", "LC_ALL", "NODE_EXTRA_CA_CERTS", "IFS"),
     ],
 )
 def test_no_name_of_a_secret(name: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from openclaw_ocm.core.sandbox.launch import ENV, PERL, clean
 from openclaw_ocm.system import programs
 
@@ -33,6 +35,21 @@ def test_a_program_gets_its_secrets_to_the_letter_and_nothing_of_its_own_is_repl
     )
     done = run_with_secrets(tmp_path, b"".join(lines), ENV)
     assert done.stdout.splitlines() == ["A=own", "LANG=C", "KEY=a b$HOME`id`'\"\\#=", "U=\u00e4"]
+
+
+@pytest.mark.parametrize(
+    ("content", "own"),
+    [
+        (b"HTTPS_PROXY=http://me:x@p:1\n", ["NO_PROXY=localhost,127.0.0.1,::1"]),
+        (b"HTTPS_PROXY=http://me:x@p:1\nNO_PROXY=.corp\n", ["NO_PROXY=.corp"]),
+        (b"PROXY=1\n", []),
+    ],
+)
+def test_with_a_proxy_an_instance_reaches_itself_without_one(
+    tmp_path: Path, content: bytes, own: list[str]
+) -> None:
+    found = run_with_secrets(tmp_path, content, ENV).stdout.splitlines()
+    assert [line for line in found if line.startswith("NO_PROXY")] == own
 
 
 def test_a_file_of_secrets_that_is_missing_is_an_empty_one(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import click
 from openclaw_ocm.backends import registry
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.check import SECONDS, and_check, check, check_option, say_what_it_uses
+from openclaw_ocm.cli.env import env_option
 from openclaw_ocm.cli.frame import (
     NAME,
     NETWORKS,
@@ -41,6 +42,7 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--tasks", type=click.IntRange(64, 100_000), metavar="N", help="Threads at most."),
         click.option("--cpus", type=Finite(min=0.05, max=1024), metavar="N", help="CPUs at most."),
         click.option("--memory", metavar="SIZE", help="Memory at most, such as 2G."),
+        env_option,
         click.option("--autostart", is_flag=True, help="Start with the machine."),
         click.option("--unsealed", is_flag=True, help="Accept that it runs without a sandbox."),
         click.option(
@@ -71,6 +73,7 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
     """Return what is wanted of each instance; bad input is refused before anything is touched."""
+    from openclaw_ocm.core.environment import parse_variables
     from openclaw_ocm.core.record import DEFAULT_TASKS, Limits, parse_memory, parse_model
     from openclaw_ocm.operations.create import Wanted, check_wanted
 
@@ -94,6 +97,7 @@ def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
         sealed=not options["unsealed"],
         network=options["network"],
         limits=limits,
+        environment=parse_variables(options["variables"]),
         inherit_from=options["inherit_from"],
         no_inherit=options["no_inherit"],
     )

@@ -28,6 +28,7 @@ COMMANDS = {
     "disable": ("running", "Have instances no longer start with the machine."),
     "expose": ("expose", "Let machines of a network reach an instance's gateway."),
     "unexpose": ("expose", "Let only this machine reach an instance's gateway."),
+    "env": ("env", "Show or change an instance's variables: proxies, certificates, a time zone."),
     "network": ("network", "Show or change what an instance reaches."),
     "list": ("inspect", "List the instances and how they are."),
     "status": ("inspect", "Show everything about an instance."),

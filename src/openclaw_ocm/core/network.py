@@ -42,8 +42,11 @@ NEAR = tuple(
     )
 )
 _EXAMPLE = "for example 127.0.0.1:11434 or 192.168.1.0/24"
-_URL = re.compile(r"(?P<scheme>https?|wss?)://(?P<host>[^/:?#@]+)(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)")
+_URL = re.compile(
+    r"(?P<scheme>https?|wss?|socks[45]?[ah]?)://([^/?#@]*@)?(?P<host>[^/:?#@]+)(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)"
+)
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_SOCKS_PORT = 1080
 _MOST_PORT = 65535
 
 
@@ -113,13 +116,21 @@ def near_places(addresses: Iterable[str], allow: Iterable[str] = ()) -> tuple[st
     allowed = tuple(map(parse_allowed, allow))
     found = []
     for address in addresses:
-        url = _URL.match(address)
-        if url is not None:
-            host = "127.0.0.1" if url["host"] == "localhost" else url["host"]
+        place = host_and_port(address)
+        if place is not None:
             with contextlib.suppress(Invalid):
-                found.append(parse_allowed(f"{host}:{url['port'] or _PORTS[url['scheme']]}"))
+                found.append(parse_allowed(f"{place[0]}:{place[1]}"))
     near = (place for place in found if any(place.network.subnet_of(one) for one in NEAR))
     return allowance(str(place) for place in near if not any(one.covers(place) for one in allowed))
+
+
+def host_and_port(address: str) -> tuple[str, int] | None:
+    """Return the host that a URL names, localhost by its address, and the port, None for another text."""
+    url = _URL.match(address)
+    if url is None:
+        return None
+    host = "127.0.0.1" if url["host"] == "localhost" else url["host"]
+    return host, int(url["port"] or _PORTS.get(url["scheme"], _SOCKS_PORT))
 
 
 def allowance(texts: Iterable[str]) -> tuple[str, ...]:

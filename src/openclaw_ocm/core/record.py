@@ -9,6 +9,7 @@ import msgspec
 
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.schedule import parse_every
+from openclaw_ocm.core.environment import checked
 from openclaw_ocm.core.firewall import exposure
 from openclaw_ocm.core.names import BackendName, InstanceName
 from openclaw_ocm.core.network import Kind, allowance
@@ -140,6 +141,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What it may use at most."""
     backups: Schedule | None = None
     """When backups are made by themselves; set by `ocm backup --every`."""
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    """Variables of its processes that are no secrets; set by `ocm env`."""
 
     @property
     def isolated(self) -> bool:
@@ -155,6 +158,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Refuse what `ocm expose` and `ocm network` would not have written; msgspec tells where it is."""
         _refuse_other("expose", self.expose, exposure, "expose")
         _refuse_other("allow", self.allow, allowance, "network")
+        _refuse_variables(self.environment)
 
 
 def _refuse_other(
@@ -170,6 +174,14 @@ def _refuse_other(
         raise ValueError(message)
 
 
+def _refuse_variables(variables: dict[str, str]) -> None:
+    """Raise `ValueError` where variables are not what `ocm env` takes; msgspec tells where it is."""
+    try:
+        checked(variables)
+    except Invalid as error:
+        raise ValueError(error.message) from None
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Host-wide settings, `~/.config/ocm/settings.toml`."""
 
@@ -181,6 +193,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """On how many instances a command works at once; as many as this machine bears if left out."""
     main: Annotated[str, msgspec.Meta(pattern=r"^(/|~/)[^\x00-\x1f]*$")] | None = None
     """State directory of main, your own OpenClaw, where OCM does not find it by itself."""
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    """Variables that new instances get, which are no secrets; set by `ocm env --all`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what `ocm env` would not have written."""
+        _refuse_variables(self.environment)
 
 
 def parse_memory(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.environment import parse_variable
 from openclaw_ocm.core.openclaw.traits import SECRET_ID
 from openclaw_ocm.errors import Invalid, OcmError
 
@@ -21,7 +22,7 @@ _LINE = re.compile(rf"({SECRET_ID.pattern})=([^\x00-\x1f\x7f-\x9f\ud800-\udfff]+
 _RESERVED = re.compile(
     r"(OPENCLAW|OCM|LD|NODE|NPM|XDG|MALLOC|PERL|PYTHON|BASH|DYLD|GIT|SSL)_.*|PERL5.*|PYTHON.*"
     r"|BASHOPTS|SHELLOPTS|PATH|HOME|LANG|LC_.*|SHELL|TMPDIR|TERM|USER|LOGNAME|PWD|OLDPWD|ENV|IFS|CDPATH"
-    r"|PS[0-9]|[A-Z]*_?PROXY"
+    r"|PS[0-9]|NO_PROXY"
 )
 # Never empty: to the probe a file that is empty is one that is covered.
 _HEADER = "# Made by ocm secret and ocm sync: NAME=VALUE, to the letter."
@@ -42,8 +43,17 @@ def parse_key(text: str) -> str:
         raise Invalid(message, hint="the value is read from standard input", code="key_invalid")
     if is_reserved(text):
         message = f"{text} is no name for a secret: it steers programs"
-        raise Invalid(message, hint="choose another name and refer to it in the config", code="key_invalid")
+        raise Invalid(message, hint=_way(text), code="key_invalid")
     return text
+
+
+def _way(name: str) -> str:
+    """Return what to do about a name that no secret may have."""
+    try:
+        parse_variable(name)
+    except Invalid:
+        return "choose another name and refer to it in the config"
+    return f"ocm env NAME set {name}=VALUE"
 
 
 def is_reserved(name: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import temporary
+from openclaw_ocm.core.environment import shown_files
 from openclaw_ocm.core.network import GATEWAY, parse_allowed
 from openclaw_ocm.core.sandbox import expectations, mounts, probe
 from openclaw_ocm.core.text import printable
@@ -100,13 +101,15 @@ def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozense
 def _identities(worker: Instance) -> dict[str, list[int]]:
     """Return device and inode number of what the policy binds, by where it is to be found inside.
 
-    Secrets that were replaced since the gateway began are left out: it has the former file until it restarts.
+    Secrets and files of variables that were replaced since the gateway began are left out: it has the former
+    file until it restarts.
     """
-    found = {}
+    found, since = {}, worker.process.since or 0
+    replaceable = {worker.paths.secrets, *shown_files(worker.record.environment).values()}
     for mount in worker.policy.mounts:
         with contextlib.suppress(FileNotFoundError):
             status = Path(mount.source).stat()
-            if mount.source != worker.paths.secrets or status.st_ctime < (worker.process.since or 0):
+            if mount.source not in replaceable or status.st_ctime < since:
                 found[str(mount.target)] = [status.st_dev, status.st_ino]
     return found
 

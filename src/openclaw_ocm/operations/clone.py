@@ -105,6 +105,7 @@ def _planned(original: Instance, new: InstanceName, port: int | None) -> Instanc
         autostart=record.autostart,
         runtime=find_runtime(host),
         limits=record.limits,
+        environment=record.environment,
     )
     return instance_of(original.context, clone)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import ports
+from openclaw_ocm.core.environment import checked
 from openclaw_ocm.core.models.update import model_note
 from openclaw_ocm.core.names import MAIN
-from openclaw_ocm.core.network import near_places
+from openclaw_ocm.core.network import allowance, near_places
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.openclaw.settings import provider_addresses
 from openclaw_ocm.core.plan import MakeShell, MakeState, Start, WriteConfig, WriteRecord
@@ -23,14 +25,18 @@ from openclaw_ocm.operations.planning.change import allocating, carry_out, locke
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.networks import choose_network
+from openclaw_ocm.operations.planning.reach import needed_places, reached_notes
 from openclaw_ocm.operations.planning.repair import Effort, ready_in_words, start_steps
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.kept.records import encode_record
+from openclaw_ocm.system.kept.records import encode_record, read_settings
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.find import find_runtime
+from openclaw_ocm.system.variables import settled
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from openclaw_ocm.core.inheritance.extract import Inheritance
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.network import Kind
@@ -55,6 +61,7 @@ class Wanted:
     sealed: bool = True
     network: Kind | None = None
     limits: Limits = field(default_factory=Limits)
+    environment: Mapping[str, str] = field(default_factory=dict)
     planned: Runtime | None = None
     inherit_from: InstanceName | None = None
     no_inherit: bool = False
@@ -139,6 +146,9 @@ def _existing(context: Context, wanted: Wanted) -> Instance | None:
         message = f"{wanted.name} exists already, otherwise than asked for"
         hint = f"its record is {worker.paths.record}; ocm restart takes up a change"
         raise OcmError(message, hint=hint, code="exists")
+    if other := [key for key, value in wanted.environment.items() if record.environment.get(key) != value]:
+        message = f"{wanted.name} exists already, with another {', '.join(other)}"
+        raise OcmError(message, hint=f"ocm env {wanted.name} set KEY=VALUE changes that", code="exists")
     if wanted.network not in (None, record.network):
         message = f"{wanted.name} exists already, with another network"
         raise OcmError(
@@ -188,6 +198,8 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
         inheritance = read_inheritance(
             context.host, wanted.source, PurePosixPath(runtime.openclaw), wanted.name
         )
+    environment = _environment(context, wanted)
+    places = needed_places(environment) if network != "shared" else {}
     record = Record(
         name=wanted.name,
         backend=context.backend.name,
@@ -195,11 +207,20 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
         port=choose_port(context.host, wanted.port, main=inheritance.port if inheritance else None),
         autostart=wanted.autostart,
         network=network,
-        allow=_needed(wanted, inheritance) if network != "shared" else (),
+        allow=allowance((*_needed(wanted, inheritance), *itertools.chain(*places.values())))
+        if network != "shared"
+        else (),
         runtime=runtime,
         limits=wanted.limits,
+        environment=environment,
     )
-    return instance_of(context, record), inheritance, told
+    return instance_of(context, record), inheritance, (*told, *reached_notes(places))
+
+
+def _environment(context: Context, wanted: Wanted) -> dict[str, str]:
+    """Return the variables of a new instance: those of the settings, and those that were asked for."""
+    paths = context.host.paths
+    return settled(paths, checked({**read_settings(paths).environment, **wanted.environment}))
 
 
 def _needed(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from openclaw_ocm.operations.planning.change import allocating, carry_out, locke
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.networks import choose_network
+from openclaw_ocm.operations.planning.reach import taken_variables
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
 from openclaw_ocm.operations.planning.staging import Staged, extract_staged, follow_record, stage_step
 from openclaw_ocm.operations.planning.twins import bots_in, pollers, refuse_twin
@@ -270,6 +271,8 @@ def _planned(
         f"{name} could reach {each}, and cannot now: ocm network {name} allow {each}"
         for each in archived.allow
     ]
+    environment, untaken = taken_variables(name, archived)
+    notes += untaken
     main = read_main_port(context.host)
     if request.port is not None:
         port = choose_port(context.host, request.port, main=main)
@@ -288,6 +291,7 @@ def _planned(
         autostart=archived.autostart and not request.idle,
         runtime=find_runtime(context.host),
         limits=archived.limits,
+        environment=environment,
     )
     with contextlib.suppress(OcmError):
         # One that cannot be read is told of where it is used.

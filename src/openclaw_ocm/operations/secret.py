@@ -86,6 +86,9 @@ def _change(  # noqa: PLR0913 - what both verbs say
     with changing(context, name) as worker:
         before = read_secrets(worker.paths)
         after = change(before)
+        if key in after and key in worker.record.environment:
+            message = f"{key} of {name} is a variable, and cannot be a secret as well"
+            raise OcmError(message, hint=f"ocm env {name} unset {key}", code="variable_twice")
         # Raises where they are too many, before anything is changed.
         data = format_file(after)
         inherited = without_secret(read_inherited(worker.paths), key)

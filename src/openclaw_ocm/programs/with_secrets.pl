@@ -1,5 +1,6 @@
 #!/usr/bin/perl
 # Runs a program with an instance's secrets in its environment; one that is set already stays.
+# With a proxy the instance still reaches itself without one, unless it is said what is to be.
 use strict;
 use warnings;
 my $path = shift @ARGV;
@@ -11,6 +12,9 @@ if (open(my $file, '<', $path)) {
     close $file;
 } elsif (!$!{ENOENT}) {
     die "the secrets cannot be read: $!\n";
+}
+if (!exists $ENV{NO_PROXY} && !exists $ENV{no_proxy} && grep { /\A(https?|all)_proxy\z/i } keys %ENV) {
+    $ENV{NO_PROXY} = 'localhost,127.0.0.1,::1';
 }
 { no warnings; exec { $ARGV[0] } @ARGV; }
 exit 127;

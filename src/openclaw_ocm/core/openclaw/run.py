@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.environment import seen_inside
 from openclaw_ocm.core.record import memory_bytes
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
         "OPENCLAW_NO_AUTO_UPDATE": "1",
         "OPENCLAW_DISABLE_BONJOUR": "1",
         "MALLOC_ARENA_MAX": "2",
+        **(seen_inside(record.environment) if record.sealed else record.environment),
     }
 
 

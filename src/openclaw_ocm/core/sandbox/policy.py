@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.environment import SHOWN, shown_files
+
 if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record, Runtime
@@ -103,6 +105,8 @@ def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosix
     read.append(Mount(source=paths.bin, target=paths.bin))
     read.append(Mount(source=paths.link_directory, target=paths.host.main_state))
     read.append(Mount(source=paths.secrets, target=SECRETS))
+    for variable, file in shown_files(record.environment).items():
+        read.append(Mount(source=file, target=SHOWN / variable))
     if resolver is not None and record.isolated:
         read.append(Mount(source=paths.network / RESOLVER_NAME, target=resolver))
     elif resolver is not None and resolver.parent.parent.is_relative_to("/run"):

@@ -10,6 +10,7 @@ from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.operations.planning.timers import timer_faults
 from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.config import read_config
+from openclaw_ocm.system.variables import missing_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,9 @@ def drift(worker: Instance) -> Iterator[Drift]:
         yield Drift("timer", fault, f"ocm start {name} mends it")
     if files.link_target(paths.config_link) != str(paths.config):
         yield Drift("link", f"{paths.config_link} is no longer the link to the config")
+    for variable, file in missing_files(record.environment):
+        mend = f"put it back, or ocm env {name} unset {variable}"
+        yield Drift("variable", f"{variable} names {file}, which is not there", mend)
     try:
         config = read_config(paths)[1]
         for weakness in weakened(config, port=record.port, expose=record.expose):

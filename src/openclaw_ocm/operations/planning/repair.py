@@ -16,6 +16,7 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.sandbox_directories import check_state, is_current
 from openclaw_ocm.system.uplinks import check_uplink
+from openclaw_ocm.system.variables import missing_files
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -129,6 +130,10 @@ def _refuse_unstartable(worker: Instance) -> None:
         message = f"the Node of {worker.name} is gone: {runtime.node}"
         hint = f"put it back, or change runtime.node in {worker.paths.record}"
         raise OcmError(message, hint=hint, code="node_missing")
+    for variable, file in missing_files(worker.record.environment):
+        message = f"{variable} of {worker.name} names {file}, which is not there"
+        hint = f"put it back, or ocm env {worker.name} unset {variable}"
+        raise OcmError(message, hint=hint, code="variable_file")
 
 
 def _edited(name: InstanceName, path: PurePosixPath) -> OcmError:

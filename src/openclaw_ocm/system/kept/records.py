@@ -55,6 +55,11 @@ def read_settings(paths: HostPaths) -> Settings:
     return Settings() if data is None else _decode(data, paths.settings, Settings)
 
 
+def parse_settings(text: str, source: str) -> Settings:
+    """Return the settings that a text holds; raises `OcmError`, which names its `source`."""
+    return _decode(text.encode(), source, Settings)
+
+
 def encode_record(record: Record) -> str:
     """Return a record as the text of its file."""
     return msgspec.toml.encode(_without_none(msgspec.to_builtins(record))).decode()
@@ -62,7 +67,7 @@ def encode_record(record: Record) -> str:
 
 def _without_none(value: object) -> object:
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
+        return {key: _without_none(item) for key, item in value.items() if item not in (None, {})}
     return value
 
 

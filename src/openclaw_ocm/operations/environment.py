@@ -1,0 +1,183 @@
+"""`ocm env`: the variables that a user gives to an instance, or to all and to those that are still to be."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from openclaw_ocm.core.environment import checked, shown_files
+from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.network import allowance
+from openclaw_ocm.core.plan import WriteRecord
+from openclaw_ocm.core.settings_text import with_environment
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan, record_steps
+from openclaw_ocm.operations.planning.reach import needed_places, reached_notes
+from openclaw_ocm.operations.planning.repair import (
+    ready_in_words,
+    remember,
+    repair_steps,
+    restart_steps,
+    shell_for_undo,
+)
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.records import parse_settings, read_record, read_settings
+from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.variables import settled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.operations.planning.result import Outcome
+
+# What answers for those that are still to be: no instance can have this name.
+SETTINGS = "settings.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variables:
+    """The variables that a user gave to an instance or, as `settings.toml`, to new ones."""
+
+    name: str
+    variables: Mapping[str, str]
+
+
+def list_variables(context: Context, name: InstanceName) -> Variables:
+    """Return the variables of an instance."""
+    return Variables(name=name, variables=read_record(context.host.paths, name).environment)
+
+
+def list_settings(context: Context) -> Variables:
+    """Return the variables that new instances get."""
+    return Variables(name=SETTINGS, variables=read_settings(context.host.paths).environment)
+
+
+def change_variables(  # noqa: PLR0913 - what the command says
+    context: Context,
+    name: InstanceName,
+    change: Mapping[str, str | None],
+    effort: Effort,
+    *,
+    restart: bool,
+    dry_run: bool,
+    of_all: bool = False,
+) -> Outcome:
+    """Give an instance variables, and take away those whose value is None.
+
+    A place near by that one names may be reached from then on. With `restart` a gateway that runs gets it all
+    now; raises `OcmError` where it has to, for a file is to be shown. One that is `of_all` need not be there
+    to be taken away.
+    """
+    with changing(context, name) as worker:
+        after, notes = _changed(worker, change, of_all=of_all)
+        runs = worker.process.activity.will_run
+        _refuse_unseen_file(worker, after, runs=runs and not restart)
+        what = _in_words(worker.record.environment, after.environment)
+        outcome = carry_out(
+            worker.context,
+            make_plan(worker.backend, "env", name, _steps(worker, after, effort, runs=runs, restart=restart)),
+            done=f"{'; '.join(what)}: {_effect(after, runs=runs, restart=restart)}",
+            nothing="nothing to change",
+            dry_run=dry_run,
+            keep=effort.keep,
+            notes=notes,
+        )
+        return replace(outcome, changes=what if outcome.steps else ())
+
+
+def change_settings(context: Context, change: Mapping[str, str | None], *, dry_run: bool) -> Outcome:
+    """Change the variables that new instances get; what else the file of settings holds stays as it is.
+
+    Raises `OcmError` where that cannot be told from the rest.
+    """
+    paths = context.host.paths
+    with locked(context, MAIN):
+        settings = read_settings(paths)
+        before = (files.read_own(paths.settings) or b"").decode()
+        wanted = _applied(settings.environment, settled(paths, _given(change)), change)
+        text = with_environment(before, wanted)
+        if parse_settings(text, str(paths.settings)) != msgspec.structs.replace(settings, environment=wanted):
+            message = f"[environment] in {paths.settings} cannot be told from what is around it"
+            raise OcmError(message, hint="change it there by hand", code="record_corrupt")
+        what = _in_words(settings.environment, wanted)
+        step = WriteRecord(path=str(paths.settings), text=text, previous=before or None)
+        outcome = carry_out(
+            context,
+            make_plan(context.backend, "env", MAIN, [step] if what else []),
+            done=f"{'; '.join(what)}: new instances have it",
+            nothing="nothing to change",
+            dry_run=dry_run,
+        )
+        return replace(outcome, name=SETTINGS, changes=what)
+
+
+def _given(change: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in change.items() if value is not None}
+
+
+def _applied(
+    before: Mapping[str, str], given: Mapping[str, str], change: Mapping[str, str | None]
+) -> dict[str, str]:
+    return checked(
+        {name: value for name, value in {**before, **given}.items() if change.get(name, "") is not None}
+    )
+
+
+def _changed(
+    worker: Instance, change: Mapping[str, str | None], *, of_all: bool
+) -> tuple[Record, tuple[str, ...]]:
+    """Return the record as it is to be, and what to know of what it reaches then."""
+    record, name = worker.record, worker.name
+    if missing := [key for key, value in change.items() if value is None and key not in record.environment]:
+        message = f"{name} has no variable {', '.join(missing)}"
+        if not of_all:
+            raise OcmError(message, hint=f"ocm env {name} list", code="variable_missing")
+    if twice := sorted(_given(change).keys() & read_secrets(worker.paths).keys()):
+        message = f"{', '.join(twice)} of {name} is a secret, and cannot be a variable as well"
+        raise OcmError(message, hint=f"ocm secret unset {name} {twice[0]}", code="variable_twice")
+    given = settled(worker.paths.host, _given(change))
+    environment = _applied(record.environment, given, change)
+    opened = needed_places(given, record.allow) if record.isolated else {}
+    allow = allowance((*record.allow, *itertools.chain(*opened.values())))
+    return msgspec.structs.replace(record, environment=environment, allow=allow), reached_notes(opened)
+
+
+def _refuse_unseen_file(worker: Instance, after: Record, *, runs: bool) -> None:
+    """Raise `OcmError` where a gateway that `runs` on would not see a file that the record has it see."""
+    before = worker.record
+    if runs and before.sealed and shown_files(before.environment) != shown_files(after.environment):
+        message = f"{worker.name} runs, and sees another file only after a restart"
+        raise OcmError(message, hint="--restart, or ocm stop first", code="restart_needed")
+
+
+def _steps(worker: Instance, after: Record, effort: Effort, *, runs: bool, restart: bool) -> list[Step]:
+    record = record_steps(worker, after)
+    if not record or (runs and not restart):
+        return record
+    changed = worker.with_record(after)
+    if not runs:
+        return [shell_for_undo(worker), *record, *repair_steps(changed, repair=effort.repair)]
+    return [remember(worker), shell_for_undo(worker), *record, *restart_steps(changed, effort)]
+
+
+def _effect(record: Record, *, runs: bool, restart: bool) -> str:
+    if not runs:
+        return "takes effect at the next start"
+    return ready_in_words(record) if restart else f"takes effect with ocm restart {record.name}"
+
+
+def _in_words(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what was changed, a few words for each variable."""
+    return (
+        *(f"set {key}={value}" for key, value in after.items() if before.get(key) != value),
+        *(f"unset {key}" for key in before if key not in after),
+    )

@@ -1,0 +1,247 @@
+"""Variables of instances: set, taken away, kept by what copies an instance, and undone."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.operations.kept import NAME, OTHER
+
+from openclaw_ocm.core.openclaw.run import environment
+from openclaw_ocm.core.status import Answer
+from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.operations import restore as restoring
+from openclaw_ocm.operations.environment import (
+    SETTINGS,
+    change_settings,
+    change_variables,
+    list_settings,
+    list_variables,
+)
+from openclaw_ocm.operations.planning import reach
+from openclaw_ocm.operations.planning.staging import RestoreRequest
+from openclaw_ocm.operations.secret import set_secret
+from openclaw_ocm.system import uplinks, variables
+
+if TYPE_CHECKING:
+    from tests.operations.kept import Kept
+
+    from openclaw_ocm.operations.planning.result import Outcome
+
+CA = "NODE_EXTRA_CA_CERTS"
+
+
+@pytest.fixture(autouse=True)
+def _possible(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplinks, "_PACKAGES", {})
+    monkeypatch.setattr(uplinks, "_TUN", "/dev/null")
+    monkeypatch.setattr(uplinks, "_TRY", ("true",))
+    monkeypatch.setattr(uplinks, "server", lambda paths: kept.process(paths.name).pid)
+
+
+def change(
+    kept: Kept, *, restart: bool = False, dry_run: bool = False, of_all: bool = False, **changed: str | None
+) -> Outcome:
+    return change_variables(
+        kept.context, NAME, changed, kept.effort(), restart=restart, dry_run=dry_run, of_all=of_all
+    )
+
+
+def show(kept: Kept, path: Path, *, restart: bool = False) -> Outcome:
+    return change_variables(
+        kept.context, NAME, {CA: str(path)}, kept.effort(), restart=restart, dry_run=False
+    )
+
+
+def of(kept: Kept) -> dict[str, str]:
+    found = list_variables(kept.context, NAME)
+    assert found.name == NAME
+    return dict(found.variables)
+
+
+def certificate(kept: Kept) -> Path:
+    path = kept.home / "corp.pem"
+    path.write_text("-----BEGIN CERTIFICATE-----\n")
+    return path
+
+
+def test_a_stopped_one_has_them_in_its_definition_at_once(kept: Kept) -> None:
+    kept.create()
+    outcome = change(kept, TZ="Europe/Berlin", AWS_REGION="eu-1")
+    assert outcome.message == "set AWS_REGION=eu-1; set TZ=Europe/Berlin: takes effect at the next start"
+    assert of(kept) == {"AWS_REGION": "eu-1", "TZ": "Europe/Berlin"}
+    assert environment(kept.paths(NAME), kept.record(NAME))["TZ"] == "Europe/Berlin"
+    assert not kept.status().drift
+    assert change(kept, TZ="Europe/Berlin").message == "nothing to change"
+    assert change(kept, TZ=None).changes == ("unset TZ",)
+    assert of(kept) == {"AWS_REGION": "eu-1"}
+
+
+def test_a_running_one_goes_on_and_that_a_restart_is_due_is_shown(kept: Kept) -> None:
+    kept.deploy()
+    pid = kept.process(NAME).pid
+    assert change(kept, TZ="UTC").message == f"set TZ=UTC: takes effect with ocm restart {NAME}"
+    assert kept.process(NAME).pid == pid
+    due = f"the definition is older than the record or this ocm: ocm restart {NAME}"
+    assert due in kept.status().drift
+    kept.restart()
+    assert not kept.status().drift
+
+
+def test_with_a_restart_it_has_them_and_is_proved(kept: Kept) -> None:
+    kept.deploy()
+    pid = kept.process(NAME).pid
+    assert change(kept, restart=True, TZ="UTC").message == "set TZ=UTC: ready and sealed"
+    assert kept.process(NAME).pid not in (None, pid)
+    assert not kept.status().drift
+
+
+def test_one_that_is_not_ready_with_them_is_as_it_was(kept: Kept) -> None:
+    kept.deploy()
+    before = kept.files()
+    kept.world.answers[NAME] = Answer(phase="starting", failing=("telegram",))
+    with pytest.raises(OcmError, match="did not become ready"):
+        change(kept, restart=True, HTTPS_PROXY="http://10.0.0.1:3128")
+    assert kept.files() == before
+
+
+def test_a_dry_run_changes_nothing_and_tells_what_would_change(kept: Kept) -> None:
+    kept.deploy()
+    before = kept.files()
+    outcome = change(kept, restart=True, dry_run=True, TZ="UTC")
+    assert outcome.steps
+    assert outcome.changes == ("set TZ=UTC",)
+    assert kept.files() == before
+
+
+def test_a_proxy_near_by_may_be_reached_from_then_on_by_its_address_or_name(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.create()
+    monkeypatch.setattr(reach, "looked_up", lambda hosts: dict.fromkeys(hosts, ("10.1.2.3", "1.1.1.1")))
+    outcome = change(kept, HTTPS_PROXY="http://127.0.0.1:3128", http_proxy="proxy.corp.example:8080")
+    assert kept.record(NAME).allow == ("10.1.2.3:8080", "127.0.0.1:3128")
+    assert "it may reach 127.0.0.1:3128, which HTTPS_PROXY names" in outcome.notes
+    assert "it may reach 10.1.2.3:8080, which http_proxy names" in outcome.notes
+    assert "tcp dport 8080 accept" in Path(kept.paths(NAME).network / "gateway.nft").read_text()
+    assert not change(kept, HTTPS_PROXY="http://127.0.0.1:3128/").notes
+
+
+def test_one_that_shares_the_network_needs_no_allowance(kept: Kept) -> None:
+    kept.create(network="shared")
+    assert not change(kept, HTTPS_PROXY="http://127.0.0.1:3128").notes
+    assert kept.record(NAME).allow == ()
+
+
+def test_a_name_is_a_secret_or_a_variable_and_which_is_told(kept: Kept) -> None:
+    kept.create()
+    proxy = "http://me:geheim@proxy.example:3128"
+    set_secret(kept.context, NAME, "HTTPS_PROXY", proxy, restart=None, dry_run=False)
+    with pytest.raises(OcmError, match="is a secret") as caught:
+        change(kept, HTTPS_PROXY="http://proxy.example:3128")
+    assert caught.value.hint == f"ocm secret unset {NAME} HTTPS_PROXY"
+    change(kept, ALL_PROXY="http://1.1.1.1:3128")
+    with pytest.raises(OcmError, match="is a variable") as caught:
+        set_secret(kept.context, NAME, "ALL_PROXY", proxy, restart=None, dry_run=False)
+    assert caught.value.hint == f"ocm env {NAME} unset ALL_PROXY"
+
+
+def test_a_file_is_kept_by_its_real_path_and_seen_by_a_running_one_after_a_restart_alone(kept: Kept) -> None:
+    kept.deploy()
+    real = certificate(kept)
+    link = kept.home / "link.pem"
+    link.symlink_to(real)
+    with pytest.raises(OcmError, match="only after a restart") as caught:
+        show(kept, link)
+    assert caught.value.code == "restart_needed"
+    show(kept, link, restart=True)
+    assert of(kept) == {CA: str(real)}
+    real.unlink()
+    told = f"{CA} names {real}, which is not there: put it back, or ocm env {NAME} unset {CA}"
+    assert told in kept.status().drift
+    with pytest.raises(OcmError, match="which is not there"):
+        kept.restart()
+
+
+@pytest.mark.parametrize(
+    "place", ["", "gone.pem", ".openclaw-{}/ca.pem", ".config/ocm/settings.toml", ".ssh/id"]
+)
+def test_a_file_that_no_instance_is_to_see_or_that_one_can_change_is_refused(kept: Kept, place: str) -> None:
+    kept.create()
+    path = kept.home / place.format(NAME)
+    if place.endswith(("ca.pem", "id")):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    before = kept.files()
+    with pytest.raises(Invalid) as caught:
+        show(kept, path)
+    assert caught.value.code == "variable_file"
+    assert kept.files() == before
+
+
+def test_a_zone_that_the_machine_does_not_know_is_refused(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.create()
+    zones = kept.home / "zoneinfo"
+    (zones / "Europe").mkdir(parents=True)
+    (zones / "Europe/Berlin").touch()
+    monkeypatch.setattr(variables, "_ZONES", zones)
+    for zone in ("Europe/Berlin", ":Europe/Berlin", "CET-1CEST", "<+03>-3"):
+        change(kept, TZ=zone)
+    for zone in ("Europe/Berlinn", "../etc/passwd", "/etc/localtime"):
+        with pytest.raises(Invalid, match="no time zone"):
+            change(kept, TZ=zone)
+
+
+def test_what_is_not_there_is_not_taken_away_unless_all_are_meant(kept: Kept) -> None:
+    kept.create()
+    with pytest.raises(OcmError) as caught:
+        change(kept, TZ=None)
+    assert caught.value.code == "variable_missing"
+    assert change(kept, of_all=True, TZ=None).message == "nothing to change"
+
+
+def test_the_settings_are_for_new_ones_and_what_else_they_say_stays(kept: Kept) -> None:
+    path = Path(kept.host.paths.settings)
+    path.write_text(f"# mine\n{path.read_text()}")
+    own = path.read_text()
+    assert change_settings(kept.context, {"TZ": "UTC"}, dry_run=True).steps
+    assert path.read_text() == own
+    outcome = change_settings(kept.context, {"TZ": "UTC", "LANG": "C"}, dry_run=False)
+    assert (outcome.name, outcome.message) == (SETTINGS, "set LANG=C; set TZ=UTC: new instances have it")
+    assert path.read_text().startswith(own)
+    kept.create(environment={"LANG": "de_DE.UTF-8"})
+    assert of(kept) == {"LANG": "de_DE.UTF-8", "TZ": "UTC"}
+    change_settings(kept.context, {"TZ": None, "LANG": None}, dry_run=False)
+    assert path.read_text() == own
+    assert list_settings(kept.context).variables == {}
+    assert of(kept)["TZ"] == "UTC"
+
+
+def test_one_that_is_there_is_not_taken_for_one_with_other_variables(kept: Kept) -> None:
+    kept.create(environment={"TZ": "UTC"})
+    assert not kept.create(environment={"TZ": "UTC"}).changed
+    with pytest.raises(OcmError, match="with another TZ"):
+        kept.create(environment={"TZ": "Europe/Berlin"})
+
+
+def test_a_new_one_may_reach_the_proxy_that_it_is_given(kept: Kept) -> None:
+    outcome = kept.create(environment={"HTTPS_PROXY": "http://127.0.0.1:3128"}, network="own")
+    assert kept.record(NAME).allow == ("127.0.0.1:3128",)
+    assert "it may reach 127.0.0.1:3128, which HTTPS_PROXY names" in outcome.notes
+
+
+def test_a_clone_and_a_restored_one_keep_them_but_for_the_files_that_an_archive_names(kept: Kept) -> None:
+    path = certificate(kept)
+    given: dict[str, Any] = {"TZ": "UTC", CA: str(path)}
+    kept.create(environment=given)
+    kept.clone(started=False)
+    assert dict(kept.record(OTHER).environment) == given
+    archive = PurePosixPath(kept.backup().path)
+    kept.delete()
+    request = RestoreRequest(archive=archive, start=False)
+    outcome = restoring.restore(kept.context, NAME, request, kept.effort(), dry_run=False)
+    assert of(kept) == {"TZ": "UTC"}
+    assert f"{NAME} had the variable {CA}, and has not now: ocm env {NAME} set {CA}={path}" in outcome.notes
