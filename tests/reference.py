@@ -73,6 +73,7 @@ BELOW = ("Answered", "Offers", "Offered", "Backups", "LastRun", "Change", "Findi
 MEANT = {"Entry": "core/log.py", "Change": "core/models/update.py", "Finding": "core/needs.py"}
 
 MEANINGS = {
+    "bounded": "whether one instance is kept from taking all inotify instances of its user",
     "Answered.message": "what came of it, in a sentence",
     "Answered.mend": "what to type about what failed",
     "Answered.problem": "the slug of what failed",

@@ -18,6 +18,7 @@ from tests.documents import ROOT
 from tests.test_docs import command_of
 
 from openclaw_ocm.cli.main import ocm
+from openclaw_ocm.core import needs
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.turn import Failure
 from openclaw_ocm.core.paths import host_paths
@@ -153,8 +154,8 @@ def slugs() -> set[str]:
                 for text in ast.walk(value)
                 if isinstance(text, ast.Constant) and isinstance(text.value, str)
             }
-    # What `ocm check` tells as well, where it raises nothing.
-    return found | {failure.value for failure in Failure}
+    # What `ocm check` tells as well, where it raises nothing, and what setup and commands tell alike.
+    return found | set(needs.CODES.values()) | {failure.value for failure in Failure}
 
 
 def test_every_error_has_its_place_in_troubleshooting_and_no_other_has() -> None:

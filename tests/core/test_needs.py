@@ -8,8 +8,9 @@ import pytest
 from openclaw_ocm.backends.registry import suited
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.backends.systemd.manager import Systemd
-from openclaw_ocm.core import needs
+from openclaw_ocm.core import inventory as needs
 from openclaw_ocm.core.needs import (
+    BUS,
     EnableLinger,
     Finding,
     Found,
@@ -19,11 +20,14 @@ from openclaw_ocm.core.needs import (
     Keeper,
     Lacking,
     Machine,
+    Need,
     Presence,
+    StartBus,
     check,
     installs,
     question,
 )
+from openclaw_ocm.core.packages import parse_family
 from openclaw_ocm.errors import OcmError
 
 NODE = InstallNode(target="/home/ann/.local/share/ocm/node-24.19.0")
@@ -124,7 +128,7 @@ def test_whoever_is_not_root_is_given_the_line_to_type() -> None:
 def test_without_installing_everything_that_is_missing_is_told() -> None:
     with pytest.raises(OcmError, match=r"^this machine lacks Node, OpenClaw, bubblewrap$") as caught:
         check(findings(BARE), root=True, installing=False)
-    assert caught.value.details[-1] == "bubblewrap: not installed; sudo apt install bubblewrap"
+    assert caught.value.details[-1] == "bubblewrap: not installed; apt install bubblewrap"
     assert len(caught.value.details) == 3
 
 
@@ -176,7 +180,10 @@ def test_the_backend_that_was_asked_for_decides_what_is_needed() -> None:
 def test_a_backend_that_asks_nothing_of_the_machine_is_not_given_what_others_need() -> None:
     machine = replace(BARE, namespaces=Lacking(why="forbidden"))
     needed = {what for what, state in states(machine, ELSEWHERE).items() if state != "unneeded"}
-    assert needed == {"Python", "Node", "OpenClaw", "networks of their own", "UFW"}
+    assert needed == {
+        *("Python", "Node", "OpenClaw", "programs of the system", "networks of their own", "inotify"),
+        *("free space", "UFW"),
+    }
     assert installs(findings(machine, ELSEWHERE), root=True, recommended=True) == (NODE, OPENCLAW)
     for what in ("user manager", "linger", "bubblewrap"):
         assert "elsewhere" in found(machine, ELSEWHERE)[what].detail
@@ -201,7 +208,7 @@ def test_instances_that_need_no_sandbox_need_neither_namespaces_nor_bubblewrap()
 
 
 def test_a_firewall_is_never_installed_unasked() -> None:
-    assert found(BARE)["UFW"].mend == "sudo apt install ufw"
+    assert found(BARE)["UFW"].mend == "apt install ufw"
     assert not found(BARE)["UFW"].required
     assert plan(BARE, recommended=True) == (BWRAP, NODE, OPENCLAW)
 
@@ -233,6 +240,93 @@ def test_without_apt_the_package_is_named() -> None:
         (),
         "with the package manager of this system install bubblewrap",
     )
+
+
+def test_packages_are_named_as_the_distribution_names_them() -> None:
+    lacking = {Need.PROGRAMS: Lacking(why="there is no /usr/bin/perl", packages=("perl-base",))}
+    lines = {
+        "debian": "sudo apt install perl-base",
+        "fedora": "sudo dnf install perl-interpreter perl-POSIX",
+        "arch": "sudo pacman -S perl",
+        "alpine": "sudo apk add perl",
+        None: "with the package manager of this system install perl-base",
+    }
+    for family, line in lines.items():
+        machine = replace(WHOLE, lacks=lacking, apt=False, family=family)
+        with pytest.raises(OcmError, match="lacks programs of the system: there is no /usr/") as caught:
+            check(findings(machine), root=False, installing=True)
+        assert (caught.value.hint, caught.value.code) == (line, "programs_missing")
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("ID=debian\n", "debian"),
+        ('NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n', "debian"),
+        ('ID="linuxmint"\nID_LIKE="ubuntu debian"\n', "debian"),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', "fedora"),
+        ("ID=amzn\nID_LIKE='fedora'\n", "fedora"),
+        ("ID=manjaro\nID_LIKE=arch\n", "arch"),
+        ("ID=alpine\n", "alpine"),
+        ("ID=nixos\n", None),
+        ("", None),
+    ],
+)
+def test_a_distribution_is_told_by_its_own_name_or_by_whom_it_is_like(text: str, family: str | None) -> None:
+    assert parse_family(text) == family
+
+
+def test_the_user_bus_is_brought_by_a_package_and_a_start_or_by_the_start_alone() -> None:
+    package = Lacking(why="nothing listens", mend=BUS, packages=("dbus-user-session",), then=(StartBus(),))
+    machine = replace(WHOLE, bubblewrap=True, lacks={Need.BUS: package})
+    finding = found(machine)["user bus"]
+    assert finding.mend == f"sudo apt install dbus-user-session && {BUS}"
+    assert plan(machine) == ()
+    assert plan(replace(machine, root=True)) == (
+        InstallPackages(names=("dbus-user-session",)),
+        StartBus(),
+    )
+    asleep = replace(machine, lacks={Need.BUS: replace(package, packages=())})
+    assert (plan(asleep), found(asleep)["user bus"].mend) == ((StartBus(),), BUS)
+    assert states(machine, KEEPERS["supervisord"])["user bus"] == "unneeded"
+    without_apt = replace(machine, root=True, apt=False, family="fedora")
+    assert (plan(without_apt), found(without_apt)["user bus"].steps) == ((), ())
+    with pytest.raises(OcmError, match="lacks user bus: nothing listens") as caught:
+        check(findings(without_apt), root=True, installing=True)
+    assert caught.value.code == "no_user_bus"
+
+
+def test_nothing_is_downloaded_for_musl() -> None:
+    machine = replace(BARE, musl=True, apt=False, family="alpine")
+    assert plan(machine) == ()
+    for what in ("Node", "OpenClaw"):
+        assert "(apk add nodejs npm): OCM has none for musl" in (found(machine)[what].mend or "")
+
+
+def test_what_is_too_old_is_told_with_what_is_needed() -> None:
+    old = replace(WHOLE, systemd="249", bubblewrap=True, bubblewrap_version="0.6.1")
+    assert found(old)["user manager"].detail == "systemd 249 is too old: OCM needs 252 or newer"
+    assert found(old)["user manager"].lacks
+    assert found(old)["bubblewrap"].detail == "0.6.1 is too old: OCM needs 0.8 or newer"
+    assert found(old, KEEPERS["supervisord"])["bubblewrap"].lacks
+    assert not found(old, KEEPERS["supervisord"])["user manager"].lacks
+    for new in ("252", "257~rc1", "257-1", "300.1"):
+        assert found(replace(old, systemd=new))["user manager"].state is Presence.HAVE
+    assert found(replace(old, bubblewrap_version="0.11.0"))["bubblewrap"].state is Presence.HAVE
+
+
+def test_linger_does_not_help_where_the_home_comes_with_the_login() -> None:
+    finding = found(replace(WHOLE, opened_at_login="fuse.gocryptfs"))["linger"]
+    assert (finding.state, finding.required, finding.steps) == (Presence.MISSING, False, ())
+    assert "your home is not there before you log in (fuse.gocryptfs)" in finding.detail
+    assert (finding.mend or "").endswith("ocm start --all")
+    assert finding.worth_knowing
+
+
+def test_a_users_name_is_quoted_where_it_is_to_be_typed() -> None:
+    finding = found(replace(WHOLE, linger=False, user="corp\\jane"))["linger"]
+    assert finding.mend == "sudo loginctl enable-linger 'corp\\jane'"
+    assert EnableLinger(user="ann").describe().endswith("(loginctl enable-linger ann)")
 
 
 def test_the_question_names_each_step_and_where_it_goes() -> None:

@@ -45,7 +45,8 @@ def test_by_default_nobody_is_told_anything(kept: Kept) -> None:
 def test_what_is_missing_is_told_with_what_brings_it(kept: Kept, programs: Path) -> None:
     kept.create(NAME)
     program, sandbox = findings(kept, **ASKING)
-    assert (program.mend, program.wrong, program.name) == ("sudo apt install chromium", True, NAME)
+    assert (program.wrong, program.name) == (True, NAME)
+    assert (program.mend or "").endswith(" install chromium")
     assert sandbox.mend == f"ocm edit {NAME} browser.noSandbox true"
     told = status(kept.context, NAME).notes
     assert f"{program.problem}: {program.mend}" in told

@@ -12,7 +12,7 @@ from tests.operations.kept import NAME
 
 from openclaw_ocm.operations.planning import outside
 from openclaw_ocm.operations.planning.outside import outside_findings
-from openclaw_ocm.system import capacity, powers
+from openclaw_ocm.system import powers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,15 +158,3 @@ def test_what_is_closed_or_would_keep_a_reader_waiting_is_passed_by(kept: Kept, 
     (state / "closed").mkdir(mode=0)
     os.mkfifo(state / "pipe")
     assert found(kept) == []
-
-
-def test_it_is_told_when_few_inotify_instances_are_left(
-    kept: Kept, state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    del state
-    assert capacity.watchers_left(1) in {0, 1}
-    monkeypatch.setattr(capacity, "watchers_left", lambda most: most - 1)
-    (one,) = found(kept)
-    assert "all but used up its inotify instances" in one.problem
-    assert one.mend is not None
-    assert "fs.inotify.max_user_instances" in one.mend

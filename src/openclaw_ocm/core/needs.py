@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from openclaw_ocm.core.releases import NODE_HASHES, NODE_RANGE, NODE_VERSION, NODE_WHEEL, OPENCLAW_VERSION
+from openclaw_ocm.core.releases import NODE_VERSION, NODE_WHEEL, OPENCLAW_VERSION
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from openclaw_ocm.core.names import BackendName
 
-_SETUP = "ocm setup --yes"
-_LINGER = "sudo loginctl enable-linger"
-_ALLOW = "have whoever runs this machine allow them"
-_NETWORK = "networks of their own"
+OLDEST_SYSTEMD, OLDEST_BUBBLEWRAP = 252, (0, 8)
+# What starts the user's bus where its units are there.
+BUS = "systemctl --user start dbus.socket"
+NETWORK = "networks of their own"
 
 
 class Presence(str, Enum):
@@ -31,14 +32,55 @@ class Presence(str, Enum):
 
 
 class Need(str, Enum):
-    """What a backend may ask of a machine, beside what every instance takes."""
+    """What a backend may ask of a machine, and from PROGRAMS on what every instance takes."""
 
     MANAGER = "user manager"
+    BUS = "user bus"
     LINGER = "linger"
+    JOURNAL = "journal"
     NAMESPACES = "user namespaces"
     BUBBLEWRAP = "bubblewrap"
     # What it asks for only that tools of sessions other than main can run.
     BOXES = "boxes"
+    PROGRAMS = "programs of the system"
+    WATCHERS = "inotify"
+    ROOM = "free space"
+
+
+# The slugs of those that a command meets by itself as well.
+CODES = {
+    Need.MANAGER.value: "no_user_manager",
+    Need.BUS.value: "no_user_bus",
+    Need.NAMESPACES.value: "namespaces_forbidden",
+    Need.BUBBLEWRAP.value: "bubblewrap_missing",
+    Need.PROGRAMS.value: "programs_missing",
+    Need.ROOM.value: "no_space",
+}
+
+
+def linger_line(user: str) -> str:
+    """Return the command by which services of a user run without a login, as a shell takes it."""
+    return f"loginctl enable-linger {shlex.quote(user)}"
+
+
+def lacks(need: Need, lacking: Lacking, packages: str | None) -> OcmError:
+    """Return as an error what a machine lacks, as `ocm setup` tells it; `packages` is the line for these."""
+    return _error(need.value, lacking.why, mend_of(lacking, packages))
+
+
+def accepting(lacking: Lacking) -> Lacking:
+    """Return why nothing can be sealed, with what is typed to do without."""
+    allow = lacking.mend or "have whoever runs this machine allow them"
+    return replace(lacking, mend=f"{allow}, or accept with --unsealed that instances run without a sandbox")
+
+
+def mend_of(lacking: Lacking, packages: str | None) -> str | None:
+    """Return what is to be typed: the line that installs what brings a thing, and what comes after it."""
+    return " && ".join(filter(None, (packages, lacking.mend))) or None
+
+
+def _error(what: str, why: str, mend: str | None) -> OcmError:
+    return OcmError(f"this machine lacks {what}: {why}", hint=mend, code=CODES.get(what, "lacking"))
 
 
 class InstallPackages(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -60,7 +102,17 @@ class EnableLinger(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
     def describe(self) -> str:
         """Return the step in words."""
-        return f"let services of {self.user} run without a login (loginctl enable-linger {self.user})"
+        return f"let services of {self.user} run without a login ({linger_line(self.user)})"
+
+
+class StartBus(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Start the user's bus, whose units are there: a login would do it as well."""
+
+    needs_root: ClassVar[bool] = False
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"start the user bus ({BUS})"
 
 
 class InstallNode(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -86,9 +138,9 @@ class InstallOpenClaw(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"install OpenClaw {OPENCLAW_VERSION} into {self.prefix} (npm install --global {package})"
 
 
-Install = InstallPackages | EnableLinger | InstallNode | InstallOpenClaw
+Install = InstallPackages | EnableLinger | StartBus | InstallNode | InstallOpenClaw
 # What is cheap and likely to fail comes first; Node before the OpenClaw that its npm installs.
-_ORDER = (InstallPackages, EnableLinger, InstallNode, InstallOpenClaw)
+_ORDER = (InstallPackages, EnableLinger, StartBus, InstallNode, InstallOpenClaw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +165,13 @@ class Found:
 class Lacking:
     """Why a thing is not there; `mend` is what a person has to do about it where OCM may not.
 
-    `packages` are those of Debian's that bring it.
+    `packages` are those of Debian's that bring it, `then` what is to be done with them or without.
     """
 
     why: str
     mend: str | None = None
     packages: tuple[str, ...] = ()
+    then: tuple[Install, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +181,10 @@ class Machine:
     `npm` tells whether a fitting Node has its npm beside it, where that matters; `booted` whether systemd
     runs the machine, `manager` whether the user's manager answers; `sealed` whether instances are to be. OCM
     would install into `node_target` and `npm_prefix`.
+
+    `lacks` is what else is missing; `family` whose packages it has. `systemd` and `bubblewrap_version` are
+    None where they do not tell; `musl` means that no program for glibc runs; `opened_at_login` is how a home
+    is encrypted that is not there before; `bounded` whether what instances take of inotify is.
     """
 
     python: str
@@ -148,6 +205,13 @@ class Machine:
     node_target: str
     npm_prefix: str
     sealed: bool = True
+    lacks: Mapping[Need, Lacking] = field(default_factory=dict)
+    family: str | None = None
+    systemd: str | None = None
+    bubblewrap_version: str | None = None
+    musl: bool = False
+    opened_at_login: str | None = None
+    bounded: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,166 +245,23 @@ class Finding:
     @property
     def seals(self) -> bool:
         """Tell whether a new instance is sealed better with it."""
-        return self.what in (Need.BUBBLEWRAP.value, _NETWORK)
+        return self.what in (Need.BUBBLEWRAP.value, NETWORK)
 
     @property
     def lacks_boxes(self) -> bool:
         """Tell whether it is what tools of sessions other than main would run in."""
         return self.what == Need.BUBBLEWRAP.value and self.state is Presence.MISSING
 
+    @property
+    def worth_knowing(self) -> bool:
+        """Tell whether it is missing, and instances that are there do worse without it."""
+        short = (Need.JOURNAL.value, Need.WATCHERS.value)
+        helpless = self.what == Need.LINGER.value and not self.steps
+        return self.state is Presence.MISSING and (self.what in short or helpless)
+
     def can_bring(self, *, root: bool) -> bool:
         """Tell whether OCM can bring it, running as root or not."""
         return bool(self.steps) and (root or not any(step.needs_root for step in self.steps))
-
-
-def findings(machine: Machine, keeper: Keeper) -> tuple[Finding, ...]:
-    """Return what the machine has and lacks for instances that `keeper` keeps, in the order of telling."""
-    return (
-        _finding("Python", Presence.HAVE, machine.python),
-        _node(machine),
-        _openclaw(machine),
-        _manager(machine, keeper),
-        _linger(machine, keeper),
-        _namespaces(machine, keeper),
-        _bubblewrap(machine, keeper),
-        _network(machine),
-        _ufw(machine),
-    )
-
-
-_WHY = {
-    "Python": "it runs OCM itself",
-    "Node": "it runs OpenClaw",
-    "OpenClaw": "it is what the instances are",
-    "user manager": "systemd runs and seals the gateways",
-    "linger": "instances outlive your login",
-    "user namespaces": "without them nothing can be sealed",
-    "bubblewrap": "tools of sessions other than main run in its boxes",
-    _NETWORK: "in one an instance reaches the internet, and nothing near",
-    "UFW": "a firewall: recommended",
-}
-
-
-def _finding(
-    what: str,
-    state: Presence,
-    detail: str,
-    *steps: Install,
-    mend: str | None = None,
-    required: bool = True,
-) -> Finding:
-    return Finding(
-        what=what,
-        state=state,
-        detail=detail,
-        why=_WHY[what],
-        required=required and state is not Presence.UNNEEDED,
-        mend=mend,
-        steps=steps,
-    )
-
-
-def _node(machine: Machine) -> Finding:
-    found = machine.node
-    if isinstance(found, Found):
-        return _finding("Node", Presence.HAVE, f"{found.version}, {found.path}")
-    return _finding("Node", Presence.MISSING, found.why, *_bring_node(machine), mend=_node_by_hand(machine))
-
-
-def _bring_node(machine: Machine) -> tuple[Install, ...]:
-    return (InstallNode(target=machine.node_target),) if machine.architecture in NODE_HASHES else ()
-
-
-def _node_by_hand(machine: Machine) -> str:
-    if machine.architecture in NODE_HASHES:
-        return _SETUP
-    return f"install Node {NODE_RANGE} with its npm: OCM has none for {machine.architecture}"
-
-
-def _openclaw(machine: Machine) -> Finding:
-    found, what = machine.openclaw, "OpenClaw"
-    if isinstance(found, Found):
-        return _finding(what, Presence.HAVE, f"{found.version}, {found.path}")
-    if found.mend is not None:
-        return _finding(what, Presence.MISSING, found.why, mend=found.mend)
-    npm = () if machine.npm else _bring_node(machine)
-    if not machine.npm and not npm:
-        return _finding(what, Presence.MISSING, found.why, mend=_node_by_hand(machine))
-    return _finding(
-        what, Presence.MISSING, found.why, *npm, InstallOpenClaw(prefix=machine.npm_prefix), mend=_SETUP
-    )
-
-
-def _manager(machine: Machine, keeper: Keeper) -> Finding:
-    what = Need.MANAGER.value
-    if machine.manager:
-        return _finding(what, Presence.HAVE, "it answers")
-    if Need.MANAGER not in keeper.needs:
-        return _finding(what, Presence.UNNEEDED, f"none answers: {keeper.name} does its work")
-    detail = f"none answers for {machine.user}"
-    if machine.booted:
-        step = EnableLinger(user=machine.user)
-        return _finding(what, Presence.MISSING, detail, step, mend=f"{_LINGER} {machine.user}")
-    return _finding(what, Presence.MISSING, detail, mend="--backend supervisord, which needs no systemd")
-
-
-def _linger(machine: Machine, keeper: Keeper) -> Finding:
-    what = Need.LINGER.value
-    if Need.LINGER not in keeper.needs:
-        return _finding(what, Presence.UNNEEDED, f"{keeper.name} outlives a login")
-    if machine.linger:
-        return _finding(what, Presence.HAVE, "enabled", required=False)
-    step, mend = EnableLinger(user=machine.user), f"{_LINGER} {machine.user}"
-    detail = f"not enabled for {machine.user}"
-    return _finding(what, Presence.MISSING, detail, step, mend=mend, required=False)
-
-
-def _namespaces(machine: Machine, keeper: Keeper) -> Finding:
-    what, lacking = Need.NAMESPACES.value, machine.namespaces
-    if lacking is None:
-        return _finding(what, Presence.HAVE, "allowed")
-    if not machine.sealed or Need.NAMESPACES not in keeper.needs:
-        return _finding(what, Presence.UNNEEDED, lacking.why)
-    mend = f"{lacking.mend or _ALLOW}, or accept with --unsealed that instances run without a sandbox"
-    return _finding(what, Presence.MISSING, lacking.why, mend=mend)
-
-
-def _bubblewrap(machine: Machine, keeper: Keeper) -> Finding:
-    what = Need.BUBBLEWRAP.value
-    if not machine.sealed or not {Need.BUBBLEWRAP, Need.BOXES} & keeper.needs:
-        seals = f"{keeper.name} seals here" if machine.sealed else "nothing to seal"
-        return _finding(what, Presence.UNNEEDED, seals)
-    required = Need.BUBBLEWRAP in keeper.needs
-    if machine.bubblewrap:
-        return _finding(what, Presence.HAVE, "installed", required=required)
-    steps = (InstallPackages(names=(what,)),) if machine.apt else ()
-    mend = _package_by_hand(machine, what)
-    return _finding(what, Presence.MISSING, "not installed", *steps, mend=mend, required=required)
-
-
-def _network(machine: Machine) -> Finding:
-    lacking = machine.network
-    if not machine.sealed:
-        return _finding(_NETWORK, Presence.UNNEEDED, "nothing to seal")
-    if lacking is None:
-        return _finding(_NETWORK, Presence.HAVE, "can be made", required=False)
-    names = lacking.packages
-    steps = (InstallPackages(names=names),) if machine.apt and names else ()
-    mend = _package_by_hand(machine, " ".join(names)) if names else lacking.mend
-    return _finding(_NETWORK, Presence.MISSING, lacking.why, *steps, mend=mend, required=False)
-
-
-def _ufw(machine: Machine) -> Finding:
-    if machine.ufw:
-        return _finding("UFW", Presence.HAVE, "installed", required=False)
-    # A firewall can lock its owner out: whether there is to be one is not OCM's to decide.
-    mend = _package_by_hand(machine, "ufw")
-    return _finding("UFW", Presence.MISSING, "not installed", mend=mend, required=False)
-
-
-def _package_by_hand(machine: Machine, name: str) -> str:
-    tool = "sudo apt install" if machine.apt else "with the package manager of this system install"
-    return f"{tool} {name}"
 
 
 def installs(found: Iterable[Finding], *, root: bool, recommended: bool) -> tuple[Install, ...]:
@@ -366,8 +287,7 @@ def check(found: Iterable[Finding], *, root: bool, installing: bool) -> None:
         finding for finding in found if finding.lacks and not (installing and finding.can_bring(root=root))
     ]
     if len(lacking) == 1:
-        message = f"this machine lacks {lacking[0].what}: {lacking[0].detail}"
-        raise OcmError(message, hint=lacking[0].mend, code="lacking")
+        raise _error(lacking[0].what, lacking[0].detail, lacking[0].mend)
     if lacking:
         message = f"this machine lacks {', '.join(finding.what for finding in lacking)}"
         details = tuple(f"{finding.what}: {finding.detail}; {finding.mend}" for finding in lacking)

@@ -98,7 +98,10 @@ def examine(context: Context) -> Diagnosis:
     return Diagnosis(
         setup=setup,
         problems=(*unseen, *_problems(context, setup, names, opened), *wrong),
-        notes=tuple("; ".join(filter(None, (one.problem, one.mend))) for one in told if not one.wrong),
+        notes=(
+            *_short_of(setup, names),
+            *("; ".join(filter(None, (one.problem, one.mend))) for one in told if not one.wrong),
+        ),
     )
 
 
@@ -205,6 +208,18 @@ def _lacks(host: Host, setup: Setup) -> Iterator[Problem]:
                 fix="enable it" if can_fix else None,
                 mend=finding.mend,
             )
+
+
+def _short_of(setup: Setup, names: tuple[InstanceName, ...]) -> Iterator[str]:
+    """Yield what instances that are there do without: worth knowing, and no fault of theirs."""
+    for finding in setup.findings if names else ():
+        if finding.worth_knowing:
+            yield f"{finding.what}: {finding.detail}; {finding.mend}"
+    if names and not setup.bounded:
+        yield (
+            "inotify: /proc/sys/user may not be written here, so one instance can take all that you have: "
+            "OCM cannot bound it"
+        )
 
 
 def _strangers_named_ocm(host: Host) -> Iterator[Problem]:

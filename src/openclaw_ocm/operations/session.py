@@ -18,7 +18,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.verify import strangers
 from openclaw_ocm.operations.planning.change import changing
-from openclaw_ocm.system import boxes
+from openclaw_ocm.system import boxes, packages
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.runner import Command
@@ -102,7 +102,7 @@ def _refuse_boxless(worker: Instance) -> None:
         raise OcmError(message, code="box_impossible")
     if not Path(BWRAP).exists():
         message = "no box can be made here: bubblewrap is not installed"
-        raise OcmError(message, hint="sudo apt install bubblewrap", code="box_impossible")
+        raise OcmError(message, hint=packages.line("bubblewrap"), code="box_impossible")
 
 
 def _bound(worker: Instance, wanted: AgentBox) -> Iterator[str]:

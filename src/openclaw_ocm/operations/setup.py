@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends import registry
-from openclaw_ocm.core.needs import Found, Keeper, check, findings, installs
+from openclaw_ocm.core.inventory import findings
+from openclaw_ocm.core.needs import Found, Keeper, check, installs
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.system.machine.install import OPENCLAW, install
 from openclaw_ocm.system.machine.look import observe_machine
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What this machine has and lacks, the steps that mend it, and the runtime that is there after them."""
+    """What this machine has and lacks, the steps that mend it, and the runtime that is there after them.
+
+    `bounded` tells whether one instance is kept from taking all inotify instances of its user.
+    """
 
     findings: tuple[Finding, ...]
     steps: tuple[Install, ...]
     runtime: Runtime
     root: bool
+    bounded: bool = True
 
     def describe(self) -> tuple[str, ...]:
         """Return the steps in words."""
@@ -50,7 +55,9 @@ def look(
     keeper = registry.load(registry.to_prepare(host, machine, backend), host)
     found = findings(machine, Keeper(name=keeper.name, needs=keeper.needs))
     steps = installs(found, root=machine.root, recommended=recommended)
-    return Setup(findings=found, steps=steps, runtime=_runtime(machine), root=machine.root)
+    return Setup(
+        findings=found, steps=steps, runtime=_runtime(machine), root=machine.root, bounded=machine.bounded
+    )
 
 
 def bring(host: Host, setup: Setup, report: Callable[[Progress], None]) -> None:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ _LOCK_POLL_SECONDS = 0.1
 # For what an instance may have put there: a link is an error, and a pipe keeps nobody waiting.
 CLOSED_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CLOSED_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ENCRYPTION_POLICY = 0xC0096616  # FS_IOC_GET_ENCRYPTION_POLICY_EX (linux/fscrypt.h)
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -33,6 +35,19 @@ def make_directory(path: PurePosixPath) -> None:
     for directory in reversed(missing):
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=0o700)
+
+
+def is_encrypted(directory: PurePosixPath) -> bool:
+    """Tell whether the file system encrypts a directory by itself (fscrypt)."""
+    with contextlib.suppress(OSError):
+        handle = os.open(directory, CLOSED_DIRECTORY)
+        try:
+            # How much room there is for the policy, and that room.
+            fcntl.ioctl(handle, _ENCRYPTION_POLICY, bytearray((24).to_bytes(8, sys.byteorder) + bytes(24)))
+        finally:
+            os.close(handle)
+        return True
+    return False
 
 
 def write_file(path: PurePosixPath, data: bytes, *, mode: int = 0o600) -> None:

@@ -101,8 +101,20 @@ def _refuse_foreign(home: PurePosixPath, account: pwd.struct_passwd) -> None:
 
 
 def has_linger(host: Host) -> bool:
-    """Tell whether the user's services outlive the last logout (loginctl(1))."""
-    return Path("/var/lib/systemd/linger", host.user).exists()
+    """Tell whether the user's services outlive the last logout (loginctl(1)).
+
+    logind escapes the name of the file as C does (systemd 257, `method_set_user_linger`).
+    """
+    return any(Path("/var/lib/systemd/linger", name).exists() for name in {host.user, _escaped(host.user)})
+
+
+def _escaped(name: str) -> str:
+    """Return a name as systemd's cescape() writes it, for what can be one of a user."""
+    known = {"\\": "\\\\", '"': '\\"', "'": "\\'", "\t": "\\t", "\n": "\\n"}
+    return "".join(
+        known.get(chr(byte)) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}")  # noqa: PLR2004 - ASCII
+        for byte in name.encode()
+    )
 
 
 def user_manager_answers(host: Host) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.sandbox.system_calls import REFUSED, allowed_calls, argument_refusals, digest
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
+from openclaw_ocm.system.packages import line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,7 @@ def _library() -> ctypes.CDLL:
         return ctypes.CDLL(_LIBRARY)
     except OSError:
         message = f"{_LIBRARY} is not installed"
-        raise OcmError(message, hint="sudo apt install libseccomp2", code="libseccomp_missing") from None
+        raise OcmError(message, hint=line("libseccomp2"), code="libseccomp_missing") from None
 
 
 class _Filter:

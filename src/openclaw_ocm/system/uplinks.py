@@ -12,6 +12,7 @@ from openclaw_ocm.core.network import Rules, parse_allowed, ruleset
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
+from openclaw_ocm.system.packages import line
 from openclaw_ocm.system.processes import command_name
 from openclaw_ocm.system.runner import Command
 
@@ -61,7 +62,7 @@ def no_uplink(host: Host) -> Lacking | None:
     root = "" if os.geteuid() == 0 else "sudo "
     if packages := tuple(package for program, package in _PACKAGES.items() if not Path(program).exists()):
         why = f"no network of its own can be made here without {', '.join(packages)}"
-        return Lacking(why=why, mend=f"{root}apt install {' '.join(packages)}", packages=packages)
+        return Lacking(why=why, mend=line(*packages), packages=packages)
     try:
         os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:

@@ -33,7 +33,7 @@ from openclaw_ocm.backends.supervisord.program import (
     render_program,
 )
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
-from openclaw_ocm.core.needs import Need
+from openclaw_ocm.core.needs import Lacking, Need, lacks
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, on_own_terminal, under_tool_host
 from openclaw_ocm.core.status import Activity, Process, signal_in
@@ -41,6 +41,7 @@ from openclaw_ocm.errors import NotRunning, OcmError, UnreadableFile
 from openclaw_ocm.system import files, processes, programs
 from openclaw_ocm.system.host import namespaces_forbidden
 from openclaw_ocm.system.kept.names import names_in
+from openclaw_ocm.system.packages import line
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -79,12 +80,15 @@ class Supervisord:
 
     def check(self, *, sealed: bool) -> None:
         """Raise `OcmError` where this machine cannot run or seal an instance, with what mends it."""
+        from openclaw_ocm.system.machine.lacking import check_programs
+
         render_daemon(self._paths, user=None)
+        check_programs()
         if not sealed:
             return
         if not Path(BWRAP).exists():
-            message = "bubblewrap is not installed, without which nothing can be sealed here"
-            raise OcmError(message, hint=self._as_root("apt install bubblewrap"), code="bubblewrap_missing")
+            lacking = Lacking(why="not installed", packages=("bubblewrap",))
+            raise lacks(Need.BUBBLEWRAP, lacking, line(*lacking.packages))
         from openclaw_ocm.system.seccomp import check_library
 
         check_library()

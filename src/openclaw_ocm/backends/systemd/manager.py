@@ -17,19 +17,18 @@ from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.backends.systemd.shown import PROPERTIES, parse_block, process_in, was_killed, with_network
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.backends.systemd.unit import (
-    OLDEST_VERSION,
     limit_directives,
     render_unit,
     sandbox_directives,
 )
 from openclaw_ocm.core.names import InstanceName, parse_name
-from openclaw_ocm.core.needs import Need
+from openclaw_ocm.core.needs import OLDEST_SYSTEMD, Need, linger_line
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_host, uplink_argv
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system import files
-from openclaw_ocm.system.host import has_linger, namespaces_forbidden, user_manager_answers
+from openclaw_ocm.system.host import has_linger, user_manager_answers
 from openclaw_ocm.system.kept.names import names_in
 from openclaw_ocm.system.runner import Command
 
@@ -56,7 +55,9 @@ class Systemd:
     """The user manager of `host`."""
 
     name: ClassVar[BackendName] = "systemd"
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.MANAGER, Need.LINGER, Need.NAMESPACES, Need.BOXES})
+    needs: ClassVar[frozenset[Need]] = frozenset(
+        {Need.MANAGER, Need.BUS, Need.LINGER, Need.JOURNAL, Need.NAMESPACES, Need.BOXES}
+    )
     host: Host
 
     @property
@@ -79,17 +80,14 @@ class Systemd:
 
     def check(self, *, sealed: bool) -> None:
         """Raise `OcmError` where this machine cannot run or seal an instance, with what mends it."""
-        if self.version < OLDEST_VERSION:
-            message = f"systemd {self.version} is too old: OCM needs {OLDEST_VERSION} or newer"
+        from openclaw_ocm.system.machine.lacking import check_namespaces, check_programs
+
+        if self.version < OLDEST_SYSTEMD:
+            message = f"systemd {self.version} is too old: OCM needs {OLDEST_SYSTEMD} or newer"
             raise OcmError(message, hint="Debian 12 and newer have it", code="systemd_too_old")
-        mend = namespaces_forbidden() if sealed else None
-        if mend is not None:
-            raise OcmError(
-                "this machine forbids user namespaces, without which nothing can be sealed",
-                hint=f"sudo sysctl -w {mend} (a file in /etc/sysctl.d keeps it); "
-                "--unsealed accepts running without a sandbox",
-                code="namespaces_forbidden",
-            )
+        check_programs()
+        if sealed:
+            check_namespaces(self.host)
 
     def gaps(self, record: Record, process: Process) -> tuple[str, ...]:
         """Return what the policy or the record asks for and this manager does not enforce."""
@@ -104,7 +102,7 @@ class Systemd:
         if has_linger(self.host):
             return ()
         user = self.host.user
-        return (f"instances stop when {user} logs out: sudo loginctl enable-linger {user}",)
+        return (f"instances stop when {user} logs out: sudo {linger_line(user)}",)
 
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the unit that the record asks for."""
@@ -251,7 +249,14 @@ class Systemd:
         environ: Mapping[str, str],
         terminal: bool,
     ) -> Session:
-        """Return the command that runs `program` as a transient unit with the sandbox of the gateway."""
+        """Return the command that runs `program` as a transient unit with the sandbox of the gateway.
+
+        Raises `OcmError` where the user's bus is not there, over which systemd-run waits for its end.
+        """
+        from openclaw_ocm.system.machine.lacking import check_bus, check_programs
+
+        check_bus(self.host)
+        check_programs()
         paths = self.host.instance(record.name)
         unit = _session_unit(paths.name, secrets.token_hex(4))
         sandbox: tuple[tuple[str, str], ...] = ()
@@ -325,7 +330,7 @@ class Systemd:
         user = self.host.user
         return OcmError(
             f"no systemd user manager answers for {user}",
-            hint=f"log in as {user} over ssh, or run: sudo loginctl enable-linger {user}",
+            hint=f"log in as {user} over ssh, or run: sudo {linger_line(user)}",
             code="no_user_manager",
         )
 

@@ -37,9 +37,6 @@ Directive = tuple[str, str]
 # Backups wait for each other in a queue of OCM's own: this only keeps many from being started at one moment.
 RANDOM_DELAY_SECONDS = 15
 
-# The oldest that OCM was measured with.
-OLDEST_VERSION = 252
-
 # With what the program of the uplink ends where no gateway came (EX_UNAVAILABLE).
 NO_GATEWAY = 69
 

@@ -9,6 +9,7 @@ from openclaw_ocm.core.openclaw.browser import NO_SANDBOX, PROGRAMS, asks_for_br
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.operations.planning.findings import Finding
+from openclaw_ocm.system import packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ def browser_findings(worker: Instance) -> Iterator[Finding]:
         yield Finding(name=name, problem=problem, mend=mend, wrong=True)
     elif named is None and not any(_is_seen(program, seen) for program in PROGRAMS):
         problem = "its config asks for a browser, and there is no Chromium below /usr"
-        yield Finding(name=name, problem=problem, mend="sudo apt install chromium", wrong=True)
+        yield Finding(name=name, problem=problem, mend=packages.line("chromium"), wrong=True)
     if record.sealed and lookup(config, NO_SANDBOX) is not True:
         problem = "its config asks for a browser, and Chromium cannot make its own sandbox in this one"
         yield Finding(name=name, problem=problem, mend=f"ocm edit {name} {NO_SANDBOX} true", wrong=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.text import counted, printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.findings import Finding
-from openclaw_ocm.system import capacity, powers
+from openclaw_ocm.system import powers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _MOST_NAMES = 50_000
 # For all instances together.
 _SECONDS = 10.0
-_FEW_WATCHERS = 16
 _WRONG = (powers.SET_ID, powers.CAPABLE, powers.DEVICES)
 
 
@@ -31,10 +30,6 @@ def outside_findings(host: Host, names: Collection[InstanceName]) -> Iterator[Fi
     if powers.others_enter(home):
         problem = f"every user of this machine may enter {home}, and what an instance opens of its state"
         yield Finding(problem=problem, mend=f"chmod o-x {home}")
-    if capacity.watchers_left(_FEW_WATCHERS) < _FEW_WATCHERS:
-        problem = f"{host.user} has all but used up its inotify instances: programs cannot watch files"
-        mend = "find who holds them, or sudo sysctl -w fs.inotify.max_user_instances=512"
-        yield Finding(problem=problem, mend=mend)
     for name in names:
         try:
             yield from _of_state(host.instance(name), _SECONDS / len(names))

@@ -14,7 +14,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import temporary
-from openclaw_ocm.core.needs import EnableLinger, InstallNode, InstallOpenClaw, InstallPackages, Progress
+from openclaw_ocm.core.needs import (
+    BUS,
+    EnableLinger,
+    InstallNode,
+    InstallOpenClaw,
+    InstallPackages,
+    Progress,
+    StartBus,
+)
 from openclaw_ocm.core.openclaw.run import ENTRY
 from openclaw_ocm.core.releases import (
     NODE_HASHES,
@@ -257,6 +265,11 @@ def _enable_linger(host: Host, step: EnableLinger, report: Report, _lock: int) -
         time.sleep(_POLL_SECONDS)
 
 
+def _start_bus(host: Host, _step: StartBus, report: Report, _lock: int) -> None:
+    report(Progress(what="start the user bus"))
+    host.runner.run(Command(argv=tuple(BUS.split()), timeout_seconds=_CHECK_SECONDS))
+
+
 def _command(host: Host, argv: tuple[str, ...], beside: PurePosixPath, lock: int) -> Command:
     """Return a command of pip or npm: with the user's settings, and its working files in `beside`.
 
@@ -300,6 +313,7 @@ def _prints(host: Host, argv: tuple[str, ...], expected: str, directory: PurePos
 _INSTALL: dict[type, Callable[..., None]] = {
     InstallPackages: _install_packages,
     EnableLinger: _enable_linger,
+    StartBus: _start_bus,
     InstallNode: _install_node,
     InstallOpenClaw: _install_openclaw,
 }

@@ -10,10 +10,13 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.needs import Found, Lacking, Machine
+from openclaw_ocm.core.needs import Found, Lacking, Machine, Need
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system.host import has_linger, namespaces_forbidden, user_manager_answers
+from openclaw_ocm.system import packages
+from openclaw_ocm.system.host import has_linger, user_manager_answers
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.machine import lacking
 from openclaw_ocm.system.openclaw.find import (
     default_range,
     find_node,
@@ -22,14 +25,15 @@ from openclaw_ocm.system.openclaw.find import (
     node_range,
     node_target,
 )
-from openclaw_ocm.system.runner import SAFE_PATH, Command
+from openclaw_ocm.system.runner import SAFE_PATH
 from openclaw_ocm.system.uplinks import no_uplink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from openclaw_ocm.core.releases import Span
     from openclaw_ocm.system.host import Host
 
-_CHECK_SECONDS = 20.0
 # The end of both names that the package has had: a console script of the older one is ours as well.
 _ENTRY_POINT = b"ocm.__main__"
 _READ_BYTES = 2**16
@@ -38,6 +42,7 @@ _READ_BYTES = 2**16
 def observe_machine(host: Host, *, sealed: bool = True) -> Machine:
     """Return what is there; `sealed` tells whether instances are to be."""
     openclaw = _openclaw(host)
+    namespaces, bounded = lacking.no_namespaces(host)
     spans = node_range(PurePosixPath(openclaw.path)) if isinstance(openclaw, Found) else default_range()
     return Machine(
         python=f"{platform.python_version()}, {sys.executable}",
@@ -48,7 +53,7 @@ def observe_machine(host: Host, *, sealed: bool = True) -> Machine:
         booted=Path("/run/systemd/system").is_dir(),
         manager=user_manager_answers(host),
         linger=has_linger(host),
-        namespaces=_namespaces(host),
+        namespaces=namespaces,
         bubblewrap=Path(BWRAP).exists(),
         network=no_uplink(host),
         ufw=_has("ufw"),
@@ -59,7 +64,33 @@ def observe_machine(host: Host, *, sealed: bool = True) -> Machine:
         node_target=str(node_target(host)),
         npm_prefix=str(host.paths.npm_prefix),
         sealed=sealed,
+        lacks=dict(_lacks(host, bringing=not isinstance(openclaw, Found))),
+        family=packages.family(),
+        systemd=lacking.systemd_version(host),
+        bubblewrap_version=lacking.bubblewrap_version(host),
+        musl=_is_musl(),
+        opened_at_login=lacking.opened_at_login(host),
+        bounded=bounded,
     )
+
+
+def _lacks(host: Host, *, bringing: bool) -> Iterator[tuple[Need, Lacking]]:
+    found = {
+        Need.PROGRAMS: lacking.no_programs(),
+        Need.BUS: lacking.no_bus(host),
+        Need.JOURNAL: lacking.no_journal(host),
+        Need.WATCHERS: lacking.few_watchers(host, len(instance_names(host.paths))),
+        Need.ROOM: lacking.no_room(host, bringing=bringing),
+    }
+    return ((need, what) for need, what in found.items() if what is not None)
+
+
+def _is_musl() -> bool:
+    """Tell whether this Python runs on another C library than glibc: its name for itself is then unknown."""
+    try:
+        return not os.confstr("CS_GNU_LIBC_VERSION")
+    except (ValueError, OSError):
+        return True
 
 
 def foreign_ocm(host: Host) -> PurePosixPath | None:
@@ -94,15 +125,3 @@ def _node(host: Host, spans: tuple[Span, ...]) -> Found | Lacking:
         return find_node(host, spans)
     except OcmError as error:
         return Lacking(why=error.message)
-
-
-def _namespaces(host: Host) -> Lacking | None:
-    """Return why a user namespace cannot be made, None where one was made just now."""
-    attempt = Command(argv=("unshare", "--user", "--map-root-user", "true"), timeout_seconds=_CHECK_SECONDS)
-    switch = namespaces_forbidden()
-    if switch is not None:
-        mend = f"sudo sysctl -w {switch} (OCM leaves it to you: a security setting of the whole machine)"
-        return Lacking(why=f"forbidden by {switch.partition('=')[0]}", mend=mend)
-    if not _has("unshare") or host.runner.run(attempt, check=False).returncode == 0:
-        return None
-    return Lacking(why="this machine forbids them, as some containers do")
