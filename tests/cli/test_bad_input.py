@@ -22,9 +22,9 @@ LONG = "a" * 64
 ENVELOPE = {"version", "ok", "command", "results", "errors", "warnings"}
 ERROR = {"name", "code", "message", "hint", "details"}
 NAMELESS = ("list", "edit", "setup", "doctor", "restore", "backups verify")
-_OTHERS = ("use", "enter", "supervise", "completion", "secret", "token", "channel", "backups")
+_OTHERS = ("use", "enter", "supervise", "completion", "secret", "token", "channel", "runtime", "backups")
 _BELOW = (
-    *("secret set", "secret unset", "secret list", "token rotate"),
+    *("secret set", "secret unset", "secret list", "token rotate", "runtime use"),
     *("backups list", "backups verify", "backups prune"),
 )
 ANSWERS_IN_JSON = [*(name for name in COMMANDS if name not in _OTHERS), *_BELOW]

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from tests import nodes
 
 from openclaw_ocm.core.releases import NODE_VERSION, OPENCLAW_VERSION
 from openclaw_ocm.system.files import lock
@@ -241,8 +242,6 @@ def test_another_program_named_ocm_is_told_and_never_run(
 
 def test_a_node_of_ocms_own_is_told_with_its_version(ocm: Run, home: Path) -> None:
     node = home / f".local/share/ocm/node-{NODE_VERSION}/bin/node"
-    node.parent.mkdir(parents=True)
-    node.write_text(f"#!/bin/sh\necho v{NODE_VERSION}\n")
-    node.chmod(0o755)
+    nodes.put(node, NODE_VERSION)
     found = findings(ocm("setup", "--no-install", "--json"))["Node"]
     assert (found["state"], found["detail"]) == ("have", f"{NODE_VERSION}, {node}")

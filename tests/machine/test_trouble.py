@@ -392,7 +392,7 @@ def test_missing_or_old_runtime_is_said_with_the_command_that_mends_it(machine: 
     machine.run(["mv", "/usr/local/bin/node", "/usr/local/bin/node-away"], user="root")
     try:
         path = {"PATH": f"{old}:/usr/bin:/bin"}
-        refused(ocm("deploy", "worker1", "--no-install", env=path, check=False), "cannot run OpenClaw")
+        refused(ocm("deploy", "worker1", "--no-install", env=path, check=False), "does not answer as Node")
         missing = ocm("deploy", "worker1", "--no-install", check=False)
         refused(missing, "Node is not installed")
         assert "ocm setup --yes" in missing.stderr

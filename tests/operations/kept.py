@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests import nodes
 from tests.backends import fake
 
 from openclaw_ocm.backends import registry
@@ -66,6 +67,7 @@ TERMINAL = Terminal(attached=False, environ={"LANG": "C.UTF-8"})
 # what it was called with where it is to be OpenClaw.
 NODE = """#!/bin/sh
 [ "$*" = --version ] && exec echo v24.19.0
+[ "$1" = --print ] && {identity} && exit
 exec {python} {home}/node.py "$@"
 """
 NODE_PROGRAM = """
@@ -231,7 +233,7 @@ def make_home(tmp_path: Path) -> Host:
     (package / "openclaw.mjs").chmod(0o755)
     (home / ".npm-global/bin/openclaw").symlink_to(package / "openclaw.mjs")
     node = home / ".npm-global/bin/node"
-    node.write_text(NODE.format(python=sys.executable, home=home))
+    node.write_text(NODE.format(python=sys.executable, home=home, identity=nodes.identity("24.19.0")))
     node.chmod(0o755)
     (home / "node.py").write_text(NODE_PROGRAM)
     # Nothing of a stand-in is to be compiled.

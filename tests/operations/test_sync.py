@@ -79,6 +79,7 @@ class Instance:
         node = self.home / "node"
         node.write_text(NODE)
         node.chmod(0o755)
+        (self.home / "package.json").write_text('{"name": "openclaw", "version": "2026.9.6"}')
         record = samples.record(runtime=Runtime(node=str(node), openclaw=str(self.home)))
         record = msgspec.structs.replace(record, backend="supervisord", sealed=False)
         paths = self.paths

@@ -39,6 +39,7 @@ COMMANDS = {
     "use": ("session", "Run openclaw as an instance, in its sandbox."),
     "enter": ("session", "Open a shell in an instance's sandbox."),
     "setup": ("setup", "Check what OCM needs of this machine, and install what is missing."),
+    "runtime": ("runtime", "Keep the Node and the OpenClaw that instances run."),
     "doctor": ("setup", "Find what is wrong with this machine and with all that OCM made on it."),
     "model": ("model", "Give an instance a model and the key of its provider."),
     "channel": ("channel", "Keep the channels over which people write to an instance."),

@@ -26,6 +26,7 @@ _CORRECTION, _RELEASE, _BEFORE = 2, 1, 0
 _CLAUSE = re.compile(r">=\s*(v?[\d.]+)(?:\s+<\s*(v?[\d.]+))?")
 _PIP_PROGRESS = re.compile(r"Progress ([0-9]+) of (\S+)")
 _NPM_FETCH = re.compile(r"npm http fetch GET 200 (\S+)")
+_NODE = re.compile(r"\d{1,2}\.\d{1,3}\.\d{1,3}")
 _LAST_WORDS = 12
 _UNREACHABLE = re.compile(
     r"NameResolutionError|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|ProxyError"
@@ -93,6 +94,11 @@ def parse_range(text: str) -> tuple[Span, ...] | None:
 def is_within(version: Version, spans: tuple[Span, ...]) -> bool:
     """Tell whether a version lies in one of `spans`."""
     return any(lowest <= version and (limit is None or version < limit) for lowest, limit in spans)
+
+
+def is_node_version(version: str) -> bool:
+    """Tell whether a Node can have that version: others, 2026.5.3 say, are of what stands before one."""
+    return _NODE.fullmatch(version) is not None
 
 
 def progress_of_pip(line: str) -> tuple[int, int | None] | None:

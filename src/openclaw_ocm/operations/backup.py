@@ -30,6 +30,7 @@ from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def backup(context: Context, name: InstanceName, request: Request) -> Backup:
 def backup_locked(worker: Instance, request: Request) -> Backup:
     """Back up an instance as `backup` does; the caller holds its lock."""
     name, paths, record = worker.name, worker.paths, worker.record
+    # Its own Node copies its databases.
+    check_runtime(record)
     if not request.dry_run and not is_current(paths, record):
         make_shell(paths, record)
     _refuse_unrestorable(paths)

@@ -21,6 +21,7 @@ from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.system import boxes, packages
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import read_config
+from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.runner import Command
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 
@@ -188,6 +189,7 @@ def ready_for_session(context: Context, name: InstanceName) -> Record:
 
 def _session(worker: Instance, program: tuple[str, ...], terminal: Terminal) -> Session:
     paths, record = worker.paths, worker.record
+    check_runtime(record)
     return worker.backend.session(
         record,
         worker.policy,

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
-from tests import hosts
+from tests import hosts, nodes
 
 from openclaw_ocm.core.needs import InstallNode, InstallOpenClaw, Progress
 from openclaw_ocm.core.releases import NODE_VERSION, OPENCLAW_VERSION
@@ -40,6 +40,7 @@ PACKAGE = f'{{"name": "openclaw", "version": "{OPENCLAW_VERSION}", "engines": {{
 NODE = f"""#!/bin/sh
 case $1 in
     --version) echo v{NODE_VERSION} ;;
+    --print) {nodes.identity(NODE_VERSION)} ;;
     */npm-cli.js)
         [ "$2 $3 $4" = "install --global --prefix" ] || exit 64
         pwd >"$HOME/directory"; env | sort >"$HOME/environment"; echo "$@" >"$HOME/arguments"
@@ -282,7 +283,7 @@ def test_an_install_waits_for_another_and_finds_what_that_brought(host: Host) ->
 
 
 def put_node(path: Path, version: str, *, npm: bool = False) -> Path:
-    files.write_file(PurePosixPath(path, "bin/node"), f"#!/bin/sh\necho v{version}\n".encode(), mode=0o755)
+    nodes.put(path / "bin/node", version)
     if npm:
         files.write_file(PurePosixPath(path, "lib/node_modules/npm/bin/npm-cli.js"), b"")
     return path / "bin"

@@ -10,6 +10,7 @@ from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.operations.planning.timers import timer_faults
 from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.config import read_config
+from openclaw_ocm.system.openclaw.runtime import gone
 from openclaw_ocm.system.variables import missing_files
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ class Drift(NamedTuple):
 def drift(worker: Instance) -> Iterator[Drift]:
     """Yield in what an instance differs from its record, on disk and in the eyes of its backend."""
     name, record, process, paths = worker.name, worker.record, worker.process, worker.paths
+    what = gone(record.runtime)
+    if what is not None:
+        yield Drift("runtime", what, f"ocm runtime use {name}")
     yield from _definition_drift(worker)
     backend = worker.backend.name
     if process.autostart is not record.autostart:

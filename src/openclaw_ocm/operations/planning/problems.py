@@ -18,13 +18,15 @@ from openclaw_ocm.core.plan import (
     RemoveFile,
     RemoveLink,
     RemoveTree,
+    Restart,
     SetTimer,
     Stop,
 )
 from openclaw_ocm.core.status import State
 from openclaw_ocm.errors import OcmError, as_ocm_error
 from openclaw_ocm.operations.planning.drift import drift
-from openclaw_ocm.operations.planning.repair import repair_steps
+from openclaw_ocm.operations.planning.repair import Effort, repair_steps
+from openclaw_ocm.operations.planning.runtimes import Preferred, next_runtime, runtime_steps
 from openclaw_ocm.operations.planning.timers import look, timer_steps
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.inherited import read_inherited
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.planning.drift import Drift
 
 MACHINE = "this machine"
+_READY_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +115,8 @@ def _differences(worker: Instance) -> Iterator[Problem]:
     try:
         repair = repair_steps(worker, repair=False)
     except OcmError as error:
-        # The edited definition is among the differences below.
-        if error.code != "definition_edited":
+        # These are among the differences below.
+        if error.code not in ("definition_edited", "runtime_gone"):
             yield refusal(name, error)
     for step in repair:
         if isinstance(step, MakeShell):
@@ -122,7 +125,9 @@ def _differences(worker: Instance) -> Iterator[Problem]:
     definition = tuple(step for step in repair if not isinstance(step, MakeShell))
     for difference in drift(worker):
         # Of what a drop-in changes only that counts which weakens the sandbox: those are violations.
-        if difference.kind != "override":
+        if difference.kind == "runtime":
+            yield _runtime_problem(worker, difference)
+        elif difference.kind != "override":
             yield _difference_problem(worker, difference, definition)
     for violation in worker.backend.violations(name, process) if process.installed else ():
         yield Problem(about=name, what=violation, mend=f"remove it, then ocm restart {name}")
@@ -148,6 +153,19 @@ def _difference_problem(worker: Instance, difference: Drift, definition: tuple[S
     if difference.kind == "link":
         return _link_problem(worker, what)
     return Problem(about=name, what=what, mend=difference.mend)
+
+
+def _runtime_problem(worker: Instance, difference: Drift) -> Problem:
+    """Return that a Node or an OpenClaw is gone, and what this machine has in its place."""
+    what = difference.what
+    try:
+        runtime = next_runtime(worker.host, worker.record.runtime, Preferred())
+        steps = runtime_steps(worker, runtime, Effort(timeout_seconds=_READY_SECONDS))
+    except OcmError as error:
+        what = f"{what}; and there is no other: {error.message}"
+        return Problem(about=worker.name, what=what, mend=f"{error.hint}; then {difference.mend}")
+    again = ", and restart it" if any(isinstance(step, Restart) for step in steps) else ""
+    return _of(worker, what, f"have it run {runtime.openclaw} on {runtime.node}{again}", tuple(steps))
 
 
 def _link_problem(worker: Instance, what: str) -> Problem:

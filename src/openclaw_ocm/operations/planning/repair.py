@@ -14,6 +14,7 @@ from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current
 from openclaw_ocm.system.uplinks import check_uplink
 from openclaw_ocm.system.variables import missing_files
@@ -121,15 +122,11 @@ def refuse_unrepairable(worker: Instance, *, repair: bool) -> None:
 
 def _refuse_unstartable(worker: Instance) -> None:
     """Raise `OcmError` where the machine cannot run the instance, or what it runs is gone."""
-    runtime = worker.record.runtime
     worker.backend.check(sealed=worker.record.sealed)
     if worker.record.isolated:
         check_uplink(worker.host, f"ocm network {worker.name} shared")
-    package_version(PurePosixPath(runtime.openclaw))
-    if not Path(runtime.node).exists():
-        message = f"the Node of {worker.name} is gone: {runtime.node}"
-        hint = f"put it back, or change runtime.node in {worker.paths.record}"
-        raise OcmError(message, hint=hint, code="node_missing")
+    check_runtime(worker.record)
+    package_version(PurePosixPath(worker.record.runtime.openclaw))
     for variable, file in missing_files(worker.record.environment):
         message = f"{variable} of {worker.name} names {file}, which is not there"
         hint = f"put it back, or ocm env {worker.name} unset {variable}"

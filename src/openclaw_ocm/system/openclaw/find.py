@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from openclaw_ocm.core.needs import Found
 from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS
@@ -23,13 +23,17 @@ from openclaw_ocm.core.releases import (
     parse_version,
 )
 from openclaw_ocm.core.sandbox.policy import npm_beside
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.openclaw.asking import ask_entry, ask_node
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.system.host import Host
+    from openclaw_ocm.system.openclaw.asking import Node
 
 # The first release that OCM was measured with.
 OLDEST_OPENCLAW = "2026.9.6"
@@ -37,8 +41,12 @@ OLDEST_OPENCLAW = "2026.9.6"
 PENDING = ".openclaw-lifecycle-pending"
 # Seen from the home.
 _USUAL = (".npm-global/bin", ".local/bin", "/usr/local/bin")
+# How far above its entry a package begins, and how many that were passed over are told.
+_MOST_ABOVE, _MOST_TOLD = 4, 3
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 _BRING = "ocm setup brings one"
+_NAME_IT = "name a Node, a package of OpenClaw, or a directory with programs of these names"
+_IN_STATE = "lies in the state of main or of an instance, which no other sees"
 _UPDATE = "npm install --global openclaw@latest"
 
 
@@ -53,15 +61,36 @@ def find_runtime(host: Host) -> Runtime:
 
 
 def find_openclaw(host: Host) -> Found:
-    """Return the package directory of OpenClaw; raise `OcmError` where there is none that OCM can use."""
-    entry = next(_programs(host, "openclaw"), None)
-    # OCM's own wrapper is named openclaw too, but only inside a sandbox; a wrapper of the user's ends here.
-    if entry is None:
+    """Return the first OpenClaw that OCM can use, as its package directory.
+
+    Raises `OcmError` where there is none, with what was passed over and the mend of the first.
+    """
+    refused: list[OcmError] = []
+    for program in _programs(host, "openclaw"):
+        try:
+            return _openclaw_of(host, program)
+        except OcmError as error:
+            refused.append(error)
+    if not refused:
         raise OcmError("OpenClaw is not installed", hint=_BRING, code="openclaw_missing")
-    if entry.name != ENTRY:
-        message = f"{entry} is no OpenClaw package"
-        raise OcmError(message, hint=f"put one before it: {_UPDATE}", code="openclaw_unusable")
-    package = entry.parent
+    first = refused[0]
+    raise OcmError(_each(error.message for error in refused), hint=first.hint, code=first.code)
+
+
+def _openclaw_of(host: Host, program: PurePosixPath) -> Found:
+    """Return the OpenClaw that a program is or starts; raise `OcmError` where OCM cannot use it."""
+    hint = f"put one before it: {_UPDATE}"
+    # What an instance may have written is not even asked.
+    _refuse_in_state(host.paths, program, _resolved(program))
+    package = _package_above(_resolved(program))
+    if package is None:
+        # A wrapper, or the shim of a version manager: OCM's own is named openclaw too, but only inside.
+        entry = ask_entry(host, program)
+        package = None if isinstance(entry, str) else _package_above(entry)
+        if package is None:
+            why = entry if isinstance(entry, str) else f"it starts {printable(str(entry))}"
+            raise OcmError(f"{program} is no OpenClaw package: {why}", hint=hint, code="openclaw_unusable")
+    _refuse_in_state(host.paths, package)
     version = package_version(package)
     if is_newer(OLDEST_OPENCLAW, version):
         message = f"OpenClaw {version} in {package} is too old: OCM needs 2026.9.6 or newer"
@@ -72,24 +101,106 @@ def find_openclaw(host: Host) -> Found:
     return Found(path=str(package), version=version)
 
 
-def find_node(host: Host, spans: tuple[Span, ...]) -> Found:
-    """Return the first Node within `spans`, those on the PATH before OCM's; raise `OcmError` without."""
-    seen: list[str] = []
-    for node in _nodes(host):
-        version = _node_version(host, node)
-        if is_within(parse_version(version) or (0, 0, 0), spans):
-            return Found(path=str(node), version=version)
-        seen.append(f"Node {version or 'of unknown version'} ({node}) cannot run OpenClaw")
-    message = seen[0] if seen else "Node is not installed"
-    raise OcmError(message, hint=_BRING, code="node_too_old" if seen else "node_missing")
+def _package_above(file: PurePosixPath) -> PurePosixPath | None:
+    """Return the directory of OpenClaw's package in which a file is, None where it is in none."""
+    for directory in file.parents[:_MOST_ABOVE]:
+        with contextlib.suppress(OcmError):
+            package_version(directory)
+            return directory if Path(directory, ENTRY).is_file() else None
+    return None
+
+
+def _refuse_in_state(paths: HostPaths, *programs: PurePosixPath) -> None:
+    """Raise `OcmError` for what lies where no other instance looks, and one may write."""
+    for program in programs:
+        if is_in_state(paths, program):
+            raise OcmError(f"{program} {_IN_STATE}", hint=_UPDATE, code="openclaw_unusable")
+
+
+def is_in_state(paths: HostPaths, program: PurePosixPath) -> bool:
+    """Tell whether a program lies in the state of main or of an instance, or where one may write."""
+    own = (paths.ocm_state, paths.ocm_data / "instances")
+    if any(program.is_relative_to(place) for each in own for place in (each, _resolved(each))):
+        return True
+    for home in (paths.home, _resolved(paths.home)):
+        first = program.relative_to(home).parts[:1] if program.is_relative_to(home) else ()
+        if first == (".openclaw",) or "".join(first).startswith((".openclaw-", ".ocm-incoming-")):
+            return True
+    return False
+
+
+def _resolved(path: PurePosixPath | str) -> PurePosixPath:
+    return PurePosixPath(os.path.realpath(path))
+
+
+class Named(NamedTuple):
+    """What a path leads to: a Node, a package of OpenClaw, or both."""
+
+    node: str | None = None
+    openclaw: str | None = None
+
+
+def program_at(host: Host, path: PurePosixPath) -> Named:
+    """Return what a path leads to; in a directory the programs of these names count.
+
+    Raises `OcmError` where it is neither.
+    """
+    if Path(path).is_dir() and not Path(path, ENTRY).is_file():
+        passed: list[str] = []
+        node = next(_answering(host, _programs_in(str(path), "node"), passed), None)
+        entry = next(_programs_in(str(path), "openclaw"), None)
+        openclaw = None if entry is None else _openclaw_of(host, entry).path
+        if node is None and openclaw is None:
+            message = _each(passed) or f"there is neither a Node nor an OpenClaw in {path}"
+            raise OcmError(message, hint=_NAME_IT, code="runtime_unusable")
+        return Named(None if node is None else str(node.path), openclaw)
+    if not Path(path).exists():
+        raise OcmError(f"there is no {path}", hint=_NAME_IT, code="runtime_unusable")
+    if Path(path).is_dir():
+        return Named(openclaw=_openclaw_of(host, path / ENTRY).path)
+    if path.name in ("openclaw", ENTRY):
+        return Named(openclaw=_openclaw_of(host, path).path)
+    found = next(_answering(host, [path], passed := []), None)
+    if found is None:
+        raise OcmError(_each(passed), hint=_NAME_IT, code="runtime_unusable")
+    return Named(node=str(found.path))
+
+
+def find_node(
+    host: Host,
+    spans: tuple[Span, ...],
+    *,
+    first: PurePosixPath | None = None,
+    only: PurePosixPath | None = None,
+) -> Found:
+    """Return the first Node within `spans`: `first`, those on the PATH, those of OCM's; or `only` that one.
+
+    Without one it raises `OcmError`, with what was passed over.
+    """
+    passed: list[str] = []
+    nodes = _answering(host, [only], passed) if only else _nodes(host, passed, first)
+    for found in nodes:
+        if is_within(parse_version(found.version) or (0, 0, 0), spans):
+            return Found(path=str(found.path), version=found.version)
+        passed.append(f"Node {found.version} ({found.path}) cannot run OpenClaw")
+    if not passed:
+        raise OcmError("Node is not installed", hint=_BRING, code="node_missing")
+    old = any(each.startswith("Node ") for each in passed)
+    raise OcmError(_each(passed), hint=_BRING, code="node_too_old" if old else "node_unusable")
+
+
+def _each(reasons: Iterable[str]) -> str:
+    told = list(dict.fromkeys(reasons))
+    more = f"; and {len(told) - _MOST_TOLD} more" if told[_MOST_TOLD:] else ""
+    return "; ".join(told[:_MOST_TOLD]) + more
 
 
 def find_npm(host: Host, spans: tuple[Span, ...]) -> tuple[PurePosixPath, PurePosixPath] | None:
     """Return a Node within `spans` and the npm that came with it, None where no Node has one."""
-    for node in _nodes(host):
-        npm = npm_of(node)
-        if npm is not None and is_within(parse_version(_node_version(host, node)) or (0, 0, 0), spans):
-            return node, npm
+    for found in _nodes(host, []):
+        npm = npm_of(found.path)
+        if npm is not None and is_within(parse_version(found.version) or (0, 0, 0), spans):
+            return found.path, npm
     return None
 
 
@@ -145,30 +256,47 @@ def node_target(host: Host) -> PurePosixPath:
     return host.paths.ocm_data / f"node-{NODE_VERSION}"
 
 
-def _nodes(host: Host) -> Iterator[PurePosixPath]:
-    """Yield every Node on the PATH and in the usual places, then those of OCM's own, the newest first."""
-    yield from _programs(host, "node")
+def _nodes(host: Host, passed: list[str], first: PurePosixPath | None = None) -> Iterator[Node]:
+    """Yield every Node: `first`, those on the PATH and in the usual places, OCM's own from the newest on."""
     own = Path(host.paths.ocm_data).glob("node-*/bin/node")
-    for path in sorted(own, key=lambda path: parse_version(path.parts[-3][5:]) or (0, 0, 0), reverse=True):
-        yield PurePosixPath(os.path.realpath(path))
+    newest = sorted(own, key=lambda path: parse_version(path.parts[-3][5:]) or (0, 0, 0), reverse=True)
+    before = () if first is None else (first,)
+    return _answering(host, (*before, *_programs(host, "node"), *map(PurePosixPath, newest)), passed)
+
+
+def _answering(host: Host, programs: Iterable[PurePosixPath], passed: list[str]) -> Iterator[Node]:
+    """Yield the Nodes among programs, each once; what is none or may not be run is told to `passed`."""
+    seen = set()
+    for program in programs:
+        if is_in_state(host.paths, program) or is_in_state(host.paths, _resolved(program)):
+            passed.append(f"{program} {_IN_STATE}")
+            continue
+        found = ask_node(host, program)
+        if isinstance(found, str):
+            passed.append(f"{program} does not answer as Node: {found}")
+        elif is_in_state(host.paths, found.path):
+            passed.append(f"{found.path} {_IN_STATE}")
+        elif found.path not in seen:
+            seen.add(found.path)
+            yield found
 
 
 def _programs(host: Host, name: str) -> Iterator[PurePosixPath]:
-    """Yield the programs of a name on the PATH and in the usual places, resolved, each once."""
+    """Yield the programs of a name on the PATH and in the usual places as found, each once.
+
+    A link is not resolved: a shim does what it is called.
+    """
     usual = (str(host.paths.home / place) for place in _USUAL)
     seen = set()
     for directory in (*host.search_path.split(os.pathsep), *usual):
-        # What a relative entry means depends on where OCM is called, which may be an instance's workspace.
-        found = shutil.which(name, path=directory) if Path(directory).is_absolute() else None
-        path = PurePosixPath(os.path.realpath(found)) if found else None
-        if path is not None and path not in seen:
-            seen.add(path)
-            yield path
+        for found in _programs_in(directory, name):
+            if _resolved(found) not in seen:
+                seen.add(_resolved(found))
+                yield found
 
 
-def _node_version(host: Host, node: PurePosixPath) -> str:
-    """Return what a Node says is its version, nothing where it cannot be run at all."""
-    command = Command(argv=(str(node), "--version"), timeout_seconds=20)
-    with contextlib.suppress(OSError):
-        return host.runner.run(command, check=False).stdout.strip().removeprefix("v")
-    return ""
+def _programs_in(directory: str, name: str) -> Iterator[PurePosixPath]:
+    # What a relative entry means depends on where OCM is called, which may be an instance's workspace.
+    found = shutil.which(name, path=directory) if Path(directory).is_absolute() else None
+    if found is not None:
+        yield PurePosixPath(found)

@@ -1,0 +1,64 @@
+"""`ocm runtime use`: has instances run another Node and OpenClaw than those that they were made with."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.instance import open_all
+from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
+from openclaw_ocm.operations.planning.runtimes import named, next_runtime, runtime_steps
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.runtime import gone
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.record import Runtime
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.operations.planning.result import Outcome
+
+
+def without_runtime(context: Context) -> tuple[InstanceName, ...]:
+    """Return the instances whose Node or OpenClaw is gone."""
+    opened = open_all(context, instance_names(context.host.paths))
+    return tuple(name for name, one in opened.instances.items() if gone(one.record.runtime) is not None)
+
+
+def use_runtime(  # noqa: PLR0913 - what the command says
+    context: Context,
+    name: InstanceName,
+    paths: tuple[str, ...],
+    *,
+    anew: bool,
+    effort: Effort,
+    dry_run: bool,
+) -> Outcome:
+    """Have an instance run what `paths` name, and else what it has, or `anew` what is found.
+
+    A gateway that runs is restarted and proved. Raises `OcmError` where nothing is found that fits.
+    """
+    with changing(context, name) as worker:
+        runtime = next_runtime(context.host, worker.record.runtime, named(context.host, paths, anew=anew))
+        steps = runtime_steps(worker, runtime, effort)
+        state = _in_words(runtime)
+        idle = worker.record.autostart and not worker.process.activity.will_run
+        return carry_out(
+            worker.context,
+            make_plan(worker.backend, "runtime", name, steps),
+            done=f"runs {state}",
+            nothing=f"runs {state} already",
+            dry_run=dry_run,
+            keep=effort.keep,
+            notes=(f"it does not run: ocm start {name}",) if steps and idle else (),
+        )
+
+
+def _in_words(runtime: Runtime) -> str:
+    try:
+        version = package_version(PurePosixPath(runtime.openclaw))
+    except OcmError:
+        version = "of unknown version"
+    return f"OpenClaw {version} ({runtime.openclaw}) on {runtime.node}"

@@ -1,0 +1,103 @@
+"""Asks what is called node or openclaw who it is: a shim or a wrapper starts what it stands for.
+
+Version managers choose by the directory and by variables: it is asked in the home, with none of this shell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from openclaw_ocm.core.releases import is_node_version
+from openclaw_ocm.core.text import printable
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import programs
+from openclaw_ocm.system.runner import SAFE_PATH, Command
+
+if TYPE_CHECKING:
+    from openclaw_ocm.system.host import Host
+
+_SECONDS = 20.0
+_MOST_PRINTED = 2**16
+_MOST_SAID = 120
+
+
+class Node(NamedTuple):
+    """A Node as it says itself that it is."""
+
+    path: PurePosixPath
+    version: str
+
+
+def ask_node(host: Host, program: PurePosixPath) -> Node | str:
+    """Return the Node that a program is or leads to, or in words why it is none.
+
+    Where it leads to another, that one is asked as well, alone: what a version manager needs to choose is
+    not there in a sandbox.
+    """
+    found = _node_that_answers(host, program, host.search_path)
+    if isinstance(found, str) or str(found.path) == os.path.realpath(program):
+        return found
+    itself = _node_that_answers(host, found.path, "")
+    if itself != found:
+        return f"it says that it is {printable(str(found.path))}, which says otherwise"
+    return found
+
+
+def _node_that_answers(host: Host, program: PurePosixPath, search_path: str) -> Node | str:
+    answer = _ask(host, (str(program), "--print", programs.text("who_is_node.mjs")), search_path)
+    if isinstance(answer, str):
+        return answer
+    path, version = answer.get("path"), answer.get("version")
+    if answer.get("node") is not True or not isinstance(path, str) or not isinstance(version, str):
+        return "what answers is no Node"
+    if not is_node_version(version) or not path.startswith("/"):
+        return f"there is no Node {printable(version)[:_MOST_SAID]}"
+    return Node(PurePosixPath(os.path.realpath(path)), version)
+
+
+def ask_entry(host: Host, program: PurePosixPath) -> PurePosixPath | str:
+    """Return the file that Node would run for a program, or why that cannot be told. It is not run.
+
+    `NODE_OPTIONS` and `--import` are read by every Node of `core.releases` (node(1)).
+    """
+    module = (programs.DIRECTORY / "where_is_entry.mjs").as_uri()
+    env = {"NODE_OPTIONS": f"--import={module}"}
+    answer = _ask(host, (str(program), "--version"), host.search_path, env)
+    if isinstance(answer, str):
+        return answer
+    entry = answer.get("entry")
+    return PurePosixPath(entry) if isinstance(entry, str) else "it started nothing by Node"
+
+
+def _ask(
+    host: Host, argv: tuple[str, ...], search_path: str, env: dict[str, str] | None = None
+) -> dict[str, Any] | str:
+    """Return the object that a program prints on a line of its own, or why there is none."""
+    listed = [place for place in search_path.split(os.pathsep) if place.startswith("/")]
+    path = os.pathsep.join(dict.fromkeys((*listed, *SAFE_PATH.split(os.pathsep))))
+    home = str(host.paths.home)
+    command = Command(
+        argv=argv,
+        timeout_seconds=_SECONDS,
+        env={"PATH": path, **(env or {})},
+        directory=home if os.path.isdir(home) else "/",  # noqa: PTH112 - a text, for a command
+    )
+    try:
+        done = host.runner.follow(command, lambda _line: None, limit=_MOST_PRINTED)
+    except OcmError as error:
+        return error.message
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    for line in lines:
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(answer, dict):
+            return answer
+    said = printable(lines[-1].strip())[:_MOST_SAID] if lines else "it says nothing"
+    return f"exit status {done.returncode}, {said}"
