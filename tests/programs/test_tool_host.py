@@ -172,6 +172,7 @@ def test_a_box_holds_the_workspace_the_system_and_nothing_else(hosted: Hosted) -
             "lib",
             "lib32",
             "lib64",
+            "opt",
             "proc",
             "run",
             "sbin",

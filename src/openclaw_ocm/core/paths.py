@@ -196,6 +196,11 @@ class InstancePaths:
         return self.shell / "home"
 
     @property
+    def local(self) -> PurePosixPath:
+        """Directory that the sandbox sees as `~/.local`: a link to the instance's own programs."""
+        return self.shell / "local"
+
+    @property
     def root(self) -> PurePosixPath:
         """Directory that becomes the root of the sandbox: empty but for mount points."""
         return self.shell / "root"

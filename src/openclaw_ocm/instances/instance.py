@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openclaw_ocm.core.sandbox.policy import instance_policy
 from openclaw_ocm.errors import OcmError, as_ocm_error
+from openclaw_ocm.system.files import real_path
 from openclaw_ocm.system.host import resolver_file
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import find_config
+from openclaw_ocm.system.private import private_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -76,7 +79,9 @@ class Instance:
     @cached_property
     def policy(self) -> Policy:
         """What it may read, write and reach on this host."""
-        return instance_policy(self.paths, self.record, resolver=resolver_file())
+        host = self.host.paths
+        private = (PurePosixPath(real_path(host.home)), *private_places(host))
+        return instance_policy(self.paths, self.record, resolver=resolver_file(), private=private)
 
     @cached_property
     def definition(self) -> Definition:

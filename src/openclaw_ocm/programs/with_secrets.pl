@@ -16,5 +16,10 @@ if (open(my $file, '<', $path)) {
 if (!exists $ENV{NO_PROXY} && !exists $ENV{no_proxy} && grep { /\A(https?|all)_proxy\z/i } keys %ENV) {
     $ENV{NO_PROXY} = 'localhost,127.0.0.1,::1';
 }
+# Where installers expect it: OpenClaw's own writes to ~/.local/bin, a link that leads there.
+if (my $programs = $ENV{NPM_CONFIG_PREFIX}) {
+    mkdir $programs;
+    mkdir "$programs/bin";
+}
 { no warnings; exec { $ARGV[0] } @ARGV; }
 exit 127;

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core import prefix
 from openclaw_ocm.core.network import RESOLVER, ruleset
-from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS
+from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS, SHELL_NAME
 from openclaw_ocm.core.sandbox.launch import (
     DOCKER_NAME,
     GATEWAY_RULES,
@@ -30,6 +32,7 @@ from openclaw_ocm.core.sandbox.policy import (
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files, programs
+from openclaw_ocm.system.local_directory import is_local_current, make_local
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
@@ -55,6 +58,7 @@ def make_shell(paths: InstancePaths, record: Record) -> None:
     for path in map(paths.temporary, TEMPORARY):
         files.make_directory(path)
         Path(path).chmod(_STICKY)
+    make_local(paths, record)
     for link, target in _links(paths, record).items():
         if files.link_target(link) != target:
             files.remove_file(link)
@@ -83,6 +87,7 @@ def is_current(paths: InstancePaths, record: Record) -> bool:
         and all(files.link_target(link) == target for link, target in _links(paths, record).items())
         and all(files.read_own(path) == content for path, content in _programs(paths, record).items())
         and all(files.read_own(path) == content for path, content in _network(paths, record).items())
+        and is_local_current(paths, record)
         and (not record.sealed or all(Path(path).exists() for path in filter_paths(paths)))
         and Path(paths.bin / DOCKER_NAME).exists() == record.makes_boxes
     )
@@ -133,8 +138,12 @@ def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes
     words = (record.runtime.node, *NODE_FLAGS, str(PurePosixPath(record.runtime.openclaw) / ENTRY))
     quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
     wrapper = f'#!/bin/sh\nexec {quoted} --profile {record.name} "$@"\n'
+    steering = prefix.steering(paths.state).items()
+    exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in steering)
+    shell = f'#!/bin/sh\nexport {exports}\nexec /bin/bash "$@"\n'
     return {
         paths.bin / "openclaw": wrapper.encode(),
+        paths.bin / SHELL_NAME: shell.encode(),
         paths.bin / INIT_NAME: programs.text("init.pl").encode(),
         paths.bin / SECRETS_NAME: programs.text("with_secrets.pl").encode(),
         **({paths.bin / TOOL_HOST_NAME: programs.archive("tool_host")} if record.sealed else {}),

@@ -32,7 +32,26 @@ def test_the_instances_own_commands_come_first_on_its_path() -> None:
     path = environment(samples.paths(), samples.record())["PATH"].split(":")
     assert path[0] == str(samples.paths().bin)
     assert "/usr/bin" in path
-    assert not any(part.startswith("/home") for part in path[1:])
+    own = [part for part in path[1:] if part.startswith("/home")]
+    assert (
+        own
+        == path[-2:]
+        == [f"{samples.paths().state}/programs/bin", f"{samples.paths().state}/programs/cargo/bin"]
+    )
+
+
+def test_what_it_installs_goes_into_its_state_and_what_is_only_cached_to_the_caches() -> None:
+    state, environ = str(samples.paths().state), environment(samples.paths(), samples.record())
+    kept = ("NPM_CONFIG_PREFIX", "PYTHONUSERBASE", "UV_TOOL_DIR", "PIPX_HOME", "CARGO_INSTALL_ROOT", "GOBIN")
+    assert all(environ[name].startswith(f"{state}/programs") for name in kept)
+    cached = ("NPM_CONFIG_CACHE", "GOCACHE", "GOMODCACHE", "BUN_INSTALL_CACHE_DIR")
+    assert all(environ[name].startswith(f"{state}/cache/") for name in cached)
+    for name in ("UV_TOOL_BIN_DIR", "PIPX_BIN_DIR", "GOBIN"):
+        assert environ[name] == f"{state}/programs/bin"
+
+
+def test_the_shell_by_which_openclaw_runs_commands_is_ocms() -> None:
+    assert environment(samples.paths(), samples.record())["SHELL"] == str(samples.paths().bin / "bash")
 
 
 def test_no_variable_tells_openclaw_that_systemd_would_restart_it() -> None:

@@ -92,7 +92,9 @@ def test_what_is_bound_read_only_must_be_readable_and_not_writable() -> None:
     assert bound <= paths(WRITE, allowed=False)
 
 
-@pytest.mark.parametrize("path", ["/", "/etc", "/usr", "/run", "/home", "/home/ann", "/sys/fs/cgroup"])
+@pytest.mark.parametrize(
+    "path", ["/", "/etc", "/usr", "/run", "/home", "/home/ann", "/opt", "/sys/fs/cgroup"]
+)
 def test_the_system_and_the_home_must_not_be_writable(path: str) -> None:
     assert path in paths(WRITE, allowed=False)
 
@@ -115,7 +117,7 @@ def test_files_are_planted_where_an_instance_could_leak_to_and_each_must_be_unre
     )
 
 
-@pytest.mark.parametrize("top", ["/srv", "/var/lib"])
+@pytest.mark.parametrize("top", ["/srv", "/var/lib", "/opt"])
 def test_where_the_home_lies_nothing_is_seen_but_the_way_to_it(top: str) -> None:
     paths = samples.paths(home=PurePosixPath(top, "ann"))
     policy = instance_policy(paths, samples.record())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+import pytest
 from tests import samples
 
 from openclaw_ocm.core.record import Runtime
@@ -35,6 +36,7 @@ def test_it_sees_of_the_home_its_state_its_commands_its_openclaw_and_one_directo
     assert home == {
         "/home/ann/.openclaw-worker1",
         "/home/ann/.openclaw",
+        "/home/ann/.local",
         "/home/ann/.local/share/ocm/compiled",
         "/home/ann/.local/share/ocm/instances/worker1/bin",
         samples.NODE,
@@ -77,5 +79,29 @@ def test_it_sees_its_own_secrets_read_only_and_nothing_else_of_ocms_directory() 
 
 def test_only_what_may_be_missing_on_a_host_is_optional() -> None:
     optional = {str(mount.target) for mount in policy().mounts if mount.optional}
-    system = {"/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64"}
+    system = {"/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt"}
     assert optional == {*system, "/home/ann/.local/lib/node/lib/node_modules/npm"}
+
+
+def test_opt_is_seen_as_usr_is_and_a_runtime_there_needs_no_mount_of_its_own() -> None:
+    runtime = Runtime(node="/opt/node/bin/node", openclaw="/opt/npm/lib/node_modules/openclaw")
+    (opt,) = (mount for mount in policy(runtime=runtime).mounts if mount.target.is_relative_to("/opt"))
+    assert (str(opt.source), opt.writable, opt.optional) == ("/opt", False, True)
+
+
+@pytest.mark.parametrize(
+    ("home", "private"), [("/opt/ann", ()), ("/home/ann", ("/opt/claw/main",)), ("/home/ann", ("/opt",))]
+)
+def test_where_something_private_lies_below_opt_nothing_there_is_seen_but_what_is_named(
+    home: str, private: tuple[str, ...]
+) -> None:
+    runtime = Runtime(node="/opt/node/bin/node", openclaw="/opt/npm/lib/node_modules/openclaw")
+    paths = samples.paths(home=PurePosixPath(home))
+    found = instance_policy(paths, samples.record(runtime=runtime), private=map(PurePosixPath, private))
+    assert "/opt" not in visible(found)
+    assert {runtime.node, runtime.openclaw} <= visible(found)
+
+
+def test_what_stands_for_dot_local_is_ocms_and_read_only() -> None:
+    (local,) = (mount for mount in policy().mounts if str(mount.target) == "/home/ann/.local")
+    assert (local.source, local.writable) == (samples.paths().local, False)

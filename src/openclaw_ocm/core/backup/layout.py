@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 
-from openclaw_ocm.core import temporary
+from openclaw_ocm.core import prefix, temporary
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.record import Absolute
@@ -193,6 +193,8 @@ def left_out(names: Sequence[str]) -> str | None:
     top = names[0]
     if top in _REMADE or tuple(names[:2]) == _SKILLS:
         return REMADE
+    if top == prefix.NAME:
+        return REMADE if tuple(names[1:3]) in prefix.CACHES else None
     if temporary.is_copies(top):
         return TEMPORARY
     if top != "workspace" and not top.startswith("workspace-") and _TEMPORARY_NAME.fullmatch(names[-1]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core import prefix
 from openclaw_ocm.core.environment import seen_inside
 from openclaw_ocm.core.record import memory_bytes
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record
 
 ENTRY = "openclaw.mjs"
+# OpenClaw asks by its name which shell it is.
+SHELL_NAME = "bash"
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 
 # SIGUSR1 would open Node's debugger on the loopback: before systemd 257 another instance can send it.
@@ -29,9 +32,11 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
     state = paths.state
     return {
         "HOME": str(paths.host.home),
-        "PATH": ":".join((str(paths.bin), *SYSTEM_PATH)),
+        # What the instance can write comes last: it must not stand for what OCM or the system has.
+        "PATH": ":".join(map(str, (paths.bin, *SYSTEM_PATH, *prefix.search_path(state)))),
         "LANG": "C.UTF-8",
-        "SHELL": "/bin/bash",
+        # By it OpenClaw runs what its agents ask for: it sets what OpenClaw takes away.
+        "SHELL": str(paths.bin / SHELL_NAME),
         "TMPDIR": "/tmp",  # noqa: S108 - the sandbox has a /tmp of its own
         # The home itself is not writable inside: what tools keep there goes into the state instead.
         "XDG_CACHE_HOME": str(state / "cache"),
@@ -39,6 +44,7 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
         "XDG_DATA_HOME": str(state / "xdg" / "data"),
         "XDG_STATE_HOME": str(state / "xdg" / "state"),
         "NPM_CONFIG_CACHE": str(state / "cache" / "npm"),
+        **prefix.variables(state),
         # What is kept there is run: a sealed instance must not write what another runs, or itself later.
         "NODE_COMPILE_CACHE": str(paths.host.compiled if record.sealed else state / "cache" / "node"),
         # Set, it keeps the launcher from starting itself a second time for a cache path of its own.

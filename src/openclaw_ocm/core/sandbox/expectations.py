@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.sandbox.launch import TOOL_HOST_SOCKET
-from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET, SPARE_PROC, SYSTEM, TEMPORARY
+from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET, OPT, SPARE_PROC, SYSTEM, TEMPORARY
 from openclaw_ocm.core.sandbox.probe import CONNECT, READ, WRITE, Check, Listing
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _UNREADABLE = tuple(
     for path in ("/run/dbus", "/run/systemd/system", "/var/log", "/var/lib", "/root/.ssh", "/srv", "/mnt")
 )
 _UNWRITABLE = (
-    *("/", "/etc", "/usr", "/run", "/var", "/home", "/root", "/dev", "/sys/fs/cgroup"),
+    *("/", "/etc", "/usr", "/opt", "/run", "/var", "/home", "/root", "/dev", "/sys/fs/cgroup"),
     # As root neither a capability nor a mode bit keeps an instance from these: only the mount does.
     *("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger"),
 )
@@ -40,7 +40,7 @@ def checks(
     return (
         *_granted(paths, policy),
         *(_denied(READ, path) for path in (*_secrets(paths, others), *policy.hidden)),
-        *(_denied(READ, path) for path in _UNREADABLE if not _names_for(path, policy)),
+        *(_denied(READ, path) for path in _unreadable(policy) if not _names_for(path, policy)),
         *(_denied(WRITE, path) for path in (*map(PurePosixPath, _UNWRITABLE), paths.host.home)),
         *(_denied(CONNECT, path) for path in (runtime / "bus", runtime / "systemd/private")),
         *(_denied(CONNECT, PurePosixPath(path)) for path in _SOCKETS),
@@ -53,15 +53,15 @@ def box_checks(paths: InstancePaths, policy: Policy, *, runtime: PurePosixPath) 
 
     A box sees a workspace and the system, and of the sandbox around it neither state nor secrets.
     """
-    shown = (*SYSTEM, *TEMPORARY)
+    shown = (*SYSTEM, *TEMPORARY, *([OPT] if _shows_opt(policy) else []))
     hidden = [
         mount.target for mount in policy.mounts if not any(mount.target.is_relative_to(one) for one in shown)
     ]
-    closed = ("/", "/etc", "/usr", "/var", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger")
+    closed = ("/", "/etc", "/usr", "/opt", "/var", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger")
     return (
         *(Check(action=WRITE, path=path, allowed=True) for path in ("/workspace", *map(str, TEMPORARY))),
         *(_denied(READ, path) for path in (*hidden, paths.host.home, *_secrets(paths, ()), *policy.hidden)),
-        *(_denied(READ, path) for path in _UNREADABLE),
+        *(_denied(READ, path) for path in _unreadable(policy)),
         *(_denied(WRITE, PurePosixPath(path)) for path in closed),
         *(_denied(CONNECT, path) for path in (runtime / "bus", DOCKER_SOCKET, TOOL_HOST_SOCKET)),
         *(_denied(CONNECT, PurePosixPath(path)) for path in _SOCKETS),
@@ -76,7 +76,7 @@ def listings(paths: InstancePaths, policy: Policy) -> tuple[Listing, ...]:
         *(
             # A home may lie below one of these.
             Listing(path=str(path), names=_names_for(path, policy))
-            for path in dict.fromkeys((home, *_UNREADABLE))
+            for path in dict.fromkeys((home, *_unreadable(policy)))
             if path == home or _names_for(path, policy)
         ),
         *(Listing(path=path, names=frozenset()) for path in _EMPTY),
@@ -97,6 +97,14 @@ def _names_for(path: PurePosixPath, policy: Policy) -> frozenset[str]:
     """Return what must be in a directory for the sake of the mounts below it."""
     targets = (mount.target for mount in policy.mounts if mount.target != path)
     return frozenset(target.relative_to(path).parts[0] for target in targets if target.is_relative_to(path))
+
+
+def _shows_opt(policy: Policy) -> bool:
+    return any(mount.target == OPT for mount in policy.mounts)
+
+
+def _unreadable(policy: Policy) -> tuple[PurePosixPath, ...]:
+    return _UNREADABLE if _shows_opt(policy) else (*_UNREADABLE, OPT)
 
 
 def _denied(action: str, path: PurePosixPath) -> Check:

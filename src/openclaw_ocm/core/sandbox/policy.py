@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.environment import SHOWN, shown_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record, Runtime
 
 SYSTEM = tuple(PurePosixPath(path) for path in ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64"))
+# As much the system's as /usr; but a home, or what is OCM's, may lie below it.
+OPT = PurePosixPath("/opt")
 TEMPORARY = (PurePosixPath("/tmp"), PurePosixPath("/var/tmp"))  # noqa: S108 - names, not files that OCM makes
 # What only mode bits keep from other users: as root, in a container, an instance would see it.
 HIDDEN = tuple(
@@ -35,6 +39,8 @@ SECRETS = PurePosixPath("/run/ocm/secrets.env")
 # the kernel allows a new one, for the gateway's own processes, only if it finds a whole one in the sandbox.
 SPARE_PROC = PurePosixPath("/run/ocm/proc")
 RESOLVER_NAME = "resolv.conf"
+# Of the home: a directory of OCM's, whose `bin` leads to where the instance's own programs go.
+LOCAL = ".local"
 # What the kernel counts by user: signals and timers that wait, and bytes in message queues. An instance gets
 # a part of what its user has.
 SIGNALS, QUEUED_BYTES = 1024, 102_400
@@ -76,8 +82,12 @@ def npm_beside(node: PurePosixPath) -> PurePosixPath:
     return node.parent.parent / "lib" / "node_modules" / "npm"
 
 
-def system_mounts(runtime: Runtime) -> list[Mount]:
-    """Return what programs need of the host, read-only: the system, and Node and OpenClaw beside it."""
+def system_mounts(runtime: Runtime, *, opt: bool = False) -> list[Mount]:
+    """Return what programs need of the host, read-only: the system, and Node and OpenClaw beside it.
+
+    Where /opt is shown, what lies there is shown with it.
+    """
+    system = (*SYSTEM, OPT) if opt else SYSTEM
     node = PurePosixPath(runtime.node)
     apart = (
         node,
@@ -85,26 +95,45 @@ def system_mounts(runtime: Runtime) -> list[Mount]:
         PurePosixPath(runtime.openclaw),
     )
     return [
-        *(Mount(source=path, target=path, optional=True) for path in SYSTEM),
+        *(Mount(source=path, target=path, optional=True) for path in system),
         *(
             Mount(source=path, target=path, optional=path.name == "npm")
             for path in apart
-            if not _is_below(path, SYSTEM)
+            if not _is_below(path, system)
         ),
     ]
 
 
-def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosixPath | None = None) -> Policy:
+def shows_opt(paths: InstancePaths, private: Iterable[PurePosixPath]) -> bool:
+    """Tell whether an instance may see /opt: nothing that is to stay hidden lies below it.
+
+    `private` is what is to stay hidden besides the home and what OCM has there.
+    """
+    host = paths.host
+    own = (host.home, host.ocm_config, host.ocm_state, host.ocm_data, host.units, host.backups, *private)
+    return not any(path.is_relative_to(OPT) for path in own)
+
+
+def instance_policy(
+    paths: InstancePaths,
+    record: Record,
+    *,
+    resolver: PurePosixPath | None = None,
+    private: Iterable[PurePosixPath] = (),
+) -> Policy:
     """Return the policy of an instance.
 
+    `private` is what else no instance may see, by its real path: /opt is shown only where none of it, and
+    neither the home nor what is OCM's, lies below.
     `resolver` is the file to which /etc/resolv.conf leads: below /run the instance would not see it, and
     could resolve no name. In a network of its own it has a resolver of its own.
     """
-    read = system_mounts(record.runtime)
+    read = system_mounts(record.runtime, opt=shows_opt(paths, private))
     read.append(Mount(source=paths.host.compiled, target=paths.host.compiled))
     read.append(Mount(source=paths.bin, target=paths.bin))
     read.append(Mount(source=paths.link_directory, target=paths.host.main_state))
     read.append(Mount(source=paths.secrets, target=SECRETS))
+    read.append(Mount(source=paths.local, target=paths.host.home / LOCAL))
     for variable, file in shown_files(record.environment).items():
         read.append(Mount(source=file, target=SHOWN / variable))
     if resolver is not None and record.isolated:
@@ -126,3 +155,10 @@ def instance_policy(paths: InstancePaths, record: Record, *, resolver: PurePosix
 
 def _is_below(path: PurePosixPath, directories: tuple[PurePosixPath, ...]) -> bool:
     return any(path.is_relative_to(directory) for directory in directories)
+
+
+def within_local(paths: InstancePaths, policy: Policy) -> dict[PurePosixPath, PurePosixPath]:
+    """Return what is shown below `~/.local`, by where that is below it, with its source."""
+    local = paths.host.home / LOCAL
+    below = (mount for mount in policy.mounts if local in mount.target.parents)
+    return {mount.target.relative_to(local): mount.source for mount in below}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .calls import Box as Wanted
 
 BWRAP = "/usr/bin/bwrap"
-_SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt")
 _OWN = frozenset({"/", "/proc", "/dev", "/dev/shm", "/run", "/tmp", "/var/tmp", *_SYSTEM})  # noqa: S108 - a box's own
 _SCRATCH_BYTES = str(512 * 2**20)
 _READY = b"ready\n"
