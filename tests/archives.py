@@ -17,7 +17,7 @@ from openclaw_ocm.system.archive.members import Member
 from openclaw_ocm.system.archive.writer import ArchiveWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from openclaw_ocm.system.archive.compression import Format
 
@@ -65,8 +65,9 @@ def write_archive(  # noqa: PLR0913 - all but two have a default
     record: bytes = RECORD,
     secrets: bytes | None = SECRET,
     inherited: bytes | None = INHERITED,
+    more: Callable[[ArchiveWriter], None] = lambda _writer: None,
 ) -> Path:
-    """Write an archive of that state."""
+    """Write an archive of that state, and of what `more` adds."""
     with path.open("wb") as file:
         target = Target(file, form)
         writer = ArchiveWriter(target.write)
@@ -77,6 +78,7 @@ def write_archive(  # noqa: PLR0913 - all but two have a default
         if inherited is not None:
             writer.small(layout.INHERITED, inherited)
         add(writer, tree)
+        more(writer)
         writer.finish(left_out={"temporary": 2}, notes=("a note",))
         target.finish()
     return path

@@ -130,6 +130,7 @@ MEANINGS = {
     "last": "what became of the last one",
     "Secret.last": "its last characters, where it is long enough",
     "left_out": "how many files were left out, by reason",
+    "left_out_paths": "what of them is named: the first 1000, below the state",
     "instance": "the instance",
     "last_change": "the last change of it that is known",
     "limits": "what it may use at most, in words",
@@ -211,6 +212,7 @@ WORDS = {
     "bool": "true or false",
     "Install": "object",
     "Step": "object",
+    "LeftOut": "objects with `path` and `reason`",
 }
 
 # What OCM itself reads; the rest of the environment reaches neither programs that it calls nor instances.

@@ -20,6 +20,7 @@ AddRecord = Callable[..., Path]
         (["backup"], "name one or more instances, or say --all"),
         (["backup", "worker1", "--all"], "name one or more instances, or say --all"),
         (["backup", "worker1", "--encrypt-to", "me"], "'me' is no recipient of age"),
+        (["backup", "worker1", "--exclude", "../x"], "'../x' is no pattern of what is left out"),
         (["backup", "worker1", "--format", "zip"], "'zip' is not one of 'gz', 'zst'"),
         (["backup", "worker1", "worker2", "-o", "one.tar.gz"], "must be a directory"),
         (["backups", "prune", "--all"], "say what to keep"),

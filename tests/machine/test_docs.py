@@ -109,6 +109,15 @@ def test_back_up_off_the_machine(machine: Machine, ocm: Ocm) -> None:
     ocm("backup", "worker1", "--every", "never")
 
 
+@pytest.mark.usefixtures("worker1")
+def test_keep_backups_small(ocm: Ocm) -> None:
+    said = reader(ocm).play("docs/how-to/keep-backups-small.md")
+    assert "--exclude node_modules leaves out nothing" in said
+    assert "backups:    03:00, next " in said
+    assert "    workspace/downloads (marked as a cache by CACHEDIR.TAG)" in said
+    ocm("backup", "worker1", "--every", "never")
+
+
 @pytest.mark.full
 @pytest.mark.usefixtures("worker1")
 def test_reach_a_gateway_from_elsewhere(machine: Machine, ocm: Ocm) -> None:

@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, cast
 import msgspec
 import pytest
 from tests import hosts, samples
-from tests.archives import snapshot
+from tests.archives import snapshot, tree, write_archive
 
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core import plan as steps
@@ -503,16 +503,141 @@ def test_answers_that_are_none_count_for_nothing(instance: Instance) -> None:
     assert instance.backup().databases == 1
 
 
-def test_what_says_that_it_is_larger_than_the_disk_or_all_but_empty_is_refused(instance: Instance) -> None:
-    path = instance.write("workspace/sparse", "")
-    os.truncate(path, 2**30)
-    with pytest.raises(OcmError, match="1074 MB of holes") as error:
+def test_a_file_of_holes_comes_back_with_them(instance: Instance) -> None:
+    path = instance.write("workspace/disk.img", "")
+    with path.open("wb") as file:
+        file.write(b"begin")
+        file.seek(2**20 + 5)
+        file.write(b"middle" * 100_000)
+        file.truncate(2**33)
+    instance.write("workspace/zeros", "\0" * 2**21)
+    instance.write("workspace/few", "x" + "\0" * 2**19)
+    made = instance.backup()
+    assert made.size_bytes < 2**20
+    assert not made.notes
+    _, state = instance.extract(made)
+    found = state / "workspace/disk.img"
+    assert (found.stat().st_size, found.stat().st_blocks < 2**12) == (2**33, True)
+    with path.open("rb") as one, found.open("rb") as other:
+        assert one.read(2**22) == other.read(2**22)
+    assert (state / "workspace/zeros").read_bytes() == bytes(2**21)
+    assert (state / "workspace/few").read_bytes() == b"x" + bytes(2**19)
+    # Whoever has no OCM any more has tar.
+    subprocess.run(["tar", "-xf", made.path, "-C", instance.home, "state/workspace"], check=True)
+    again = instance.home / "state/workspace/disk.img"
+    assert again.stat().st_size == 2**33
+    with path.open("rb") as one, again.open("rb") as other:
+        assert one.read(2**22) == other.read(2**22)
+
+
+def test_what_the_disk_cannot_hold_is_left_out_and_the_rest_is_kept(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance.write("workspace/large", "x" * 300_000)
+    instance.write("workspace/NOTES.md", "kept")
+    true = os.fstatvfs
+
+    def small(descriptor: int) -> os.statvfs_result:
+        found = list(true(descriptor))
+        found[1:3] = [1, 200_000]
+        return os.statvfs_result(found)
+
+    monkeypatch.setattr(os, "fstatvfs", small)
+    made = instance.backup()
+    assert made.notes == ("left out: state/workspace/large (larger than what is left of its disk)",)
+    assert (instance.extract(made)[1] / "workspace/NOTES.md").read_text() == "kept"
+
+
+def test_where_there_is_no_room_the_largest_file_is_named(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance.write("workspace/my video", "x" * 3_000_000)
+
+    def full(*_arguments: object, **_options: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(making, "write_backup", full)
+    with pytest.raises(OcmError, match="no room") as caught:
         instance.backup()
-    assert error.value.code == "state_too_large"
-    with contextlib.suppress(OSError):
-        os.truncate(path, 2**43)
-        with pytest.raises(OcmError, match="larger than the disk"):
-            instance.backup()
+    assert caught.value.code == "no_space"
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith("(3 MB): --exclude 'workspace/my video'")
+
+
+def test_what_is_excluded_or_a_cache_is_left_out_and_told(instance: Instance) -> None:
+    for path in ("workspace/videos/a", "workspace/b.img", "workspace/target/x", "workspace/false/x"):
+        instance.write(path, "x")
+    signature = "Signature: 8a477f597d28d172789f06886806bc55\n# made by cargo"
+    for path in ("workspace/target", "workspace", "agents/main/agent"):
+        instance.write(f"{path}/CACHEDIR.TAG", signature)
+    instance.write("workspace/false/CACHEDIR.TAG", "Signature: none")
+    (instance.state / "workspace/linked").mkdir()
+    (instance.state / "workspace/linked/CACHEDIR.TAG").symlink_to("../target/CACHEDIR.TAG")
+    exclude = ("*.img", "workspace/videos", "nowhere", "openclaw.json")
+    planned, made = (instance.backup(exclude=exclude, dry_run=dry_run) for dry_run in (True, False))
+    assert made.left_out == {
+        **REMADE,
+        "excluded by *.img": 1,
+        "excluded by workspace/videos": 1,
+        "marked as a cache by CACHEDIR.TAG": 1,
+    }
+    assert [(one.path, one.reason) for one in made.left_out_paths] == [
+        ("cache", "made anew by OpenClaw"),
+        ("logs", "made anew by OpenClaw"),
+        ("workspace/b.img", "excluded by *.img"),
+        ("workspace/target", "marked as a cache by CACHEDIR.TAG"),
+        ("workspace/videos", "excluded by workspace/videos"),
+    ]
+    assert made.notes == (
+        "--exclude nowhere leaves out nothing: there is no such file or directory",
+        "--exclude openclaw.json does not leave out openclaw.json, which a restore needs",
+    )
+    assert (planned.left_out, planned.left_out_paths, planned.notes) == (
+        made.left_out,
+        made.left_out_paths,
+        made.notes,
+    )
+    assert (instance.extract(made)[1] / "agents/main/agent/CACHEDIR.TAG").exists()
+
+
+def test_workspaces_that_the_config_names_are_kept_whole(instance: Instance) -> None:
+    entries = {"coder": {"workspace": f"{instance.state}/projects/app"}, "dev": {"workspace": "/data/dev"}}
+    instance.write(
+        "openclaw.json", json.dumps({"agents": {"entries": entries, "$include": "parts/more.json5"}})
+    )
+    instance.write("parts/more.json5", json.dumps({"list": [{"workspace": f"{instance.state}/dev"}]}))
+    for path in ("projects/app/Cargo.lock", "projects/app/tools/x", "dev/NOTES.md", "dev/b.lock", "tools/x"):
+        instance.write(path, "kept")
+    (instance.state / "projects/app/python3").symlink_to("/usr/bin/python3")
+    made = instance.backup()
+    assert made.notes == ("left out, for it lies outside of the state: a workspace, /data/dev",)
+    assert made.left_out == {"made anew by OpenClaw": 3}
+    found = snapshot(instance.extract(made)[1])
+    assert {path for path, (_mode, content) in found.items() if content == b"kept"} == {
+        "dev/NOTES.md",
+        "dev/b.lock",
+        "projects/app/Cargo.lock",
+        "projects/app/tools/x",
+    }
+    assert found["projects/app/python3"][1] == "/usr/bin/python3"
+
+
+def test_an_archive_of_an_empty_database_is_not_called_whole(instance: Instance, tmp_path: Path) -> None:
+    state = {**tree(tmp_path), "state/state/openclaw.sqlite": b""}
+    path = PurePosixPath(write_archive(tmp_path / "a", state))
+    with pytest.raises(OcmError, match=r"not whole: state/state/openclaw\.sqlite in it is empty"):
+        verify(instance.context, path, ())
+
+
+@pytest.mark.parametrize("content", ["", "no database"])
+@pytest.mark.parametrize("path", [STATE_DATABASE, AGENT_DATABASE])
+def test_a_database_of_openclaws_that_is_none_makes_no_backup(
+    instance: Instance, path: str, content: str
+) -> None:
+    instance.write(path, content)
+    with pytest.raises(OcmError, match=f"{path} of {NAME} is damaged: it is empty") as caught:
+        instance.backup()
+    assert caught.value.code == "backup_failed"
     assert instance.leftovers() == []
 
 
@@ -565,10 +690,10 @@ def test_what_is_written_to_each_time_it_is_read_is_told(
     path = instance.write("workspace/log", "line\n" * 1000)
     true = system_snapshot._copy
 
-    def copy(source: IO[bytes], file: IO[bytes]) -> Copy:
+    def copy(source: IO[bytes], file: IO[bytes], limit: int) -> Copy:
         if not os.path.samestat(os.fstat(source.fileno()), path.stat()):
-            return true(source, file)
-        return true(cast("IO[bytes]", Interrupted(source, lambda: append(path, "more\n"))), file)
+            return true(source, file, limit)
+        return true(cast("IO[bytes]", Interrupted(source, lambda: append(path, "more\n"))), file, limit)
 
     monkeypatch.setattr(system_snapshot, "_copy", copy)
     made = instance.backup()
@@ -588,13 +713,14 @@ def test_what_is_written_to_while_it_is_read_is_read_again(
     path = instance.write("workspace/log", "old " * 100_000)
     true, attempts = system_snapshot._copy, []
 
-    def copy(source: IO[bytes], file: IO[bytes]) -> Copy:
+    def copy(source: IO[bytes], file: IO[bytes], limit: int) -> Copy:
         if not os.path.samestat(os.fstat(source.fileno()), path.stat()):
-            return true(source, file)
+            return true(source, file, limit)
         attempts.append(source)
         if len(attempts) > 1:
-            return true(source, file)
-        return true(cast("IO[bytes]", Interrupted(source, lambda: path.write_text("new " * 100_000))), file)
+            return true(source, file, limit)
+        interrupted = Interrupted(source, lambda: path.write_text("new " * 100_000))
+        return true(cast("IO[bytes]", interrupted), file, limit)
 
     monkeypatch.setattr(system_snapshot, "_copy", copy)
     made = instance.backup()

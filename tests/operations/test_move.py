@@ -21,6 +21,7 @@ from tests import archives, hosts, samples
 from tests.operations.test_backup import NAME, Instance
 
 from openclaw_ocm.backends.supervisord import supervisor as supervisord
+from openclaw_ocm.core.backup.selection import Selection
 from openclaw_ocm.core.firewall import Firewall
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.document import format_config
@@ -492,7 +493,7 @@ def test_a_port_that_is_taken_is_another_and_told(instance: Instance) -> None:
     assert f"same device as {NAME}" in "".join(notes)
 
 
-def test_workspaces_are_copied_without_what_leads_out_of_them(instance: Instance) -> None:
+def test_workspaces_are_copied_whole(instance: Instance) -> None:
     workspace = instance.state / "workspace"
     (workspace / "deep" / "er").mkdir(parents=True)
     (workspace / "deep" / "er" / "run").write_text("#!/bin/sh")
@@ -501,27 +502,36 @@ def test_workspaces_are_copied_without_what_leads_out_of_them(instance: Instance
     (workspace / "absolute").symlink_to(workspace / "NOTES.md")
     (workspace / "out").symlink_to("/etc/passwd")
     (workspace / "up").symlink_to("../../.ssh")
+    os.mkfifo(workspace / "pipe")
+    with (workspace / "disk.img").open("wb") as file:
+        file.truncate(2**33)
+    (instance.state / "projects" / "app").mkdir(parents=True)
+    (instance.state / "projects" / "app" / "Cargo.lock").write_text("locked")
+    (instance.state / "projects" / "other").write_text("not copied")
     (instance.state / "workspace-second").mkdir()
     (instance.state / "workspace-second" / "file").write_text("second")
     (instance.state / "state").mkdir()
     (instance.state / "state" / "openclaw.sqlite").write_text("identity")
     target = instance.home / ".openclaw-copy"
     target.mkdir()
+    selection = Selection(state=instance.paths.state, workspaces=frozenset({"projects/app"}))
     for _time in range(2):
-        copy_workspaces(instance.paths.state, PurePosixPath(target))
+        copy_workspaces(selection, PurePosixPath(target))
+        image = target / "workspace" / "disk.img"
+        assert (image.stat().st_size, image.stat().st_blocks) == (2**33, 0)
+        image.unlink()
         assert hosts.contents(target) == {
+            "projects/app/Cargo.lock": "locked",
             "workspace/NOTES.md": "remember",
             "workspace/absolute": "-> ../workspace/NOTES.md",
             "workspace/deep/er/run": "#!/bin/sh",
             "workspace/latest": "-> deep/er/run",
+            "workspace/out": "-> /etc/passwd",
+            "workspace/up": "-> ../../.ssh",
             "workspace-second/file": "second",
         }
     assert (target / "workspace" / "deep" / "er" / "run").stat().st_mode & 0o777 == 0o700
-    assert survey_workspaces(instance.paths.state) == (
-        "left out of the workspace: 2 links out of the state",
-        "left out: state/workspace/out (links out of the state)",
-        "left out: state/workspace/up (links out of the state)",
-    )
+    assert survey_workspaces(selection) == ("left out of the workspace: 1 sockets, pipes and devices",)
 
 
 @pytest.mark.slow

@@ -115,12 +115,14 @@ def test_scheduling_again_changes_nothing_and_never_leaves_no_trace(instance: In
 
 @pytest.mark.slow
 def test_what_is_not_said_of_a_schedule_that_is_changed_stays(instance: Instance) -> None:
-    schedule(instance, encrypt_to=("age1x",), format="zst", keep={"last": 9})
+    first = schedule(instance, encrypt_to=("age1x",), format="zst", keep={"last": 9}, exclude=("*.img",))
+    assert first.message.endswith("; without *.img")
     schedule(instance, "hourly", directory=str(instance.home))
     assert record(instance).backups == Schedule(
         every="hourly",
         encrypt_to=("age1x",),
         format="zst",
+        exclude=("*.img",),
         keep=Keep(last=9),
         directory=str(instance.home),
     )
@@ -184,11 +186,13 @@ def test_a_run_writes_where_and_as_the_record_says(instance: Instance, tmp_path:
     recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
     there = tmp_path / "disk"
     there.mkdir()
-    wanted(instance, directory=str(there), format="zst", encrypt_to=(recipient,))
+    wanted(instance, directory=str(there), format="zst", encrypt_to=(recipient,), exclude=("*.img",))
+    Path(instance.paths.workspace, "disk.img").write_text("large")
     made = run_scheduled(instance.context, NAME)
     assert Path(made.path).parent == there
     assert made.path.endswith(".tar.zst.age")
     assert made.encrypted
+    assert made.left_out["excluded by *.img"] == 1
     assert archives(instance) == []
 
 

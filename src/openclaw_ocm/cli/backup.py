@@ -58,6 +58,13 @@ def _keep_options(default: int | None, when: str = "") -> Callable[[_F], _F]:
     help="Encrypt with age to this public key, of age or SSH; may be given several times.",
 )
 @click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out a name at any depth ('*.img'), or a path below the state (workspace/videos); may be given"
+    " several times.",
+)
+@click.option(
     "--every",
     metavar="TIME",
     help="Make them by themselves: hourly, daily, weekly, HH:MM, 'Mon HH:MM' and the like, or with systemd"
@@ -77,6 +84,7 @@ def backup(  # noqa: PLR0913 - one for each option
     output: str | None,
     form: str | None,
     recipients: tuple[str, ...],
+    exclude: tuple[str, ...],
     every: str | None,
     scheduled: InstanceName | None,
     everything: bool,
@@ -88,8 +96,9 @@ def backup(  # noqa: PLR0913 - one for each option
     """Back up instances, running or not, each into one file.
 
     Holds state, config, record, workspace and secrets: keep it as you keep a key. Databases are copied as of
-    one moment; what OpenClaw makes anew is left out, and told. The file gets its name, with the time in it,
-    only after it was read back and its databases were found faultless. Nothing is stopped.
+    one moment; what OpenClaw makes anew is left out, directories with a CACHEDIR.TAG too, and told: ocm
+    --verbose names each path. Workspaces are kept whole otherwise. The file gets its name, with the time in
+    it, only after it was read back and its databases were found faultless. Nothing is stopped.
 
     With --every none is made now, but from then on at these times, of stopped instances too, and after the
     machine was off what was missed; each then removes those backups of the instance, scheduled or not, that
@@ -97,8 +106,10 @@ def backup(  # noqa: PLR0913 - one for each option
     of a schedule that is changed stays as it is. ocm status tells how the last one went.
     """
     import os.path
+    from functools import partial
 
     from openclaw_ocm.cli.render.backups import show_backup
+    from openclaw_ocm.core.backup.patterns import parse_patterns
     from openclaw_ocm.operations.backup import Request
     from openclaw_ocm.operations.backup import backup as run
     from openclaw_ocm.operations.planning.jobs import WORKING
@@ -111,6 +122,7 @@ def backup(  # noqa: PLR0913 - one for each option
         output=path,
         form=_form(form, output),
         recipients=tuple(map(parse_recipient, recipients)),
+        exclude=parse_patterns(exclude),
         dry_run=dry_run,
     )
     rules = {rule.removeprefix("keep_"): count for rule, count in keep.items() if count is not None}
@@ -124,6 +136,7 @@ def backup(  # noqa: PLR0913 - one for each option
             **({} if path is None else {"directory": _directory(path)}),
             **({} if form is None else {"format": form}),
             **({} if not recipients else {"encrypt_to": recipients}),
+            **({} if not exclude else {"exclude": request.exclude}),
         }
         return _schedule(ctx, chosen, every, given, rules, dry_run=dry_run, as_json=as_json)
     if path is not None and len(chosen) > 1 and not os.path.isdir(path):  # noqa: PTH112
@@ -135,7 +148,7 @@ def backup(  # noqa: PLR0913 - one for each option
         lambda context, name: run(context, name, request),
         as_json=as_json,
         context=context,
-        show=show_backup,
+        show=partial(show_backup, verbose=context.host.runner.verbose),
         jobs=frame.at_once(context, WORKING, jobs),
     )
 

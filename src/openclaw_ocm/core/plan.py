@@ -91,6 +91,7 @@ class CopyWorkspaces(msgspec.Struct, frozen=True, tag="copy-workspaces", kw_only
 
     path: str
     source: str
+    workspaces: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Return the step in words."""

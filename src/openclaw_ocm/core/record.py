@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from openclaw_ocm.core import ports
+from openclaw_ocm.core.backup.patterns import parse_patterns
 from openclaw_ocm.core.backup.schedule import parse_every
 from openclaw_ocm.core.environment import checked
 from openclaw_ocm.core.firewall import exposure
@@ -95,9 +96,12 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Public keys of age or SSH; without one nothing is encrypted."""
     format: Literal["gz", "zst"] = "gz"
     """How it is compressed."""
+    exclude: tuple[str, ...] = ()
+    """What of the state is left out: names such as `*.img`, or paths below it."""
 
     def __post_init__(self) -> None:
-        """Refuse a time that no unit file can hold."""
+        """Refuse a time that no unit file can hold, and patterns that are none."""
+        _refuse_other("exclude", self.exclude, parse_patterns, "backup")
         try:
             kept = parse_every(self.every)
         except Invalid as error:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core.backup.selection import Selection
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.openclaw.document import with_value, without_value
 from openclaw_ocm.core.openclaw.moved import Move
@@ -131,7 +132,8 @@ def _forget_inherited(step: steps.WriteConfig | steps.CloneConfig, context: Cont
 
 @_apply.register(steps.CopyWorkspaces)
 def _copy_workspaces(step: steps.CopyWorkspaces, _context: Context) -> None:
-    copy_workspaces(PurePosixPath(step.source), PurePosixPath(step.path))
+    source = Selection(state=PurePosixPath(step.source), workspaces=frozenset(step.workspaces))
+    copy_workspaces(source, PurePosixPath(step.path))
 
 
 @_apply.register(steps.LinkConfig)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import shlex
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,12 +18,13 @@ from openclaw_ocm.core import temporary
 from openclaw_ocm.core.backup import copying, layout
 from openclaw_ocm.core.backup.layout import Header
 from openclaw_ocm.core.backup.retention import backup_stem
-from openclaw_ocm.core.openclaw.document import included
-from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.core.backup.selection import excluded_by
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
 from openclaw_ocm.instances.sandboxed import run_node
 from openclaw_ocm.operations.planning.change import BACKUP, changing
 from openclaw_ocm.operations.planning.progress import by_bytes, megabytes
+from openclaw_ocm.operations.planning.selecting import select
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.age import parse_recipient
 from openclaw_ocm.system.archive.file import write_backup
@@ -34,9 +37,10 @@ from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from openclaw_ocm.core.backup.layout import Manifest
+    from openclaw_ocm.core.backup.selection import Selection
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Schedule
@@ -46,9 +50,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.archive.state import Survey
     from openclaw_ocm.system.archive.writer import ArchiveWriter
 
-# What is mostly holes expands to far more than it takes, which no reader of archives accepts.
-_MUCH = 256 * 2**20
-_HOLES = 400
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _START_SECONDS = 500
 _DATABASE_SECONDS = 0.1
 # What is said of a database.
@@ -62,14 +64,24 @@ _MEGABYTE = 1_000_000
 class Request:
     """Where a backup goes and how: `output` is a directory or a file, None for the usual place.
 
-    `patience_seconds` is how long it waits for what another ocm does to the instance.
+    `exclude` are patterns of what is left out of the state. `patience_seconds` is how long it waits for what
+    another ocm does to the instance.
     """
 
     output: PurePosixPath | None = None
     form: Format = "gz"
     recipients: tuple[object, ...] = ()
+    exclude: tuple[str, ...] = ()
     dry_run: bool = False
     patience_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Something that is no part of a backup: its path below the state, and why."""
+
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +97,17 @@ class Backup:
     databases: int
     encrypted: bool
     left_out: Mapping[str, int]
+    left_out_paths: tuple[LeftOut, ...]
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """One backup while it is made: whose, the open state directory, and what was found there."""
+    """One backup while it is made: whose, the open state directory, and what of it is taken and was found."""
 
     worker: Instance
     request: Request
+    selection: Selection
     state: int
     found: Survey
 
@@ -108,6 +122,7 @@ def scheduled_request(schedule: Schedule, *, patience_seconds: float = 10.0) -> 
         output=None if schedule.directory is None else PurePosixPath(schedule.directory),
         form=schedule.format,
         recipients=tuple(map(parse_recipient, schedule.encrypt_to)),
+        exclude=schedule.exclude,
         patience_seconds=patience_seconds,
     )
 
@@ -135,12 +150,14 @@ def backup_locked(worker: Instance, request: Request) -> Backup:
     with files.open_state(paths.state) as state:
         final = _place(paths, request)
         worker.context.report("looking at what there is")
-        found = survey(state)
-        _refuse_bomb(name, state, found)
+        selection, notes = select(worker, exclude=request.exclude, tags=True)
+        found = survey(state, selection)
+        _refuse_hollow(name, found)
+        notes += tuple(_without_effect(request.exclude, found))
+        work = _Work(worker=worker, request=request, selection=selection, state=state, found=found)
         if request.dry_run:
-            return _planned(name, final, request, found)
-        work = _Work(worker=worker, request=request, state=state, found=found)
-        return _made(name, final, request, *_make(work, final))
+            return _planned(work, final, notes)
+        return _make(work, final, notes)
 
 
 def _refuse_unrestorable(paths: InstancePaths) -> None:
@@ -177,38 +194,41 @@ def _place(paths: InstancePaths, request: Request) -> PurePosixPath:
     return final
 
 
-def _refuse_bomb(name: InstanceName, state: int, found: Survey) -> None:
-    """Raise `OcmError` where the files say that they are larger than the disk, or are all but empty."""
-    disk = os.fstatvfs(state)
-    hint = f"look for sparse files: ocm enter {name}, then du --apparent-size"
-    if found.size > disk.f_blocks * disk.f_frsize:
-        message = f"the files of {name} say that they are larger than the disk that they are on"
-        raise OcmError(message, hint=hint, code="state_too_large")
-    if found.size > max(_MUCH, found.on_disk * _HOLES):
-        message = f"the files of {name} are {megabytes(found.size)} MB of holes, and could not be restored"
-        raise OcmError(message, hint=hint, code="state_too_large")
+def _refuse_hollow(name: InstanceName, found: Survey) -> None:
+    """Raise `OcmError` where a database of OpenClaw's is empty, or none: its backup is worth nothing."""
+    if found.hollow:
+        path = found.hollow[0].removeprefix(f"{layout.STATE}/")
+        message = f"the database {path} of {name} is damaged: it is empty, or does not begin as one does"
+        hint = f"ocm restore ARCHIVE --replace puts a backup in its place; ocm backups list {name} shows them"
+        raise OcmError(message, hint=hint, code="backup_failed")
 
 
-def _make(work: _Work, final: PurePosixPath) -> tuple[int, Manifest]:
-    """Make the archive and return its size and its manifest."""
+def _without_effect(exclude: tuple[str, ...], found: Survey) -> Iterator[str]:
+    """Yield in words which patterns leave out nothing."""
+    for pattern in exclude:
+        if pattern in found.kept:
+            path = printable(found.kept[pattern].removeprefix(f"{layout.STATE}/"))
+            yield f"--exclude {pattern} does not leave out {path}, which a restore needs"
+        elif excluded_by(pattern) not in found.told.left_out:
+            yield f"--exclude {pattern} leaves out nothing: there is no such file or directory"
+
+
+def _make(work: _Work, final: PurePosixPath, notes: tuple[str, ...]) -> Backup:
+    """Make the archive and return what it is."""
     manifests: list[Manifest] = []
+    told: list[tuple[str, str]] = []
     report, request = work.worker.context.report, work.request
-    with _copies(work) as copies:
+    with _copies(work) as copies, _naming_the_largest(work, final):
 
         def fill(writer: ArchiveWriter, spool: PurePosixPath) -> Manifest:
             for member, data in _own_members(work.worker):
                 writer.small(member, data)
             disk = os.fstatvfs(work.state)
-            store = StateStore(
-                writer,
-                work.worker.paths.state,
-                copies,
-                spool,
-                disk.f_blocks * disk.f_frsize,
-                needed=_needed(work.worker),
-            )
+            store = StateStore(writer, work.selection, copies, spool, disk.f_blocks * disk.f_frsize)
             store.store(work.state, by_bytes(report, work.found.size))
-            manifests.append(writer.finish(left_out=store.told.left_out, notes=store.told.notes))
+            all_notes = (*notes, *store.told.notes)
+            manifests.append(writer.finish(left_out=store.told.left_out, notes=all_notes))
+            told.extend(store.told.paths)
             return manifests[0]
 
         size = write_backup(
@@ -219,7 +239,24 @@ def _make(work: _Work, final: PurePosixPath) -> tuple[int, Manifest]:
             recipients=request.recipients,
             report=report,
         )
-    return size, manifests[0]
+    return _made(work, final, size, manifests[0], told)
+
+
+@contextlib.contextmanager
+def _naming_the_largest(work: _Work, final: PurePosixPath) -> Iterator[None]:
+    """Have an error for want of room name the largest file, and how it is left out."""
+    try:
+        yield
+    except (OcmError, OSError) as error:
+        is_full = isinstance(error, OcmError) and error.code == "no_space"
+        largest = work.found.largest
+        if largest is None or not (is_full or getattr(error, "errno", None) in _NO_ROOM):
+            raise
+        path = printable(largest[0].removeprefix(f"{layout.STATE}/"), limit=200)
+        message = f"there is no room in {final.parent} for the backup of {work.worker.name}"
+        size = megabytes(largest[1])
+        hint = f"make room there, or leave out what is large ({size} MB): --exclude {shlex.quote(path)}"
+        raise OcmError(message, hint=hint, code="no_space") from None
 
 
 def _own_members(worker: Instance) -> Iterator[tuple[str, bytes]]:
@@ -249,16 +286,6 @@ def own_files(paths: InstancePaths) -> tuple[tuple[str, PurePosixPath], ...]:
         (layout.SECRETS, paths.secrets),
         (layout.INHERITED, paths.inherited),
     )
-
-
-def _needed(worker: Instance) -> frozenset[str]:
-    """Return the members without which an archive would be no backup: the config, and what it includes."""
-    state = worker.paths.state
-    paths = {os.path.normpath(state / path) for path in included(worker.config)}
-    within = (
-        PurePosixPath(path).relative_to(state) for path in paths if PurePosixPath(path).is_relative_to(state)
-    )
-    return frozenset(f"{layout.STATE}/{path}" for path in (CONFIG_NAME, *within))
 
 
 @contextlib.contextmanager
@@ -322,33 +349,40 @@ def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
     return problems
 
 
-def _planned(name: InstanceName, final: PurePosixPath, request: Request, found: Survey) -> Backup:
+def _planned(work: _Work, final: PurePosixPath, notes: tuple[str, ...]) -> Backup:
+    found = work.found
     return Backup(
-        name=name,
+        name=work.worker.name,
         path=str(final),
         dry_run=True,
         size_bytes=0,
         state_bytes=found.size,
         files=found.files,
         databases=len(found.databases),
-        encrypted=bool(request.recipients),
-        left_out=found.left_out,
-        notes=(),
+        encrypted=bool(work.request.recipients),
+        left_out=dict(sorted(found.told.left_out.items())),
+        left_out_paths=_left_out(found.told.paths),
+        notes=notes,
     )
 
 
 def _made(
-    name: InstanceName, final: PurePosixPath, request: Request, size: int, manifest: Manifest
+    work: _Work, final: PurePosixPath, size: int, manifest: Manifest, told: list[tuple[str, str]]
 ) -> Backup:
     return Backup(
-        name=name,
+        name=work.worker.name,
         path=str(final),
         dry_run=False,
         size_bytes=size,
         state_bytes=sum(entry.size for entry in manifest.members),
         files=sum(entry.kind == "file" for entry in manifest.members),
         databases=len(manifest.databases),
-        encrypted=bool(request.recipients),
+        encrypted=bool(work.request.recipients),
         left_out=manifest.left_out,
+        left_out_paths=_left_out(told),
         notes=manifest.notes,
     )
+
+
+def _left_out(paths: Iterable[tuple[str, str]]) -> tuple[LeftOut, ...]:
+    return tuple(LeftOut(path=path, reason=reason) for path, reason in paths)

@@ -11,7 +11,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.leftovers import half_written_backups
 from openclaw_ocm.system.archive.reader import verify as verify_archive
-from openclaw_ocm.system.archive.restorable import check_restorable
+from openclaw_ocm.system.archive.restorable import check_restorable, check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,6 +115,7 @@ def verify(context: Context, archive: PurePosixPath, identities: Sequence[object
     with files.lock(lock, "the directory in which backups are verified"):
         files.remove_tree(scratch)
         contents = verify_archive(archive, scratch, identities=identities)
+    check_whole(archive, contents)
     check_restorable(archive, contents, context.host.instance(contents.header.instance).state)
     entries = contents.manifest.members
     return Verified(

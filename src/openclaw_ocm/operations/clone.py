@@ -19,6 +19,7 @@ from openclaw_ocm.operations.planning.making import (
     setting_up,
 )
 from openclaw_ocm.operations.planning.repair import ready_in_words
+from openclaw_ocm.operations.planning.selecting import select
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.find import find_runtime
 from openclaw_ocm.system.sandbox_directories import check_state
@@ -62,9 +63,10 @@ def clone(  # noqa: PLR0913 - what was asked for
         refuse_existing(worker)
         context.report(f"look through {name}")
         found = read_duplicate(context.host, name, worker.record)
-        left_out = survey_workspaces(original.paths.state)
+        selection, _outside = select(original)
+        left_out = survey_workspaces(selection)
         rules = guard(context.host, before=None, after=worker.record)
-        steps = _steps(original, worker, rules.steps)
+        steps = _steps(original, worker, rules.steps, selection.workspaces)
         outcome = carry_out(
             replace(worker.context, inheritance=found),
             make_plan(
@@ -110,14 +112,18 @@ def _planned(original: Instance, new: InstanceName, port: int | None) -> Instanc
     return instance_of(original.context, clone)
 
 
-def _steps(original: Instance, worker: Instance, rules: list[Step]) -> list[Step]:
+def _steps(original: Instance, worker: Instance, rules: list[Step], workspaces: frozenset[str]) -> list[Step]:
     paths = worker.paths
     return [
         WriteRecord(path=str(paths.record), text=encode_record(worker.record)),
         MakeState(path=str(paths.state)),
         MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
         CloneConfig(path=str(paths.config), source=original.name),
-        CopyWorkspaces(path=str(paths.state), source=str(original.paths.state)),
+        CopyWorkspaces(
+            path=str(paths.state),
+            source=str(original.paths.state),
+            workspaces=tuple(sorted(workspaces)),
+        ),
         *setting_up(worker, rules, autostart=worker.record.autostart),
     ]
 

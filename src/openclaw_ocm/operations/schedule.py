@@ -75,4 +75,6 @@ def _in_words(timers: Timers, schedule: Schedule) -> str:
     due = next_due(timers, schedule)
     first = "never" if due is None else f"{datetime.fromtimestamp(due, local_zone()):%Y-%m-%d %H:%M}"
     where = f" to {schedule.directory}" if schedule.directory else ""
-    return f"backups scheduled: {schedule.every}{where}, next {first}; kept: {kept_in_words(schedule.keep)}"
+    without = f"; without {', '.join(schedule.exclude)}" if schedule.exclude else ""
+    kept = kept_in_words(schedule.keep)
+    return f"backups scheduled: {schedule.every}{where}, next {first}; kept: {kept}{without}"

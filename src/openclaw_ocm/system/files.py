@@ -183,6 +183,16 @@ def open_state(path: PurePosixPath) -> Iterator[int]:
         os.close(directory)
 
 
+def read_below(directory: int, path: str, *, limit: int) -> bytes:
+    """Return the content of a file at a path below a directory, as `read_in` does: no link is followed."""
+    *folders, name = path.split("/")
+    with contextlib.ExitStack() as opened:
+        for folder in folders:
+            directory = os.open(folder, CLOSED_DIRECTORY, dir_fd=directory)
+            opened.callback(os.close, directory)
+        return read_in(directory, name, limit=limit)
+
+
 def read_in(directory: int, name: str, *, limit: int) -> bytes:
     """Return the content of a regular file that an instance can write.
 

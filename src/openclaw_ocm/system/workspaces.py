@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup import layout
@@ -16,29 +16,27 @@ from openclaw_ocm.system.archive.reader import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.backup.selection import Selection
     from openclaw_ocm.system.archive.snapshot import Found
 
-_WORKSPACE = "workspace"
 
-
-def survey_workspaces(state: PurePosixPath) -> tuple[str, ...]:
+def survey_workspaces(selection: Selection) -> tuple[str, ...]:
     """Return in words what of a state's workspaces is not copied; raise `OcmError` where all is too much."""
     told = snapshot.Told()
     size = 0
-    with files.open_state(state) as directory:
-        for found in _in_workspaces(directory):
+    with files.open_state(selection.state) as directory:
+        for found in _in_workspaces(directory, selection):
             reason = found.reason
-            if stat.S_ISLNK(found.status.st_mode) and _target(found, state) is None:
+            if stat.S_ISLNK(found.status.st_mode) and _target(found, selection) is None:
                 reason = snapshot.LINKS
             if reason is None and found.is_file:
-                size += found.status.st_size
+                size += snapshot.on_disk(found)
                 reason = None if snapshot.is_readable(found) else snapshot.UNREADABLE
             if reason is not None:
                 told.leave_out(found, reason)
-    if size > free_bytes(state):
-        message = f"the workspaces in {state} take {size} bytes, more than is free on the disk"
+    if size > free_bytes(selection.state):
+        message = f"the workspaces in {selection.state} take {size} bytes, more than is free on the disk"
         raise OcmError(message, code="state_too_large")
     counts = (
         f"left out of the workspace: {count} {reason}" for reason, count in sorted(told.left_out.items())
@@ -46,58 +44,70 @@ def survey_workspaces(state: PurePosixPath) -> tuple[str, ...]:
     return (*counts, *told.notes)
 
 
-def copy_workspaces(source: PurePosixPath, target: PurePosixPath) -> None:
-    """Copy the workspaces in the state `source` to the new state `target`, which nobody else writes yet.
+def copy_workspaces(selection: Selection, target: PurePosixPath) -> None:
+    """Copy the workspaces in a state to the new state `target`, which nobody else writes yet.
 
-    What was copied before is replaced. Links are made last, and only those that stay in the state.
+    What was copied before is replaced. Links are made last.
     """
     links: list[tuple[str, str]] = []
-    with files.open_state(source) as read, files.open_state(target) as write:
-        for old in Path(target).iterdir():
-            if _is_workspace(old.name):
-                files.remove_tree(target / old.name)
+    with files.open_state(selection.state) as read, files.open_state(target) as write:
+        top = (entry.name for entry in Path(target).iterdir())
+        for old in {
+            *selection.workspaces,
+            *filter(lambda name: selection.is_in_workspace(_member(name)), top),
+        }:
+            files.remove_tree(target / old)
         left = free_bytes(target)
-        for found in _in_workspaces(read):
+        for found in _in_workspaces(read, selection):
             path = found.path.removeprefix(f"{layout.STATE}/")
             if stat.S_ISLNK(found.status.st_mode) and found.reason is None:
-                kept = _target(found, source)
+                kept = _target(found, selection)
                 links += [(path, kept)] if kept is not None else []
             elif found.is_directory:
-                os.mkdir(path, 0o700, dir_fd=write)
+                # One in which a workspace lies may be there.
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(path, 0o700, dir_fd=write)
             elif found.is_file:
                 left -= _copy(found, write, path, target, left)
         for path, kept in links:
             os.symlink(kept, path, dir_fd=write)
 
 
+def _member(path: str) -> str:
+    return f"{layout.STATE}/{path}"
+
+
 def _copy(found: Found, write: int, path: str, spool: PurePosixPath, limit: int) -> int:
-    """Copy one file and return its size; nothing where it is none any more, or cannot be read."""
+    """Copy one file and return the room that it takes; none where it is no file any more, or unreadable."""
     try:
         with snapshot.copied(found.directory, found.name, spool, limit=limit) as copy:
             if copy is None:
                 return 0
             descriptor = os.open(path, files.NEW_FILE, 0o600, dir_fd=write)
             with os.fdopen(descriptor, "wb") as file:
-                shutil.copyfileobj(copy.file, file)
+                for offset, piece in snapshot.pieces(copy):
+                    file.seek(offset)
+                    file.write(piece)
+                file.truncate(copy.size)
                 os.fchmod(descriptor, copy.mode)
-            return copy.size
+            return copy.kept
+    except snapshot.TooLarge as error:
+        raise OcmError(f"{path} is {error}", code="state_too_large") from None
     except snapshot.Unreadable:
         return 0
 
 
-def _in_workspaces(directory: int) -> Iterator[Found]:
-    for found in snapshot.walk(directory):
-        if _is_workspace(found.path.split("/")[1]):
+def _in_workspaces(directory: int, selection: Selection) -> Iterator[Found]:
+    for found in snapshot.walk(directory, selection):
+        if selection.is_in_workspace(found.path) or (
+            found.is_directory and selection.leads_to_workspace(found.path)
+        ):
             yield found
 
 
-def _is_workspace(name: str) -> bool:
-    return name == _WORKSPACE or name.startswith(f"{_WORKSPACE}-")
-
-
-def _target(found: Found, state: PurePosixPath) -> str | None:
+def _target(found: Found, selection: Selection) -> str | None:
     try:
         target = os.readlink(found.name, dir_fd=found.directory)
     except OSError:
         return None
-    return layout.stored_target(found.path, target, state)
+    return selection.target(found.path, target)

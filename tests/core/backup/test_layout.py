@@ -20,7 +20,6 @@ from openclaw_ocm.core.backup.layout import (
     decode,
     encode,
     is_own_database,
-    left_out,
     path_problem,
     stays_inside,
     stored_target,
@@ -128,55 +127,6 @@ def test_a_link_taken_stays_inside_whatever_directories_there_are(names: list[st
         for name in names:
             place += {"..": -1, ".": 0, "": 0}.get(name, 1)
             assert place >= 0
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "cache",
-        "tmp",
-        "plugin-skills",
-        "logs",
-        "npm",
-        "git",
-        "dev",
-        "tools",
-        "sandbox/skills-workspaces",
-        "programs/cargo/registry",
-        "state/openclaw.sqlite-shm",
-        "a/x.lock",
-        "agents/main/agent/x.generation-1.sqlite",
-        "x.reindex-lock.sqlite",
-        ".fs-safe-replace.1.x.tmp",
-        ".ocm-removed-1",
-        ".openclaw.json.0123.ocm",
-        ".ocm-backup-0123456789abcdef",
-    ],
-)
-def test_what_is_made_anew_and_what_is_temporary_is_left_out(path: str) -> None:
-    assert left_out(path.split("/"))
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "workspace/cache",
-        "workspace/logs",
-        "workspace/yarn.lock",
-        "workspace-two/poetry.lock",
-        "programs/bin/tool",
-        "programs/lib/node_modules/x/yarn.lock",
-        "agents/tmp",
-        "sandbox/x",
-        "openclaw.json",
-        ".env",
-        "state/openclaw.sqlite",
-        "workspace/.ocm-x",
-        "x/skills-workspaces",
-    ],
-)
-def test_what_is_the_agents_or_the_users_is_kept(path: str) -> None:
-    assert left_out(path.split("/")) is None
 
 
 def test_databases_of_openclaws_own_are_known() -> None:

@@ -26,6 +26,7 @@ from tests.archives import (
     write_compressed,
 )
 
+from openclaw_ocm.core.backup.holes import encode_map
 from openclaw_ocm.core.backup.layout import MANIFEST, Header
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.archive import age
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.system.archive.compression import Format
     from openclaw_ocm.system.archive.reader import Contents
+    from openclaw_ocm.system.archive.writer import ArchiveWriter
 
 PLENTY = 2**32
 
@@ -179,6 +181,8 @@ HOSTILE: dict[str, tuple[Tree, str]] = {
     "link out": ({"state/l": "../x"}, "leads out of the state"),
     "absolute link": ({"state/l": "/etc/shadow"}, "leads out of the state"),
     "link through a link": ({"state/l": "workspace/../../x"}, "leads out of the state"),
+    "link to another's databases": ({"state/state/l": "/home/ann/.openclaw/state"}, "leads out of the state"),
+    "link of an agent's": ({"state/agents": None, "state/agents/main": "/etc"}, "leads out of the state"),
     "below a link": ({"state/l": "workspace", "state/l/x": b"x"}, "below what is no directory"),
     "below a file": ({"state/openclaw.json/x": b"x"}, "below what is no directory"),
     "twice": ({"state/twice": b"x"}, "is in it twice"),
@@ -203,6 +207,43 @@ def test_a_hostile_member_is_refused(tmp_path: Path, what: str) -> None:
         at = data.index(encode_member(Member(path=MANIFEST, kind="file", mode=0o600))[:100])
         write_compressed(path, data[:at] + encode_member(extra) + b"x" + padding(1) + data[at:])
     assert sentence in refused(path)
+
+
+def with_holes(to: Path, path: str, content: bytes, real: int) -> Path:
+    """Write an archive with a file of holes."""
+    state = tree(to.parent)
+    state.pop(path, None)
+
+    def added(writer: ArchiveWriter) -> None:
+        member = Member(path=path, kind="file", mode=0o600, size=len(content), real=real)
+        writer.file(member, [content], "file")
+
+    return write_archive(to, state, more=added)
+
+
+def test_a_file_of_holes_is_read_and_takes_no_room(tmp_path: Path) -> None:
+    content = encode_map(((2**32, 5),), 2**33) + b"bytes"
+    path = with_holes(tmp_path / "a", "state/workspace/disk.img", content, 2**33)
+    extract(path)
+    found = tmp_path / "out/state/workspace/disk.img"
+    assert (found.stat().st_size, found.stat().st_blocks < 100) == (2**33, True)
+    with found.open("rb") as file:
+        file.seek(2**32 - 1)
+        assert file.read(7) == b"\0bytes\0"
+    assert archive.verify(pure(path), pure(tmp_path / "scratch")).manifest.members[-1].real == 2**33
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "why"),
+    [
+        ("state/state/openclaw.sqlite", encode_map((), 2**20), "has holes, which none has"),
+        ("state/openclaw.json", encode_map((), 2**20), "has holes, which none has"),
+        ("state/workspace/x", b"rubbish\n", "a map that is none"),
+        ("state/workspace/x", encode_map(((2**20, 9),), 2**20) + b"x" * 9, "parts are not its own"),
+    ],
+)
+def test_a_file_of_holes_that_is_none_is_refused(tmp_path: Path, path: str, content: bytes, why: str) -> None:
+    assert why in refused(with_holes(tmp_path / "a", path, content, 2**20))
 
 
 @pytest.mark.parametrize(

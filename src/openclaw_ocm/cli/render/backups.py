@@ -33,8 +33,8 @@ def backups_in_words(backups: Backups | None) -> str:
     return "; ".join(filter(None, parts))
 
 
-def show_backup(backup: Backup) -> None:
-    """Print where a backup is and what it holds, or would hold."""
+def show_backup(backup: Backup, *, verbose: bool = False) -> None:
+    """Print where a backup is and what it holds, or would hold; with `verbose` each path that it does not."""
     encrypted = ", encrypted" if backup.encrypted else ""
     size = "would be made" if backup.dry_run else f"{amount(backup.size_bytes)}{encrypted}"
     click.echo(f"{backup.name}: {backup.path} ({size})")
@@ -43,6 +43,12 @@ def show_backup(backup: Backup) -> None:
     if backup.left_out:
         counts = ", ".join(f"{count} {reason}" for reason, count in backup.left_out.items())
         click.echo(f"  left out: {counts}")
+    if verbose:
+        for one in backup.left_out_paths:
+            click.echo(f"    {one.path} ({one.reason})")
+        more = sum(backup.left_out.values()) - len(backup.left_out_paths)
+        if more > 0:
+            click.echo(f"    and {more} more")
     show_notes(backup.notes)
 
 

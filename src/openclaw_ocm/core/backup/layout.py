@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 
-from openclaw_ocm.core import prefix, temporary
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.record import Absolute
 from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import PurePosixPath
 
 VERSION = 1
@@ -52,19 +51,11 @@ Notes = Annotated[tuple[str, ...], msgspec.Meta(max_length=100)]
 Hash = Annotated[str, msgspec.Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")]
 _T = TypeVar("_T", bound=msgspec.Struct)
 
-# Why things are left out of which nobody needs to be told one by one.
-EXPECTED = REMADE, TEMPORARY = "made anew by OpenClaw", "temporary"
-
-# Only at the top of the state: what OpenClaw makes anew.
-_REMADE = frozenset({"cache", "tmp", "plugin-skills", "logs", "npm", "git", "dev", "tools"})
-_SKILLS = ("sandbox", "skills-workspaces")
-_TEMPORARY_NAME = re.compile(
-    r".+\.lock|.+-shm|.+\.generation-.+\.sqlite|.+\.reindex-lock\.sqlite|\.fs-safe-replace\..+\.tmp"
-    rf"|{temporary.ANY}",
-    re.DOTALL,
-)
+# What OpenClaw itself follows as it begins: there a link that leads out of the state is none of an agent's.
+_OWN_PLACES = frozenset({"state", "credentials", "identity", "devices"})
 _NOT_PLAIN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _OWN_DATABASE = re.compile(r"state/(?:state/[^/]+\.sqlite|agents/[^/]+/agent/[^/]+\.sqlite)")
+_MAIN_DATABASE = re.compile(r"state/(?:state/openclaw|agents/[^/]+/agent/openclaw-agent)\.sqlite")
 
 
 class Refused(Exception):
@@ -98,7 +89,10 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """One member of an archive; a file has a size and a hash, a link has a target."""
+    """One member of an archive; a file has a size and a hash, a link has a target.
+
+    A file whose holes are left out has its `real` size, and is in the archive as `core.backup.holes` says.
+    """
 
     path: str
     kind: Kind
@@ -106,6 +100,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     size: Annotated[int, msgspec.Meta(ge=0)] = 0
     sha256: Hash = ""
     target: str = ""
+    real: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -175,6 +170,20 @@ def stays_inside(path: str, target: str) -> bool:
     return ".." not in names[climbs:] and climbs <= path.count("/") - 1
 
 
+def may_lead_out(path: str, target: str) -> bool:
+    """Tell whether a link at `path`, a member's, may have a target that leads out of the state.
+
+    An environment of Python's in a workspace has one to the Python that made it. Nothing of OCM's follows
+    it, and within the sandbox it leads no further than the instance does.
+    """
+    if not target or not is_plain(target) or len(target.encode()) > MAX_PATH:
+        return False
+    top, *below = path.split("/")[1:]
+    if top == "agents":
+        return len(below) > 1 and below[1] != "agent"
+    return bool(below) and top not in _OWN_PLACES
+
+
 def stored_target(path: str, target: str, state: PurePosixPath) -> str | None:
     """Return a link's target as an archive holds it, None where the link leaves the state.
 
@@ -188,23 +197,14 @@ def stored_target(path: str, target: str, state: PurePosixPath) -> str | None:
     return target if stays_inside(path, target) else None
 
 
-def left_out(names: Sequence[str]) -> str | None:
-    """Return why what has this path below the state is no part of a backup, None where it is one."""
-    top = names[0]
-    if top in _REMADE or tuple(names[:2]) == _SKILLS:
-        return REMADE
-    if top == prefix.NAME:
-        return REMADE if tuple(names[1:3]) in prefix.CACHES else None
-    if temporary.is_copies(top):
-        return TEMPORARY
-    if top != "workspace" and not top.startswith("workspace-") and _TEMPORARY_NAME.fullmatch(names[-1]):
-        return TEMPORARY
-    return None
-
-
 def is_own_database(path: str) -> bool:
     """Tell whether a member is a database of OpenClaw's own, without which its state is not whole."""
     return _OWN_DATABASE.fullmatch(path) is not None
+
+
+def is_main_database(path: str) -> bool:
+    """Tell whether a member is one of the databases that every OpenClaw has, of an agent or of all."""
+    return _MAIN_DATABASE.fullmatch(path) is not None
 
 
 def check_order(path: str, seen: Mapping[str, Entry]) -> None:

@@ -6,6 +6,7 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from openclaw_ocm.core.backup.holes import MAX_REAL
 from openclaw_ocm.core.backup.layout import MAX_MEMBERS, Refused, is_plain, path_problem
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 2**16
 # A path and the target of a link, both as long as they may be, and the words of their records.
 _MAX_PAX = 2**14
-_PAX_KEYS = {"path", "linkpath", "size"}
+_SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+_NAME, _REAL = "GNU.sparse.name", "GNU.sparse.realsize"
+_PAX_KEYS = {"path", "linkpath", "size", *_SPARSE, _NAME, _REAL}
 _KINDS: dict[bytes, Literal["file", "directory", "link"]] = {
     tarfile.REGTYPE: "file",
     tarfile.DIRTYPE: "directory",
@@ -28,7 +31,10 @@ _LAST_SECOND = 2**33
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One member: `size` is that of a file, `target` that of a link, `mtime` in seconds since the epoch."""
+    """One member: `size` is that of a file, `target` that of a link, `mtime` in seconds since the epoch.
+
+    A file whose holes are left out has its `real` size, and its content is what `core.backup.holes` says.
+    """
 
     path: str
     kind: Literal["file", "directory", "link"]
@@ -36,6 +42,7 @@ class Member:
     size: int = 0
     target: str = ""
     mtime: int = 0
+    real: int | None = None
 
 
 def encode_member(member: Member) -> bytes:
@@ -44,6 +51,11 @@ def encode_member(member: Member) -> bytes:
     info.type = next(kind for kind, name in _KINDS.items() if name == member.kind)
     info.mode, info.size, info.linkname = member.mode, member.size, member.target
     info.mtime = min(max(member.mtime, 0), _LAST_SECOND - 1)
+    if member.real is not None:
+        folder, _slash, name = member.path.rpartition("/")
+        # Under this name a tar finds it that knows nothing of holes.
+        info.name = f"{folder}/GNUSparseFile.0/{name}"
+        info.pax_headers = {**_SPARSE, _NAME: member.path, _REAL: str(member.real)}
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
@@ -85,7 +97,8 @@ def _member(read: Callable[[int], bytes], header: bytes) -> Member:
         extended = _extended(read, info.size)
         info = _parse(_exactly(read, BLOCK))
     kind = _KINDS.get(info.type)
-    path = extended.get("path", info.name)
+    real = _real_size(extended, is_file=kind == "file")
+    path = extended[_NAME] if real is not None else extended.get("path", info.name)
     if kind == "directory":
         path = path.removesuffix("/")
     problem = path_problem(path)
@@ -100,8 +113,26 @@ def _member(read: Callable[[int], bytes], header: bytes) -> Member:
     if bool(target) != (kind == "link") or not 0 <= info.mtime < _LAST_SECOND or not is_plain(target):
         raise Refused(f"{path} has a header that is not OCM's")
     return Member(
-        path=path, kind=kind, mode=info.mode, size=int(size[:20]), target=target, mtime=int(info.mtime)
+        path=path,
+        kind=kind,
+        mode=info.mode,
+        size=int(size[:20]),
+        target=target,
+        mtime=int(info.mtime),
+        real=real,
     )
+
+
+def _real_size(extended: dict[str, str], *, is_file: bool) -> int | None:
+    """Return the size of a file whose holes are left out, None for what is none of these."""
+    found = {key: value for key, value in extended.items() if key.startswith("GNU.")}
+    if not found:
+        return None
+    real = found.get(_REAL, "")
+    is_right = found == {**_SPARSE, _NAME: found.get(_NAME), _REAL: real}
+    if not is_right or not is_file or not real.isdecimal() or not real.isascii() or int(real[:20]) > MAX_REAL:
+        raise Refused("a header in it is not OCM's")
+    return int(real)
 
 
 def _parse(header: bytes) -> tarfile.TarInfo:

@@ -6,15 +6,16 @@ What is refused leaves nothing behind. `core.manifest` holds the layout and `sys
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from openclaw_ocm.core.backup import layout
+from openclaw_ocm.core.backup import holes, layout
 from openclaw_ocm.core.backup.layout import Entry, Header, Manifest, Refused
 from openclaw_ocm.core.openclaw.document import MAX_BYTES
 from openclaw_ocm.core.text import printable
@@ -132,6 +133,8 @@ class _Extraction:
         # No part of the path is a link: they are made when all else is done, and nobody else writes here.
         descriptor = os.open(member.path, files.NEW_FILE, 0o600, dir_fd=self._root)
         with os.fdopen(descriptor, "wb") as file:
+            if member.real is not None:
+                _fill(file, content, member.real)
             for chunk in content:
                 begin = begin or chunk[: len(layout.DATABASE_MAGIC)]
                 file.write(chunk)
@@ -155,6 +158,10 @@ class _Check:
         pass
 
     def file(self, member: Member, content: Iterator[bytes], digest: Callable[[], str]) -> bytes:
+        if member.real is not None:
+            for _piece in holes.expand(content, member.real):
+                pass
+            return b""
         first = next(content, b"")
         begin = first[: len(layout.DATABASE_MAGIC)]
         if begin != layout.DATABASE_MAGIC:
@@ -179,6 +186,19 @@ class _Check:
         return begin
 
 
+def _fill(file: IO[bytes], content: Iterator[bytes], real: int) -> None:
+    """Write a file whose holes were left out, and leave them out here too."""
+    for offset, piece in holes.expand(content, real):
+        file.seek(offset)
+        file.write(piece)
+    try:
+        file.truncate(real)
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        raise Refused(f"it holds a file of {real} bytes, more than one may have on this disk") from None
+
+
 def _read(source: Source, store: _Extraction | _Check) -> Contents:
     """Check every member against the layout and the manifest, and have `store` take those of the state."""
     seen: dict[str, Entry] = {}
@@ -200,8 +220,10 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
             continue
         if (member.kind == "directory") < (path == layout.STATE):
             raise Refused(f"{path} is no directory")
-        if member.kind == "link" and not layout.stays_inside(path, member.target):
+        if member.kind == "link" and not _may_be(path, member.target):
             raise Refused(f"the link {path} leads out of the state")
+        if member.real is not None and (path == layout.CONFIG or layout.is_own_database(path)):
+            raise Refused(f"{path} has holes, which none has")
         hashed = hashlib.sha256()
         if member.kind == "directory":
             store.directory(path)
@@ -211,6 +233,10 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
             databases.update([path] if begin == layout.DATABASE_MAGIC else ())
         seen[path] = _entry(member, member.kind, hashed.hexdigest() if member.kind == "file" else "")
     return _contents(small, seen, frozenset(databases))
+
+
+def _may_be(path: str, target: str) -> bool:
+    return layout.stays_inside(path, target) or layout.may_lead_out(path, target)
 
 
 def _keeping_config(member: Member, content: Iterator[bytes], small: dict[str, bytes]) -> Iterator[bytes]:
@@ -254,6 +280,7 @@ def _entry(member: Member, kind: layout.Kind, digest: str) -> Entry:
         size=member.size,
         sha256=digest,
         target=member.target,
+        real=member.real,
     )
 
 

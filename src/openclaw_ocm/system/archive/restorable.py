@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core import secrets
-from openclaw_ocm.core.backup.layout import CONFIG, INHERITED, SECRETS
+from openclaw_ocm.core.backup.layout import CONFIG, INHERITED, SECRETS, is_main_database
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, format_config, parse_config, with_value
 from openclaw_ocm.core.openclaw.moved import Move, moved_config
 from openclaw_ocm.core.openclaw.settings import BIND, wanted_bind
@@ -36,6 +36,15 @@ def check_restorable(archive: PurePosixPath, contents: Contents, state: PurePosi
     except OcmError as error:
         message = printable(f"{archive} is no backup that can be restored: {error.message}")
         raise OcmError(message, hint="ocm backups list shows others", code="archive_invalid") from None
+
+
+def check_whole(archive: PurePosixPath, contents: Contents) -> None:
+    """Raise `OcmError` where a database of OpenClaw's own in an archive is empty, or none: it began anew."""
+    for entry in contents.manifest.members:
+        if is_main_database(entry.path) and entry.kind != "database":
+            message = f"{archive} is not whole: {entry.path} in it is empty, or no database"
+            hint = "a restore brings back the rest, and OpenClaw begins anew; ocm backups list shows others"
+            raise OcmError(printable(message), hint=hint, code="archive_invalid")
 
 
 def record_of(contents: Contents) -> Record:

@@ -6,11 +6,10 @@ import contextlib
 import errno
 import os
 import stat
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.backup import layout
+from openclaw_ocm.core.backup import holes, layout
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive import snapshot
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.backup.selection import Selection
     from openclaw_ocm.system.archive.database import Ask
     from openclaw_ocm.system.archive.snapshot import Copy, Found
     from openclaw_ocm.system.archive.writer import ArchiveWriter
@@ -30,17 +30,21 @@ JOURNALS = "journals of databases"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What there is: databases by path, how many other files, bytes in all, and those truly on disk.
+    """What there is: databases by path, how many other files, and bytes in all that take room.
 
-    `copied` are the bytes that copies of the databases take at the most.
+    `copied` are the bytes that copies of the databases take at the most. `kept` tells of patterns what they
+    do not leave out, for it is needed. `largest` is the largest file that could be left out, and `hollow` are
+    databases of OpenClaw's own that are none.
     """
 
     databases: tuple[str, ...]
     copied: int
     files: int
     size: int
-    on_disk: int
-    left_out: Mapping[str, int]
+    told: snapshot.Told
+    kept: Mapping[str, str]
+    largest: tuple[str, int] | None
+    hollow: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,55 +56,63 @@ class Copies:
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
-def survey(state: int) -> Survey:
+def survey(state: int, selection: Selection) -> Survey:
     """Look through an open state directory."""
     databases: dict[str, int] = {}
     beside: dict[str, int] = {}
-    left_out = Counter[str]()
-    count = size = on_disk = 0
-    for found in snapshot.walk(state):
+    largest: tuple[str, int] | None = None
+    told = snapshot.Told()
+    kept: dict[str, str] = {}
+    hollow: list[str] = []
+    count = total = 0
+    for found in snapshot.walk(state, selection):
         if found.reason:
-            left_out[found.reason] += 1
-        if found.is_file:
-            count += 1
-            if found.path.endswith(layout.SIDECARS):
-                beside[found.path] = found.status.st_size
-            size += found.status.st_size
-            on_disk += found.status.st_blocks * 512
-            with contextlib.suppress(snapshot.Unreadable):
-                if snapshot.is_database(found):
-                    databases[found.path] = found.status.st_size
+            told.leave_out(found, found.reason)
+        if pattern := selection.refused(found.path):
+            kept.setdefault(pattern, found.path)
+        if not found.is_file:
+            continue
+        size = snapshot.on_disk(found)
+        count, total = count + 1, total + size
+        if found.path.endswith(layout.SIDECARS):
+            beside[found.path] = size
+        if not selection.is_needed(found.path) and (largest is None or size > largest[1]):
+            largest = found.path, size
+        with contextlib.suppress(snapshot.Unreadable):
+            if snapshot.is_database(found):
+                databases[found.path] = size
+            elif layout.is_main_database(found.path):
+                hollow.append(found.path)
     journals = [path for path in beside if path.rpartition("-")[0] in databases]
     return Survey(
         # Those of OpenClaw's own first: an instance can make any number that take long to copy.
         databases=tuple(sorted(databases, key=lambda path: not layout.is_own_database(path))),
         copied=sum(databases.values()) + sum(beside[path] for path in journals),
         files=count - len(databases) - len(journals),
-        size=size,
-        on_disk=on_disk,
-        left_out=left_out,
+        size=total,
+        told=told,
+        kept=kept,
+        largest=largest,
+        hollow=tuple(hollow),
     )
 
 
 class StateStore:
     """Puts what is below an open state directory into an archive; `told` is what was left out."""
 
-    def __init__(  # noqa: PLR0913 - what a store is made of
+    def __init__(
         self,
         writer: ArchiveWriter,
-        state: PurePosixPath,
+        selection: Selection,
         copies: Copies,
         spool: PurePosixPath,
         limit: int,
-        *,
-        needed: frozenset[str],
     ) -> None:
         self._writer = writer
-        self._state = state
+        self._selection = selection
         self._copies = copies
         self._spool = spool
         self._left = limit
-        self._needed = needed
         self._ask: Ask
         self._slots = Slots(spool)
         self.told = snapshot.Told()
@@ -109,17 +121,20 @@ class StateStore:
         """Add everything; `progress` is told the bytes of each file."""
         self._writer.directory(layout.STATE, os.fstat(state).st_mode)
         with checking() as self._ask:
-            for found in snapshot.walk(state):
+            for found in snapshot.walk(state, self._selection):
                 try:
                     self._store(found, progress)
                 except snapshot.Unreadable as error:
-                    self._refuse_needed(found, str(error))
+                    self._refuse_needed(found, f"cannot be read: {error}")
                     self.told.leave_out(found, snapshot.UNREADABLE)
+                except snapshot.TooLarge as error:
+                    self._refuse_needed(found, f"is {error}")
+                    self.told.leave_out(found, str(error))
 
     def _store(self, found: Found, progress: Callable[[int], None]) -> None:
         if found.reason:
             if found.reason == snapshot.UNREADABLE:
-                self._refuse_needed(found, "the directory does not tell what it is")
+                self._refuse_needed(found, "cannot be read: the directory does not tell what it is")
             self.told.leave_out(found, found.reason)
         elif found.is_directory:
             self._writer.directory(found.path, found.status.st_mode)
@@ -138,7 +153,7 @@ class StateStore:
             if error.errno in (errno.ENOENT, errno.EINVAL):
                 return
             raise snapshot.Unreadable(error.strerror) from None
-        stored = layout.stored_target(found.path, target, self._state)
+        stored = self._selection.target(found.path, target)
         if stored is None:
             self.told.leave_out(found, snapshot.LINKS)
         else:
@@ -161,11 +176,20 @@ class StateStore:
             mode, mtime = (
                 (found.status.st_mode, int(found.status.st_mtime)) if name else (copy.mode, copy.mtime)
             )
+            whole = kind == "database" or self._selection.is_needed(found.path) or not copy.has_holes
+            if whole and copy.size > self._left:
+                raise snapshot.TooLarge(snapshot.LARGE)
+            content = _content(copy, whole=whole)
             member = Member(
-                path=found.path, kind="file", mode=mode & layout.OWN_MODE, size=copy.size, mtime=mtime
+                path=found.path,
+                kind="file",
+                mode=mode & layout.OWN_MODE,
+                size=copy.size if whole else len(holes.encode_map(copy.parts, copy.size)) + copy.kept,
+                mtime=mtime,
+                real=None if whole else copy.size,
             )
-            self._left -= copy.size
-            self._writer.file(member, _told(copy, progress), kind)
+            self._left -= member.size
+            self._writer.file(member, _told(content, progress), kind)
             if name is not None and not layout.is_own_database(found.path):
                 self._check(found.path, copy)
 
@@ -207,8 +231,8 @@ class StateStore:
 
     def _refuse_needed(self, found: Found, why: str) -> None:
         """Raise `OcmError` where something cannot be read without which nothing could be restored."""
-        if found.path in self._needed or layout.is_own_database(found.path):
-            message = f"{found.path.removeprefix(f'{layout.STATE}/')} cannot be read: {why}"
+        if found.path in self._selection.needed or layout.is_own_database(found.path):
+            message = f"{found.path.removeprefix(f'{layout.STATE}/')} {why}"
             hint = "see who holds it or may read it, by ocm enter; then try again"
             raise OcmError(message, hint=hint, code="backup_failed")
 
@@ -219,8 +243,18 @@ def _begins_as_database(copy: Copy) -> bool:
     return begin == layout.DATABASE_MAGIC
 
 
-def _told(copy: Copy, progress: Callable[[int], None]) -> Iterator[bytes]:
-    for chunk in snapshot.chunks(copy):
+def _content(copy: Copy, *, whole: bool) -> Iterator[bytes]:
+    """Yield the content of a copy as an archive holds it."""
+    if whole:
+        yield from snapshot.chunks(copy)
+        return
+    yield holes.encode_map(copy.parts, copy.size)
+    for _offset, piece in snapshot.pieces(copy):
+        yield piece
+
+
+def _told(content: Iterator[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
+    for chunk in content:
         progress(len(chunk))
         yield chunk
 

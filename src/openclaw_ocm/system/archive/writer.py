@@ -75,4 +75,5 @@ def _entry(member: Member, kind: layout.Kind, digest: str) -> Entry:
         size=member.size,
         sha256=digest,
         target=member.target,
+        real=member.real,
     )

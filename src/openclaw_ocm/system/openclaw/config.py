@@ -8,16 +8,18 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core import temporary
-from openclaw_ocm.core.openclaw.document import MAX_BYTES, parse_config
+from openclaw_ocm.core.openclaw.document import MAX_BYTES, included, parse_config
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.paths import InstancePaths
+
+_MAX_INCLUDED = 100
 
 
 def read_config(paths: InstancePaths) -> tuple[bytes, dict[str, Any]]:
@@ -42,6 +44,26 @@ def _read(state: PurePosixPath) -> tuple[bytes, dict[str, Any]]:
     with files.open_state(state) as directory:
         data = files.read_in(directory, CONFIG_NAME, limit=MAX_BYTES)
     return data, parse_config(data, source=str(state / CONFIG_NAME))
+
+
+def read_included(state: PurePosixPath, config: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Return what a config in a state directory includes of files there, as far as that can be read.
+
+    An array, or whatever else a file may hold, is the member `included` of an object.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    waiting = [*included(config)]
+    while waiting and len(found) < _MAX_INCLUDED:
+        path = os.path.normpath(state / waiting.pop())
+        if path in found or not path.startswith(f"{state}/"):
+            continue
+        found[path] = {}
+        with contextlib.suppress(OcmError, OSError, ValueError), files.open_state(state) as directory:
+            data = files.read_below(directory, path[len(f"{state}/") :], limit=MAX_BYTES)
+            wrapped = b'{"included":' + data.removeprefix(b"\xef\xbb\xbf") + b"\n}"
+            found[path] = parse_config(wrapped, source=path)
+            waiting += included(found[path])
+    return tuple(found.values())
 
 
 @contextlib.contextmanager

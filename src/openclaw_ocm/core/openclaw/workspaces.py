@@ -1,0 +1,70 @@
+"""Which workspaces an OpenClaw config names.
+
+As OpenClaw 2026.9.6 derives them (src/agents/agent-scope-config): an agent's own, else the one of all agents,
+in a directory of its own where there are several, else `workspace` or `workspace-ID` in the state. The last
+two need not be looked for: whatever is called so is a workspace.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from openclaw_ocm.core.openclaw.document import as_object, lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from openclaw_ocm.core.paths import InstancePaths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspaces:
+    """Workspaces that lie in the state, as paths below it, and those that lie elsewhere, in full."""
+
+    inside: frozenset[str]
+    outside: tuple[str, ...]
+
+
+def workspaces(
+    paths: InstancePaths, config: Mapping[str, Any], includes: Iterable[Mapping[str, Any]] = ()
+) -> Workspaces:
+    """Return the workspaces that a config names, and what it `includes`, of which any place may be one."""
+    texts = [*_named(config), *(text for one in includes for text in _anywhere(one))]
+    found = dict.fromkeys(_resolved(paths, text.strip()) for text in texts if text.strip())
+    inside = (path for path in found if paths.state in path.parents)
+    outside = (path for path in found if paths.state != path and paths.state not in path.parents)
+    return Workspaces(
+        inside=frozenset(str(path.relative_to(paths.state)) for path in inside),
+        outside=tuple(map(str, outside)),
+    )
+
+
+def _named(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a config names: `agents.list` is what older OpenClaws had in the place of `entries`."""
+    listed = lookup(config, "agents.list")
+    entries = as_object(lookup(config, "agents.entries")).values()
+    for entry in (lookup(config, "agents.defaults"), *entries, *(listed if isinstance(listed, list) else ())):
+        named = as_object(entry).get("workspace")
+        if isinstance(named, str):
+            yield named
+
+
+def _anywhere(value: object) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            named = one.get("workspace")
+            if isinstance(named, str) and named.strip().startswith(("/", "~")):
+                yield named
+        if isinstance(one, dict | list):
+            waiting += one.values() if isinstance(one, dict) else one
+
+
+def _resolved(paths: InstancePaths, text: str) -> PurePosixPath:
+    written = text.replace("\0", "")
+    home = f"{paths.host.home}{written[1:]}" if written == "~" or written.startswith("~/") else written
+    return PurePosixPath(posixpath.normpath(posixpath.join(paths.state, home)))
