@@ -329,6 +329,8 @@ def damage(instance: Instance, kind: str) -> None:
         config.unlink()
     elif kind == "database":
         instance.write("state/openclaw.sqlite", "SQLite format 3\0" + "x" * 5000)
+    elif kind == "empty":
+        instance.write("state/openclaw.sqlite", "")
     elif kind == "link":
         instance.state.rename(instance.home / "disk")
         instance.state.symlink_to(instance.home / "disk")
@@ -336,7 +338,7 @@ def damage(instance: Instance, kind: str) -> None:
         instance.state.rename(instance.home / "disk")
 
 
-@pytest.mark.parametrize("kind", ["broken", "missing", "database", "link", "gone"])
+@pytest.mark.parametrize("kind", ["broken", "missing", "database", "empty", "link", "gone"])
 def test_what_is_too_damaged_for_a_backup_is_set_aside_as_it_is(instance: Instance, kind: str) -> None:
     damage(instance, kind)
     before = everything(instance)
