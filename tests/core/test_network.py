@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openclaw_ocm.core.network import Rules, allowance, near_places, parse_allowed, ruleset
+from openclaw_ocm.core.network import (
+    Rules,
+    allowance,
+    deaf,
+    near_places,
+    own_name_servers,
+    parse_allowed,
+    ruleset,
+)
 from openclaw_ocm.errors import Invalid
 
 PORTS = st.integers(1, 65535)
@@ -211,6 +219,25 @@ def test_who_calls_from_another_machine_is_never_taken_for_a_program_of_this_one
     assert len(translated) == 2
     assert all("ip saddr 10.0.2.2 tcp dport 19001 ct original proto-dst 19001" in line for line in translated)
     assert "dport 7" not in ruleset(Rules(served=None, exposed=True))
+
+
+def test_where_no_name_can_be_looked_up_that_is_said() -> None:
+    assert "/etc/resolv.conf leads to no file" in (deaf("w1", None, isolated=False) or "")
+    far = "nameserver 2001:db8::1\n"
+    assert (deaf("w1", far, isolated=True) or "").endswith(": ocm network w1 shared")
+    for text, isolated in (
+        (far, False),
+        (f"{far}nameserver 192.0.2.1\n", True),
+        ("", True),
+        ("# none\n", False),
+    ):
+        assert deaf("w1", text, isolated=isolated) is None
+
+
+def test_in_a_network_of_its_own_names_are_completed_as_on_the_host() -> None:
+    text = "# a VPN\nnameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch corp.example\noptions ndots:2\n"
+    assert own_name_servers(text) == "nameserver 10.0.2.3\nsearch corp.example\noptions ndots:2\n"
+    assert own_name_servers("") == "nameserver 10.0.2.3\n"
 
 
 def test_a_resolver_that_is_near_is_the_one_of_its_own_unless_it_is_allowed() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -210,11 +211,16 @@ def main() -> None:
     parser.add_argument("--log", default=FakeModel.log_path)
     parser.add_argument("--model", action="append", default=[], help="one more that it has")
     parser.add_argument("--hang", action="store_true", help="take every question and answer none")
+    parser.add_argument("--certificate", help="speak TLS by this file, which has the key too")
     options = parser.parse_args()
     FakeModel.bearer, FakeModel.log_path, FakeModel.hangs = options.bearer, options.log, options.hang
     FakeModel.models = (*MODELS, *options.model)
     Path(options.log).touch()  # no request yet is an empty log
     server = ThreadingHTTPServer((options.host, options.port), FakeModel)
+    if options.certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     print(server.server_port, flush=True)
     server.serve_forever()
 

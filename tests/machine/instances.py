@@ -95,7 +95,8 @@ def fake_model(machine: Machine, *options: str) -> Iterator[dict[str, Any]]:
     try:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        yield {**PROVIDER, "baseUrl": f"http://127.0.0.1:{port}/v1"}
+        scheme = "https" if "--certificate" in options else "http"
+        yield {**PROVIDER, "baseUrl": f"{scheme}://127.0.0.1:{port}/v1"}
     finally:
         kill_group(process)
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .instances import PROVIDER, answer, fake_model
+from .instances import PROVIDER, answer, fake_model, inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,27 @@ if TYPE_CHECKING:
     from .agents import Agents
 
 SECONDS = 60
+# A company's authority, which the machine trusts, and a server of its own.
+CERTIFICATES = """
+cd /tmp/authority
+days="-days 2 -newkey rsa:2048 -nodes"
+openssl req -x509 $days -keyout ca.key -out ca.pem -subj "/CN=Authority of a company"
+cat >extensions <<END
+subjectAltName=IP:127.0.0.1
+END
+openssl req -new $days -keyout key.pem -out request -subj /CN=models
+openssl x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out leaf.pem
+cat key.pem leaf.pem >server.pem
+cp ca.pem /usr/local/share/ca-certificates/company.crt
+update-ca-certificates
+"""
+# As a VPN and WSL do it: two links in a row, to places that no sandbox sees.
+NAME_SERVERS = """
+mkdir -p /var/lib/vpn /mnt/wsl
+printf "nameserver 192.0.2.53\nsearch corp.example\n" >/mnt/wsl/resolv.conf
+ln -s /mnt/wsl/resolv.conf /var/lib/vpn/resolv.conf
+ln -sf /var/lib/vpn/resolv.conf /etc/resolv.conf
+"""
 # The slug and the sentence of each model that does not answer.
 FAILING = {
     "keyless/fake-1": ("no_key", "it has no key for keyless"),
@@ -28,17 +49,26 @@ FAILING = {
 
 @pytest.fixture(scope="module", params=["systemd", pytest.param("supervisord", marks=pytest.mark.full)])
 def asked(request: pytest.FixtureRequest, agents: Agents) -> Iterator[str]:
-    """Start an agent whose config has providers that do not answer beside the one that does."""
+    """Start an agent whose config has providers that do not answer beside those that do."""
+    for script in ("mkdir -p /tmp/authority", CERTIFICATES, NAME_SERVERS):
+        agents.machine.run(["bash", "-ec", script], user="root")
     name = agents.ready(request.param)
-    with fake_model(agents.machine, "--hang", "--log=/tmp/hangs.jsonl") as slow:
+    with (
+        fake_model(agents.machine, "--hang", "--log=/tmp/hangs.jsonl") as slow,
+        fake_model(
+            agents.machine, "--certificate", "/tmp/authority/server.pem", "--log=/tmp/tls.jsonl"
+        ) as company,
+    ):
         providers = {
             "fake": PROVIDER,
             "keyless": {key: value for key, value in PROVIDER.items() if key != "apiKey"},
             "locked": {**PROVIDER, "apiKey": "sk-wrong"},
             "slow": slow,
+            "company": company,
         }
         agents.ocm("edit", name, "models.providers", "-", input=json.dumps(providers))
-        agents.ocm("network", name, "allow", urlsplit(slow["baseUrl"]).netloc)
+        places = [urlsplit(one["baseUrl"]).netloc for one in (slow, company)]
+        agents.ocm("network", name, "allow", *places)
         yield name
     # For a turn that hangs OpenClaw waits up to 315 seconds before it ends.
     agents.ocm("stop", name, timeout=400)
@@ -73,6 +103,15 @@ def test_what_keeps_it_from_answering_is_told(agents: Agents, asked: str, model:
     assert turn["message"].startswith(sentence)
     assert turn["mend"]
     assert found["seconds"] <= SECONDS
+
+
+def test_an_authority_that_the_machine_trusts_is_trusted_inside(agents: Agents, asked: str) -> None:
+    choose(agents, asked, "company/fake-1")
+    assert answer(agents.ocm, "check", asked)["ok"]
+
+
+def test_name_servers_are_named_inside_wherever_the_link_leads(agents: Agents, asked: str) -> None:
+    assert inside(agents.ocm, asked, "cat /etc/resolv.conf") == "nameserver 10.0.2.3\nsearch corp.example\n"
 
 
 def test_a_person_reads_what_failed_and_what_to_type(agents: Agents, asked: str) -> None:

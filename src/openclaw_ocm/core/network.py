@@ -48,6 +48,9 @@ _URL = re.compile(
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _SOCKS_PORT = 1080
 _MOST_PORT = 65535
+_ADDRESS = re.compile(r"[0-9.]+")
+# How names are completed and asked for.
+_COMPLETED = (["search"], ["domain"], ["options"])
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -166,6 +169,33 @@ class Rules:
     def reaches_host(self) -> bool:
         """Whether any service on the host's loopback may be reached."""
         return any(one.is_on_host for one in self.allowed)
+
+
+def own_name_servers(text: str) -> str:
+    """Return what resolv.conf(5) is to say in a network of its own, by what the host's says.
+
+    slirp4netns asks the host's name servers, and names that are no whole ones are completed as on the host.
+    """
+    kept = (line for line in text.splitlines() if line.split(maxsplit=1)[:1] in _COMPLETED)
+    return "".join(f"{line}\n" for line in (f"nameserver {RESOLVER}", *kept))
+
+
+def deaf(name: str, text: str | None, *, isolated: bool) -> str | None:
+    """Return in words why the instance `name` can look up no name, by what the host's resolv.conf(5) says.
+
+    None where it can; `text` is None where that cannot be read. In a network of its own slirp4netns asks the
+    first name server that has an address of IPv4.
+    """
+    if text is None:
+        return "this machine names no name servers, so no name is found: /etc/resolv.conf leads to no file"
+    words = [line.split() for line in text.splitlines()]
+    servers = [line[1] for line in words if line[:1] == ["nameserver"] and len(line) > 1]
+    if isolated and servers and not any(_ADDRESS.fullmatch(server) for server in servers):
+        why = (
+            "the name servers of this machine have addresses of IPv6 alone, which its network does not reach"
+        )
+        return f"{why}: ocm network {name} shared"
+    return None
 
 
 def ruleset(rules: Rules) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from openclaw_ocm.core.sandbox.policy import instance_policy
 from openclaw_ocm.errors import OcmError, as_ocm_error
 from openclaw_ocm.system.files import real_path
-from openclaw_ocm.system.host import resolver_file
 from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.named import named_files
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.private import private_places
 
@@ -81,7 +81,7 @@ class Instance:
         """What it may read, write and reach on this host."""
         host = self.host.paths
         private = (PurePosixPath(real_path(host.home)), *private_places(host))
-        return instance_policy(self.paths, self.record, resolver=resolver_file(), private=private)
+        return instance_policy(self.paths, self.record, named=named_files(), private=private)
 
     @cached_property
     def definition(self) -> Definition:

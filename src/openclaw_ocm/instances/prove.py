@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.sandbox.policy import Mount
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.host import Host
 
@@ -99,19 +100,31 @@ def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozense
 
 
 def _identities(worker: Instance) -> dict[str, list[int]]:
-    """Return device and inode number of what the policy binds, by where it is to be found inside.
+    """Return device and inode number of what the policy binds and names, by where it is to be found inside.
 
-    Secrets and files of variables that were replaced since the gateway began are left out: it has the former
-    file until it restarts.
+    What may be replaced at any time, and was since the gateway began, is left out: it has the former file
+    until it restarts. Such are its secrets, files of variables, and the machine's name servers and
+    certificates.
     """
-    found, since = {}, worker.process.since or 0
-    replaceable = {worker.paths.secrets, *shown_files(worker.record.environment).values()}
-    for mount in worker.policy.mounts:
+    found = {}
+    replaceable = {
+        worker.paths.secrets,
+        *shown_files(worker.record.environment).values(),
+        *(mount.source for mount in worker.policy.named),
+    }
+    since = worker.process.since or 0
+    for mount in (*worker.policy.mounts, *worker.policy.named):
         with contextlib.suppress(FileNotFoundError):
             status = Path(mount.source).stat()
-            if mount.source not in replaceable or status.st_ctime < since:
+            if mount.source not in replaceable or _latest_change(mount) < since:
                 found[str(mount.target)] = [status.st_dev, status.st_ino]
     return found
+
+
+def _latest_change(mount: Mount) -> float:
+    """Return when the file of a mount was changed, or what the host has at its place: that ends the mount."""
+    places = (Path(mount.source), Path(mount.target))
+    return max(place.stat().st_ctime for place in places if place.exists())
 
 
 def _ask_inside(host: Host, asked: Mapping[str, list[str]]) -> dict[str, object]:

@@ -148,12 +148,6 @@ def local_zone() -> tzinfo:
     return timezone.utc
 
 
-def resolver_file() -> PurePosixPath | None:
-    """Return the file to which /etc/resolv.conf leads, None where there is none."""
-    target = PurePosixPath(os.path.realpath("/etc/resolv.conf"))
-    return target if Path(target).is_file() else None
-
-
 # sysctl, the value that forbids unprivileged user namespaces, the value that allows them.
 _NAMESPACE_SWITCHES = (
     ("user.max_user_namespaces", "0", "15000"),

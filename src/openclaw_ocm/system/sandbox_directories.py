@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import prefix
-from openclaw_ocm.core.network import RESOLVER, ruleset
+from openclaw_ocm.core.network import own_name_servers, ruleset
 from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS, SHELL_NAME
 from openclaw_ocm.core.sandbox.launch import (
     DOCKER_NAME,
@@ -33,6 +33,7 @@ from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files, programs
 from openclaw_ocm.system.local_directory import is_local_current, make_local
+from openclaw_ocm.system.named import name_servers
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
@@ -88,6 +89,7 @@ def is_current(paths: InstancePaths, record: Record) -> bool:
         and all(files.read_own(path) == content for path, content in _programs(paths, record).items())
         and all(files.read_own(path) == content for path, content in _network(paths, record).items())
         and is_local_current(paths, record)
+        and (not record.isolated or _has_name_servers(paths))
         and (not record.sealed or all(Path(path).exists() for path in filter_paths(paths)))
         and Path(paths.bin / DOCKER_NAME).exists() == record.makes_boxes
     )
@@ -110,10 +112,20 @@ def _links(paths: InstancePaths, record: Record) -> dict[PurePosixPath, str]:
 
 
 def _write_network(paths: InstancePaths, record: Record) -> None:
-    for path, content in _network(paths, record).items():
+    # Where names are looked for may change at any time, as with a VPN: that alone is no reason to begin anew.
+    own = own_name_servers(name_servers() or "").encode()
+    resolver = {paths.network / RESOLVER_NAME: own} if record.isolated else {}
+    for path, content in (*_network(paths, record).items(), *resolver.items()):
         # The sandbox of one that runs has the file itself.
         if files.read_own(path) != content:
             files.write_file(path, content)
+
+
+def _has_name_servers(paths: InstancePaths) -> bool:
+    try:
+        return (files.read_own(paths.network / RESOLVER_NAME) or b"").startswith(b"nameserver ")
+    except OcmError:
+        return False
 
 
 def _network(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]:
@@ -125,7 +137,6 @@ def _network(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]
     return {
         paths.network / UPLINK_OPTIONS: f"OPTIONS={options}\n".encode(),
         paths.network / UPLINK_NAME: programs.archive("uplink"),
-        paths.network / RESOLVER_NAME: f"nameserver {RESOLVER}\n".encode(),
         **{
             paths.network / name: ruleset(network_rules(record, gateway=gateway)).encode()
             for name, gateway in rules.items()

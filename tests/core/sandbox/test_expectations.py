@@ -7,7 +7,7 @@ from tests import samples
 
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.sandbox import expectations
-from openclaw_ocm.core.sandbox.policy import Policy, instance_policy
+from openclaw_ocm.core.sandbox.policy import RESOLVER, Named, Policy, instance_policy
 from openclaw_ocm.core.sandbox.probe import CONNECT, READ, WRITE, Check
 
 RUNTIME = PurePosixPath("/run/user/1000")
@@ -115,6 +115,21 @@ def test_files_are_planted_where_an_instance_could_leak_to_and_each_must_be_unre
     assert expectations.canary_checks(["/tmp/canary"]) == (
         Check(action=READ, path="/tmp/canary", allowed=False),
     )
+
+
+def test_name_servers_and_certificates_must_be_readable_by_their_names_and_not_writable() -> None:
+    source = PurePosixPath("/mnt/wsl/resolv.conf")
+    named = (Named(name=RESOLVER, source=source, target=source),)
+    shown = instance_policy(samples.paths(), samples.record(), named=named)
+    found = expectations.checks(samples.paths(), shown, runtime=RUNTIME, others=OTHERS)
+    assert {(one.action, one.allowed) for one in found if one.path == str(RESOLVER)} == {
+        (READ, True),
+        (WRITE, False),
+    }
+    # What the file lies in shows nothing else.
+    assert not any(one.path == "/mnt" for one in found if one.action == READ)
+    (mnt,) = (one for one in expectations.listings(samples.paths(), shown) if one.path == "/mnt")
+    assert mnt.names == {"wsl"}
 
 
 @pytest.mark.parametrize("top", ["/srv", "/var/lib", "/opt"])

@@ -1,20 +1,45 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import pytest
 from tests import samples
 
 from openclaw_ocm.core.record import Runtime
-from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET, Policy, instance_policy
+from openclaw_ocm.core.sandbox.policy import (
+    DOCKER_SOCKET,
+    RESOLVER,
+    TRUSTED,
+    Named,
+    Policy,
+    instance_policy,
+)
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.network import Kind
 
 
-def policy(*, docker: bool = False, runtime: Runtime | None = None, resolver: str | None = None) -> Policy:
+def policy(
+    *,
+    docker: bool = False,
+    runtime: Runtime | None = None,
+    named: tuple[Named, ...] = (),
+    network: Kind = "shared",
+) -> Policy:
     return instance_policy(
-        samples.paths(),
-        samples.record(docker=docker, runtime=runtime),
-        resolver=PurePosixPath(resolver) if resolver else None,
+        samples.paths(), samples.record(docker=docker, runtime=runtime, network=network), named=named
     )
+
+
+def resolver(source: str, target: str | None = None) -> tuple[Named, ...]:
+    return (Named(name=RESOLVER, source=PurePosixPath(source), target=PurePosixPath(target or source)),)
+
+
+def bound(named: tuple[Named, ...], network: Kind = "shared") -> set[tuple[str, str]]:
+    """Return the mounts that there are for the sake of named files, as source and target."""
+    more = set(policy(named=named, network=network).mounts) - set(policy(network=network).mounts)
+    return {(str(mount.source), str(mount.target)) for mount in more}
 
 
 def visible(policy: Policy) -> set[str]:
@@ -66,10 +91,47 @@ def test_of_run_it_sees_the_resolver_its_own_secrets_and_nothing_else() -> None:
     assert {path for path in visible(policy()) if path.startswith("/run")} == {"/run/ocm/secrets.env"}
     run = {
         path
-        for path in visible(policy(resolver="/run/systemd/resolve/stub-resolv.conf"))
+        for path in visible(policy(named=resolver("/run/systemd/resolve/stub-resolv.conf")))
         if path.startswith("/run")
     }
     assert run == {"/run/ocm/secrets.env", "/run/systemd/resolve"}
+
+
+def test_name_servers_are_seen_wherever_the_link_leads() -> None:
+    assert bound(resolver("/etc/resolv.conf")) == set()
+    assert bound(resolver("/usr/lib/systemd/resolv.conf")) == set()
+    assert bound(resolver("/mnt/wsl/resolv.conf")) == {("/mnt/wsl/resolv.conf", "/mnt/wsl/resolv.conf")}
+    # Not all of /run for a file in it, nor what has sockets beside it.
+    assert bound(resolver("/run/resolv.conf")) == {("/run/resolv.conf", "/run/resolv.conf")}
+    beside_sockets = "/run/systemd/resolv.conf"
+    assert bound(resolver(beside_sockets)) == {(beside_sockets, beside_sockets)}
+    through = resolver("/mnt/wsl/resolv.conf", "/var/lib/vpn/resolv.conf")
+    assert bound(through) == {("/mnt/wsl/resolv.conf", "/var/lib/vpn/resolv.conf")}
+    by_old_name = resolver("/run/NetworkManager/resolv.conf", "/var/run/NetworkManager/resolv.conf")
+    assert bound(by_old_name) == {("/run/NetworkManager", "/var/run/NetworkManager")}
+
+
+def test_where_the_sandbox_has_its_own_no_name_servers_are_bound() -> None:
+    for place in ("/run/user/1000/resolv.conf", "/dev/resolv.conf", "/proc/1/resolv.conf"):
+        assert bound(resolver(place)) == set()
+
+
+def test_in_a_network_of_its_own_the_name_servers_are_its_own_at_the_place_of_the_hosts() -> None:
+    own = str(samples.paths().network / "resolv.conf")
+    for source, target in (("/etc/resolv.conf", None), ("/mnt/wsl/resolv.conf", "/var/lib/vpn/resolv.conf")):
+        named = resolver(source, target)
+        assert bound(named, "own") == {(own, target or source)}
+        (shown,) = policy(named=named, network="own").named
+        assert (str(shown.source), shown.target) == (own, RESOLVER)
+
+
+def test_certificates_that_lie_elsewhere_are_seen_and_those_of_the_system_are_so_anyway() -> None:
+    pem = PurePosixPath("/var/lib/ca-certificates/pem")
+    directory, bundle = TRUSTED[0], PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
+    here = Named(name=bundle, source=bundle, target=bundle)
+    assert bound((Named(name=directory, source=pem, target=pem), here)) == {(str(pem), str(pem))}
+    found = policy(named=(here,)).named
+    assert [(mount.source, mount.target) for mount in found] == [(bundle, bundle)]
 
 
 def test_it_sees_its_own_secrets_read_only_and_nothing_else_of_ocms_directory() -> None:

@@ -59,6 +59,8 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
         "OPENCLAW_SERVICE_REPAIR_POLICY": "external",
         "OPENCLAW_NO_AUTO_UPDATE": "1",
         "OPENCLAW_DISABLE_BONJOUR": "1",
+        # What the machine trusts Node trusts too: read at the first connection over TLS, in some 20 ms.
+        "NODE_USE_SYSTEM_CA": "1",
         "MALLOC_ARENA_MAX": "2",
         **(seen_inside(record.environment) if record.sealed else record.environment),
     }

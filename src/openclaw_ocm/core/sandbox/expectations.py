@@ -121,7 +121,9 @@ def _granted(paths: InstancePaths, policy: Policy) -> Iterator[Check]:
             if mount.target != paths.host.compiled:
                 yield Check(action=READ, path=str(mount.target), allowed=True)
             yield _denied(WRITE, mount.target)
-    for path in (paths.config, paths.host.main_state / paths.config_link.name):
+    named = tuple(mount.target for mount in policy.named)
+    yield from (_denied(WRITE, path) for path in named)
+    for path in (paths.config, paths.host.main_state / paths.config_link.name, *named):
         yield Check(action=READ, path=str(path), allowed=True)
 
 

@@ -38,9 +38,24 @@ SECRETS = PurePosixPath("/run/ocm/secrets.env")
 # A whole /proc, which the tool host alone sees. Where the other has read-only parts, as systemd makes them,
 # the kernel allows a new one, for the gateway's own processes, only if it finds a whole one in the sandbox.
 SPARE_PROC = PurePosixPath("/run/ocm/proc")
-RESOLVER_NAME = "resolv.conf"
 # Of the home: a directory of OCM's, whose `bin` leads to where the instance's own programs go.
 LOCAL = ".local"
+RESOLVER, RESOLVER_NAME = PurePosixPath("/etc/resolv.conf"), "resolv.conf"
+# Where certificates are that the machine trusts: by OpenSSL, which is Node's too, and by distributions' own.
+TRUSTED = tuple(
+    PurePosixPath(path)
+    for path in (
+        *("/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem"),
+        *("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"),
+    )
+)
+# What writes /etc/resolv.conf has these to itself: bound whole, a file that is replaced is seen.
+_RESOLVER_DIRECTORIES = frozenset(
+    PurePosixPath("/run", name)
+    for name in ("systemd/resolve", "NetworkManager", "resolvconf", "connman", "netconfig")
+)
+# The kernel's, or the sandbox's own: nothing of the host's is shown there.
+_NEVER = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run/user", "/run/ocm")))
 # What the kernel counts by user: signals and timers that wait, and bytes in message queues. An instance gets
 # a part of what its user has.
 SIGNALS, QUEUED_BYTES = 1024, 102_400
@@ -57,19 +72,34 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A file or directory that programs look for by a `name` of the system's, wherever that leads.
+
+    `source` is where it is on the host. `target` is where links lead a program inside, which sees of the host
+    what `SYSTEM` names: the first place that lies elsewhere, or `source`.
+    """
+
+    name: PurePosixPath
+    source: PurePosixPath
+    target: PurePosixPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The sandbox of one instance.
 
     `root` is an empty directory of OCM's that becomes the sandbox's root; `mounts` are all that it sees
     of the host's files, but for what is `hidden` among them. /tmp and /var/tmp are mounts too, of
     directories that only this instance has: so its gateway and its sessions share them, which PrivateTmp=
-    with PrivateIPC= cannot give.
+    with PrivateIPC= cannot give. `named` are the host's files that programs inside must find by a name of the
+    system's, with that as `target`.
     """
 
     root: PurePosixPath
     mounts: tuple[Mount, ...]
     address_families: tuple[str, ...]
     hidden: tuple[PurePosixPath, ...] = HIDDEN
+    named: tuple[Mount, ...] = ()
 
     @property
     def writable(self) -> tuple[PurePosixPath, ...]:
@@ -118,15 +148,15 @@ def instance_policy(
     paths: InstancePaths,
     record: Record,
     *,
-    resolver: PurePosixPath | None = None,
+    named: Iterable[Named] = (),
     private: Iterable[PurePosixPath] = (),
 ) -> Policy:
     """Return the policy of an instance.
 
     `private` is what else no instance may see, by its real path: /opt is shown only where none of it, and
     neither the home nor what is OCM's, lies below.
-    `resolver` is the file to which /etc/resolv.conf leads: below /run the instance would not see it, and
-    could resolve no name. In a network of its own it has a resolver of its own.
+    `named` are the host's name servers and certificates, where it has them. In a network of its own an
+    instance has name servers of its own.
     """
     read = system_mounts(record.runtime, opt=shows_opt(paths, private))
     read.append(Mount(source=paths.host.compiled, target=paths.host.compiled))
@@ -136,10 +166,15 @@ def instance_policy(
     read.append(Mount(source=paths.local, target=paths.host.home / LOCAL))
     for variable, file in shown_files(record.environment).items():
         read.append(Mount(source=file, target=SHOWN / variable))
-    if resolver is not None and record.isolated:
-        read.append(Mount(source=paths.network / RESOLVER_NAME, target=resolver))
-    elif resolver is not None and resolver.parent.parent.is_relative_to("/run"):
-        read.append(Mount(source=resolver.parent, target=resolver.parent, optional=True))
+    shown = {}
+    for one in named:
+        own = one.name == RESOLVER and record.isolated
+        source = paths.network / RESOLVER_NAME if own else one.source
+        if own:
+            read.append(Mount(source=source, target=one.target))
+        elif not _is_below(one.target, (*SYSTEM, *_NEVER)):
+            read.append(_bound(one))
+        shown[one.name] = Mount(source=source, target=one.name)
     write = [
         Mount(source=paths.state, target=paths.state, writable=True),
         *(Mount(source=paths.temporary(path), target=path, writable=True) for path in TEMPORARY),
@@ -148,9 +183,18 @@ def instance_policy(
         write.append(Mount(source=DOCKER_SOCKET, target=DOCKER_SOCKET, writable=True))
     return Policy(
         root=paths.root,
-        mounts=(*read, *write),
+        mounts=(*dict.fromkeys(read), *write),
         address_families=ADDRESS_FAMILIES,
+        named=tuple(shown.values()),
     )
+
+
+def _bound(one: Named) -> Mount:
+    """Return how the sandbox gets what lies where it sees nothing else."""
+    together = one.source.name == one.target.name and one.source.parent in _RESOLVER_DIRECTORIES
+    if one.name == RESOLVER and together:
+        return Mount(source=one.source.parent, target=one.target.parent, optional=True)
+    return Mount(source=one.source, target=one.target, optional=True)
 
 
 def _is_below(path: PurePosixPath, directories: tuple[PurePosixPath, ...]) -> bool:
