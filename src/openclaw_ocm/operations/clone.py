@@ -10,6 +10,7 @@ from openclaw_ocm.core.plan import CloneConfig, CopyWorkspaces, MakeShell, MakeS
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.instances.inheritance import read_duplicate
 from openclaw_ocm.instances.instance import instance_of
+from openclaw_ocm.operations.planning.able import missed
 from openclaw_ocm.operations.planning.change import CLONE, allocating, carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import (
@@ -85,6 +86,7 @@ def clone(  # noqa: PLR0913 - what was asked for
                 _LEFT_OUT.format(name=name),
                 *left_out,
                 *found.notes,
+                *missed(worker, found, None, found.notes),
             ),
             reserved=until_reserved.close,
         )

@@ -20,6 +20,7 @@ from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.inheritance import read_inheritance
 from openclaw_ocm.instances.instance import instance_of, open_instance
+from openclaw_ocm.operations.planning.able import missed
 from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
@@ -83,7 +84,7 @@ def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
         existing = _existing(context, wanted)
         worker, inheritance, told = (existing, None, ()) if existing else _planned(context, wanted)
         rules = guard(worker.host, before=None, after=None if existing else worker.record)
-        notes = () if existing else (*_notes(wanted, worker.record, inheritance), *told)
+        notes = () if existing else (*_notes(wanted, worker, inheritance), *told)
         outcome = carry_out(
             replace(worker.context, inheritance=inheritance),
             make_plan(
@@ -113,7 +114,7 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
             until_reserved.close()
             steps = start_steps(existing, effort)
         else:
-            notes = (*_notes(wanted, worker.record, inheritance), *told)
+            notes = (*_notes(wanted, worker, inheritance), *told)
             steps = [*_creation(worker, wanted, rules.steps), Start(name=name), effort.verify(name)]
         ready = ready_in_words(worker.record)
         outcome = carry_out(
@@ -233,15 +234,18 @@ def _needed(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
     return near_places(provider_addresses(inheritance.config))
 
 
-def _notes(wanted: Wanted, record: Record, inheritance: Inheritance | None) -> tuple[str, ...]:
-    """Return what to know of what a new instance inherits and may reach, and of its model."""
+def _notes(wanted: Wanted, worker: Instance, inheritance: Inheritance | None) -> tuple[str, ...]:
+    """Return what to know of what a new instance inherits, may reach and misses, and of its model."""
     if inheritance is None:
-        return model_note(wanted.name, wanted.model)
+        return missed(worker, None, wanted.model) or model_note(wanted.name, wanted.model)
+    record = worker.record
     opened = tuple(f"it may reach {each}, where a provider is that it inherits" for each in record.allow)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
     closed = closed_places(record, inheritance.config)
-    return (*inheritance.notes, *opened, *closed, *model_note(wanted.name, wanted.model, known))
+    misses = missed(worker, inheritance, wanted.model, inheritance.notes)
+    model = () if misses else model_note(wanted.name, wanted.model, known)
+    return (*inheritance.notes, *opened, *closed, *misses, *model)
 
 
 def _creation(worker: Instance, wanted: Wanted, rules: list[Step]) -> list[Step]:

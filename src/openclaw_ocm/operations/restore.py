@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import secrets as random
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import backup
 from openclaw_ocm.operations.backup import backup_locked, own_files
+from openclaw_ocm.operations.planning.able import ability
 from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
@@ -111,8 +113,12 @@ def restore(
                 message = f"{request.archive} changed meanwhile"
                 raise OcmError(message, hint="try again", code="archive_invalid")
             if before is not None:
-                return _replace(before, staged, request, effort, dry_run=dry_run)
-            return _make(context, name, staged, request, effort, dry_run=dry_run)
+                outcome = _replace(before, staged, request, effort, dry_run=dry_run)
+            else:
+                outcome = _make(context, name, staged, request, effort, dry_run=dry_run)
+        # What OpenClaw brings by itself when it starts, such as plugins, is there by now.
+        missed = () if dry_run else ability(open_instance(context, name)).notes
+        return replace(outcome, notes=(*outcome.notes, *missed))
 
 
 def _check_request(name: InstanceName, request: RestoreRequest, *, exists: bool) -> None:

@@ -15,7 +15,8 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.history import last_change
 from openclaw_ocm.instances.instance import context_of, observed, open_all, open_instance
 from openclaw_ocm.instances.verify import verdicts
-from openclaw_ocm.operations.planning.agents import agent_obstacle, has_boxes, others_closed
+from openclaw_ocm.operations.planning.able import Ability, ability
+from openclaw_ocm.operations.planning.agents import has_boxes, others_closed
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.guard import rules_in_words
@@ -110,7 +111,10 @@ def observe(context: Context, names: tuple[InstanceName, ...], *, agents: bool =
     if seen.broken and not seen.instances and not opened.broken:
         raise next(iter(seen.broken.values()))
     judged = verdicts(seen.instances.values())
-    rows = {name: _row(one, judged[name], look(one), agents=agents) for name, one in seen.instances.items()}
+    rows = {
+        name: _row(one, judged[name], look(one), ability(one) if agents else Ability())
+        for name, one in seen.instances.items()
+    }
     rows |= {name: _broken_row(name, error, _known(context, name)) for name, error in opened.broken.items()}
     rows |= {name: _broken_row(name, error, _UNKNOWN) for name, error in seen.broken.items()}
     return tuple(rows[name] for name in names)
@@ -123,7 +127,7 @@ def _known(context: Context, name: InstanceName) -> Process:
     return _UNKNOWN
 
 
-def _row(one: Instance, verdict: Health, backups: Backups | None, *, agents: bool) -> Row:
+def _row(one: Instance, verdict: Health, backups: Backups | None, able: Ability) -> Row:
     record, process = one.record, one.process
     running = process.pid is not None and process.since is not None
     return Row(
@@ -141,7 +145,7 @@ def _row(one: Instance, verdict: Health, backups: Backups | None, *, agents: boo
         uptime_seconds=time.time() - process.since if running and process.since is not None else None,
         backup=None if backups is None else backups.problem,
         boxes=has_boxes(record),
-        agent=agent_obstacle(one) if agents else None,
+        agent=able.agent,
     )
 
 
@@ -189,7 +193,8 @@ def status(context: Context, name: InstanceName) -> Status:
     if process.pid is not None and (memory is None or seconds is None):
         # Where the backend keeps no account, the kernel does.
         memory, seconds = processes.memory_and_cpu(process.pid)
-    row = _row(worker, verdicts([worker])[name], backups, agents=True)
+    able = ability(worker)
+    row = _row(worker, verdicts([worker])[name], backups, able)
     return Status(
         row=row,
         url=f"http://127.0.0.1:{record.port}/",
@@ -215,7 +220,7 @@ def status(context: Context, name: InstanceName) -> Status:
         notes=(
             *worker.backend.notes(),
             *_sandbox_note(record),
-            *filter(None, [row.agent]),
+            *able.notes,
             *others_closed(worker, row.agent),
             *_browser_notes(worker),
         ),

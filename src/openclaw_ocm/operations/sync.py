@@ -17,6 +17,7 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.inheritance import read_inheritance
 from openclaw_ocm.operations.edit import gateway_steps, propose
+from openclaw_ocm.operations.planning.able import missed_now
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
 from openclaw_ocm.operations.planning.repair import (
@@ -146,6 +147,7 @@ def _sync(worker: Instance, sides: _Sides, effort: Effort, *, dry_run: bool) -> 
     outcome = replace_contents(
         worker.context, "sync", name, contents, done=done, dry_run=dry_run, keep=effort.keep
     )
+    misses = missed_now(worker, proposal.after, sides.want, sides.now.notes)
     conflicts = merge(sides.then.config, sides.now.config, proposal.before).conflicts
     notes = (printable(f"{'.'.join(one)} is not as in {source}: {name} keeps its own") for one in conflicts)
     return replace(
@@ -156,7 +158,7 @@ def _sync(worker: Instance, sides: _Sides, effort: Effort, *, dry_run: bool) -> 
             *(_described(*change) for change in differences(proposal.before, proposal.after)),
             *_secret_changes(sides),
         ),
-        notes=(*notes, *own, *sides.now.notes, *proposal.notes),
+        notes=(*notes, *own, *sides.now.notes, *proposal.notes, *misses),
     )
 
 

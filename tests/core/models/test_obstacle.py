@@ -6,11 +6,22 @@ from typing import Any
 
 import pytest
 
-from openclaw_ocm.core.models.obstacle import obstacle, out_of_reach
+from openclaw_ocm.core.models.obstacle import Given, obstacle, out_of_reach
 
 KNOWN = {"openrouter": ("OPENROUTER_API_KEY",), "fal": ("FAL_KEY", "FAL_API_KEY")}
 MENTIONED = frozenset({*KNOWN, "minimax-cn", "copilot-proxy"})
 LAB = {"baseUrl": "https://lab.example/v1", "models": [{"id": "m"}]}
+
+
+def given(config: dict[str, Any], *secrets: str, **more: Any) -> Given:  # noqa: ANN401 - fields of it
+    return Given(
+        name="worker1",
+        config=config,
+        variables=frozenset(secrets),
+        known=KNOWN,
+        is_mentioned=MENTIONED.__contains__,
+        **more,
+    )
 
 
 def told(
@@ -20,7 +31,7 @@ def told(
     **config: Any,  # noqa: ANN401 - any JSON
 ) -> str | None:
     made = {"agents": {"defaults": {"model": model}}, "models": {"providers": providers or {}}, **config}
-    return obstacle("worker1", made, dict.fromkeys(secrets, "x"), KNOWN, MENTIONED.__contains__)
+    return obstacle(given(made, *secrets))
 
 
 @pytest.mark.parametrize("model", [None, {}, {"primary": ""}, 3])
@@ -68,6 +79,7 @@ def test_a_key_that_is_missing_is_told_and_one_that_is_there_is_not() -> None:
         ("lab/m", {"providers": {"lab": {**LAB, "baseUrl": "http://127.0.0.1:1/v1"}}}),
         ("lab/m", {"providers": {"lab": {**LAB, "baseUrl": "http://[::1]:1/v1"}}}),
         ("lab/m", {"providers": {"lab": {**LAB, "baseUrl": "http://[bad"}}}),
+        ("lab/m", {"providers": {"lab": {**LAB, "baseUrl": "http://192.168.1.20:8000/v1"}}}),
         ("lab/m", {"providers": {"lab": {**LAB, "headers": {"x-key": "1"}}}}),
         ("lab/m", {"providers": {"lab": {"models": []}}}),
         ("openrouter/m", {"auth": {"profiles": {"a": {"provider": "openrouter", "mode": "oauth"}}}}),
@@ -80,13 +92,13 @@ def test_nothing_is_said_of_what_is_not_known(model: str, config: dict[str, Any]
 
 
 def test_openclaws_own_default_and_names_in_another_case_are_not_judged() -> None:
-    assert obstacle("worker1", {"agents": {}}, {"OPENAI_API_KEY": "x"}, KNOWN, MENTIONED.__contains__) is None
+    assert obstacle(given({"agents": {}}, "OPENAI_API_KEY")) is None
     assert told("OPENROUTER/m") is None
 
 
 def test_an_agents_own_model_counts() -> None:
     config: dict[str, Any] = {"agents": {"entries": {"two": {"model": "openrouter/m"}}}}
-    said = obstacle("worker1", config, {}, KNOWN, MENTIONED.__contains__)
+    said = obstacle(given(config))
     assert said is not None
     assert said.startswith("it has no key for openrouter")
 
@@ -95,7 +107,7 @@ def test_an_agents_own_model_counts() -> None:
 def test_a_config_of_any_form_is_borne(value: object) -> None:
     for key in ("models", "agents", "auth", "env", "plugins"):
         config = {"agents": {"defaults": {"model": "lab/m\x1b"}}, key: value}
-        said = obstacle("worker1", config, {}, KNOWN, MENTIONED.__contains__)
+        said = obstacle(given(config))
         assert said is None or "\x1b" not in said
 
 

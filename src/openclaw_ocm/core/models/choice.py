@@ -210,7 +210,7 @@ def agent_model(config: Mapping[str, Any], agent: str) -> str | None:
     return primary({"agents": {"defaults": {"model": own}}}) or primary(config)
 
 
-def has_default_model(secrets: Mapping[str, str]) -> bool:
+def has_default_model(secrets: Container[str]) -> bool:
     """Tell whether an agent without a model may answer all the same: OpenClaw takes one of OpenAI then."""
     return "OPENAI_API_KEY" in secrets
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.models.obstacle import obstacle, out_of_reach
 from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.channels import channel_addresses
 from openclaw_ocm.core.openclaw.settings import provider_addresses
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.core.text import printable
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning.able import ability
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.findings import Finding
-from openclaw_ocm.system.kept.secrets import read_secrets
-from openclaw_ocm.system.openclaw.providers import known_providers, mentions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -35,21 +31,6 @@ def has_boxes(record: Record) -> bool | None:
     if record.makes_boxes:
         return Path(BWRAP).exists()
     return None if Path(DOCKER_SOCKET).exists() else False
-
-
-def agent_obstacle(worker: Instance) -> str | None:
-    """Return in words what keeps an agent from answering, None where nothing is known."""
-    package = PurePosixPath(worker.record.runtime.openclaw)
-    known = _known(package)
-    if not worker.config or not known:
-        return None
-    if worker.record.isolated and (far := out_of_reach(worker.name, worker.config, worker.record.allow)):
-        return far
-    try:
-        secrets = read_secrets(worker.paths)
-    except OcmError:
-        return None
-    return obstacle(worker.name, worker.config, secrets, known, functools.partial(mentions, package))
 
 
 def closed_places(record: Record, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -83,13 +64,6 @@ def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
     """
     for worker in workers:
         yield from browser_findings(worker)
-        problem = agent_obstacle(worker)
-        if problem is not None:
+        able = ability(worker)
+        for problem in (*able.notes, *others_closed(worker, able.agent)):
             yield Finding(problem=f"{worker.name}: {problem}", name=worker.name)
-        for closed in others_closed(worker, problem):
-            yield Finding(problem=f"{worker.name}: {closed}", name=worker.name)
-
-
-@functools.cache
-def _known(package: PurePosixPath) -> dict[str, tuple[str, ...]]:
-    return known_providers(package)[0]
