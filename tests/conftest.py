@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import hypothesis
 import pytest
 from tests.report import note
@@ -26,11 +28,13 @@ def _no_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_openclaw_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no test find services and variables of the machine that it runs on."""
+    from openclaw_ocm.operations.planning import offers
     from openclaw_ocm.system.openclaw import services, whereabouts
 
     monkeypatch.setattr(services, "SYSTEM", ())
     monkeypatch.setattr(services, "USER", ())
     monkeypatch.setattr(whereabouts, "ENVIRONMENT_D", ())
+    monkeypatch.setattr(offers, "_SYSTEMS", Path("/nonexistent/environment"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

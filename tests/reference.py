@@ -226,6 +226,7 @@ VARIABLES = {
     "DBUS_SESSION_BUS_ADDRESS": "your bus, if it is not in the directory above",
     "VISUAL": "the editor of `ocm edit NAME`",
     "EDITOR": "the same, if `VISUAL` is not set",
+    "TZ": "the time zone of a container that has none of its own",
     "TERM": "your terminal; `ocm use` and `ocm enter` pass it on",
     "COLORTERM": "passed on by `ocm use` and `ocm enter`",
     "COLUMNS": "passed on by `ocm use` and `ocm enter`",

@@ -108,7 +108,7 @@ def test_what_would_break_the_seal_is_refused_with_the_reason(name: str) -> None
     assert caught.value.code == "variable_refused"
 
 
-def test_what_ocm_sets_itself_is_no_users_but_for_the_locale_and_certificates() -> None:
+def test_what_ocm_sets_itself_is_no_users_but_for_the_locale_and_trust_and_certificates() -> None:
     for name in of_openclaw(samples.paths(), samples.record()).keys() - {"LANG", "NODE_USE_SYSTEM_CA"}:
         with pytest.raises(Invalid):
             environment.parse_variable(name)

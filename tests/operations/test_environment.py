@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from openclaw_ocm.core.openclaw.run import environment
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations import restore as restoring
+from openclaw_ocm.operations.create import Wanted, create, offers_for
 from openclaw_ocm.operations.environment import (
     SETTINGS,
     change_settings,
@@ -19,10 +21,11 @@ from openclaw_ocm.operations.environment import (
     list_settings,
     list_variables,
 )
-from openclaw_ocm.operations.planning import reach
+from openclaw_ocm.operations.planning import offers, reach
 from openclaw_ocm.operations.planning.staging import RestoreRequest
 from openclaw_ocm.operations.secret import set_secret
 from openclaw_ocm.system import uplinks, variables
+from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from tests.operations.kept import Kept
@@ -245,3 +248,74 @@ def test_a_clone_and_a_restored_one_keep_them_but_for_the_files_that_an_archive_
     outcome = restoring.restore(kept.context, NAME, request, kept.effort(), dry_run=False)
     assert of(kept) == {"TZ": "UTC"}
     assert f"{NAME} had the variable {CA}, and has not now: ocm env {NAME} set {CA}={path}" in outcome.notes
+
+
+def around(kept: Kept, **variables: str) -> None:
+    """Have main's `.env` set variables."""
+    state = kept.home / ".openclaw"
+    state.mkdir(exist_ok=True)
+    (state / "openclaw.json").write_text("{}")
+    (state / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+
+
+def inheriting(kept: Kept, **wanted: Any) -> str:  # noqa: ANN401 - those of `Wanted`
+    outcome = create(kept.context, Wanted(name=NAME, network="own", **wanted), dry_run=False)
+    return "\n".join(outcome.notes)
+
+
+def test_what_main_and_the_machine_have_is_told_with_the_command_and_not_given(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around(kept, HTTPS_PROXY="http://proxy:80", OPENAI_BASE_URL="https://m.example/v1?a=b c", LD_PRELOAD="/x")
+    system = kept.home / "environment"
+    system.write_text('HTTPS_PROXY="http://other:80"\nNO_PROXY=.corp\nAWS_REGION=eu\n')
+    monkeypatch.setattr(offers, "_SYSTEMS", system)
+    notes = inheriting(kept)
+    dotenv = kept.home / ".openclaw/.env"
+    assert (
+        f"HTTPS_PROXY, OPENAI_BASE_URL are set in {dotenv}, and not for {NAME}: "
+        f"ocm env {NAME} set HTTPS_PROXY=http://proxy:80 'OPENAI_BASE_URL=https://m.example/v1?a=b c'"
+    ) in notes
+    assert f"NO_PROXY is set in {system}, and not for {NAME}: ocm env {NAME} set NO_PROXY=.corp" in notes
+    assert "LD_PRELOAD" not in notes
+    assert "AWS_REGION" not in notes
+    assert of(kept) == {}
+
+
+def test_a_proxy_with_a_password_is_led_to_the_secrets_without_it(kept: Kept) -> None:
+    around(kept, https_proxy="http://me:geheim@proxy:80")
+    notes = inheriting(kept)
+    assert f"and {NAME} has it not: ocm secret set {NAME} HTTPS_PROXY" in notes
+    assert "geheim" not in notes
+
+
+def test_what_is_given_is_not_offered_and_nothing_of_main_to_who_inherits_nothing(kept: Kept) -> None:
+    around(kept, HTTPS_PROXY="http://proxy:80")
+    assert "HTTPS_PROXY" not in inheriting(kept, environment={"HTTPS_PROXY": "http://1.1.1.1:80"})
+    kept.delete(force=True)
+    assert "HTTPS_PROXY" not in inheriting(kept, no_inherit=True)
+
+
+def test_what_can_be_given_as_it_is_is_what_a_person_is_asked_about(kept: Kept) -> None:
+    path = certificate(kept)
+    secret, gone = "http://me:geheim@proxy:80", str(kept.home / "gone.pem")
+    around(kept, HTTPS_PROXY=secret, NODE_EXTRA_CA_CERTS=str(path), SSL_CERT_FILE=gone, AWS_REGION="eu")
+    wanted = Wanted(name=NAME)
+    assert offers_for(kept.context, wanted) == {CA: str(path), "AWS_REGION": "eu"}
+    kept.create()
+    assert offers_for(kept.context, wanted) == {}
+
+
+@pytest.mark.parametrize("password", ["", "me:geheim@"])
+def test_the_proxy_of_mains_config_comes_along_and_may_be_reached(kept: Kept, password: str) -> None:
+    around(kept)
+    proxy = {"proxyUrl": f"http://{password}127.0.0.1:3128", "tls": {"caFile": "/srv/ca.pem"}}
+    (kept.home / ".openclaw/openclaw.json").write_text(json.dumps({"proxy": proxy}))
+    notes = inheriting(kept)
+    inherited = read_config(kept.paths(NAME))[1]["proxy"]
+    assert inherited["tls"] == proxy["tls"]
+    assert inherited["proxyUrl"] == ("${PROXY_PROXYURL}" if password else proxy["proxyUrl"])
+    assert kept.record(NAME).allow == ("127.0.0.1:3128",)
+    assert "it may reach 127.0.0.1:3128, where the proxy is that it inherits" in notes
+    assert "proxy.tls.caFile is /srv/ca.pem, which no instance sees" in notes
+    assert "geheim" not in notes

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.create import Wanted
     from openclaw_ocm.operations.environment import Variables
     from openclaw_ocm.operations.planning.result import Outcome
 
@@ -102,6 +103,29 @@ def env(  # noqa: PLR0913 - one for each option
         )
 
     return _run(ctx, context, name, change_one, as_json=as_json)
+
+
+def accepted(context: Context, wanted: Wanted, names: Sequence[InstanceName]) -> Wanted:
+    """Return what is wanted with the variables around main and the machine, where the user agrees to them.
+
+    Asks on a terminal, and only where all of `names` are still to be made.
+    """
+    from dataclasses import replace
+
+    from openclaw_ocm.operations.create import offers_for
+    from openclaw_ocm.system.kept.names import instance_names
+
+    if set(names) & set(instance_names(context.host.paths)):
+        return wanted
+    offered = offers_for(context, wanted)
+    if not offered:
+        return wanted
+    click.echo("Set around main or this machine, and not for a new instance by itself:", err=True)
+    for key, value in offered.items():
+        click.echo(f"  {printable(f'{key}={value}')}", err=True)
+    if not click.confirm(f"Give {'it' if len(names) == 1 else 'each'} these?", default=True, err=True):
+        return wanted
+    return replace(wanted, environment={**offered, **wanted.environment})
 
 
 def _parsed(words: Sequence[str], *, everything: bool) -> tuple[InstanceName | None, str, Sequence[str]]:

@@ -9,7 +9,7 @@ import click
 from openclaw_ocm.backends import registry
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.check import SECONDS, and_check, check, check_option, say_what_it_uses
-from openclaw_ocm.cli.env import env_option
+from openclaw_ocm.cli.env import accepted, env_option
 from openclaw_ocm.cli.frame import (
     NAME,
     NETWORKS,
@@ -132,6 +132,8 @@ def _create_each(  # noqa: PLR0913 - one for each option
         return replace(outcome, steps=(*installs, *outcome.steps))
 
     context = frame.open_context(ctx, backend=options["backend"])
+    if frame.streams_are_terminals() and not (dry_run or as_json or options["yes"]):
+        wanted = accepted(context, wanted, names)
     return run_each(ctx, names, operation, as_json=as_json, context=context, jobs=jobs(context))
 
 

@@ -13,10 +13,13 @@ from openclaw_ocm.core.environment import checked
 from openclaw_ocm.core.models.update import model_note
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.network import allowance, near_places
+from openclaw_ocm.core.offers import offer_notes
 from openclaw_ocm.core.openclaw.document import lookup
-from openclaw_ocm.core.openclaw.settings import provider_addresses
+from openclaw_ocm.core.openclaw.secret_places import expanded
+from openclaw_ocm.core.openclaw.settings import provider_addresses, proxy_address, proxy_certificates
 from openclaw_ocm.core.plan import MakeShell, MakeState, Start, WriteConfig, WriteRecord
 from openclaw_ocm.core.record import Limits, Record, Runtime
+from openclaw_ocm.core.sandbox.policy import SYSTEM
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.inheritance import read_inheritance
 from openclaw_ocm.instances.instance import instance_of, open_instance
@@ -26,8 +29,10 @@ from openclaw_ocm.operations.planning.change import allocating, carry_out, locke
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.networks import choose_network
-from openclaw_ocm.operations.planning.reach import needed_places, reached_notes
+from openclaw_ocm.operations.planning.offers import find_offers, ready_offers
+from openclaw_ocm.operations.planning.reach import needed_places, places_by, reached_notes
 from openclaw_ocm.operations.planning.repair import Effort, ready_in_words, start_steps
+from openclaw_ocm.system.host import container_zone
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, read_settings
@@ -200,7 +205,12 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
             context.host, wanted.source, PurePosixPath(runtime.openclaw), wanted.name
         )
     environment = _environment(context, wanted)
-    places = needed_places(environment) if network != "shared" else {}
+    isolated = network != "shared"
+    places = needed_places(environment) if isolated else {}
+    needed = _needed(wanted, inheritance) if isolated else {}
+    offers = find_offers(
+        context.host, PurePosixPath(runtime.openclaw), source=wanted.source, known=environment
+    )
     record = Record(
         name=wanted.name,
         backend=context.backend.name,
@@ -208,44 +218,74 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
         port=choose_port(context.host, wanted.port, main=inheritance.port if inheritance else None),
         autostart=wanted.autostart,
         network=network,
-        allow=allowance((*_needed(wanted, inheritance), *itertools.chain(*places.values())))
-        if network != "shared"
-        else (),
+        allow=allowance(itertools.chain(*needed.values(), *places.values())),
         runtime=runtime,
         limits=wanted.limits,
         environment=environment,
     )
-    return instance_of(context, record), inheritance, (*told, *reached_notes(places))
+    opened = (
+        *(
+            f"it may reach {each}, where {what} is that it inherits"
+            for what in needed
+            for each in needed[what]
+        ),
+        *reached_notes(places),
+    )
+    return instance_of(context, record), inheritance, (*told, *opened, *offer_notes(wanted.name, offers))
 
 
 def _environment(context: Context, wanted: Wanted) -> dict[str, str]:
-    """Return the variables of a new instance: those of the settings, and those that were asked for."""
-    paths = context.host.paths
-    return settled(paths, checked({**read_settings(paths).environment, **wanted.environment}))
+    """Return the variables of a new instance: of a container its zone, of the settings, and asked for."""
+    paths, zone = context.host.paths, container_zone()
+    usual = {**({"TZ": zone} if zone else {}), **read_settings(paths).environment}
+    return settled(paths, checked({**usual, **wanted.environment}))
 
 
-def _needed(wanted: Wanted, inheritance: Inheritance | None) -> tuple[str, ...]:
-    """Return what is near and what is inherited names as the address of a provider.
+def offers_for(context: Context, wanted: Wanted) -> dict[str, str]:
+    """Return the variables around main and the machine that a new instance can be given as they are.
 
-    The config of an instance is what that made of it: of another's providers it opens none.
+    Nothing where OpenClaw is still to be installed, or the instance is there.
+    """
+    host = context.host
+    if wanted.planned is not None or wanted.name in instance_names(host.paths):
+        return {}
+    package = PurePosixPath(find_runtime(host).openclaw)
+    found = find_offers(host, package, source=wanted.source, known=_environment(context, wanted))
+    return ready_offers(host, found)
+
+
+def _needed(wanted: Wanted, inheritance: Inheritance | None) -> dict[str, tuple[str, ...]]:
+    """Return what is near and what is inherited names as the address of a provider, or of its proxy.
+
+    The config of an instance is what that made of it: of another's it opens none.
     """
     if inheritance is None or wanted.source != MAIN:
-        return ()
-    return near_places(provider_addresses(inheritance.config))
+        return {}
+    providers = near_places(provider_addresses(inheritance.config))
+    proxy = proxy_address(inheritance.config)
+    named = [("the proxy", expanded(proxy, inheritance.secrets))] if proxy else []
+    return {"a provider": providers, **places_by(named, providers)}
 
 
 def _notes(wanted: Wanted, worker: Instance, inheritance: Inheritance | None) -> tuple[str, ...]:
     """Return what to know of what a new instance inherits, may reach and misses, and of its model."""
     if inheritance is None:
         return missed(worker, None, wanted.model) or model_note(wanted.name, wanted.model)
-    record = worker.record
-    opened = tuple(f"it may reach {each}, where a provider is that it inherits" for each in record.allow)
     providers = lookup(inheritance.config, "models.providers")
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
-    closed = closed_places(record, inheritance.config)
+    closed = closed_places(worker.record, inheritance.config)
     misses = missed(worker, inheritance, wanted.model, inheritance.notes)
     model = () if misses else model_note(wanted.name, wanted.model, known)
-    return (*inheritance.notes, *opened, *closed, *misses, *model)
+    return (*inheritance.notes, *_unseen_certificates(inheritance), *closed, *misses, *model)
+
+
+def _unseen_certificates(inheritance: Inheritance) -> tuple[str, ...]:
+    """Return what to know of the certificates of an inherited proxy that lie where no instance sees them."""
+    path = proxy_certificates(inheritance.config)
+    if path is None or any(PurePosixPath(path).is_relative_to(place) for place in SYSTEM):
+        return ()
+    mend = "copy it to /usr/local/share, and name that by ocm edit"
+    return (f"proxy.tls.caFile is {path}, which no instance sees: {mend}",)
 
 
 def _creation(worker: Instance, wanted: Wanted, rules: list[Step]) -> list[Step]:

@@ -73,7 +73,7 @@ def set_schedule(context: Context, name: InstanceName, asked: Asked | None, *, d
 
 def _in_words(timers: Timers, schedule: Schedule) -> str:
     due = next_due(timers, schedule)
-    first = "never" if due is None else f"{datetime.fromtimestamp(due, local_zone()):%Y-%m-%d %H:%M}"
+    first = "never" if due is None else f"{datetime.fromtimestamp(due, local_zone()):%Y-%m-%d %H:%M %Z}"
     where = f" to {schedule.directory}" if schedule.directory else ""
     without = f"; without {', '.join(schedule.exclude)}" if schedule.exclude else ""
     kept = kept_in_words(schedule.keep)

@@ -8,7 +8,7 @@ import pwd
 import re
 import time
 from dataclasses import dataclass, field
-from datetime import timezone
+from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
 
+# As sd_booted(3) tells.
+_BOOTED = "/run/systemd/system"
+_LOCAL_TIME = "/etc/localtime"
+_UTC = ("UTC", "Etc/UTC", "Etc/UCT", "UCT", "Universal", "Etc/Universal", "Zulu", "Etc/Zulu")
+# By which supervisord, whose own log is in UTC, knows a container's zone.
+ZONE_VARIABLE = "OCM_ZONE"
 _ANEW_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
@@ -30,7 +36,8 @@ _POLL_SECONDS = 0.02
 class Host:
     """One user on one machine; `network` is how the user's environment says that packages are fetched.
 
-    `openclaw` are the variables in it by which an OpenClaw that the user types finds its files.
+    `openclaw` are the variables in it by which an OpenClaw that the user types finds its files, `zone` is its
+    TZ.
     """
 
     user: str
@@ -41,6 +48,7 @@ class Host:
     search_path: str
     network: Mapping[str, str] = field(default_factory=dict)
     openclaw: Mapping[str, str] = field(default_factory=dict)
+    zone: str | None = None
 
     def instance(self, name: InstanceName) -> InstancePaths:
         """Return the paths of one instance."""
@@ -78,6 +86,7 @@ def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
         runner=Runner(environ=runner_environment, verbose=verbose),
         search_path=environ.get("PATH", ""),
         network={name: value for name, value in environ.items() if _NETWORK.fullmatch(name)},
+        zone=environ.get("TZ") or None,
         openclaw={name: environ[name] for name in _OPENCLAW if environ.get(name)},
     )
 
@@ -140,12 +149,62 @@ def user_manager_answers(host: Host) -> bool:
 
 
 def local_zone() -> tzinfo:
-    """Return the machine's time zone, whatever TZ is for the caller or for supervisord; UTC without one."""
+    """Return the machine's time zone, whatever TZ is for the caller or for supervisord.
+
+    A container that has none of its own has that of its TZ; UTC where there is neither.
+    """
     from zoneinfo import ZoneInfo
 
-    with contextlib.suppress(OSError, ValueError), Path("/etc/localtime").open("rb") as file:
+    given = container_zone()
+    if given is not None:
+        return ZoneInfo(given)
+    with contextlib.suppress(OSError, ValueError), Path(_LOCAL_TIME).open("rb") as file:
         return ZoneInfo.from_file(file)
     return timezone.utc
+
+
+def container_zone() -> str | None:
+    """Return the zone of a container by its environment, None where the machine has one of its own.
+
+    What its first process has counts before what the caller has, and supervisord is told. systemd takes that
+    of the machine alone.
+    """
+    from zoneinfo import ZoneInfo
+
+    if Path(_BOOTED).exists() or machine_zone() not in (None, *_UTC):
+        return None
+    for given in (_first_process().get("TZ"), os.environ.get(ZONE_VARIABLE), os.environ.get("TZ")):
+        if given:
+            with contextlib.suppress(OSError, ValueError):
+                ZoneInfo(given.removeprefix(":"))
+                return given.removeprefix(":")
+    return None
+
+
+def machine_zone() -> str | None:
+    """Return the name of the zone that /etc/localtime leads to, None where there is none that bears a name.
+
+    A file that is a copy has no name: it is told from UTC by what it holds.
+    """
+    from zoneinfo import ZoneInfo
+
+    real = os.path.realpath(_LOCAL_TIME)
+    _before, found, name = real.partition("/zoneinfo/")
+    if found:
+        return name
+    with contextlib.suppress(OSError, ValueError), Path(_LOCAL_TIME).open("rb") as file:
+        zone = ZoneInfo.from_file(file)
+        moments = (datetime(2026, month, 1, tzinfo=zone).utcoffset() for month in (1, 7))
+        return "a copy" if any(moments) else "UTC"
+    return None
+
+
+def _first_process() -> dict[str, str]:
+    """Return the environment of a container's first process, as far as the caller may read it."""
+    with contextlib.suppress(OSError), Path("/proc/1/environ").open("rb") as file:
+        pairs = (part.partition(b"=") for part in file.read(2**20).split(b"\0"))
+        return {os.fsdecode(name): os.fsdecode(value) for name, _equals, value in pairs}
+    return {}
 
 
 # sysctl, the value that forbids unprivileged user namespaces, the value that allows them.

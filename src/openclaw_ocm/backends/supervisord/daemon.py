@@ -21,6 +21,7 @@ from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES
 from openclaw_ocm.core.status import Activity
 from openclaw_ocm.errors import CommandFailed, NotRunning, OcmError
 from openclaw_ocm.system import files
+from openclaw_ocm.system.host import ZONE_VARIABLE, container_zone
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -255,9 +256,23 @@ class Daemon:
     def _argv(self) -> tuple[str, ...]:
         # Its log is in UTC, and no variable of the caller's reaches it.
         environ = (f"HOME={self._paths.home}", "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "TZ=UTC")
+        zone = container_zone()
+        told = (f"{ZONE_VARIABLE}={zone}",) if zone else ()
         source = str(Path(openclaw_ocm.__file__).parents[1])
         config = str(places.config(self._paths))
-        return (ENV, "-i", *environ, sys.executable, "-I", "-c", _MAIN, source, "--configuration", config)
+        return (
+            ENV,
+            "-i",
+            *environ,
+            *told,
+            sys.executable,
+            "-I",
+            "-c",
+            _MAIN,
+            source,
+            "--configuration",
+            config,
+        )
 
 
 def _wait_until(condition: Callable[[], bool], message: str) -> None:

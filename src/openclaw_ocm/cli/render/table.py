@@ -51,12 +51,12 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(seconds: float | None) -> str:
-    """Return a moment, in seconds since the epoch, as the machine's clock shows it."""
+    """Return a moment, in seconds since the epoch, as the machine's clock shows it, with the zone of that."""
     from datetime import datetime
 
     from openclaw_ocm.system.host import local_zone
 
-    return "-" if seconds is None else f"{datetime.fromtimestamp(seconds, local_zone()):%Y-%m-%d %H:%M}"
+    return "-" if seconds is None else f"{datetime.fromtimestamp(seconds, local_zone()):%Y-%m-%d %H:%M %Z}"
 
 
 def amount(size: int) -> str:

@@ -114,6 +114,7 @@ def selected(source: Source) -> dict[str, Any]:
         "auth": _auth(as_object(config.get("auth"))),
         "secrets": _secret_providers(as_object(config.get("secrets"))),
         "plugins": _plugins(as_object(config.get("plugins")), source.provider_plugins),
+        "proxy": config.get("proxy"),
     }
     return {key: value for key, value in taken.items() if isinstance(value, dict) and value}
 

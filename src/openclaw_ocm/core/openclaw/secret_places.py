@@ -17,6 +17,8 @@ _SECRET_NAME = re.compile(
     r"|(token|authorization|cookie|credentials?)$"
 )
 _SECRET_PARENTS = ("headers", "env", "tls")
+# The path of certificates that anybody may see.
+_PATH_NAME = "caFile"
 # The value of a header of its own that a provider wants (docs, secretref-credential-surface).
 _SECRET_END = ("auth", "value")
 _SECRET_ADDRESS = re.compile(r"://[^/?#]*@")
@@ -38,7 +40,7 @@ def is_secret_place(place: Place) -> bool:
     return (
         _SECRET_NAME.search(place[-1]) is not None
         or place[-2:] == _SECRET_END
-        or any(part in _SECRET_PARENTS for part in place[:-1])
+        or (any(part in _SECRET_PARENTS for part in place[:-1]) and place[-1] != _PATH_NAME)
     )
 
 

@@ -68,6 +68,22 @@ def provider_addresses(config: Mapping[str, Any]) -> Iterator[str]:
             yield address
 
 
+def proxy_address(config: Mapping[str, Any]) -> str | None:
+    """Return the proxy through which a gateway with this config goes, None where it goes through none.
+
+    As OpenClaw 2026.9.6 has it (docs/security/network-proxy).
+    """
+    proxy = as_object(config.get("proxy"))
+    address = proxy.get("proxyUrl")
+    return address if isinstance(address, str) and address and proxy.get("enabled") is not False else None
+
+
+def proxy_certificates(config: Mapping[str, Any]) -> str | None:
+    """Return the file of certificates by which that proxy is trusted, None where there is none."""
+    path = lookup(config, "proxy.tls.caFile")
+    return path if isinstance(path, str) and path else None
+
+
 def unfit_to_expose(config: Mapping[str, Any]) -> str | None:
     """Return why OpenClaw 2026.9.6 would not start beyond the loopback with this config, None where it would.
 

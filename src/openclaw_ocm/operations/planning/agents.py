@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.channels import channel_addresses
-from openclaw_ocm.core.openclaw.settings import provider_addresses
+from openclaw_ocm.core.openclaw.settings import provider_addresses, proxy_address
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.core.text import printable
@@ -41,6 +41,8 @@ def closed_places(record: Record, config: Mapping[str, Any]) -> tuple[str, ...]:
     if not record.isolated:
         return ()
     named = {"a provider": list(itertools.islice(provider_addresses(config), _MOST_ADDRESSES))}
+    if proxy := proxy_address(config):
+        named["the proxy"] = [proxy]
     for channel, text in itertools.islice(channel_addresses(config), _MOST_ADDRESSES):
         named.setdefault(f"the channel {printable(channel)[:_MOST_NAME]}", []).append(text)
     closed = (

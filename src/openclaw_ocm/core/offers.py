@@ -1,0 +1,86 @@
+"""What of the variables of main and of the machine a new instance may want: none comes by itself."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.environment import checked, holds_secret, is_file, is_proxy, secret_name
+from openclaw_ocm.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_EVERYONES = re.compile(r"TZ|(?i:no_proxy)|NODE_USE_ENV_PROXY|SSL_CERT_DIR")
+# Where a provider is asked, and for whom: what OpenClaw 2026.9.6 and the clients in it read.
+_OF_PROVIDERS = re.compile(
+    r"[A-Z0-9_]+_(BASE_URL|API_BASE|API_HOST|ENDPOINT|ENDPOINT_URL|REGION|LOCATION|API_VERSION|HOMESERVER)"
+    r"|AWS_PROFILE|GOOGLE_CLOUD_PROJECT|GCLOUD_PROJECT|ANTHROPIC_VERTEX_PROJECT_ID|OLLAMA_HOST"
+)
+# What OpenClaw's installer writes for certificates that an instance trusts anyway (docs/help/environment).
+_SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A variable that main or the machine has; `origin` is where it is set, in words."""
+
+    name: str
+    value: str = field(repr=False)
+    origin: str
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it can be a secret alone."""
+        return holds_secret(self.name, self.value)
+
+
+def wanted_of_main(variables: Iterable[Offer]) -> Iterator[Offer]:
+    """Yield what of main's variables an instance may want that inherits from it."""
+    for one in variables:
+        if _is_everyones(one) or _OF_PROVIDERS.fullmatch(one.name):
+            yield from _possible(one)
+
+
+def wanted_of_machine(variables: Iterable[Offer]) -> Iterator[Offer]:
+    """Yield what of the machine's variables any instance on it may want."""
+    for one in variables:
+        if _is_everyones(one):
+            yield from _possible(one)
+
+
+def _is_everyones(one: Offer) -> bool:
+    if is_file(one.name):
+        return one.value not in _SYSTEM_CERTIFICATES
+    return is_proxy(one.name) or _EVERYONES.fullmatch(one.name) is not None
+
+
+def _possible(one: Offer) -> Iterator[Offer]:
+    if one.is_secret:
+        yield one
+        return
+    try:
+        checked({one.name: one.value})
+    except Invalid:
+        return
+    yield one
+
+
+def offer_notes(name: str, offers: Iterable[Offer]) -> Iterator[str]:
+    """Yield a sentence for what is set in one place, with the command that gives it to an instance."""
+    places: dict[str, list[Offer]] = {}
+    for one in offers:
+        if one.is_secret:
+            yield (
+                f"{one.name} in {one.origin} holds a password, and {name} has it not: "
+                f"ocm secret set {name} {secret_name(one.name)}"
+            )
+        else:
+            places.setdefault(one.origin, []).append(one)
+    for origin, found in places.items():
+        words = " ".join(shlex.quote(f"{one.name}={one.value}") for one in found)
+        verb = "is" if len(found) == 1 else "are"
+        names = ", ".join(one.name for one in found)
+        yield f"{names} {verb} set in {origin}, and not for {name}: ocm env {name} set {words}"
