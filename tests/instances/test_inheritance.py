@@ -272,17 +272,13 @@ def test_of_an_instance_nothing_is_read_to_which_it_could_lead(tmp_path: Path) -
     (tmp_path / ".ssh/id").write_text("PRIVATE")
     (state / "openclaw.json").write_text(json.dumps(config))
     with pytest.raises(OcmError, match="there is no instance worker1"):
-        read_inheritance(
-            context.host, "worker1", PurePosixPath(samples.record().runtime.openclaw), parse_name("worker2")
-        )
+        read_inheritance(context.host, "worker1", samples.record().runtime, parse_name("worker2"))
     (tmp_path / ".config/ocm/instances").mkdir(parents=True)
     (tmp_path / paths.record).write_text(encode_record(samples.record()))
     found = read_instance_source(context.host, samples.NAME, PACKAGE, {})
     assert found.resolve({"source": "file", "provider": "f", "id": "value"}) is None
     assert found.notes
-    inheritance = read_inheritance(
-        context.host, "worker1", PurePosixPath(samples.record().runtime.openclaw), parse_name("worker2")
-    )
+    inheritance = read_inheritance(context.host, "worker1", samples.record().runtime, parse_name("worker2"))
     assert inheritance.secrets == {}
     (state / "openclaw.json").unlink()
     with pytest.raises(OcmError, match="worker1 has no config"):

@@ -236,7 +236,7 @@ def test_what_openclaw_refuses_changes_nothing(instance: Instance) -> None:
     before = instance.files()
     with pytest.raises(OcmError) as caught:
         instance.sync()
-    assert caught.value.code == "config_invalid"
+    assert caught.value.code == "main_invalid"
     assert "PLANTED" not in f"{caught.value} {caught.value.details}"
     assert instance.files() == before
 

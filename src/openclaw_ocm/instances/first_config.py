@@ -31,17 +31,14 @@ def write_first_config(host: Host, step: WriteConfig, found: Inheritance | None)
     """
     name = name_of_config(step.path)
     record = read_record(host.paths, name)
-    config = _initial_config(host, record, step.model)
+    inheritance = None
     if step.inherit is not None:
-        inheritance = found or read_inheritance(
-            host, step.inherit, PurePosixPath(record.runtime.openclaw), name
-        )
+        inheritance = found or read_inheritance(host, step.inherit, record.runtime, name)
         names = tuple(sorted(inheritance.secrets))
         inherited = Inherited(source=step.inherit, config=inheritance.config, secrets=names)
         write_inherited(host.instance(name), inherited)
         write_secrets(host, name, inheritance.secrets)
-        config = overlay(inheritance.config, config)
-    _write(step.path, config)
+    _write(step.path, first_config(host, record, step.model, inheritance))
 
 
 def write_cloned_config(host: Host, step: CloneConfig, found: Inheritance | None) -> None:
@@ -52,7 +49,20 @@ def write_cloned_config(host: Host, step: CloneConfig, found: Inheritance | None
     record, source = read_record(host.paths, name_of_config(step.path)), parse_name(step.source)
     found = found or read_duplicate(host, source, record)
     write_duplicate(host, source, record.name, found)
-    _write(step.path, overlay(_initial_config(host, record, None), found.config))
+    _write(step.path, cloned_config(host, record, found))
+
+
+def first_config(
+    host: Host, record: Record, model: str | None, inheritance: Inheritance | None
+) -> dict[str, Any]:
+    """Return the config of a new instance, with a token of its own."""
+    own = _initial_config(host, record, model)
+    return own if inheritance is None else overlay(inheritance.config, own)
+
+
+def cloned_config(host: Host, record: Record, found: Inheritance) -> dict[str, Any]:
+    """Return the config of a clone that has `found` of its source, with a token of its own."""
+    return overlay(_initial_config(host, record, None), found.config)
 
 
 def name_of_config(path: str) -> InstanceName:

@@ -19,14 +19,18 @@ from openclaw_ocm.system.openclaw.source import read_instance_source, read_main_
 if TYPE_CHECKING:
     from openclaw_ocm.core.inheritance.extract import Inheritance
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.record import Record, Runtime
     from openclaw_ocm.system.host import Host
 
 
-def read_inheritance(host: Host, source: str, package: PurePosixPath, heir: InstanceName) -> Inheritance:
-    """Return what main, or the instance `source`, now has for `heir`, whose OpenClaw is `package`."""
+def read_inheritance(host: Host, source: str, runtime: Runtime, heir: InstanceName) -> Inheritance:
+    """Return what main, or the instance `source`, now has for `heir`, which runs with `runtime`.
+
+    Raises `OcmError` where it cannot be read, or where that OpenClaw calls main's config invalid.
+    """
+    package = PurePosixPath(runtime.openclaw)
     if source == MAIN:
-        return inherit(read_main_source(host, package), heir)
+        return inherit(read_main_source(host, package, node=runtime.node), heir)
     name = parse_name(source)
     read_record(host.paths, name)
     return inherit(read_instance_source(host, name, package, read_secrets(host.instance(name))), heir)

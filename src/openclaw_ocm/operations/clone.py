@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.plan import CloneConfig, CopyWorkspaces, MakeShell, MakeState, Start, WriteRecord
 from openclaw_ocm.core.record import Record
+from openclaw_ocm.instances.first_config import cloned_config
 from openclaw_ocm.instances.inheritance import read_duplicate
 from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.able import missed
 from openclaw_ocm.operations.planning.change import CLONE, allocating, carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.guard import guard
+from openclaw_ocm.operations.planning.judging import refuse_config
 from openclaw_ocm.operations.planning.making import (
     choose_port,
     refuse_existing,
@@ -66,6 +68,8 @@ def clone(  # noqa: PLR0913 - what was asked for
         found = read_duplicate(context.host, name, worker.record)
         selection, _outside = select(original)
         left_out = survey_workspaces(selection)
+        config = cloned_config(context.host, worker.record, found)
+        judged = refuse_config(worker, config, found, trusted=False)
         rules = guard(context.host, before=None, after=worker.record)
         steps = _steps(original, worker, rules.steps, selection.workspaces)
         outcome = carry_out(
@@ -87,6 +91,7 @@ def clone(  # noqa: PLR0913 - what was asked for
                 *left_out,
                 *found.notes,
                 *missed(worker, found, None, found.notes),
+                *judged,
             ),
             reserved=until_reserved.close,
         )

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.environment import checked
@@ -21,12 +21,14 @@ from openclaw_ocm.core.plan import MakeShell, MakeState, Start, WriteConfig, Wri
 from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.core.sandbox.policy import SYSTEM
 from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.instances.first_config import first_config
 from openclaw_ocm.instances.inheritance import read_inheritance
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.operations.planning.able import missed
 from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
+from openclaw_ocm.operations.planning.judging import refuse_config
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.networks import choose_network
 from openclaw_ocm.operations.planning.offers import find_offers, ready_offers
@@ -85,9 +87,12 @@ class Wanted:
 
 def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
     """Make an instance without starting it; nothing where it exists as wanted."""
-    with locked(context, wanted.name), allocating(context):
+    with locked(context, wanted.name), contextlib.ExitStack() as until_done:
         existing = _existing(context, wanted)
-        worker, inheritance, told = (existing, None, ()) if existing else _planned(context, wanted)
+        had = None if existing else _gathered(context, wanted)
+        until_done.enter_context(allocating(context))
+        worker, told = (existing, ()) if existing else _planned(context, wanted, had)
+        inheritance = had.inheritance if had else None
         rules = guard(worker.host, before=None, after=None if existing else worker.record)
         notes = () if existing else (*_notes(wanted, worker, inheritance), *told)
         outcome = carry_out(
@@ -110,9 +115,11 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
     """Make an instance where there is none, start it and prove it; a failure leaves no trace."""
     name = wanted.name
     with locked(context, name), contextlib.ExitStack() as until_reserved:
-        until_reserved.enter_context(allocating(context))
         existing = _existing(context, wanted)
-        worker, inheritance, told = (existing, None, ()) if existing else _planned(context, wanted)
+        had = None if existing else _gathered(context, wanted)
+        until_reserved.enter_context(allocating(context))
+        worker, told = (existing, ()) if existing else _planned(context, wanted, had)
+        inheritance = had.inheritance if had else None
         rules = guard(worker.host, before=None, after=None if existing else worker.record)
         notes = tuple[str, ...]()
         if existing:
@@ -189,21 +196,43 @@ def _model(worker: Instance) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | None, tuple[str, ...]]:
-    """Return the instance that is to be, what it inherits, None for nothing, and what to know of its network.
+class _Gathered(NamedTuple):
+    """What a new instance is made of, read before it has a port: others need not wait for that."""
 
-    Raises `OcmError` where the machine cannot run it, or where what it inherits cannot be read.
+    runtime: Runtime
+    inheritance: Inheritance | None
+    notes: tuple[str, ...]
+
+
+def _gathered(context: Context, wanted: Wanted) -> _Gathered:
+    """Return what an instance is to be made of, its config judged by OpenClaw.
+
+    Raises `OcmError` where the machine cannot run it, where what it inherits cannot be read, or where
+    OpenClaw would refuse the config that comes of it.
     """
     if wanted.planned is None:
         context.backend.check(sealed=wanted.sealed)
+    runtime = wanted.planned or find_runtime(context.host)
+    if wanted.source is None:
+        return _Gathered(runtime, None, ())
+    found = read_inheritance(context.host, wanted.source, runtime, wanted.name)
+    notes = tuple[str, ...]()
+    if wanted.planned is None and found.config:
+        # The port is no matter of the config's validity.
+        record = Record(
+            name=wanted.name, backend=context.backend.name, port=ports.FIRST_PORT, runtime=runtime
+        )
+        config = first_config(context.host, record, wanted.model, found)
+        notes = refuse_config(instance_of(context, record), config, found, trusted=True)
+    return _Gathered(runtime, found, notes)
+
+
+def _planned(context: Context, wanted: Wanted, had: _Gathered | None) -> tuple[Instance, tuple[str, ...]]:
+    """Return the instance that is to be, and what to know of it."""
+    runtime, inheritance, notes = had or _gathered(context, wanted)
     network, told = wanted.network or "own", tuple[str, ...]()
     if wanted.planned is None or not wanted.sealed:
         network, told = choose_network(context.host, wanted.name, wanted.network, sealed=wanted.sealed)
-    runtime, inheritance = wanted.planned or find_runtime(context.host), None
-    if wanted.source is not None:
-        inheritance = read_inheritance(
-            context.host, wanted.source, PurePosixPath(runtime.openclaw), wanted.name
-        )
     environment = _environment(context, wanted)
     isolated = network != "shared"
     places = needed_places(environment) if isolated else {}
@@ -231,7 +260,7 @@ def _planned(context: Context, wanted: Wanted) -> tuple[Instance, Inheritance | 
         ),
         *reached_notes(places),
     )
-    return instance_of(context, record), inheritance, (*told, *opened, *offer_notes(wanted.name, offers))
+    return instance_of(context, record), (*notes, *told, *opened, *offer_notes(wanted.name, offers))
 
 
 def _environment(context: Context, wanted: Wanted) -> dict[str, str]:

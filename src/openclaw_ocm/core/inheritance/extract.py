@@ -46,7 +46,7 @@ class Source:
     `config` has its includes resolved; `variables` are those that its process would have; `profiles` are
     those of its store of credentials, by id; `provider_variables` are the variables in which OpenClaw looks
     for the key of a provider, by the provider; `resolve` returns the value of a reference to a file, or None;
-    `port` is that of main's gateway where this is main's own config.
+    `port` is that of main's gateway where this is main's own config; `place` is the file of the config.
     """
 
     name: str
@@ -58,19 +58,21 @@ class Source:
     resolve: Callable[[Mapping[str, Any]], str | None] = lambda _reference: None
     notes: tuple[str, ...] = ()
     port: int | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inheritance:
     """What is inherited: a config without a secret in it, the secrets that it refers to, and warnings.
 
-    `port` is that of the source.
+    `port` and `place` are those of the source.
     """
 
     config: dict[str, Any]
     secrets: Mapping[str, str] = field(repr=False)
     notes: tuple[str, ...]
     port: int | None = None
+    place: str = ""
 
 
 def inherit(source: Source, heir: str) -> Inheritance:
@@ -91,7 +93,11 @@ def extract(source: Source, taken: Mapping[str, Any], heir: str) -> Inheritance:
     notes = tuple(dict.fromkeys(map(printable, (*source.notes, *extraction.notes))))
     more = (f"and {len(notes) - _MAX_NOTES} more of the kind",) if len(notes) > _MAX_NOTES else ()
     return Inheritance(
-        config=config, secrets=extraction.secrets, notes=(*notes[:_MAX_NOTES], *more), port=source.port
+        config=config,
+        secrets=extraction.secrets,
+        notes=(*notes[:_MAX_NOTES], *more),
+        port=source.port,
+        place=source.place,
     )
 
 

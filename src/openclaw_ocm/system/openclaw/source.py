@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -22,9 +23,11 @@ from openclaw_ocm.core.openclaw.channels import bots
 from openclaw_ocm.core.openclaw.document import INCLUDE, MAX_BYTES, lookup, parse_config
 from openclaw_ocm.core.openclaw.main_place import port_in
 from openclaw_ocm.core.ports import MAIN_PORT
+from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.config import read_config
+from openclaw_ocm.system.openclaw.judge import judge_main
 from openclaw_ocm.system.openclaw.providers import known_providers
 from openclaw_ocm.system.openclaw.texts import HINT, read_bounded, read_text
 from openclaw_ocm.system.openclaw.variables import all_variables
@@ -48,13 +51,16 @@ _AGENT_STORE = "select store_json from auth_profile_store"
 _BUSY_SECONDS = 5.0
 
 
-def read_main_source(host: Host, package: PurePosixPath) -> Source:
+def read_main_source(host: Host, package: PurePosixPath, *, node: str | None = None) -> Source:
     """Return what main has, or its template; raise `OcmError` where that cannot be read.
 
-    `package` is the OpenClaw of the instance, which knows its providers.
+    `package` is the OpenClaw of the instance, which knows its providers, and with a `node` that runs it has
+    the first word on whether main's config is valid.
     """
     main = find_main(host)
     template = _template(host, main)
+    if node is not None and main.found and template is None:
+        _refuse_invalid(host, Runtime(node=node, openclaw=str(package)), main)
     config = _read_config(template or main.config, main)
     known, plugins = known_providers(package)
     expected = {name for names in known.values() for name in names}
@@ -70,7 +76,30 @@ def read_main_source(host: Host, package: PurePosixPath) -> Source:
         resolve=lambda reference: _read_secret_file(host, config, reference),
         notes=(*missing, *surroundings.notes),
         port=None if template else _port_in(main, config),
+        place=str(template or main.config),
     )
+
+
+def _refuse_invalid(host: Host, runtime: Runtime, main: Main) -> None:
+    """Raise `OcmError` where an OpenClaw calls main's config invalid: half of one is inherited by nobody."""
+    verdict = judge_main(host, runtime, main)
+    if verdict.valid is not False:
+        # Where OpenClaw could not be asked, what is made of it is judged, or its gateway says so.
+        return
+    message = f"main's config is invalid or older than this OpenClaw: {main.config}: {verdict.issues[0]}"
+    hint = f"{_as_main(main)} doctor --fix mends it; --no-inherit leaves it out"
+    raise OcmError(message, hint=hint, code="main_invalid", details=verdict.issues[1:])
+
+
+def _as_main(main: Main) -> str:
+    """Return what is typed for the OpenClaw of main."""
+    if not main.origin:
+        return "openclaw"
+    if main.profile and main.state.name == f".openclaw-{main.profile}":
+        return f"openclaw --profile {main.profile}"
+    elsewhere = main.config.parent != main.state
+    config = f"OPENCLAW_CONFIG_PATH={shlex.quote(str(main.config))} " if elsewhere else ""
+    return f"OPENCLAW_STATE_DIR={shlex.quote(str(main.state))} {config}openclaw"
 
 
 def read_surroundings(host: Host, package: PurePosixPath) -> Surroundings:
@@ -142,6 +171,7 @@ def read_instance_source(
         provider_variables=known,
         provider_plugins=plugins,
         notes=(note,) if INCLUDE in config else (),
+        place=str(paths.config),
     )
 
 
