@@ -150,6 +150,14 @@ def test_a_name_is_a_secret_or_a_variable_and_which_is_told(kept: Kept) -> None:
     assert caught.value.hint == f"ocm env {NAME} unset ALL_PROXY"
 
 
+def test_a_proxy_that_is_a_secret_and_near_is_told_without_its_password(kept: Kept) -> None:
+    kept.create(network="own")
+    proxy = "http://me:geheim@10.0.0.1:3128"
+    outcome = set_secret(kept.context, NAME, "HTTPS_PROXY", proxy, restart=None, dry_run=False)
+    told = f"HTTPS_PROXY names 10.0.0.1:3128, which it does not reach: ocm network {NAME} allow 10.0.0.1:3128"
+    assert outcome.notes == (told,)
+
+
 def test_a_file_is_kept_by_its_real_path_and_seen_by_a_running_one_after_a_restart_alone(kept: Kept) -> None:
     kept.deploy()
     real = certificate(kept)

@@ -45,7 +45,10 @@ SETTINGS = "settings.toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variables:
-    """The variables that a user gave to an instance or, as `settings.toml`, to new ones."""
+    """The variables that a user gave to an instance or, as `settings.toml`, to new ones.
+
+    A change of them is answered by an `Outcome`.
+    """
 
     name: str
     variables: Mapping[str, str]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.environment import is_proxy
 from openclaw_ocm.core.secrets import format_file, last_characters
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents
+from openclaw_ocm.operations.planning.reach import needed_places
 from openclaw_ocm.operations.planning.repair import ready_in_words, remember, restart_steps
 from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited, without_secret
 from openclaw_ocm.system.kept.records import read_record
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
 
@@ -116,7 +119,21 @@ def _change(  # noqa: PLR0913 - what both verbs say
             dry_run=dry_run,
             keep=restart is not None and restart.keep,
         )
-        return replace(outcome, changes=(what,) if outcome.steps else ())
+        return replace(
+            outcome, changes=(what,) if outcome.steps else (), notes=_closed(worker, key, after.get(key))
+        )
+
+
+def _closed(worker: Instance, key: str, value: str | None) -> tuple[str, ...]:
+    """Return what is near and closed of a proxy that is a secret; its place is none."""
+    if value is None or not is_proxy(key) or not worker.record.isolated:
+        return ()
+    found = needed_places({key: value}, worker.record.allow)
+    return tuple(
+        f"{key} names {place}, which it does not reach: ocm network {worker.name} allow {place}"
+        for places in found.values()
+        for place in places
+    )
 
 
 def _described(key: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:

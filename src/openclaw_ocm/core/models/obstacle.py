@@ -46,11 +46,11 @@ _AWS = Cloud(
         *("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE"),
         *("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONFIG_FILE"),
     ),
-    "ocm secret set {0} AWS_ACCESS_KEY_ID, and so AWS_SECRET_ACCESS_KEY and AWS_REGION",
+    "ocm secret set {0} AWS_ACCESS_KEY_ID, so AWS_SECRET_ACCESS_KEY; ocm env {0} set AWS_REGION=REGION",
 )
 _GOOGLE = Cloud(
     ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_API_KEY"),
-    "ocm secret set {0} GOOGLE_CLOUD_API_KEY gives it a key",
+    "ocm secret set {0} GOOGLE_CLOUD_API_KEY, or ocm env {0} set GOOGLE_APPLICATION_CREDENTIALS=FILE",
 )
 _CLOUDS = {
     "amazon-bedrock": _AWS,

@@ -89,7 +89,7 @@ def _given(
     return Given(
         name=worker.name,
         config=config,
-        variables=frozenset(secrets),
+        variables=frozenset((*secrets, *worker.record.environment)),
         known=known,
         is_mentioned=functools.partial(mentions, package),
         asks_machine=not worker.record.isolated or _reaches_metadata(worker.record),

@@ -127,7 +127,7 @@ def _refuse_unstartable(worker: Instance) -> None:
         check_uplink(worker.host, f"ocm network {worker.name} shared")
     check_runtime(worker.record)
     package_version(PurePosixPath(worker.record.runtime.openclaw))
-    for variable, file in missing_files(worker.record.environment):
+    for variable, file in missing_files(worker.record.environment) if worker.record.sealed else ():
         message = f"{variable} of {worker.name} names {file}, which is not there"
         hint = f"put it back, or ocm env {worker.name} unset {variable}"
         raise OcmError(message, hint=hint, code="variable_file")
