@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openclaw_ocm.core.sandbox.obstacle import setup_failure
 from openclaw_ocm.core.status import (
     START_GRACE_SECONDS,
     Activity,
@@ -82,8 +83,11 @@ def test_activity_and_answer_together_make_the_verdict(
     ("seen", "reason"),
     [
         (ended(exit_status=78), "exit 78: OpenClaw refuses its config or its state"),
-        (ended(exit_status=226), "exit 226: systemd could not set up the sandbox"),
-        (ended(exit_status=200), "exit 200: systemd could not set up the sandbox"),
+        (
+            ended(exit_status=226),
+            f"it never ran: {setup_failure(226)}",
+        ),
+        (ended(exit_status=200), "it never ran: its directory cannot be entered (200/CHDIR)"),
         (ended(exit_status=199), "ended with exit 199"),
         (ended(exit_status=1), "ended with exit 1"),
         (ended(killed_by=9, result="signal"), "ended with signal 9"),

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from openclaw_ocm.operations.edit import change_config
 from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.session import ready_for_session
 from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.runner import Runner
 
@@ -229,7 +231,7 @@ def test_an_edit_has_openclaw_judge_the_config_in_a_session(kept: Kept) -> None:
     def change(config: dict[str, Any]) -> dict[str, Any]:
         return {**config, "agents": {"defaults": {"model": {"primary": "fake/fake-2"}}}}
 
-    with pytest.raises(OcmError, match="OpenClaw would refuse this config"):
+    with pytest.raises(OcmError, match=f"OpenClaw did not judge this config of {NAME}: exit status 7"):
         change_config(kept.context, NAME, change, effort=Effort(timeout_seconds=0), dry_run=False)
     assert called(kept)["argv"][-3:] == ["config", "validate", "--json"]
     assert Path(called(kept)["environ"]["OPENCLAW_CONFIG_PATH"]).parent == Path(kept.paths(NAME).state)
@@ -297,3 +299,56 @@ def test_supervise_says_so_where_one_runs_already_and_where_there_is_none(
     kept.world.failing["foreground_argv"] = OcmError("the fake runs already", code="running")
     with pytest.raises(OcmError, match="the fake runs already"):
         kept.supervise()
+
+
+def launcher(kept: Kept, said: str, status: int) -> None:
+    """Have what runs in sandboxes fail as a launcher does."""
+    node = kept.home / ".npm-global/bin/node"
+    node.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit {status}\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "told"),
+    [
+        ("", 203, "203/EXEC"),
+        ("", 226, "226/NAMESPACE"),
+        ("", 127, "its program is not there"),
+        ("bwrap: No permissions to create new namespace", 1, "bwrap: No permissions"),
+        ("Failed to connect to user scope bus via local transport: gone", 1, "Failed to connect to user"),
+    ],
+)
+def test_what_starts_a_session_is_not_told_as_a_refusal_by_openclaw_or_as_damage(
+    kept: Kept, said: str, status: int, told: str
+) -> None:
+    kept.create(sealed=False)
+    sqlite3.connect(Path(kept.paths(NAME).state, "state.sqlite")).execute("create table a (b)")
+    launcher(kept, said, status)
+
+    def edit() -> object:
+        return change_config(
+            kept.context, NAME, lambda config: {**config, "a": 1}, effort=kept.effort(), dry_run=False
+        )
+
+    for command in (edit, kept.backup):
+        with pytest.raises(OcmError) as caught:
+            command()
+        assert caught.value.code == "not_launched", command
+        assert told in caught.value.message
+
+
+def test_a_program_that_is_not_there_is_told_after_what_was_printed(kept: Kept) -> None:
+    kept.create(sealed=False)
+    launcher(kept, "", 203)
+    with pytest.raises(OcmError, match="203/EXEC") as caught:
+        kept.use("doctor")
+    assert caught.value.exit_code == 203
+    launcher(kept, "", 7)
+    assert kept.use("doctor") == 7
+
+
+def test_after_a_deploy_that_failed_no_hint_names_what_is_gone(kept: Kept) -> None:
+    kept.world.exits[NAME] = 1
+    with pytest.raises(OcmError) as caught:
+        kept.deploy()
+    assert NAME not in instance_names(kept.host.paths)
+    assert NAME not in (caught.value.hint or "")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from openclaw_ocm.core.sandbox.obstacle import setup_failure
+
 CONFIG_ERROR = 78
 OUT_OF_MEMORY = "oom-kill"
 # How what runs a program for another, a shell or the init of a sandbox, tells that a signal ended it.
 _SIGNAL_BASE = 128
 _SIGNALS = range(1, 65)
-_SETUP_STATUS = range(200, 250)
 # The slowest first start seen took 36 s on a busy machine with 2 cores; a small server has a fraction of one.
 START_GRACE_SECONDS = 300
 
@@ -164,8 +165,9 @@ def _failure(process: Process) -> str:
         return "out of memory: the kernel killed it (it needs a higher limit or a larger machine)"
     if process.exit_status == CONFIG_ERROR:
         return "exit 78: OpenClaw refuses its config or its state"
-    if process.exit_status in _SETUP_STATUS:
-        return f"exit {process.exit_status}: systemd could not set up the sandbox"
+    words = None if process.exit_status is None else setup_failure(process.exit_status)
+    if words is not None:
+        return f"it never ran: {words}"
     if process.result == "start-limit-hit":
         return f"gave up after too many restarts, last exit {_exit(process)}"
     return f"ended with {_exit(process)}"

@@ -6,7 +6,9 @@ import signal
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.run import environment, node_argv
+from openclaw_ocm.core.sandbox.obstacle import obstacle
 from openclaw_ocm.core.text import printable
+from openclaw_ocm.errors import FAILED, OcmError
 from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import Command, failure
 
@@ -17,6 +19,18 @@ if TYPE_CHECKING:
 
 _MAX_PRINTED = 4 * 2**20
 _TAIL_LINES = 5
+
+
+def refuse_obstacle(name: str, status: int, said: str, *, exit_code: int = FAILED) -> None:
+    """Raise `OcmError` where a program in the sandbox of an instance failed before it could do its work.
+
+    So that nobody takes it for what the program says of a config or of data.
+    """
+    words = obstacle(status, said)
+    if words is not None:
+        message = f"nothing was run in the sandbox of {name}: {words}"
+        hint = f"ocm doctor tells what is missing, ocm status {name} how it is"
+        raise OcmError(message, hint=hint, code="not_launched", exit_code=exit_code)
 
 
 def run_node(  # noqa: PLR0913 - what is run, and what it may take
@@ -33,7 +47,8 @@ def run_node(  # noqa: PLR0913 - what is run, and what it may take
     It starts in the state directory and gets `request` on its standard input; `on_line` is given each line
     that it prints, `more` bytes than others print. That is not to be trusted: other processes of the instance
     can write there.
-    Raises `CommandFailed` with the last it said where it fails, and `OcmError` where it takes too long.
+    Raises `CommandFailed` with the last it said where it fails, and `OcmError` where it takes too long or
+    could not be started.
     """
     record = worker.record
     session = worker.backend.session(
@@ -49,6 +64,7 @@ def run_node(  # noqa: PLR0913 - what is run, and what it may take
     except BaseException:
         worker.backend.signal_session(session.token, signal.SIGKILL)
         raise
+    refuse_obstacle(record.name, done.returncode, done.stdout)
     if done.returncode:
         raise failure(
             (record.runtime.node,),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from openclaw_ocm.core.advice import hint_for_gone, words_for_gone
 from openclaw_ocm.core.journal import Unreadable, decode_plan, encode_plan
 from openclaw_ocm.core.names import MAIN, InstanceName, parse_name
 from openclaw_ocm.core.plan import Remember, Stop, WriteRecord
@@ -22,7 +23,7 @@ from openclaw_ocm.instances import history
 from openclaw_ocm.instances.apply import apply_step, undo_step
 from openclaw_ocm.instances.leftovers import half_written_journals, sweep
 from openclaw_ocm.system import files, reserve
-from openclaw_ocm.system.kept.names import names_in
+from openclaw_ocm.system.kept.names import instance_names, names_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -123,6 +124,10 @@ class Transaction:
             return history.KEPT
         self.progress("undo")
         undone = undo(self.context, self.plan, begun, cause=error)
+        if isinstance(error, OcmError) and self.plan.name not in instance_names(self.context.host.paths):
+            # Nobody is sent to an instance that is gone.
+            error.hint = hint_for_gone(error.hint, self.plan.name, self.plan.operation)
+            error.details = tuple(words_for_gone(error.details))
         if isinstance(error, OcmError):
             error.details = (*error.details, *(f"undone: {words}" for words in undone))
         self._end()

@@ -14,6 +14,7 @@ from openclaw_ocm.core.openclaw import document as configs
 from openclaw_ocm.core.openclaw.reload import is_live
 from openclaw_ocm.core.openclaw.settings import unstartable, weakened
 from openclaw_ocm.core.plan import Restart
+from openclaw_ocm.core.sandbox.obstacle import obstacle
 from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
@@ -328,7 +329,12 @@ def refuse_invalid(completed: Completed, name: str) -> None:
     verdict = _parse_verdict(completed.stdout)
     if completed.returncode == 0 and verdict.get("valid") is True:
         return
-    issues = tuple(_issues(verdict)) or tuple(map(printable, completed.stderr.strip().splitlines()[-5:]))
+    if verdict.get("valid") is not False:
+        said = tuple(map(printable, completed.stderr.strip().splitlines()[-5:]))
+        why = obstacle(completed.returncode, completed.stderr) or f"exit status {completed.returncode}"
+        message = f"OpenClaw did not judge this config of {name}: {why}"
+        raise OcmError(message, hint="nothing was changed", code="not_judged", details=said)
+    issues = tuple(_issues(verdict))
     message = f"OpenClaw would refuse this config of {name}"
     raise OcmError(message, hint="nothing was changed", code="config_invalid", details=issues)
 

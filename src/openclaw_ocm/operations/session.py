@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.openclaw.boxes import agent_box
 from openclaw_ocm.core.openclaw.run import environment, openclaw_argv
 from openclaw_ocm.core.sandbox.launch import BWRAP, DOCKER_NAME, with_secrets
+from openclaw_ocm.core.sandbox.obstacle import setup_failure
 from openclaw_ocm.core.status import taken_in_words
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
+from openclaw_ocm.instances.sandboxed import refuse_obstacle
 from openclaw_ocm.instances.verify import strangers
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.system import boxes, packages
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 # Of what OpenClaw prints for OCM on each stream: a list of all models is the longest.
 _MOST_PRINTED = 2**24
+# A program that is not there, or may not be executed; OpenClaw itself ends with neither.
+_NOT_STARTED = (126, 127)
 _SHELL = ("/bin/bash", "--noprofile", "--norc")
 
 
@@ -53,7 +57,11 @@ def use(context: Context, name: InstanceName, arguments: tuple[str, ...], termin
     """Run `openclaw ARGUMENTS` as the instance on the caller's streams and return its exit status."""
     worker = instance_of(context, ready_for_session(context, name))
     refuse_stranger(worker)
-    return _pass_through(worker, openclaw_argv(worker.record, arguments), terminal)
+    status = _pass_through(worker, openclaw_argv(worker.record, arguments), terminal)
+    if status in _NOT_STARTED or setup_failure(status) is not None:
+        # What was printed went to the user.
+        refuse_obstacle(name, status, "", exit_code=status)
+    return status
 
 
 def enter(context: Context, name: InstanceName, terminal: Terminal) -> int:
@@ -156,10 +164,12 @@ def capture(
     session = _session(worker, program, Terminal(attached=False, environ=extra))
     command = Command(argv=session.argv, timeout_seconds=timeout, limit=_MOST_PRINTED)
     try:
-        return context.host.runner.run(command, check=False)
+        completed = context.host.runner.run(command, check=False)
     except BaseException:
         worker.backend.signal_session(session.token, signal.SIGKILL)
         raise
+    refuse_obstacle(record.name, completed.returncode, completed.stderr)
+    return completed
 
 
 def refuse_stranger(worker: Instance) -> None:
