@@ -173,6 +173,7 @@ compiled.keep(host, find_runtime(host), print)
 "'
 rm -r /opt/compiled
 """
+SOURCES = (".py", ".mjs", ".pl")
 COMPILING = ("system/openclaw/compiled.py", "programs/start_once.py", "core/openclaw/run.py")
 
 PIP_CONF = """
@@ -264,7 +265,8 @@ def ready_layers(debian: Layer) -> Layer:
     )
     environment = Layer(release, "environment", ENVIRONMENT_SCRIPT, files=first, below=ocm)
     package = REPOSITORY / "src" / "openclaw_ocm"
-    sources = {str(path.relative_to(package)): path.read_text() for path in sorted(package.rglob("*.py"))}
+    files = sorted(path for path in package.rglob("*") if path.suffix in SOURCES)
+    sources = {str(path.relative_to(package)): path.read_text() for path in files}
     placed = {name: (f"/opt/compiled/openclaw_ocm/{name}", text) for name, text in sources.items()}
     return Layer(
         release,
