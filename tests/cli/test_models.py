@@ -215,3 +215,104 @@ def test_sync_is_for_what_inherits_from_main(ocm: Run, server: ListServer) -> No
     assert done.returncode == 2
     assert "--sync is for what inherits from main" in done.stderr
     assert server.heads == []
+
+
+LAB_KEY = "sk-PLANTED-lab-3333"
+
+
+@pytest.fixture
+def lab(config: Path, server: ListServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have main's config know the server as its provider `lab`, with one model and a key."""
+    del monkeypatch
+    entry = {"id": "a", "name": "A", "reasoning": False, "input": ["text"]}
+    provider = {"baseUrl": server.url("/v1"), "apiKey": LAB_KEY, "models": [entry]}
+    config.write_text(json.dumps({"models": {"providers": {"lab": provider}}}))
+    return config
+
+
+def test_a_provider_of_mains_own_config_is_asked_with_its_key_and_the_key_is_told_nowhere(
+    ocm: Run, lab: Path, server: ListServer
+) -> None:
+    before = lab.read_bytes()
+    server.page([{"id": "a"}, {"id": "lab/*"}])
+    done = ocm("--verbose", "update-models", "--provider", "LAB")
+    assert (done.returncode, done.stdout) == (0, "main: lab has 1 model: none changed\n")
+    assert "left out: lab/*, each of which stands for many models" in done.stderr
+    (head,) = server.heads
+    assert head.startswith("GET /v1/models ")
+    assert f"Authorization: Bearer {LAB_KEY}\r\n" in head
+    assert LAB_KEY not in done.stdout + done.stderr
+    assert lab.read_bytes() == before
+
+
+def test_a_provider_that_main_has_not_is_told_with_those_that_it_has(
+    ocm: Run, lab: Path, server: ListServer
+) -> None:
+    del lab
+    done = ocm("update-models", "--provider", "lap")
+    assert done.returncode == 1
+    assert "main's config has no provider 'lap'" in done.stderr
+    assert "there are lab, ppq, openrouter" in done.stderr
+    assert server.heads == []
+
+
+def test_a_key_that_is_refused_is_told_by_who_refused_it(ocm: Run, lab: Path, server: ListServer) -> None:
+    server.body(b"no", status="401 Unauthorized")
+    done = ocm("update-models", "--provider", "lab", "--json")
+    assert error_of(done) == "provider_refuses"
+    lab.write_text(lab.read_text().replace(LAB_KEY, ""))
+    done = ocm("update-models", "--provider", "lab")
+    assert "OCM found none for lab" in done.stderr
+    assert LAB_KEY not in done.stdout + done.stderr
+
+
+def test_a_key_follows_no_redirect_and_no_url_to_another_server(
+    ocm: Run, lab: Path, server: ListServer
+) -> None:
+    del lab
+    other = ListServer()
+    with other.serving():
+        server.redirect(other.page([{"id": "a"}]))
+        assert error_of(ocm("update-models", "--provider", "lab", "--json")) == "redirect_refused"
+        assert other.heads == []
+        done = ocm("update-models", "--provider", "lab", "--url", other.url())
+        assert done.returncode == 0, done.stderr
+        (head,) = other.heads
+    assert "authorization" not in head.lower()
+    server.redirect("/v1/models/")
+    server.page([{"id": "a"}], "/v1/models/")
+    assert ocm("update-models", "--provider", "lab").returncode == 0
+    assert "Authorization: Bearer" in server.heads[-1]
+
+
+def test_where_there_is_no_list_beside_the_chats_that_of_ollama_is_read(
+    ocm: Run, lab: Path, server: ListServer
+) -> None:
+    del lab
+    server.body(b"", status="404 Not Found")
+    server.body(json.dumps({"models": [{"name": "a", "model": "a"}]}).encode(), "/api/tags")
+    done = ocm("update-models", "--provider", "lab")
+    assert (done.returncode, done.stdout) == (0, "main: lab has 1 model: none changed\n")
+    assert [head.split()[1] for head in server.heads] == ["/v1/models", "/api/tags"]
+    server.body(b"", "/api/tags", status="404 Not Found")
+    assert error_of(ocm("update-models", "--provider", "lab", "--json")) == "list_unreadable"
+
+
+def test_plain_http_is_for_private_networks_alone(ocm: Run, lab: Path, server: ListServer) -> None:
+    for address in ("http://8.8.8.8/v1", "http://models.example/v1"):
+        lab.write_text(
+            json.dumps({"models": {"providers": {"lab": {"baseUrl": address, "apiKey": LAB_KEY}}}})
+        )
+        assert error_of(ocm("update-models", "--provider", "lab", "--json"), status=2) == "url_invalid"
+    assert server.heads == []
+
+
+def test_an_instance_without_the_provider_does_not_get_it(
+    ocm: Run, lab: Path, server: ListServer, follower: Path
+) -> None:
+    del follower
+    entry = {"id": "a", "name": "A"}
+    provider = {"baseUrl": server.url("/v1"), "models": [entry]}
+    lab.write_text(json.dumps({"models": {"providers": {"lab": provider}}}))
+    server.page([{"id": "a"}])
+    assert error_of(ocm("update-models", "--provider", "lab", "worker1", "--json")) == "provider_unknown"

@@ -141,6 +141,24 @@ def test_update_ocm(machine: Machine, ocm: Ocm) -> None:
     assert "worker1: ready and sealed" in said
 
 
+def test_models_of_a_server(machine: Machine, ocm: Ocm) -> None:
+    """The server is the fake model, which wants its key, and the agent has nothing of it."""
+    folder, provider = f"{HOME}/.openclaw", {**PROVIDER, "models": []}
+    machine.run(["mkdir", "-p", folder])
+    config = json.dumps({"gateway": {"mode": "local"}, "models": {"providers": {"lab": provider}}})
+    machine.run(["sh", "-c", f"cat > {folder}/openclaw.json"], input=config)
+    try:
+        said = reader(ocm).play("docs/how-to/models-of-a-server.md")
+        written = machine.run(["cat", f"{folder}/openclaw.json"]).stdout
+    finally:
+        machine.run(["sh", "-c", f"rm -f {folder}/openclaw.json*"])
+        machine.run(["rmdir", folder], check=False)
+    assert "main: lab would have" in said
+    assert "main: lab has" in said
+    assert '"fake-1"' in written
+    assert '"cost"' not in written, "a price that the list does not tell"
+
+
 @pytest.mark.full
 @pytest.mark.usefixtures("worker1")
 def test_telegram(machine: Machine, ocm: Ocm) -> None:

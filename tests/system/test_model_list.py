@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests import model_lists
 from tests.list_server import Certificate, ListServer, Proxy, make_certificate
 
+from openclaw_ocm.core.models.endpoint import Endpoint
 from openclaw_ocm.core.models.listing import PROVIDERS, Page, read_models
 from openclaw_ocm.errors import USAGE, OcmError
 from openclaw_ocm.system import model_list as catalog
@@ -197,7 +199,8 @@ def test_a_trusted_certificate_of_another_host_is_refused(trusted: ListServer) -
     [
         *(
             "http://ppq.example/v1/models",
-            "http://10.0.0.1/v1/models",
+            "http://8.8.8.8/v1/models",
+            "http://100.64.0.1/v1/models",
             "http://127.0.0.1.example/",
             "ftp://h/x",
         ),
@@ -347,3 +350,45 @@ def test_a_proxy_that_does_not_work_is_told_without_its_password(
     assert error.code in ("download_failed", "proxy_unsupported")
     assert "proxy" in error.message
     assert trusted.heads == []
+
+
+# In the clear
+
+
+def looked_up(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    def answer(_host: str, port: int, *_args: object, **_named: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+def test_a_name_in_a_private_network_is_asked_at_the_address_that_was_looked_at(
+    server: ListServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up(monkeypatch, "127.0.0.1")
+    server.page(ROWS)
+    assert download(f"http://litellm.local:{server.port}/v1/models").rows == tuple(ROWS)
+    (head,) = server.heads
+    assert f"Host: litellm.local:{server.port}\r\n" in head
+
+
+def test_a_name_one_of_whose_addresses_is_public_is_refused(
+    server: ListServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up(monkeypatch, "192.168.1.20", "8.8.8.8")
+    assert refused("http://litellm.local/v1/models").code == "url_invalid"
+    looked_up(monkeypatch)
+    assert refused("http://litellm.local/v1/models").code == "url_invalid"
+    assert server.heads == []
+
+
+def test_who_else_is_in_a_private_network_is_warned_of(
+    server: ListServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.page(ROWS)
+    asked = Endpoint(name="lab", base_url=server.url("/v1"), urls=(server.url(),), keyed=True)
+    page, notes = catalog.download_from(asked, lambda _phase: None)
+    assert (page.rows, notes) == (tuple(ROWS), ()), "nobody is between this machine and itself"
+    monkeypatch.setattr(catalog, "is_loopback", lambda _address: False)
+    _page, (note,) = catalog.download_from(asked, lambda _phase: None)
+    assert note.startswith(f"127.0.0.1:{server.port} is asked by plain http: its key and its list")

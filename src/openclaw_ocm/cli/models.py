@@ -16,15 +16,35 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.planning.repair import Effort
 
 
+def _complete_provider(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the providers whose names begin with what was typed; of main's config those that stand in it."""
+    import contextlib
+    import os
+
+    from openclaw_ocm.core.models.listing import PROVIDERS
+    from openclaw_ocm.core.openclaw.document import as_object, lookup, parse_config
+    from openclaw_ocm.errors import OcmError
+    from openclaw_ocm.system.host import current_host
+    from openclaw_ocm.system.openclaw.main_config import read_main
+
+    del ctx, param
+    names = list(PROVIDERS)
+    with contextlib.suppress(OcmError, OSError):
+        config = parse_config(read_main(current_host(os.environ)), source="main's config")
+        names += as_object(lookup(config, "models.providers"))
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
+
+
 @click.command("update-models", epilog="Example: ocm update-models --provider openrouter worker1")
 @names_argument
 @click.option(
     "--provider",
     "provider_id",
-    type=click.Choice(["ppq", "openrouter"]),
+    metavar="NAME",
     default="ppq",
     show_default=True,
-    help="Whose models.",
+    shell_complete=_complete_provider,
+    help="Whose models: ppq, openrouter, or a provider of main's config.",
 )
 @click.option("--url", metavar="URL", help="Where the list is, if not at the provider's own address.")
 @click.option("--force", is_flag=True, help="Take an empty list, and one of less than half the models.")
@@ -51,6 +71,10 @@ def update_models(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Update a provider's models from the list that it publishes.
 
+    A provider is ppq, openrouter, or any of main's config whose server lists models as OpenAI's does:
+    LiteLLM, Ollama, LM Studio, vLLM, Groq. Its key goes to its baseUrl alone. What a list does not say,
+    prices and limits, stays unknown.
+
     Without NAME in main's config, ~/.openclaw/openclaw.json, which no other command changes. Prices, context
     windows, images and reasoning become those of the list; the rest of a model stays, its name and a smaller
     maxTokens too, and so does every model that the config names. OpenClaw validates the result before it is
@@ -60,18 +84,16 @@ def update_models(  # noqa: PLR0913 - one for each option
     """
     from openclaw_ocm.cli.progress import progress
     from openclaw_ocm.cli.render.outcome import show_models
-    from openclaw_ocm.core.models.listing import PROVIDERS
     from openclaw_ocm.operations import models as operation
     from openclaw_ocm.operations.planning.jobs import WORKING
 
     if sync and (names or everything):
         message = "--sync is for what inherits from main: the instances named are updated themselves"
         raise click.UsageError(message)
-    provider = PROVIDERS[provider_id]
     context = frame.open_context(ctx)
     chosen = frame.choose(context, names, everything=everything) if names or everything else (MAIN,)
     with progress(provider_id) as report:
-        listing = operation.fetch(frame.with_report(context, report), provider, url)
+        provider, listing = operation.fetch(frame.with_report(context, report), provider_id, url)
     effort = frame.effort(options)
     request = operation.Request(
         provider=provider, listing=listing, force=force, dry_run=dry_run, effort=effort

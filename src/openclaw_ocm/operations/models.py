@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.models.listing import read_models
+from openclaw_ocm.core.models.endpoint import at_another_place
+from openclaw_ocm.core.models.listing import PROVIDERS, Provider, read_models
 from openclaw_ocm.core.models.update import merge
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw import document as configs
@@ -14,11 +15,12 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.edit import change_config, refuse_invalid
 from openclaw_ocm.operations.planning.change import locked
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
-from openclaw_ocm.system.model_list import download
+from openclaw_ocm.system.model_list import download, download_from
+from openclaw_ocm.system.openclaw.configured import configured_endpoint
 from openclaw_ocm.system.openclaw.main_config import read_main, validate_main
 
 if TYPE_CHECKING:
-    from openclaw_ocm.core.models.listing import Listing, Provider
+    from openclaw_ocm.core.models.listing import Listing
     from openclaw_ocm.core.models.update import Change, Merged
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
@@ -56,9 +58,25 @@ class Updated:
     steps: tuple[str, ...] = ()
 
 
-def fetch(context: Context, provider: Provider, url: str | None) -> Listing:
-    """Return the models that a provider lists, at `url` or at its own address, or raise `OcmError`."""
-    return read_models(provider, download(url or provider.list_url, context.report))
+def fetch(context: Context, provider: str, url: str | None) -> tuple[Provider, Listing]:
+    """Return a provider and the models that it lists, at `url` or at its own address, or raise `OcmError`.
+
+    One that OCM does not know is that of main's config, and is asked with its key.
+    """
+    if provider in PROVIDERS:
+        its = PROVIDERS[provider]
+        return its, read_models(its, download(url or its.list_url, context.report))
+    endpoint = configured_endpoint(context.host, provider)
+    asked = endpoint if url is None else at_another_place(endpoint, url)
+    page, notes = download_from(asked, context.report)
+    configured = Provider(
+        id=endpoint.name.lower(),
+        list_url=asked.urls[0],
+        base_url=endpoint.base_url,
+        key_variable="",
+        configured=True,
+    )
+    return configured, replace(read_models(configured, page), notes=notes)
 
 
 def update(context: Context, name: InstanceName, request: Request) -> Updated:

@@ -24,6 +24,9 @@ MAX_TOKENS = 100_000_000
 _MAX_DIGITS = 40
 _MAX_NAME = 120
 _MILLION = 1_000_000
+_CONTEXTS = ("context_length", "context_window", "context_size", "max_model_len", "max_context_length")
+# What PPQ, Together and LM Studio call those that talk; others make pictures, sounds or vectors.
+_TALKING = frozenset({"chat", "language", "code", "llm", "vlm", "model"})
 # No `$`: OpenClaw would take `${KEY}` for the value of an environment variable and send it out as the model's
 # name. No `*`, which is a wildcard in a model policy.
 _ID = re.compile(r"[^\s\"'`$\\{}*\x00-\x20\x7f-\U0010ffff]{1,200}")
@@ -38,16 +41,17 @@ _PRICES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A service whose list is read without a key; addresses as its own documentation gives them.
+    """A service whose list is read; addresses as its own documentation gives them, or main's config.
 
     `older_ids` are what it is called in configs that other tools made; models whose id begins with one of
-    `leave_out` do not answer at `base_url`.
+    `leave_out` do not answer at `base_url`. `configured` means that a config has to have it already.
     """
 
     id: str
     list_url: str
     base_url: str
     key_variable: str
+    configured: bool = False
     older_ids: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
 
@@ -101,11 +105,14 @@ class Listing:
     """The models that an agent can talk to, each once.
 
     `unusable` counts rows that describe no model, `missing` the models that the server has and did not send.
+    `wildcards` are ids that stand for many models, `notes` what else is to be told of where it came from.
     """
 
     models: tuple[Model, ...]
     unusable: int = 0
     missing: int = 0
+    wildcards: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def is_model_id(text: str) -> bool:
@@ -119,7 +126,10 @@ def parse_page(data: bytes) -> Page:
         answer = json.loads(data, parse_int=_parse_int, parse_constant=lambda _name: None)
     except (ValueError, RecursionError):
         raise _unreadable("is no JSON, or not all of it") from None
-    rows = answer.get("data") if isinstance(answer, dict) else answer
+    rows = answer
+    if isinstance(answer, dict):
+        # Ollama calls its own list so.
+        rows = answer.get("data", answer.get("models"))
     if not isinstance(rows, list):
         raise _unreadable("is no list of models")
     about = as_object(answer)
@@ -143,17 +153,26 @@ def read_models(provider: Provider, page: Page) -> Listing:
     """Return the models in the rows of a list; raises `OcmError` where they are more than OCM takes."""
     found: dict[str, Model] = {}
     unusable = 0
+    wildcards = tuple(dict.fromkeys(filter(None, map(_wildcard, page.rows))))
     for row in page.rows:
         model = _read_model(row)
         if model is None:
-            unusable += 1
+            unusable += _wildcard(row) is None
         elif _is_chat(row) and not model.id.startswith(provider.leave_out):
             found.setdefault(model.id, model)
     if len(found) > MAX_MODELS:
         message = f"the list has {len(found)} models, OCM takes {MAX_MODELS} at the most"
         raise OcmError(message, hint="check the URL", code="list_too_large")
     missing = max(0, (page.total or 0) - len(page.rows))
-    return Listing(models=tuple(found.values()), unusable=unusable, missing=missing)
+    return Listing(models=tuple(found.values()), unusable=unusable, missing=missing, wildcards=wildcards)
+
+
+def _wildcard(row: object) -> str | None:
+    """Return the id of a row that stands for many models, as LiteLLM has them; None where it is none."""
+    identifier = as_object(row).get("id")
+    if not isinstance(identifier, str) or "*" not in identifier:
+        return None
+    return identifier if _ID.fullmatch(identifier.replace("*", "x")) else None
 
 
 def _read_model(row: object) -> Model | None:
@@ -163,13 +182,13 @@ def _read_model(row: object) -> Model | None:
     own plugin takes them (2026.9.6); a few of other servers follow.
     """
     about = as_object(row)
-    identifier = about.get("id")
+    identifier = about.get("id", about.get("model", about.get("name")))
     if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
         return None
     top = as_object(about.get("top_provider"))
     context = _first_count(
         top.get("context_length"),
-        *(about.get(key) for key in ("context_length", "context_window", "context_size", "max_model_len")),
+        *(about.get(key) for key in _CONTEXTS),
     )
     limit = _first_count(
         top.get("max_completion_tokens"), about.get("max_completion_tokens"), about.get("max_output_tokens")
@@ -182,7 +201,7 @@ def _read_model(row: object) -> Model | None:
         reasoning=not parameters.isdisjoint(("reasoning", "include_reasoning")) if parameters else None,
         image="image" in inputs if inputs else None,
         tools="tools" in parameters if parameters else None,
-        prices=_read_prices(as_object(about.get("pricing"))),
+        prices=_read_prices(as_object(about.get("pricing"))) or _together(as_object(about.get("pricing"))),
         context_window=context,
         max_tokens=min(limit, context) if limit and context else limit,
     )
@@ -191,7 +210,7 @@ def _read_model(row: object) -> Model | None:
 def _is_chat(row: Mapping[str, Any]) -> bool:
     """Tell whether a model answers in text: PPQ says so in `type`, OpenRouter in its output modalities."""
     kind, outputs = row.get("type"), _modalities(row, "output")
-    return (not isinstance(kind, str) or kind == "chat") and (not outputs or "text" in outputs)
+    return (not isinstance(kind, str) or kind in _TALKING) and (not outputs or "text" in outputs)
 
 
 def _modalities(row: Mapping[str, Any], direction: str) -> frozenset[str]:
@@ -216,6 +235,13 @@ def _read_prices(pricing: Mapping[str, Any]) -> dict[str, float]:
             # As JavaScript writes it: what OpenClaw rewrote must not look changed.
             prices[key] = int(rounded) if rounded.is_integer() else rounded
     return prices
+
+
+def _together(pricing: Mapping[str, Any]) -> dict[str, float]:
+    """Return prices as Together has them, in USD for a million tokens: all 0 is what it does not sell so."""
+    found = {key: read_number(pricing.get(key)) for key in ("input", "output")}
+    prices = {key: price for key, price in found.items() if price is not None and 0 <= price <= MAX_PRICE}
+    return prices if any(prices.values()) else {}
 
 
 def _clean_name(value: object) -> str:

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 # Providers whose models OpenClaw 2026.9.6 knows without configuration (docs/providers).
 _BUILT_IN = frozenset({"anthropic", "openai", "google", "openrouter", "groq", "mistral", "xai", "minimax"})
 _MAX_NOTES = 20
-_DEFAULT_CONTEXT = 128_000
-_DEFAULT_MAX_TOKENS = 8192
-_UNKNOWN_COST = {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0}
+_MAX_WILDCARDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +67,12 @@ def merge(config: dict[str, Any], provider: Provider, listing: Listing, *, force
     providers = _providers(config)
     known = (provider.id, *provider.older_ids)
     changes, notes = [], [*_doubts(listing)]
-    for key in [key for key in providers if key.lower() in known] or [provider.id]:
+    present = [key for key in providers if key.lower() in known]
+    if provider.configured and not present:
+        message = f"the config has no provider {provider.id}"
+        hint = "ocm sync NAME has an instance get those of main, where it inherits from there"
+        raise OcmError(message, hint=hint, code="provider_unknown")
+    for key in present or [provider.id]:
         old = _own_object(providers, key, f"models.providers.{key}")
         _refuse_other_models(key, old)
         _refuse_shrink(key, old, provider, listing, force=force)
@@ -152,7 +155,9 @@ def _merge_provider(
         kept=tuple(kept),
         total=len(entries),
     )
-    return {**_connection(config, key, old, provider), **old, "models": entries}, change
+    # One that is configured is reached as its config says, with a key or without.
+    reached = {} if provider.configured else _connection(config, key, old, provider)
+    return {**reached, **old, "models": entries}, change
 
 
 def _entries(provider: Mapping[str, Any]) -> list[Any]:
@@ -182,17 +187,8 @@ def _connection(
 
 
 def new_entry(model: Model) -> dict[str, Any]:
-    """Return a model as a config has it, with what its list does not say as OpenClaw takes it."""
-    context = model.context_window or _DEFAULT_CONTEXT
-    entry = {
-        "id": model.id,
-        "name": model.name,
-        "reasoning": False,
-        "input": ["text"],
-        "cost": dict(_UNKNOWN_COST),
-        "contextWindow": context,
-        "maxTokens": model.max_tokens or min(_DEFAULT_MAX_TOKENS, context),
-    }
+    """Return a model as a config has it; what its list does not say is left to OpenClaw."""
+    entry: dict[str, Any] = {"id": model.id, "name": model.name, "reasoning": False, "input": ["text"]}
     if model.tools is False:
         # OpenClaw sends tools with every turn, and such a model answers that with an error.
         entry["compat"] = {"supportsTools": False}
@@ -223,13 +219,18 @@ def _merge_entry(old: dict[str, Any], model: Model) -> dict[str, Any]:
 
 def _doubts(listing: Listing) -> Iterator[str]:
     """Yield what is odd about a list."""
+    yield from listing.notes
+    if listing.wildcards:
+        some = ", ".join(listing.wildcards[:_MAX_WILDCARDS])
+        more = f" and {more} more" if (more := len(listing.wildcards) - _MAX_WILDCARDS) > 0 else ""
+        yield f"left out: {some}{more}, each of which stands for many models: their server names none"
     if listing.missing:
         yield f"the server says that it has {counted(listing.missing, 'more model')} than it listed"
     if listing.unusable:
         yield f"left out: {counted(listing.unusable, 'row')} of the list without a usable id"
     unpriced = sum(not {"input", "output"} <= model.prices.keys() for model in listing.models)
     if unpriced:
-        yield f"the list gives no usable price for {counted(unpriced, 'model')}: a new one counts as free"
+        yield f"the list gives no usable price for {counted(unpriced, 'model')}: it stays unknown"
 
 
 def _notes(
