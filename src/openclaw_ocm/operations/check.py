@@ -25,6 +25,7 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.verify import verdicts
+from openclaw_ocm.operations.planning.able import ability
 from openclaw_ocm.operations.session import capture, ready_for_session, refuse_stranger
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.config import read_config
@@ -63,26 +64,31 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """Whether an instance answers, with which model, and what came of each turn."""
+    """Whether an instance answers, with which model, and what came of each turn.
+
+    `notes` are what it misses besides.
+    """
 
     name: str
     ok: bool
     model: str | None
     seconds: float
     turns: tuple[Answered, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """What is to be asked: the agent and its model, None where it has none and nothing can be asked.
 
-    `keyless` tells that the provider gets no key.
+    `keyless` tells that the provider gets no key; `notes` are what the instance misses besides.
     """
 
     record: Record
     agent: str
     model: str | None
     keyless: bool
+    notes: tuple[str, ...] = ()
 
 
 def prepare(context: Context, name: InstanceName) -> Prepared:
@@ -103,6 +109,7 @@ def prepare(context: Context, name: InstanceName) -> Prepared:
         agent=agent,
         model=printable(found) if found else None,
         keyless=is_served_without_key(config, provider, kept, known[0]),
+        notes=ability(worker).others,
     )
 
 
@@ -127,6 +134,7 @@ def check(context: Context, prepared: Prepared, *, timeout_seconds: float) -> Ch
         model=prepared.model,
         seconds=round(time.monotonic() - began, 1),
         turns=tuple(turns),
+        notes=prepared.notes,
     )
 
 

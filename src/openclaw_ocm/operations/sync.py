@@ -147,7 +147,7 @@ def _sync(worker: Instance, sides: _Sides, effort: Effort, *, dry_run: bool) -> 
     outcome = replace_contents(
         worker.context, "sync", name, contents, done=done, dry_run=dry_run, keep=effort.keep
     )
-    misses = missed_now(worker, proposal.after, sides.want, sides.now.notes)
+    misses = missed_now(worker, sides.now, proposal.after, sides.want)
     conflicts = merge(sides.then.config, sides.now.config, proposal.before).conflicts
     notes = (printable(f"{'.'.join(one)} is not as in {source}: {name} keeps its own") for one in conflicts)
     return replace(

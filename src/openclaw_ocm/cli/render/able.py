@@ -65,6 +65,7 @@ def show_checked(checked: Checked) -> None:
         for said in (turn.answer, turn.words):
             if said:
                 click.echo(f"  {printable(said)}")
+    show_notes(checked.notes)
     mend = next((turn.mend for turn in checked.turns if turn.mend), None)
     if mend:
         click.echo(f"ocm: {mend}", err=True)

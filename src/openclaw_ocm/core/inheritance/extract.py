@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.inheritance.left_behind import Around
 from openclaw_ocm.core.openclaw.document import INCLUDE, as_object
 from openclaw_ocm.core.openclaw.secret_places import (
     expanded,
@@ -46,7 +47,8 @@ class Source:
     `config` has its includes resolved; `variables` are those that its process would have; `profiles` are
     those of its store of credentials, by id; `provider_variables` are the variables in which OpenClaw looks
     for the key of a provider, by the provider; `resolve` returns the value of a reference to a file, or None;
-    `port` is that of main's gateway where this is main's own config; `place` is the file of the config.
+    `port` is that of main's gateway where this is main's own config; `place` is the file of the config, and
+    `around` what stands around main.
     """
 
     name: str
@@ -59,13 +61,15 @@ class Source:
     notes: tuple[str, ...] = ()
     port: int | None = None
     place: str = ""
+    around: Around = field(default_factory=Around, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inheritance:
     """What is inherited: a config without a secret in it, the secrets that it refers to, and warnings.
 
-    `port` and `place` are those of the source.
+    `port` and `place` are those of the source, and `around` what stands around it, of which an heir gets
+    nothing else.
     """
 
     config: dict[str, Any]
@@ -73,6 +77,7 @@ class Inheritance:
     notes: tuple[str, ...]
     port: int | None = None
     place: str = ""
+    around: Around = field(default_factory=Around, repr=False)
 
 
 def inherit(source: Source, heir: str) -> Inheritance:
@@ -98,6 +103,7 @@ def extract(source: Source, taken: Mapping[str, Any], heir: str) -> Inheritance:
         notes=(*notes[:_MAX_NOTES], *more),
         port=source.port,
         place=source.place,
+        around=source.around,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.extract import key_variable
+from openclaw_ocm.core.inheritance.left_behind import PROXY_URL, left_behind
 from openclaw_ocm.core.models.able import missing_channels, models_of, unable_models
 from openclaw_ocm.core.models.choice import agent_model, entry_of
 from openclaw_ocm.core.models.obstacle import Given, obstacle, out_of_reach
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from openclaw_ocm.core.inheritance.extract import Inheritance
+    from openclaw_ocm.core.inheritance.left_behind import Around
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.instance import Instance
 
@@ -93,11 +95,13 @@ def _given(
         known=known,
         is_mentioned=functools.partial(mentions, package),
         asks_machine=not worker.record.isolated or _reaches_metadata(worker.record),
-        **_plugins(worker, config, package),
+        **_plugins(worker, config, package, fresh=fresh),
     )
 
 
-def _plugins(worker: Instance, config: Mapping[str, Any], package: PurePosixPath) -> dict[str, Any]:
+def _plugins(
+    worker: Instance, config: Mapping[str, Any], package: PurePosixPath, *, fresh: bool
+) -> dict[str, Any]:
     """Return the fields of `Given` on plugins: which of those that a config needs are there."""
     used = [agent_model(config, agent_of(config)) or "", *(model for _, model in models_of(config))]
     providers = {model.partition("/")[0] for model in used if "/" in model}
@@ -115,7 +119,7 @@ def _plugins(worker: Instance, config: Mapping[str, Any], package: PurePosixPath
         ("channel_plugins", channels, official.channels),
     ):
         for name in itertools.islice((one for one in names if one in listed), _MOST_PLUGINS):
-            if there(listed[name], name) is False and not _comes_with(package, name):
+            if (fresh or there(listed[name], name) is False) and not _comes_with(package, name):
                 missing[kind][name] = listed[name]
             else:
                 brought.add(name)
@@ -157,16 +161,30 @@ def missed(
     """
     own = {"agents": {"defaults": {"model": {"primary": model}}}} if model else {}
     config = overlay(found.config if found else {}, own)
-    able = judged(worker, config or {"agents": {}}, found.secrets if found else {}, fresh=True)
-    return tuple(note for note in (*able.notes, *_resolving(worker)) if not _is_said(note, said))
+    secrets = found.secrets if found else {}
+    able = judged(worker, config or {"agents": {}}, secrets, fresh=True)
+    behind = behind_main(worker, found.around, config, secrets) if found else ()
+    return tuple(note for note in (*able.notes, *behind, *_resolving(worker)) if not _is_said(note, said))
+
+
+def behind_main(
+    worker: Instance, main: Around, config: Mapping[str, Any], secrets: Collection[str]
+) -> tuple[str, ...]:
+    """Return what an instance of such a config and secrets has not of what stands around main."""
+    env = as_object(config.get("env"))
+    have = {*secrets, *worker.record.environment, *env, *as_object(env.get("vars"))}
+    have |= {PROXY_URL} if lookup(config, "proxy.proxyUrl") else set()
+    return tuple(left_behind(worker.name, main, have))
 
 
 def missed_now(
-    worker: Instance, config: Mapping[str, Any], secrets: Collection[str], said: Collection[str] = ()
+    worker: Instance, found: Inheritance, config: Mapping[str, Any], secrets: Collection[str]
 ) -> tuple[str, ...]:
-    """Return what an instance misses with another config and other secrets; `said` as above."""
+    """Return what an instance misses with another config and other secrets, of main's too."""
     able = judged(worker, config, secrets)
-    return tuple(note for note in (*able.notes, *_resolving(worker)) if not _is_said(note, said))
+    behind = behind_main(worker, found.around, config, secrets)
+    notes = (*able.notes, *behind, *_resolving(worker))
+    return tuple(note for note in notes if not _is_said(note, found.notes))
 
 
 def _is_said(note: str, said: Collection[str]) -> bool:

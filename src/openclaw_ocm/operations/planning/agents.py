@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.channels import channel_addresses
 from openclaw_ocm.core.openclaw.settings import provider_addresses, proxy_address
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.core.text import printable
-from openclaw_ocm.operations.planning.able import ability
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning.able import ability, behind_main
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.findings import Finding
+from openclaw_ocm.system.kept.inherited import read_inherited
+from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.openclaw.source import read_main_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
+    from openclaw_ocm.core.inheritance.left_behind import Around
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.instance import Instance
 
@@ -62,10 +69,27 @@ def others_closed(worker: Instance, told: str | None) -> tuple[str, ...]:
 def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
     """Yield what keeps agents from answering: worth knowing, for a new instance may not have all yet.
 
+    So is what those that inherit from main have not of what stands around it.
     What keeps a browser from starting that a config asks for is wrong.
     """
+    sources: dict[PurePosixPath, Around] = {}
     for worker in workers:
         yield from browser_findings(worker)
         able = ability(worker)
         for problem in (*able.notes, *others_closed(worker, able.agent)):
             yield Finding(problem=f"{worker.name}: {problem}", name=worker.name)
+        for behind in _behind_main(worker, sources):
+            yield Finding(problem=f"{worker.name}: {behind}", name=worker.name)
+
+
+def _behind_main(worker: Instance, sources: dict[PurePosixPath, Around]) -> tuple[str, ...]:
+    """Return what an instance has not of what stands around main, of which `sources` holds what was read."""
+    # What cannot be read is told by a sync, and by who looks at main.
+    with contextlib.suppress(OcmError):
+        inherited = read_inherited(worker.paths)
+        if inherited is not None and inherited.source == MAIN:
+            package = PurePosixPath(worker.record.runtime.openclaw)
+            if package not in sources:
+                sources[package] = read_main_source(worker.host, package).around
+            return behind_main(worker, sources[package], worker.config, read_secrets(worker.paths))
+    return ()
