@@ -13,7 +13,6 @@ from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.systemd import places, uplink
 from openclaw_ocm.backends.systemd.asking import changes, show
-from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.backends.systemd.shown import PROPERTIES, parse_block, process_in, was_killed, with_network
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.backends.systemd.unit import (
@@ -181,7 +180,7 @@ class Systemd:
         """
         if not units:
             return set()
-        query = ("journalctl", "--user", "--output=json", "--quiet", "--lines=200", _OOM_MESSAGE)
+        query = ("journalctl", "--output=json", "--quiet", "--lines=200", _OOM_MESSAGE)
         printed = self.host.runner.run(Command(argv=query, timeout_seconds=_QUERY_SECONDS), check=False)
         return {
             unit
@@ -297,20 +296,10 @@ class Systemd:
     def log(
         self, name: InstanceName, *, lines: int | None, follow: bool, since: float | None
     ) -> Iterator[Entry]:
-        """Yield the entries of the gateway's journal, oldest first; with `follow` without an end."""
-        argv = (
-            *("journalctl", "--user", "--output=json", "--all", "--no-pager", "--quiet"),
-            f"--user-unit={places.unit_name(name)}",
-            # What keeps it from having a network is told there.
-            f"--user-unit={places.uplink_name(name)}",
-            *([f"--lines={lines}"] if lines is not None else []),
-            *(["--follow"] if follow else []),
-            *([f"--since=@{since:.6f}"] if since is not None else []),
-        )
-        for line in self.host.runner.lines(argv):
-            entry = parse_entry(line)
-            if entry is not None:
-                yield entry
+        """Yield what the gateway said, oldest first; with `follow` without an end."""
+        from openclaw_ocm.backends.systemd.reading import read_log
+
+        return read_log(self.host, name, lines=lines, follow=follow, since=since)
 
     def _show(self, *arguments: str) -> str:
         printed = show(self.host, *arguments)

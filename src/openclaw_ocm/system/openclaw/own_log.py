@@ -1,0 +1,74 @@
+"""What OpenClaw wrote into its own log in a state: an instance's word, read bounded and without links."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.log import Entry
+from openclaw_ocm.core.text import printable
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import PurePosixPath
+
+PLACE = "logs/gateway.log"
+_MOST_BYTES = 2**20
+
+
+def own_log(state: PurePosixPath, *, lines: int | None, since: float | None) -> tuple[Entry, ...] | None:
+    """Return the last entries of the log that OpenClaw keeps in a state (2026.9.6), None where there is none.
+
+    At the most those of its last megabyte. `since` is in seconds since the epoch.
+    """
+    try:
+        with files.open_state(state) as directory:
+            data = _tail(directory)
+    except (OSError, OcmError):
+        return None
+    found = list(_entries(data, since))
+    return tuple(found if lines is None else found[max(len(found) - lines, 0) :])
+
+
+def _tail(directory: int) -> bytes:
+    folder, _, name = PLACE.partition("/")
+    logs = os.open(folder, files.CLOSED_DIRECTORY, dir_fd=directory)
+    try:
+        descriptor = os.open(name, files.CLOSED_FILE, dir_fd=logs)
+    finally:
+        os.close(logs)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise FileNotFoundError(PLACE)
+        file.seek(max(status.st_size - _MOST_BYTES, 0))
+        return file.read(_MOST_BYTES)
+
+
+def _entries(data: bytes, since: float | None) -> Iterator[Entry]:
+    for line in data.splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
+            fields = json.loads(line)
+            time = datetime.fromisoformat(fields["time"]).astimezone(timezone.utc)
+            if since is None or time.timestamp() >= since:
+                yield Entry(
+                    time=time.isoformat(timespec="milliseconds"),
+                    source="gateway",
+                    message=printable(_said(fields)),
+                )
+
+
+def _said(fields: dict[str, object]) -> str:
+    """Return the line as OpenClaw prints it: whose it is, and what it says."""
+    whose = ""
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+        whose = f"[{json.loads(str(fields['0']))['subsystem']}] "
+    numbered = (fields.get(str(number)) for number in range(1, 5))
+    words = [text for text in (fields.get("message"), *numbered) if isinstance(text, str)]
+    return f"{whose}{words[0] if words else ''}"
