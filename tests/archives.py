@@ -66,6 +66,7 @@ def write_archive(  # noqa: PLR0913 - all but two have a default
     secrets: bytes | None = SECRET,
     inherited: bytes | None = INHERITED,
     more: Callable[[ArchiveWriter], None] = lambda _writer: None,
+    plugins: tuple[layout.Plugin, ...] = (),
 ) -> Path:
     """Write an archive of that state, and of what `more` adds."""
     with path.open("wb") as file:
@@ -79,7 +80,7 @@ def write_archive(  # noqa: PLR0913 - all but two have a default
             writer.small(layout.INHERITED, inherited)
         add(writer, tree)
         more(writer)
-        writer.finish(left_out={"temporary": 2}, notes=("a note",))
+        writer.finish(left_out={"temporary": 2}, notes=("a note",), plugins=plugins)
         target.finish()
     return path
 

@@ -130,6 +130,8 @@ MEANINGS = {
     "last": "what became of the last one",
     "Secret.last": "its last characters, where it is long enough",
     "left_out": "how many files were left out, by reason",
+    "missed": "what it missed when it was restored",
+    "plugins": "plugins that are no part of it, each as it is installed again",
     "left_out_paths": "what of them is named: the first 1000, below the state",
     "instance": "the instance",
     "last_change": "the last change of it that is known",

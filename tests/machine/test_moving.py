@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from openclaw_ocm.core.backup import copying
 from openclaw_ocm.system import programs
 
 from .instances import HOME
@@ -41,7 +42,12 @@ create table children (path text references parents (path) on delete cascade on 
 create virtual table words using fts5 (path);
 create table agent_database_leases (lease_id text, owner_pid int);
 create table delivery_queue_entries (id text, entry_json text);
+create table config_machine_state (state_key text primary key, value_json text) strict;
 ''')
+record = {"source": "npm", "spec": "@openclaw/discord", "version": "2026.9.6"}
+places = {"discord": before + "/npm/x", "here": os.getcwd() + "/npm/y", "away": "/opt/z"}
+records = {name: {**record, "installPath": path} for name, path in places.items()}
+index = json.dumps({"revision": 1, "index": {"installRecords": records}}, separators=(",", ":"))
 payload = {"cwd": before + "/workspace", "n": 1}
 job = json.dumps({"payload": payload, "say": "in " + before}, separators=(",", ":"))
 rows = [
@@ -53,6 +59,7 @@ rows = [
     ("workspace_path_aliases", *[sha(before + "/ws"), before + "/ws"] * 2),
     ("workspace_path_aliases", *[sha("/else"), "/else"] * 2),
     ('"odd ""name"', "~/.openclaw-w1"),
+    ("config_machine_state", "plugins.installedIndex", index),
     ("agent_database_leases", "one", 1), ("delivery_queue_entries", "two", "{}"),
     ("parents", before), ("children", before, 1), ("words", before + "/in the index"),
 ]
@@ -131,8 +138,20 @@ def test_every_path_follows_and_nothing_that_looks_like_one(machine: Machine, st
         [f"{AFTER}/\U0001f600x", f"{AFTER}/\U0001f600x" * 2, "1", str(BEFORE.encode())]
     ]
     assert (after["parents"], after["children"]) == ([[AFTER]], [[AFTER, "1"]])
+    ((_key, index),) = after["config_machine_state"]
+    assert json.loads(index)["index"]["installRecords"]["discord"]["installPath"] == f"{AFTER}/npm/x"
     assert after["words"] == before["words"]
     assert after["transcript_events"] == [[json.dumps({"cwd": BEFORE}), AFTER]]
+
+
+def test_what_openclaw_installed_is_told_by_who_copies_its_database(machine: Machine, state: str) -> None:
+    argv = ["/usr/local/bin/node", "--input-type=module", "--eval", programs.text("copy_databases.mjs")]
+    request = copying.request("copies", ["agents/main/agent/openclaw-agent.sqlite", "state/openclaw.sqlite"])
+    said = machine.run(argv, cwd=state, input=request.decode(), timeout=60).stdout.splitlines()
+    assert [json.loads(line) for line in said[:2]] == [{"index": n, "problem": None} for n in range(2)]
+    (found,) = copying.parse_plugins(said[2])
+    assert (found.name, found.package, found.version) == ("here", "@openclaw/discord", "2026.9.6")
+    assert found.path == "npm/y"
 
 
 def test_what_was_restored_forgets_who_used_it_and_what_was_to_be_sent(machine: Machine, state: str) -> None:

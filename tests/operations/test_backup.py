@@ -503,6 +503,21 @@ def test_answers_that_are_none_count_for_nothing(instance: Instance) -> None:
     assert instance.backup().databases == 1
 
 
+def test_plugins_are_listed_for_they_are_installed_again(instance: Instance) -> None:
+    with instance.database(STATE_DATABASE):
+        pass
+    told = {
+        "name": "discord",
+        "package": "@openclaw/discord",
+        "version": "2026.9.6",
+        "path": "npm/projects/x",
+    }
+    instance.node(f"print(json.dumps({{'plugins': [{told}]}}))")
+    made = instance.backup()
+    assert made.plugins == ("@openclaw/discord 2026.9.6",)
+    assert instance.extract(made)[0].manifest.plugins[0].path == "npm/projects/x"
+
+
 def test_a_file_of_holes_comes_back_with_them(instance: Instance) -> None:
     path = instance.write("workspace/disk.img", "")
     with path.open("wb") as file:

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
+from tests import archives
 from tests.backends.fake import READY, Fake, World
 from tests.operations.kept import NAME
 
+from openclaw_ocm.core.backup.layout import Plugin
 from openclaw_ocm.core.names import InstanceName, is_drill
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import OcmError
@@ -80,6 +83,18 @@ def test_it_does_nothing_beside_the_instance_it_is_a_copy_of(kept: Kept, archive
     assert seen.notes == "remember"
     assert "PLANTED" not in seen.secrets
     assert "PLANTED" not in json.dumps(seen.config)
+
+
+@pytest.mark.usefixtures("archive", "seen")
+def test_a_plugin_that_did_not_come_back_is_told(kept: Kept, tmp_path: Path) -> None:
+    plugin = Plugin(name="discord", package="@openclaw/discord", path="npm/discord")
+    header = msgspec.structs.replace(archives.HEADER, name=NAME)
+    state = archives.tree(tmp_path)
+    made = archives.write_archive(tmp_path / "a", state, header=header, plugins=(plugin,))
+    command = f"ocm use {NAME} plugins install @openclaw/discord"
+    assert kept.drill(str(made)).notes == (
+        f"the plugin discord is in no backup, and not installed: {command}",
+    )
 
 
 @pytest.mark.parametrize("fault", ["unready", "refused"])

@@ -21,6 +21,7 @@ from tests import archives, hosts, samples
 from tests.operations.test_backup import NAME, Instance
 
 from openclaw_ocm.backends.supervisord import supervisor as supervisord
+from openclaw_ocm.core.backup.layout import Plugin
 from openclaw_ocm.core.backup.selection import Selection
 from openclaw_ocm.core.firewall import Firewall
 from openclaw_ocm.core.names import parse_name
@@ -259,6 +260,7 @@ def archive_of(
     secrets: bytes = archives.SECRET,
     inherited: bytes | None = None,
     config: bytes | str = b"{}",
+    plugins: tuple[Plugin, ...] = (),
 ) -> Path:
     made = instance.home / "backups" / "a.tar.gz"
     made.parent.mkdir(exist_ok=True)
@@ -270,6 +272,7 @@ def archive_of(
         record=Path(instance.paths.record).read_bytes(),
         secrets=secrets,
         inherited=inherited,
+        plugins=plugins,
     )
 
 
@@ -336,6 +339,16 @@ def damage(instance: Instance, kind: str) -> None:
         instance.state.symlink_to(instance.home / "disk")
     else:
         instance.state.rename(instance.home / "disk")
+
+
+def test_plugins_that_no_backup_holds_are_told_with_what_installs_them(instance: Instance) -> None:
+    there = Plugin(name="there", package="there", path="workspace")
+    discord = Plugin(name="discord", package="@openclaw/discord", path="npm/projects/x/node_modules/discord")
+    done = replaced(instance, archive_of(instance, plugins=(there, discord)))
+    command = f"ocm use {NAME} plugins install @openclaw/discord"
+    assert [note for note in done.notes if "plugin" in note] == [
+        f"the plugin discord is in no backup, and not installed: {command}"
+    ]
 
 
 @pytest.mark.parametrize("kind", ["broken", "missing", "database", "empty", "link", "gone"])

@@ -285,7 +285,7 @@ def verify(  # noqa: PLR0913 - one for each option
             return verified
         effort = Effort(timeout_seconds=frame.READY_SECONDS)
         done = run_drill(context, PurePosixPath(path), identities, effort)
-        return replace(verified, drill=done.message)
+        return replace(verified, drill=done.message, missed=done.notes)
 
     attempts = frame.attempt_each(context, archives, check, show=show_verified, as_json=as_json)
     return frame.conclude(ctx, attempts, as_json=as_json)

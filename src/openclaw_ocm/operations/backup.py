@@ -39,7 +39,7 @@ from openclaw_ocm.system.sandbox_directories import check_state, is_current, mak
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from openclaw_ocm.core.backup.layout import Manifest
+    from openclaw_ocm.core.backup.layout import Manifest, Plugin
     from openclaw_ocm.core.backup.selection import Selection
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
@@ -98,6 +98,7 @@ class Backup:
     encrypted: bool
     left_out: Mapping[str, int]
     left_out_paths: tuple[LeftOut, ...]
+    plugins: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -227,7 +228,8 @@ def _make(work: _Work, final: PurePosixPath, notes: tuple[str, ...]) -> Backup:
             store = StateStore(writer, work.selection, copies, spool, disk.f_blocks * disk.f_frsize)
             store.store(work.state, by_bytes(report, work.found.size))
             all_notes = (*notes, *store.told.notes)
-            manifests.append(writer.finish(left_out=store.told.left_out, notes=all_notes))
+            left_out = store.told.left_out
+            manifests.append(writer.finish(left_out=left_out, notes=all_notes, plugins=copies.plugins))
             told.extend(store.told.paths)
             return manifests[0]
 
@@ -301,7 +303,7 @@ def _copies(work: _Work) -> Iterator[Copies]:
     work.worker.context.report("copying databases")
     directory = temporary.copies(secrets.token_hex(temporary.LONG_TOKEN_BYTES))
     try:
-        problems = _copy_databases(work, directory)
+        problems, plugins = _copy_databases(work, directory)
         for path, problem in problems.items():
             if layout.is_own_database(path):
                 message = f"the database {path} of {work.worker.name} could not be copied: {problem}"
@@ -310,7 +312,7 @@ def _copies(work: _Work) -> Iterator[Copies]:
         numbered = enumerate(work.found.databases)
         names = {path: str(index) for index, path in numbered if path not in problems}
         with open_copies(work.state, directory) as descriptor:
-            yield Copies(directory=descriptor, names=names, problems=problems)
+            yield Copies(directory=descriptor, names=names, problems=problems, plugins=plugins)
     finally:
         discard_copies(work.state, directory)
 
@@ -326,10 +328,11 @@ def _refuse_full(work: _Work) -> None:
         raise OcmError(message, hint="make room there", code="no_space")
 
 
-def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
-    """Run the program that copies databases; return what kept it from copying one, by path."""
+def _copy_databases(work: _Work, directory: str) -> tuple[dict[str, str], tuple[Plugin, ...]]:
+    """Run the program that copies databases; return what kept it from copying one, by path, and plugins."""
     databases = work.found.databases
     problems = dict.fromkeys(databases, "nothing was said of it")
+    plugins: list[Plugin] = []
 
     def heard(line: str) -> None:
         answer = copying.parse_answer(line, len(databases))
@@ -337,6 +340,8 @@ def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
             problems.pop(databases[answer.index], None)
         if answer is not None and answer.problem is not None:
             problems[databases[answer.index]] = answer.problem
+        if answer is None and not plugins:
+            plugins.extend(copying.parse_plugins(line))
 
     request = copying.request(directory, [path.removeprefix(f"{layout.STATE}/") for path in databases])
     timeout = _START_SECONDS + work.found.size / _BYTES_PER_SECOND + _DATABASE_SECONDS * len(databases)
@@ -346,7 +351,7 @@ def _copy_databases(work: _Work, directory: str) -> dict[str, str]:
     except CommandFailed as error:
         message = f"the databases of {work.worker.name} could not be copied: {error.message}"
         raise OcmError(message, hint=f"ocm status {work.worker.name}", code="backup_failed") from None
-    return problems
+    return problems, tuple(plugins)
 
 
 def _planned(work: _Work, final: PurePosixPath, notes: tuple[str, ...]) -> Backup:
@@ -362,6 +367,7 @@ def _planned(work: _Work, final: PurePosixPath, notes: tuple[str, ...]) -> Backu
         encrypted=bool(work.request.recipients),
         left_out=dict(sorted(found.told.left_out.items())),
         left_out_paths=_left_out(found.told.paths),
+        plugins=(),
         notes=notes,
     )
 
@@ -380,8 +386,13 @@ def _made(
         encrypted=bool(work.request.recipients),
         left_out=manifest.left_out,
         left_out_paths=_left_out(told),
+        plugins=tuple(map(_in_words, manifest.plugins)),
         notes=manifest.notes,
     )
+
+
+def _in_words(plugin: Plugin) -> str:
+    return " ".join(filter(None, (plugin.package, plugin.version)))
 
 
 def _left_out(paths: Iterable[tuple[str, str]]) -> tuple[LeftOut, ...]:

@@ -36,7 +36,10 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """A backup that is whole: whose it is, and what it holds; `drill` tells what became of it restored."""
+    """A backup that is whole: whose it is, and what it holds; `drill` tells what became of it restored.
+
+    `missed` is what it missed then.
+    """
 
     path: str
     name: InstanceName
@@ -46,6 +49,7 @@ class Verified:
     state_bytes: int
     notes: tuple[str, ...]
     drill: str | None = None
+    missed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,8 @@ def drill(context: Context, archive: PurePosixPath, identities: Sequence[object]
     """Restore an archive under a name of the moment, wait until it is ready and sealed, and delete it.
 
     It has no keys and no channels and runs no cron jobs, so that it does nothing beside the instance that it
-    is a copy of. Raises `OcmError` where it does not become ready; nothing is left in either case.
+    is a copy of. Its notes are what a restored instance would miss, such as plugins. Raises `OcmError` where
+    none becomes ready; nothing is left in either case.
     """
     name = InstanceName(f"{DRILL}{secrets.token_hex(4)}")
     network: Kind = "none" if no_uplink(context.host) is None else "shared"

@@ -31,12 +31,12 @@ from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import backup
 from openclaw_ocm.operations.backup import backup_locked, own_files
-from openclaw_ocm.operations.planning.able import ability
 from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.networks import choose_network
+from openclaw_ocm.operations.planning.plugins import missed_after
 from openclaw_ocm.operations.planning.reach import taken_variables
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
 from openclaw_ocm.operations.planning.staging import Staged, extract_staged, follow_record, stage_step
@@ -117,8 +117,10 @@ def restore(
             else:
                 outcome = _make(context, name, staged, request, effort, dry_run=dry_run)
         # What OpenClaw brings by itself when it starts, such as plugins, is there by now.
-        missed = () if dry_run else ability(open_instance(context, name)).notes
-        return replace(outcome, notes=(*outcome.notes, *missed))
+        made = None if dry_run else open_instance(context, name)
+        missed = () if made is None else missed_after(made, staged.contents, idle=request.idle)
+        # Of a drill nothing else is of interest, for it is gone the next moment.
+        return replace(outcome, notes=missed if request.idle else (*outcome.notes, *missed))
 
 
 def _check_request(name: InstanceName, request: RestoreRequest, *, exists: bool) -> None:

@@ -12,6 +12,7 @@
 // A reader cannot open a database whose last writer was killed in the middle; one that may write can, and mends
 // it. Names begin with ./ for `file:` begins a URI.
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { backup, DatabaseSync } from "node:sqlite";
 
@@ -19,6 +20,8 @@ const NOT_A_DATABASE = 26;
 const SMALL = 4194304;
 const PAGES = SMALL / 4096;
 const SHOWN = 300;
+const PLUGINS = 200;
+const OWN = "./state/openclaw.sqlite";
 // For all that fail together: an instance can make any number that stay locked, or are damaged.
 let patience = 120000;
 const { into, paths } = JSON.parse(readFileSync(0, "utf8"));
@@ -81,5 +84,31 @@ for (const [index, path] of paths.entries()) {
     sleep(late, "it stays locked", { ref: false }),
   ]);
   process.stdout.write(JSON.stringify({ index, problem }) + "\n");
+}
+
+// What OpenClaw 2026.9.6 keeps of the plugins that it installed, in the copy of its own database: those below
+// the state, as paths from there. They are no part of a backup, and OpenClaw or a person installs them again.
+function plugins(copied) {
+  const database = new DatabaseSync(copied, { readOnly: true });
+  try {
+    const row = database.prepare("select value_json from config_machine_state where state_key = ?")
+      .get("plugins.installedIndex");
+    const records = Object.entries(JSON.parse(row.value_json).index.installRecords).slice(0, PLUGINS);
+    return records.map(([name, record]) => ({
+      name,
+      package: record.spec,
+      version: record.resolvedVersion ?? record.version ?? "",
+      path: relative(process.cwd(), record.installPath),
+    }));
+  } finally {
+    database.close();
+  }
+}
+
+try {
+  const index = paths.indexOf(OWN);
+  if (index >= 0) process.stdout.write(JSON.stringify({ plugins: plugins(`${into}/${index}`) }) + "\n");
+} catch {
+  // A database that holds nothing of the kind, as that of a gateway that never ran.
 }
 process.exit(0);

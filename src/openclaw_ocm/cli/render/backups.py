@@ -43,6 +43,8 @@ def show_backup(backup: Backup, *, verbose: bool = False) -> None:
     if backup.left_out:
         counts = ", ".join(f"{count} {reason}" for reason, count in backup.left_out.items())
         click.echo(f"  left out: {counts}")
+    if backup.plugins:
+        click.echo(f"  plugins, to be installed again after a restore: {', '.join(backup.plugins)}")
     if verbose:
         for one in backup.left_out_paths:
             click.echo(f"    {one.path} ({one.reason})")
@@ -73,6 +75,7 @@ def show_verified(verified: Verified) -> None:
     )
     if verified.drill is not None:
         click.echo(f"  drill: {verified.drill}, and deleted again")
+    show_notes(verified.missed)
 
 
 def show_pruned(pruned: Pruned) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import msgspec
 
+from openclaw_ocm.core.backup.layout import MAX_PLUGINS, Plugin
 from openclaw_ocm.core.text import printable
 
 
@@ -12,6 +16,25 @@ class Answer(msgspec.Struct, frozen=True):
 
     index: int
     problem: str | None
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """Plugins as OpenClaw recorded their installation: any values."""
+
+    plugins: list[Any]
+
+
+def parse_plugins(line: str) -> tuple[Plugin, ...]:
+    """Return the plugins that one line tells of, without those of which nothing usable is said."""
+    try:
+        told = msgspec.json.decode(line, type=_Told).plugins
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return ()
+    found = []
+    for one in told[:MAX_PLUGINS]:
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeEncodeError):
+            found.append(msgspec.convert(one, Plugin))
+    return tuple(found)
 
 
 def request(into: str, paths: list[str]) -> bytes:

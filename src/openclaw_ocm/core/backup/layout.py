@@ -30,6 +30,7 @@ MAX_MEMBERS = 1_000_000
 # What a path may have below an open directory: PATH_MAX of Linux counts the NUL at its end.
 MAX_PATH = 4095
 MAX_NAME = 255
+MAX_PLUGINS = 200
 # For what is no part of the state, and is held in memory.
 MAX_SIZES = {HEADER: 64 * 2**10, RECORD: 2**20, SECRETS: 2**20, INHERITED: 8 * 2**20, MANIFEST: 256 * 2**20}
 OWN_MODE = 0o700
@@ -103,13 +104,36 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     real: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
+class Plugin(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin that OpenClaw installed below the state, where no backup keeps it: it is installed again.
+
+    `package` is what is given to `plugins install`; `path` is its place below the state.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9@._/-]{1,214}\Z")]
+    package: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9@][A-Za-z0-9@._:/+~^#-]{0,299}\Z")]
+    version: Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z.+-]{0,64}\Z")] = ""
+    path: Annotated[str, msgspec.Meta(max_length=MAX_PATH)]
+
+    def __post_init__(self) -> None:
+        """Refuse what is no path below the state; msgspec tells where it is."""
+        if path_problem(self.path):
+            message = "a path that is none below the state"
+            raise ValueError(message)
+
+
+# Far more than there are.
+Plugins = Annotated[tuple[Plugin, ...], msgspec.Meta(max_length=MAX_PLUGINS)]
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Every member in order, how many things were left out and why, and what else is to be told."""
+    """Every member in order, how much was left out and why, and what else is told or to be installed."""
 
     version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)] = VERSION
     members: tuple[Entry, ...]
     left_out: Counts = {}
     notes: Notes = ()
+    plugins: Plugins = ()
 
     @property
     def databases(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Why things are left out of which nobody needs to be told one by one.
 REMADE, TEMPORARY, CACHES = "made anew by OpenClaw", "temporary", "marked as a cache by CACHEDIR.TAG"
+JOURNALS = "journals of databases"
 _EXCLUDED = "excluded by "
 
 # Only at the top of the state, and where no workspace lies: what OpenClaw makes anew.
@@ -38,7 +39,7 @@ def excluded_by(pattern: str) -> str:
 
 def is_expected(reason: str) -> bool:
     """Tell whether nobody needs to be told each path that is left out for this reason."""
-    return reason in (REMADE, TEMPORARY, CACHES) or reason.startswith(_EXCLUDED)
+    return reason in (REMADE, TEMPORARY, CACHES, JOURNALS) or reason.startswith(_EXCLUDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,12 @@ def judged(
     return Ability(agent=agent, others=(*unable_models(given, agent), *missing_channels(given)))
 
 
+def silent_channels(worker: Instance, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return which channels of a config are silent for want of a plugin in the state of an instance."""
+    given = _given(worker, config, (), fresh=False)
+    return () if given is None else tuple(missing_channels(given))
+
+
 def _given(
     worker: Instance, config: Mapping[str, Any], secrets: Collection[str], *, fresh: bool
 ) -> Given | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup import holes, layout
+from openclaw_ocm.core.backup.selection import JOURNALS
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive import snapshot
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.backup.layout import Plugin
     from openclaw_ocm.core.backup.selection import Selection
     from openclaw_ocm.system.archive.database import Ask
     from openclaw_ocm.system.archive.snapshot import Copy, Found
     from openclaw_ocm.system.archive.writer import ArchiveWriter
-
-JOURNALS = "journals of databases"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +49,15 @@ class Survey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copies:
-    """Copies of databases: names by path in the open directory; `problems` of those that have none."""
+    """Copies of databases: names by path in the open directory; `problems` of those that have none.
+
+    `plugins` are those that one of them tells of.
+    """
 
     directory: int | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
+    plugins: tuple[Plugin, ...] = ()
 
 
 def survey(state: int, selection: Selection) -> Survey:
@@ -141,7 +145,7 @@ class StateStore:
         elif stat.S_ISLNK(found.status.st_mode):
             self._store_link(found)
         elif self._is_journal(found.path):
-            self.told.left_out[JOURNALS] += 1
+            self.told.leave_out(found, JOURNALS)
         else:
             self._store_file(found, progress)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.backup import layout
-from openclaw_ocm.core.backup.layout import Entry, Manifest
+from openclaw_ocm.core.backup.layout import Entry, Manifest, Plugin
 from openclaw_ocm.system.archive import members as tar
 from openclaw_ocm.system.archive.members import Member
 
@@ -51,10 +51,13 @@ class ArchiveWriter:
         """Have a file that was added as a database be listed as a plain file."""
         self._entries[path] = msgspec.structs.replace(self._entries[path], kind="file")
 
-    def finish(self, *, left_out: Mapping[str, int], notes: Sequence[str]) -> Manifest:
+    def finish(
+        self, *, left_out: Mapping[str, int], notes: Sequence[str], plugins: tuple[Plugin, ...] = ()
+    ) -> Manifest:
         """Add the manifest and the end, and return the manifest."""
         counts = dict(sorted(left_out.items()))
-        manifest = Manifest(members=tuple(self._entries.values()), left_out=counts, notes=tuple(notes))
+        members = tuple(self._entries.values())
+        manifest = Manifest(members=members, left_out=counts, notes=tuple(notes), plugins=plugins)
         data = layout.encode(manifest)
         self._write(
             tar.encode_member(Member(path=layout.MANIFEST, kind="file", mode=_FILE_MODE, size=len(data)))

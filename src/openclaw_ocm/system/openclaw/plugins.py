@@ -15,8 +15,10 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.backup.layout import Plugin
 
 _MAX_BYTES = 4 * 2**20
 _MOST_PROJECTS = 500
@@ -77,6 +79,15 @@ def is_installed(state: PurePosixPath, package: str, name: str) -> bool | None:
             return placed or any(_is_there(one, ("node_modules", *at.split("/"))) for one in _projects(top))
     except (OcmError, OSError):
         return None
+
+
+def absent(state: PurePosixPath, plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
+    """Return those plugins of a backup of which nothing is at their place in a state, so far as is seen."""
+    try:
+        with files.open_state(state) as top:
+            return tuple(one for one in plugins if not _is_there(top, tuple(one.path.split("/"))))
+    except (OcmError, OSError):
+        return ()
 
 
 def _projects(top: int) -> Iterator[int]:
