@@ -177,6 +177,31 @@ def test_credentials_are_read_from_the_shared_store_and_that_of_an_older_opencla
     assert {path: path.read_bytes() for path in state.rglob("*") if path.is_file()} == before
 
 
+def test_credentials_of_every_agent_are_read_and_where_two_differ_both(tmp_path: Path) -> None:
+    state = main(
+        tmp_path,
+        {"agents": {"entries": {"main": {}, "far": {"agentDir": "~/far"}}}},
+        **{"agents__old__agent__auth-profiles.json": "{}"},
+    )
+    key = {"type": "api_key", "provider": "a", "key": "sk-shared"}
+    store(state / "state/openclaw.sqlite", {"a:x": key})
+    places = {"main": state / "agents/main/agent", "ops": state / "agents/ops/agent", "far": tmp_path / "far"}
+    for agent, place in places.items():
+        own = {
+            f"{agent}:x": {**key, "provider": agent},
+            "a:x": {**key, "key": "sk-ops"} if agent == "ops" else key,
+        }
+        store(place / "openclaw-agent.sqlite", own, table="auth_profile_store")
+    found = read(tmp_path)
+    assert {name: profile["key"] for name, profile in found.profiles.items()} == {
+        **dict.fromkeys(("a:x", "main:x", "far:x", "ops:x"), "sk-shared"),
+        "a:x of ops": "sk-ops",
+    }
+    assert list(found.profiles)[:2] == ["a:x", "main:x"]
+    [note] = found.notes
+    assert "agents/old/agent/auth-profiles.json is read by no OpenClaw any more" in note
+
+
 def test_credentials_that_are_only_in_the_log_of_the_store_are_read_and_nothing_is_left(
     tmp_path: Path,
 ) -> None:
@@ -272,13 +297,15 @@ def test_of_an_instance_nothing_is_read_to_which_it_could_lead(tmp_path: Path) -
     (tmp_path / ".ssh/id").write_text("PRIVATE")
     (state / "openclaw.json").write_text(json.dumps(config))
     with pytest.raises(OcmError, match="there is no instance worker1"):
-        read_inheritance(context.host, "worker1", samples.record().runtime, parse_name("worker2"))
+        read_inheritance(context.host, "worker1", samples.record().runtime, parse_name("worker2"), {})
     (tmp_path / ".config/ocm/instances").mkdir(parents=True)
     (tmp_path / paths.record).write_text(encode_record(samples.record()))
     found = read_instance_source(context.host, samples.NAME, PACKAGE, {})
     assert found.resolve({"source": "file", "provider": "f", "id": "value"}) is None
     assert found.notes
-    inheritance = read_inheritance(context.host, "worker1", samples.record().runtime, parse_name("worker2"))
+    inheritance = read_inheritance(
+        context.host, "worker1", samples.record().runtime, parse_name("worker2"), {}
+    )
     assert inheritance.secrets == {}
     (state / "openclaw.json").unlink()
     with pytest.raises(OcmError, match="worker1 has no config"):

@@ -33,7 +33,7 @@ def write_first_config(host: Host, step: WriteConfig, found: Inheritance | None)
     record = read_record(host.paths, name)
     inheritance = None
     if step.inherit is not None:
-        inheritance = found or read_inheritance(host, step.inherit, record.runtime, name)
+        inheritance = found or read_inheritance(host, step.inherit, record.runtime, name, record.environment)
         names = tuple(sorted(inheritance.secrets))
         inherited = Inherited(source=step.inherit, config=inheritance.config, secrets=names)
         write_inherited(host.instance(name), inherited)

@@ -17,23 +17,28 @@ from openclaw_ocm.system.kept.secrets import read_secrets, write_secrets
 from openclaw_ocm.system.openclaw.source import read_instance_source, read_main_source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from openclaw_ocm.core.inheritance.extract import Inheritance
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.record import Record, Runtime
     from openclaw_ocm.system.host import Host
 
 
-def read_inheritance(host: Host, source: str, runtime: Runtime, heir: InstanceName) -> Inheritance:
+def read_inheritance(
+    host: Host, source: str, runtime: Runtime, heir: InstanceName, given: Mapping[str, str]
+) -> Inheritance:
     """Return what main, or the instance `source`, now has for `heir`, which runs with `runtime`.
 
+    `given` are the variables that the heir has anyway.
     Raises `OcmError` where it cannot be read, or where that OpenClaw calls main's config invalid.
     """
     package = PurePosixPath(runtime.openclaw)
     if source == MAIN:
-        return inherit(read_main_source(host, package, node=runtime.node), heir)
+        return inherit(read_main_source(host, package, node=runtime.node, given=given), heir)
     name = parse_name(source)
-    read_record(host.paths, name)
-    return inherit(read_instance_source(host, name, package, read_secrets(host.instance(name))), heir)
+    variables = {**read_record(host.paths, name).environment, **read_secrets(host.instance(name))}
+    return inherit(read_instance_source(host, name, package, variables, given=given), heir)
 
 
 def read_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:
@@ -41,8 +46,9 @@ def read_duplicate(host: Host, source: InstanceName, record: Record) -> Inherita
     read_record(host.paths, source)
     move = Move(before=host.instance(source).state, after=host.instance(record.name).state)
     package = PurePosixPath(record.runtime.openclaw)
-    variables = read_secrets(host.instance(source))
-    return duplicate(read_instance_source(host, source, package, variables), move, record.name)
+    given = record.environment
+    variables = {**given, **read_secrets(host.instance(source))}
+    return duplicate(read_instance_source(host, source, package, variables, given=given), move, record.name)
 
 
 def write_duplicate(host: Host, source: InstanceName, clone: InstanceName, found: Inheritance) -> None:

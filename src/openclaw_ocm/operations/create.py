@@ -15,6 +15,7 @@ from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.network import allowance, near_places
 from openclaw_ocm.core.offers import offer_notes
 from openclaw_ocm.core.openclaw.document import lookup
+from openclaw_ocm.core.openclaw.main_place import Surroundings
 from openclaw_ocm.core.openclaw.secret_places import expanded
 from openclaw_ocm.core.openclaw.settings import provider_addresses, proxy_address, proxy_certificates
 from openclaw_ocm.core.plan import MakeShell, MakeState, Start, WriteConfig, WriteRecord
@@ -40,6 +41,7 @@ from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, read_settings
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.find import find_runtime
+from openclaw_ocm.system.openclaw.source import read_surroundings
 from openclaw_ocm.system.variables import settled
 
 if TYPE_CHECKING:
@@ -215,7 +217,8 @@ def _gathered(context: Context, wanted: Wanted) -> _Gathered:
     runtime = wanted.planned or find_runtime(context.host)
     if wanted.source is None:
         return _Gathered(runtime, None, ())
-    found = read_inheritance(context.host, wanted.source, runtime, wanted.name)
+    given = _environment(context, wanted)
+    found = read_inheritance(context.host, wanted.source, runtime, wanted.name, given)
     notes = tuple[str, ...]()
     if wanted.planned is None and found.config:
         # The port is no matter of the config's validity.
@@ -237,9 +240,8 @@ def _planned(context: Context, wanted: Wanted, had: _Gathered | None) -> tuple[I
     isolated = network != "shared"
     places = needed_places(environment) if isolated else {}
     needed = _needed(wanted, inheritance) if isolated else {}
-    offers = find_offers(
-        context.host, PurePosixPath(runtime.openclaw), source=wanted.source, known=environment
-    )
+    around = inheritance.around.variables.values() if inheritance else ()
+    offers = find_offers(context.host, around, known=environment)
     record = Record(
         name=wanted.name,
         backend=context.backend.name,
@@ -278,8 +280,11 @@ def offers_for(context: Context, wanted: Wanted) -> dict[str, str]:
     host = context.host
     if wanted.planned is not None or wanted.name in instance_names(host.paths):
         return {}
-    package = PurePosixPath(find_runtime(host).openclaw)
-    found = find_offers(host, package, source=wanted.source, known=_environment(context, wanted))
+    package, around = PurePosixPath(find_runtime(host).openclaw), Surroundings()
+    if wanted.source == MAIN:
+        with contextlib.suppress(OcmError):
+            around = read_surroundings(host, package)
+    found = find_offers(host, around.variables.values(), known=_environment(context, wanted))
     return ready_offers(host, found)
 
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from openclaw_ocm.core.inheritance import extract
 from openclaw_ocm.core.inheritance.extract import Source, key_variable
+from openclaw_ocm.core.inheritance.left_behind import Around
+from openclaw_ocm.core.openclaw.main_place import Variable
 from openclaw_ocm.core.secrets import is_key
 
 if TYPE_CHECKING:
@@ -384,3 +386,143 @@ def test_of_many_warnings_the_first_are_told_and_none_moves_a_terminal() -> None
     profiles = {"\x1b[31m\ud800": {"type": "oauth", "provider": "a"}}
     (note,) = inherit(source({}, profiles=profiles)).notes
     assert note.startswith("the login   is not inherited")
+
+
+def test_of_several_keys_of_a_provider_each_is_where_openclaw_looks_for_spare_ones() -> None:
+    profiles = {
+        f"openrouter:{n}": {"type": "api_key", "provider": "openrouter", "key": f"sk-{n}"} for n in (1, 2, 3)
+    }
+    inherited = inherit(source({}, profiles=profiles))
+    assert inherited.secrets == {
+        "OPENROUTER_API_KEY": "sk-1",
+        "OPENROUTER_API_KEY_2": "sk-2",
+        "OPENROUTER_API_KEY_3": "sk-3",
+    }
+    order = {"auth": {"order": {"openrouter": ["openrouter:3", "openrouter:1", "gone"]}}}
+    assert inherit(source(order, profiles=profiles)).secrets == {
+        "OPENROUTER_API_KEY": "sk-3",
+        "OPENROUTER_API_KEY_2": "sk-1",
+    }
+
+
+def test_spare_keys_in_variables_come_along() -> None:
+    variables = {"OPENROUTER_API_KEYS": "a,b", "OPENROUTER_API_KEY_WORK": "c", "OPENROUTER_API_KEYRING": "no"}
+    assert inherit(source({}, variables=variables)).secrets == {
+        "OPENROUTER_API_KEYS": "a,b",
+        "OPENROUTER_API_KEY_WORK": "c",
+    }
+
+
+def test_where_openclaw_takes_one_key_alone_the_others_are_told() -> None:
+    profiles = {f"lab:{n}": {"type": "api_key", "provider": "lab", "key": f"sk-{n}"} for n in (1, 2)}
+    inherited = inherit(source({}, profiles=profiles))
+    assert inherited.secrets == {"LAB_API_KEY": "sk-1"}
+    assert inherited.notes == ("of 2 keys of lab the first is inherited, as LAB_API_KEY",)
+
+
+@pytest.mark.parametrize(
+    ("profile", "kind"),
+    [
+        ({"keyRef": {"source": "exec", "provider": "op", "id": "op://x"}}, "a program"),
+        ({"keyRef": {"source": "file", "provider": "gone", "id": "/x"}}, "a file"),
+        ({"key": {"source": "store", "provider": "default", "id": "x"}}, "a store"),
+        ({"keyRef": {"source": "env", "provider": "default", "id": "GONE"}}, "a variable of main's"),
+        ({"key": "${GONE}"}, "a variable of main's"),
+    ],
+)
+def test_a_stored_key_that_cannot_be_read_is_told_with_the_name_to_set(
+    profile: dict[str, Any], kind: str
+) -> None:
+    profiles = {"lab:x": {"type": "api_key", "provider": "lab", **profile}}
+    config = {"models": {"providers": {"lab": {"baseUrl": "https://lab.example", "models": []}}}}
+    inherited = inherit(source(config, profiles=profiles))
+    assert inherited.secrets == {}
+    assert inherited.config["models"]["providers"]["lab"]["apiKey"] == "${LAB_API_KEY}"
+    said = f"the key of lab:x comes from {kind} that an instance cannot read"
+    assert inherited.notes == (f"{said}: ocm secret set worker1 LAB_API_KEY",)
+
+
+def test_a_stored_key_that_can_be_read_goes_before_one_that_cannot() -> None:
+    profiles = {
+        "lab:x": {"type": "api_key", "provider": "lab", "keyRef": {"source": "exec"}},
+        "lab:y": {"type": "api_key", "provider": "lab", "key": "sk-y"},
+    }
+    inherited = inherit(source({}, profiles=profiles))
+    assert (inherited.secrets, inherited.notes) == ({"LAB_API_KEY": "sk-y"}, ())
+
+
+AWAY = {"ANTHROPIC_API_KEY": "sk-a", "ANTHROPIC_BASE_URL": "https://gateway.corp.example"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"variables": AWAY},
+        {"variables": {**AWAY, "ANTHROPIC_API_KEY_2": "sk-b", "ANTHROPIC_API_KEYS": "sk-c"}},
+        {
+            "variables": {"ANTHROPIC_BASE_URL": "https://gateway.corp.example"},
+            "profiles": {"anthropic:x": {"type": "api_key", "provider": "anthropic", "key": "sk-a"}},
+        },
+        {"variables": AWAY, "given": {"ANTHROPIC_BASE_URL": "https://other.example"}},
+        {"variables": {"ANTHROPIC_BASE_URL": "x"}, "config": {"apiKey": "sk-a"}},
+        {"variables": {**AWAY, "MINE": "sk-m"}, "config": {"apiKey": "${MINE}"}},
+    ],
+)
+def test_no_key_comes_without_the_address_that_it_belongs_to(fields: dict[str, Any]) -> None:
+    entry = fields.pop("config", None)
+    config = {"models": {"providers": {"anthropic": entry}}} if entry else {}
+    inherited = inherit(source(config, **fields))
+    assert inherited.secrets == {}
+    assert any(
+        "is not inherited: main's belongs to the address in ANTHROPIC_BASE_URL, and worker1 has another: "
+        "ocm env worker1 set ANTHROPIC_BASE_URL=URL, then ocm sync worker1" in note
+        for note in inherited.notes
+    )
+    assert "sk-" not in str(inherited.notes)
+    assert "corp.example" not in str(inherited.notes)
+
+
+@pytest.mark.parametrize(
+    ("config", "given"),
+    [
+        ({}, {"ANTHROPIC_BASE_URL": "https://gateway.corp.example"}),
+        ({"baseUrl": "https://a.example"}, {}),
+        ({"baseUrl": "${ANTHROPIC_BASE_URL}"}, {}),
+    ],
+)
+def test_a_key_comes_where_its_address_comes(config: dict[str, Any], given: dict[str, str]) -> None:
+    taken = {"models": {"providers": {"anthropic": config}}} if config else {}
+    inherited = inherit(source(taken, variables=AWAY, given=given))
+    assert inherited.secrets["ANTHROPIC_API_KEY"] == "sk-a"
+    assert inherited.notes == ()
+
+
+def test_the_address_of_a_provider_is_known_by_each_of_its_names() -> None:
+    for address in ("GOOGLE_GEMINI_BASE_URL", "GEMINI_BASE_URL", "GOOGLE_API_HOST"):
+        assert inherit(source({}, variables={"GEMINI_API_KEY": "sk", address: "https://x"})).secrets == {}
+    assert inherit(source({}, variables={"GEMINI_API_KEY": "sk", "OTHER_BASE_URL": "https://x"})).secrets
+
+
+def test_a_key_does_not_come_without_the_plugin_that_has_its_address() -> None:
+    config = {
+        "plugins": {"entries": {"lab": {"config": {"url": "https://lab.example"}}, "x": {"config": {"a": 1}}}}
+    }
+    profiles = {
+        name: {"type": "api_key", "provider": name.partition(":")[0], "key": "sk-1"}
+        for name in ("lab:x", "x:x")
+    }
+    inherited = inherit(source(config, profiles=profiles))
+    assert inherited.secrets == {"X_API_KEY": "sk-1"}
+    assert "the address in plugins.entries.lab.config" in inherited.notes[0]
+
+
+AROUND = Around(variables={"X": Variable(name="X", value="1", origin="somewhere")})
+
+
+def test_keys_of_no_provider_that_comes_along_are_named() -> None:
+    variables = {"MISTRAL_API_KEY": "sk-m", "OPENROUTER_API_KEY": "sk-o", "TELEGRAM_BOT_TOKEN": "bot"}
+    inherited = inherit(source({}, variables=variables, around=AROUND))
+    assert inherited.secrets == {"OPENROUTER_API_KEY": "sk-o"}
+    assert inherited.notes == (
+        "main also has MISTRAL_API_KEY, of no provider in its config: ocm secret set worker1 MISTRAL_API_KEY",
+    )

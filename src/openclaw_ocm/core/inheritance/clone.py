@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.inheritance.extract import extract, selected
+from openclaw_ocm.core.inheritance.extract import extract
+from openclaw_ocm.core.inheritance.selection import selected
 from openclaw_ocm.core.openclaw.moved import moved_config
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.inheritance.addresses import keys_away
 from openclaw_ocm.core.inheritance.left_behind import Around
+from openclaw_ocm.core.inheritance.selection import selected
 from openclaw_ocm.core.openclaw.document import INCLUDE, as_object
 from openclaw_ocm.core.openclaw.secret_places import (
     expanded,
@@ -27,16 +29,21 @@ from openclaw_ocm.core.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from openclaw_ocm.core.inheritance.addresses import Away
     from openclaw_ocm.core.inheritance.merge import Place
 
-# Of agents.defaults, beside all whose name has "model" in it.
-_MODEL_SETTINGS = ("params", "thinkingDefault", "fastModeDefault")
-_PLUGIN_SETTINGS = ("enabled", "apiKey", "env", "config", "llm")
 # Never inherited: what a login is renewed with, what another file holds, and what starts a program.
 _REFRESH = re.compile(r"(?i)refresh.?token$")
 _LEFT_OUT = (INCLUDE, "localService")
 _MAX_DEPTH = 100
 _MAX_NOTES = 20
+_MAX_NAMED = 5
+_KINDS = {
+    "exec": "a program",
+    "file": "a file",
+    "store": "a store",
+    "env": "a variable of main's",
+}
 _NOTHING: Any = object()
 
 
@@ -47,8 +54,8 @@ class Source:
     `config` has its includes resolved; `variables` are those that its process would have; `profiles` are
     those of its store of credentials, by id; `provider_variables` are the variables in which OpenClaw looks
     for the key of a provider, by the provider; `resolve` returns the value of a reference to a file, or None;
-    `port` is that of main's gateway where this is main's own config; `place` is the file of the config, and
-    `around` what stands around main.
+    `port` is that of main's gateway where this is main's own config; `place` is the file of the config;
+    `around` is what stands around main; `given` are variables that the heir has anyway.
     """
 
     name: str
@@ -62,6 +69,7 @@ class Source:
     port: int | None = None
     place: str = ""
     around: Around = field(default_factory=Around, repr=False)
+    given: Mapping[str, str] = field(repr=False, default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +98,11 @@ def extract(source: Source, taken: Mapping[str, Any], heir: str) -> Inheritance:
 
     `heir` is the instance that gets them, for the commands in the notes.
     """
-    extraction = _Extraction(source, heir)
+    extraction = _Extraction(source, heir, taken)
     extraction.take_variables(taken)
     keys = extraction.take_profiles(taken)
     config = extraction.replace(taken)
+    extraction.note_others()
     _refer_to_keys(config, keys)
     notes = tuple(dict.fromkeys(map(printable, (*source.notes, *extraction.notes))))
     more = (f"and {len(notes) - _MAX_NOTES} more of the kind",) if len(notes) > _MAX_NOTES else ()
@@ -115,71 +124,18 @@ def key_variable(provider: str, known: Mapping[str, tuple[str, ...]]) -> str:
     return own if own in names or not names else (usual or list(names))[0]
 
 
-def selected(source: Source) -> dict[str, Any]:
-    """Return the part of a config that is inherited, as it is."""
-    config = source.config
-    defaults = as_object(as_object(config.get("agents")).get("defaults"))
-    settings = {key: value for key, value in defaults.items() if _is_model_setting(key)}
-    taken = {
-        "models": config.get("models"),
-        "agents": {"defaults": settings} if settings else None,
-        "auth": _auth(as_object(config.get("auth"))),
-        "secrets": _secret_providers(as_object(config.get("secrets"))),
-        "plugins": _plugins(as_object(config.get("plugins")), source.provider_plugins),
-        "proxy": config.get("proxy"),
-    }
-    return {key: value for key, value in taken.items() if isinstance(value, dict) and value}
-
-
-def _is_model_setting(key: str) -> bool:
-    return "model" in key.lower() or key in _MODEL_SETTINGS
-
-
-def _auth(auth: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `auth` without the profiles of logins, whose tokens are not inherited."""
-    profiles = as_object(auth.get("profiles"))
-    logins = {name for name, profile in profiles.items() if as_object(profile).get("mode") == "oauth"}
-    kept = dict(auth)
-    if isinstance(auth.get("profiles"), dict):
-        kept["profiles"] = {name: value for name, value in auth["profiles"].items() if name not in logins}
-    if isinstance(auth.get("order"), dict):
-        orders = {
-            provider: [one for one in order if str(one) not in logins] if isinstance(order, list) else order
-            for provider, order in auth["order"].items()
-        }
-        kept["order"] = {provider: order for provider, order in orders.items() if order}
-    return {key: value for key, value in kept.items() if value not in ({}, [])}
-
-
-def _secret_providers(secrets: Mapping[str, Any]) -> dict[str, Any]:
-    """Return of `secrets` what means something inside a sandbox: where variables come from.
-
-    Files and programs of main's are not there, nor is its store, and the egress proxy is its gateway's.
-    """
-    providers = {
-        name: provider
-        for name, provider in as_object(secrets.get("providers")).items()
-        if as_object(provider).get("source") == "env"
-    }
-    defaults = {key: value for key, value in as_object(secrets.get("defaults")).items() if key == "env"}
-    kept = {"providers": providers, "defaults": defaults}
-    return {key: value for key, value in kept.items() if value}
-
-
-def _plugins(plugins: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    entries = {}
-    for name, entry in as_object(plugins.get("entries")).items():
-        settings = {key: value for key, value in as_object(entry).items() if key in _PLUGIN_SETTINGS}
-        if name in known and settings:
-            entries[name] = settings
-    return {"entries": entries} if entries else {}
-
-
 class _Extraction:
     """The secrets found so far, by the names that they get."""
 
-    def __init__(self, source: Source, heir: str) -> None:
+    def __init__(self, source: Source, heir: str, taken: Mapping[str, Any]) -> None:
         self._heir = heir
+        self._away = keys_away(
+            _keys_by_provider(source, taken),
+            source.variables,
+            source.given,
+            taken=taken,
+            left_out=_plugins_left_out(source),
+        )
         self.secrets: dict[str, str] = {}
         self.notes: list[str] = []
         self._source = source
@@ -194,12 +150,14 @@ class _Extraction:
         source = self._source
         known = {name for names in source.provider_variables.values() for name in names}
         made_up = {f"{_as_name(provider)}_API_KEY" for provider in _providers(taken)}
-        for name in (*references(taken), *sorted(known | made_up)):
+        keys = known | made_up
+        spare = (name for name in source.variables if any(is_spare(name, key) for key in keys))
+        for name in (*references(taken), *sorted(keys), *sorted(spare)):
             value = source.variables.get(name)
             if value and is_key(name):
                 self._put(name, value)
         for name in references(taken):
-            if name not in self.secrets and not is_reserved(name):
+            if name not in self.secrets and not is_reserved(name) and self._away_of(name) is None:
                 said = f"{source.name} refers to {name}, which is not set there"
                 self.notes.append(f"{said}: ocm secret set {self._heir} {name}")
             elif is_reserved(name):
@@ -209,6 +167,7 @@ class _Extraction:
         """Take the keys in the store of credentials; return the names that they have, by provider."""
         source = self._source
         by_provider: dict[str, list[str]] = {}
+        unread: dict[str, tuple[str, dict[str, Any], Mapping[str, Any]]] = {}
         for name, profile in source.profiles.items():
             fields = as_object(profile)
             provider = fields.get("provider")
@@ -221,15 +180,51 @@ class _Extraction:
                 )
             elif self._profile_key(fields) is not None:
                 by_provider.setdefault(provider, []).append(name)
+            elif (reference := _reference_of(fields)) is not None:
+                unread.setdefault(provider, (name, fields, reference))
         orders = as_object(as_object(taken.get("auth")).get("order"))
         for provider, names in by_provider.items():
-            order = orders.get(provider)
-            first = next((name for name in order if name in names), None) if isinstance(order, list) else None
-            fields = as_object(source.profiles[first or names[0]])
-            key = self._profile_key(fields)
-            if key is not None:
-                self._keys[provider] = self._named(self._variable(provider, fields), key)
+            self._take_keys(provider, _ordered(names, orders.get(provider)))
+        for provider, (name, fields, reference) in unread.items():
+            wanted = self._variable(provider, fields)
+            if provider not in self._keys and wanted not in self.secrets:
+                self._keys[provider] = wanted
+                self._note_unread(f"the key of {name}", reference, wanted)
         return self._keys
+
+    def _take_keys(self, provider: str, names: list[str]) -> None:
+        """Take the keys of one provider; OpenClaw takes a spare one where it looks for the first."""
+        fields = as_object(self._source.profiles[names[0]])
+        wanted, key = self._variable(provider, fields), self._profile_key(fields)
+        if key is None:
+            return
+        self._keys[provider] = self._named(wanted, key)
+        spare = [self._profile_key(as_object(self._source.profiles[name])) for name in names[1:]]
+        more = [value for value in dict.fromkeys(spare) if value not in (None, key)]
+        known = provider.lower() in self._source.provider_variables and wanted.endswith("_API_KEY")
+        if more and not known:
+            said = f"of {len(more) + 1} keys of {provider} the first is inherited, as {self._keys[provider]}"
+            self.notes.append(said)
+        for number, value in enumerate(more if known else (), start=2):
+            self._put(f"{wanted}_{number}", str(value))
+
+    def note_others(self) -> None:
+        """Tell of the keys that main has and that belong to no provider which comes along."""
+        named = (name for name in self._source.variables if name.endswith(("_API_KEY", "_API_KEYS")))
+        left = [name for name in sorted(named) if is_key(name) and self._away_of(name) is None]
+        left = [name for name in left if name not in self.secrets]
+        if left and self._source.around.variables:
+            some = ", ".join(left[:_MAX_NAMED])
+            said = f"main also has {some}, of no provider in its config"
+            self.notes.append(f"{said}: ocm secret set {self._heir} {left[0]}")
+
+    def _away_of(self, name: str) -> Away | None:
+        return next((away for away in self._away if away.holds(name)), None)
+
+    def _note_unread(self, what: str, reference: Mapping[str, Any], name: str) -> None:
+        kind = _KINDS.get(str(reference.get("source")), "a place")
+        said = f"{what} comes from {kind} that an instance cannot read"
+        self.notes.append(f"{said}: ocm secret set {self._heir} {name}")
 
     def _variable(self, provider: str, profile: Mapping[str, Any]) -> str:
         names = self._source.provider_variables.get(provider.lower(), ())
@@ -244,7 +239,7 @@ class _Extraction:
         value = profile.get(plain)
         if isinstance(value, str) and value:
             return self._source.variables.get(referred(value) or "") if referred(value) else value
-        return self._resolved(as_object(profile.get(reference)))
+        return self._resolved(as_object(profile.get(reference)) or as_object(value))
 
     def _resolved(self, reference: Mapping[str, Any]) -> str | None:
         if reference.get("source") == "env":
@@ -301,10 +296,7 @@ class _Extraction:
         name = name if is_key(name) else f"OTHER_{name}"
         if value is not None and is_value(value):
             return f"${{{self._named(name, value)}}}"
-        self.notes.append(
-            f"{'.'.join(place)} comes from a {reference.get('source')} that an instance cannot read: "
-            f"ocm secret set {self._heir} {name}"
-        )
+        self._note_unread(".".join(place), reference, name)
         return f"${{{name}}}"
 
     def _name(self, place: Place) -> str:
@@ -325,10 +317,50 @@ class _Extraction:
         return name
 
     def _put(self, name: str, value: str) -> None:
-        if is_value(value):
+        away = self._away_of(name)
+        if away is not None:
+            self.notes.append(away.sentence(name, self._heir))
+        elif is_value(value):
             self.secrets[name] = value
         else:
             self.notes.append(f"{name} is not inherited: it is longer than a line")
+
+
+def _reference_of(profile: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the reference by which a profile has its key, None where it has none."""
+    for place in ("keyRef", "tokenRef", "key", "token"):
+        value = profile.get(place)
+        if isinstance(value, dict) and is_secret_reference(value):
+            return value
+        if isinstance(value, str) and referred(value):
+            return {"source": "env", "id": referred(value)}
+    return None
+
+
+def _ordered(names: list[str], order: object) -> list[str]:
+    """Return the profiles of a provider as OpenClaw tries them: those of its order alone, if there."""
+    wanted = [name for name in order if name in names] if isinstance(order, list) else []
+    return wanted or names
+
+
+def is_spare(name: str, key: str) -> bool:
+    """Tell whether OpenClaw takes a variable for more keys like `key` (docs/gateway/authentication)."""
+    return key.endswith("_API_KEY") and (name == f"{key}S" or name.startswith(f"{key}_"))
+
+
+def _keys_by_provider(source: Source, taken: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the variables of the keys of each provider that OpenClaw or the source knows."""
+    stored = {str(as_object(profile).get("provider")) for profile in source.profiles.values()}
+    known = source.provider_variables
+    return {
+        provider: (*known.get(provider.lower(), ()), key_variable(provider, known))
+        for provider in sorted({*known, *_providers(taken), *stored})
+    }
+
+
+def _plugins_left_out(source: Source) -> dict[str, Any]:
+    entries = as_object(as_object(source.config.get("plugins")).get("entries"))
+    return {name: entry for name, entry in entries.items() if name not in source.provider_plugins}
 
 
 def _refer_to_keys(config: dict[str, Any], keys: Mapping[str, str]) -> None:

@@ -10,13 +10,9 @@ import contextlib
 import json
 import os
 import shlex
-import shutil
-import sqlite3
-import tempfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from openclaw_ocm.core.inheritance.extract import Source
 from openclaw_ocm.core.inheritance.left_behind import around, aws_files
@@ -31,12 +27,13 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.judge import judge_main
 from openclaw_ocm.system.openclaw.providers import known_providers
+from openclaw_ocm.system.openclaw.stores import read_profiles
 from openclaw_ocm.system.openclaw.texts import HINT, read_bounded, read_text
 from openclaw_ocm.system.openclaw.variables import all_variables
 from openclaw_ocm.system.openclaw.whereabouts import find_main
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from openclaw_ocm.core.inheritance.left_behind import Around
     from openclaw_ocm.core.names import InstanceName
@@ -48,18 +45,17 @@ _MAX_TOKEN = 16384
 # As in OpenClaw 2026.9.6 (dist/includes).
 _MAX_INCLUDE_BYTES = 2 * 2**20
 _MAX_INCLUDE_DEPTH = 10
-_STORE = "select value_json from config_machine_state where state_key = 'authProfiles.store'"
-# Where installations keep it that were upgraded from an older OpenClaw.
-_AGENT_STORE = "select store_json from auth_profile_store"
-_BUSY_SECONDS = 5.0
 
 
-def read_main_source(host: Host, package: PurePosixPath, *, node: str | None = None) -> Source:
+def read_main_source(
+    host: Host, package: PurePosixPath, *, node: str | None = None, given: Mapping[str, str] | None = None
+) -> Source:
     """Return what main has, or its template; raise `OcmError` where that cannot be read.
 
     `package` is the OpenClaw of the instance, which knows its providers, and with a `node` that runs it has
-    the first word on whether main's config is valid.
+    the first word on whether main's config is valid. `given` are the variables that the instance has anyway.
     """
+    given = given or {}
     main = find_main(host)
     template = _template(host, main)
     if node is not None and main.found and template is None:
@@ -68,19 +64,21 @@ def read_main_source(host: Host, package: PurePosixPath, *, node: str | None = N
     known, plugins = known_providers(package)
     expected = {name for names in known.values() for name in names}
     surroundings = all_variables(host, main, config, sorted(expected))
+    profiles, unread = read_profiles(host, main, config)
     missing = () if main.found or template else (main.sentence(host.paths.settings),)
     return Source(
         name="the template" if template else MAIN,
         config=config,
         variables=surroundings.values(),
-        profiles=_profiles(main.state),
+        profiles=profiles,
         provider_variables=known,
         provider_plugins=plugins,
         resolve=lambda reference: _read_secret_file(host, config, reference),
-        notes=(*missing, *surroundings.notes),
+        notes=(*missing, *surroundings.notes, *unread),
         around=_around(host, main, config, surroundings),
         port=None if template else _port_in(main, config),
         place=str(template or main.config),
+        given=given,
     )
 
 
@@ -163,9 +161,14 @@ def read_main_bots(host: Host) -> frozenset[str]:
 
 
 def read_instance_source(
-    host: Host, name: InstanceName, package: PurePosixPath, variables: Mapping[str, str]
+    host: Host,
+    name: InstanceName,
+    package: PurePosixPath,
+    variables: Mapping[str, str],
+    *,
+    given: Mapping[str, str] | None = None,
 ) -> Source:
-    """Return what an instance has: its config, which it may have written, and the secrets that OCM keeps.
+    """Return what an instance has: its config, which it may have written, and what OCM keeps of variables.
 
     Raises `OcmError` where the config cannot be read.
     """
@@ -181,6 +184,7 @@ def read_instance_source(
         provider_plugins=plugins,
         notes=(note,) if INCLUDE in config else (),
         place=str(paths.config),
+        given=given or {},
     )
 
 
@@ -258,67 +262,6 @@ def _mended(parse: Any) -> dict[str, Any]:  # noqa: ANN401 - a function without 
     except OcmError as error:
         raise OcmError(error.message, hint=HINT, code=error.code) from None
     return config
-
-
-def _profiles(state: PurePosixPath) -> dict[str, Any]:
-    """Return main's stored credentials by id, the shared ones before those of its first agent.
-
-    Raises `OcmError` where they cannot be read: without them a sync would take keys away.
-    """
-    found: dict[str, Any] = {}
-    for path, query in (
-        (state / "agents" / "main" / "agent" / "openclaw-agent.sqlite", _AGENT_STORE),
-        (state / "state" / "openclaw.sqlite", _STORE),
-    ):
-        if not Path(path).exists():
-            continue
-        try:
-            found |= {name: value for text in _rows(path, query) for name, value in _stored(text)}
-        except sqlite3.Error as error:
-            message = f"the credentials in {path} cannot be read: {error}"
-            raise OcmError(message, hint=HINT, code="credentials_unreadable") from None
-    return found
-
-
-def _rows(path: PurePosixPath, query: str) -> list[str]:
-    """Return the texts that a query finds in a database of main's, beside which no file comes into being."""
-    with (
-        _unchanged(Path(path)) as address,
-        contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as database,
-    ):
-        try:
-            rows = database.execute(query).fetchall()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return []
-            raise
-    return [text for (text,) in rows if isinstance(text, str)]
-
-
-@contextlib.contextmanager
-def _unchanged(path: Path) -> Iterator[str]:
-    """Yield how SQLite is to open a database: for reading alone it still makes -wal and -shm where it can.
-
-    What a main that was ended left in -wal counts: then a copy is read, in a directory of its own.
-    """
-    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
-    if not log.exists() or not log.stat().st_size:
-        yield f"file:{quote(str(path))}?mode=ro&immutable=1"
-    elif index.exists():
-        yield f"file:{quote(str(path))}?mode=ro"
-    else:
-        with tempfile.TemporaryDirectory(prefix="ocm-") as folder:
-            copy = Path(folder, "main.sqlite")
-            shutil.copyfile(path, copy)
-            shutil.copyfile(log, f"{copy}-wal")
-            yield f"file:{quote(str(copy))}"
-
-
-def _stored(text: str) -> Iterator[tuple[str, Any]]:
-    with contextlib.suppress(ValueError, RecursionError):
-        store = json.loads(text)
-        profiles = store.get("profiles") if isinstance(store, dict) else None
-        yield from profiles.items() if isinstance(profiles, dict) else ()
 
 
 def _read_secret_file(host: Host, config: Mapping[str, Any], reference: Mapping[str, Any]) -> str | None:
