@@ -22,7 +22,7 @@ FALLBACK = (
     "the plugin of the provider acme is not installed, which agents.defaults.model.fallbacks names: "
     "ocm use {0} plugins install @acme/openclaw, then ocm restart {0}"
 )
-PROXY = "{} sets HTTPS_PROXY, which {} has not: ocm env {} set HTTPS_PROXY=http://proxy.example:3128"
+PROXY = "HTTPS_PROXY is set in {}, and not for {}: ocm env {} set HTTPS_PROXY=http://proxy.example:3128"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -11,14 +12,20 @@ from openclaw_ocm.core.environment import checked, holds_secret, is_file, is_pro
 from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 _EVERYONES = re.compile(r"TZ|(?i:no_proxy)|NODE_USE_ENV_PROXY|SSL_CERT_DIR")
 # Where a provider is asked, and for whom: what OpenClaw 2026.9.6 and the clients in it read.
 _OF_PROVIDERS = re.compile(
     r"[A-Z0-9_]+_(BASE_URL|API_BASE|API_HOST|ENDPOINT|ENDPOINT_URL|REGION|LOCATION|API_VERSION|HOMESERVER)"
-    r"|AWS_PROFILE|GOOGLE_CLOUD_PROJECT|GCLOUD_PROJECT|ANTHROPIC_VERTEX_PROJECT_ID|OLLAMA_HOST"
+    r"|(AWS|GOOGLE_CLOUD|GCLOUD|CLOUDSDK|CLOUD_ML|VERTEX|ANTHROPIC_VERTEX|AZURE)_[A-Z0-9_]+|OLLAMA_HOST"
 )
+# What the tools of clouds say of where they run, and keys that are inherited as a provider's.
+_PASSING = re.compile(r"AWS_(EXECUTION_ENV|PAGER|LAMBDA_\w+)|CLOUDSDK_(PYTHON\w*|COMPONENT_MANAGER_\w+)")
+# In which files of the home a profile is looked up, where no variable names others.
+_PROFILE = "AWS_PROFILE"
+_PROFILES = {"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "credentials"}
+_MOST = 30
 # What OpenClaw's installer writes for certificates that an instance trusts anyway (docs/help/environment).
 _SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 
@@ -40,8 +47,16 @@ class Offer:
 def wanted_of_main(variables: Iterable[Offer]) -> Iterator[Offer]:
     """Yield what of main's variables an instance may want that inherits from it."""
     for one in variables:
-        if _is_everyones(one) or _OF_PROVIDERS.fullmatch(one.name):
+        needed = _is_everyones(one) or _OF_PROVIDERS.fullmatch(one.name)
+        if needed and one.value.strip() and not _PASSING.fullmatch(one.name):
             yield from _possible(one)
+
+
+def profiles_in(folder: str, names: Collection[str]) -> dict[str, str]:
+    """Return the files of `folder`, `~/.aws`, that a profile of AWS needs, by variable; `names` are set."""
+    if _PROFILE not in names:
+        return {}
+    return {name: f"{folder}/{file}" for name, file in _PROFILES.items() if name not in names}
 
 
 def wanted_of_machine(variables: Iterable[Offer]) -> Iterator[Offer]:
@@ -71,10 +86,11 @@ def _possible(one: Offer) -> Iterator[Offer]:
 def offer_notes(name: str, offers: Iterable[Offer]) -> Iterator[str]:
     """Yield a sentence for what is set in one place, with the command that gives it to an instance."""
     places: dict[str, list[Offer]] = {}
-    for one in offers:
+    for one in itertools.islice(offers, _MOST):
         if one.is_secret:
+            what = "holds a password" if is_proxy(one.name) else "is a secret"
             yield (
-                f"{one.name} in {one.origin} holds a password, and {name} has it not: "
+                f"{one.name} in {one.origin} {what}, and {name} has it not: "
                 f"ocm secret set {name} {secret_name(one.name)}"
             )
         else:

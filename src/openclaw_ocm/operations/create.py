@@ -15,7 +15,6 @@ from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.network import allowance, near_places
 from openclaw_ocm.core.offers import offer_notes
 from openclaw_ocm.core.openclaw.document import lookup
-from openclaw_ocm.core.openclaw.main_place import Surroundings
 from openclaw_ocm.core.openclaw.secret_places import expanded
 from openclaw_ocm.core.openclaw.settings import provider_addresses, proxy_address, proxy_certificates
 from openclaw_ocm.core.plan import MakeShell, MakeState, Start, WriteConfig, WriteRecord
@@ -32,7 +31,7 @@ from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.judging import refuse_config
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.networks import choose_network
-from openclaw_ocm.operations.planning.offers import find_offers, ready_offers
+from openclaw_ocm.operations.planning.offers import find_offers, read_around, ready_offers
 from openclaw_ocm.operations.planning.reach import needed_places, places_by, reached_notes
 from openclaw_ocm.operations.planning.repair import Effort, ready_in_words, start_steps
 from openclaw_ocm.system.host import container_zone
@@ -41,7 +40,6 @@ from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, read_settings
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.find import find_runtime
-from openclaw_ocm.system.openclaw.source import read_surroundings
 from openclaw_ocm.system.variables import settled
 
 if TYPE_CHECKING:
@@ -240,8 +238,8 @@ def _planned(context: Context, wanted: Wanted, had: _Gathered | None) -> tuple[I
     isolated = network != "shared"
     places = needed_places(environment) if isolated else {}
     needed = _needed(wanted, inheritance) if isolated else {}
-    around = inheritance.around.variables.values() if inheritance else ()
-    offers = find_offers(context.host, around, known=environment)
+    known = {*environment, *(inheritance.secrets if inheritance else ())}
+    offers = find_offers(context.host, inheritance.around if inheritance else {}, known=known)
     record = Record(
         name=wanted.name,
         backend=context.backend.name,
@@ -280,11 +278,9 @@ def offers_for(context: Context, wanted: Wanted) -> dict[str, str]:
     host = context.host
     if wanted.planned is not None or wanted.name in instance_names(host.paths):
         return {}
-    package, around = PurePosixPath(find_runtime(host).openclaw), Surroundings()
-    if wanted.source == MAIN:
-        with contextlib.suppress(OcmError):
-            around = read_surroundings(host, package)
-    found = find_offers(host, around.variables.values(), known=_environment(context, wanted))
+    package = PurePosixPath(find_runtime(host).openclaw)
+    around = read_around(host, package, wanted.source)
+    found = find_offers(host, around, known=_environment(context, wanted))
     return ready_offers(host, found)
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from openclaw_ocm.core.inheritance import extract
 from openclaw_ocm.core.inheritance.extract import Source, key_variable
-from openclaw_ocm.core.inheritance.left_behind import Around
 from openclaw_ocm.core.openclaw.main_place import Variable
 from openclaw_ocm.core.secrets import is_key
 
@@ -516,7 +515,7 @@ def test_a_key_does_not_come_without_the_plugin_that_has_its_address() -> None:
     assert "the address in plugins.entries.lab.config" in inherited.notes[0]
 
 
-AROUND = Around(variables={"X": Variable(name="X", value="1", origin="somewhere")})
+AROUND = {"X": Variable(name="X", value="1", origin="somewhere")}
 
 
 def test_keys_of_no_provider_that_comes_along_are_named() -> None:

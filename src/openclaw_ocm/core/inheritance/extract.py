@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.addresses import keys_away
-from openclaw_ocm.core.inheritance.left_behind import Around
 from openclaw_ocm.core.inheritance.selection import selected
 from openclaw_ocm.core.openclaw.document import INCLUDE, as_object
 from openclaw_ocm.core.openclaw.secret_places import (
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.inheritance.addresses import Away
     from openclaw_ocm.core.inheritance.merge import Place
+    from openclaw_ocm.core.openclaw.main_place import Variable
 
 # Never inherited: what a login is renewed with, what another file holds, and what starts a program.
 _REFRESH = re.compile(r"(?i)refresh.?token$")
@@ -55,7 +55,7 @@ class Source:
     those of its store of credentials, by id; `provider_variables` are the variables in which OpenClaw looks
     for the key of a provider, by the provider; `resolve` returns the value of a reference to a file, or None;
     `port` is that of main's gateway where this is main's own config; `place` is the file of the config;
-    `around` is what stands around main; `given` are variables that the heir has anyway.
+    `around` are all variables that main has; `given` are variables that the heir has anyway.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Source:
     notes: tuple[str, ...] = ()
     port: int | None = None
     place: str = ""
-    around: Around = field(default_factory=Around, repr=False)
+    around: Mapping[str, Variable] = field(default_factory=dict, repr=False)
     given: Mapping[str, str] = field(repr=False, default_factory=dict)
 
 
@@ -76,8 +76,8 @@ class Source:
 class Inheritance:
     """What is inherited: a config without a secret in it, the secrets that it refers to, and warnings.
 
-    `port` and `place` are those of the source, and `around` what stands around it, of which an heir gets
-    nothing else.
+    `port` and `place` are those of the source, and `around` all variables that main has, of
+    which an heir gets nothing else.
     """
 
     config: dict[str, Any]
@@ -85,7 +85,7 @@ class Inheritance:
     notes: tuple[str, ...]
     port: int | None = None
     place: str = ""
-    around: Around = field(default_factory=Around, repr=False)
+    around: Mapping[str, Variable] = field(default_factory=dict, repr=False)
 
 
 def inherit(source: Source, heir: str) -> Inheritance:
@@ -213,7 +213,7 @@ class _Extraction:
         named = (name for name in self._source.variables if name.endswith(("_API_KEY", "_API_KEYS")))
         left = [name for name in sorted(named) if is_key(name) and self._away_of(name) is None]
         left = [name for name in left if name not in self.secrets]
-        if left and self._source.around.variables:
+        if left and self._source.around:
             some = ", ".join(left[:_MAX_NAMED])
             said = f"main also has {some}, of no provider in its config"
             self.notes.append(f"{said}: ocm secret set {self._heir} {left[0]}")

@@ -10,15 +10,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.extract import key_variable
-from openclaw_ocm.core.inheritance.left_behind import PROXY_URL, left_behind
 from openclaw_ocm.core.models.able import missing_channels, models_of, unable_models
 from openclaw_ocm.core.models.choice import agent_model, entry_of
 from openclaw_ocm.core.models.obstacle import Given, obstacle, out_of_reach
 from openclaw_ocm.core.network import deaf, parse_allowed
+from openclaw_ocm.core.offers import offer_notes
 from openclaw_ocm.core.openclaw.channels import channels_in
 from openclaw_ocm.core.openclaw.document import as_object, lookup, overlay
 from openclaw_ocm.core.openclaw.turn import agent_of
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning.offers import find_offers
 from openclaw_ocm.system import named, processes
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.plugins import is_installed, official_plugins
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from openclaw_ocm.core.inheritance.extract import Inheritance
-    from openclaw_ocm.core.inheritance.left_behind import Around
+    from openclaw_ocm.core.openclaw.main_place import Variable
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.instance import Instance
 
@@ -169,18 +170,16 @@ def missed(
     config = overlay(found.config if found else {}, own)
     secrets = found.secrets if found else {}
     able = judged(worker, config or {"agents": {}}, secrets, fresh=True)
-    behind = behind_main(worker, found.around, config, secrets) if found else ()
-    return tuple(note for note in (*able.notes, *behind, *_resolving(worker)) if not _is_said(note, said))
+    return tuple(note for note in (*able.notes, *_resolving(worker)) if not _is_said(note, said))
 
 
 def behind_main(
-    worker: Instance, main: Around, config: Mapping[str, Any], secrets: Collection[str]
+    worker: Instance, main: Mapping[str, Variable], config: Mapping[str, Any], secrets: Collection[str]
 ) -> tuple[str, ...]:
-    """Return what an instance of such a config and secrets has not of what stands around main."""
+    """Return what an instance of such a config and secrets has not of what is set around main and here."""
     env = as_object(config.get("env"))
-    have = {*secrets, *worker.record.environment, *env, *as_object(env.get("vars"))}
-    have |= {PROXY_URL} if lookup(config, "proxy.proxyUrl") else set()
-    return tuple(left_behind(worker.name, main, have))
+    known = {*secrets, *worker.record.environment, *env, *as_object(env.get("vars"))}
+    return tuple(offer_notes(worker.name, find_offers(worker.host, main, known=known)))
 
 
 def missed_now(

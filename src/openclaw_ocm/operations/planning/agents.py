@@ -18,15 +18,15 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.able import ability, behind_main
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.findings import Finding
+from openclaw_ocm.operations.planning.offers import read_around
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.secrets import read_secrets
-from openclaw_ocm.system.openclaw.source import read_main_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-    from openclaw_ocm.core.inheritance.left_behind import Around
+    from openclaw_ocm.core.openclaw.main_place import Variable
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.instance import Instance
 
@@ -72,7 +72,7 @@ def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
     So is what those that inherit from main have not of what stands around it.
     What keeps a browser from starting that a config asks for is wrong.
     """
-    sources: dict[PurePosixPath, Around] = {}
+    sources: dict[PurePosixPath, Mapping[str, Variable]] = {}
     for worker in workers:
         yield from browser_findings(worker)
         able = ability(worker)
@@ -82,7 +82,7 @@ def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
             yield Finding(problem=f"{worker.name}: {behind}", name=worker.name)
 
 
-def _behind_main(worker: Instance, sources: dict[PurePosixPath, Around]) -> tuple[str, ...]:
+def _behind_main(worker: Instance, sources: dict[PurePosixPath, Mapping[str, Variable]]) -> tuple[str, ...]:
     """Return what an instance has not of what stands around main, of which `sources` holds what was read."""
     # What cannot be read is told by a sync, and by who looks at main.
     with contextlib.suppress(OcmError):
@@ -90,6 +90,6 @@ def _behind_main(worker: Instance, sources: dict[PurePosixPath, Around]) -> tupl
         if inherited is not None and inherited.source == MAIN:
             package = PurePosixPath(worker.record.runtime.openclaw)
             if package not in sources:
-                sources[package] = read_main_source(worker.host, package).around
+                sources[package] = read_around(worker.host, package, MAIN)
             return behind_main(worker, sources[package], worker.config, read_secrets(worker.paths))
     return ()

@@ -6,30 +6,34 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.offers import Offer, wanted_of_machine, wanted_of_main
+from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.offers import Offer, profiles_in, wanted_of_machine, wanted_of_main
 from openclaw_ocm.core.openclaw.service import parse_environment_file
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system.host import machine_zone
+from openclaw_ocm.system.openclaw.source import read_surroundings
 from openclaw_ocm.system.openclaw.texts import read_text
 from openclaw_ocm.system.variables import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.openclaw.main_place import Variable
     from openclaw_ocm.system.host import Host
 
 _SYSTEMS = Path("/etc/environment")
 
 
-def find_offers(host: Host, around: Iterable[Variable], *, known: Collection[str]) -> tuple[Offer, ...]:
-    """Return the variables that a new instance might want and that are not `known` to it, each once.
+def find_offers(host: Host, main: Mapping[str, Variable], *, known: Collection[str]) -> tuple[Offer, ...]:
+    """Return the variables that an instance might want and that are not `known` to it, each once.
 
-    `around` are those of main for one that inherits from it. What is set in several places is that of
+    `main` are those that main has, where it inherits from that. What is set in several places is that of
     main, then of the shell.
     """
     found: dict[str, Offer] = {}
-    for one in (*_of_main(around), *_of_machine(host)):
+    for one in (*_of_main(host, main), *_of_machine(host)):
         if one.name not in known:
             found.setdefault(one.name, one)
     zone = machine_zone()
@@ -46,8 +50,26 @@ def ready_offers(host: Host, offers: tuple[Offer, ...]) -> dict[str, str]:
     return given
 
 
-def _of_main(around: Iterable[Variable]) -> Iterator[Offer]:
-    yield from wanted_of_main(Offer(name=one.name, value=one.value, origin=one.origin) for one in around)
+def read_around(host: Host, package: PurePosixPath, source: InstanceName | None) -> Mapping[str, Variable]:
+    """Return the variables of main, none where one inherits from another `source`.
+
+    What cannot be read has none: whoever inherits from it says so.
+    """
+    if source == MAIN:
+        with contextlib.suppress(OcmError):
+            return read_surroundings(host, package).variables
+    return {}
+
+
+def _of_main(host: Host, main: Mapping[str, Variable]) -> Iterator[Offer]:
+    yield from wanted_of_main(
+        Offer(name=one.name, value=one.value, origin=one.origin) for one in main.values()
+    )
+    folder = f"{host.paths.home}/.aws"
+    files = profiles_in(folder, main.keys())
+    yield from wanted_of_main(
+        Offer(name=name, value=path, origin=folder) for name, path in files.items() if Path(path).is_file()
+    )
 
 
 def _of_machine(host: Host) -> Iterator[Offer]:

@@ -10,12 +10,10 @@ import contextlib
 import json
 import os
 import shlex
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.inheritance.extract import Source
-from openclaw_ocm.core.inheritance.left_behind import around, aws_files
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.channels import bots
 from openclaw_ocm.core.openclaw.document import INCLUDE, MAX_BYTES, lookup, parse_config
@@ -35,7 +33,6 @@ from openclaw_ocm.system.openclaw.whereabouts import find_main
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openclaw_ocm.core.inheritance.left_behind import Around
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.openclaw.main_place import Main, Surroundings
     from openclaw_ocm.system.host import Host
@@ -75,7 +72,7 @@ def read_main_source(
         provider_plugins=plugins,
         resolve=lambda reference: _read_secret_file(host, config, reference),
         notes=(*missing, *surroundings.notes, *unread),
-        around=_around(host, main, config, surroundings),
+        around=surroundings.variables,
         port=None if template else _port_in(main, config),
         place=str(template or main.config),
         given=given,
@@ -102,11 +99,6 @@ def _as_main(main: Main) -> str:
     elsewhere = main.config.parent != main.state
     config = f"OPENCLAW_CONFIG_PATH={shlex.quote(str(main.config))} " if elsewhere else ""
     return f"OPENCLAW_STATE_DIR={shlex.quote(str(main.state))} {config}openclaw"
-
-
-def _around(host: Host, main: Main, config: Mapping[str, Any], surroundings: Surroundings) -> Around:
-    files = {name: path for name, path in aws_files(str(host.paths.home)).items() if Path(path).is_file()}
-    return replace(around(config, str(main.config), surroundings.variables), files=files)
 
 
 def read_surroundings(host: Host, package: PurePosixPath) -> Surroundings:
