@@ -280,10 +280,9 @@ def test_what_main_and_the_machine_have_is_told_with_the_command_and_not_given(
     monkeypatch.setattr(offers, "_SYSTEMS", system)
     notes = inheriting(kept)
     dotenv = kept.home / ".openclaw/.env"
-    assert (
-        f"HTTPS_PROXY, OPENAI_BASE_URL are set in {dotenv}, and not for {NAME}: "
-        f"ocm env {NAME} set HTTPS_PROXY=http://proxy:80 'OPENAI_BASE_URL=https://m.example/v1?a=b c'"
-    ) in notes
+    given = "HTTPS_PROXY=http://proxy:80 'OPENAI_BASE_URL=https://m.example/v1?a=b c'"
+    told = f"HTTPS_PROXY, OPENAI_BASE_URL are set in {dotenv}, and not for {NAME}"
+    assert f"{told}: ocm env {NAME} set {given}" in notes
     assert f"NO_PROXY is set in {system}, and not for {NAME}: ocm env {NAME} set NO_PROXY=.corp" in notes
     assert "LD_PRELOAD" not in notes
     assert "AWS_REGION" not in notes
@@ -293,7 +292,7 @@ def test_what_main_and_the_machine_have_is_told_with_the_command_and_not_given(
 def test_a_proxy_with_a_password_is_led_to_the_secrets_without_it(kept: Kept) -> None:
     around(kept, https_proxy="http://me:geheim@proxy:80")
     notes = inheriting(kept)
-    assert f"and {NAME} has it not: ocm secret set {NAME} HTTPS_PROXY" in notes
+    assert f"holds a password, and {NAME} has it not: ocm secret set {NAME} HTTPS_PROXY" in notes
     assert "geheim" not in notes
 
 
@@ -327,3 +326,36 @@ def test_the_proxy_of_mains_config_comes_along_and_may_be_reached(kept: Kept, pa
     assert "it may reach 127.0.0.1:3128, where the proxy is that it inherits" in notes
     assert "proxy.tls.caFile is /srv/ca.pem, which no instance sees" in notes
     assert "geheim" not in notes
+
+
+def test_a_proxy_in_capitals_stands_for_the_other_one(kept: Kept) -> None:
+    around(kept, https_proxy="http://proxy:80", AWS_REGION="eu")
+    inheriting(kept)
+    told = f"ocm env {NAME} set https_proxy=http://proxy:80 AWS_REGION=eu"
+    assert any(note.endswith(told) for note in kept.examine().notes)
+    change(kept, HTTPS_PROXY="http://1.1.1.1:80")
+    assert any(note.endswith(f"ocm env {NAME} set AWS_REGION=eu") for note in kept.examine().notes)
+    change(kept, AWS_REGION="us")
+    assert not [note for note in kept.examine().notes if "ocm env" in note]
+
+
+def test_a_proxy_of_the_machine_with_a_password_is_led_to_the_secrets(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = kept.home / "environment"
+    system.write_text("HTTPS_PROXY=http://me:geheim@proxy:80\n")
+    monkeypatch.setattr(offers, "_SYSTEMS", system)
+    notes = inheriting(kept, no_inherit=True)
+    told = (
+        f"HTTPS_PROXY in {system} holds a password, and {NAME} has it not: ocm secret set {NAME} HTTPS_PROXY"
+    )
+    assert told in notes
+    assert "geheim" not in notes
+
+
+def test_a_proxy_that_nobody_knows_may_be_near(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "looked_up", lambda _hosts: {})
+    kept.create(network="own")
+    outcome = change(kept, HTTPS_PROXY="http://proxy.corp.example:8080", X_URL="http://nobody.example")
+    told = "proxy.corp.example is not known here: where it is near, ocm network NAME allow ADDRESS:8080"
+    assert outcome.notes == (told,)

@@ -26,8 +26,8 @@ _PASSING = re.compile(r"AWS_(EXECUTION_ENV|PAGER|LAMBDA_\w+)|CLOUDSDK_(PYTHON\w*
 _PROFILE = "AWS_PROFILE"
 _PROFILES = {"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "credentials"}
 _MOST = 30
-# What OpenClaw's installer writes for certificates that an instance trusts anyway (docs/help/environment).
-_SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+# What the machine trusts an instance trusts anyway, such as what OpenClaw's installer writes.
+_TRUSTED = ("/etc/ssl/certs/", "/usr/share/ca-certificates/", "/etc/pki/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def wanted_of_machine(variables: Iterable[Offer]) -> Iterator[Offer]:
 
 def _is_everyones(one: Offer) -> bool:
     if is_file(one.name):
-        return one.value not in _SYSTEM_CERTIFICATES
+        return not one.value.startswith(_TRUSTED)
     return is_proxy(one.name) or _EVERYONES.fullmatch(one.name) is not None
 
 

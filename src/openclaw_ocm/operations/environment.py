@@ -15,7 +15,7 @@ from openclaw_ocm.core.plan import WriteRecord
 from openclaw_ocm.core.settings_text import with_environment
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan, record_steps
-from openclaw_ocm.operations.planning.reach import needed_places, reached_notes
+from openclaw_ocm.operations.planning.reach import needed_places, reached_notes, unknown_hosts
 from openclaw_ocm.operations.planning.repair import (
     ready_in_words,
     remember,
@@ -151,7 +151,8 @@ def _changed(
     environment = _applied(record.environment, given, change)
     opened = needed_places(given, record.allow) if record.isolated else {}
     allow = allowance((*record.allow, *itertools.chain(*opened.values())))
-    return msgspec.structs.replace(record, environment=environment, allow=allow), reached_notes(opened)
+    notes = (*reached_notes(opened), *(unknown_hosts(given) if record.isolated else ()))
+    return msgspec.structs.replace(record, environment=environment, allow=allow), notes
 
 
 def _refuse_unseen_file(worker: Instance, after: Record, *, runs: bool) -> None:

@@ -36,6 +36,7 @@ from openclaw_ocm.operations.planning.change import allocating, carry_out, locke
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.networks import choose_network
+from openclaw_ocm.operations.planning.offers import offers_told
 from openclaw_ocm.operations.planning.plugins import missed_after
 from openclaw_ocm.operations.planning.reach import taken_variables
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
@@ -46,7 +47,7 @@ from openclaw_ocm.system.archive.reader import read_header
 from openclaw_ocm.system.archive.restorable import record_of
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.kept.records import encode_record
+from openclaw_ocm.system.kept.records import encode_record, read_settings
 from openclaw_ocm.system.openclaw.find import find_runtime, package_version
 from openclaw_ocm.system.openclaw.source import read_main_port
 from openclaw_ocm.system.removable import check_mounted, check_tree
@@ -120,7 +121,8 @@ def restore(
         made = None if dry_run else open_instance(context, name)
         missed = () if made is None else missed_after(made, staged.contents, idle=request.idle)
         # Of a drill nothing else is of interest, for it is gone the next moment.
-        return replace(outcome, notes=missed if request.idle else (*outcome.notes, *missed))
+        offers = () if made is None or request.idle else offers_told(made)
+        return replace(outcome, notes=missed if request.idle else (*outcome.notes, *missed, *offers))
 
 
 def _check_request(name: InstanceName, request: RestoreRequest, *, exists: bool) -> None:
@@ -299,7 +301,7 @@ def _planned(
         autostart=archived.autostart and not request.idle,
         runtime=find_runtime(context.host),
         limits=archived.limits,
-        environment=environment,
+        environment={**read_settings(paths).environment, **environment},
     )
     with contextlib.suppress(OcmError):
         # One that cannot be read is told of where it is used.

@@ -6,11 +6,13 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.environment import is_proxy
 from openclaw_ocm.core.names import MAIN
-from openclaw_ocm.core.offers import Offer, profiles_in, wanted_of_machine, wanted_of_main
+from openclaw_ocm.core.offers import Offer, offer_notes, profiles_in, wanted_of_machine, wanted_of_main
 from openclaw_ocm.core.openclaw.service import parse_environment_file
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system.host import machine_zone
+from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.source import read_surroundings
 from openclaw_ocm.system.openclaw.texts import read_text
 from openclaw_ocm.system.variables import settled
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.openclaw.main_place import Variable
+    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.host import Host
 
 _SYSTEMS = Path("/etc/environment")
@@ -34,10 +37,19 @@ def find_offers(host: Host, main: Mapping[str, Variable], *, known: Collection[s
     """
     found: dict[str, Offer] = {}
     for one in (*_of_main(host, main), *_of_machine(host)):
-        if one.name not in known:
+        # Programs that look for the other spelling find this one: OpenClaw does.
+        if not (one.name in known or (is_proxy(one.name) and one.name.upper() in known)):
             found.setdefault(one.name, one)
     zone = machine_zone()
     return tuple(one for one in found.values() if (one.name, one.value) != ("TZ", zone))
+
+
+def offers_told(worker: Instance) -> tuple[str, ...]:
+    """Return what of the machine's an instance that is there might want, with the command that gives it."""
+    known = set(worker.record.environment)
+    with contextlib.suppress(OcmError):
+        known |= read_secrets(worker.paths).keys()
+    return tuple(offer_notes(worker.name, find_offers(worker.host, {}, known=known)))
 
 
 def ready_offers(host: Host, offers: tuple[Offer, ...]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import ipaddress
 import shlex
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.environment import is_file, named_addresses
+from openclaw_ocm.core.environment import is_file, is_proxy, named_addresses
 from openclaw_ocm.core.network import host_and_port, near_places
 from openclaw_ocm.system.variables import looked_up
 
@@ -38,6 +38,21 @@ def places_by(addresses: Iterable[tuple[str, str]], allow: Iterable[str] = ()) -
             places[name] = (*places.get(name, ()), *near)
             allowed = (*allowed, *near)
     return places
+
+
+def unknown_hosts(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what to know of proxies whose names this machine does not know now: they may be near."""
+    named = {
+        place[0]: place[1]
+        for name, address in named_addresses(variables)
+        if is_proxy(name) and (place := host_and_port(address)) and not _is_address(place[0])
+    }
+    known = looked_up(named)
+    return tuple(
+        f"{host} is not known here: where it is near, ocm network NAME allow ADDRESS:{port}"
+        for host, port in named.items()
+        if host not in known
+    )
 
 
 def reached_notes(opened: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
