@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +32,7 @@ from openclaw_ocm.operations.start import stop as run_stop
 from openclaw_ocm.system import files, processes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from tests.operations.kept import Kept
 
@@ -127,6 +129,30 @@ def test_an_instance_without_a_sandbox_is_said_to_have_none(kept: Kept) -> None:
     kept.create(sealed=False)
     kept.unproved[NAME] = ("nothing is in force",)
     assert kept.start().message == "ready, not sealed"
+
+
+def test_a_gateway_that_waits_for_a_lease_of_its_killed_predecessor_is_told_as_that(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.create()
+    kept.world.answers[NAME] = UNREADY
+    now = time.time() * 1000
+
+    def run_node(
+        _worker: object, program: str, _request: bytes, on_line: Callable[[str], None], **_more: object
+    ) -> None:
+        assert program == "read_leases.mjs"
+        on_line(json.dumps(["core:plugin-lifecycle", now + 250_000, now - 50_000]))
+
+    monkeypatch.setattr("openclaw_ocm.instances.leases.run_node", run_node)
+    words = r"waits for a lease \(core:plugin-lifecycle\) that its killed predecessor holds until [\d:]{8}"
+    with pytest.raises(OcmError, match=rf"not ready after 0 s \(it {words}\)$"):
+        kept.start()
+    assert any(re.fullmatch(words, said) for said in kept.said)
+    # Its own, renewed since it began, is none to wait for.
+    now += 100_000
+    with pytest.raises(OcmError, match=r"not ready after 0 s \(telegram\)"):
+        kept.start()
 
 
 def test_a_start_that_does_not_become_ready_is_stopped_again(kept: Kept) -> None:

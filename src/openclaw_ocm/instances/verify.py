@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.instance import Instance
 
 _POLL_SECONDS = 0.5
+# When it is looked what keeps a gateway from being ready, and how patient one is who gets more patience.
+_LEASE_SECONDS, _PATIENT_SECONDS = 45.0, 120.0
 _ASK_SECONDS = 5.0
 
 
@@ -63,6 +65,8 @@ def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:
     began, wall = time.monotonic(), time.time()
     name = worker.name
     wanted = package_version(PurePosixPath(worker.record.runtime.openclaw))
+    awaited: str | None = None
+    looked = False
     while True:
         worker = worker.again()
         verdict = verdicts([worker])[name]
@@ -72,11 +76,15 @@ def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:
                 raise OcmError(message, code="wrong_version")
             return worker
         waited = time.monotonic() - began
+        if not looked and not verdict.fatal and waited > min(_LEASE_SECONDS, timeout_seconds):
+            awaited, more = _awaited(worker)
+            looked = True
+            # It ends by itself: to give up before would be to kill the next one as well.
+            timeout_seconds += more if timeout_seconds >= _PATIENT_SECONDS else 0.0
         # A channel that is not connected yet makes a gateway not ready, which may pass: an exit does not.
         if verdict.fatal or waited > timeout_seconds:
-            reason = (
-                verdict.reason if verdict.fatal else f"not ready after {round(waited)} s ({verdict.reason})"
-            )
+            late = f"not ready after {round(waited)} s ({awaited or verdict.reason})"
+            reason = verdict.reason if verdict.fatal else late
             raise OcmError(
                 f"{name} did not become ready: {reason}",
                 hint=f"ocm logs {name}" if verdict.fatal else "--timeout gives it longer",
@@ -85,6 +93,20 @@ def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:
                 details=last_words(worker.context, name, since=min(wall, worker.process.since or wall)),
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _awaited(worker: Instance) -> tuple[str | None, float]:
+    """Return in words for what lease of its predecessor a gateway waits, and for how many seconds."""
+    from openclaw_ocm.core.openclaw.leases import in_words
+    from openclaw_ocm.instances.leases import awaited_lease
+    from openclaw_ocm.system.host import local_zone
+
+    lease = awaited_lease(worker)
+    if lease is None:
+        return None, 0.0
+    words = in_words(lease, local_zone())
+    worker.context.report(words)
+    return f"it {words}", max(lease.until - time.time(), 0.0)
 
 
 def verdicts(instances: Collection[Instance]) -> dict[InstanceName, Health]:

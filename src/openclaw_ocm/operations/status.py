@@ -26,7 +26,7 @@ from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.openclaw.find import package_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.network import Kind
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.timers import Backups
 
+# It is not ready by then only where something keeps it.
+_SOME_SECONDS = 20.0
+_NOT_YET = (State.STARTING, State.FAILED)
 # Of one of which nothing is known.
 _UNKNOWN = Process(activity=Activity.STOPPED, installed=False, autostart=False)
 
@@ -219,12 +222,25 @@ def status(context: Context, name: InstanceName) -> Status:
         drift=tuple(map(str, drift(worker))),
         notes=(
             *worker.backend.notes(),
+            *_lease_note(worker, row),
             *_sandbox_note(record),
             *able.notes,
             *others_closed(worker, row.agent),
             *_browser_notes(worker),
         ),
     )
+
+
+def _lease_note(worker: Instance, row: Row) -> Iterator[str]:
+    """Yield for what a gateway waits that began some time ago and is not ready."""
+    from openclaw_ocm.core.openclaw.leases import in_words
+    from openclaw_ocm.instances.leases import awaited_lease
+    from openclaw_ocm.system.host import local_zone
+
+    if row.state in _NOT_YET and (row.uptime_seconds or 0.0) > _SOME_SECONDS:
+        lease = awaited_lease(worker)
+        if lease is not None:
+            yield f"it {in_words(lease, local_zone())}"
 
 
 def _limits_in_words(limits: Limits) -> str:
