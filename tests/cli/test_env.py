@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from tests.operations.kept import NAME, Kept, keeping
+
+from openclaw_ocm.cli import frame, lifecycle, main
+from openclaw_ocm.operations.planning import offers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 AddRecord = Callable[..., Path]
@@ -57,3 +62,47 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(
     assert "Traceback" not in done.stderr
     assert worker.read_text() == before
     assert json.loads(ocm("env", *words, "--json").stdout)["ok"] is False
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
+    """Return a home on whose machine a proxy is set, and that a person sits at."""
+    with keeping(tmp_path) as made:
+        system = tmp_path / "environment"
+        system.write_text("HTTPS_PROXY=http://1.1.1.1:3128\nALL_PROXY=http://me:geheim@1.1.1.1:3128\n")
+        monkeypatch.setattr(offers, "_SYSTEMS", system)
+        monkeypatch.setattr(frame, "this_host", lambda _ctx: made.host)
+        monkeypatch.setattr(frame, "streams_are_terminals", lambda: True)
+        yield made
+
+
+def created(*words: str, typed: str) -> str:
+    obj = {"verbose": False, "debug": False}
+    arguments = [NAME, "--no-inherit", *words]
+    done = CliRunner().invoke(lifecycle.create, arguments, input=typed, obj=obj, **main.ocm.context_settings)
+    assert done.exit_code == 0, done.output
+    assert "geheim" not in done.output
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "given"),
+    [
+        ((), "y\n", {"HTTPS_PROXY": "http://1.1.1.1:3128"}),
+        ((), "\n", {"HTTPS_PROXY": "http://1.1.1.1:3128"}),
+        ((), "n\n", {}),
+        (("--env", "HTTPS_PROXY=http://1.0.0.1:1"), "", {"HTTPS_PROXY": "http://1.0.0.1:1"}),
+        (("--yes",), "", {}),
+        (("--json",), "", {}),
+    ],
+)
+def test_what_is_set_around_is_asked_about_once_and_given_by_a_yes_alone(
+    kept: Kept, words: tuple[str, ...], typed: str, given: dict[str, str]
+) -> None:
+    said = created(*words, typed=typed)
+    assert ("Give it these?" in said) is bool(typed)
+    assert dict(kept.record(NAME).environment) == given
+    assert (f"ocm env {NAME} set HTTPS_PROXY=http://1.1.1.1:3128" in said) is (
+        not given and "--json" not in words
+    )
+    assert not created(typed="").count("Give it")
