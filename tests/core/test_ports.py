@@ -51,6 +51,20 @@ def test_a_freed_window_between_two_instances_is_taken_again() -> None:
     assert ports.allocate_port([19001, 19041], step=20, is_free=lambda _port: True) == 19021
 
 
+def test_people_of_a_machine_begin_apart_and_below_the_ports_of_who_connects() -> None:
+    begin = [ports.first_port(uid) for uid in range(1000, 1013)]
+    assert (ports.first_port(0), begin[:2]) == (19001, [19001, 20001])
+    assert len(set(begin)) == len(begin)
+    assert max(begin) + 1000 < 32768
+    assert ports.first_port(1234567) in begin
+
+
+def test_where_the_ports_from_the_first_on_are_taken_those_before_are() -> None:
+    taken = list(range(65001, LAST_PORT + 1, 20))
+    assert ports.allocate_port(taken, step=20, is_free=lambda _port: True, first=65001) == 19001
+    assert ports.allocate_port([], step=20, is_free=lambda _port: True, first=65001) == 65001
+
+
 def test_where_nothing_is_free_one_sentence_says_so() -> None:
     with pytest.raises(OcmError, match="no free window of 20 ports") as caught:
         ports.allocate_port([], step=1000, is_free=lambda _port: False)

@@ -132,6 +132,23 @@ def test_reach_a_gateway_from_elsewhere(machine: Machine, ocm: Ocm) -> None:
     assert "reached from this machine alone" in said[-1]
 
 
+@pytest.mark.full
+@pytest.mark.usefixtures("worker1")
+def test_ports(ocm: Ocm) -> None:
+    said = reader(ocm).play("docs/how-to/ports.md")
+    assert "port would do this:" in said
+    assert "worker1: on port 20101 now, no more on 19001" in said
+    assert "http://127.0.0.1:20101/" in said
+    ocm("port", "worker1", "19001")
+
+
+@pytest.mark.usefixtures("worker1")
+def test_node_and_openclaw(ocm: Ocm) -> None:
+    said = reader(ocm).play("docs/how-to/node-and-openclaw.md")
+    assert "each has its Node and its OpenClaw" in said
+    assert "runs OpenClaw" in said
+
+
 @pytest.mark.usefixtures("worker1")
 def test_update_ocm(machine: Machine, ocm: Ocm) -> None:
     commit = ["git", "-c", "user.name=OCM", "-c", "user.email=ocm@example.org", "commit", "--allow-empty"]

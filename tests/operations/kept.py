@@ -242,7 +242,7 @@ def make_home(tmp_path: Path) -> Host:
     files.write_file(mark(paths, runtime), b"")
     settings = home / ".config/ocm/settings.toml"
     settings.parent.mkdir(parents=True)
-    settings.write_text(f'backend = "{fake.NAME}"\n')
+    settings.write_text(f'backend = "{fake.NAME}"\nfirst_port = 19001\n')
     return Host(
         user="ann",
         uid=os.getuid(),

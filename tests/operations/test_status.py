@@ -128,7 +128,7 @@ def test_what_a_gateway_says_of_itself_is_judged(kept: Kept, answer: Answer, sta
 def test_a_stranger_on_the_port_of_one_that_runs_is_told(kept: Kept) -> None:
     kept.deploy()
     kept.strangers[19001] = Listener(pid=1, command="nginx")
-    assert kept.row().reason == "port 19001 is taken by PID 1 (nginx)"
+    assert kept.row().reason == f"port 19001 is taken by PID 1 (nginx): ocm port {NAME} takes another"
 
 
 def test_a_status_tells_everything_and_what_is_not_as_it_should_be(kept: Kept) -> None:

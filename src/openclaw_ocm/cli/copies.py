@@ -61,7 +61,7 @@ def rename(
 @click.command(epilog="Example: ocm clone worker1 worker2")
 @name_argument
 @_new_argument
-@click.option("--port", type=int, help="The gateway's port; the first free one from 19001 if left out.")
+@click.option("--port", type=int, help="The gateway's port; the first free one of yours if left out.")
 @click.option("--no-start", is_flag=True, help="Do not start it.")
 @effort_options
 @dry_run_option

@@ -55,9 +55,7 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(tuple(registry.BACKENDS)),
             help=f"What keeps the gateway running; {registry.CHOICE}.",
         ),
-        click.option(
-            "--port", type=int, help="The gateway's port; the first free one from 19001 if left out."
-        ),
+        click.option("--port", type=int, help="The gateway's port; the first free one of yours if left out."),
         click.option(
             "--inherit-from",
             type=SOURCE,

@@ -30,6 +30,7 @@ COMMANDS = {
     "unexpose": ("expose", "Let only this machine reach an instance's gateway."),
     "env": ("env", "Show or change an instance's variables: proxies, certificates, a time zone."),
     "network": ("network", "Show or change what an instance reaches."),
+    "port": ("port", "Move an instance to another port."),
     "list": ("inspect", "List the instances and how they are."),
     "status": ("inspect", "Show everything about an instance."),
     "health": ("inspect", "Tell whether instances are ready; exit 1 if one is not."),

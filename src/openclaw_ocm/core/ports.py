@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 MAIN_PORT = 18789
 FIRST_PORT = 19001
+# Users of a machine whose stopped gateways nobody else sees begin apart, below the ports that Linux gives to
+# whoever connects (ip_local_port_range): fifty instances for each of thirteen people.
+_FIRST_PERSON, _BLOCK, _BLOCKS = 1000, 1000, 13
 DEFAULT_STEP = 20
 WINDOW = 20
 CDP_OFFSET = 11
@@ -44,19 +47,27 @@ def overlaps(owners: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
             yield name, other
 
 
-def candidates(step: int) -> Iterator[int]:
-    """Yield the base ports in the order in which they are tried."""
-    yield from range(FIRST_PORT, LAST_PORT + 1, step)
+def first_port(uid: int) -> int:
+    """Return the port with which a user's instances begin: each of a machine's people has another one."""
+    return FIRST_PORT + (_BLOCK * ((uid - _FIRST_PERSON) % _BLOCKS) if uid >= _FIRST_PERSON else 0)
 
 
-def allocate_port(taken: Iterable[int], *, step: int, is_free: Callable[[int], bool]) -> int:
-    """Return the first base port whose whole window is free.
+def candidates(step: int, first: int = FIRST_PORT) -> Iterator[int]:
+    """Yield the base ports in the order in which they are tried, from `first` on and then those before."""
+    yield from range(first, LAST_PORT + 1, step)
+    yield from range(FIRST_PORT, first, step)
 
-    `taken` are the base ports of main and of every instance; `is_free` tells of one port whether it
-    can be bound now.
+
+def allocate_port(
+    taken: Iterable[int], *, step: int, is_free: Callable[[int], bool], first: int = FIRST_PORT
+) -> int:
+    """Return the first base port whose whole window is free, beginning with `first`.
+
+    `taken` are the base ports of main, of every instance and of neighbours; `is_free` tells of one port
+    whether it can be bound now.
     """
     bases = tuple(taken)
-    for base in candidates(step):
+    for base in candidates(step, first):
         if overlap(base, bases) is None and all(is_free(port) for port in window(base)):
             return base
     message = f"no free window of {WINDOW} ports between {FIRST_PORT} and {LAST_PORT}"

@@ -191,6 +191,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     port_step: Annotated[int, msgspec.Meta(ge=ports.WINDOW, le=1000)] = ports.DEFAULT_STEP
     """How far the ports of two new instances are apart."""
+    first_port: Annotated[int, msgspec.Meta(ge=1024, le=LAST_PORT - ports.WINDOW)] | None = None
+    """The port with which new instances begin; by your uid if left out, so that users begin apart."""
     backend: Backend | None = None
     """What keeps new gateways running, in the place of what suits the machine."""
     jobs: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None

@@ -101,12 +101,16 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """The verdict on one instance, with the reason where it is not ready; `fatal` where waiting is no use."""
+    """The verdict on one instance, with the reason where it is not ready; `fatal` where waiting is no use.
+
+    `taken` where somebody else has its port.
+    """
 
     state: State
     reason: str | None = None
     version: str | None = None
     fatal: bool = False
+    taken: bool = False
 
 
 def judge(  # noqa: PLR0911 - one for each state
@@ -120,7 +124,7 @@ def judge(  # noqa: PLR0911 - one for each state
     if process.activity is Activity.STOPPING:
         return Health(state=State.DRAINING, reason="stopping, work in progress may finish")
     if stranger is not None and process.activity is not Activity.STOPPED:
-        return Health(state=State.FAILED, reason=taken_in_words(port, stranger), fatal=True)
+        return Health(state=State.FAILED, reason=taken_in_words(port, stranger), fatal=True, taken=True)
     if process.activity is Activity.FAILED:
         return Health(state=State.FAILED, reason=_failure(process), fatal=True)
     if process.activity is Activity.STOPPED:

@@ -87,7 +87,7 @@ def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:
             reason = verdict.reason if verdict.fatal else late
             raise OcmError(
                 f"{name} did not become ready: {reason}",
-                hint=f"ocm logs {name}" if verdict.fatal else "--timeout gives it longer",
+                hint=_hint(name, verdict),
                 code="not_ready",
                 # What it said at its start came before anybody waited for it.
                 details=last_words(worker.context, name, since=min(wall, worker.process.since or wall)),
@@ -107,6 +107,12 @@ def _awaited(worker: Instance) -> tuple[str | None, float]:
     words = in_words(lease, local_zone())
     worker.context.report(words)
     return f"it {words}", max(lease.until - time.time(), 0.0)
+
+
+def _hint(name: InstanceName, verdict: Health) -> str:
+    if verdict.taken:
+        return f"stop that program, or ocm port {name} takes another port"
+    return f"ocm logs {name}" if verdict.fatal else "--timeout gives it longer"
 
 
 def verdicts(instances: Collection[Instance]) -> dict[InstanceName, Health]:

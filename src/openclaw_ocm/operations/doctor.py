@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.registry import suited
 from openclaw_ocm.core import ports
-from openclaw_ocm.core.names import InstanceName, parse_name
+from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.needs import EnableLinger, Presence
 from openclaw_ocm.core.status import State, taken_in_words
 from openclaw_ocm.errors import OcmError, as_ocm_error
@@ -36,6 +36,7 @@ from openclaw_ocm.system import files, listening
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.machine.install import install, is_installing, leftovers
 from openclaw_ocm.system.machine.look import foreign_ocm, observe_machine
+from openclaw_ocm.system.neighbours import neighbours
 from openclaw_ocm.system.openclaw.source import read_main_port
 
 if TYPE_CHECKING:
@@ -259,10 +260,12 @@ def _record_problems(context: Context, names: tuple[InstanceName, ...], opened: 
     owners += [(name, one.record.port) for name, one in opened.instances.items()]
     for one, other in ports.overlaps(owners):
         what = f"its port is within {ports.WINDOW} of that of {one}"
-        record = context.host.instance(parse_name(other)).record
-        yield Problem(
-            about=other, what=what, mend=f"change port in {record}, and in its config with ocm edit"
-        )
+        yield Problem(about=other, what=what, mend=f"ocm port {other} takes another")
+    for port, whose in neighbours(context.host).items():
+        for name, instance in opened.instances.items():
+            if ports.overlap(instance.record.port, (port,)) is not None:
+                what = f"its port is within {ports.WINDOW} of {port}, which belongs to {whose}"
+                yield Problem(about=name, what=what, mend=f"ocm port {name} takes another")
 
 
 def _strangers(
@@ -272,5 +275,5 @@ def _strangers(
     names = [name for name, verdict in judged.items() if verdict.state is State.STOPPED]
     stopped = {instances[name].record.port: name for name in names}
     for port, listener in listening.listeners(stopped).items() if stopped else ():
-        mend = "stop that program, or change the instance's port"
+        mend = f"stop that program, or ocm port {stopped[port]} takes another"
         yield Problem(about=stopped[port], what=taken_in_words(port, listener), mend=mend)

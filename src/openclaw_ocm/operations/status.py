@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.names import unknown_instance
+from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.status import Activity, Process, State
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.history import last_change
@@ -22,6 +24,7 @@ from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.guard import rules_in_words
 from openclaw_ocm.operations.planning.timers import look
 from openclaw_ocm.system import processes
+from openclaw_ocm.system.addresses import address_towards
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.openclaw.find import package_version
 
@@ -136,7 +139,7 @@ def _row(one: Instance, verdict: Health, backups: Backups | None, able: Ability)
     return Row(
         name=one.name,
         state=verdict.state.value,
-        reason=verdict.reason,
+        reason=f"{verdict.reason}: ocm port {one.name} takes another" if verdict.taken else verdict.reason,
         port=record.port,
         version=verdict.version or _installed_version(record.runtime.openclaw),
         autostart=process.autostart,
@@ -200,7 +203,7 @@ def status(context: Context, name: InstanceName) -> Status:
     row = _row(worker, verdicts([worker])[name], backups, able)
     return Status(
         row=row,
-        url=f"http://127.0.0.1:{record.port}/",
+        url=_url(worker),
         memory_bytes=memory,
         cpu_seconds=seconds,
         node=record.runtime.node,
@@ -241,6 +244,15 @@ def _lease_note(worker: Instance, row: Row) -> Iterator[str]:
         lease = awaited_lease(worker)
         if lease is not None:
             yield f"it {in_words(lease, local_zone())}"
+
+
+def _url(worker: Instance) -> str:
+    """Return where a gateway is reached: by those that it is exposed to, or else from this machine."""
+    record = worker.record
+    sources = [None if source == ANY else source for source in record.expose]
+    address = next(filter(None, map(address_towards, sources)), "127.0.0.1")
+    scheme = "https" if lookup(worker.config, "gateway.tls.enabled") is True else "http"
+    return f"{scheme}://{f'[{address}]' if ':' in address else address}:{record.port}/"
 
 
 def _limits_in_words(limits: Limits) -> str:

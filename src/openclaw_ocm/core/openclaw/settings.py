@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core.openclaw.document import as_object, lookup
+from openclaw_ocm.core.openclaw.document import as_object, lookup, with_value
+from openclaw_ocm.core.ports import window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ LOOPBACK = "loopback"
 # All addresses of IPv4: OpenClaw knows no bind to a network, so who gets through is the firewall's to say.
 LAN = "lan"
 BIND = "gateway.bind"
+_ORIGINS = "gateway.controlUi.allowedOrigins"
 # How a gateway may be told who is let in, where others than this machine reach it.
 _SHARED_SECRETS = ("token", "password")
 
@@ -53,6 +55,33 @@ def initial_config(
         "update": {"checkOnStart": False, "auto": {"enabled": False}},
         "logging": {"file": str(paths.log)},
     }
+
+
+def on_port(config: dict[str, Any], *, before: int, after: int) -> dict[str, Any]:
+    """Return a config whose gateway and browser are on the window of ports `after`, no more on `before`.
+
+    The origins from which the control page is let in follow where they name the old port.
+    """
+    changed = with_value(config, "gateway.port", after)
+    profiles = as_object(lookup(config, "browser.profiles"))
+    moved = {name: _moved_profile(profile, before, after) for name, profile in profiles.items()}
+    changed = with_value(changed, "browser.profiles", moved) if moved != profiles else changed
+    origins = lookup(config, _ORIGINS)
+    followed = [_moved_origin(one, before, after) for one in origins] if isinstance(origins, list) else None
+    return with_value(changed, _ORIGINS, followed) if followed not in (None, origins) else changed
+
+
+def _moved_profile(profile: object, before: int, after: int) -> object:
+    number = as_object(profile).get("cdpPort")
+    if not isinstance(number, int) or number not in window(before):
+        return profile
+    return {**as_object(profile), "cdpPort": number - before + after}
+
+
+def _moved_origin(origin: object, before: int, after: int) -> object:
+    if not isinstance(origin, str) or not origin.endswith(f":{before}"):
+        return origin
+    return f"{origin.removesuffix(f':{before}')}:{after}"
 
 
 def wanted_bind(expose: tuple[str, ...]) -> str:

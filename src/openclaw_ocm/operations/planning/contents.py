@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.plan import Plan, Remember, Step
+    from openclaw_ocm.core.plan import Plan, Remember, Step, Stop
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
 
@@ -39,13 +39,13 @@ class Contents:
     """What is to be in the files of an instance, None for what stays as it is.
 
     `config` is what the config holds and what it is to hold. `gateway` are the steps by which a gateway gets
-    all that, and is proved; `process` notes before what an undo brings back.
+    all that, and is proved; `process` notes before what an undo brings back, or stops it.
     """
 
     secrets: bytes | None = field(default=None, repr=False)
     inherited: bytes | None = field(default=None, repr=False)
     config: tuple[bytes, bytes] | None = field(default=None, repr=False)
-    process: Remember | None = None
+    process: Remember | Stop | None = None
     gateway: Sequence[Step] = ()
 
 

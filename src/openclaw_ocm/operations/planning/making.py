@@ -12,6 +12,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import listening, processes
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import read_record, read_settings
+from openclaw_ocm.system.neighbours import neighbours
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.source import read_main_port
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.host import Host
 
@@ -60,22 +62,31 @@ def refuse_existing(worker: Instance) -> None:
             raise OcmError(message, hint="move it away, or choose another name", code="exists")
 
 
-def choose_port(host: Host, port: int | None, *, main: int | None = None) -> int:
+def choose_port(
+    host: Host, port: int | None, *, main: int | None = None, moving: Record | None = None
+) -> int:
     """Return `port`, or a free one for None; raise `OcmError` where it is not to be had.
 
-    `main` is the port of main where that is known already.
+    What is stopped has its port as well: instances, main, profiles of OpenClaw's and other users. `main` is
+    the port of main where that is known already; `moving` is the instance that is to leave its own.
     """
     paths = host.paths
     owners = {_port_of(paths, name): str(name) for name in instance_names(paths)}
     owners.setdefault(read_main_port(host) if main is None else main, "main")
+    owners = {**neighbours(host), **owners}
     if port is None:
-        step = read_settings(paths).port_step
-        return ports.allocate_port(owners, step=step, is_free=processes.can_bind)
+        settings = read_settings(paths)
+        first = settings.first_port or ports.first_port(host.uid)
+        return ports.allocate_port(owners, step=settings.port_step, is_free=processes.can_bind, first=first)
+    if moving is not None:
+        owners = {base: whose for base, whose in owners.items() if whose != moving.name}
     other = ports.overlap(ports.parse_port(port), owners)
     if other is not None:
         message = f"port {port} is within {ports.WINDOW} of port {other}, which belongs to {owners[other]}"
         raise OcmError(message, hint="leave --port out and OCM takes a free one", code="port_taken")
-    taken = next((number for number in ports.window(port) if not processes.can_bind(number)), None)
+    own = () if moving is None else ports.window(moving.port)
+    new = (number for number in ports.window(port) if number not in own)
+    taken = next((number for number in new if not processes.can_bind(number)), None)
     if taken is not None:
         listener = listening.listeners([taken]).get(taken)
         who = f"PID {listener.pid} ({listener.command})" if listener and listener.pid else "another process"

@@ -1,0 +1,85 @@
+"""`ocm port`: moves an instance to another port, with all that names it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openclaw_ocm.core.openclaw.document import format_config
+from openclaw_ocm.core.openclaw.settings import on_port
+from openclaw_ocm.core.plan import Start, Stop
+from openclaw_ocm.operations.planning.change import allocating, changing, record_steps
+from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
+from openclaw_ocm.operations.planning.guard import guard
+from openclaw_ocm.operations.planning.making import choose_port
+from openclaw_ocm.operations.planning.repair import refuse_unrepairable, repair_steps, shell_for_undo
+from openclaw_ocm.operations.planning.result import Outcome
+from openclaw_ocm.system.openclaw.config import read_config
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.repair import Effort
+
+
+def move_port(
+    context: Context, name: InstanceName, port: int | None, effort: Effort, *, dry_run: bool
+) -> Outcome:
+    """Move an instance to `port`, or for None to the next one that is free.
+
+    Record, config, definition, the way into its network and firewall rules follow. A gateway that runs is
+    stopped for it, started again and proved. Raises `OcmError` where the port is not to be had.
+    """
+    with changing(context, name) as worker, allocating(context):
+        before = worker.record
+        if port == before.port:
+            return _nothing(name, before, dry_run=dry_run)
+        after = msgspec.structs.replace(before, port=choose_port(worker.host, port, moving=before))
+        return with_attempts(context, name, lambda: _moved(worker.again(), after, effort, dry_run=dry_run))
+
+
+def _nothing(name: InstanceName, record: Record, *, dry_run: bool) -> Outcome:
+    said = f"on port {record.port} already"
+    return Outcome(name=name, operation="port", changed=False, message=said, dry_run=dry_run)
+
+
+def _moved(worker: Instance, after: Record, effort: Effort, *, dry_run: bool) -> Outcome:
+    name, before = worker.name, worker.record
+    refuse_unrepairable(worker, repair=effort.repair)
+    data, config = read_config(worker.paths)
+    runs = worker.process.activity.will_run
+    old = guard(worker.host, before=before, after=None)
+    new = guard(worker.host, before=None, after=after)
+    gateway: list[Step] = [
+        shell_for_undo(worker),
+        *record_steps(worker, after),
+        *old.steps,
+        *new.steps,
+        *repair_steps(worker.with_record(after), repair=effort.repair),
+        *((Start(name=name), effort.verify(name)) if runs else ()),
+    ]
+    outcome = replace_contents(
+        worker.context,
+        "port",
+        name,
+        Contents(
+            config=_changed(data, config, before.port, after.port),
+            # OpenClaw would follow a config that changes while it runs.
+            process=Stop(name=name, ran=runs),
+            gateway=gateway,
+        ),
+        done=f"on port {after.port} now, no more on {before.port}",
+        dry_run=dry_run,
+        keep=effort.keep,
+    )
+    told = old.told(worker.host, outcome) if before.expose else outcome
+    return new.told(worker.host, told) if after.expose else told
+
+
+def _changed(data: bytes, config: dict[str, Any], before: int, after: int) -> tuple[bytes, bytes] | None:
+    changed = on_port(config, before=before, after=after)
+    return None if changed == config else (data, format_config(changed))
