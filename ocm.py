@@ -45,7 +45,8 @@ def environment_path() -> str:
     with open(REQUIREMENTS, "rb") as requirements:
         key = requirements.read() + importlib.machinery.EXTENSION_SUFFIXES[0].encode()
     data = os.environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(data):  # the XDG specification has relative paths ignored
+    # The XDG specification has relative paths ignored; `su` and `sudo -E` leave what is another user's.
+    if not os.path.isabs(data) or is_foreign(data):
         data = os.path.expanduser("~/.local/share")
     # A checksum is enough for a name, and hashlib would add 2 ms to every start.
     return os.path.join(data, "ocm", f"venv-{zlib.crc32(key):08x}")
@@ -120,10 +121,15 @@ def build(environment: str) -> None:
             raise
 
 
+def is_foreign(path: str) -> bool:
+    """Tell whether a path is there and belongs to another user than this one and root."""
+    return os.path.exists(path) and os.stat(path).st_uid not in (0, os.getuid())
+
+
 def refuse_foreign(home: str) -> None:
     """Return if the home is no other user's, who could not change what is made; or exit with a sentence."""
-    if os.path.exists(home) and os.stat(home).st_uid not in (0, os.getuid()):
-        sys.exit(f"ocm: HOME is {home}, which belongs to another user: run it as that one, or with sudo -H.")
+    if is_foreign(home):
+        sys.exit(f"ocm: HOME is {home}, which belongs to another user: run it as that one, or after sudo -i.")
 
 
 def ensure_venv() -> None:

@@ -259,7 +259,7 @@ def test_a_home_of_another_user_is_refused_and_nothing_made_there(ocm: Run, home
     for command in ("list", "doctor", "stop worker1", "rename worker1 worker2"):
         first, second = check(ocm(*command.split()), 1)
         assert first == f"ocm: HOME is {home}, which belongs to daemon, and you are root"
-        assert "sudo -H" in second
+        assert second == "ocm: for daemon: sudo -iu daemon, and then ocm; for an OCM of root's own: sudo -i"
     assert tree(home) == []
     os.chown(home, 54321, 1)
     assert "belongs to uid 54321" in check(ocm("list"), 1)[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import re
 import time
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.paths import HostPaths, InstancePaths, host_paths
-from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.runner import Runner
+from openclaw_ocm.system.whose import caller, is_foreign, runtime_of, without_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,20 +65,13 @@ _OPENCLAW = ("OPENCLAW_HOME", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH")
 
 def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
     """Return the host of the user who runs this process; raise `OcmError` where the home is another's."""
-    uid = os.getuid()
-    try:
-        account = pwd.getpwuid(uid)
-    except KeyError:
-        raise OcmError(f"uid {uid} has no account on this machine", code="no_account") from None
-    home = PurePosixPath(environ.get("HOME") or account.pw_dir)
-    _refuse_foreign(home, account)
-    # `su` and `sudo -u` leave the variable out although the user manager is there.
-    runtime = PurePosixPath(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}")
-    bus = environ.get("DBUS_SESSION_BUS_ADDRESS") or f"unix:path={runtime}/bus"
-    own = {"HOME": str(home), "USER": account.pw_name, "TERM": environ.get("TERM", "dumb")}
+    uid, user, home = caller(environ)
+    environ = without_foreign(environ, uid)
+    runtime, bus = runtime_of(environ, uid)
+    own = {"HOME": str(home), "USER": user, "TERM": environ.get("TERM", "dumb")}
     runner_environment = {**own, "XDG_RUNTIME_DIR": str(runtime), "DBUS_SESSION_BUS_ADDRESS": bus}
     return Host(
-        user=account.pw_name,
+        user=user,
         uid=uid,
         paths=host_paths(home, environ),
         runtime=runtime,
@@ -87,26 +79,12 @@ def current_host(environ: Mapping[str, str], *, verbose: bool = False) -> Host:
         search_path=environ.get("PATH", ""),
         network={name: value for name, value in environ.items() if _NETWORK.fullmatch(name)},
         zone=environ.get("TZ") or None,
-        openclaw={name: environ[name] for name in _OPENCLAW if environ.get(name)},
+        openclaw={
+            name: environ[name]
+            for name in _OPENCLAW
+            if environ.get(name) and not is_foreign(environ[name], uid)
+        },
     )
-
-
-def _refuse_foreign(home: PurePosixPath, account: pwd.struct_passwd) -> None:
-    """Raise `OcmError` where a home is that of another user: what is made there would lock that one out."""
-    try:
-        owner = Path(home).stat().st_uid
-    except (OSError, ValueError):
-        # What needs it says so.
-        return
-    if owner in {0, account.pw_uid}:
-        return
-    try:
-        named = pwd.getpwuid(owner).pw_name
-    except KeyError:
-        named = f"uid {owner}"
-    message = f"HOME is {home}, which belongs to {named}, and you are {account.pw_name}"
-    hint = f"run it as {named}; with sudo, sudo -H is for what is to be {account.pw_name}'s"
-    raise OcmError(message, hint=hint, code="home_foreign")
 
 
 def has_linger(host: Host) -> bool:
