@@ -128,6 +128,8 @@ def is_foreign(path: str) -> bool:
 
 def refuse_foreign(home: str) -> None:
     """Return if the home is no other user's, who could not change what is made; or exit with a sentence."""
+    if not os.path.isabs(home):
+        sys.exit("ocm: this user has no account and HOME is not set: set HOME to a directory of its own.")
     if is_foreign(home):
         sys.exit(f"ocm: HOME is {home}, which belongs to another user: run it as that one, or after sudo -i.")
 

@@ -36,10 +36,11 @@ def port(
     as_json: bool,
     **options: object,
 ) -> int:
-    """Move an instance to another port; without PORT to the next one that is free.
+    """Move an instance to another port.
 
-    Its config, its definition and the firewall rules of its exposure follow. A gateway that runs is stopped
-    for it, started again and proved; where that fails all is as it was.
+    Without PORT it is the next one that is free. Its config, its definition and the firewall rules of its
+    exposure follow. A gateway that runs is stopped for it, started again and proved; where that fails all is
+    as it was.
     """
     from openclaw_ocm.core import ports
     from openclaw_ocm.operations.port import move_port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -76,8 +77,8 @@ def _moved(worker: Instance, after: Record, effort: Effort, *, dry_run: bool) ->
         dry_run=dry_run,
         keep=effort.keep,
     )
-    told = old.told(worker.host, outcome) if before.expose else outcome
-    return new.told(worker.host, told) if after.expose else told
+    told = new.told(worker.host, old.told(worker.host, outcome))
+    return replace(told, notes=tuple(dict.fromkeys(told.notes)))
 
 
 def _changed(data: bytes, config: dict[str, Any], before: int, after: int) -> tuple[bytes, bytes] | None:
