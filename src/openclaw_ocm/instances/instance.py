@@ -14,6 +14,7 @@ from openclaw_ocm.system.files import real_path
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.named import named_files
 from openclaw_ocm.system.openclaw.config import find_config
+from openclaw_ocm.system.openclaw.whereabouts import main_places
 from openclaw_ocm.system.private import private_places
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Instance:
     def policy(self) -> Policy:
         """What it may read, write and reach on this host."""
         host = self.host.paths
-        private = (PurePosixPath(real_path(host.home)), *private_places(host))
+        private = (PurePosixPath(real_path(host.home)), *private_places(host), *main_places(self.host))
         return instance_policy(self.paths, self.record, named=named_files(), private=private)
 
     @cached_property

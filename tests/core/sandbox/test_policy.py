@@ -167,3 +167,11 @@ def test_where_something_private_lies_below_opt_nothing_there_is_seen_but_what_i
 def test_what_stands_for_dot_local_is_ocms_and_read_only() -> None:
     (local,) = (mount for mount in policy().mounts if str(mount.target) == "/home/ann/.local")
     assert (local.source, local.writable) == (samples.paths().local, False)
+
+
+def test_what_is_mains_and_lies_in_the_system_is_hidden_there() -> None:
+    private = tuple(
+        map(PurePosixPath, ("/etc/openclaw/main.env", "/home/ann/claw", "/usr/claw", "/srv/claw"))
+    )
+    found = instance_policy(samples.paths(), samples.record(), private=private)
+    assert found.hidden == (*policy().hidden, *private[:1], *private[2:3])

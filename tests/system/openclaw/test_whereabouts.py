@@ -14,7 +14,7 @@ from tests import hosts
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.openclaw import services, variables
 from openclaw_ocm.system.openclaw.source import read_main_port, read_main_source, read_surroundings
-from openclaw_ocm.system.openclaw.whereabouts import find_main
+from openclaw_ocm.system.openclaw.whereabouts import find_main, main_places
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.openclaw.main_place import Main
@@ -230,3 +230,19 @@ def test_a_main_that_runs_says_on_which_port(host: Host, home: Path) -> None:
 def test_a_profile_without_a_port_has_that_of_its_name(host: Host, home: Path) -> None:
     config(home / ".openclaw-x1")
     assert read_main_port(host) == 27234
+
+
+def test_what_main_and_its_services_hold_is_for_no_instance(host: Host, home: Path, tmp_path: Path) -> None:
+    (home / ".config/ocm").mkdir(parents=True)
+    (home / ".config/ocm/settings.toml").write_text('main = "/opt/claw"\n')
+    (tmp_path / "main.env").write_text("X=1\n")
+    (tmp_path / "link.env").symlink_to("main.env")
+    lines = ("Environment=A=1 OPENCLAW_STATE_DIR=/usr/claw", f"EnvironmentFile=-{tmp_path}/l*.env")
+    unit(tmp_path / "etc", "openclaw.service", f"User={os.getuid()}", "ExecStart=/o/openclaw gateway", *lines)
+    found = set(map(str, main_places(host)))
+    assert found == {
+        *("/opt/claw", "/usr/claw", "/usr/claw/openclaw.json"),
+        *(f"{tmp_path}/etc/openclaw.service", f"{tmp_path}/main.env"),
+    }
+    (home / ".config/ocm/settings.toml").write_text("main = 1\n")
+    assert "/opt/claw" not in set(map(str, main_places(host)))

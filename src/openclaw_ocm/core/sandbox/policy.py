@@ -154,7 +154,7 @@ def instance_policy(
     """Return the policy of an instance.
 
     `private` is what else no instance may see, by its real path: /opt is shown only where none of it, and
-    neither the home nor what is OCM's, lies below.
+    neither the home nor what is OCM's, lies below. What of it lies in the system is hidden there.
     `named` are the host's name servers and certificates, where it has them. In a network of its own an
     instance has name servers of its own.
     """
@@ -181,8 +181,10 @@ def instance_policy(
     ]
     if record.docker:
         write.append(Mount(source=DOCKER_SOCKET, target=DOCKER_SOCKET, writable=True))
+    hidden = (path for path in private if _is_below(path, SYSTEM))
     return Policy(
         root=paths.root,
+        hidden=tuple(dict.fromkeys((*HIDDEN, *hidden))),
         mounts=(*dict.fromkeys(read), *write),
         address_families=ADDRESS_FAMILIES,
         named=tuple(shown.values()),

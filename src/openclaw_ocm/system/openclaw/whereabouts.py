@@ -61,6 +61,33 @@ def find_main(host: Host) -> Main:
     return _with_process(host, usual, places)
 
 
+def main_places(host: Host) -> tuple[PurePosixPath, ...]:
+    """Return where main and what its services set may lie, which no instance is to see, by the real paths.
+
+    Asks nobody: files alone are looked at. Where the settings cannot be read, they name nothing.
+    """
+    found: list[str | PurePosixPath] = []
+    with contextlib.suppress(OcmError):
+        named = read_settings(host.paths).main
+        found += [absolute(host.paths.home, named)] if named else []
+    for service, system in find_services(host):
+        found += [source for _value, source in service.variables.values()]
+        for each in service.files:
+            found += _files(each)
+        with contextlib.suppress(OcmError):
+            place = _of_service(host, service, Surroundings(), system=system)
+            found += [place.state, place.config]
+    state = state_of(host.paths.home, host.openclaw, None)
+    found += [state] if state else []
+    return tuple(dict.fromkeys(PurePosixPath(os.path.realpath(path)) for path in found))
+
+
+def _files(named: str) -> list[str]:
+    """Return the files that an `EnvironmentFile=` names, which may be a pattern."""
+    pattern = named.removeprefix("-")
+    return sorted(glob.glob(pattern))[:_MAX_FILES] if glob.has_magic(pattern) else [pattern]  # noqa: PTH207
+
+
 def _is_final(place: Main, named: str | None) -> bool:
     return named is not None or place.origin.startswith("its ")
 
@@ -197,9 +224,7 @@ def _of_service(host: Host, service: Service, manager: Surroundings, *, system: 
 
 def _with_file(surroundings: Surroundings, named: str, unit: str) -> Surroundings:
     """Return the variables with those of an `EnvironmentFile=`, which replace those of the unit."""
-    pattern = named.removeprefix("-")
-    paths = sorted(glob.glob(pattern))[:_MAX_FILES] if glob.has_magic(pattern) else [pattern]  # noqa: PTH207
-    for path in paths:
+    for path in _files(named):
         try:
             text = read_text(path)
         except OcmError as error:
