@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MODELS = {"agents": {"defaults": {"model": {"primary": "fal/m", "fallbacks": ["acme/m"]}}}}
 FALLBACK = (
-    "the plugin of the provider acme is not installed, which agents.defaults.model.fallbacks names: "
+    "it has no plugin for acme, which agents.defaults.model.fallbacks names: "
     "ocm use {0} plugins install @acme/openclaw, then ocm restart {0}"
 )
 PROXY = "HTTPS_PROXY is set in {}, and not for {}: ocm env {} set HTTPS_PROXY=http://proxy.example:3128"

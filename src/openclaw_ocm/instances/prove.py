@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import PurePosixPath
 
-    from openclaw_ocm.core.sandbox.policy import Mount
+    from openclaw_ocm.core.sandbox.policy import Mount, Policy
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.host import Host
 
@@ -74,14 +74,15 @@ def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozense
     if not {"user", "mnt"} <= own:
         return ()  # There is no sandbox to ask in, and the kernel's word has said so.
     paths, policy, runtime = worker.paths, worker.policy, worker.host.runtime
-    listings = expectations.listings(paths, policy)
+    left = _left_of_mounts(policy)
+    listings = expectations.listings(paths, policy, left)
     others = tuple(other for other in instance_names(paths.host) if other != worker.name)
     identities = _identities(worker)
     places = expectations.canary_places(paths, runtime=runtime)
     with _canaries(places) as canaries, _closed(worker) as closed:
         checks = (
             *closed,
-            *expectations.checks(paths, policy, runtime=runtime, others=others),
+            *expectations.checks(paths, policy, runtime=runtime, others=others, left=left),
             *expectations.canary_checks(canaries),
         )
         asked = {
@@ -97,6 +98,18 @@ def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozense
         *mounts.identity_violations(answers, identities),
         *mounts.terminal_violations(answers, _TERMINALS, Path(_TERMINALS).stat().st_dev),
     )
+
+
+def _left_of_mounts(policy: Policy) -> dict[PurePosixPath, frozenset[str]]:
+    """Return what is in the sandbox's own root, by directory: where mounts were that are no more.
+
+    systemd makes a place for each and leaves it there, in a directory that no instance writes.
+    """
+    found = {}
+    for path in expectations.may_be_left(policy):
+        with contextlib.suppress(OSError):
+            found[path] = frozenset(os.listdir(policy.root / path.relative_to("/")))  # noqa: PTH208 - names
+    return found
 
 
 def _identities(worker: Instance) -> dict[str, list[int]]:

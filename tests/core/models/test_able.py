@@ -68,7 +68,7 @@ def test_a_provider_that_is_a_plugin_is_told_with_what_installs_it() -> None:
     config = agents(defaults={"model": "amazon-bedrock/m"})
     install = "ocm use worker1 plugins install @openclaw/amazon-bedrock-provider, then ocm restart worker1"
     assert obstacle(given(config, provider_plugins=BEDROCK)) == (
-        f"the plugin of the provider amazon-bedrock is not installed: {install}"
+        f"it has no plugin for amazon-bedrock: {install}"
     )
     own = {**config, "models": {"providers": {"amazon-bedrock": {"baseUrl": "http://127.0.0.1:1"}}}}
     assert obstacle(given(own, provider_plugins=BEDROCK)) is None

@@ -132,6 +132,17 @@ def test_name_servers_and_certificates_must_be_readable_by_their_names_and_not_w
     assert mnt.names == {"wsl"}
 
 
+def test_where_a_mount_was_its_place_may_be_left_and_nothing_beside_it() -> None:
+    left = {PurePosixPath("/var/lib"): frozenset({"vpn"})}
+    found = expectations.checks(samples.paths(), policy(), runtime=RUNTIME, others=OTHERS, left=left)
+    assert not any(one.path == "/var/lib" for one in found if one.action == READ)
+    assert any(one.path == "/srv" for one in found if one.action == READ)
+    (listing,) = (
+        one for one in expectations.listings(samples.paths(), policy(), left) if one.path == "/var/lib"
+    )
+    assert listing.names == {"vpn"}
+
+
 @pytest.mark.parametrize("top", ["/srv", "/var/lib", "/opt"])
 def test_where_the_home_lies_nothing_is_seen_but_the_way_to_it(top: str) -> None:
     paths = samples.paths(home=PurePosixPath(top, "ann"))

@@ -119,7 +119,7 @@ def _plugin_lack(given: Given, provider: str, entry: Mapping[str, Any]) -> Lack 
     package = given.provider_plugins.get(provider)
     if package is not None and not entry.get("baseUrl"):
         mend = f"ocm use {name} plugins install {package}, then ocm restart {name}"
-        return Lack(f"the plugin of the provider {provider} is not installed", mend, mend)
+        return Lack(f"it has no plugin for {provider}", mend, mend)
     known = entry or provider in _CLOUDS or given.is_mentioned(provider)
     if known or provider in given.brought or _has_plugins(config, given.is_mentioned):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -26,21 +27,29 @@ _UNWRITABLE = (
     *("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger"),
 )
 _SOCKETS = ("/run/dbus/system_bus_socket", "/run/systemd/journal/socket", "/run/systemd/journal/stdout")
+Left = Mapping[PurePosixPath, frozenset[str]]
+_NOTHING_LEFT: Left = {}
 _EMPTY = (str(SPARE_PROC), "/run/user")
 _LEAKY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - places to look at, nothing is put there by name
 
 
 def checks(
-    paths: InstancePaths, policy: Policy, *, runtime: PurePosixPath, others: Iterable[InstanceName]
+    paths: InstancePaths,
+    policy: Policy,
+    *,
+    runtime: PurePosixPath,
+    others: Iterable[InstanceName],
+    left: Left = _NOTHING_LEFT,
 ) -> tuple[Check, ...]:
     """Return what to try inside, and whether it must work.
 
-    `runtime` is the user's XDG_RUNTIME_DIR, `others` are all other instances of the host.
+    `runtime` is the user's XDG_RUNTIME_DIR, `others` are all other instances of the host, and `left` are the
+    places of former mounts in the sandbox's own root, by the directory in which they are.
     """
     return (
         *_granted(paths, policy),
         *(_denied(READ, path) for path in (*_secrets(paths, others), *policy.hidden)),
-        *(_denied(READ, path) for path in _unreadable(policy) if not _names_for(path, policy)),
+        *(_denied(READ, path) for path in _unreadable(policy) if not _names_in(path, policy, left)),
         *(_denied(WRITE, path) for path in (*map(PurePosixPath, _UNWRITABLE), paths.host.home)),
         *(_denied(CONNECT, path) for path in (runtime / "bus", runtime / "systemd/private")),
         *(_denied(CONNECT, PurePosixPath(path)) for path in _SOCKETS),
@@ -68,16 +77,16 @@ def box_checks(paths: InstancePaths, policy: Policy, *, runtime: PurePosixPath) 
     )
 
 
-def listings(paths: InstancePaths, policy: Policy) -> tuple[Listing, ...]:
+def listings(paths: InstancePaths, policy: Policy, left: Left = _NOTHING_LEFT) -> tuple[Listing, ...]:
     """Return the directories that must hold nothing of the host's, with what may be in each."""
     home, main = paths.host.home, paths.host.main_state
     return (
         Listing(path=str(main), names=frozenset({paths.config_link.name})),
         *(
             # A home may lie below one of these.
-            Listing(path=str(path), names=_names_for(path, policy))
+            Listing(path=str(path), names=_names_in(path, policy, left))
             for path in dict.fromkeys((home, *_unreadable(policy)))
-            if path == home or _names_for(path, policy)
+            if path == home or _names_in(path, policy, left)
         ),
         *(Listing(path=path, names=frozenset()) for path in _EMPTY),
     )
@@ -93,10 +102,16 @@ def canary_checks(canaries: Iterable[str]) -> tuple[Check, ...]:
     return tuple(_denied(READ, PurePosixPath(path)) for path in canaries)
 
 
-def _names_for(path: PurePosixPath, policy: Policy) -> frozenset[str]:
-    """Return what must be in a directory for the sake of the mounts below it."""
+def may_be_left(policy: Policy) -> tuple[PurePosixPath, ...]:
+    """Return the directories of a sandbox's own root in which places of former mounts may be."""
+    return _unreadable(policy)
+
+
+def _names_in(path: PurePosixPath, policy: Policy, left: Left) -> frozenset[str]:
+    """Return what may be in a directory: what is there for the sake of mounts below it, or was."""
     targets = (mount.target for mount in policy.mounts if mount.target != path)
-    return frozenset(target.relative_to(path).parts[0] for target in targets if target.is_relative_to(path))
+    wanted = (target.relative_to(path).parts[0] for target in targets if target.is_relative_to(path))
+    return frozenset((*wanted, *left.get(path, ())))
 
 
 def _shows_opt(policy: Policy) -> bool:

@@ -166,11 +166,14 @@ def missed(
 
     `said` are notes that there are anyway: of a key that one of them asks for nothing is said again.
     """
-    own = {"agents": {"defaults": {"model": {"primary": model}}}} if model else {}
-    config = overlay(found.config if found else {}, own)
+    asked = {"agents": {"defaults": {"model": {"primary": model}}}} if model else {}
+    config = overlay(found.config if found else {}, asked)
     secrets = found.secrets if found else {}
-    able = judged(worker, config or {"agents": {}}, secrets, fresh=True)
-    return tuple(note for note in (*able.notes, *_resolving(worker)) if not _is_said(note, said))
+    able = judged(worker, config, secrets, fresh=True)
+    # Without any model there is nothing to miss yet: who deploys is offered to choose one.
+    own = [able.agent] if able.agent and agent_model(config, agent_of(config)) else []
+    notes = (*own, *able.others, *_resolving(worker))
+    return tuple(note for note in notes if not _is_said(note, said))
 
 
 def behind_main(
