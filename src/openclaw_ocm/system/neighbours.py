@@ -20,7 +20,7 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names, names_in
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.services import find_services
-from openclaw_ocm.system.openclaw.whereabouts import find_main
+from openclaw_ocm.system.openclaw.whereabouts import locate_main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def _profiles(host: Host) -> Iterator[tuple[int, str]]:
     """Yield the ports of the profiles of OpenClaw's that are no instances, such as that of `--dev`."""
     ours = {host.instance(name).state for name in instance_names(host.paths)}
     with contextlib.suppress(OcmError):
-        ours.add(find_main(host).state)
+        ours.add(locate_main(host).state)
     found = sorted(Path(host.paths.home).glob(".openclaw-*"))
     for state in map(PurePosixPath, found[:_MOST_PROFILES]):
         if state in ours or not Path(state, CONFIG_NAME).is_file():
@@ -63,7 +63,7 @@ def _services(host: Host) -> Iterator[tuple[int, str]]:
     """Yield the ports that services of OpenClaw's name, as far as they are not main's."""
     main = None
     with contextlib.suppress(OcmError):
-        main = find_main(host).port
+        main = locate_main(host).port
     for service, _system in find_services(host):
         variable = service.variables.get("OPENCLAW_GATEWAY_PORT")
         port = port_in(service.option("--port") or (variable[0] if variable else None))

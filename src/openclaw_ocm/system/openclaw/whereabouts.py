@@ -47,18 +47,24 @@ def find_main(host: Host) -> Main:
     What is an instance of OCM's is no main. Its config may not be there: `found` says so. Raises `OcmError`
     where the settings cannot be read.
     """
+    return _with_process(host, *_located(host, _manager_variables(host)))
+
+
+def locate_main(host: Host) -> Main:
+    """Return where main is by what files alone say, without what its own state adds; `OcmError` as above."""
+    return _located(host, _environment_d(host))[0]
+
+
+def _located(host: Host, manager: Surroundings) -> tuple[Main, list[Main]]:
+    """Return where main is, and the places that were looked at."""
     places = []
     named = read_settings(host.paths).main
-    services = list(find_services(host))
-    for place in _candidates(host, named, services):
+    for place in _candidates(host, named, list(find_services(host)), manager):
         places.append(place)
-        if place.found or place.origin:
-            # What names a place has the last word, whether or not something is there.
-            if not place.found and not _is_final(place, named):
-                continue
-            return _with_process(host, place, places)
-    usual = next(place for place in places if place.state == host.paths.main_state)
-    return _with_process(host, usual, places)
+        # What names a place has the last word, whether or not something is there.
+        if place.found or (place.origin and _is_final(place, named)):
+            return place, places
+    return next(place for place in places if place.state == host.paths.main_state), places
 
 
 def main_places(host: Host) -> tuple[PurePosixPath, ...]:
@@ -119,9 +125,10 @@ def _with_process(host: Host, place: Main, places: list[Main]) -> Main:
     )
 
 
-def _candidates(host: Host, named: str | None, services: list[tuple[Service, bool]]) -> Iterator[Main]:
+def _candidates(
+    host: Host, named: str | None, services: list[tuple[Service, bool]], manager: Surroundings
+) -> Iterator[Main]:
     """Yield where main may be, the likeliest first."""
-    manager = _manager_variables(host)
     of_services = [_of_service(host, service, manager, system=system) for service, system in services]
     ours = {host.instance(name).state for name in instance_names(host.paths)}
     of_services = [place for place in of_services if place.state not in ours]
@@ -243,6 +250,13 @@ def _with_file(surroundings: Surroundings, named: str, unit: str) -> Surrounding
 
 def _manager_variables(host: Host) -> Surroundings:
     """Return what the user's manager gives to its services: environment.d and what was imported."""
+    imported = {name: value for name, value in _asked(host).items() if name not in _MANAGERS}
+    # A file that was changed since the manager read it has the say at its next start.
+    return _environment_d(host).below(imported, "the user manager (systemctl --user show-environment)")
+
+
+def _environment_d(host: Host) -> Surroundings:
+    """Return what the files of environment.d set."""
     files: dict[str, Path] = {}
     for directory in (str(host.paths.config_home / "environment.d"), *ENVIRONMENT_D):
         for path in sorted(Path(directory).glob("*.conf"))[:_MAX_FILES]:
@@ -258,10 +272,7 @@ def _manager_variables(host: Host) -> Surroundings:
         found = parse_environment_d(text, {**known, **surroundings.values()})
         surroundings = surroundings.above(found, str(files[name]))
     kept = {name: item for name, item in surroundings.variables.items() if name not in _MANAGERS}
-    surroundings = Surroundings(variables=kept, notes=surroundings.notes)
-    imported = {name: value for name, value in _asked(host).items() if name not in _MANAGERS}
-    # A file that was changed since the manager read it has the say at its next start.
-    return surroundings.below(imported, "the user manager (systemctl --user show-environment)")
+    return Surroundings(variables=kept, notes=surroundings.notes)
 
 
 def _asked(host: Host) -> dict[str, str]:
