@@ -359,3 +359,8 @@ def test_a_proxy_that_nobody_knows_may_be_near(kept: Kept, monkeypatch: pytest.M
     outcome = change(kept, HTTPS_PROXY="http://proxy.corp.example:8080", X_URL="http://nobody.example")
     told = "proxy.corp.example is not known here: where it is near, ocm network NAME allow ADDRESS:8080"
     assert outcome.notes == (told,)
+
+
+def test_status_tells_what_an_instance_was_given(kept: Kept) -> None:
+    kept.create(environment={"TZ": "UTC"})
+    assert kept.status().variables == {"TZ": "UTC"}

@@ -14,7 +14,7 @@ from openclaw_ocm.errors import Invalid
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-_EVERYONES = re.compile(r"TZ|(?i:no_proxy)|NODE_USE_ENV_PROXY|SSL_CERT_DIR")
+_EVERYONES = re.compile(r"TZ|(?i:no_proxy)|NODE_USE_ENV_PROXY")
 # Where a provider is asked, and for whom: what OpenClaw 2026.9.6 and the clients in it read.
 _OF_PROVIDERS = re.compile(
     r"[A-Z0-9_]+_(BASE_URL|API_BASE|API_HOST|ENDPOINT|ENDPOINT_URL|REGION|LOCATION|API_VERSION|HOMESERVER)"
@@ -67,8 +67,8 @@ def wanted_of_machine(variables: Iterable[Offer]) -> Iterator[Offer]:
 
 
 def _is_everyones(one: Offer) -> bool:
-    if is_file(one.name):
-        return not one.value.startswith(_TRUSTED)
+    if is_file(one.name) or one.name == "SSL_CERT_DIR":
+        return not f"{one.value}/".startswith(_TRUSTED)
     return is_proxy(one.name) or _EVERYONES.fullmatch(one.name) is not None
 
 

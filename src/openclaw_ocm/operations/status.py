@@ -96,6 +96,7 @@ class Status:
     limits: str
     expose: tuple[str, ...]
     allow: tuple[str, ...]
+    variables: Mapping[str, str]
     firewall: str
     backups: Backups | None
     last_change: HistoryEntry | None
@@ -211,6 +212,7 @@ def status(context: Context, name: InstanceName) -> Status:
         limits=_limits_in_words(record.limits),
         expose=record.expose,
         allow=record.allow if record.isolated else (),
+        variables=record.environment,
         firewall=rules_in_words(worker.host, record),
         backups=backups,
         last_change=last_change(context.host.paths, name),

@@ -57,6 +57,7 @@ def show_status(status: Status) -> None:
         ("exposed", ", ".join(status.expose) or "no"),
         ("network", ", ".join((row.network or "-", *(f"allowed {each}" for each in status.allow)))),
         ("firewall", status.firewall),
+        ("variables", ", ".join(status.variables) or "none"),
         ("backups", backups_in_words(status.backups)),
         ("changed", change_in_words(status.last_change)),
         ("autostart", "yes" if row.autostart else "no"),
