@@ -76,6 +76,20 @@ def test_troubleshooting(ocm: Ocm) -> None:
     assert "state:      ready" in said
 
 
+def test_your_own_openclaw(machine: Machine, ocm: Ocm) -> None:
+    settings = f"{HOME}/.config/ocm/settings.toml"
+    config = {"models": {"providers": {"mine": {**PROVIDER, "apiKey": KEY}}}}
+    machine.run(["mkdir", "-p", f"{HOME}/claw", f"{HOME}/.config/ocm"])
+    machine.write(f"{HOME}/claw/openclaw.json", json.dumps(config))
+    machine.write(settings, 'main = "~/claw"\n')
+    try:
+        said = reader(ocm).play("docs/how-to/your-own-openclaw.md")
+    finally:
+        machine.run(["rm", "-rf", f"{HOME}/claw", settings])
+    assert "worker2: created, not started" in said
+    assert re.search(r"MINE_API_KEY +\.{3}\S* +main", said)
+
+
 @pytest.mark.full
 @pytest.mark.usefixtures("worker1")
 def test_two_agents_one_key(ocm: Ocm) -> None:

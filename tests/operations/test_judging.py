@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.operations.kept import NAME, OTHER
 
+from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.create import Wanted, create, deploy
 from openclaw_ocm.system.openclaw import judge
@@ -16,6 +17,7 @@ from openclaw_ocm.system.openclaw import judge
 if TYPE_CHECKING:
     from tests.operations.kept import Kept
 
+    from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.operations.planning.result import Outcome
 
 # Says of a config that it is valid, unless that or what it includes has a word in it.
@@ -54,8 +56,8 @@ def main(kept: Kept, config: dict[str, Any], name: str = "openclaw.json") -> Pat
     return path
 
 
-def made(kept: Kept, *, dry_run: bool = False) -> Outcome:
-    return create(kept.context, Wanted(name=NAME), dry_run=dry_run)
+def made(kept: Kept, name: InstanceName = NAME, *, dry_run: bool = False) -> Outcome:
+    return create(kept.context, Wanted(name=name), dry_run=dry_run)
 
 
 def refused(kept: Kept, *, dry_run: bool = False) -> OcmError:
@@ -147,4 +149,17 @@ def test_without_a_sandbox_what_an_instance_wrote_is_not_judged(
     # What is the user's own is judged all the same.
     main(asked, {**MODELS, "routing": "REFUSED"})
     with pytest.raises(OcmError, match="main's config is invalid"):
-        create(asked.context, Wanted(name=asked.record(NAME).name + "-b"), dry_run=True)  # type: ignore[arg-type]
+        create(asked.context, Wanted(name=parse_name(f"{NAME}-b")), dry_run=True)
+
+
+@pytest.mark.parametrize("gone", ["bin/node", "lib/node_modules/openclaw/package.json"])
+def test_what_could_not_start_is_not_made(asked: Kept, gone: str) -> None:
+    asked.deploy()
+    (asked.home / ".npm-global" / gone).unlink()
+    before = asked.files()
+    with pytest.raises(OcmError) as cloned:
+        asked.clone(started=False)
+    with pytest.raises(OcmError) as created:
+        made(asked, OTHER)
+    assert {error.value.code.partition("_")[0] for error in (cloned, created)} <= {"node", "openclaw"}
+    assert asked.files() == before
