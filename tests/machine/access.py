@@ -27,6 +27,8 @@ ROWS = (
     ("`/usr`", "/usr"),
     ("`/etc`", "/etc"),
     ("`/opt`", "/opt"),
+    ("name servers, `/etc/resolv.conf`", "/etc/resolv.conf"),
+    ("certificates that the machine trusts, `/etc/ssl/certs/`", "/etc/ssl/certs"),
     ("its OpenClaw", "{openclaw}"),
     ("what Node compiled of it, `~/.local/share/ocm/compiled/`", "{home}/.local/share/ocm/compiled"),
     ("its config link in `~/.openclaw/`", "{home}/.openclaw/openclaw-{name}.json"),

@@ -172,7 +172,7 @@ def test_its_agent_answers_and_its_tools_work_for_all(ocm: Ocm, worker: str) -> 
 
 def test_a_session_reaches_nothing_near(ocm: Ocm, worker: str) -> None:
     assert attempts(ocm, worker) == []
-    assert inside(ocm, worker, "cat /etc/resolv.conf") == "nameserver 10.0.2.3\n"
+    assert inside(ocm, worker, "grep nameserver /etc/resolv.conf") == "nameserver 10.0.2.3\n"
 
 
 def test_the_gateway_reaches_nothing_near_but_the_model(machine: Machine, ocm: Ocm, worker: str) -> None:

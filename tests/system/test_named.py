@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from openclaw_ocm.core.sandbox.policy import RESOLVER
 from openclaw_ocm.system import named
 from openclaw_ocm.system.named import place_inside
 
@@ -54,3 +56,18 @@ def test_a_directory_on_the_way_may_be_a_link(etc: Path) -> None:
 def test_links_in_a_circle_come_to_an_end(etc: Path) -> None:
     lead(etc / "resolv.conf", str(etc / "resolv.conf"))
     assert inside(etc / "resolv.conf").is_relative_to(etc)
+
+
+def test_what_this_machine_has_is_found_and_read_in_the_same_way_from_a_process() -> None:
+    text = named.name_servers()
+    assert named.name_servers_inside(os.getpid()) == text
+    assert (text is None) == (RESOLVER not in {one.name for one in named.named_files()})
+
+
+def test_what_can_be_read_by_nobody_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("nowhere", "directory"):
+        monkeypatch.setattr(named, "RESOLVER", PurePosixPath(tmp_path, name))
+        assert named.name_servers() is None
+        (tmp_path / "directory").mkdir(exist_ok=True)
+    monkeypatch.setattr(named, "TRUSTED", (PurePosixPath(tmp_path, "nowhere"),))
+    assert named.named_files() == ()

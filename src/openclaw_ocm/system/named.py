@@ -73,7 +73,10 @@ def _text(path: Path) -> str | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        return file.read(_MAX_BYTES).decode(errors="replace")
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return os.read(descriptor, _MAX_BYTES).decode(errors="replace") if regular else None
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
