@@ -14,6 +14,7 @@ from openclaw_ocm.core import temporary
 from openclaw_ocm.core.environment import shown_files
 from openclaw_ocm.core.network import GATEWAY, parse_allowed
 from openclaw_ocm.core.sandbox import expectations, mounts, probe
+from openclaw_ocm.core.sandbox.obstacle import obstacle
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.prove_box import box_violations
@@ -152,9 +153,10 @@ def _ask_inside(host: Host, asked: Mapping[str, list[str]]) -> dict[str, object]
         answers = None
     if not isinstance(answers, dict):
         said = tuple(map(printable, completed.stderr.strip().splitlines()[-5:]))
-        raise OcmError(
-            "the probe inside the sandbox did not come to its end", code="not_sealed", details=said
-        )
+        why = obstacle(completed.returncode, completed.stderr)
+        message = "the probe inside the sandbox did not come to its end"
+        # Whatever kept it from that: what was not proved counts as not sealed.
+        raise OcmError(f"{message}: {why}" if why else message, code="not_sealed", details=said)
     return answers
 
 

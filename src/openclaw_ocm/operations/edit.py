@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from openclaw_ocm.core.inheritance.merge import merge
 from openclaw_ocm.core.openclaw import document as configs
 from openclaw_ocm.core.openclaw.reload import is_live
 from openclaw_ocm.core.openclaw.settings import unstartable, weakened
+from openclaw_ocm.core.openclaw.verdict import parse_verdict
 from openclaw_ocm.core.plan import Restart
 from openclaw_ocm.core.sandbox.obstacle import obstacle
 from openclaw_ocm.core.secrets import format_file
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.runner import Completed
 
 _VALIDATE_SECONDS = 120.0
-_MAX_ISSUES = 10
 # The record has the last word on these: the unit passes the port on the command line.
 _IN_RECORD = ("gateway.port",)
 
@@ -326,31 +325,11 @@ def _validate(worker: Instance, config: dict[str, Any]) -> None:
 
 def refuse_invalid(completed: Completed, name: str) -> None:
     """Raise `OcmError` unless `openclaw config validate --json` found the config of `name` valid."""
-    verdict = _parse_verdict(completed.stdout)
-    if completed.returncode == 0 and verdict.get("valid") is True:
-        return
-    if verdict.get("valid") is not False:
-        said = tuple(map(printable, completed.stderr.strip().splitlines()[-5:]))
+    verdict = parse_verdict(completed.returncode, completed.stdout, completed.stderr)
+    if verdict.valid is None:
         why = obstacle(completed.returncode, completed.stderr) or f"exit status {completed.returncode}"
         message = f"OpenClaw did not judge this config of {name}: {why}"
-        raise OcmError(message, hint="nothing was changed", code="not_judged", details=said)
-    issues = tuple(_issues(verdict))
-    message = f"OpenClaw would refuse this config of {name}"
-    raise OcmError(message, hint="nothing was changed", code="config_invalid", details=issues)
-
-
-def _parse_verdict(text: str) -> dict[str, Any]:
-    try:
-        verdict = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return verdict if isinstance(verdict, dict) else {}
-
-
-def _issues(verdict: dict[str, Any]) -> list[str]:
-    issues = verdict.get("issues")
-    return [
-        printable(f"{issue.get('path') or '<root>'}: {issue.get('message')}")
-        for issue in (issues[:_MAX_ISSUES] if isinstance(issues, list) else [])
-        if isinstance(issue, dict)
-    ]
+        raise OcmError(message, hint="nothing was changed", code="not_judged", details=verdict.issues)
+    if not verdict.valid:
+        message = f"OpenClaw would refuse this config of {name}"
+        raise OcmError(message, hint="nothing was changed", code="config_invalid", details=verdict.issues)
