@@ -143,6 +143,15 @@ def test_what_cannot_run_says_that_and_what_mends_it(
     assert kept.files() == before
 
 
+def test_a_node_that_may_not_be_executed_is_told_before_anything_is_stopped(kept: Kept) -> None:
+    kept.deploy()
+    pid, node = kept.process(NAME).pid, kept.home / ".npm-global/bin/node"
+    node.chmod(0o644)
+    with pytest.raises(OcmError, match=f"{NAME} cannot be run: its Node may not be executed: "):
+        kept.restart()
+    assert kept.process(NAME).pid == pid
+
+
 def test_a_path_names_what_is_to_be_run_and_the_rest_stays(kept: Kept) -> None:
     kept.create()
     had = kept.record(NAME).runtime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from openclaw_ocm.core.sandbox.obstacle import setup_failure
+from openclaw_ocm.core.sandbox.obstacle import NOT_STARTED, setup_failure
 
 CONFIG_ERROR = 78
 OUT_OF_MEMORY = "oom-kill"
@@ -169,6 +169,8 @@ def _failure(process: Process) -> str:
         return "out of memory: the kernel killed it (it needs a higher limit or a larger machine)"
     if process.exit_status == CONFIG_ERROR:
         return "exit 78: OpenClaw refuses its config or its state"
+    if process.exit_status in NOT_STARTED:
+        return f"exit {process.exit_status}: what runs it is not there, or may not be executed"
     words = None if process.exit_status is None else setup_failure(process.exit_status)
     if words is not None:
         return f"it never ran: {words}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.openclaw.boxes import agent_box
 from openclaw_ocm.core.openclaw.run import environment, openclaw_argv
 from openclaw_ocm.core.sandbox.launch import BWRAP, DOCKER_NAME, with_secrets
-from openclaw_ocm.core.sandbox.obstacle import setup_failure
+from openclaw_ocm.core.sandbox.obstacle import NOT_STARTED, setup_failure
 from openclaw_ocm.core.status import taken_in_words
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 # Of what OpenClaw prints for OCM on each stream: a list of all models is the longest.
 _MOST_PRINTED = 2**24
-# A program that is not there, or may not be executed; OpenClaw itself ends with neither.
-_NOT_STARTED = (126, 127)
 _SHELL = ("/bin/bash", "--noprofile", "--norc")
 
 
@@ -58,7 +56,7 @@ def use(context: Context, name: InstanceName, arguments: tuple[str, ...], termin
     worker = instance_of(context, ready_for_session(context, name))
     refuse_stranger(worker)
     status = _pass_through(worker, openclaw_argv(worker.record, arguments), terminal)
-    if status in _NOT_STARTED or setup_failure(status) is not None:
+    if status in NOT_STARTED or setup_failure(status) is not None:
         # What was printed went to the user.
         refuse_obstacle(name, status, "", exit_code=status)
     return status

@@ -22,7 +22,8 @@ _SETUP = {
     226: "its sandbox cannot be made: what it shows is gone, or no namespace may be made (226/NAMESPACE)",
     228: "the filter of system calls cannot be set (228/SECCOMP)",
 }
-_NOT_EXECUTABLE, _NOT_FOUND = 126, 127
+# As a shell and `env` tell that a program may not be executed, or is not there. OpenClaw ends with neither.
+NOT_STARTED = _NOT_EXECUTABLE, _NOT_FOUND = (126, 127)
 _KILLED = 128
 _SIGNALS = {
     4: "SIGILL",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,10 @@ def _is_there(path: Path) -> bool:
 
 
 def check_runtime(record: Record) -> None:
-    """Raise `OcmError` where what an instance runs is gone: nothing of it can be run then."""
+    """Raise `OcmError` where what an instance runs is gone, or is no program: nothing can be run then."""
     what = gone(record.runtime)
+    if what is None and not os.access(record.runtime.node, os.X_OK):
+        what = f"its Node may not be executed: {record.runtime.node}"
     if what is not None:
         hint = f"ocm runtime use {record.name} takes what this machine has now"
         raise OcmError(f"{record.name} cannot be run: {what}", hint=hint, code="runtime_gone")
