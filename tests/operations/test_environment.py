@@ -12,6 +12,8 @@ from tests.operations.kept import NAME, OTHER
 from openclaw_ocm.core.openclaw.run import environment
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.operations import create as creating
+from openclaw_ocm.operations import environment as environments
 from openclaw_ocm.operations import restore as restoring
 from openclaw_ocm.operations.create import Wanted, create, offers_for
 from openclaw_ocm.operations.environment import (
@@ -364,3 +366,16 @@ def test_a_proxy_that_nobody_knows_may_be_near(kept: Kept, monkeypatch: pytest.M
 def test_status_tells_what_an_instance_was_given(kept: Kept) -> None:
     kept.create(environment={"TZ": "UTC"})
     assert kept.status().variables == {"TZ": "UTC"}
+
+
+def test_a_file_of_the_system_that_every_instance_is_kept_from_is_refused(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/etc/ssl/private/corp.pem"
+    monkeypatch.setattr(environments, "settled", lambda _paths, given: given)
+    monkeypatch.setattr(creating, "settled", lambda _paths, given: given)
+    kept.create()
+    with pytest.raises(Invalid, match="hidden from every instance"):
+        change_variables(kept.context, NAME, {CA: path}, kept.effort(), restart=False, dry_run=False)
+    with pytest.raises(Invalid, match="hidden from every instance"):
+        kept.create(OTHER, environment={CA: path})

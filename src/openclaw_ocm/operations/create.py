@@ -32,7 +32,7 @@ from openclaw_ocm.operations.planning.judging import refuse_config
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.networks import choose_network
 from openclaw_ocm.operations.planning.offers import find_offers, read_around, ready_offers
-from openclaw_ocm.operations.planning.reach import needed_places, places_by, reached_notes
+from openclaw_ocm.operations.planning.reach import needed_places, places_by, reached_notes, refuse_hidden
 from openclaw_ocm.operations.planning.repair import Effort, ready_in_words, start_steps
 from openclaw_ocm.system.host import container_zone
 from openclaw_ocm.system.kept.inherited import read_inherited
@@ -260,7 +260,9 @@ def _planned(context: Context, wanted: Wanted, had: _Gathered | None) -> tuple[I
         ),
         *reached_notes(places),
     )
-    return instance_of(context, record), (*notes, *told, *opened, *offer_notes(wanted.name, offers))
+    worker = instance_of(context, record)
+    refuse_hidden(worker)
+    return worker, (*notes, *told, *opened, *offer_notes(wanted.name, offers))
 
 
 def _environment(context: Context, wanted: Wanted) -> dict[str, str]:

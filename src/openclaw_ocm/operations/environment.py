@@ -15,7 +15,7 @@ from openclaw_ocm.core.plan import WriteRecord
 from openclaw_ocm.core.settings_text import with_environment
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan, record_steps
-from openclaw_ocm.operations.planning.reach import needed_places, reached_notes, unknown_hosts
+from openclaw_ocm.operations.planning.reach import needed_places, reached_notes, refuse_hidden, unknown_hosts
 from openclaw_ocm.operations.planning.repair import (
     ready_in_words,
     remember,
@@ -82,6 +82,7 @@ def change_variables(  # noqa: PLR0913 - what the command says
     """
     with changing(context, name) as worker:
         after, notes = _changed(worker, change, of_all=of_all)
+        refuse_hidden(worker.with_record(after))
         runs = worker.process.activity.will_run
         _refuse_unseen_file(worker, after, runs=runs and not restart)
         what = _in_words(worker.record.environment, after.environment)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.environment import is_file, is_proxy, named_addresses
+from openclaw_ocm.core.environment import is_file, is_proxy, named_addresses, shown_files
 from openclaw_ocm.core.network import host_and_port, near_places
+from openclaw_ocm.errors import Invalid
 from openclaw_ocm.system.variables import looked_up
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.instances.instance import Instance
 
 
 def needed_places(variables: Mapping[str, str], allow: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
@@ -76,6 +79,18 @@ def taken_variables(name: InstanceName, archived: Record) -> tuple[dict[str, str
         if is_file(key)
     )
     return taken, notes
+
+
+def refuse_hidden(worker: Instance) -> None:
+    """Raise `Invalid` where a variable names a file of the system that every instance is kept from."""
+    variables = worker.record.environment
+    shown = shown_files(variables)
+    for name, value in variables.items():
+        path = PurePosixPath(value)
+        is_shown = not is_file(name) or name in shown or not worker.record.sealed
+        if not is_shown and any(path.is_relative_to(place) for place in worker.policy.hidden):
+            message = f"{name}: {value} is hidden from every instance"
+            raise Invalid(message, hint="copy the file to another place", code="variable_file")
 
 
 def _is_address(text: str) -> bool:
