@@ -39,6 +39,7 @@ MACHINES: dict[str, Literal["session", "module"]] = {
     "machine": "session",
     "fresh": "module",
     "bare": "module",
+    "odd": "module",
     "agents": "module",
 }
 
@@ -150,6 +151,13 @@ def bare(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Start a container: root, Python, git, apt and no more, on the host's network."""
     with host_network(), Machine.boot(request.param, kind="bare", network="host") as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def odd(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """Boot a machine that a module changes in what it has of the system."""
+    with Machine.boot(request.param) as booted:
+        yield booted
 
 
 @pytest.fixture(scope="module")

@@ -85,6 +85,8 @@ class Worker:
             steps.Start(name=NAME),
         )
         set_secret(self.context, NAME, "MY_KEY", OWN, restart=None, dry_run=False)
+        # As the first process in its sandbox leaves it.
+        Path(self.paths.state, "programs", "bin").mkdir(parents=True, exist_ok=True)
         restart(self.context, NAME, EFFORT, dry_run=False)
         self.main(changed(a=provider(apiKey=NEW, baseUrl="http://127.0.0.1:2/v1"), c=provider(apiKey=NEW)))
 

@@ -40,6 +40,7 @@ from openclaw_ocm.operations.status import observe, status
 from openclaw_ocm.system import health, processes, ufw
 from openclaw_ocm.system.archive import age
 from openclaw_ocm.system.files import write_file
+from openclaw_ocm.system.kept import records
 from openclaw_ocm.system.kept.records import encode_record
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Place:
         found = Asked()
         self.world.calls.clear()
         self.counts.clear()
+        # A command is a process of its own.
+        records._record_of.cache_clear()
         _COUNTING.append(found.read)
         try:
             yield found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import tempfile
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from tests.archives import plain, pure, snapshot, tree, write_archive, write_compressed
 
@@ -119,8 +120,19 @@ TARGETS = st.lists(NAMES, max_size=4).map("/".join) | st.sampled_from(["/etc/pas
 CONTENTS = st.none() | TARGETS | st.binary(max_size=20) | st.just(b"SQLite format 3\0")
 
 
+def place_of(path: Path) -> str:
+    """Return where a path leads; in a circle nowhere, of which realpath makes anything."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return str(path)
+    return os.path.realpath(path)
+
+
 @settings(MORE, max_examples=600)
 @given(st.lists(st.tuples(PATHS, CONTENTS), max_size=6))
+@example([("state/b", "b//a")])
 def test_whatever_comes_out_lies_within(members: list[tuple[str, bytes | str | None]]) -> None:
     there = ["state", "state/a", "state/a/b", "state/d", "state/d/a", "state/agents", "state/agents/a", *OWN]
     state: Tree = dict.fromkeys(there)
@@ -141,7 +153,7 @@ def test_whatever_comes_out_lies_within(members: list[tuple[str, bytes | str | N
         event("taken")
         assert sorted(one.name for one in outer.iterdir()) == ["archive", "out"]
         for found in into.rglob("*"):
-            if os.path.commonpath([os.path.realpath(found), into / "state"]) != str(into / "state"):
+            if os.path.commonpath([place_of(found), into / "state"]) != str(into / "state"):
                 below = str(found.relative_to(into))
                 assert found.is_symlink(), found
                 assert below.count("/") > 1, found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -23,16 +25,34 @@ _T = TypeVar("_T", Record, Settings)
 
 
 def read_record(paths: HostPaths, name: InstanceName) -> Record:
-    """Return the record of an instance; raises `OcmError` where there is none or it is corrupt."""
+    """Return the record of an instance; raises `OcmError` where there is none or it is corrupt.
+
+    A file that is as it was is read once in a process: of many instances each asks for the others'.
+    """
     path = paths.instance(name).record
-    data = files.read_own(path)
-    if data is None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - no Path in this module's hands
+    except OSError:
+        record = _record(path)
+    else:
+        version = status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+        record = _record_of(path, version)
+    if record is None:
         raise unknown_instance(name, instance_names(paths))
-    record = _decode(data, path, Record)
     if record.name != name:
         message = f"the record {path} is corrupt: it says name = {record.name!r}"
         raise OcmError(message, hint="mend the line, or move the file away", code="record_corrupt")
     return record
+
+
+def _record(path: PurePosixPath) -> Record | None:
+    data = files.read_own(path)
+    return None if data is None else _decode(data, path, Record)
+
+
+@functools.cache
+def _record_of(path: PurePosixPath, version: tuple[int, ...]) -> Record | None:  # noqa: ARG001 - what it is kept by
+    return _record(path)
 
 
 def readable_records(paths: HostPaths) -> tuple[Record, ...]:
