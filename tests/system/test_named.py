@@ -69,5 +69,6 @@ def test_what_can_be_read_by_nobody_is_none(monkeypatch: pytest.MonkeyPatch, tmp
         monkeypatch.setattr(named, "RESOLVER", PurePosixPath(tmp_path, name))
         assert named.name_servers() is None
         (tmp_path / "directory").mkdir(exist_ok=True)
+    monkeypatch.setattr(named, "LOOKED_UP", ())
     monkeypatch.setattr(named, "TRUSTED", (PurePosixPath(tmp_path, "nowhere"),))
     assert named.named_files() == ()

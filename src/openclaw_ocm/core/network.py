@@ -190,12 +190,11 @@ def deaf(name: str, text: str | None, *, isolated: bool) -> str | None:
         return "this machine names no name servers, so no name is found: /etc/resolv.conf leads to no file"
     words = [line.split() for line in text.splitlines()]
     servers = [line[1] for line in words if line[:1] == ["nameserver"] and len(line) > 1]
-    if isolated and servers and not any(_ADDRESS.fullmatch(server) for server in servers):
-        why = (
-            "the name servers of this machine have addresses of IPv6 alone, which its network does not reach"
-        )
-        return f"{why}: ocm network {name} shared"
-    return None
+    if not isolated or any(_ADDRESS.fullmatch(server) for server in servers):
+        return None
+    why = "the name servers of this machine have addresses of IPv6 alone, which its network does not reach"
+    none = "/etc/resolv.conf names no name server, which its network needs"
+    return f"{why if servers else none}: ocm network {name} shared"
 
 
 def ruleset(rules: Rules) -> str:

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
-from openclaw_ocm.core.sandbox.policy import RESOLVER, SYSTEM, TRUSTED, Named
+from openclaw_ocm.core.sandbox.policy import LOOKED_UP, RESOLVER, SYSTEM, TRUSTED, Named
 
 _MAX_LINKS = 40
 _MAX_BYTES = 64 * 1024
@@ -17,7 +17,7 @@ def named_files() -> tuple[Named, ...]:
     """Return where the names lead, those left out that lead to nothing that this user can read."""
     return tuple(
         Named(name=name, source=PurePosixPath(os.path.realpath(name)), target=place_inside(name))
-        for name in (RESOLVER, *TRUSTED)
+        for name in (RESOLVER, *LOOKED_UP, *TRUSTED)
         if _has_content(Path(name))
     )
 

@@ -41,6 +41,8 @@ SPARE_PROC = PurePosixPath("/run/ocm/proc")
 # Of the home: a directory of OCM's, whose `bin` leads to where the instance's own programs go.
 LOCAL = ".local"
 RESOLVER, RESOLVER_NAME = PurePosixPath("/etc/resolv.conf"), "resolv.conf"
+# How names are looked up besides.
+LOOKED_UP = tuple(map(PurePosixPath, ("/etc/hosts", "/etc/nsswitch.conf")))
 # Where certificates are that the machine trusts: by OpenSSL, which is Node's too, and by distributions' own.
 TRUSTED = tuple(
     PurePosixPath(path)
