@@ -8,6 +8,7 @@ from enum import Enum
 from openclaw_ocm.core.sandbox.obstacle import NOT_STARTED, setup_failure
 
 CONFIG_ERROR = 78
+MISSED = "enabled, not started since the user manager began before the home was there: ocm start --all"
 OUT_OF_MEMORY = "oom-kill"
 # How what runs a program for another, a shell or the init of a sandbox, tells that a signal ended it.
 _SIGNAL_BASE = 128
@@ -61,7 +62,8 @@ class Process:
 
     `exit_status` is that of the last process that ended; `since` is in seconds since the epoch;
     `definition` is the file that defines the process for the backend, `overrides` are those that
-    change it; `memory_bytes` and `cpu_seconds` are None where the backend keeps no account.
+    change it; `memory_bytes` and `cpu_seconds` are None where the backend keeps no account. `missed` means
+    that it was to start with the backend, which began before it could be seen.
     """
 
     activity: Activity
@@ -78,6 +80,7 @@ class Process:
     changed_on_disk: bool = False
     definition: str | None = None
     overrides: tuple[str, ...] = ()
+    missed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +131,7 @@ def judge(  # noqa: PLR0911 - one for each state
     if process.activity is Activity.FAILED:
         return Health(state=State.FAILED, reason=_failure(process), fatal=True)
     if process.activity is Activity.STOPPED:
-        return Health(state=State.STOPPED)
+        return Health(state=State.STOPPED, reason=MISSED if process.missed else None)
     if process.activity is Activity.WAITING:
         reason = f"{_failure(process)}; it is started again by itself"
         return Health(state=State.FAILED, reason=reason, fatal=True)

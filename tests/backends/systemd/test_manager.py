@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,13 +15,13 @@ from tests.hosts import context
 from openclaw_ocm.backends.systemd.asking import show
 from openclaw_ocm.backends.systemd.manager import Systemd
 from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.status import Answer, judge
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import host as host_module
 from openclaw_ocm.system.runner import Completed, Runner, failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from openclaw_ocm.system.runner import Command
 
@@ -135,3 +136,53 @@ def test_who_is_in_session_is_read_from_the_names_of_units(
     assert systemd.in_session() == (), "without a manager nothing runs"
     monkeypatch.setattr(Systemd, "answers", lambda _self: True)
     assert systemd.in_session() == (NAME, f"{NAME}-a")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booted(Runner):
+    """Answers as a user manager that knows of one enabled gateway, which has not been started under it."""
+
+    began: int
+    unit: str = (
+        "Id=openclaw-gateway-worker1.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=enabled\n"
+        "InactiveExitTimestamp={}\nInvocationID=\n"
+    )
+    started: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def run(self, command: Command, *, check: bool = True) -> Completed:
+        del check
+        self.asked.append(command.argv[2])
+        unit = self.unit.format(self.started)
+        printed = f"@{self.began}\n" if "--property=UserspaceTimestamp" in command.argv else unit
+        return Completed(returncode=0, stdout=printed if command.argv[2] == "show" else "", stderr="")
+
+
+@pytest.mark.parametrize(
+    ("began", "started", "enabled", "missed"),
+    [
+        (2_000, "", True, True),
+        # It was enabled under this manager, started and stopped again, or is not enabled at all.
+        (500, "", True, False),
+        (2_000, "@2100", True, False),
+        (2_000, "", False, False),
+    ],
+)
+def test_an_enabled_gateway_that_the_manager_did_not_see_when_it_began_is_told_as_that(
+    tmp_path: Path, began: int, started: str, *, enabled: bool, missed: bool
+) -> None:
+    runner = Booted(began=began, started=started, environ={"HOME": str(tmp_path)})
+    if not enabled:
+        runner = replace(runner, unit=runner.unit.replace("enabled", "disabled"))
+    host = replace(context(tmp_path).host, runner=runner)
+    link = Path(host.paths.units, "default.target.wants/openclaw-gateway-worker1.service")
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/nowhere")
+    os.utime(link, (1_000, 1_000), follow_symlinks=False)
+    process = Systemd(host=host).observe([NAME])[NAME]
+    assert process.missed is missed
+    health = judge(process, Answer(), port=1, stranger=None, now=0.0)
+    assert (health.reason is not None and "before the home was there" in health.reason) is missed
+    runner.asked.clear()
+    Systemd(host=host).start([NAME])
+    assert ("daemon-reload" in runner.asked) is missed

@@ -13,7 +13,14 @@ from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.systemd import places, uplink
 from openclaw_ocm.backends.systemd.asking import changes, show
-from openclaw_ocm.backends.systemd.shown import PROPERTIES, parse_block, process_in, was_killed, with_network
+from openclaw_ocm.backends.systemd.shown import (
+    PROPERTIES,
+    may_have_missed,
+    parse_block,
+    process_in,
+    was_killed,
+    with_network,
+)
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.backends.systemd.unit import (
     limit_directives,
@@ -163,6 +170,8 @@ class Systemd:
         killed = {block["InvocationID"]: block["Id"] for block in blocks if was_killed(found[block["Id"]])}
         for unit in self._out_of_memory(killed):
             found[unit] = replace(found[unit], result=OUT_OF_MEMORY)
+        for unit in self._missed([block["Id"] for block in blocks if may_have_missed(block)]):
+            found[unit] = replace(found[unit], missed=True)
         isolated = [block["Id"] for block in blocks if places.UPLINK in block.get("Wants", "")]
         if isolated and not uplink.is_current(self.host.paths):
             found |= {unit: replace(found[unit], changed_on_disk=True) for unit in isolated}
@@ -172,6 +181,22 @@ class Systemd:
                 found[gateway] = with_network(found[gateway], process_in(block))
         missing = Process(activity=Activity.STOPPED, installed=False, autostart=False)
         return {name: found.get(unit, missing) for unit, name in units.items()}
+
+    def _missed(self, units: Collection[str]) -> Iterator[str]:
+        """Yield which of `units` were enabled before the manager began, which then did not see them.
+
+        As where a home is decrypted by the login, and the manager is there from boot on.
+        """
+        if not units:
+            return
+        printed = self._show("--timestamp=unix", "--property=UserspaceTimestamp", "--value")
+        with contextlib.suppress(ValueError):
+            began = int(printed.strip().lstrip("@"))
+            for unit in units:
+                with contextlib.suppress(OSError):
+                    link = Path(self.host.paths.units, "default.target.wants", unit)
+                    if link.lstat().st_mtime < began:
+                        yield unit
 
     def _out_of_memory(self, units: Mapping[str, str]) -> set[str]:
         """Return which of `units`, by invocation, lost a process to the kernel's OOM killer.
@@ -192,6 +217,9 @@ class Systemd:
         """Start gateways; their count of failed starts begins anew."""
         units = [places.unit_name(name) for name in names]
         if units:
+            if any(process.missed for process in self.observe(names).values()):
+                # It then knows what starts with it, and what of that has been started.
+                self._change("daemon-reload")
             self._systemctl("reset-failed", *units, check=False)
             self._change("start", *units)
 

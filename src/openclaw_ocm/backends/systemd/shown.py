@@ -15,6 +15,7 @@ PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
     *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),
     *("NeedDaemonReload", "DropInPaths", "FragmentPath", "InvocationID", "Wants"),
+    "InactiveExitTimestamp",
 )
 _NOT_LOADED = "not-found"
 _KILLED_CODES = ("2", "3")  # CLD_KILLED, CLD_DUMPED (sigaction(2))
@@ -61,6 +62,13 @@ def with_network(process: Process, network: Process) -> Process:
         changed_on_disk=process.changed_on_disk or network.changed_on_disk,
         overrides=(*process.overrides, *network.overrides),
     )
+
+
+def may_have_missed(properties: Mapping[str, str]) -> bool:
+    """Tell whether a unit was to start with the manager, and has never begun under it."""
+    process = process_in(properties)
+    began = _number(properties.get("InactiveExitTimestamp", "").lstrip("@"))
+    return process.autostart and process.activity is Activity.STOPPED and not began
 
 
 def was_killed(process: Process) -> bool:

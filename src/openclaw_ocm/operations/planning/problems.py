@@ -82,6 +82,8 @@ def instance_problems(worker: Instance, verdict: Health | None) -> Iterator[Prob
     backups = look(worker)
     if backups is not None and backups.problem is not None and backups.problem != IDLE:
         yield Problem(about=name, what=backups.problem, mend=f"ocm backup {name} shows whether it works now")
+    if process.missed and verdict.reason is not None:
+        yield Problem(about=name, what=verdict.reason)
     if process.installed and verdict.state is State.FAILED:
         yield Problem(about=name, what=f"failed: {verdict.reason}", mend=f"ocm logs {name}")
 

@@ -39,7 +39,7 @@ _BUS_PACKAGE = "dbus-user-session"
 _TRY_SECONDS = 20.0
 _MEBIBYTE = 2**20
 # What a change, a log and a database need; and what Node and OpenClaw take while they are brought.
-_ROOM, _ROOM_TO_BRING = 200 * _MEBIBYTE, 2000 * _MEBIBYTE
+_ROOM, _ROOM_TO_BRING = 100 * _MEBIBYTE, 2000 * _MEBIBYTE
 _NAMES, _NAMES_TO_BRING = 2_000, 60_000
 # A gateway of OpenClaw 2026.9.6 has one for each event loop that watches: mostly one. Others are its user's.
 _WATCHERS_EACH, _WATCHERS_SPARE, _FEW_WATCHERS = 2, 32, 16
