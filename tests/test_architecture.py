@@ -87,7 +87,8 @@ MADE_OF = {
     "model": {"edit", "network", "session"},
     "models": {"edit"},
     "restore": {"backup"},
-    "scheduled": {"backup", "backups"},
+    "repository": {"backup", "backups"},
+    "scheduled": {"backup", "backups", "repository"},
     "token": {"edit"},
     "sync": {"edit", "session"},
 }

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 FOLDER = f"{HOME}/handbook"
+# That of the machine on which tests run, which takes it for its own tests.
+RESTIC = "/usr/bin/restic"
 BACKUPS = f"{HOME}/backups"
 # Of the documentation of age; nobody has what opens it.
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
@@ -124,12 +126,21 @@ def test_back_up_off_the_machine(machine: Machine, ocm: Ocm) -> None:
 
 
 @pytest.mark.usefixtures("worker1")
-def test_keep_backups_small(ocm: Ocm) -> None:
-    said = reader(ocm).play("docs/how-to/keep-backups-small.md")
+def test_keep_backups_small(machine: Machine, ocm: Ocm) -> None:
+    machine.push(RESTIC, RESTIC, user="root")
+    repository, secrets = f"{FOLDER}/repository", f"{HOME}/.config/ocm/restic.env"
+    said = reader(ocm, words={"REPOSITORY": repository}).play("docs/how-to/keep-backups-small.md")
     assert "--exclude node_modules leaves out nothing" in said
     assert "backups:    03:00, next " in said
     assert "    workspace/downloads (marked as a cache by CACHEDIR.TAG)" in said
+    assert f" in {repository} (" in said
+    assert f"backups scheduled: 03:00 to {repository}, next " in said
+    assert ": whole: worker1, " in said
+    assert "worker2: restored, not started: ocm start worker2" in said
     ocm("backup", "worker1", "--every", "never")
+    ocm("delete", "worker2", "--force", "--yes")
+    machine.run(["rm", "-rf", secrets, f"{HOME}/.local/state/ocm/restic"])
+    machine.run(["rm", RESTIC], user="root")
 
 
 @pytest.mark.full

@@ -126,6 +126,8 @@ def test_what_is_not_said_of_a_schedule_that_is_changed_stays(instance: Instance
         keep=Keep(last=9),
         directory=str(instance.home),
     )
+    moved = schedule(instance, repository="sftp:server:/backups")
+    assert "backups scheduled: daily to sftp:server:/backups, next " in moved.message
     with pytest.raises(Invalid, match="nothing would be kept"):
         schedule(instance, keep={"last": 0, "daily": 0, "weekly": 0, "monthly": 0})
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.backups import Verified
+    from openclaw_ocm.operations.backups import Pruned, Verified
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
@@ -58,6 +58,12 @@ def _keep_options(default: int | None, when: str = "") -> Callable[[_F], _F]:
     help="Encrypt with age to this public key, of age or SSH; may be given several times.",
 )
 @click.option(
+    "--to",
+    "place",
+    metavar="REPO",
+    help="Into this repository of restic: a directory, sftp:USER@HOST:/PATH, s3:..., rclone:REMOTE:PATH.",
+)
+@click.option(
     "--exclude",
     multiple=True,
     metavar="PATTERN",
@@ -85,6 +91,7 @@ def backup(  # noqa: PLR0913 - one for each option
     form: str | None,
     recipients: tuple[str, ...],
     exclude: tuple[str, ...],
+    place: str | None,
     every: str | None,
     scheduled: InstanceName | None,
     everything: bool,
@@ -100,6 +107,9 @@ def backup(  # noqa: PLR0913 - one for each option
     --verbose names each path. Workspaces are kept whole otherwise. The file gets its name, with the time in
     it, only after it was read back and its databases were found faultless. Nothing is stopped.
 
+    With --to what backups share is kept once, and all of it encrypted with the password in restic.env (see
+    docs/how-to/keep-backups-small.md); restic makes the repository where there is none.
+
     With --every none is made now, but from then on at these times, of stopped instances too, and after the
     machine was off what was missed; each then removes those backups of the instance, scheduled or not, that
     no rule keeps: by default the last 3, and the newest of 7 days, 4 weeks and 6 months. What is left out
@@ -113,6 +123,7 @@ def backup(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.backup import Request
     from openclaw_ocm.operations.backup import backup as run
     from openclaw_ocm.operations.planning.jobs import WORKING
+    from openclaw_ocm.operations.repository import backup_to, check_repository
     from openclaw_ocm.system.archive.age import parse_recipient
 
     if scheduled is not None:
@@ -129,14 +140,21 @@ def backup(  # noqa: PLR0913 - one for each option
     if every is None and rules:
         message = "--keep-last and the like need --every; ocm backups prune applies them once"
         raise click.UsageError(message)
+    if place is not None and (path is not None or recipients or form is not None):
+        message = "--to takes no --output, --encrypt-to nor --format: restic encrypts and compresses itself"
+        raise click.UsageError(message)
     context = frame.open_context(ctx)
     chosen = frame.choose(context, names, everything=everything)
+    where = None if place is None else repository(place)
+    if where is not None and not dry_run:
+        check_repository(context, where)
     if every is not None:
         given = {
             **({} if path is None else {"directory": _directory(path)}),
             **({} if form is None else {"format": form}),
             **({} if not recipients else {"encrypt_to": recipients}),
             **({} if not exclude else {"exclude": request.exclude}),
+            **({} if where is None else {"repository": where}),
         }
         return _schedule(ctx, chosen, every, given, rules, dry_run=dry_run, as_json=as_json)
     if path is not None and len(chosen) > 1 and not os.path.isdir(path):  # noqa: PTH112
@@ -145,11 +163,13 @@ def backup(  # noqa: PLR0913 - one for each option
     return frame.run_each(
         ctx,
         chosen,
-        lambda context, name: run(context, name, request),
+        lambda context, name: (
+            run(context, name, request) if where is None else backup_to(context, name, request, where)
+        ),
         as_json=as_json,
         context=context,
         show=partial(show_backup, verbose=context.host.runner.verbose),
-        jobs=frame.at_once(context, WORKING, jobs),
+        jobs=frame.at_once(context, WORKING, jobs) if where is None else 1,
     )
 
 
@@ -189,6 +209,19 @@ def _schedule(  # noqa: PLR0913 - what each option gave
     )
 
 
+def repository(place: str) -> str:
+    """Return a repository as it is kept; a directory may be given by any path."""
+    import os.path
+
+    from openclaw_ocm.core.backup.repository import parse_repository
+
+    is_path = place.startswith(("/", ".", "~")) or ":" not in place
+    return parse_repository(os.path.abspath(os.path.expanduser(place)) if is_path else place)  # noqa: PTH100, PTH111
+
+
+_from_option = click.option("--from", "place", metavar="REPO", help="In this repository, of backup --to.")
+
+
 def _directory(path: PurePosixPath) -> str:
     """Return a directory for backups to come; one that is not there is refused, for it may be mistyped."""
     import os.path
@@ -215,16 +248,22 @@ def backups() -> None:
 
 @backups.command("list", epilog="Example: ocm backups list worker1")
 @click.argument("name", type=NAME, required=False, metavar="[NAME]")
+@_from_option
 @json_option
 @click.pass_context
-def list_(ctx: click.Context, name: InstanceName | None, *, as_json: bool) -> int:
+def list_(ctx: click.Context, name: InstanceName | None, *, place: str | None, as_json: bool) -> int:
     """List backups, those of instances that are gone as well."""
     from openclaw_ocm.cli.render.backups import show_stored
     from openclaw_ocm.cli.render.envelope import print_json
     from openclaw_ocm.operations.backups import list_backups
 
     frame.tell_interrupted(ctx)
-    found = list_backups(frame.this_host(ctx), name)
+    if place is None:
+        found = list_backups(frame.this_host(ctx), name)
+    else:
+        from openclaw_ocm.operations.repository import list_repository
+
+        found = list_repository(frame.look(ctx), repository(place), name)
     if as_json:
         print_json("backups list", found)
     else:
@@ -235,6 +274,7 @@ def list_(ctx: click.Context, name: InstanceName | None, *, as_json: bool) -> in
 @backups.command(epilog="Example: ocm backups verify --all")
 @click.argument("words", nargs=-1, metavar="ARCHIVE|NAME...")
 @click.option("--all", "everything", is_flag=True, help="All backups.")
+@_from_option
 @click.option(
     "--identity", metavar="FILE", help="The file with the age or SSH key that opens encrypted archives."
 )
@@ -250,15 +290,17 @@ def verify(  # noqa: PLR0913 - one for each option
     *,
     identity: str | None,
     everything: bool,
+    place: str | None,
     drill: bool,
     as_json: bool,
 ) -> int:
     """Check that backups are whole: hashes, databases, and what a restore needs.
 
-    NAME stands for all backups of that instance. Nothing is changed. The instance of a drill has no keys and
-    no channels, runs no cron jobs, and is deleted once it is ready: it does nothing beside the one that it is
-    a copy of.
+    NAME stands for all backups of that instance; with --from an ID for one. Nothing is changed. The
+    instance of a drill has no keys and no channels, runs no cron jobs, and is deleted once it is ready: it
+    does nothing beside the one that it is a copy of.
     """
+    import contextlib
     from dataclasses import replace
 
     from openclaw_ocm.cli.render.backups import show_verified
@@ -266,6 +308,7 @@ def verify(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.backups import verify as run
     from openclaw_ocm.operations.drill import drill as run_drill
     from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.operations.repository import fetched, identifiers, names_in
     from openclaw_ocm.system.archive.age import read_identities
 
     if bool(words) == everything:
@@ -273,19 +316,25 @@ def verify(  # noqa: PLR0913 - one for each option
         raise click.UsageError(message)
     identities = () if identity is None else read_identities(PurePosixPath(identity))
     context = frame.open_context(ctx) if drill else frame.look(ctx)
-    archives = (
-        [one.path for one in list_backups(context.host)]
-        if everything
-        else [str(path) for path in archives_of(context.host, words)]
-    )
+    if place is not None:
+        place = repository(place)
+        archives = [*(identifiers(context, place, words or names_in(context, place)))]
+    elif everything:
+        archives = [one.path for one in list_backups(context.host)]
+    else:
+        archives = [str(path) for path in archives_of(context.host, words)]
 
     def check(context: Context, path: str) -> Verified:
-        verified = run(context, PurePosixPath(path), identities)
-        if not drill:
-            return verified
-        effort = Effort(timeout_seconds=frame.READY_SECONDS)
-        done = run_drill(context, PurePosixPath(path), identities, effort)
-        return replace(verified, drill=done.message, missed=done.notes)
+        with contextlib.ExitStack() as until_checked:
+            file = PurePosixPath(path)
+            if place is not None:
+                file = until_checked.enter_context(fetched(context, place, path))
+            verified = replace(run(context, file, identities), path=path)
+            if not drill:
+                return verified
+            effort = Effort(timeout_seconds=frame.READY_SECONDS)
+            done = run_drill(context, file, identities, effort)
+            return replace(verified, drill=done.message, missed=done.notes)
 
     attempts = frame.attempt_each(context, archives, check, show=show_verified, as_json=as_json)
     return frame.conclude(ctx, attempts, as_json=as_json)
@@ -294,15 +343,17 @@ def verify(  # noqa: PLR0913 - one for each option
 @backups.command(epilog="Example: ocm backups prune --all --keep-daily 7 --keep-weekly 4 --dry-run")
 @names_argument
 @_keep_options(0)
+@_from_option
 @dry_run_option
 @json_option
 @click.pass_context
-def prune(
+def prune(  # noqa: PLR0913 - one for each option
     ctx: click.Context,
     /,
     names: tuple[InstanceName, ...],
     *,
     everything: bool,
+    place: str | None,
     dry_run: bool,
     as_json: bool,
     **keep: int,
@@ -316,6 +367,7 @@ def prune(
     from openclaw_ocm.core.record import Keep
     from openclaw_ocm.operations.backups import names_with_backups
     from openclaw_ocm.operations.backups import prune as run
+    from openclaw_ocm.operations.repository import names_in, prune_repository
 
     if not any(keep.values()):
         message = "say what to keep: --keep-last, --keep-daily, --keep-weekly or --keep-monthly"
@@ -325,13 +377,18 @@ def prune(
         raise click.UsageError(message)
     context = frame.open_context(ctx, recover=False)
     kept = Keep(**{rule.removeprefix("keep_"): count for rule, count in keep.items()})
-    attempts = frame.attempt_each(
-        context,
-        names_with_backups(context.host) if everything else names,
-        lambda context, name: run(context.host, name, kept, dry_run=dry_run),
-        show=show_pruned,
-        as_json=as_json,
-    )
+    if place is None:
+        there = names_with_backups(context.host) if everything else names
+    else:
+        place = repository(place)
+        there = names_in(context, place) if everything else names
+
+    def prune_one(context: Context, name: InstanceName) -> Pruned:
+        if place is None:
+            return run(context.host, name, kept, dry_run=dry_run)
+        return prune_repository(context, name, place, kept, dry_run=dry_run)
+
+    attempts = frame.attempt_each(context, there, prune_one, show=show_pruned, as_json=as_json)
     return frame.conclude(ctx, attempts, as_json=as_json)
 
 

@@ -111,6 +111,12 @@ def clone(  # noqa: PLR0913 - one for each option
 @click.option(
     "--identity", type=click.Path(dir_okay=False), metavar="FILE", help="Decrypt the archive with this key."
 )
+@click.option(
+    "--from",
+    "place",
+    metavar="REPO",
+    help="ARCHIVE is an ID, or an instance for its newest, in this repository of backup --to.",
+)
 @click.option("--no-start", is_flag=True, help="Do not start it; its config may be broken then.")
 @wait_options
 @check_option
@@ -125,6 +131,7 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
     is where it is too damaged for that, and is back and running where the restored instance does not become
     ready; one that is ready and does not answer with --check stays, and the exit code is 1.
     """
+    import contextlib
     from pathlib import Path, PurePosixPath
 
     if options["checking"] and options["no_start"]:
@@ -139,32 +146,33 @@ def restore(ctx: click.Context, /, archive: str, *, dry_run: bool, as_json: bool
         from openclaw_ocm.system.archive.age import read_identities
 
         identities = read_identities(PurePosixPath(options["identity"]))
-    request = RestoreRequest(
-        archive=PurePosixPath(Path(archive).absolute()),
-        name=options["name"],
-        port=options["port"],
-        replace=options["replace"],
-        sealed=not options["unsealed"],
-        network=options["network"],
-        start=not options["no_start"],
-        identities=identities,
-    )
     effort, checking = frame.effort(options), options["checking"] and not dry_run
     if checking:
         say_what_it_uses()
     context = frame.open_context(ctx)
+    with contextlib.ExitStack() as until_restored:
+        path = PurePosixPath(Path(archive).absolute())
+        if options["place"] is not None:
+            from openclaw_ocm.cli.backup import repository
+            from openclaw_ocm.operations.repository import fetched
 
-    def restore_one(context: Context, name: InstanceName) -> Outcome:
-        outcome = run(context, name, request, effort, dry_run=dry_run)
-        return and_check(context, name, outcome) if checking else outcome
+            path = until_restored.enter_context(fetched(context, repository(options["place"]), archive))
+        request = RestoreRequest(
+            archive=path,
+            name=options["name"],
+            port=options["port"],
+            replace=options["replace"],
+            sealed=not options["unsealed"],
+            network=options["network"],
+            start=not options["no_start"],
+            identities=identities,
+        )
 
-    return frame.run_each(
-        ctx,
-        [name_of(request)],
-        restore_one,
-        as_json=as_json,
-        context=context,
-    )
+        def restore_one(context: Context, name: InstanceName) -> Outcome:
+            outcome = run(context, name, request, effort, dry_run=dry_run)
+            return and_check(context, name, outcome) if checking else outcome
+
+        return frame.run_each(ctx, [name_of(request)], restore_one, as_json=as_json, context=context)
 
 
 COMMANDS = {"clone": clone, "rename": rename, "restore": restore}

@@ -9,6 +9,7 @@ import msgspec
 
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.backup.patterns import parse_patterns
+from openclaw_ocm.core.backup.repository import parse_repository
 from openclaw_ocm.core.backup.schedule import parse_every
 from openclaw_ocm.core.environment import checked
 from openclaw_ocm.core.firewall import exposure
@@ -98,9 +99,13 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How it is compressed."""
     exclude: tuple[str, ...] = ()
     """What of the state is left out: names such as `*.img`, or paths below it."""
+    repository: str | None = None
+    """The repository of restic that they go to, in the place of a directory."""
 
     def __post_init__(self) -> None:
-        """Refuse a time that no unit file can hold, and patterns that are none."""
+        """Refuse a time that no unit file can hold, patterns and a repository that are none."""
+        if self.repository is not None:
+            _refuse_other("repository", (self.repository,), _repository, "backup")
         _refuse_other("exclude", self.exclude, parse_patterns, "backup")
         try:
             kept = parse_every(self.every)
@@ -163,6 +168,10 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         _refuse_other("expose", self.expose, exposure, "expose")
         _refuse_other("allow", self.allow, allowance, "network")
         _refuse_variables(self.environment)
+
+
+def _repository(given: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(parse_repository, given))
 
 
 def _refuse_other(

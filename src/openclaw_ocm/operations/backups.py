@@ -144,7 +144,8 @@ def _verification(host: Host) -> tuple[PurePosixPath, PurePosixPath]:
 def cut_off(host: Host) -> tuple[str, ...]:
     """Return what backups and verifications that were killed left behind, which holds parts of a state."""
     scratch, lock = _verification(host)
-    verified = [str(scratch)] if Path(scratch).exists() and not files.is_locked(lock) else []
+    held = {scratch: lock, scratch.with_name("@repository"): lock.with_name("@repository.lock")}
+    verified = [str(path) for path, by in held.items() if Path(path).exists() and not files.is_locked(by)]
     made = [
         str(path)
         for name, path in half_written_backups(host.paths.backups)

@@ -40,10 +40,21 @@ class Asked:
         """
         keep = Keep() if before is None else before.keep
         try:
-            changes = {"keep": msgspec.structs.replace(keep, **self.keep), **self.given, "every": self.every}
+            changes = {
+                "keep": msgspec.structs.replace(keep, **self.keep),
+                **_elsewhere(self.given),
+                "every": self.every,
+            }
             return msgspec.structs.replace(before or Schedule(every=self.every), **changes)
         except ValueError as error:
             raise Invalid(f"{error}", code="schedule_invalid") from None
+
+
+def _elsewhere(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what was given, with what ends of the schedule before: it goes to one place."""
+    if "repository" in given:
+        return {"directory": None, "encrypt_to": (), "format": "gz", **given}
+    return {"repository": None, **given} if given.keys() & {"directory", "encrypt_to", "format"} else given
 
 
 def set_schedule(context: Context, name: InstanceName, asked: Asked | None, *, dry_run: bool) -> Outcome:
@@ -74,7 +85,8 @@ def set_schedule(context: Context, name: InstanceName, asked: Asked | None, *, d
 def _in_words(timers: Timers, schedule: Schedule) -> str:
     due = next_due(timers, schedule)
     first = "never" if due is None else f"{datetime.fromtimestamp(due, local_zone()):%Y-%m-%d %H:%M %Z}"
-    where = f" to {schedule.directory}" if schedule.directory else ""
+    place = schedule.repository or schedule.directory
+    where = f" to {place}" if place else ""
     without = f"; without {', '.join(schedule.exclude)}" if schedule.exclude else ""
     kept = kept_in_words(schedule.keep)
     return f"backups scheduled: {schedule.every}{where}, next {first}; kept: {kept}{without}"

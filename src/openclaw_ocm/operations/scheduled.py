@@ -14,6 +14,7 @@ from openclaw_ocm.errors import Locked, OcmError, as_ocm_error
 from openclaw_ocm.operations.backup import backup, scheduled_request
 from openclaw_ocm.operations.backups import prune
 from openclaw_ocm.operations.planning.timers import read_last
+from openclaw_ocm.operations.repository import backup_to, prune_repository
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import read_record
@@ -43,10 +44,16 @@ def run_scheduled(context: Context, name: InstanceName) -> Backup:
         with contextlib.ExitStack() as held, files.giving_up(_turn(context, held), TURN_SECONDS):
             # Hours may have gone by in the queue, and for the instance's lock, in which the user may have
             # said otherwise: what would be kept now is not pruned.
-            request = scheduled_request(_schedule(context, name), patience_seconds=_PATIENCE_SECONDS)
-            made = backup(context, name, request)
-            keep, made_now = _schedule(context, name).keep, PurePosixPath(made.path)
-            prune(context.host, name, keep, dry_run=False, directory=request.output, spare=made_now)
+            schedule = _schedule(context, name)
+            request = scheduled_request(schedule, patience_seconds=_PATIENCE_SECONDS)
+            if schedule.repository is not None:
+                made = backup_to(context, name, request, schedule.repository, patient=True)
+                keep = _schedule(context, name).keep
+                prune_repository(context, name, schedule.repository, keep, dry_run=False, patient=True)
+            else:
+                made = backup(context, name, request)
+                keep, made_now = _schedule(context, name).keep, PurePosixPath(made.path)
+                prune(context.host, name, keep, dry_run=False, directory=request.output, spare=made_now)
     except _NotScheduled:
         raise
     except BaseException as error:

@@ -101,7 +101,7 @@ def test_a_flipped_bit_below_the_compression_is_refused_or_does_nothing(
     assert found in (None, true)
 
 
-@pytest.mark.parametrize("form", ["gz", "zst"])
+@pytest.mark.parametrize("form", ["gz", "zst", "tar"])
 def test_an_archive_that_is_cut_off_anywhere_is_refused(tmp_path: Path, form: Format) -> None:
     noise = random.Random(1).randbytes(2**20)
     data = write_archive(tmp_path / "a", {**tree(tmp_path), "state/noise": noise}, form=form).read_bytes()

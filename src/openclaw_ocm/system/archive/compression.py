@@ -7,6 +7,7 @@ import io
 import os
 import stat
 import sys
+import tarfile
 import tempfile
 import zlib
 from collections import deque
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import PurePosixPath
 
-Format = Literal["gz", "zst"]
+Format = Literal["gz", "zst", "tar"]
 
 CHUNK = 2**16
 # What is compressed at once, and how much of it may wait for that.
 _PART = 2**18
 _PARTS = 8
+# As it is kept in a repository, where what archives share is told by their content.
+_USTAR, _USTAR_AT = b"ustar", 257
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _GZIP_LEVEL = 6
@@ -85,7 +88,7 @@ def open_source(
     where there is no such file or no identity is given for it, and `Refused`.
     """
     with _open_file(archive) as given, _decrypted(given, archive, identities, spool) as file:
-        magic = file.read(4)
+        magic = file.read(tarfile.BLOCKSIZE)
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
 
@@ -96,10 +99,12 @@ def open_source(
 
         if magic.startswith(_GZIP):
             chunks = _gunzip(counted)
-        elif magic == _ZSTD:
+        elif magic.startswith(_ZSTD):
             chunks = _unzstd(counted)
+        elif magic[_USTAR_AT:].startswith(_USTAR):
+            chunks = iter(lambda: counted(CHUNK), b"")
         else:
-            raise Refused("it is neither gzip, zstd nor age")
+            raise Refused("it is neither a tar, gzip, zstd nor age")
         yield Source(chunks, max(_ALWAYS, size * _RATIO))
 
 
@@ -184,6 +189,8 @@ class Target:
             # zlib writes the header itself: without a name and without a time.
             self._engine = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WINDOW)
             self._last: tuple[Any, ...] = ()
+        elif form == "tar":
+            self._engine, self._last = _Plain(), ()
         else:
             zstd = _zstd()
             parameter = zstd.CompressionParameter
@@ -213,6 +220,16 @@ class Target:
 
     def _compress(self, data: bytes) -> None:
         self._file.write(self._engine.compress(data))
+
+
+class _Plain:
+    """Compresses nothing."""
+
+    def compress(self, data: bytes) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
 
 
 def _zstd() -> Any:  # noqa: ANN401 - one of two modules of the same shape

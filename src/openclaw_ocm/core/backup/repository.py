@@ -1,0 +1,119 @@
+"""Repositories of restic: what a user may name, and what restic says of the backups in one."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from openclaw_ocm.core.backup.retention import parse_backup_file
+from openclaw_ocm.errors import Invalid
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.backup.retention import BackupFile
+
+# By this a snapshot in a repository is known as one of OCM's.
+TAG = "ocm"
+_BYTES = "bytes="
+# restic(1), "Preparing a new repository".
+_ELSEWHERE = re.compile(r"(?:sftp|rest|s3|b2|azure|gs|swift|rclone):[!-~]{1,1000}")
+_PASSWORD = re.compile(r"//[^/@]*:[^/@]*@")
+_VARIABLE = re.compile(
+    r"RESTIC_(?:PASSWORD|PASSWORD_FILE|PASSWORD_COMMAND|REST_USERNAME|REST_PASSWORD|CACERT)|SSH_AUTH_SOCK"
+    r"|(?:AWS|B2|AZURE|GOOGLE|OS|ST|RCLONE)_[A-Z0-9_]{1,100}|(?:HTTP|HTTPS|NO)_PROXY"
+)
+_PASSWORDS = frozenset({"RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND"})
+_NOWHERE = re.compile(r"Is there a repository at|repository does not exist|unable to open config file")
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A snapshot, as `restic snapshots --json` has it."""
+
+    id: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    paths: Annotated[list[str], msgspec.Meta(min_length=1)]
+    tags: list[str] = []
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The last line of `restic backup --json`."""
+
+    snapshot_id: str
+    data_added: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A backup in a repository: its short ID, what its file was called and where, and how large it was."""
+
+    id: str
+    path: str
+    file: BackupFile
+    size_bytes: int
+
+
+def parse_repository(text: str) -> str:
+    """Return the repository that a user names, or raise `Invalid`: a directory in full, or elsewhere.
+
+    One with a password in it is refused: that would stand in the record, and in what is printed.
+    """
+    place = posixpath.normpath(text) if text.startswith("/") else text
+    is_directory = place.startswith("/") and place.isprintable() and len(place) <= 1000  # noqa: PLR2004 - as above
+    if not is_directory and not _ELSEWHERE.fullmatch(place):
+        message = f"{text!r} is no repository of restic"
+        hint = "a directory, or sftp:USER@HOST:/PATH, s3:ENDPOINT/BUCKET, rclone:REMOTE:PATH and the like"
+        raise Invalid(message, hint=hint, code="repository_invalid")
+    if _PASSWORD.search(place):
+        message = "a repository is named without its password"
+        hint = "RESTIC_REST_USERNAME and RESTIC_REST_PASSWORD in restic.env say it"
+        raise Invalid(message, hint=hint, code="repository_invalid")
+    return place
+
+
+def parse_identifier(text: str) -> bool:
+    """Tell whether a word is the ID of a snapshot, or the beginning of one."""
+    return re.fullmatch(r"[0-9a-f]{8,64}", text) is not None
+
+
+def unknown_variables(names: frozenset[str]) -> list[str]:
+    """Return those names that are no variable which restic and its backends are given."""
+    return sorted(name for name in names if not _VARIABLE.fullmatch(name))
+
+
+def has_password(names: frozenset[str]) -> bool:
+    """Tell whether one of these variables opens a repository."""
+    return bool(names & _PASSWORDS)
+
+
+def is_missing(stderr: str) -> bool:
+    """Tell whether restic says that there is no repository."""
+    return _NOWHERE.search(stderr) is not None
+
+
+def size_tag(size: int) -> str:
+    """Return the tag that tells how large a backup is."""
+    return f"{_BYTES}{size}"
+
+
+def parse_snapshots(text: str) -> tuple[Kept, ...]:
+    """Return the backups of OCM's, those of one instance together and oldest first; others are passed over.
+
+    Raises `msgspec.MsgspecError` for what is not restic's.
+    """
+    found = []
+    for one in msgspec.json.decode(text or "[]", type=list[Snapshot] | None) or []:
+        # It is called as one on this machine is, and is not compressed: restic does that.
+        file = parse_backup_file(f"{posixpath.basename(one.paths[0])}.gz")
+        if file is None or TAG not in one.tags or len(one.paths) != 1:
+            continue
+        sizes = [tag.removeprefix(_BYTES) for tag in one.tags if tag.startswith(_BYTES)]
+        size = int(sizes[0][:18]) if sizes and sizes[0].isdecimal() else 0
+        found.append(Kept(id=one.id[:8], path=one.paths[0], file=file, size_bytes=size))
+    return tuple(sorted(found, key=lambda kept: (kept.file.name, kept.file.time, kept.id)))
+
+
+def parse_summary(text: str) -> Summary:
+    """Return what `restic backup --json` says at its end; raises `msgspec.MsgspecError` for anything else."""
+    return msgspec.json.decode(text.strip().rpartition("\n")[2], type=Summary)
