@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning import agents
 from openclaw_ocm.operations.planning.change import recover_all
+from openclaw_ocm.operations.schedule import Asked, set_schedule
 from openclaw_ocm.operations.status import observe
 from openclaw_ocm.system.kept.records import encode_record
 
@@ -281,3 +283,20 @@ def test_a_backend_is_asked_only_where_an_instance_is_its_own(
     monkeypatch.setattr(Supervisord, "observe", observe)
     kept.create()
     assert kept.row().state == "stopped"
+
+
+def test_backups_whose_program_has_gone_are_told_before_the_next_is_missed(kept: Kept) -> None:
+    kept.create()
+    asked = Asked(every="daily", keep={}, given={})
+    set_schedule(kept.context, NAME, asked, dry_run=False)
+    assert kept.row().backup is None
+    (definition,) = kept.context.backend.timers.definitions(NAME, "daily")
+    path = Path(definition.path)
+    # As if it had been written by an ocm that ran on another Python.
+    path.write_text(definition.text.replace(sys.executable, "/gone/bin/python"))
+    found = kept.row()
+    assert found.backup is not None
+    assert found.backup.startswith("/gone/bin/python is gone, which is to make its backups: ocm doctor --fix")
+    assert found.unhealthy
+    kept.start()
+    assert kept.row().backup is None

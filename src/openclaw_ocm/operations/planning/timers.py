@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 from openclaw_ocm.backends.definition import Standing, compare
 from openclaw_ocm.core.backup.schedule import LATE_AFTER, LastRun, trouble
 from openclaw_ocm.core.plan import SetTimer
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Keep, Record, Schedule
     from openclaw_ocm.instances.instance import Instance
+
+# A path that stands as a word of its own, quoted or not: the value of a variable does not.
+_PROGRAM = re.compile(r"""(?<=[\s"'\[])/[^\s"',\]]{2,}""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +105,26 @@ def look(worker: Instance) -> Backups | None:
         # While a run is under way systemd does not tell the next one.
         next=timer.next or (next_due(timers, schedule) if timer.active else None),
         last=last,
-        problem=trouble(last, timer, late_after=_late_after(worker, schedule, last), now=time.time()),
+        problem=_moved(worker, schedule.every)
+        or trouble(last, timer, late_after=_late_after(worker, schedule, last), now=time.time()),
     )
+
+
+def _moved(worker: Instance, every: str) -> str | None:
+    """Return in words which program that is to make the backups has gone, None where all are there.
+
+    As after OCM, or the Python that it runs on, was moved or upgraded: the definitions name both.
+    """
+    with contextlib.suppress(OcmError, OSError):
+        for wanted in worker.backend.timers.definitions(worker.name, every):
+            text = (files.read_own(wanted.path) or b"").decode(errors="replace")
+            if text == wanted.text or "--scheduled=" not in text:
+                continue
+            gone = next((path for path in _PROGRAM.findall(text) if not Path(path).exists()), None)
+            if gone is not None:
+                hint = f"ocm doctor --fix, or ocm start {worker.name}, has this ocm make them"
+                return f"{printable(gone)} is gone, which is to make its backups: {hint}"
+    return None
 
 
 def read_last(paths: InstancePaths) -> LastRun | None:
