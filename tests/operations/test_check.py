@@ -56,6 +56,15 @@ def test_an_instance_that_answers_is_told_with_what_it_took(worker: Worker) -> N
     refuse_silent(found, DEPLOYED)
 
 
+def test_what_is_set_around_main_and_not_for_it_is_told_with_the_turns(worker: Worker) -> None:
+    dotenv = worker.home / ".openclaw" / ".env"
+    dotenv.write_text("HTTPS_PROXY=http://proxy.example:3128\n")
+    found = asked(worker, answer("4f5c", "exec"), answer("4f5c", "exec", boxed=True))
+    assert found.ok
+    command = f"ocm env {NAME} set HTTPS_PROXY=http://proxy.example:3128"
+    assert f"HTTPS_PROXY is set in {dotenv}, and not for {NAME}: {command}" in found.notes
+
+
 @pytest.mark.parametrize(
     "failure", ["NO_KEY", "UNKNOWN_MODEL", "REFUSED", "NO_CREDIT", "REJECTED"], ids=str.lower
 )

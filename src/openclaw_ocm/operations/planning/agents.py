@@ -78,12 +78,17 @@ def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
         able = ability(worker)
         for problem in (*able.notes, *others_closed(worker, able.agent)):
             yield Finding(problem=f"{worker.name}: {problem}", name=worker.name)
-        for behind in _behind_main(worker, sources):
+        for behind in set_around_main(worker, sources):
             yield Finding(problem=f"{worker.name}: {behind}", name=worker.name)
 
 
-def _behind_main(worker: Instance, sources: dict[PurePosixPath, Mapping[str, Variable]]) -> tuple[str, ...]:
-    """Return what an instance has not of what stands around main, of which `sources` holds what was read."""
+def set_around_main(
+    worker: Instance, sources: dict[PurePosixPath, Mapping[str, Variable]]
+) -> tuple[str, ...]:
+    """Return what is set around main and not for an instance that inherits from it.
+
+    `sources` holds what was read of main, by the OpenClaw for which that was done.
+    """
     # What cannot be read is told by a sync, and by who looks at main.
     with contextlib.suppress(OcmError):
         inherited = read_inherited(worker.paths)
