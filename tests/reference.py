@@ -18,7 +18,7 @@ from tests import samples
 
 from openclaw_ocm.cli.session import _PASSED
 from openclaw_ocm.core.openclaw.run import environment
-from openclaw_ocm.core.record import Keep, Limits, Record, Runtime, Schedule, Settings
+from openclaw_ocm.core.record import Keep, Limits, Record, Runtime, Schedule, Settings, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +60,7 @@ ANSWERS = {
     "channel list": "Channel",
     "network": "Reached",
     "env": "Variables",
+    "mount": "Mounts",
     "model": "Chosen",
     "secret list": "Secret",
     "update-models": "Updated",
@@ -68,11 +69,28 @@ ANSWERS = {
     "backups verify": "Verified",
     "backups prune": "Pruned",
 }
-BELOW = ("Answered", "Offers", "Offered", "Backups", "LastRun", "Change", "Finding", "Problem", "Runtime")
+BELOW = (
+    "Answered",
+    "Offers",
+    "Offered",
+    "Backups",
+    "LastRun",
+    "Change",
+    "Finding",
+    "Problem",
+    "Runtime",
+    "Shown",
+)
 # Where two classes bear a name, the module whose is meant.
 MEANT = {"Entry": "core/log.py", "Change": "core/models/update.py", "Finding": "core/needs.py"}
 
 MEANINGS = {
+    "Mounts.mounts": "what it is shown",
+    "Mounts.problems": "what keeps it from being shown some of it, in words",
+    "at": "where the instance sees it",
+    "writable": "whether the instance may write it",
+    "Shown.path": "what is shown",
+    "Status.mounts": "what of the machine it is shown, in words",
     "bounded": "whether one instance is kept from taking all inotify instances of its user",
     "Answered.message": "what came of it, in a sentence",
     "Answered.mend": "what to type about what failed",
@@ -265,6 +283,7 @@ def record() -> Iterator[str]:
         (Limits, "[limits]"),
         (Schedule, "[backups]"),
         (Keep, "[backups.keep]"),
+        (Shown, "[[mounts]]"),
     ):
         yield from (f"## {heading}", "", *_struct(kind))
 
@@ -319,6 +338,8 @@ def _value(kind: msgspec.inspect.Type) -> str:
             found = f"{least}" if least == most else f"{least} to {most}"
         case msgspec.inspect.BoolType():
             found = "true or false"
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StructType()):
+            found = "list of tables"
         case msgspec.inspect.VarTupleType():
             found = "list of text"
         case msgspec.inspect.StructType():

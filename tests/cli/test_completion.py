@@ -49,6 +49,16 @@ def test_commands_complete(ocm: Run, shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_what_is_shown_completes_where_it_is_to_be_hidden(
+    ocm: Run, add_record: AddRecord, shell: str
+) -> None:
+    with add_record("worker1").open("a") as record:
+        record.write("[[mounts]]\npath = '/srv/data'\nat = '/data'\n")
+    assert complete(ocm, shell, "unmount", "worker1", "/s") == ["/srv/data"]
+    assert complete(ocm, shell, "unmount", "worker1", "/x") == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_words_of_env_complete_by_their_place(ocm: Run, add_record: AddRecord, shell: str) -> None:
     with add_record("worker1").open("a") as record:
         record.write("[environment]\nTZ = 'UTC'\nLANG = 'C'\n")

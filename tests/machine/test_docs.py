@@ -243,6 +243,18 @@ def test_move_to_another_machine(ocm: Ocm) -> None:
     assert (row["state"], row["autostart"]) == ("ready", True)
 
 
+@pytest.mark.full
+@pytest.mark.usefixtures("worker1")
+def test_programs_and_folders(ocm: Ocm) -> None:
+    said = reader(ocm).play("docs/how-to/programs-and-folders.md")
+    programs = f"{HOME}/.openclaw-worker1/programs"
+    assert f"{programs}\n{programs}\n{programs}/bin" in said
+    assert f"{FOLDER}/data at /srv/data, read-only" in said
+    assert "\ndone\n" in said
+    assert "hello from the host" in said
+    assert answer(ocm, "mount", "worker1")["results"][0]["mounts"] == []
+
+
 def test_in_a_container(machine: Machine, ocm: Ocm) -> None:
     """What is typed in the container; its image is built from commands that the README's test has run."""
     ocm("delete", "--all", "--force", "--yes")

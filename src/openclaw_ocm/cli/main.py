@@ -31,6 +31,8 @@ COMMANDS = {
     "env": ("env", "Show or change an instance's variables: proxies, certificates, a time zone."),
     "network": ("network", "Show or change what an instance reaches."),
     "port": ("port", "Move an instance to another port."),
+    "mount": ("mount", "Show an instance a file or folder of this machine, or list what it is shown."),
+    "unmount": ("mount", "Show an instance a file or folder no longer."),
     "list": ("inspect", "List the instances and how they are."),
     "status": ("inspect", "Show everything about an instance."),
     "health": ("inspect", "Tell whether instances are ready; exit 1 if one is not."),

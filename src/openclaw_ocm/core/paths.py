@@ -201,6 +201,11 @@ class InstancePaths:
         return self.shell / "local"
 
     @property
+    def mount_points(self) -> PurePosixPath:
+        """File with the mount points in the sandbox's root that its owner's mounts have, one a line."""
+        return self.shell / "mount-points"
+
+    @property
     def root(self) -> PurePosixPath:
         """Directory that becomes the root of the sandbox: empty but for mount points."""
         return self.shell / "root"

@@ -40,6 +40,8 @@ def variables(state: PurePosixPath) -> dict[str, str]:
         "GOMODCACHE": cache / "go-mod",
         "BUN_INSTALL": prefix,
         "BUN_INSTALL_CACHE_DIR": cache / "bun",
+        # Where OpenClaw 2026.9.6 looks for a browser, before ~/.cache, which no instance writes.
+        "PLAYWRIGHT_BROWSERS_PATH": cache / "ms-playwright",
     }
     return {
         **{name: str(place) for name, place in places.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,6 +29,7 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[^\s\x00-\x1f\"'\\]{1,200}")
 _UNITS = {"M": 2**20, "G": 2**30}
 MINIMUM_CPUS = 0.05
 MOST_KEPT = 10_000
+MOST_SHOWN = 64
 
 Backend = Annotated[BackendName, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,31}\Z")]
 Recipient = Annotated[str, msgspec.Meta(pattern=r"\A[ -~]+\Z", max_length=4096)]
@@ -116,6 +118,24 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(message)
 
 
+class Shown(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file or folder of the host that the instance sees by its owner's word."""
+
+    path: Absolute
+    """What is shown, as the owner named it; where it leads is looked up at every start."""
+    at: Absolute
+    """Where the instance sees it."""
+    writable: bool = False
+    """Whether the instance may write it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what `ocm mount` would not have written."""
+        for path in (self.path, self.at):
+            if posixpath.normpath(path) != path or path.startswith("//") or not path.isprintable():
+                message = f"{path!r} is not as ocm mount writes it"
+                raise ValueError(message)
+
+
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One instance as the user wants it. Lives out of the instance's own reach.
 
@@ -142,6 +162,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """`own`: one of its own, with the internet and `allow`; `none`: `allow` alone; `shared`: the host's."""
     allow: tuple[str, ...] = ()
     """What is near and it reaches in a network of its own; set by `ocm network`."""
+    mounts: Annotated[tuple[Shown, ...], msgspec.Meta(max_length=MOST_SHOWN)] = ()
+    """What of the host it sees by your word; set by `ocm mount`."""
     expose: tuple[str, ...] = ()
     """Networks that reach its gateway, or `any`; set by `ocm expose`."""
     runtime: Runtime

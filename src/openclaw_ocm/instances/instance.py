@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openclaw_ocm.core.sandbox.policy import instance_policy
+from openclaw_ocm.core.sandbox.shown import with_shown
 from openclaw_ocm.errors import OcmError, as_ocm_error
-from openclaw_ocm.system.files import real_path
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.named import named_files
 from openclaw_ocm.system.openclaw.config import find_config
-from openclaw_ocm.system.openclaw.whereabouts import main_places
-from openclaw_ocm.system.private import private_places
+from openclaw_ocm.system.private import in_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.status import Process
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.system.host import Host
+    from openclaw_ocm.system.shown import Judged
 
 
 # No slots: the answers are kept in its __dict__.
@@ -79,9 +78,20 @@ class Instance:
 
     @cached_property
     def policy(self) -> Policy:
-        """What it may read, write and reach on this host."""
-        host = self.host.paths
-        private = (PurePosixPath(real_path(host.home)), *private_places(host), *main_places(self.host))
+        """What it may read, write and reach on this host; of its mounts those that may be shown."""
+        return with_shown(self.own_policy, self.judged.mounts) if self.record.mounts else self.own_policy
+
+    @cached_property
+    def judged(self) -> Judged:
+        """What of the host it is shown by its owner's word, and what keeps it from being shown the rest."""
+        from openclaw_ocm.system.shown import Judged, judge
+
+        return judge(self.host, self.record, self.own_policy) if self.record.mounts else Judged((), ())
+
+    @cached_property
+    def own_policy(self) -> Policy:
+        """What its policy is without what it is shown by its owner's word."""
+        private = in_system(self.host)
         return instance_policy(self.paths, self.record, named=named_files(), private=private)
 
     @cached_property

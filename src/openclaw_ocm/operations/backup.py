@@ -25,6 +25,7 @@ from openclaw_ocm.instances.sandboxed import run_node
 from openclaw_ocm.operations.planning.change import BACKUP, changing
 from openclaw_ocm.operations.planning.progress import by_bytes, megabytes
 from openclaw_ocm.operations.planning.selecting import select
+from openclaw_ocm.operations.planning.shown import not_held
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.age import parse_recipient
 from openclaw_ocm.system.archive.file import write_backup
@@ -154,7 +155,7 @@ def backup_locked(worker: Instance, request: Request) -> Backup:
         selection, notes = select(worker, exclude=request.exclude, tags=True)
         found = survey(state, selection)
         _refuse_hollow(name, found)
-        notes += tuple(_without_effect(request.exclude, found))
+        notes += (*_without_effect(request.exclude, found), *not_held(record))
         work = _Work(worker=worker, request=request, selection=selection, state=state, found=found)
         if request.dry_run:
             return _planned(work, final, notes)

@@ -23,6 +23,7 @@ from openclaw_ocm.operations.planning.making import (
 )
 from openclaw_ocm.operations.planning.repair import ready_in_words
 from openclaw_ocm.operations.planning.selecting import select
+from openclaw_ocm.operations.planning.shown import not_shown
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.find import find_runtime
 from openclaw_ocm.system.sandbox_directories import check_state
@@ -89,6 +90,7 @@ def clone(  # noqa: PLR0913 - what was asked for
                 *worker.backend.notes(),
                 _LEFT_OUT.format(name=name),
                 *left_out,
+                *not_shown(new, original.record),
                 *found.notes,
                 *missed(worker, found, None, found.notes),
                 *judged,

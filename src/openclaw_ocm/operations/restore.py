@@ -40,6 +40,7 @@ from openclaw_ocm.operations.planning.offers import offers_told
 from openclaw_ocm.operations.planning.plugins import missed_after
 from openclaw_ocm.operations.planning.reach import taken_variables
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
+from openclaw_ocm.operations.planning.shown import not_shown
 from openclaw_ocm.operations.planning.staging import Staged, extract_staged, follow_record, stage_step
 from openclaw_ocm.operations.planning.twins import bots_in, pollers, refuse_twin
 from openclaw_ocm.system import files
@@ -281,6 +282,7 @@ def _planned(
         f"{name} could reach {each}, and cannot now: ocm network {name} allow {each}"
         for each in archived.allow
     ]
+    notes += not_shown(name, archived)
     environment, untaken = taken_variables(name, archived)
     notes += untaken
     main = read_main_port(context.host)

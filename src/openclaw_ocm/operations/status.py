@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.names import unknown_instance
 from openclaw_ocm.core.openclaw.document import lookup
+from openclaw_ocm.core.sandbox.shown import in_words
 from openclaw_ocm.core.status import Activity, Process, State
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.history import last_change
@@ -97,6 +98,7 @@ class Status:
     expose: tuple[str, ...]
     allow: tuple[str, ...]
     variables: Mapping[str, str]
+    mounts: tuple[str, ...]
     firewall: str
     backups: Backups | None
     last_change: HistoryEntry | None
@@ -213,6 +215,7 @@ def status(context: Context, name: InstanceName) -> Status:
         expose=record.expose,
         allow=record.allow if record.isolated else (),
         variables=record.environment,
+        mounts=tuple(map(in_words, record.mounts)),
         firewall=rules_in_words(worker.host, record),
         backups=backups,
         last_change=last_change(context.host.paths, name),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import prefix
 from openclaw_ocm.core.sandbox.policy import instance_policy, within_local
+from openclaw_ocm.core.sandbox.shown import mount_of, with_shown
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _BIN = "bin"
 def make_local(paths: InstancePaths, record: Record) -> None:
     """Bring the directory in step with the record."""
     files.make_directory(paths.local)
-    points, link = within_local(paths, instance_policy(paths, record)), paths.local / _BIN
+    points, link = _points(paths, record), paths.local / _BIN
     wanted = _link(paths, points)
     if wanted is None:
         if files.link_target(link) is not None:
@@ -42,11 +43,16 @@ def make_local(paths: InstancePaths, record: Record) -> None:
 
 def is_local_current(paths: InstancePaths, record: Record) -> bool:
     """Tell whether the directory is as the record wants it."""
-    points = within_local(paths, instance_policy(paths, record))
+    points = _points(paths, record)
     wanted = _link(paths, points)
     return files.link_target(paths.local / _BIN) == wanted and all(
         _is_like(paths.local / below, source) for below, source in points.items()
     )
+
+
+def _points(paths: InstancePaths, record: Record) -> dict[PurePosixPath, PurePosixPath]:
+    shown = [mount_of(one, PurePosixPath(files.real_path(one.path))) for one in record.mounts]
+    return within_local(paths, with_shown(instance_policy(paths, record), shown))
 
 
 def _link(paths: InstancePaths, points: dict[PurePosixPath, PurePosixPath]) -> str | None:

@@ -7,27 +7,49 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.sandbox.policy import OPT, SYSTEM
 from openclaw_ocm.system.kept.records import readable_records
+from openclaw_ocm.system.openclaw.whereabouts import main_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openclaw_ocm.core.paths import HostPaths
+    from openclaw_ocm.system.host import Host
 
 
-def private_places(paths: HostPaths) -> dict[PurePosixPath, str]:
-    """Return what no instance may see, with what each is in words: by its name, and by where that leads."""
+# What was found for a home in this process: it is asked for each of many instances.
+_FOUND: dict[HostPaths, tuple[PurePosixPath, ...]] = {}
+
+
+def in_system(host: Host) -> tuple[PurePosixPath, ...]:
+    """Return what no instance may see of the directories that all see, as this process first found it."""
+    if host.paths not in _FOUND:
+        home = PurePosixPath(os.path.realpath(host.paths.home))
+        places = (*([home] if home.is_relative_to(OPT) else []), *private_places(host))
+        _FOUND[host.paths] = tuple(
+            path for path in places if any(path.is_relative_to(shown) for shown in (*SYSTEM, OPT))
+        )
+    return _FOUND[host.paths]
+
+
+def private_places(host: Host) -> dict[PurePosixPath, str]:
+    """Return what no instance may see, with what each is in words: by its name, and by where that leads.
+
+    Asks nobody: files alone are looked at.
+    """
     found: dict[PurePosixPath, str] = {}
-    for path, what in _named(paths):
+    for path, what in _named(host):
         found.setdefault(path, what)
         found.setdefault(PurePosixPath(os.path.realpath(path)), what)
     return found
 
 
-def _named(paths: HostPaths) -> Iterator[tuple[PurePosixPath, str]]:
-    yield paths.main_state, "main's state"
+def _named(host: Host) -> Iterator[tuple[PurePosixPath, str]]:
+    paths = host.paths
+    yield from ((path, "main's") for path in (paths.main_state, *main_places(host)))
     with contextlib.suppress(OSError):
-        for entry in sorted(Path(paths.home).glob(".openclaw-*")):
+        for entry in sorted((*Path(paths.home).glob(".openclaw-*"), *Path(paths.home).glob(".ocm-*"))):
             yield PurePosixPath(entry), "the state of an OpenClaw"
     yield paths.ocm_config, "OCM's records and secrets"
     yield paths.ocm_state, "OCM's journal"
@@ -38,4 +60,5 @@ def _named(paths: HostPaths) -> Iterator[tuple[PurePosixPath, str]]:
         if record.backups is not None and record.backups.directory is not None:
             yield PurePosixPath(record.backups.directory), "backups, which hold keys"
     for name in (".ssh", ".gnupg"):
-        yield paths.home / name, "keys of yours"
+        yield paths.home / name, "where your keys lie"
+    yield host.runtime, "where the sockets of your session are"

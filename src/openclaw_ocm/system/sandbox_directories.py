@@ -33,6 +33,7 @@ from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files, programs
 from openclaw_ocm.system.local_directory import is_local_current, make_local
+from openclaw_ocm.system.mount_points import are_current, keep_mount_points
 from openclaw_ocm.system.named import name_servers
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def make_shell(paths: InstancePaths, record: Record) -> None:
         files.make_directory(path)
         Path(path).chmod(_STICKY)
     make_local(paths, record)
+    keep_mount_points(paths, record)
     for link, target in _links(paths, record).items():
         if files.link_target(link) != target:
             files.remove_file(link)
@@ -90,6 +92,7 @@ def is_current(paths: InstancePaths, record: Record) -> bool:
         and all(files.read_own(path) == content for path, content in _network(paths, record).items())
         and is_local_current(paths, record)
         and (not record.isolated or _has_name_servers(paths))
+        and are_current(paths, record)
         and (not record.sealed or all(Path(path).exists() for path in filter_paths(paths)))
         and Path(paths.bin / DOCKER_NAME).exists() == record.makes_boxes
     )

@@ -7,8 +7,9 @@ from tests import samples
 
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.sandbox import expectations
-from openclaw_ocm.core.sandbox.policy import RESOLVER, Named, Policy, instance_policy
+from openclaw_ocm.core.sandbox.policy import RESOLVER, Mount, Named, Policy, instance_policy
 from openclaw_ocm.core.sandbox.probe import CONNECT, READ, WRITE, Check
+from openclaw_ocm.core.sandbox.shown import with_shown
 
 RUNTIME = PurePosixPath("/run/user/1000")
 OTHERS = (parse_name("worker2"), parse_name("worker3"))
@@ -156,3 +157,39 @@ def test_where_the_home_lies_nothing_is_seen_but_the_way_to_it(top: str) -> None
     }
     assert top not in denied
     assert {"/mnt", "/var/log", f"{top}/ann/.ssh"} <= denied
+
+
+def with_mounts(**places: bool) -> tuple[Policy, dict[tuple[str, str], bool]]:
+    """Return a policy that shows places, by whether they can be written, and what is asked of it."""
+    shown = [
+        Mount(
+            source=PurePosixPath(path),
+            target=PurePosixPath(path),
+            writable=writable,
+            optional=True,
+            asked=True,
+        )
+        for path, writable in places.items()
+    ]
+    found = with_shown(policy(), shown)
+    asked = expectations.checks(samples.paths(), found, runtime=RUNTIME, others=OTHERS)
+    return found, {(check.action, check.path): check.allowed for check in asked}
+
+
+def test_what_its_owner_shows_can_be_written_only_where_that_was_said_and_the_rest_stays_hidden() -> None:
+    places = {"/srv": False, "/mnt/disk": True, "/home/ann/.bashrc": False}
+    found, asked = with_mounts(**places)
+    assert {path: asked[WRITE, path] for path in places} == places
+    assert not {(READ, "/srv"), (READ, "/mnt"), (READ, "/home/ann/.bashrc")} & asked.keys()
+    for path in ("/home/ann/.ssh", "/home/ann/.profile", "/home/ann/.openclaw-worker2", "/var/lib"):
+        assert asked[READ, path] is False
+    listings = {listing.path: listing.names for listing in expectations.listings(samples.paths(), found)}
+    assert listings["/mnt"] == {"disk"}
+    assert ".bashrc" in listings["/home/ann"]
+    assert "/srv" not in listings
+
+
+def test_a_box_sees_nothing_of_what_its_owner_shows() -> None:
+    found, _ = with_mounts(**{"/srv/data": True})
+    asked = expectations.box_checks(samples.paths(), found, runtime=RUNTIME)
+    assert Check(action=READ, path="/srv/data", allowed=False) in asked

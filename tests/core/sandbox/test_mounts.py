@@ -12,7 +12,8 @@ from openclaw_ocm.core.sandbox.mounts import (
     parse_mountinfo,
     terminal_violations,
 )
-from openclaw_ocm.core.sandbox.policy import instance_policy
+from openclaw_ocm.core.sandbox.policy import Mount, instance_policy
+from openclaw_ocm.core.sandbox.shown import with_shown
 
 POLICY = instance_policy(samples.paths(), samples.record())
 STATE = str(samples.paths().state)
@@ -77,7 +78,7 @@ def test_a_mount_of_the_host_comes_along_only_where_the_host_has_it() -> None:
 
 def test_escaped_mount_points_are_read_and_broken_lines_passed_over() -> None:
     lines = "1 2 3:4 / /a\\040b rw shared:1 - ext4 x rw\nbroken\n\n1 2 3\n"
-    assert parse_mountinfo(lines) == (Mounted(PurePosixPath("/a b"), "ext4"),)
+    assert parse_mountinfo(lines) == (Mounted(PurePosixPath("/a b"), "ext4", writable=True),)
 
 
 def test_another_file_at_a_granted_path_is_a_violation() -> None:
@@ -101,3 +102,33 @@ def test_the_terminals_inside_must_be_others_than_the_hosts() -> None:
 def test_terminals_and_a_proc_of_the_gateways_own_are_none_of_the_policys() -> None:
     own = [("/dev/pts", "devpts"), ("/proc", "proc"), ("/proc/sys", "proc"), ("/run/ocm/proc", "tmpfs")]
     assert mount_violations([Mounted(PurePosixPath(point), kind) for point, kind in own], HOST, POLICY) == ()
+
+
+@pytest.mark.parametrize(
+    ("point", "granted", "violated"),
+    [
+        ("/srv/data", False, True),
+        ("/srv/data/below", False, True),
+        ("/srv/data", True, False),
+        ("/usr", False, False),
+    ],
+)
+def test_what_its_owner_shows_is_written_only_where_that_was_said(
+    point: str,
+    *,
+    granted: bool,
+    violated: bool,
+) -> None:
+    shown = Mount(
+        source=PurePosixPath("/srv/data"), target=PurePosixPath("/srv/data"), writable=granted, asked=True
+    )
+    host = (*HOST, Mounted(PurePosixPath("/srv/data/below"), "ext4"))
+    inside = [Mounted(PurePosixPath(point), "ext4", writable=True)]
+    found = mount_violations(inside, host, with_shown(POLICY, [shown]))
+    assert found == ((f"{point} can be written, which the policy does not grant",) if violated else ())
+    assert mount_violations([inside[0]._replace(writable=False)], host, with_shown(POLICY, [shown])) == ()
+
+
+def test_whether_a_mount_can_be_written_is_read_of_the_mount_and_not_of_its_file_system() -> None:
+    by_point = {str(mounted.point): mounted.writable for mounted in parse_mountinfo(INSIDE)}
+    assert (by_point["/usr"], by_point["/dev/null"]) == (False, True)

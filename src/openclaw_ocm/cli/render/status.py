@@ -56,6 +56,7 @@ def show_status(status: Status) -> None:
         ("limits", status.limits),
         ("exposed", ", ".join(status.expose) or "no"),
         ("network", ", ".join((row.network or "-", *(f"allowed {each}" for each in status.allow)))),
+        ("shown", "; ".join(status.mounts) or "nothing of this machine"),
         ("firewall", status.firewall),
         ("variables", ", ".join(status.variables) or "none"),
         ("backups", backups_in_words(status.backups)),

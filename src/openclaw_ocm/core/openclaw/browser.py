@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 NO_SANDBOX = "browser.noSandbox"
-# Where OpenClaw looks on Linux and a sandbox shows something: /opt and /snap it does not.
+# Where OpenClaw looks on Linux and a sandbox shows something: /snap it does not.
 PROGRAMS = (
     *("/usr/bin/google-chrome", "/usr/bin/google-chrome-stable", "/usr/bin/chromium"),
     *("/usr/bin/chromium-browser", "/usr/bin/brave-browser", "/usr/bin/microsoft-edge"),

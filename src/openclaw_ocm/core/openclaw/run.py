@@ -10,6 +10,8 @@ from openclaw_ocm.core.environment import seen_inside
 from openclaw_ocm.core.record import memory_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
 
@@ -33,7 +35,9 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
     return {
         "HOME": str(paths.host.home),
         # What the instance can write comes last: it must not stand for what OCM or the system has.
-        "PATH": ":".join(map(str, (paths.bin, *SYSTEM_PATH, *prefix.search_path(state)))),
+        "PATH": ":".join(
+            map(str, (paths.bin, *SYSTEM_PATH, *prefix.search_path(state), *_shown_programs(record)))
+        ),
         "LANG": "C.UTF-8",
         # By it OpenClaw runs what its agents ask for: it sets what OpenClaw takes away.
         "SHELL": str(paths.bin / SHELL_NAME),
@@ -64,6 +68,18 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
         **(seen_inside(record.environment) if record.sealed else record.environment),
     }
+
+
+def _shown_programs(record: Record) -> Iterator[str]:
+    """Yield where programs of the host may lie that the instance is shown."""
+    for shown in record.mounts:
+        at = PurePosixPath(shown.at)
+        if at.name == "bin":
+            yield str(at)
+        elif at.parent.name == "bin":
+            yield str(at.parent)
+        elif not shown.writable:
+            yield str(at / "bin")
 
 
 def node_flags(record: Record) -> tuple[str, ...]:

@@ -46,9 +46,10 @@ def checks(
     `runtime` is the user's XDG_RUNTIME_DIR, `others` are all other instances of the host, and `left` are the
     places of former mounts in the sandbox's own root, by the directory in which they are.
     """
+    hidden = (*_secrets(paths, others), *policy.hidden)
     return (
         *_granted(paths, policy),
-        *(_denied(READ, path) for path in (*_secrets(paths, others), *policy.hidden)),
+        *(_denied(READ, path) for path in hidden if not _is_asked(path, policy)),
         *(_denied(READ, path) for path in _unreadable(policy) if not _names_in(path, policy, left)),
         *(_denied(WRITE, path) for path in (*map(PurePosixPath, _UNWRITABLE), paths.host.home)),
         *(_denied(CONNECT, path) for path in (runtime / "bus", runtime / "systemd/private")),
@@ -119,7 +120,12 @@ def _shows_opt(policy: Policy) -> bool:
 
 
 def _unreadable(policy: Policy) -> tuple[PurePosixPath, ...]:
-    return _UNREADABLE if _shows_opt(policy) else (*_UNREADABLE, OPT)
+    found = _UNREADABLE if _shows_opt(policy) else (*_UNREADABLE, OPT)
+    return tuple(path for path in found if not _is_asked(path, policy))
+
+
+def _is_asked(path: PurePosixPath, policy: Policy) -> bool:
+    return any(mount.asked and path.is_relative_to(mount.target) for mount in policy.mounts)
 
 
 def _denied(action: str, path: PurePosixPath) -> Check:
@@ -131,6 +137,9 @@ def _granted(paths: InstancePaths, policy: Policy) -> Iterator[Check]:
     for mount in policy.mounts:
         if mount.writable and mount.target != DOCKER_SOCKET:
             yield Check(action=WRITE, path=str(mount.target), allowed=True)
+        elif mount.asked:
+            # That it is there its identity shows; an empty one cannot be read.
+            yield _denied(WRITE, mount.target)
         elif not mount.writable and not mount.optional:
             # Without bubblewrap nothing is compiled, and a directory without a name counts as unreadable.
             if mount.target != paths.host.compiled:

@@ -32,10 +32,11 @@ _COVERS = frozenset({"tmpfs", "devtmpfs"})
 
 
 class Mounted(NamedTuple):
-    """One line of /proc/PID/mountinfo: where something is mounted, and the type of its file system."""
+    """One line of /proc/PID/mountinfo: where something is mounted, its file system, whether to be written."""
 
     point: PurePosixPath
     kind: str
+    writable: bool = False
 
 
 def parse_mountinfo(text: str) -> tuple[Mounted, ...]:
@@ -47,7 +48,8 @@ def parse_mountinfo(text: str) -> tuple[Mounted, ...]:
             continue
         kind = fields[fields.index("-", 6) + 1]
         point = _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), fields[4])
-        found.append(Mounted(point=PurePosixPath(point), kind=kind))
+        writable = "rw" in fields[5].split(",")
+        found.append(Mounted(point=PurePosixPath(point), kind=kind, writable=writable))
     return tuple(found)
 
 
@@ -56,9 +58,15 @@ def mount_violations(inside: Iterable[Mounted], host: Iterable[Mounted], policy:
 
     `host` are the mounts of the host: one below a granted directory comes along with it.
     """
-    on_host = frozenset(mounted.point for mounted in host)
+    on_host, inside = frozenset(mounted.point for mounted in host), tuple(inside)
     granted = {mount.target for mount in policy.mounts}
-    return tuple(
+    closed = [mount.target for mount in policy.mounts if mount.asked and not mount.writable]
+    writable = tuple(
+        f"{mounted.point} can be written, which the policy does not grant"
+        for mounted in dict.fromkeys(inside)
+        if mounted.writable and any(mounted.point.is_relative_to(target) for target in closed)
+    )
+    return writable + tuple(
         f"{mounted.kind} is mounted at {mounted.point}, which the policy does not grant"
         for mounted in dict.fromkeys(inside)
         if mounted.point not in granted

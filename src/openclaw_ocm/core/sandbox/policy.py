@@ -65,12 +65,13 @@ SIGNALS, QUEUED_BYTES = 1024, 102_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A file or directory of the host that the sandbox sees at `target`."""
+    """A file or directory of the host that the sandbox sees at `target`; `asked` for by its owner."""
 
     source: PurePosixPath
     target: PurePosixPath
     writable: bool = False
     optional: bool = False
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

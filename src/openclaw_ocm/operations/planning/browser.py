@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.browser import NO_SANDBOX, PROGRAMS, asks_for_browser, program_of
@@ -22,18 +22,26 @@ def browser_findings(worker: Instance) -> Iterator[Finding]:
     name, record, config = worker.name, worker.record, worker.config
     if not asks_for_browser(config):
         return
-    seen = ("/usr", str(worker.paths.state)) if record.sealed else ("/",)
+    seen = tuple(_seen(worker)) if record.sealed else ("/",)
     named = program_of(config)
     if named is not None and not _is_seen(named, seen):
         problem = f"its config names the browser {printable(named)}, which is not there in its sandbox"
         mend = f"ocm edit {name} browser.executablePath /usr/bin/chromium"
         yield Finding(name=name, problem=problem, mend=mend, wrong=True)
     elif named is None and not any(_is_seen(program, seen) for program in PROGRAMS):
-        problem = "its config asks for a browser, and there is no Chromium below /usr"
+        problem = "its config asks for a browser, and there is no Chromium below /usr or /opt"
         yield Finding(name=name, problem=problem, mend=packages.line("chromium"), wrong=True)
     if record.sealed and lookup(config, NO_SANDBOX) is not True:
         problem = "its config asks for a browser, and Chromium cannot make its own sandbox in this one"
         yield Finding(name=name, problem=problem, mend=f"ocm edit {name} {NO_SANDBOX} true", wrong=True)
+
+
+def _seen(worker: Instance) -> Iterator[str]:
+    """Yield the directories of the host in which a sandbox shows programs."""
+    places = (*map(PurePosixPath, ("/usr", "/opt")), worker.paths.state)
+    for mount in worker.policy.mounts:
+        if mount.asked or mount.target in places:
+            yield str(mount.source)
 
 
 def _is_seen(program: str, seen: tuple[str, ...]) -> bool:

@@ -125,6 +125,8 @@ def _refuse_unstartable(worker: Instance) -> None:
     worker.backend.check(sealed=worker.record.sealed)
     if worker.record.isolated:
         check_uplink(worker.host, f"ocm network {worker.name} shared")
+    for obstacle in worker.judged.obstacles:
+        raise obstacle
     check_runtime(worker.record)
     package_version(PurePosixPath(worker.record.runtime.openclaw))
     for variable, file in missing_files(worker.record.environment) if worker.record.sealed else ():

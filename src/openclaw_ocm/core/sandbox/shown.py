@@ -1,0 +1,124 @@
+"""What of the host an instance may see by its owner's word, and where: the rules of `ocm mount`."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.record import Shown
+from openclaw_ocm.core.sandbox.policy import HIDDEN, LOCAL, OPT, SYSTEM, Mount
+from openclaw_ocm.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from openclaw_ocm.core.paths import HostPaths
+    from openclaw_ocm.core.sandbox.policy import Policy
+
+# Never shown and never covered: what runs, devices, sockets.
+_RUNNING = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/var/run")))
+# Where a sandbox has an empty directory, or a box something of its own.
+_TAKEN = tuple(map(PurePosixPath, ("/home", "/root", "/var", "/workspace", "/agent")))
+# What the owner's login reads or runs: who can write it has the owner's powers.
+_LOGIN = (
+    *(".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".pam_environment"),
+    *(".zshrc", ".zshenv", ".zprofile", ".gitconfig", ".config/autostart", ".config/environment.d"),
+    *(".config/fish", ".config/git", ".config/systemd", ".local/share/systemd", ".config/user-tmpfiles.d"),
+    *(".npmrc", ".config/pip"),
+)
+
+
+def parse_shown(path: str, at: str | None, *, writable: bool) -> Shown:
+    """Return what is to be shown where; raises `Invalid` for what is no path."""
+    for text in (path, at):
+        if text is not None and (not text.startswith("/") or not is_text(text)):
+            message = f"{text!r} is no absolute path of plain text"
+            raise Invalid(message, hint="ocm mount worker1 /srv/data", code="mount_invalid")
+    source = normal(path)
+    return Shown(path=source, at=source if at is None else normal(at), writable=writable)
+
+
+def normal(path: str) -> str:
+    """Return an absolute path without dots and double slashes."""
+    return "/" + posixpath.normpath(path).lstrip("/")
+
+
+def is_text(path: str) -> bool:
+    """Tell whether a path can be written into a record and a definition."""
+    return path.isprintable() and not any("\ud800" <= character <= "\udfff" for character in path)
+
+
+def source_obstacle(real: PurePosixPath, private: Mapping[PurePosixPath, str]) -> str | None:
+    """Return why no instance may be shown what is at `real`, all links followed; None where it may be.
+
+    `private` is what is to stay hidden, with what each is in words.
+    """
+    running = dict.fromkeys(_RUNNING, "the running system, with its devices and sockets")
+    for path, what in {**private, **running, **dict.fromkeys(HIDDEN, "for root alone")}.items():
+        if real == path:
+            return f"{real} is {what}"
+        if _overlap(path, real):
+            return f"{real} {'holds' if _is_within(path, real) else 'lies in'} {path}: {what}"
+    return None
+
+
+def writing_obstacle(real: PurePosixPath, guarded: Mapping[PurePosixPath, str]) -> str | None:
+    """Return why no instance may write what is at `real`; `guarded` is what others run, in words."""
+    system = dict.fromkeys((*SYSTEM, OPT), "the system's programs")
+    for path, what in {**system, **guarded}.items():
+        if _overlap(path, real):
+            return f"an instance may not write {real}: {path} is {what}"
+    return None
+
+
+def guarded_by_login(paths: HostPaths) -> dict[PurePosixPath, str]:
+    """Return what of a home the owner's login reads."""
+    return {paths.home / name: "what your login reads" for name in _LOGIN}
+
+
+def target_obstacle(at: PurePosixPath, policy: Policy, others: Iterable[PurePosixPath]) -> str | None:
+    """Return why nothing can be shown at `at`, None where it can.
+
+    `policy` is what the sandbox has without mounts of the owner's, `others` are the places of those.
+    """
+    local = [mount.target for mount in policy.mounts if mount.target.name == LOCAL]
+    for path in (mount.target for mount in policy.mounts):
+        # Below ~/.local OCM makes the mount points itself.
+        if _overlap(path, at) and not (path in local and path != at and _is_within(at, path)):
+            return f"{at} would cover, or lie in, {path}, which the sandbox has for itself"
+    for path in (*_RUNNING, *policy.hidden):
+        if _overlap(path, at):
+            return f"{at} would cover, or lie in, {path}"
+    if at in _TAKEN or at == PurePosixPath("/"):
+        return f"{at} is taken in every sandbox"
+    for path in others:
+        if _overlap(path, at):
+            return f"{at} and {path} would lie in one another"
+    return None
+
+
+def with_shown(policy: Policy, mounts: Iterable[Mount]) -> Policy:
+    """Return the policy with mounts of the owner's."""
+    return dataclasses.replace(policy, mounts=(*policy.mounts, *mounts))
+
+
+def mount_of(shown: Shown, real: PurePosixPath) -> Mount:
+    """Return the mount of what is shown, which may be gone when a machine starts by itself."""
+    at = PurePosixPath(shown.at)
+    return Mount(source=real, target=at, writable=shown.writable, optional=True, asked=True)
+
+
+def in_words(shown: Shown) -> str:
+    """Return in words what is shown where, and whether it can be written."""
+    where = "" if shown.at == shown.path else f" at {shown.at}"
+    return f"{shown.path}{where}, {'writable' if shown.writable else 'read-only'}"
+
+
+def _is_within(path: PurePosixPath, directory: PurePosixPath) -> bool:
+    return path.is_relative_to(directory)
+
+
+def _overlap(one: PurePosixPath, other: PurePosixPath) -> bool:
+    return _is_within(one, other) or _is_within(other, one)

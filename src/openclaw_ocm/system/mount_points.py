@@ -1,0 +1,51 @@
+"""The mount points of what an instance is shown: those of the past are removed from its sandbox's root.
+
+Whoever makes a sandbox makes its mount points, in the root that OCM keeps for it, and leaves them there. One
+left of a mount that is no more would be seen as an empty directory, or be of the wrong kind for another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.system import files
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.record import Record
+
+
+def keep_mount_points(paths: InstancePaths, record: Record) -> None:
+    """Remove the mount points of mounts that the record has no more, and write down those that it has."""
+    wanted = _text(record)
+    before = (files.read_own(paths.mount_points) or b"").decode()
+    for line in before.splitlines():
+        if f"{line}\n" not in wanted.splitlines(keepends=True):
+            _remove(paths, PurePosixPath(line.partition(" ")[2]))
+    if before != wanted:
+        files.write_file(paths.mount_points, wanted.encode())
+
+
+def are_current(paths: InstancePaths, record: Record) -> bool:
+    """Tell whether what is written down is what the record has."""
+    return (files.read_own(paths.mount_points) or b"").decode() == _text(record)
+
+
+def _text(record: Record) -> str:
+    kinds = ((shown.at, Path(shown.path).is_file()) for shown in record.mounts)
+    return "".join(f"{'file' if is_file else 'directory'} {at}\n" for at, is_file in kinds)
+
+
+def _remove(paths: InstancePaths, at: PurePosixPath) -> None:
+    """Remove a mount point and the directories above it, as far as they are empty."""
+    point = Path(paths.root, *at.parts[1:])
+    with contextlib.suppress(OSError):
+        if point.is_file() and not point.stat().st_size:
+            point.unlink()
+        for directory in (point, *point.parents):
+            if directory == Path(paths.root):
+                return
+            if directory.exists():
+                directory.rmdir()

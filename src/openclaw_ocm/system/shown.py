@@ -1,0 +1,232 @@
+"""Where what is shown to an instance leads, and whether it may be shown: judged at every start.
+
+Who swaps a name for a link decides what the next start binds. So no directory on the way to what is shown,
+links and all, may be one that an instance can write: then only the owner can swap anything, now and later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from openclaw_ocm.core.sandbox.shown import (
+    guarded_by_login,
+    mount_of,
+    source_obstacle,
+    target_obstacle,
+    writing_obstacle,
+)
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.kept.records import readable_records
+from openclaw_ocm.system.openclaw.whereabouts import find_main
+from openclaw_ocm.system.private import private_places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from openclaw_ocm.core.record import Record, Shown
+    from openclaw_ocm.core.sandbox.policy import Mount, Policy
+    from openclaw_ocm.system.host import Host
+
+# As many links as the kernel follows (path_resolution(7)).
+_MOST_LINKS = 40
+_NARROWER = "name a file or folder that holds only what the instance is to see"
+_ELSEWHERE = "--at /srv/NAME shows it elsewhere"
+_SOCKETS = "/proc/net/unix"
+
+
+class Way(NamedTuple):
+    """Where a path leads, and the directories in which a name on the way to it was looked up."""
+
+    real: PurePosixPath
+    through: tuple[PurePosixPath, ...]
+
+
+class Judged(NamedTuple):
+    """What an instance is shown, and what keeps it from being shown the rest."""
+
+    mounts: tuple[Mount, ...]
+    obstacles: tuple[OcmError, ...]
+
+
+def judge(host: Host, record: Record, policy: Policy) -> Judged:
+    """Return what of a record's mounts may be shown; `policy` is the sandbox without them.
+
+    What is gone is an obstacle, and yet among the mounts: the machine starts the instance without it.
+    """
+    mounts: list[Mount] = []
+    obstacles: list[OcmError] = []
+    for shown in record.mounts:
+        try:
+            mounts.append(_mount(host, record, policy, shown))
+        except OcmError as error:
+            obstacles.append(error)
+            if error.code == "mount_gone":
+                mounts.append(mount_of(shown, way_to(shown.path).real))
+    return Judged(tuple(mounts), tuple(obstacles))
+
+
+def refuse_new(host: Host, record: Record, policy: Policy, shown: Shown) -> None:
+    """Raise `OcmError` where what is to be shown anew, and is in the record already, cannot be.
+
+    Beyond what each start asks, nobody listens on a socket in it, and what another instance is shown does not
+    lie in what this one could write.
+    """
+    try:
+        mount = _mount(host, record, policy, shown)
+    except OcmError as error:
+        if error.code != "mount_gone":
+            raise
+        message = f"{shown.path} is not there"
+        raise OcmError(message, hint="name a file or folder that is", code="mount_gone") from None
+    for path in _listening():
+        if path.is_relative_to(mount.source):
+            raise _refused(shown, f"a program listens on {path}, which the instance would reach")
+    if not shown.writable:
+        return
+    for other in readable_records(host.paths):
+        for theirs in other.mounts:
+            if _leads_through(way_to(theirs.path), mount.source):
+                raise _refused(
+                    shown, f"{other.name} is shown {theirs.path}, which could then be led elsewhere"
+                )
+
+
+def way_to(path: str) -> Way:
+    """Return where a path leads; raises `OcmError` where links go in a circle."""
+    waiting = list(reversed(PurePosixPath(path).parts[1:]))
+    at, links, through = PurePosixPath("/"), 0, [PurePosixPath("/")]
+    while waiting:
+        name = waiting.pop()
+        if name == "..":
+            at = at.parent
+            continue
+        through.append(at)
+        target = _link(at / name)
+        if target is None:
+            at = at / name
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            message = f"{path} leads in a circle"
+            raise OcmError(message, code="mount_refused")
+        parts = PurePosixPath(target).parts
+        if target.startswith("/"):
+            at, parts = PurePosixPath("/"), parts[1:]
+        waiting.extend(reversed(parts))
+    return Way(at, tuple(dict.fromkeys(through)))
+
+
+def _link(path: PurePosixPath) -> str | None:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - as text
+    except OSError:
+        return None
+
+
+def _mount(host: Host, record: Record, policy: Policy, shown: Shown) -> Mount:
+    """Return the mount of what is shown; raises `OcmError` where it may not be."""
+    private = private_places(host)
+    main = find_main(host)
+    private |= {PurePosixPath(os.path.realpath(path)): "main's" for path in (main.state, main.config)}
+    way = way_to(shown.path)
+    _refuse(shown, source_obstacle(way.real, private) or _alias(way.real, private))
+    for directory, whose in _writable(host, record, private):
+        if _leads_through(way, directory):
+            raise _refused(shown, f"it leads through {directory}, {whose}, and could be led elsewhere")
+    if shown.writable:
+        _refuse(shown, writing_obstacle(way.real, _guarded(host)))
+    others = [PurePosixPath(other.at) for other in record.mounts if other != shown]
+    _refuse(shown, target_obstacle(PurePosixPath(shown.at), policy, others), _ELSEWHERE)
+    _look(record, shown, way.real)
+    return mount_of(shown, way.real)
+
+
+def _leads_through(way: Way, directory: PurePosixPath) -> bool:
+    return any(path.is_relative_to(directory) for path in way.through)
+
+
+def _writable(
+    host: Host, record: Record, private: Iterable[PurePosixPath]
+) -> Iterator[tuple[PurePosixPath, str]]:
+    """Yield the directories in which an instance could swap a name for a link."""
+    for path in private:
+        yield path, "where instances or OCM write"
+    for other in (record, *readable_records(host.paths)):
+        for shown in other.mounts:
+            if shown.writable:
+                yield way_to(shown.path).real, f"which {other.name} may write"
+
+
+def _guarded(host: Host) -> dict[PurePosixPath, str]:
+    """Return what no instance may write, as OCM, its instances or the owner run it."""
+    found = guarded_by_login(host.paths)
+    for directory in host.search_path.split(":"):
+        if directory.startswith("/"):
+            found[PurePosixPath(directory)] = "on your PATH, and you would run what it writes"
+    for record in readable_records(host.paths):
+        found[PurePosixPath(record.runtime.node)] = f"the Node of {record.name}"
+        found[PurePosixPath(record.runtime.openclaw)] = f"the OpenClaw of {record.name}"
+    own = (host.paths.npm_prefix, PurePosixPath(sys.prefix), PurePosixPath(Path(__file__).parents[1]))
+    found |= dict.fromkeys(own, "what OCM runs")
+    return {PurePosixPath(os.path.realpath(path)): what for path, what in found.items()} | found
+
+
+def _alias(real: PurePosixPath, private: dict[PurePosixPath, str]) -> str | None:
+    """Return why what is at `real` is by another name, a bind mount's say, what is to stay hidden."""
+    above = {_identity(path) for path in (real, *real.parents)} - {None}
+    own = _identity(real)
+    for path, what in private.items():
+        if _identity(path) in above:
+            return f"{real} is or lies in {path} by another name: {what}"
+        if own is not None and own in map(_identity, path.parents):
+            return f"{real} holds {path} by another name: {what}"
+    return None
+
+
+def _identity(path: PurePosixPath) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _look(record: Record, shown: Shown, real: PurePosixPath) -> None:
+    """Raise `OcmError` where what is shown is gone, no file or folder, or closed to the owner."""
+    try:
+        mode = Path(real).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        message = f"{record.name} is to be shown {shown.path}, which is not there"
+        hint = f"put it back, or ocm unmount {record.name} {shown.path}"
+        raise OcmError(message, hint=hint, code="mount_gone") from None
+    except OSError as error:
+        raise _refused(shown, f"it cannot be looked at: {error.strerror}") from None
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise _refused(shown, "it is a device, a pipe or a socket, and neither file nor folder")
+    wanted = (os.R_OK if not shown.writable else os.R_OK | os.W_OK) | (os.X_OK if stat.S_ISDIR(mode) else 0)
+    if not os.access(real, wanted):
+        raise _refused(shown, f"you cannot {'write' if shown.writable else 'read'} it yourself")
+
+
+def _listening() -> Iterator[PurePosixPath]:
+    """Yield the sockets that have a path and are open (proc(5))."""
+    with contextlib.suppress(OSError), Path(_SOCKETS).open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            path = line.rstrip("\n").split(" ", 7)[-1].strip()
+            if path.startswith("/"):
+                yield PurePosixPath(path)
+
+
+def _refuse(shown: Shown, why: str | None, hint: str | None = None) -> None:
+    if why is not None:
+        raise _refused(shown, why, hint)
+
+
+def _refused(shown: Shown, why: str, hint: str | None = None) -> OcmError:
+    message = f"{shown.path} cannot be shown: {why}"
+    return OcmError(message, hint=hint or _NARROWER, code="mount_refused")
