@@ -157,13 +157,17 @@ def test_each_variable_of_main_says_where_it_is_set(host: Host, home: Path, tmp_
     (state / "openclaw.json").write_text("{env: {IN_FLAT: 'f', vars: {IN_VARS: 'v', IN_UNIT: 'no'}}}")
     (state / ".env").write_text("IN_DOTENV=d\nIN_FILE=no\n")
     (tmp_path / "main.env").write_text("IN_FILE=x\nexport NOT=n\n")
-    lines = ("User=" + str(os.getuid()), "Environment=IN_UNIT=u", f"EnvironmentFile={tmp_path}/main.env")
+    lines = (
+        *(f"User={os.getuid()}", "Environment=IN_UNIT=u GONE=1 GONE2=2 KEPT=3"),
+        *(f"EnvironmentFile={tmp_path}/main.env", "UnsetEnvironment=GONE GONE2=2 KEPT=4"),
+    )
     unit(tmp_path / "etc", "openclaw.service", "ExecStart=/usr/bin/openclaw gateway", *lines)
     (home / ".config/environment.d").mkdir(parents=True)
     (home / ".config/environment.d/60.conf").write_text("IN_USERS=no\n")
     found = read_surroundings(host, PurePosixPath("/nowhere"))
     assert {name: (item.value, item.origin) for name, item in found.variables.items()} == {
         "IN_UNIT": ("u", f"{tmp_path}/etc/openclaw.service"),
+        "KEPT": ("3", f"{tmp_path}/etc/openclaw.service"),
         "IN_FILE": ("x", f"{tmp_path}/main.env"),
         "IN_DOTENV": ("d", f"{state}/.env"),
         "IN_FLAT": ("f", f"env in {state}/openclaw.json"),

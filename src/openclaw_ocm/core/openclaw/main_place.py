@@ -47,6 +47,16 @@ class Surroundings:
         more = {name: Variable(name=name, value=value, origin=origin) for name, value in values.items()}
         return Surroundings(variables={**self.variables, **more}, notes=self.notes)
 
+    def without(self, names: Iterable[str]) -> Surroundings:
+        """Return these without some of them: each is a name, or a name with the value that is taken away."""
+        gone = frozenset(names)
+        kept = {
+            name: one
+            for name, one in self.variables.items()
+            if name not in gone and f"{name}={one.value}" not in gone
+        }
+        return Surroundings(variables=kept, notes=self.notes)
+
     def noting(self, notes: Iterable[str]) -> Surroundings:
         """Return these with more sentences."""
         return Surroundings(variables=self.variables, notes=(*self.notes, *notes))

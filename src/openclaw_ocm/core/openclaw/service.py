@@ -26,7 +26,8 @@ class Service:
     """A service that runs OpenClaw: `place` is its unit file, `words` its command line.
 
     `variables` are those that it sets, each with the file that does; `files` are those from which it reads
-    more, an optional one with a `-` before it. `user` is None where it says nothing of one.
+    more, an optional one with a `-` before it; `unset` are taken away from all of these. `user` is None where
+    it says nothing of one.
     """
 
     place: str
@@ -34,6 +35,7 @@ class Service:
     user: str | None = None
     variables: Mapping[str, tuple[str, str]] = field(repr=False, default_factory=dict)
     files: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
 
     @property
     def runs_gateway(self) -> bool:
@@ -59,6 +61,7 @@ def parse_service(texts: Iterable[tuple[str, str]], specifiers: Mapping[str, str
     place, user, words = "", None, tuple[str, ...]()
     variables: dict[str, tuple[str, str]] = {}
     files: list[str] = []
+    unset: list[str] = []
     for source, text in texts:
         place = place or source
         for key, written in _assignments(text):
@@ -69,12 +72,14 @@ def parse_service(texts: Iterable[tuple[str, str]], specifiers: Mapping[str, str
                 variables |= {name: (said, source) for name, separator, said in pairs if separator}
             elif key == "EnvironmentFile":
                 files = [*files, value] if value else []
+            elif key == "UnsetEnvironment":
+                unset = [*unset, *_words(value)] if value else []
             elif key == "ExecStart":
                 words = tuple(_words(value.lstrip(_PREFIXES)))
             elif key == "User":
                 user = value or None
     kept = tuple(file for file in files if file.removeprefix("-").startswith("/"))
-    return Service(place=place, words=words, user=user, variables=variables, files=kept)
+    return Service(place=place, words=words, user=user, variables=variables, files=kept, unset=tuple(unset))
 
 
 def _assignments(text: str) -> Iterable[tuple[str, str]]:

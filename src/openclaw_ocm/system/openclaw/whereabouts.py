@@ -214,6 +214,7 @@ def _of_service(host: Host, service: Service, manager: Surroundings, *, system: 
         for variable in manager.variables.values():
             surroundings = surroundings.below({variable.name: variable.value}, variable.origin)
         surroundings = surroundings.noting(manager.notes)
+    surroundings = surroundings.without(service.unset)
     values = surroundings.values()
     profile = service.option("--profile")
     state = state_of(host.paths.home, values, profile)
