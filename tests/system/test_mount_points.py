@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -40,3 +41,17 @@ def test_what_is_not_empty_stays(tmp_path: Path) -> None:
     keep_mount_points(paths, showing("/srv/one"))
     keep_mount_points(paths, showing())
     assert (held / "file").read_text() == "of somebody"
+
+
+def test_where_a_gateway_that_runs_has_something_mounted_nothing_is_removed(tmp_path: Path) -> None:
+    """To remove such a place would unmount what is there: the home with the state, for one."""
+    paths = samples.paths()
+    root = tmp_path / "root"
+    made = ("home", "root", "var/tmp", "tmp", "run", "usr")
+    for place in made:
+        (root / place).mkdir(parents=True)
+    moved = replace(paths, shell=PurePosixPath(tmp_path))
+    for at in ("/home/ann/.aws/credentials", "/root/x", "/var/tmp/x", "/usr/x", "/run/x", "/tmp"):
+        keep_mount_points(moved, showing(at))
+        keep_mount_points(moved, showing())
+    assert all((root / place).is_dir() for place in made)

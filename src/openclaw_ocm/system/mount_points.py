@@ -10,20 +10,24 @@ import contextlib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.sandbox.policy import instance_policy
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
 
+# What whoever makes a sandbox mounts by itself.
+_MADE = tuple(map(PurePosixPath, ("/home", "/root", "/run", "/dev", "/proc", "/sys")))
+
 
 def keep_mount_points(paths: InstancePaths, record: Record) -> None:
     """Remove the mount points of mounts that the record has no more, and write down those that it has."""
-    wanted = _text(record)
+    wanted, kept = _text(record), _kept(paths, record)
     before = (files.read_own(paths.mount_points) or b"").decode()
     for line in before.splitlines():
         if f"{line}\n" not in wanted.splitlines(keepends=True):
-            _remove(paths, PurePosixPath(line.partition(" ")[2]))
+            _remove(paths, PurePosixPath(line.partition(" ")[2]), kept)
     if before != wanted:
         files.write_file(paths.mount_points, wanted.encode())
 
@@ -38,14 +42,20 @@ def _text(record: Record) -> str:
     return "".join(f"{'file' if is_file else 'directory'} {at}\n" for at, is_file in kinds)
 
 
-def _remove(paths: InstancePaths, at: PurePosixPath) -> None:
-    """Remove a mount point and the directories above it, as far as they are empty."""
+def _kept(paths: InstancePaths, record: Record) -> frozenset[PurePosixPath]:
+    """Return where a gateway that runs has something mounted: to remove that place here unmounts it there."""
+    return frozenset((*_MADE, *(mount.target for mount in instance_policy(paths, record).mounts)))
+
+
+def _remove(paths: InstancePaths, at: PurePosixPath, kept: frozenset[PurePosixPath]) -> None:
+    """Remove a mount point and the directories above it, as far as they are empty and nothing else's."""
+    if not kept.isdisjoint((at, *at.parents)):
+        return
     point = Path(paths.root, *at.parts[1:])
     with contextlib.suppress(OSError):
         if point.is_file() and not point.stat().st_size:
             point.unlink()
-        for directory in (point, *point.parents):
-            if directory == Path(paths.root):
-                return
+        for place in (at, *at.parents[:-1]):
+            directory = Path(paths.root, *place.parts[1:])
             if directory.exists():
                 directory.rmdir()
