@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ from openclaw_ocm.core.offers import offer_notes
 from openclaw_ocm.core.openclaw.channels import channels_in
 from openclaw_ocm.core.openclaw.document import as_object, lookup, overlay
 from openclaw_ocm.core.openclaw.turn import agent_of
+from openclaw_ocm.core.unseen import unseen
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.offers import find_offers
 from openclaw_ocm.system import named, processes
@@ -60,7 +62,9 @@ def ability(worker: Instance) -> Ability:
     except OcmError:
         return Ability(others=resolving)
     found = judged(worker, worker.config, secrets)
-    return replace(found, others=(*found.others, *resolving))
+    hidden = unseen(worker.record, secrets, worker.policy, worker.host.paths.home, os.path.exists)
+    others = hidden if worker.record.sealed else ()
+    return replace(found, others=(*found.others, *others, *resolving))
 
 
 def judged(
