@@ -83,6 +83,9 @@ def test_namespaces_are_tried_and_a_setting_explains_why_there_are_none(
     answer('{"refused": null, "bounded": true}')
     assert lacking.no_namespaces(host) == (None, True)
     lacking.check_namespaces(host)  # what can be made is not forbidden, whatever a setting says
+    monkeypatch.setattr(lacking, "namespaces_forbidden", lambda: "user.max_user_namespaces=15000")
+    assert there(lacking.no_namespaces(host)[0]).why == "forbidden by user.max_user_namespaces"
+    monkeypatch.setattr(lacking, "namespaces_forbidden", lambda: allow)
     said = "a user namespace within another: No space left on device"
     answer(f'{{"refused": "{said}", "bounded": true}}')
     found = there(lacking.no_namespaces(host)[0])

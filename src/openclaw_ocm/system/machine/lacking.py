@@ -37,6 +37,8 @@ _PROGRAMS = {
 _BUS_UNITS = ("/usr/lib/systemd/user/dbus.socket", "/lib/systemd/user/dbus.socket")
 _BUS_PACKAGE = "dbus-user-session"
 _TRY_SECONDS = 20.0
+# What forbids them to root as well; the other settings leave root some.
+_ABSOLUTE = "user.max_user_namespaces="
 _MEBIBYTE = 2**20
 # What a change, a log and a database need; and what Node and OpenClaw take while they are brought.
 _ROOM, _ROOM_TO_BRING = 100 * _MEBIBYTE, 2000 * _MEBIBYTE
@@ -130,6 +132,9 @@ def no_namespaces(host: Host) -> tuple[Lacking | None, bool]:
 
     And whether such a namespace may bound what it takes of what the kernel counts by user.
     """
+    switch = namespaces_forbidden()
+    if switch is not None and switch.startswith(_ABSOLUTE):
+        return _forbidden(switch), False
     argv = (sys.executable, "-I", "-c", programs.text("try_namespaces.py"))
     done = host.runner.run(Command(argv=argv, timeout_seconds=_TRY_SECONDS, limit=_MEBIBYTE), check=False)
     try:
@@ -139,12 +144,15 @@ def no_namespaces(host: Host) -> tuple[Lacking | None, bool]:
     refused = found.get("refused", "they cannot be tried here")
     if refused is None:
         return None, bool(found.get("bounded"))
-    switch = namespaces_forbidden()
     if switch is not None:
-        line = _as_root(f"sysctl -w {switch}")
-        mend = f"{line} (OCM leaves it to you: a security setting of the whole machine)"
-        return Lacking(why=f"forbidden by {switch.partition('=')[0]}", mend=mend), False
+        return _forbidden(switch), False
     return Lacking(why=f"this machine forbids them, as some containers do ({printable(refused)})"), False
+
+
+def _forbidden(switch: str) -> Lacking:
+    line = _as_root(f"sysctl -w {switch}")
+    mend = f"{line} (OCM leaves it to you: a security setting of the whole machine)"
+    return Lacking(why=f"forbidden by {switch.partition('=')[0]}", mend=mend)
 
 
 def check_namespaces(host: Host) -> None:
