@@ -27,7 +27,7 @@ NODE = """#!/bin/sh
 {broken}
 if cat "$OPENCLAW_CONFIG_PATH" "${{OPENCLAW_CONFIG_PATH%/*}}"/*.json5 2>/dev/null | grep -q REFUSED
 then cat <<!
-{{"valid": false, "issues": [{{"path": "agents.defaults", "message": "Unrecognized key"}}]}}
+{{"valid": false, "issues": [{{"path": "{path}", "message": "Unrecognized key"}}]}}
 !
 exit 1
 else echo '{{"valid": true}}'; fi
@@ -42,11 +42,11 @@ def asked(kept: Kept) -> Kept:
     return kept
 
 
-def have(kept: Kept, broken: str = "") -> None:
+def have(kept: Kept, broken: str = "", path: str = "agents.defaults") -> None:
     from tests import nodes
 
     node = kept.home / ".npm-global/bin/node"
-    node.write_text(NODE.format(identity=nodes.identity("24.19.0"), broken=broken))
+    node.write_text(NODE.format(identity=nodes.identity("24.19.0"), broken=broken, path=path))
 
 
 def main(kept: Kept, config: dict[str, Any], name: str = "openclaw.json") -> Path:
@@ -84,6 +84,13 @@ def test_of_a_main_that_openclaw_calls_invalid_nothing_is_inherited(asked: Kept)
     )
     assert error.hint == "openclaw doctor --fix mends it; --no-inherit leaves it out"
     assert create(asked.context, Wanted(name=NAME, no_inherit=True), dry_run=False).changed
+
+
+def test_what_openclaw_refuses_of_a_program_that_gives_out_secrets_is_told(kept: Kept) -> None:
+    main(kept, {**MODELS, "secrets": "REFUSED"})
+    have(kept, path="secrets.providers.op.command")
+    said = "main's own OpenClaw refuses its config: secrets.providers.op.command: Unrecognized key"
+    assert said in made(kept).notes
 
 
 def test_what_main_includes_is_judged_where_it_is_and_elsewhere_the_command_says_so(asked: Kept) -> None:

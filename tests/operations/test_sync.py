@@ -547,3 +547,12 @@ def test_one_that_exists_and_inherits_nothing_says_how_it_begins(older: Instance
     with pytest.raises(OcmError, match="inherits nothing") as caught:
         create(older.context, replace(asked, inherit_from=MAIN_NAME), dry_run=True)
     assert caught.value.hint == "ocm sync worker1 --inherit-from main changes that"
+
+
+def test_a_key_that_was_set_since_is_not_asked_for_again(instance: Instance) -> None:
+    reference = {"source": "exec", "provider": "op", "id": "x"}
+    instance.main(changed(c=provider(apiKey=reference)))
+    asked = f"ocm secret set {NAME} C_API_KEY"
+    assert any(asked in note for note in instance.sync().notes)
+    set_secret(instance.context, NAME, "C_API_KEY", OWN, restart=None, dry_run=False)
+    assert not any(asked in note for note in instance.sync().notes)

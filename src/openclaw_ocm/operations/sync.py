@@ -158,8 +158,15 @@ def _sync(worker: Instance, sides: _Sides, effort: Effort, *, dry_run: bool) -> 
             *(_described(*change) for change in differences(proposal.before, proposal.after)),
             *_secret_changes(sides),
         ),
-        notes=(*notes, *own, *sides.now.notes, *proposal.notes, *misses),
+        notes=(*notes, *own, *_still_open(name, sides), *proposal.notes, *misses),
     )
+
+
+def _still_open(name: InstanceName, sides: _Sides) -> Iterator[str]:
+    """Yield what to know of what is inherited, but for the keys that the instance has of its own by now."""
+    for note in sides.now.notes:
+        if not any(note.endswith(f"ocm secret set {name} {key}") for key in sides.want):
+            yield note
 
 
 def _contents(worker: Instance, sides: _Sides, proposal: Proposal, effort: Effort) -> Contents:

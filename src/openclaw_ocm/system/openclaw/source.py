@@ -42,6 +42,7 @@ _MAX_TOKEN = 16384
 # As in OpenClaw 2026.9.6 (dist/includes).
 _MAX_INCLUDE_BYTES = 2 * 2**20
 _MAX_INCLUDE_DEPTH = 10
+_GIVING_OUT = "secrets.providers."
 
 
 def read_main_source(
@@ -55,8 +56,9 @@ def read_main_source(
     given = given or {}
     main = find_main(host)
     template = _template(host, main)
+    judged = tuple[str, ...]()
     if node is not None and main.found and template is None:
-        _refuse_invalid(host, Runtime(node=node, openclaw=str(package)), main)
+        judged = _refuse_invalid(host, Runtime(node=node, openclaw=str(package)), main)
     config = _read_config(template or main.config, main)
     known, plugins = known_providers(package)
     expected = {name for names in known.values() for name in names}
@@ -71,7 +73,7 @@ def read_main_source(
         provider_variables=known,
         provider_plugins=plugins,
         resolve=lambda reference: _read_secret_file(host, config, reference),
-        notes=(*missing, *surroundings.notes, *unread),
+        notes=(*missing, *judged, *surroundings.notes, *unread),
         around=surroundings.variables,
         port=None if template else _port_in(main, config),
         place=str(template or main.config),
@@ -79,15 +81,21 @@ def read_main_source(
     )
 
 
-def _refuse_invalid(host: Host, runtime: Runtime, main: Main) -> None:
-    """Raise `OcmError` where an OpenClaw calls main's config invalid: half of one is inherited by nobody."""
+def _refuse_invalid(host: Host, runtime: Runtime, main: Main) -> tuple[str, ...]:
+    """Raise `OcmError` where an OpenClaw calls main's config invalid: half of one is inherited by nobody.
+
+    Returns in sentences what it refuses of the programs and files that give out secrets: no instance gets
+    these. Where it could not be asked, what is made of the config is judged, or its gateway says so.
+    """
     verdict = judge_main(host, runtime, main)
     if verdict.valid is not False:
-        # Where OpenClaw could not be asked, what is made of it is judged, or its gateway says so.
-        return
-    message = f"main's config is invalid or older than this OpenClaw: {main.config}: {verdict.issues[0]}"
+        return ()
+    wrong = [issue for issue in verdict.issues if not issue.startswith(_GIVING_OUT)]
+    if not wrong:
+        return tuple(f"main's own OpenClaw refuses its config: {issue}" for issue in verdict.issues)
+    message = f"main's config is invalid or older than this OpenClaw: {main.config}: {wrong[0]}"
     hint = f"{_as_main(main)} doctor --fix mends it; --no-inherit leaves it out"
-    raise OcmError(message, hint=hint, code="main_invalid", details=verdict.issues[1:])
+    raise OcmError(message, hint=hint, code="main_invalid", details=tuple(wrong[1:]))
 
 
 def _as_main(main: Main) -> str:
