@@ -14,7 +14,7 @@ import pytest
 
 from .checkout import Ocm, push_checkout
 from .image import HERE
-from .instances import HOME, MAIN_CONFIG, PROVIDER, inside, rows
+from .instances import HOME, MAIN_CONFIG, PROVIDER, answer, inside, rows
 from .processes import kill_group
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def test_deploy_passes_the_shim_over_and_says_what_the_instance_lacks(odd: Machi
     said = typed(ocm, "deploy", NAME, "--yes")
     assert f"{NAME}: ready and sealed\n" in said
     assert said.count("HTTPS_PROXY") == said.count(f"ocm env {NAME} set HTTPS_PROXY={PROXY}") * 2 == 2
-    assert rows(ocm)[NAME]["node"] == "/usr/local/bin/node"
+    assert answer(ocm, "status", NAME)["results"][0]["node"] == "/usr/local/bin/node"
 
 
 def test_names_are_looked_up_as_the_machine_says(ocm: Ocm) -> None:

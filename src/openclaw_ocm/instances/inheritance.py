@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import msgspec
 from openclaw_ocm.core.inheritance.clone import duplicate
 from openclaw_ocm.core.inheritance.extract import inherit
 from openclaw_ocm.core.names import MAIN, parse_name
+from openclaw_ocm.core.openclaw.main_place import Variable
 from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.system.kept.inherited import read_inherited, write_inherited
 from openclaw_ocm.system.kept.records import read_record
@@ -37,8 +39,18 @@ def read_inheritance(
     if source == MAIN:
         return inherit(read_main_source(host, package, node=runtime.node, given=given), heir)
     name = parse_name(source)
-    variables = {**read_record(host.paths, name).environment, **read_secrets(host.instance(name))}
-    return inherit(read_instance_source(host, name, package, variables, given=given), heir)
+    record = read_record(host.paths, name)
+    variables = {**record.environment, **read_secrets(host.instance(name))}
+    found = inherit(read_instance_source(host, name, package, variables, given=given), heir)
+    return replace(found, around=given_variables(record))
+
+
+def given_variables(record: Record) -> dict[str, Variable]:
+    """Return the variables that an instance was given, as those around what another inherits from."""
+    return {
+        name: Variable(name=name, value=value, origin=str(record.name))
+        for name, value in record.environment.items()
+    }
 
 
 def read_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:

@@ -26,7 +26,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.planning.able import ability
-from openclaw_ocm.operations.planning.agents import set_around_main
+from openclaw_ocm.operations.planning.agents import behind_source
 from openclaw_ocm.operations.session import capture, ready_for_session, refuse_stranger
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.config import read_config
@@ -110,7 +110,7 @@ def prepare(context: Context, name: InstanceName) -> Prepared:
         agent=agent,
         model=printable(found) if found else None,
         keyless=is_served_without_key(config, provider, kept, known[0]),
-        notes=(*ability(worker).others, *set_around_main(worker, {})),
+        notes=(*ability(worker).others, *behind_source(worker)),
     )
 
 

@@ -19,7 +19,7 @@ from openclaw_ocm.instances.history import last_change
 from openclaw_ocm.instances.instance import context_of, observed, open_all, open_instance
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.planning.able import Ability, ability
-from openclaw_ocm.operations.planning.agents import has_boxes, others_closed
+from openclaw_ocm.operations.planning.agents import behind_source, has_boxes, others_closed
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.guard import rules_in_words
@@ -234,6 +234,7 @@ def status(context: Context, name: InstanceName) -> Status:
             *_sandbox_note(record),
             *able.notes,
             *others_closed(worker, row.agent),
+            *behind_source(worker),
             *_browser_notes(worker),
         ),
     )

@@ -7,7 +7,6 @@ import itertools
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.channels import channel_addresses
 from openclaw_ocm.core.openclaw.settings import provider_addresses, proxy_address
@@ -69,32 +68,35 @@ def others_closed(worker: Instance, told: str | None) -> tuple[str, ...]:
 def agent_findings(workers: Iterable[Instance]) -> Iterator[Finding]:
     """Yield what keeps agents from answering: worth knowing, for a new instance may not have all yet.
 
-    So is what those that inherit from main have not of what stands around it.
+    So is what those that inherit have not of what stands around main, or another source.
     What keeps a browser from starting that a config asks for is wrong.
     """
-    sources: dict[PurePosixPath, Mapping[str, Variable]] = {}
+    sources: dict[tuple[PurePosixPath, str], Mapping[str, Variable]] = {}
     for worker in workers:
         yield from browser_findings(worker)
         able = ability(worker)
         for problem in (*able.notes, *others_closed(worker, able.agent)):
             yield Finding(problem=f"{worker.name}: {problem}", name=worker.name)
-        for behind in set_around_main(worker, sources):
+        for behind in behind_source(worker, sources):
             yield Finding(problem=f"{worker.name}: {behind}", name=worker.name)
 
 
-def set_around_main(
-    worker: Instance, sources: dict[PurePosixPath, Mapping[str, Variable]]
+def behind_source(
+    worker: Instance, sources: dict[tuple[PurePosixPath, str], Mapping[str, Variable]] | None = None
 ) -> tuple[str, ...]:
-    """Return what is set around main and not for an instance that inherits from it.
+    """Return what an instance has not of what stands around main, or around what else it inherits from.
 
-    `sources` holds what was read of main, by the OpenClaw for which that was done.
+    `sources` holds what was read of those for others.
     """
+    known = {} if sources is None else sources
     # What cannot be read is told by a sync, and by who looks at main.
     with contextlib.suppress(OcmError):
         inherited = read_inherited(worker.paths)
-        if inherited is not None and inherited.source == MAIN:
+        if inherited is not None:
             package = PurePosixPath(worker.record.runtime.openclaw)
-            if package not in sources:
-                sources[package] = read_around(worker.host, package, MAIN)
-            return behind_main(worker, sources[package], worker.config, read_secrets(worker.paths))
+            around = known.get((package, inherited.source))
+            if around is None:
+                around = read_around(worker.host, package, inherited.source)
+                known[package, inherited.source] = around
+            return behind_main(worker, around, worker.config, read_secrets(worker.paths))
     return ()

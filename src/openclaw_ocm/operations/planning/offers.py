@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.environment import is_proxy
-from openclaw_ocm.core.names import MAIN
+from openclaw_ocm.core.names import MAIN, parse_name
 from openclaw_ocm.core.offers import Offer, offer_notes, profiles_in, wanted_of_machine, wanted_of_main
 from openclaw_ocm.core.openclaw.service import parse_environment_file
 from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.instances.inheritance import given_variables
 from openclaw_ocm.system.host import machine_zone
+from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.source import read_surroundings
 from openclaw_ocm.system.openclaw.texts import read_text
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import PurePosixPath
 
-    from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.openclaw.main_place import Variable
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.host import Host
@@ -62,14 +63,16 @@ def ready_offers(host: Host, offers: tuple[Offer, ...]) -> dict[str, str]:
     return given
 
 
-def read_around(host: Host, package: PurePosixPath, source: InstanceName | None) -> Mapping[str, Variable]:
-    """Return the variables of main, none where one inherits from another `source`.
+def read_around(host: Host, package: PurePosixPath, source: str | None) -> Mapping[str, Variable]:
+    """Return the variables of main, of an instance those that it was given.
 
     What cannot be read has none: whoever inherits from it says so.
     """
-    if source == MAIN:
-        with contextlib.suppress(OcmError):
+    with contextlib.suppress(OcmError):
+        if source == MAIN:
             return read_surroundings(host, package).variables
+        if source is not None:
+            return given_variables(read_record(host.paths, parse_name(source)))
     return {}
 
 
