@@ -13,7 +13,8 @@ from tests import hosts, nodes
 
 from openclaw_ocm.core.releases import is_node_version
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system.openclaw.find import default_range, find_node, find_openclaw, is_in_state
+from openclaw_ocm.system.openclaw.asking import is_in_state
+from openclaw_ocm.system.openclaw.find import default_range, find_node, find_openclaw
 
 if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
@@ -128,6 +129,12 @@ def test_what_lies_in_a_state_is_not_even_asked(home: Path, state: str) -> None:
     with pytest.raises(OcmError, match="lies in the state"):
         find_openclaw(host_of(home, planted.parent))
     assert not (home / "ran").exists()
+
+
+def test_a_shim_calls_nothing_in_a_state(home: Path) -> None:
+    planted = nodes.put(home / ".openclaw-t1/bin/asdf", "24.20.0")
+    nodes.put_script(home / "shims/node", 'exec asdf "$@"')
+    assert refusal(home, home / "shims", planted.parent).code == "node_unusable"
 
 
 def test_a_state_is_known_by_the_home_that_a_link_leads_to(tmp_path: Path, home: Path) -> None:

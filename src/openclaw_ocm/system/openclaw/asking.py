@@ -17,6 +17,7 @@ from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import SAFE_PATH, Command
 
 if TYPE_CHECKING:
+    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.system.host import Host
 
 _SECONDS = 20.0
@@ -29,6 +30,23 @@ class Node(NamedTuple):
 
     path: PurePosixPath
     version: str
+
+
+def is_in_state(paths: HostPaths, program: PurePosixPath) -> bool:
+    """Tell whether a program lies in the state of main or of an instance, or where one may write."""
+    own = (paths.ocm_state, paths.ocm_data / "instances")
+    if any(program.is_relative_to(place) for each in own for place in (each, resolved(each))):
+        return True
+    for home in (paths.home, resolved(paths.home)):
+        first = program.relative_to(home).parts[:1] if program.is_relative_to(home) else ()
+        if first == (".openclaw",) or "".join(first).startswith((".openclaw-", ".ocm-incoming-")):
+            return True
+    return False
+
+
+def resolved(path: PurePosixPath | str) -> PurePosixPath:
+    """Return a path without links."""
+    return PurePosixPath(os.path.realpath(path))
 
 
 def ask_node(host: Host, program: PurePosixPath) -> Node | str:
@@ -76,7 +94,9 @@ def _ask(
     host: Host, argv: tuple[str, ...], search_path: str, env: dict[str, str] | None = None
 ) -> dict[str, Any] | str:
     """Return the object that a program prints on a line of its own, or why there is none."""
+    # A shim calls others by their names: none that an instance may have written.
     listed = [place for place in search_path.split(os.pathsep) if place.startswith("/")]
+    listed = [place for place in listed if not is_in_state(host.paths, resolved(place))]
     path = os.pathsep.join(dict.fromkeys((*listed, *SAFE_PATH.split(os.pathsep))))
     home = str(host.paths.home)
     command = Command(

@@ -25,7 +25,7 @@ from openclaw_ocm.core.releases import (
 from openclaw_ocm.core.sandbox.policy import npm_beside
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system.openclaw.asking import ask_entry, ask_node
+from openclaw_ocm.system.openclaw.asking import ask_entry, ask_node, is_in_state, resolved
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def _openclaw_of(host: Host, program: PurePosixPath) -> Found:
     """Return the OpenClaw that a program is or starts; raise `OcmError` where OCM cannot use it."""
     hint = f"put one before it: {_UPDATE}"
     # What an instance may have written is not even asked.
-    _refuse_in_state(host.paths, program, _resolved(program))
-    package = _package_above(_resolved(program))
+    _refuse_in_state(host.paths, program, resolved(program))
+    package = _package_above(resolved(program))
     if package is None:
         # A wrapper, or the shim of a version manager: OCM's own is named openclaw too, but only inside.
         entry = ask_entry(host, program)
@@ -115,22 +115,6 @@ def _refuse_in_state(paths: HostPaths, *programs: PurePosixPath) -> None:
     for program in programs:
         if is_in_state(paths, program):
             raise OcmError(f"{program} {_IN_STATE}", hint=_UPDATE, code="openclaw_unusable")
-
-
-def is_in_state(paths: HostPaths, program: PurePosixPath) -> bool:
-    """Tell whether a program lies in the state of main or of an instance, or where one may write."""
-    own = (paths.ocm_state, paths.ocm_data / "instances")
-    if any(program.is_relative_to(place) for each in own for place in (each, _resolved(each))):
-        return True
-    for home in (paths.home, _resolved(paths.home)):
-        first = program.relative_to(home).parts[:1] if program.is_relative_to(home) else ()
-        if first == (".openclaw",) or "".join(first).startswith((".openclaw-", ".ocm-incoming-")):
-            return True
-    return False
-
-
-def _resolved(path: PurePosixPath | str) -> PurePosixPath:
-    return PurePosixPath(os.path.realpath(path))
 
 
 class Named(NamedTuple):
@@ -268,7 +252,7 @@ def _answering(host: Host, programs: Iterable[PurePosixPath], passed: list[str])
     """Yield the Nodes among programs, each once; what is none or may not be run is told to `passed`."""
     seen = set()
     for program in programs:
-        if is_in_state(host.paths, program) or is_in_state(host.paths, _resolved(program)):
+        if is_in_state(host.paths, program) or is_in_state(host.paths, resolved(program)):
             passed.append(f"{program} {_IN_STATE}")
             continue
         found = ask_node(host, program)
@@ -290,8 +274,8 @@ def _programs(host: Host, name: str) -> Iterator[PurePosixPath]:
     seen = set()
     for directory in (*host.search_path.split(os.pathsep), *usual):
         for found in _programs_in(directory, name):
-            if _resolved(found) not in seen:
-                seen.add(_resolved(found))
+            if resolved(found) not in seen:
+                seen.add(resolved(found))
                 yield found
 
 
