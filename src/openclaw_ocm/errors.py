@@ -67,6 +67,8 @@ def as_ocm_error(error: OcmError | OSError) -> OcmError:
     hint = "nothing is lost: what was begun is undone, at the latest by the next ocm command"
     if error.filename:
         hint = room_or_writable(error) or _look_at(error.filename)
+    elif error.errno in _NO_ROOM:
+        hint = f"make room on the disk; {hint}"
     return OcmError(f"{error.strerror or error}{named}", hint=hint, code="os_error")
 
 

@@ -30,6 +30,7 @@ from tests.backends.supervisord.supervised import (
     wait_until_gone,
 )
 
+from openclaw_ocm.backends.supervisord import daemon as daemon_module
 from openclaw_ocm.backends.supervisord import places, sessions
 from openclaw_ocm.backends.supervisord import supervisor as module
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
@@ -155,6 +156,24 @@ def test_enabled_gateways_start_with_supervisord_and_all_end_with_it(home: Super
     assert home.observe(other).activity == "stopped"
     home.backend.disable([enabled])
     assert not home.observe(enabled).autostart
+
+
+def test_a_supervisord_whose_python_has_gone_is_told_as_that(
+    home: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = home.make("w1")
+    assert len(home.backend.notes()) == 1, "one that does not run is of no age"
+    assert list(home.backend.violations(name, home.observe(name))) == []
+    home.start(name)
+    assert len(home.backend.notes()) == 1
+
+    class Moved(type(Path())):  # type: ignore[misc]
+        def exists(self) -> bool:
+            return str(self) != sys.executable
+
+    monkeypatch.setattr(daemon_module, "Path", Moved)
+    _ends, told = home.backend.notes()
+    assert told.startswith(f"supervisord runs by {sys.executable}, which is gone: ocm stop --all")
 
 
 def test_a_changed_definition_counts_from_the_next_start_on(home: Supervised) -> None:

@@ -70,6 +70,17 @@ class Daemon:
         found = msgspec.convert(self._call("ocm.observe"), list[Seen])
         return {seen.name: seen for seen in found}
 
+    def gone(self) -> str | None:
+        """Return the program or package that it runs by and that is gone, None where all is there.
+
+        It runs on without, but nothing that it starts does: OCM was moved, or the Python that it ran on.
+        """
+        with contextlib.suppress(OcmError, OSError):
+            pid = self._call("supervisor.getPID")
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            return next((word for word in words if word.startswith("/") and not Path(word).exists()), None)
+        return None
+
     def start(self, name: InstanceName) -> None:
         """Have a program started that does not run; raises `CommandFailed` where it cannot be."""
         problem = self._call("ocm.start", name)

@@ -129,7 +129,12 @@ class Supervisord:
 
     def notes(self) -> tuple[str, ...]:
         """Say what ends the gateways, and what starts them again."""
-        return ("instances end with this container or machine: `ocm supervise` starts the enabled ones",)
+        ends = "instances end with this container or machine: `ocm supervise` starts the enabled ones"
+        gone = self._daemon.gone()
+        if gone is None:
+            return (ends,)
+        hint = "ocm stop --all, then ocm start --all, has this ocm run it"
+        return (ends, f"supervisord runs by {gone}, which is gone: {hint}")
 
     def definition(self, record: Record, policy: Policy) -> Definition:
         """Return the program file that the record asks for."""
@@ -163,6 +168,9 @@ class Supervisord:
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield where supervisord runs the gateway by another definition than the one on disk."""
         program = places.program(self.host.instance(name))
+        if process.definition is None and process.pid is None:
+            # It is not up, or has not been told of one that was never started.
+            return
         if process.definition != str(program):
             yield f"supervisord runs {process.definition} and not {program}"
         elif process.changed_on_disk:
