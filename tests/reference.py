@@ -120,7 +120,7 @@ MEANINGS = {
     "cpu_seconds": "CPU time since its start",
     "databases": "how many databases it holds",
     "detail": "what was found",
-    "directory": "where they go, null for `~/backups`",
+    "directory": "where they go, a repository too, null for `~/backups`",
     "drift": "what is otherwise than the record asks for",
     "drill": "what became of it restored, null without `--drill`",
     "dry_run": "whether this only tells what would be done",

@@ -95,7 +95,7 @@ class Repository:
             message = f"there is no repository at {self.place}"
             hint = "ocm backup NAME --to makes one; a disk may not be mounted"
             raise OcmError(message, hint=hint, code="repository_missing")
-        raise self._failed(printable(done.stderr.strip().rpartition("\n")[2], limit=_SHOWN))
+        raise self._failed(printable(repository.last_words(done.stderr), limit=_SHOWN))
 
     def _failed(self, why: str) -> OcmError:
         return OcmError(f"restic failed with {self.place}: {why}", code="repository_failed")

@@ -6,7 +6,12 @@ import json
 
 import pytest
 
-from openclaw_ocm.core.backup.repository import parse_repository, parse_snapshots, unknown_variables
+from openclaw_ocm.core.backup.repository import (
+    last_words,
+    parse_repository,
+    parse_snapshots,
+    unknown_variables,
+)
 from openclaw_ocm.errors import Invalid
 
 SNAPSHOT = {
@@ -51,6 +56,17 @@ def test_only_variables_of_restic_and_its_stores_are_passed_on() -> None:
         "PATH",
         "RESTIC_REPOSITORY",
     ]
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "created new cache\nFatal: wrong password or no key found\n",
+        '{"message_type": "exit_error", "code": 12, "message": "Fatal: wrong password or no key found"}\n',
+    ],
+)
+def test_why_it_failed_is_its_last_line_of_old_and_of_new(stderr: str) -> None:
+    assert last_words(stderr) == "Fatal: wrong password or no key found"
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,12 @@ class Summary(msgspec.Struct, frozen=True):
     data_added: int = 0
 
 
+class _Exit(msgspec.Struct, frozen=True):
+    """What restic says at the end where it failed."""
+
+    message: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """A backup in a repository: its short ID, what its file was called and where, and how large it was."""
@@ -90,6 +96,15 @@ def has_password(names: frozenset[str]) -> bool:
 def is_missing(stderr: str) -> bool:
     """Tell whether restic says that there is no repository."""
     return _NOWHERE.search(stderr) is not None
+
+
+def last_words(stderr: str) -> str:
+    """Return why restic failed, by its last line: of 0.17 with --json that is an object with a message."""
+    line = stderr.strip().rpartition("\n")[2]
+    try:
+        return msgspec.json.decode(line, type=_Exit).message.strip().rpartition("\n")[2]
+    except msgspec.MsgspecError:
+        return line
 
 
 def size_tag(size: int) -> str:

@@ -101,7 +101,7 @@ def look(worker: Instance) -> Backups | None:
     return Backups(
         every=schedule.every,
         keep=kept_in_words(schedule.keep),
-        directory=schedule.directory,
+        directory=schedule.repository or schedule.directory,
         # While a run is under way systemd does not tell the next one.
         next=timer.next or (next_due(timers, schedule) if timer.active else None),
         last=last,
