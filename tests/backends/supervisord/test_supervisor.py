@@ -42,6 +42,7 @@ from openclaw_ocm.instances.instance import Instance
 from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.system import files, processes
 from openclaw_ocm.system.host import current_host
+from openclaw_ocm.system.machine import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -681,7 +682,7 @@ def test_a_machine_without_bubblewrap_is_told_what_to_install(
     home: Supervised, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.backend.check(sealed=True)
-    monkeypatch.setattr(module, "BWRAP", "/nowhere/bwrap")
+    monkeypatch.setattr(lacking, "BWRAP", "/nowhere/bwrap")
     with pytest.raises(OcmError) as caught:
         home.backend.check(sealed=True)
     assert caught.value.code == "bubblewrap_missing"

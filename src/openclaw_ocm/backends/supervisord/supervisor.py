@@ -33,7 +33,7 @@ from openclaw_ocm.backends.supervisord.program import (
     render_program,
 )
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
-from openclaw_ocm.core.needs import Lacking, Need, lacks
+from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, on_own_terminal, under_tool_host
 from openclaw_ocm.core.status import Activity, Process, signal_in
@@ -41,7 +41,6 @@ from openclaw_ocm.errors import NotRunning, OcmError, UnreadableFile
 from openclaw_ocm.system import files, processes, programs
 from openclaw_ocm.system.host import namespaces_forbidden
 from openclaw_ocm.system.kept.names import names_in
-from openclaw_ocm.system.packages import line
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -80,15 +79,13 @@ class Supervisord:
 
     def check(self, *, sealed: bool) -> None:
         """Raise `OcmError` where this machine cannot run or seal an instance, with what mends it."""
-        from openclaw_ocm.system.machine.lacking import check_programs
+        from openclaw_ocm.system.machine.lacking import check_bubblewrap, check_programs
 
         render_daemon(self._paths, user=None)
         check_programs()
         if not sealed:
             return
-        if not Path(BWRAP).exists():
-            lacking = Lacking(why="not installed", packages=("bubblewrap",))
-            raise lacks(Need.BUBBLEWRAP, lacking, line(*lacking.packages))
+        check_bubblewrap()
         from openclaw_ocm.system.seccomp import check_library
 
         check_library()
@@ -273,10 +270,14 @@ class Supervisord:
         terminal: bool,
     ) -> Session:
         """Return the command that runs `program` in a sandbox like the gateway's, with its files and /tmp."""
+        from openclaw_ocm.system.machine.lacking import check_bubblewrap, check_programs
+
+        check_programs()
         paths = self._paths.instance(record.name)
         token = sessions.new_token(paths)
         outer = {sessions.VARIABLE: token}
         if record.sealed:
+            check_bubblewrap()
             from openclaw_ocm.system.seccomp import make_filters
 
             make_filters(places.filters(self._paths), policy.address_families, hosting=True)

@@ -41,7 +41,7 @@ _TRY_SECONDS = 20.0
 _ABSOLUTE = "user.max_user_namespaces="
 _MEBIBYTE = 2**20
 # What a change, a log and a database need; and what Node and OpenClaw take while they are brought.
-_ROOM, _ROOM_TO_BRING = 100 * _MEBIBYTE, 2000 * _MEBIBYTE
+_ROOM, _ROOM_TO_BRING = 100 * _MEBIBYTE, 1500 * _MEBIBYTE
 _NAMES, _NAMES_TO_BRING = 2_000, 60_000
 # A gateway of OpenClaw 2026.9.6 has one for each event loop that watches: mostly one. Others are its user's.
 _WATCHERS_EACH, _WATCHERS_SPARE, _FEW_WATCHERS = 2, 32, 16
@@ -68,6 +68,13 @@ def check_programs() -> None:
     lacking = no_programs()
     if lacking is not None:
         raise lacks(Need.PROGRAMS, lacking, packages.line(*lacking.packages))
+
+
+def check_bubblewrap() -> None:
+    """Raise `OcmError` where what is to seal is not installed."""
+    if not Path(BWRAP).exists():
+        lacking = Lacking(why="not installed", packages=("bubblewrap",))
+        raise lacks(Need.BUBBLEWRAP, lacking, packages.line(*lacking.packages))
 
 
 def no_bus(host: Host) -> Lacking | None:
@@ -214,13 +221,14 @@ def no_room(host: Host, *, bringing: bool) -> Lacking | None:
     paths = host.paths
     seen: set[int] = set()
     for place in (paths.home, paths.config_home, paths.state_home, paths.data_home):
-        found = next((path for path in (Path(place), *Path(place).parents) if path.exists()), None)
-        if found is None or (device := found.stat().st_dev) in seen:
-            continue
-        seen.add(device)
-        short = next(_shortages(found, bringing=bringing), None)
-        if short is not None:
-            return Lacking(why=short, mend="make room there")
+        # A place that may not be looked at is told where it is needed.
+        with contextlib.suppress(OSError):
+            found = next(path for path in (Path(place), *Path(place).parents) if path.exists())
+            device = found.stat().st_dev
+            short = None if device in seen else next(_shortages(found, bringing=bringing), None)
+            seen.add(device)
+            if short is not None:
+                return Lacking(why=short, mend="make room there")
     return None
 
 
