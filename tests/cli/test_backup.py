@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ AddRecord = Callable[..., Path]
         (["backup", "worker1", "--exclude", "../x"], "'../x' is no pattern of what is left out"),
         (["backup", "worker1", "--format", "zip"], "'zip' is not one of 'gz', 'zst'"),
         (["backup", "worker1", "worker2", "-o", "one.tar.gz"], "must be a directory"),
+        (["backup", "worker1", "--to", "/x", "--format", "zst"], "--to takes no --output"),
+        (["backup", "worker1", "--to", "ftp:x"], "'ftp:x' is no repository of restic"),
         (["backups", "prune", "--all"], "say what to keep"),
         (["backups", "prune", "--keep-last", "3"], "name one or more instances"),
         (["backups", "prune", "worker1", "--keep-last", "-1"], "-1 is not in the range"),
@@ -45,6 +48,9 @@ def test_what_cannot_be_is_refused(ocm: Run, add_record: AddRecord, arguments: l
         (["backup", "nosuch"], "there is no instance nosuch"),
         (["backup", "worker1"], "worker1 has no state directory"),
         (["backup", "worker3"], "worker3.toml is corrupt"),
+        (["backup", "worker1", "--to", "/nosuch/x"], "restic.env with the password of the repository"),
+        (["backups", "list", "--from", "/nosuch"], "restic.env with the password of the repository"),
+        (["restore", "x", "--from", "/nosuch"], "restic.env with the password of the repository"),
         (["backups", "verify", "nosuch"], "there is no backup of nosuch"),
         (["backups", "verify", "/nosuch"], "there is no file /nosuch"),
         (["backups", "verify", "--all", "--identity", "/nosuch"], "there is no file /nosuch"),
@@ -60,6 +66,35 @@ def test_what_is_not_there_is_one_clear_error(
     assert done.returncode == 1
     assert words in done.stderr
     assert not (home / "backups").exists()
+
+
+def test_a_repository_is_listed_verified_and_pruned_without_its_instance(ocm: Run, home: Path) -> None:
+    secrets, repository = home / ".config/ocm/restic.env", home / "repository"
+    secrets.parent.mkdir(parents=True, exist_ok=True)
+    secrets.write_text("RESTIC_PASSWORD=x\n")
+    secrets.chmod(0o600)
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "RESTIC_PASSWORD": "x"}
+    argv = ["restic", "--repo", str(repository)]
+    subprocess.run([*argv, "init"], env=environ, check=True, capture_output=True)
+    for day in (1, 2):
+        archive = write_archive(home / f"worker1-2026010{day}T000000Z.tar", tree(home), form="tar")
+        given = [*argv, "backup", "--tag", "ocm", "--tag", "worker1", str(archive)]
+        subprocess.run(given, env=environ, check=True, capture_output=True)
+        archive.unlink()
+    place = ("--from", str(repository))
+    found = json.loads(ocm("backups", "list", *place, "--json").stdout)["results"]
+    assert [one["time"] for one in found] == [f"2026-01-0{day}T00:00:00+00:00" for day in (1, 2)]
+    first, second = (one["path"] for one in found)
+    checked = ocm("backups", "verify", "worker1", *place)
+    assert [line.partition(":")[0] for line in checked.stdout.splitlines()] == [first, second]
+    assert ": whole: worker1, " in checked.stdout
+    assert f"there is no backup worker9 in {repository}" in ocm("restore", "worker9", *place).stderr
+    pruned = ocm("backups", "prune", "--all", "--keep-last", "1", *place).stdout
+    assert pruned == f"worker1: removed 1, 1 kept\n  {first}\n"
+    assert [line.split()[-1] for line in ocm("backups", "list", *place).stdout.splitlines()] == [
+        "FILE",
+        second,
+    ]
 
 
 def test_backups_are_listed_verified_and_pruned_without_their_instance(ocm: Run, home: Path) -> None:
