@@ -86,9 +86,15 @@ def test_your_own_openclaw(machine: Machine, ocm: Ocm) -> None:
     machine.write(settings, 'main = "~/claw"\n')
     try:
         said = reader(ocm).play("docs/how-to/your-own-openclaw.md")
+        # As an OpenClaw of months ago had it.
+        machine.write(f"{HOME}/claw/openclaw.json", json.dumps({**config, "routing": {}}))
+        refused = ocm("create", "worker2", check=False)
     finally:
         machine.run(["rm", "-rf", f"{HOME}/claw", settings])
     assert "worker2: created, not started" in said
+    assert (refused.returncode, "worker2" in rows(ocm)) == (1, False)
+    assert f'{HOME}/claw/openclaw.json: <root>: Unrecognized key: "routing"' in refused.stderr
+    assert f"OPENCLAW_STATE_DIR={HOME}/claw openclaw doctor --fix" in refused.stderr
     assert re.search(r"MINE_API_KEY +\.{3}\S* +main", said)
 
 
