@@ -157,6 +157,22 @@ def test_linger_is_found_under_the_name_that_systemd_gives_it() -> None:
     assert hosts._escaped("zoe@corp.example") == "zoe@corp.example"
 
 
+@pytest.mark.parametrize(
+    ("mount", "kind"),
+    [
+        ("/home/ann rw - fuse.gocryptfs /home/.ann.cipher rw", "fuse.gocryptfs"),
+        ("/home/ann rw shared:3 - ecryptfs /home/.ecryptfs/ann/.Private rw", "ecryptfs"),
+        ("/home/ann rw - btrfs /dev/mapper/home-ann rw", "systemd-homed"),
+        ("/home/ann rw - ext4 /dev/mapper/vg-home rw", None),
+        ("/home/annabel rw - fuse.gocryptfs /x rw", None),
+        ("/home/ann/vault rw - fuse.gocryptfs /x rw", None),
+    ],
+)
+def test_a_home_that_is_decrypted_by_the_login_is_known_by_its_mount(mount: str, kind: str | None) -> None:
+    mounts = f"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 22 0:40 / {mount}\n"
+    assert lacking._kind_at_login(mounts, "/home/ann") == kind
+
+
 def test_a_home_in_the_clear_is_there_at_boot(host: Host) -> None:
     assert not files.is_encrypted(host.paths.home / "nowhere")
     assert lacking.opened_at_login(host) is None

@@ -137,11 +137,11 @@ def _has_journals(directory: str) -> bool:
 def no_namespaces(host: Host) -> tuple[Lacking | None, bool]:
     """Return why no sandbox can be made of user namespaces, None where it was tried and made.
 
-    And whether such a namespace may bound what it takes of what the kernel counts by user.
+    And whether such a one may bound what it takes of what the kernel counts by user.
     """
     switch = namespaces_forbidden()
     if switch is not None and switch.startswith(_ABSOLUTE):
-        return _forbidden(switch), False
+        return _forbidden(switch), True
     argv = (sys.executable, "-I", "-c", programs.text("try_namespaces.py"))
     done = host.runner.run(Command(argv=argv, timeout_seconds=_TRY_SECONDS, limit=_MEBIBYTE), check=False)
     try:
@@ -152,8 +152,8 @@ def no_namespaces(host: Host) -> tuple[Lacking | None, bool]:
     if refused is None:
         return None, bool(found.get("bounded"))
     if switch is not None:
-        return _forbidden(switch), False
-    return Lacking(why=f"this machine forbids them, as some containers do ({printable(refused)})"), False
+        return _forbidden(switch), True
+    return Lacking(why=f"this machine forbids them, as some containers do ({printable(refused)})"), True
 
 
 def _forbidden(switch: str) -> Lacking:
@@ -245,15 +245,23 @@ def _shortages(path: Path, *, bringing: bool) -> Iterator[str]:
 
 def opened_at_login(host: Host) -> str | None:
     """Return how a home is encrypted that is there only after a login, None where none is known to be."""
-    home, best = str(host.paths.home), ("", "", "")
     with contextlib.suppress(OSError):
-        for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
-            words = line.split()
-            after = words[words.index("-") + 1 :]
-            # The last of those that cover each other counts.
-            if f"{home}/".startswith(f"{words[4].rstrip('/')}/") and len(words[4]) >= len(best[0]):
-                best = words[4], after[0], after[1]
-    _target, kind, source = best
-    if kind in _AT_LOGIN or source.startswith(_HOME_OF_HOMED):
-        return kind if kind in _AT_LOGIN else "systemd-homed"
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+        kind = _kind_at_login(mounts, str(host.paths.home))
+        if kind is not None:
+            return kind
     return "fscrypt" if files.is_encrypted(host.paths.home) else None
+
+
+def _kind_at_login(mounts: str, home: str) -> str | None:
+    """Return what mounts a home at its owner's login, by the text of mountinfo (proc(5)); None for others."""
+    best, kind, source = "", "", ""
+    for line in mounts.splitlines():
+        words = line.split()
+        target, after = words[4], words[words.index("-") + 1 :]
+        # Of mounts that cover each other the last one counts.
+        if f"{home}/".startswith(f"{target.rstrip('/')}/") and len(target) >= len(best):
+            best, kind, source = target, after[0], after[1]
+    if source.startswith(_HOME_OF_HOMED):
+        return "systemd-homed"
+    return kind if kind in _AT_LOGIN else None
