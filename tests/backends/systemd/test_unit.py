@@ -137,7 +137,7 @@ def test_every_mount_comes_back_from_the_bind_directives(mounts: list[Mount]) ->
             mark = "-" if mount.optional else ""
             assert source == f"{mark}{mount.source}"
             assert target == (source if mount.source == mount.target else str(mount.target))
-    writable_paths = [str(mount.target) for mount in mounts if mount.writable]
+    writable_paths = [f"{'-' if mount.optional else ''}{mount.target}" for mount in mounts if mount.writable]
     assert [word for word, _end in words(rendered["ReadWritePaths"])] == writable_paths
 
 

@@ -76,7 +76,10 @@ def sandbox_directives(policy: Policy, *, systemd_version: int) -> tuple[Directi
     read_write = " ".join(
         (*(_bind(mount) for mount in policy.mounts if mount.writable), f"/proc:{SPARE_PROC}")
     )
-    writable = " ".join(quote(str(path)) for path in policy.writable)
+    # With the minus one that is gone keeps nobody from starting.
+    writable = " ".join(
+        quote(f"{'-' if mount.optional else ''}{mount.target}") for mount in policy.mounts if mount.writable
+    )
     directives = [
         ("PrivateUsers", "yes"),
         # TemporaryFileSystem=/ reads like the way to hide all; beside ProtectSystem=strict it does nothing.
