@@ -53,6 +53,10 @@ def test_what_is_missing_is_told_with_what_brings_it(kept: Kept, programs: Path)
     assert f"{sandbox.problem}: {sandbox.mend}" in told
     programs.write_text("")
     assert len(findings(kept, **ASKING)) == 2, "a sandbox does not show it"
+    own = Path(kept.paths(NAME).state, "cache/ms-playwright")
+    own.mkdir()
+    assert [one.mend for one in findings(kept, **ASKING)] == [sandbox.mend], "Playwright's own"
+    own.rmdir()
     programs.unlink()
     programs.symlink_to("/usr/bin/env")
     assert [one.mend for one in findings(kept, **ASKING)] == [sandbox.mend]

@@ -17,6 +17,7 @@ NO_SANDBOX = "browser.noSandbox"
 PROGRAMS = (
     *("/usr/bin/google-chrome", "/usr/bin/google-chrome-stable", "/usr/bin/chromium"),
     *("/usr/bin/chromium-browser", "/usr/bin/brave-browser", "/usr/bin/microsoft-edge"),
+    "/opt/google/chrome/chrome",
     *("/usr/lib/chromium/chromium", "/usr/lib/chromium-browser/chromium-browser"),
 )
 # Profiles by which OpenClaw drives a browser that somebody started.

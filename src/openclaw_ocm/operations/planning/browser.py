@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.browser import NO_SANDBOX, PROGRAMS, asks_for_browser, program_of
 from openclaw_ocm.core.openclaw.document import lookup
+from openclaw_ocm.core.openclaw.run import environment
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.operations.planning.findings import Finding
 from openclaw_ocm.system import packages
@@ -28,12 +29,18 @@ def browser_findings(worker: Instance) -> Iterator[Finding]:
         problem = f"its config names the browser {printable(named)}, which is not there in its sandbox"
         mend = f"ocm edit {name} browser.executablePath /usr/bin/chromium"
         yield Finding(name=name, problem=problem, mend=mend, wrong=True)
-    elif named is None and not any(_is_seen(program, seen) for program in PROGRAMS):
+    elif named is None and not _brings_its_own(worker) and not any(_is_seen(path, seen) for path in PROGRAMS):
         problem = "its config asks for a browser, and there is no Chromium below /usr or /opt"
         yield Finding(name=name, problem=problem, mend=packages.line("chromium"), wrong=True)
     if record.sealed and lookup(config, NO_SANDBOX) is not True:
         problem = "its config asks for a browser, and Chromium cannot make its own sandbox in this one"
         yield Finding(name=name, problem=problem, mend=f"ocm edit {name} {NO_SANDBOX} true", wrong=True)
+
+
+def _brings_its_own(worker: Instance) -> bool:
+    """Tell whether Playwright has put browsers where the instance keeps them."""
+    found = environment(worker.paths, worker.record)["PLAYWRIGHT_BROWSERS_PATH"]
+    return Path(found).is_dir()
 
 
 def _seen(worker: Instance) -> Iterator[str]:
