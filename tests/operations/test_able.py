@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from tests.operations.kept import NAME, OTHER
 
-from openclaw_ocm.operations.create import Wanted, create
+from openclaw_ocm.operations.create import Wanted, create, deploy
 from openclaw_ocm.system import named
 from openclaw_ocm.system.files import write_file
 from openclaw_ocm.system.kept.records import encode_record, read_record
@@ -82,6 +83,19 @@ def test_what_an_instance_has_is_not_told(kept: Kept, main: Path) -> None:
     plugin = Path(kept.paths(NAME).state, "npm/projects/acme-1/node_modules/@acme/openclaw")
     plugin.mkdir(parents=True)
     assert FALLBACK.format(NAME) not in kept.status().notes
+
+
+def test_what_openclaw_installs_as_it_starts_is_not_told(kept: Kept, main: Path) -> None:
+    (main / ".env").write_text("FAL_KEY=sk-PLANTED\n")
+    wanted, plugin = Wanted(name=NAME), "npm/projects/acme-1/node_modules/@acme/openclaw"
+    assert FALLBACK.format(NAME) in deploy(kept.context, wanted, kept.effort(), dry_run=True).notes
+
+    def installing(told: str) -> None:
+        if told.startswith("start"):
+            Path(kept.paths(NAME).state, plugin).mkdir(parents=True, exist_ok=True)
+
+    context = replace(kept.context, report=installing)
+    assert FALLBACK.format(NAME) not in deploy(context, wanted, kept.effort(), dry_run=False).notes
 
 
 @pytest.mark.usefixtures("main")

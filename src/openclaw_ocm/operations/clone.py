@@ -11,7 +11,7 @@ from openclaw_ocm.core.record import Record
 from openclaw_ocm.instances.first_config import cloned_config
 from openclaw_ocm.instances.inheritance import read_duplicate
 from openclaw_ocm.instances.instance import instance_of
-from openclaw_ocm.operations.planning.able import missed
+from openclaw_ocm.operations.planning.able import missed, without_installed
 from openclaw_ocm.operations.planning.change import CLONE, allocating, carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.judging import refuse_config
@@ -97,7 +97,7 @@ def clone(  # noqa: PLR0913 - what was asked for
             ),
             reserved=until_reserved.close,
         )
-        return rules.told(context.host, outcome)
+        return rules.told(context.host, without_installed(worker, outcome))
 
 
 def _planned(original: Instance, new: InstanceName, port: int | None) -> Instance:

@@ -24,7 +24,7 @@ from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.first_config import first_config
 from openclaw_ocm.instances.inheritance import read_inheritance
 from openclaw_ocm.instances.instance import instance_of, open_instance
-from openclaw_ocm.operations.planning.able import missed
+from openclaw_ocm.operations.planning.able import ability, missed, without_installed
 from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
@@ -124,7 +124,7 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
         notes = tuple[str, ...]()
         if existing:
             until_reserved.close()
-            steps = start_steps(existing, effort)
+            notes, steps = ability(existing).notes, start_steps(existing, effort)
         else:
             notes = (*_notes(wanted, worker, inheritance), *told)
             steps = [*_creation(worker, wanted, rules.steps), Start(name=name), effort.verify(name)]
@@ -139,7 +139,7 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
             notes=(*worker.backend.notes(), *notes),
             reserved=until_reserved.close,
         )
-        return rules.told(worker.host, outcome)
+        return rules.told(worker.host, without_installed(worker, outcome))
 
 
 def _existing(context: Context, wanted: Wanted) -> Instance | None:

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.openclaw.main_place import Variable
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.result import Outcome
 
 _MOST_PLUGINS = 20
+_INSTALL = " plugins install "
 _PROVIDER = re.compile(r"it has no key for ([A-Za-z0-9._-]+)")
 # Where a machine of a cloud is asked for its credentials.
 _METADATA = parse_allowed("169.254.169.254:80")
@@ -178,6 +180,15 @@ def missed(
     own = [able.agent] if able.agent and agent_model(config, agent_of(config)) else []
     notes = (*own, *able.others, *_resolving(worker))
     return tuple(note for note in notes if not _is_said(note, said))
+
+
+def without_installed(worker: Instance, outcome: Outcome) -> Outcome:
+    """Return an outcome without the notes of plugins that OpenClaw installed when it started."""
+    if outcome.dry_run or not any(_INSTALL in note for note in outcome.notes):
+        return outcome
+    now = ability(worker.again()).notes
+    notes = tuple(note for note in outcome.notes if _INSTALL not in note or note in now)
+    return replace(outcome, notes=notes)
 
 
 def behind_main(
