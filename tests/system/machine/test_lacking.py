@@ -16,6 +16,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import capacity, files, programs
 from openclaw_ocm.system import host as hosts
 from openclaw_ocm.system.machine import lacking
+from openclaw_ocm.system.runner import Completed, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,6 +156,28 @@ def test_linger_is_found_under_the_name_that_systemd_gives_it() -> None:
     assert hosts._escaped("corp\\jane") == "corp\\\\jane"
     assert hosts._escaped("zoë") == "zo\\303\\253"
     assert hosts._escaped("zoe@corp.example") == "zoe@corp.example"
+
+
+@pytest.mark.parametrize(
+    ("done", "files_are_there", "may_read"),
+    [
+        (Completed(returncode=0, stdout="a line\n", stderr=""), False, True),
+        (Completed(returncode=0, stdout="", stderr=""), True, True),
+        (Completed(returncode=0, stdout="", stderr=""), False, False),
+        (Completed(returncode=1, stdout="", stderr="insufficient permissions"), True, False),
+    ],
+    ids=["something", "nothing yet", "kept nowhere", "not for users"],
+)
+def test_a_journal_that_a_user_may_not_read_is_told_with_what_changes_that(
+    host: Host, monkeypatch: pytest.MonkeyPatch, *, done: Completed, files_are_there: bool, may_read: bool
+) -> None:
+    monkeypatch.setattr(Runner, "run", lambda _self, _command, **_more: done)
+    monkeypatch.setattr(lacking, "_has_journals", lambda _directory: files_are_there)
+    found = lacking.no_journal(replace(host, user="corp\\jane"))
+    assert (found is None) is may_read
+    if found is not None:
+        assert "Storage=persistent" in (found.mend or "")
+        assert (found.mend or "").endswith("sudo usermod -aG systemd-journal 'corp\\jane'")
 
 
 @pytest.mark.parametrize(
