@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import BACKENDS_IN_TURN, HOME, inside, listener, rows, wait_for
+from .instances import BACKENDS_IN_TURN, CERTIFICATE, HOME, inside, listener, rows, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 UNITS = "systemctl --user list-units --no-legend --plain 'ocm-session.*'"
 # The first process of each session bears its token.
 TOKENS = "cd /proc; for p in $(pgrep -x bwrap); do tr '\\0' '\\n' <$p/environ | grep ^OCM_SESSION=; done"
+# Beside it lies what no instance sees.
+AUTHORITY = f"{HOME}/authority of ours.pem"
+SEEN_AT = "/run/ocm/files/NODE_EXTRA_CA_CERTS"
+GIVEN = {
+    "TZ": "Asia/Tokyo",
+    "ODD": "$HOME ${PATH} %h %n 'a' \"b\" \\ ; # é",
+    "NODE_EXTRA_CA_CERTS": AUTHORITY,
+}
 
 
 def sessions(machine: Machine) -> list[str]:
@@ -25,17 +33,40 @@ def sessions(machine: Machine) -> list[str]:
 
 
 @pytest.fixture(scope="module", params=BACKENDS_IN_TURN)
-def worker(request: pytest.FixtureRequest, ocm: Ocm) -> Iterator[str]:
+def worker(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterator[str]:
     """Deploy an instance, once for all tests here, under the care of each backend."""
-    ocm("deploy", "worker1", "--backend", request.param)
+    machine.write(AUTHORITY, CERTIFICATE, mode=0o600)
+    given = [f"--env={name}={value}" for name, value in GIVEN.items()]
+    ocm("deploy", "worker1", "--backend", request.param, *given)
     yield "worker1"
     ocm("delete", "--all", "--force", "--yes", check=False)
+    machine.run(["rm", AUTHORITY])
 
 
 def test_openclaw_answers_as_the_instance(ocm: Ocm, worker: str) -> None:
     assert '"ok": true' in ocm("use", worker, "health", "--json").stdout
     assert ocm("use", worker, "config", "get", "gateway.port").stdout.strip() == "19001"
     assert worker in ocm("use", worker, "config", "file").stdout
+
+
+def test_variables_are_to_the_letter_in_sessions_and_gateway_and_a_file_is_seen_alone(
+    machine: Machine, ocm: Ocm, worker: str
+) -> None:
+    wanted = {f"{name}={value}" for name, value in {**GIVEN, "NODE_EXTRA_CA_CERTS": SEEN_AT}.items()}
+    gateway = environ_of_gateway(machine, worker)
+    assert wanted <= set(inside(ocm, worker, "env").splitlines())
+    assert wanted <= set(gateway.split("\0"))
+    look = f"cat {SEEN_AT}; ls /run/ocm/files; ls {HOME}/*.pem"
+    script = f"{look}; echo x >> {SEEN_AT} || node -p 'new Date(0).getHours()'"
+    assert inside(ocm, worker, script) == f"{CERTIFICATE}NODE_EXTRA_CA_CERTS\n9\n"
+    node = "process.stdout.write(require('tls').getCACertificates('extra').join(''))"
+    assert inside(ocm, worker, f'node -e "{node}"').strip() == CERTIFICATE.strip()
+
+
+def environ_of_gateway(machine: Machine, name: str) -> str:
+    """Return the environments of the processes of a gateway."""
+    script = f"for p in $(pgrep -f 'profile {name} gateway'); do cat /proc/$p/environ; done"
+    return machine.run(["bash", "-c", script], user="root").stdout
 
 
 def test_exit_status_and_arguments_come_through_unchanged(ocm: Ocm, worker: str) -> None:
