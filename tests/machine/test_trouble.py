@@ -454,6 +454,23 @@ def test_forbidden_user_namespaces_are_said_with_the_sysctl(machine: Machine, oc
 
 
 @pytest.mark.usefixtures("no_instance")
+def test_user_bus_that_is_not_there_is_said_by_what_needs_it_and_brought_by_setup(
+    machine: Machine, ocm: Ocm
+) -> None:
+    ocm("create", "worker1")
+    machine.run(["systemctl", "--user", "stop", "dbus.socket"])
+    machine.run(["sh", "-c", "rm -f /run/user/$(id -u)/bus"])
+    try:
+        for command in (("use", "worker1", "--version"), ("edit", "worker1", "logging.level", "info")):
+            refused(ocm(*command, check=False), "this machine lacks user bus: nothing listens on")
+        ocm("setup", "--yes")
+        assert "OpenClaw" in ocm("use", "worker1", "--version").stdout
+    finally:
+        machine.run(["systemctl", "--user", "start", "dbus.socket"])
+        ocm("delete", "worker1", "--yes")
+
+
+@pytest.mark.usefixtures("no_instance")
 def test_full_disk_is_said_and_undone(machine: Machine, ocm: Ocm) -> None:
     units = f"{HOME}/.config/systemd/user"
     machine.run(["mkdir", "-p", units])
