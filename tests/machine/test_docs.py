@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .checkout import Ocm
-from .instances import HOME, MODEL, PROVIDER, answer, home_files, rows
+from .instances import CERTIFICATE, HOME, MODEL, PROVIDER, answer, home_files, rows
 from .reading import SOURCE, Reader, push_repository
 from .telegram import fake_telegram, message
 
@@ -116,6 +116,37 @@ def test_own_network(ocm: Ocm) -> None:
     assert "worker1: in a network of its own" in said
     assert "and near by 127.0.0.1:11434, 192.168.1.20:443" in said
     ocm("delete", "worker2", "--force", "--yes")
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("worker1")
+def test_environment_variables(machine: Machine, ocm: Ocm) -> None:
+    said = reader(ocm, typed="http://me:word@127.0.0.1:9").play("docs/how-to/environment-variables.md")
+    assert "set AWS_REGION=eu-central-1: ready and sealed" in said
+    assert "worker2: ready and sealed" in said
+    assert "settings.toml: TZ=Europe/Berlin" in said
+    assert sources(ocm, "worker1")["HTTPS_PROXY"] == "own"
+    ocm("delete", "worker2", "--force", "--yes")
+    ocm("secret", "unset", "worker1", "HTTPS_PROXY")
+    ocm("env", "--all", "unset", "TZ", "LANG")
+    machine.run(["rm", f"{HOME}/.config/ocm/settings.toml"])
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("worker1")
+def test_company_network(machine: Machine, ocm: Ocm) -> None:
+    """The model is on this machine, and needs no proxy; that there is none is noticed by nobody."""
+    certificate = f"{HOME}/company-ca.pem"
+    machine.write(certificate, CERTIFICATE)
+    words = {"PROXY": "127.0.0.1:9", "CERTIFICATE": certificate}
+    said = reader(ocm, words=words).play("docs/how-to/company-network.md")
+    assert f"NODE_EXTRA_CA_CERTS={certificate}: ready and sealed" in said
+    assert "worker2: ready and sealed" in said
+    ocm("delete", "worker2", "--force", "--yes")
+    names = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS")
+    ocm("env", "--all", "unset", *names, "--restart")
+    ocm("network", "worker1", "deny", "127.0.0.1:9")
+    machine.run(["rm", certificate, f"{HOME}/.config/ocm/settings.toml"])
 
 
 @pytest.mark.full
