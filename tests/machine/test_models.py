@@ -86,7 +86,7 @@ GOOD = {
 BAD = {
     "truncated": http(as_list(model_lists.ppq(400))[:20_000], length=200_000),
     "cut": b"HTTP/1.1 200 OK\r\n\r\n" + as_list(model_lists.ppq(400))[:20_000],
-    "redirect": http(b"", status="302 Found", head=f"Location: {URL}ppq\r\n"),
+    "redirect": http(b"", status="302 Found", head=f"Location: {URL.replace('.1:', '.2:')}ppq\r\n"),
     "to-a-file": http(b"", status="302 Found", head="Location: file:///etc/passwd\r\n"),
     "large": http(as_list(["x" * 10_000_000])),
     "empty": http(as_list([])),
