@@ -276,3 +276,32 @@ def transient_files(machine: Machine) -> set[str]:
     """Return every path in the places for what is not to stay."""
     places = ("/tmp", "/var/tmp", "/dev/shm", "/run")
     return set(machine.run(["find", *places], user="root").stdout.splitlines())
+
+
+def show_some(machine: Machine, ocm: Ocm, name: str) -> None:
+    """Show an instance a program, a folder and one to write in, from its next start on."""
+    script = "mkdir -p .local/bin shown/read shown/write; echo of the host >shown/read/file"
+    program = (
+        "printf '#!/bin/sh\\necho a program of the host\\n' >.local/bin/of-the-host; chmod +x .local/bin/*"
+    )
+    machine.run(["sh", "-c", f"cd; {script}; {program}"])
+    ocm("mount", name, f"{HOME}/.local/bin/of-the-host")
+    ocm("mount", name, f"{HOME}/shown/read", "--at", "/srv/read")
+    ocm("mount", name, f"{HOME}/shown/write", "--rw")
+
+
+def assert_shown(machine: Machine, ocm: Ocm, name: str) -> None:
+    """Fail where an instance is not shown what `show_some` shows it; afterwards nothing of it is left."""
+    tried = (
+        "of-the-host; cat /srv/read/file; echo written >~/shown/write/file;"
+        " for each in /srv/read/file ~/.local/bin/of-the-host; do echo x >>$each || echo refused; done"
+    )
+    said = inside(ocm, name, f"({tried}) 2>/dev/null; ls -A /srv ~/shown")
+    assert said.startswith("a program of the host\nof the host\nrefused\nrefused\n"), said
+    assert said.endswith("/home/debian/shown:\nwrite\n\n/srv:\nread\n"), said
+    assert machine.read(f"{HOME}/shown/write/file") == "written\n"
+    for path in (f"{HOME}/.local/bin/of-the-host", "/srv/read", f"{HOME}/shown/write"):
+        ocm("unmount", name, path)
+    assert inside(ocm, name, "ls -A /srv 2>/dev/null; true") == ""
+    assert inside(ocm, name, "readlink ~/.local/bin").endswith("programs/bin\n")
+    machine.run(["sh", "-c", "cd; rm -r shown .local/bin/of-the-host; rmdir .local/bin || true"])

@@ -290,6 +290,7 @@ def test_programs_and_folders(ocm: Ocm) -> None:
     assert "\ndone\n" in said
     assert "hello from the host" in said
     assert answer(ocm, "mount", "worker1")["results"][0]["mounts"] == []
+    ocm.machine.run(["rm", "-r", f"{HOME}/.aws"])
 
 
 def test_in_a_container(machine: Machine, ocm: Ocm) -> None:

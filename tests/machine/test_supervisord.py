@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, home_files, inside, rows, wait_for
+from .instances import HOME, assert_shown, home_files, inside, rows, show_some, wait_for
 from .processes import kill_group
 
 if TYPE_CHECKING:
@@ -81,10 +81,12 @@ def test_killed_supervisord_takes_its_gateways_along_and_start_brings_both_back(
     machine: Machine, ocm: Ocm, worker: str
 ) -> None:
     pid = rows(ocm)[worker]["pid"]
+    show_some(machine, ocm, worker)
     machine.run(["kill", "-9", *supervisord(machine)])
     wait_for(lambda: machine.run(["test", "-e", f"/proc/{pid}"], check=False).returncode == 1, 10, "end")
     assert rows(ocm)[worker]["state"] == "stopped"
     assert ocm("start", worker).stdout == f"{worker}: ready and sealed\n"
+    assert_shown(machine, ocm, worker)
 
 
 def test_entry_point_of_a_container_starts_what_is_enabled_and_stops_all(

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, answer, home_files, inside, listener, ready, rows, wait_for, wait_until_healthy
+from .instances import (
+    HOME,
+    answer,
+    assert_shown,
+    home_files,
+    inside,
+    listener,
+    ready,
+    rows,
+    show_some,
+    wait_for,
+    wait_until_healthy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -263,7 +275,10 @@ def test_config_that_openclaw_refuses_is_exit_78_with_its_last_words(
 def test_nothing_of_the_state_is_run_before_openclaws_own_code(
     machine: Machine, ocm: Ocm, worker: str
 ) -> None:
-    """What starts it (Python, Perl, Node, a shell) looks there for none of what it would run."""
+    """What starts it (Python, Perl, Node, a shell) looks there for none of what it would run.
+
+    That lies in the state, and where an instance's own programs go.
+    """
     state = f"{HOME}/.openclaw-{worker}"
     shells = (".bashrc", ".bash_profile", ".profile", ".bash_login", ".bash_logout", ".zshenv", ".env.sh")
     perls = ("strict.pm", "warnings.pm", "POSIX.pm", "sitecustomize.pl", "lib/perl5/strict.pm")
@@ -287,28 +302,42 @@ def test_nothing_of_the_state_is_run_before_openclaws_own_code(
     script = f"cd {state}; mkdir -p lib/perl5 node_modules/openclaw .node_modules\n"
     for name, text in texts.items():
         script += f"cat >{name} <<'END'\n{text.format(state=state)}\nEND\n"
+    programs = ("perl", "python3", "node", "bash", "sh", "env", "script", "openclaw", "bwrap")
+    script += "mkdir -p programs/bin $(cd /; python3 -m site --user-site)\n"
+    for name in programs:
+        script += f"printf '#!/bin/sh\\necho program >>{state}/ran\\n' >programs/bin/{name}\n"
+    script += "chmod +x programs/bin/*\n"
+    user = f'open("{state}/ran", "a").write("of the user\\n")'
+    script += f"echo '{user}' >$(cd /; python3 -m site --user-site)/usercustomize.py\n"
     inside(ocm, worker, script)
+    show_some(machine, ocm, worker)
     works = (
         ["node", "-e", f"require('{state}/index.js')"],
         ["python3", "-B", "-c", "import tool_host"],
         ["perl", f"-I{state}", "-e", "use strict"],
         ["bash", ".bashrc"],
+        [f"{state}/programs/bin/perl"],
+        ["env", f"PYTHONUSERBASE={state}/programs", "python3", "-c", ""],
     )
     try:
         for argv in works:
             machine.run(argv, cwd=state)
-        assert machine.read(f"{state}/ran") == "node\npython\nperl\n.bashrc\n", (
-            "what is planted does not work"
-        )
+        worked = "node\npython\nperl\n.bashrc\nprogram\nof the user\n"
+        assert machine.read(f"{state}/ran") == worked, "what is planted does not work"
         machine.run(["rm", f"{state}/ran"])
         ocm("restart", worker)
         ocm("use", worker, "--version")
         inside(ocm, worker, f"cd {state}; true")
         ocm.pty("enter", worker, answers=[(f"[{worker}]", "exit\n")])
         assert machine.run(["cat", f"{state}/ran"], check=False).stdout == ""
+        assert_shown(machine, ocm, worker)
     finally:
         machine.run(
-            ["sh", "-c", f"cd {state} && rm -rf ran lib node_modules .node_modules {' '.join(texts)}"]
+            [
+                "sh",
+                "-c",
+                f"cd {state} && rm -rf ran lib node_modules .node_modules programs {' '.join(texts)}",
+            ]
         )
 
 
