@@ -6,10 +6,12 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from tests.operations.kept import NAME, OTHER
 
 from openclaw_ocm.core.openclaw.run import environment
+from openclaw_ocm.core.sandbox.shown import parse_shown
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations import create as creating
@@ -23,10 +25,12 @@ from openclaw_ocm.operations.environment import (
     list_settings,
     list_variables,
 )
+from openclaw_ocm.operations.mount import mount
 from openclaw_ocm.operations.planning import offers, reach
 from openclaw_ocm.operations.planning.staging import RestoreRequest
 from openclaw_ocm.operations.secret import set_secret
-from openclaw_ocm.system import uplinks, variables
+from openclaw_ocm.system import files, uplinks, variables
+from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
@@ -191,6 +195,35 @@ def test_a_file_that_no_instance_is_to_see_or_that_one_can_change_is_refused(kep
         show(kept, path)
     assert caught.value.code == "variable_file"
     assert kept.files() == before
+
+
+def test_no_file_is_shown_that_an_instance_may_swap_for_a_link(kept: Kept) -> None:
+    kept.create()
+    kept.create(OTHER)
+    data = kept.home.parent / "data"
+    data.mkdir()
+    (data / "ca.pem").write_text("x")
+    shown = parse_shown(str(data), "/srv/data", writable=True)
+
+    def write() -> None:
+        mount(kept.context, OTHER, shown, kept.effort(), restart=False, dry_run=False)
+
+    show(kept, data / "ca.pem")
+    with pytest.raises(OcmError, match=f"{NAME} is shown {data}/ca.pem, which could then be led elsewhere"):
+        write()
+    change(kept, NODE_EXTRA_CA_CERTS=None)
+    write()
+    elsewhere = certificate(kept)
+    (data / "link.pem").symlink_to(elsewhere)
+    for name in ("ca.pem", "link.pem"):
+        with pytest.raises(Invalid, match=f"leads through {data}, which {OTHER} may write") as refused:
+            show(kept, data / name)
+        assert refused.value.code == "variable_file"
+    record = msgspec.structs.replace(kept.record(NAME), environment={CA: str(data / "ca.pem")})
+    files.write_file(kept.paths(NAME).record, encode_record(record).encode())
+    with pytest.raises(OcmError, match="could be led elsewhere") as led:
+        kept.start()
+    assert led.value.code == "variable_file"
 
 
 def test_a_zone_that_the_machine_does_not_know_is_refused(

@@ -14,8 +14,9 @@ from openclaw_ocm.core.sandbox.shown import parse_shown
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.mount import mount, mounted, unmount
-from openclaw_ocm.system import files, shown
+from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.records import encode_record
+from openclaw_ocm.system.ways import way_to
 
 if TYPE_CHECKING:
     from pathlib import Path, PurePosixPath
@@ -325,9 +326,9 @@ def test_the_way_of_a_path_goes_through_each_directory_of_each_link(tmp_path: Pa
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "c").mkdir()
     (tmp_path / "c/link").symlink_to("../a")
-    way = shown.way_to(f"{tmp_path}/c/link/b")
+    way = way_to(f"{tmp_path}/c/link/b")
     assert str(way.real) == f"{tmp_path}/a/b"
     assert {f"{tmp_path}/c", f"{tmp_path}/a"} <= set(map(str, way.through))
     (tmp_path / "round").symlink_to("round")
     with pytest.raises(OcmError, match="circle"):
-        shown.way_to(f"{tmp_path}/round")
+        way_to(f"{tmp_path}/round")

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+from openclaw_ocm.core.environment import shown_files
 from openclaw_ocm.core.sandbox.shown import (
     guarded_by_login,
     mount_of,
@@ -24,6 +25,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.kept.records import readable_records
 from openclaw_ocm.system.openclaw.whereabouts import find_main
 from openclaw_ocm.system.private import private_places
+from openclaw_ocm.system.ways import leads_through, way_to, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,18 +34,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.sandbox.policy import Mount, Policy
     from openclaw_ocm.system.host import Host
 
-# As many links as the kernel follows (path_resolution(7)).
-_MOST_LINKS = 40
 _NARROWER = "name a file or folder that holds only what the instance is to see"
 _ELSEWHERE = "--at /srv/NAME shows it elsewhere"
 _SOCKETS = "/proc/net/unix"
-
-
-class Way(NamedTuple):
-    """Where a path leads, and the directories in which a name on the way to it was looked up."""
-
-    real: PurePosixPath
-    through: tuple[PurePosixPath, ...]
 
 
 class Judged(NamedTuple):
@@ -73,8 +66,8 @@ def judge(host: Host, record: Record, policy: Policy) -> Judged:
 def refuse_new(host: Host, record: Record, policy: Policy, shown: Shown) -> None:
     """Raise `OcmError` where what is to be shown anew, and is in the record already, cannot be.
 
-    Beyond what each start asks, nobody listens on a socket in it, and what another instance is shown does not
-    lie in what this one could write.
+    Beyond what each start asks, nobody listens on a socket in it, and neither what another instance is shown
+    nor a file that a variable names lies in what this one could write.
     """
     try:
         mount = _mount(host, record, policy, shown)
@@ -89,43 +82,10 @@ def refuse_new(host: Host, record: Record, policy: Policy, shown: Shown) -> None
     if not shown.writable:
         return
     for other in readable_records(host.paths):
-        for theirs in other.mounts:
-            if _leads_through(way_to(theirs.path), mount.source):
-                raise _refused(
-                    shown, f"{other.name} is shown {theirs.path}, which could then be led elsewhere"
-                )
-
-
-def way_to(path: str) -> Way:
-    """Return where a path leads; raises `OcmError` where links go in a circle."""
-    waiting = list(reversed(PurePosixPath(path).parts[1:]))
-    at, links, through = PurePosixPath("/"), 0, [PurePosixPath("/")]
-    while waiting:
-        name = waiting.pop()
-        if name == "..":
-            at = at.parent
-            continue
-        through.append(at)
-        target = _link(at / name)
-        if target is None:
-            at = at / name
-            continue
-        links += 1
-        if links > _MOST_LINKS:
-            message = f"{path} leads in a circle"
-            raise OcmError(message, code="mount_refused")
-        parts = PurePosixPath(target).parts
-        if target.startswith("/"):
-            at, parts = PurePosixPath("/"), parts[1:]
-        waiting.extend(reversed(parts))
-    return Way(at, tuple(dict.fromkeys(through)))
-
-
-def _link(path: PurePosixPath) -> str | None:
-    try:
-        return os.readlink(path)  # noqa: PTH115 - as text
-    except OSError:
-        return None
+        files = map(str, shown_files(other.environment).values())
+        for theirs in (*(one.path for one in other.mounts), *files):
+            if leads_through(way_to(theirs), mount.source):
+                raise _refused(shown, f"{other.name} is shown {theirs}, which could then be led elsewhere")
 
 
 def _mount(host: Host, record: Record, policy: Policy, shown: Shown) -> Mount:
@@ -136,7 +96,7 @@ def _mount(host: Host, record: Record, policy: Policy, shown: Shown) -> Mount:
     way = way_to(shown.path)
     _refuse(shown, source_obstacle(way.real, private) or _alias(way.real, private))
     for directory, whose in _writable(host, record, private):
-        if _leads_through(way, directory):
+        if leads_through(way, directory):
             raise _refused(shown, f"it leads through {directory}, {whose}, and could be led elsewhere")
     if shown.writable:
         _refuse(shown, writing_obstacle(way.real, _guarded(host)))
@@ -146,20 +106,13 @@ def _mount(host: Host, record: Record, policy: Policy, shown: Shown) -> Mount:
     return mount_of(shown, way.real)
 
 
-def _leads_through(way: Way, directory: PurePosixPath) -> bool:
-    return any(path.is_relative_to(directory) for path in way.through)
-
-
 def _writable(
     host: Host, record: Record, private: Iterable[PurePosixPath]
 ) -> Iterator[tuple[PurePosixPath, str]]:
     """Yield the directories in which an instance could swap a name for a link."""
     for path in private:
         yield path, "where instances or OCM write"
-    for other in (record, *readable_records(host.paths)):
-        for shown in other.mounts:
-            if shown.writable:
-                yield way_to(shown.path).real, f"which {other.name} may write"
+    yield from written((record, *readable_records(host.paths)))
 
 
 def _guarded(host: Host) -> dict[PurePosixPath, str]:

@@ -14,6 +14,8 @@ from openclaw_ocm.core.sandbox.policy import HIDDEN, SYSTEM
 from openclaw_ocm.errors import Invalid
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.records import readable_records
+from openclaw_ocm.system.ways import leads_through, way_to, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -59,7 +61,26 @@ def missing_files(variables: Mapping[str, str]) -> Iterator[tuple[str, PurePosix
             yield name, path
 
 
+def changeable_files(
+    paths: HostPaths, variables: Mapping[str, str]
+) -> Iterator[tuple[str, PurePosixPath, str]]:
+    """Yield those of the files that an instance could lead elsewhere by what it may write, with who in words.
+
+    Asked of what is given, and at each start.
+    """
+    places = tuple(written(readable_records(paths)))
+    for name, path in shown_files(variables).items() if places else ():
+        way = way_to(str(path))
+        for directory, whose in places:
+            if leads_through(way, directory):
+                yield name, directory, whose
+                break
+
+
 def _settled(paths: HostPaths, name: str, value: str) -> str:
+    for _name, directory, whose in changeable_files(paths, {name: value}):
+        message = f"{name}: {value} leads through {directory}, {whose}"
+        raise Invalid(message, hint="keep the file where no instance writes", code="variable_file")
     real = PurePosixPath(files.real_path(value))
     try:
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -17,7 +17,7 @@ from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current
 from openclaw_ocm.system.uplinks import check_uplink
-from openclaw_ocm.system.variables import missing_files
+from openclaw_ocm.system.variables import changeable_files, missing_files
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -132,6 +132,13 @@ def _refuse_unstartable(worker: Instance) -> None:
     for variable, file in missing_files(worker.record.environment) if worker.record.sealed else ():
         message = f"{variable} of {worker.name} names {file}, which is not there"
         hint = f"put it back, or ocm env {worker.name} unset {variable}"
+        raise OcmError(message, hint=hint, code="variable_file")
+    changeable = changeable_files(worker.paths.host, worker.record.environment)
+    for variable, directory, whose in changeable if worker.record.sealed else ():
+        message = (
+            f"{variable} of {worker.name} names a file in {directory}, {whose}, and could be led elsewhere"
+        )
+        hint = f"keep it where no instance writes, and ocm env {worker.name} set {variable}=PATH"
         raise OcmError(message, hint=hint, code="variable_file")
 
 

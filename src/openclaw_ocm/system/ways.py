@@ -1,0 +1,69 @@
+"""Where paths lead, and through which directories: who can write one of those can lead them elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from openclaw_ocm.errors import OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from openclaw_ocm.core.record import Record
+
+# As many links as the kernel follows (path_resolution(7)).
+_MOST_LINKS = 40
+
+
+class Way(NamedTuple):
+    """Where a path leads, and the directories in which a name on the way to it was looked up."""
+
+    real: PurePosixPath
+    through: tuple[PurePosixPath, ...]
+
+
+def way_to(path: str) -> Way:
+    """Return where a path leads; raises `OcmError` where links go in a circle."""
+    waiting = list(reversed(PurePosixPath(path).parts[1:]))
+    at, links, through = PurePosixPath("/"), 0, [PurePosixPath("/")]
+    while waiting:
+        name = waiting.pop()
+        if name == "..":
+            at = at.parent
+            continue
+        through.append(at)
+        target = _link(at / name)
+        if target is None:
+            at = at / name
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            message = f"{path} leads in a circle"
+            raise OcmError(message, code="mount_refused")
+        parts = PurePosixPath(target).parts
+        if target.startswith("/"):
+            at, parts = PurePosixPath("/"), parts[1:]
+        waiting.extend(reversed(parts))
+    return Way(at, tuple(dict.fromkeys(through)))
+
+
+def _link(path: PurePosixPath) -> str | None:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - as text
+    except OSError:
+        return None
+
+
+def leads_through(way: Way, directory: PurePosixPath) -> bool:
+    """Tell whether a name on the way was looked up in a directory or below it."""
+    return any(path.is_relative_to(directory) for path in way.through)
+
+
+def written(records: Iterable[Record]) -> Iterator[tuple[PurePosixPath, str]]:
+    """Yield what of the host instances may write by their owner's word, with whose it is in words."""
+    for record in records:
+        for shown in record.mounts:
+            if shown.writable:
+                yield way_to(shown.path).real, f"which {record.name} may write"
