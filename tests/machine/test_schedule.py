@@ -141,8 +141,8 @@ def test_a_failure_is_told_until_a_run_goes_well(machine: Machine, ocm: Ocm, emp
         assert ocm("health", check=False).returncode == 0
         miss(machine, ocm, empty)
         assert archives(machine, full) == ["filler"]
-        assert "No space left on device" in backups(ocm)["problem"]
-        assert "No space left on device" in ocm("status", NAME).stdout
+        assert f"there is no room in {full} for the backup" in backups(ocm)["problem"]
+        assert f"there is no room in {full} for the backup" in ocm("status", NAME).stdout
         assert ocm("health", check=False).returncode == 1
         assert "the last backup failed" in rows(ocm)[NAME]["backup"]
         assert "the last backup failed" in ocm("doctor", check=False).stdout
