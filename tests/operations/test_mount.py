@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,13 +14,15 @@ from tests.operations.kept import NAME, OTHER
 from openclaw_ocm.core.sandbox.shown import parse_shown
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.instance import open_instance
+from openclaw_ocm.operations.backup import Request, backup
 from openclaw_ocm.operations.mount import mount, mounted, unmount
+from openclaw_ocm.operations.schedule import Asked, set_schedule
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.ways import way_to
 
 if TYPE_CHECKING:
-    from pathlib import Path, PurePosixPath
+    from pathlib import Path
 
     from tests.operations.kept import Kept
 
@@ -167,6 +170,23 @@ def test_a_directory_of_scheduled_backups_is_refused(kept: Kept, data: Path) -> 
     write(kept, record)
     with pytest.raises(OcmError, match="backups"):
         show(kept, data)
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_no_backup_is_put_where_an_instance_is_shown_it(kept: Kept, data: Path, *, writable: bool) -> None:
+    kept.create()
+    kept.create(OTHER)
+    (data / "kept").mkdir()
+    show(kept, data, name=OTHER, writable=writable)
+    place = PurePosixPath(data / "kept")
+    told = f"lies in {data}, which {OTHER} is shown"
+    with pytest.raises(Invalid, match=told):
+        backup(kept.context, NAME, Request(output=place))
+    asked = Asked(every="daily", keep={}, given={"directory": str(place)})
+    with pytest.raises(Invalid, match=told):
+        set_schedule(kept.context, NAME, asked, dry_run=False)
+    assert kept.record(NAME).backups is None
+    assert not list((data / "kept").iterdir())
 
 
 def test_a_link_is_judged_by_where_it_leads(kept: Kept, data: Path) -> None:

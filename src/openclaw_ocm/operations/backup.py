@@ -20,7 +20,7 @@ from openclaw_ocm.core.backup.layout import Header
 from openclaw_ocm.core.backup.retention import backup_stem
 from openclaw_ocm.core.backup.selection import excluded_by
 from openclaw_ocm.core.text import printable
-from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
+from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.instances.sandboxed import run_node
 from openclaw_ocm.operations.planning.change import BACKUP, changing
 from openclaw_ocm.operations.planning.progress import by_bytes, megabytes
@@ -31,11 +31,11 @@ from openclaw_ocm.system.archive.age import parse_recipient
 from openclaw_ocm.system.archive.file import write_backup
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies, open_copies, survey
-from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
+from openclaw_ocm.system.ways import refuse_reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -186,13 +186,7 @@ def _place(paths: InstancePaths, request: Request) -> PurePosixPath:
             break
         # A name tells the second, and the next one is not taken.
         time.sleep(_NEXT_NAME_SECONDS)
-    parent = Path(final.parent).absolute()
-    for name in instance_names(paths.host):
-        state = Path(paths.host.instance(name).state)
-        # By its name too: a link on the way is the instance's, and may lead elsewhere the next moment.
-        if parent.is_relative_to(state) or files.real_path(parent).is_relative_to(files.real_path(state)):
-            message = f"{final} lies in the state of {name}, which could read and change it"
-            raise Invalid(message, hint="choose a place outside", code="output_invalid")
+    refuse_reached(paths.host, final, final.parent)
     return final
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +15,7 @@ from openclaw_ocm.errors import Invalid
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.timers import kept_in_words, next_due, timer_steps
 from openclaw_ocm.system.host import local_zone
+from openclaw_ocm.system.ways import refuse_reached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +69,9 @@ def set_schedule(context: Context, name: InstanceName, asked: Asked | None, *, d
         wanted = None if asked is None else asked.over(record.backups)
         if wanted is not None:
             timers.check(wanted.every)
+            if wanted.directory is not None:
+                directory = PurePosixPath(wanted.directory)
+                refuse_reached(worker.paths.host, directory, directory)
         after = worker.with_record(msgspec.structs.replace(record, backups=wanted))
         steps = [*record_steps(worker, after.record), *timer_steps(after, before=record)]
         if wanted is None and Path(worker.paths.last_backup).exists():

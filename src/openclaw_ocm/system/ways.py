@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.records import readable_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.record import Record
 
 # As many links as the kernel follows (path_resolution(7)).
@@ -67,3 +71,22 @@ def written(records: Iterable[Record]) -> Iterator[tuple[PurePosixPath, str]]:
         for shown in record.mounts:
             if shown.writable:
                 yield way_to(shown.path).real, f"which {record.name} may write"
+
+
+def refuse_reached(paths: HostPaths, backup: PurePosixPath, directory: PurePosixPath) -> None:
+    """Raise `Invalid` where `backup` lies in a directory that an instance reaches: it holds keys."""
+    parent = Path(directory).absolute()
+    for name in instance_names(paths):
+        state = Path(paths.instance(name).state)
+        # By its name too: a link on the way is the instance's, and may lead elsewhere the next moment.
+        if parent.is_relative_to(state) or files.real_path(parent).is_relative_to(files.real_path(state)):
+            message = f"{backup} lies in the state of {name}, which could read and change it"
+            raise Invalid(message, hint="choose a place outside", code="output_invalid")
+    way = way_to(str(parent))
+    for record in readable_records(paths):
+        for shown in record.mounts:
+            place = way_to(shown.path).real
+            if way.real.is_relative_to(place) or (shown.writable and leads_through(way, place)):
+                message = f"{backup} lies in {shown.path}, which {record.name} is shown"
+                hint = f"choose a place outside, or ocm unmount {record.name} {shown.path}"
+                raise Invalid(message, hint=hint, code="output_invalid")
