@@ -54,7 +54,9 @@ _STEERING = re.compile(
     r"|ENV|BASHOPTS|SHELLOPTS|IFS|CDPATH|PS[0-9]|PROMPT_COMMAND|UV_(CACHE|TOOL).*"
 )
 _SECRET = re.compile(
-    r"(?i)(.*_)?(KEY|APIKEY|TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|PAT)(_ID|_JSON)?"
+    r"(?i)(.*_)?(KEYS?|APIKEYS?|TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|PAT)_?[0-9]*(_ID|_JSON)?"
+    # Spare keys, as OpenClaw 2026.9.6 looks for them (docs/gateway/authentication), and those of a cloud.
+    r"|.*_(API|ACCESS)_KEYS?_.*|.*CONNECTION_?STRING"
 )
 # A time zone as tzset(3) has it: TZ is no path.
 _ZONE = re.compile(r"[A-Za-z0-9+<>,./:_-]{1,100}")
@@ -136,7 +138,9 @@ def holds_secret(name: str, value: str) -> bool:
     """Tell whether a variable is, by its name or by its value, a secret: a password in an address as well."""
     if is_file(name):
         return False
-    return _SECRET.fullmatch(name) is not None or is_secret((), value)
+    # The address of a proxy may come without a scheme, and a password in it with any character.
+    held = is_secret((), value) or (is_proxy(name) and "@" in value)
+    return held or _SECRET.fullmatch(name) is not None
 
 
 def secret_name(name: str) -> str:
