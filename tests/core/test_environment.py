@@ -122,7 +122,11 @@ def test_what_ocm_sets_itself_is_no_users_but_for_the_locale_and_trust_and_certi
         *("AWS_ACCESS_KEY_ID=x-geheim", "SMTP_PASS_PHRASE=sk-geheim0123456789ab", "FAL_KEY=x-geheim"),
         *("HTTPS_PROXY=http://me:geheim@proxy.example:3128", "BASE_URL=https://x.example/?api_key=geheim"),
         *("HTTPS_PROXY=me:geheim@proxy.example:3128", "ALL_PROXY=http://me:geheim#1@proxy.example:3128"),
-        *("AZURE_OPENAI_API_KEYS=geheim,geheim2", "AZURE_OPENAI_API_KEY_2=geheim", "AZURE_SPEECH_KEY1=geheim"),
+        *(
+            "AZURE_OPENAI_API_KEYS=geheim,geheim2",
+            "AZURE_OPENAI_API_KEY_2=geheim",
+            "AZURE_SPEECH_KEY1=geheim",
+        ),
         *("AZURE_OPENAI_API_KEY_EAST=geheim", "AZURE_STORAGE_CONNECTION_STRING=A=b;AccountKey=geheim"),
     ],
 )

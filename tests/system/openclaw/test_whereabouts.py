@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -229,6 +230,70 @@ def test_a_main_that_runs_says_on_which_port(host: Host, home: Path) -> None:
     assert read_main_port(host) == 18800
     unit(home / ".config/systemd/user", "openclaw.service", "ExecStart=/o/openclaw gateway --port 18700")
     assert read_main_port(host) == 18700
+
+
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_a_lock_that_was_left_behind_names_no_process_of_another(
+    host: Host, home: Path, *, left_behind: bool
+) -> None:
+    state = config(home / ".openclaw", 18800)
+    lock = state / f"tmp/openclaw-{host.uid}/gateway.state.lock"
+    lock.parent.mkdir(parents=True)
+    words = ("/bin/sh", "-c", "echo; read line", "openclaw-gateway")
+    with subprocess.Popen(
+        words, env={"PLANTED": "1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        started = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        said = {"pid": process.pid, "port": 18900, "startTime": started - left_behind}
+        lock.write_text(json.dumps(said))
+        found = find_main(host)
+        process.stdin.close()
+    assert (found.port, "PLANTED" in found.surroundings.variables) == (
+        (None, False) if left_behind else (18900, True)
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"OPENCLAW_CONFIG_PATH": "~/.openclaw/openclaw-t1.json"},
+        {"OPENCLAW_CONFIG_PATH": "~/.openclaw-t1/openclaw.json"},
+        {"OPENCLAW_STATE_DIR": "~/.openclaw/../.openclaw-t1"},
+        {"OPENCLAW_STATE_DIR": "~/.openclaw-t1/workspace"},
+    ],
+)
+@pytest.mark.parametrize("by", ["shell", "service"])
+def test_what_leads_into_an_instance_is_no_main_whoever_names_it(
+    host: Host, home: Path, said: dict[str, str], by: str
+) -> None:
+    (home / ".config/ocm/instances").mkdir(parents=True)
+    (home / ".config/ocm/instances/t1.toml").write_text("")
+    config(home / ".openclaw-t1/workspace")
+    usual = config(home / ".openclaw") / "openclaw.json"
+    (home / ".openclaw/openclaw-t1.json").symlink_to(config(home / ".openclaw-t1") / "openclaw.json")
+    if by == "shell":
+        host = replace(host, openclaw=said)
+    else:
+        lines = (f"Environment={name}={value}" for name, value in said.items())
+        unit(home / ".config/systemd/user", "claw.service", "ExecStart=/o/openclaw gateway", *lines)
+    assert find_main(host).config == PurePosixPath(usual)
+
+
+def test_what_was_set_aside_of_an_instance_is_no_profile(host: Host, home: Path) -> None:
+    config(home / ".openclaw-t1.replaced-0a1b2c3d")
+    assert not find_main(host).found
+
+
+def test_an_instance_that_is_half_deleted_is_no_profile(host: Host, home: Path) -> None:
+    config(home / ".openclaw-t1")
+    journals = Path(host.paths.transactions)
+    journals.mkdir(parents=True)
+    assert find_main(host).found
+    (journals / "t1.jsonl").write_text("")
+    assert not find_main(host).found
 
 
 def test_a_profile_without_a_port_has_that_of_its_name(host: Host, home: Path) -> None:

@@ -106,9 +106,14 @@ def state_of(home: PurePosixPath, values: Mapping[str, str], profile: str | None
     named = values.get("OPENCLAW_STATE_DIR", "").strip()
     if named:
         return absolute(own, named)
-    if profile is not None and _PROFILE.fullmatch(profile) and profile.lower() != "default":
+    if profile is not None and is_profile(profile) and profile.lower() != "default":
         return own / f".openclaw-{profile}"
     return own / ".openclaw" if own != home else None
+
+
+def is_profile(text: str) -> bool:
+    """Tell whether a text is a name that OpenClaw 2026.9.6 takes for a profile's (dist/profile)."""
+    return _PROFILE.fullmatch(text) is not None
 
 
 def config_of(home: PurePosixPath, values: Mapping[str, str], state: PurePosixPath) -> PurePosixPath:

@@ -10,19 +10,27 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv
-from openclaw_ocm.core.openclaw.main_place import Main, Surroundings, absolute, config_of, port_in, state_of
+from openclaw_ocm.core.openclaw.main_place import (
+    Main,
+    Surroundings,
+    absolute,
+    config_of,
+    is_profile,
+    port_in,
+    state_of,
+)
 from openclaw_ocm.core.openclaw.service import Service, parse_environment_d, parse_environment_file
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.host import user_manager_answers
-from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.names import instance_names, names_in
 from openclaw_ocm.system.kept.records import read_settings
 from openclaw_ocm.system.openclaw.services import find_services
 from openclaw_ocm.system.openclaw.texts import read_bounded, read_text
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from openclaw_ocm.system.host import Host
 
@@ -130,8 +138,8 @@ def _candidates(
 ) -> Iterator[Main]:
     """Yield where main may be, the likeliest first."""
     of_services = [_of_service(host, service, manager, system=system) for service, system in services]
-    ours = {host.instance(name).state for name in instance_names(host.paths)}
-    of_services = [place for place in of_services if place.state not in ours]
+    ours = _of_instances(host)
+    of_services = [place for place in of_services if not _is_ours(place, ours)]
     # A second profile, such as a rescue bot, is main only where there is no other.
     first = [place for place in of_services if _is_main_profile(host, place)]
     chosen = (*first, *of_services)[:1]
@@ -145,22 +153,41 @@ def _candidates(
     for values, origin in ((host.openclaw, "your shell"), (manager.values(), "the user manager")):
         state = state_of(host.paths.home, values, None) or usual
         given = around.below(values, origin)
-        if (state != usual or "OPENCLAW_CONFIG_PATH" in values) and state not in ours:
-            yield _place(host, state, f"the variables of {origin}", given, values)
+        place = _place(host, state, f"the variables of {origin}", given, values)
+        if (state != usual or "OPENCLAW_CONFIG_PATH" in values) and not _is_ours(place, ours):
+            yield place
     yield _place(host, usual, "", around)
     yield _place(host, host.paths.home / _OLDER, "", around)
     yield from (place for place in of_services if place not in first)
     yield from _profiles(host, ours, around)
 
 
-def _profiles(host: Host, ours: set[PurePosixPath], around: Surroundings) -> Iterator[Main]:
+def _of_instances(host: Host) -> frozenset[PurePosixPath]:
+    """Return the states of instances, by the real paths: what is in one may all be written by it.
+
+    One that is being deleted has no record any more, and a journal.
+    """
+    names = (*instance_names(host.paths), *names_in(host.paths.transactions, suffix=".jsonl"))
+    states = (host.instance(name).state for name in names)
+    return frozenset(PurePosixPath(os.path.realpath(state)) for state in states)
+
+
+def _is_ours(place: Main, ours: Collection[PurePosixPath]) -> bool:
+    """Tell whether a place is or leads into the state of an instance, by whatever name or link."""
+    real = [PurePosixPath(os.path.realpath(path)) for path in (place.state, place.config)]
+    return any(path.is_relative_to(state) for path in real for state in ours)
+
+
+def _profiles(host: Host, ours: Collection[PurePosixPath], around: Surroundings) -> Iterator[Main]:
     """Yield the profiles that are no instances, `main` and `default` first."""
     found = [PurePosixPath(path) for path in sorted(Path(host.paths.home).glob(".openclaw-*"))[:_MAX_FILES]]
     found.sort(key=lambda path: (path.name not in (".openclaw-main", ".openclaw-default"), path.name))
     for state in found:
-        if state not in ours and Path(state, CONFIG_NAME).exists():
-            profile = state.name.removeprefix(".openclaw-")
-            yield _place(host, state, f"the profile {profile}", around, profile=profile)
+        profile = state.name.removeprefix(".openclaw-")
+        place = _place(host, state, f"the profile {profile}", around, profile=profile)
+        # What OCM set aside of an instance bears a name that no profile can have.
+        if is_profile(profile) and not _is_ours(place, ours) and Path(state, CONFIG_NAME).exists():
+            yield place
 
 
 def _is_main_profile(host: Host, place: Main) -> bool:
@@ -315,7 +342,8 @@ def _with_dotenv(host: Host, surroundings: Surroundings, state: PurePosixPath) -
 def _running(host: Host, state: PurePosixPath) -> tuple[int | None, int] | None:
     """Return port and PID of a gateway that runs on a state, None where none does.
 
-    By the lock that it holds (OpenClaw 2026.9.6, dist/gateway-lock).
+    By the lock that it holds (OpenClaw 2026.9.6, dist/gateway-lock). One that was left behind may name the
+    PID of an instance's process by now, so it has to be of when that process started, as OpenClaw has it.
     """
     lock = Path(state, "tmp", f"openclaw-{host.uid}", "gateway.state.lock")
     with contextlib.suppress(OcmError, OSError, ValueError, RecursionError):
@@ -324,7 +352,12 @@ def _running(host: Host, state: PurePosixPath) -> tuple[int | None, int] | None:
         if isinstance(pid, int) and pid > 1:
             process = Path("/proc", str(pid))
             words = (process / "cmdline").read_bytes()
-            if process.stat().st_uid == host.uid and b"openclaw" in words:
+            started = int((process / "stat").read_bytes().rpartition(b")")[2].split()[19])
+            if (
+                process.stat().st_uid == host.uid
+                and b"openclaw" in words
+                and said.get("startTime") == started
+            ):
                 return port_in(said.get("port")), pid
     return None
 
