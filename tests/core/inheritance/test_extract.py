@@ -465,6 +465,15 @@ AWAY = {"ANTHROPIC_API_KEY": "sk-a", "ANTHROPIC_BASE_URL": "https://gateway.corp
         {"variables": AWAY, "given": {"ANTHROPIC_BASE_URL": "https://other.example"}},
         {"variables": {"ANTHROPIC_BASE_URL": "x"}, "config": {"apiKey": "sk-a"}},
         {"variables": {**AWAY, "MINE": "sk-m"}, "config": {"apiKey": "${MINE}"}},
+        {"variables": {**AWAY, "MINE": "m"}, "config": {"headers": {"Authorization": "Bearer ${MINE}"}}},
+        {"variables": AWAY, "config": {"headers": {"X-Corp": "geheim"}}},
+        {"variables": AWAY, "config": {"request": {"auth": {"mode": "header", "value": "geheim"}}}},
+        {"variables": AWAY, "config": {"models": [{"id": "m", "headers": {"X-Corp": "geheim"}}]}},
+        {
+            "variables": AWAY,
+            "config": {"headers": {"X-Corp": {"source": "file", "provider": "f", "id": "/x"}}},
+            "resolve": lambda _reference: "geheim",
+        },
     ],
 )
 def test_no_key_comes_without_the_address_that_it_belongs_to(fields: dict[str, Any]) -> None:
@@ -472,6 +481,7 @@ def test_no_key_comes_without_the_address_that_it_belongs_to(fields: dict[str, A
     config = {"models": {"providers": {"anthropic": entry}}} if entry else {}
     inherited = inherit(source(config, **fields))
     assert inherited.secrets == {}
+    assert "geheim" not in json.dumps(inherited.config)
     assert any(
         "is not inherited: main's belongs to the address in ANTHROPIC_BASE_URL, and worker1 has another: "
         "ocm env worker1 set ANTHROPIC_BASE_URL=URL, then ocm sync worker1" in note

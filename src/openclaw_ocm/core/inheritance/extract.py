@@ -275,6 +275,8 @@ class _Extraction:
 
     def _replaced_text(self, value: str, place: Place) -> Any:  # noqa: ANN401 - a text or nothing
         profile = self._source.profiles.get(value)
+        if self._is_away(place):
+            return _NOTHING
         if place[-1] == "apiKey" and profile is not None:
             # An apiKey may be the id of a profile in the store (OpenClaw 2026.9.6, model-auth-provider).
             key = self._profile_key(as_object(profile))
@@ -292,12 +294,22 @@ class _Extraction:
         if reference.get("source") == "env":
             fields = {key: reference[key] for key in ("source", "provider", "id")}
             return fields if all(isinstance(value, str) for value in fields.values()) else _NOTHING
+        if self._is_away(place):
+            return _NOTHING
         name, value = self._name(place), self._resolved(reference)
         name = name if is_key(name) else f"OTHER_{name}"
         if value is not None and is_value(value):
             return f"${{{self._named(name, value)}}}"
         self._note_unread(".".join(place), reference, name)
         return f"${{{name}}}"
+
+    def _is_away(self, place: Place) -> bool:
+        """Tell, noting it, whether a secret belongs to an address that stays; `apiKey` goes by its name."""
+        away = next((away for away in self._away if away.is_below(place)), None)
+        if away is None or place[:1] + place[3:] == ("models", "apiKey"):
+            return False
+        self.notes.append(away.sentence(".".join(place), self._heir))
+        return True
 
     def _name(self, place: Place) -> str:
         if place[:2] == ("models", "providers") and place[3:] == ("apiKey",):
