@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,14 +30,20 @@ def known_providers(package: PurePosixPath) -> tuple[dict[str, tuple[str, ...]],
     return {provider: names for provider, names in known.items() if names}, frozenset(plugins)
 
 
+# An instance's config decides how often that is asked, and a package stays as it is meanwhile.
+@functools.cache
 def mentions(package: PurePosixPath, provider: str) -> bool:
     """Tell whether a plugin of an OpenClaw speaks of a provider: serves it, or knows it by another name."""
-    quoted = json.dumps(provider).encode()
+    return json.dumps(provider) in _all_manifests(package)
+
+
+@functools.cache
+def _all_manifests(package: PurePosixPath) -> str:
+    found = []
     for path in _manifests(package):
         with contextlib.suppress(OSError):
-            if quoted in path.read_bytes():
-                return True
-    return False
+            found.append(path.read_text(errors="replace"))
+    return "\n".join(found)
 
 
 def _manifests(package: PurePosixPath) -> list[Path]:
