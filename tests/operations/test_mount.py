@@ -18,6 +18,7 @@ from openclaw_ocm.operations.backup import Request, backup
 from openclaw_ocm.operations.mount import mount, mounted, unmount
 from openclaw_ocm.operations.schedule import Asked, set_schedule
 from openclaw_ocm.system import files
+from openclaw_ocm.system import mounted as system_mounts
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.ways import way_to
 
@@ -241,7 +242,9 @@ def test_nothing_becomes_writable_in_which_something_is_shown(kept: Kept, data: 
     show(kept, data)
 
 
-@pytest.mark.parametrize("path", [".bashrc", ".config/environment.d", ".gitconfig"])
+@pytest.mark.parametrize(
+    "path", [".bashrc", ".config/environment.d", ".gitconfig", ".bash_aliases", ".local/bin", ".local/lib"]
+)
 def test_what_the_owners_login_reads_is_shown_to_read_and_never_to_write(kept: Kept, path: str) -> None:
     kept.create()
     (kept.home / path).mkdir(parents=True)
@@ -290,6 +293,59 @@ def test_a_socket_a_pipe_and_what_holds_a_socket_that_is_listened_on_are_refused
         with pytest.raises(OcmError, match=r"docker\.sock"):
             show(kept, data)
     show(kept, data)
+
+
+def test_a_socket_that_was_named_by_a_link_is_found(kept: Kept, data: Path) -> None:
+    kept.create()
+    (kept.home / "link").symlink_to(data)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(kept.home / "link" / "s"))
+        listening.listen()
+        with pytest.raises(OcmError, match="listens on"):
+            show(kept, data)
+
+
+@pytest.mark.parametrize(
+    ("root", "point"),
+    [
+        ("/disk/jane", "data/h"),
+        ("/disk/jane/.ssh/old", "data/h"),
+        ("/disk", "data"),
+        ("/disk/jane/.ssh", "data"),
+    ],
+)
+def test_what_is_private_is_refused_where_it_is_mounted_by_another_name(
+    kept: Kept, data: Path, monkeypatch: pytest.MonkeyPatch, root: str, point: str
+) -> None:
+    kept.create()
+    lines = (
+        "20 1 8:1 / / rw - ext4 /dev/sda1 rw",
+        f"21 20 8:17 /disk/jane {kept.home} rw - ext4 /dev/sdb1 rw",
+        f"22 20 8:17 {root} {kept.home.parent / point} rw - ext4 /dev/sdb1 rw",
+    )
+    listed = kept.home.parent / "mountinfo"
+    monkeypatch.setattr(system_mounts, "_MOUNTS", str(listed))
+    listed.write_text("\n".join(lines[:2]))
+    show(kept, data)
+    hide(kept, data)
+    listed.write_text("\n".join(lines))
+    with pytest.raises(OcmError, match="by another name"):
+        show(kept, data)
+
+
+def test_what_cannot_be_looked_at_keeps_nobody_from_the_rest(kept: Kept) -> None:
+    kept.create()
+    # As a file system that has lost its server, a name that is too long is neither there nor gone.
+    gone = {"path": "/srv/" + "a" * 300, "at": AT, "writable": False}
+    record = msgspec.convert(
+        {**msgspec.to_builtins(kept.record(NAME)), "mounts": [gone]}, type(kept.record(NAME))
+    )
+    write(kept, record)
+    assert "cannot be looked at" in mounted(kept.context, NAME).problems[0]
+    assert kept.status().mounts
+    with pytest.raises(OcmError, match="cannot be looked at"):
+        kept.start()
+    hide(kept, AT)
 
 
 def test_what_is_gone_is_told_with_the_command_and_can_be_hidden(kept: Kept, data: Path) -> None:

@@ -8,6 +8,7 @@ its next start; a link inside the sandbox can lead only to what is there. What e
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -65,11 +66,16 @@ def _link(paths: InstancePaths, points: dict[PurePosixPath, PurePosixPath]) -> s
 def _is_like(point: PurePosixPath, source: PurePosixPath) -> bool:
     """Tell whether a mount point is there, and of the kind of what is mounted there."""
     made = Path(point)
-    return made.is_file() if Path(source).is_file() else made.is_dir()
+    return made.is_file() if _is_file(source) else made.is_dir()
+
+
+def _is_file(source: PurePosixPath) -> bool:
+    # What cannot be looked at is told of by a start: this raises nothing.
+    return os.path.isfile(source)  # noqa: PTH113
 
 
 def _make_point(point: PurePosixPath, source: PurePosixPath) -> None:
-    if Path(source).is_file():
+    if _is_file(source):
         files.make_directory(point.parent)
         files.write_file(point, b"")
     else:

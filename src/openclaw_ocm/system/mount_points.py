@@ -7,6 +7,7 @@ left of a mount that is no more would be seen as an empty directory, or be of th
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,8 @@ def are_current(paths: InstancePaths, record: Record) -> bool:
 
 
 def _text(record: Record) -> str:
-    kinds = ((shown.at, Path(shown.path).is_file()) for shown in record.mounts)
+    # What cannot be looked at, as a network's file system that hangs on a dead link, is told of by a start.
+    kinds = ((shown.at, os.path.isfile(shown.path)) for shown in record.mounts)  # noqa: PTH113 - raises nothing
     return "".join(f"{'file' if is_file else 'directory'} {at}\n" for at, is_file in kinds)
 
 

@@ -23,6 +23,7 @@ from openclaw_ocm.core.sandbox.shown import (
 )
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.kept.records import readable_records
+from openclaw_ocm.system.mounted import mounted, place_of
 from openclaw_ocm.system.openclaw.whereabouts import find_main
 from openclaw_ocm.system.private import private_places
 from openclaw_ocm.system.ways import leads_through, way_to, written
@@ -124,13 +125,20 @@ def _guarded(host: Host) -> dict[PurePosixPath, str]:
     for record in readable_records(host.paths):
         found[PurePosixPath(record.runtime.node)] = f"the Node of {record.name}"
         found[PurePosixPath(record.runtime.openclaw)] = f"the OpenClaw of {record.name}"
-    own = (host.paths.npm_prefix, PurePosixPath(sys.prefix), PurePosixPath(Path(__file__).parents[1]))
+    prefixes = map(PurePosixPath, (sys.prefix, sys.base_prefix))
+    own = (host.paths.npm_prefix, *prefixes, PurePosixPath(Path(__file__).parents[1]))
     found |= dict.fromkeys(own, "what OCM runs")
     return {PurePosixPath(os.path.realpath(path)): what for path, what in found.items()} | found
 
 
 def _alias(real: PurePosixPath, private: dict[PurePosixPath, str]) -> str | None:
-    """Return why what is at `real` is by another name, a bind mount's say, what is to stay hidden."""
+    """Return why what is at `real`, or mounted in it, is by another name to stay hidden: bind mounts."""
+    found = mounted()
+    for one in (real, *(mount.point for mount in found if real in mount.point.parents)):
+        place = place_of(one, found)
+        for path, what in private.items():
+            if place is not None and place.overlaps(place_of(path, found)):
+                return f"{one} is, holds or lies in {path} by another name: {what}"
     above = {_identity(path) for path in (real, *real.parents)} - {None}
     own = _identity(real)
     for path, what in private.items():
@@ -172,7 +180,8 @@ def _listening() -> Iterator[PurePosixPath]:
         for line in file:
             path = line.rstrip("\n").split(" ", 7)[-1].strip()
             if path.startswith("/"):
-                yield PurePosixPath(path)
+                # As it was named by who listens: a link may have led there.
+                yield PurePosixPath(os.path.realpath(path))
 
 
 def _refuse(shown: Shown, why: str | None, hint: str | None = None) -> None:

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests import samples
 
 from openclaw_ocm.core.openclaw.run import environment, node_flags, openclaw_argv
-from openclaw_ocm.core.record import Limits
+from openclaw_ocm.core.record import Limits, Shown
+
+
+def test_a_colon_in_a_place_makes_no_two_places_of_the_path() -> None:
+    shown = Shown(path="/srv/a:b", at="/srv/a:b")
+    plain, mounted = samples.record(), msgspec.structs.replace(samples.record(), mounts=(shown,))
+    assert environment(samples.paths(), mounted)["PATH"] == environment(samples.paths(), plain)["PATH"]
 
 
 def test_the_environment_points_openclaw_at_the_instance() -> None:

@@ -73,6 +73,9 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
 def _shown_programs(record: Record) -> Iterator[str]:
     """Yield where programs of the host may lie that the instance is shown."""
     for shown in record.mounts:
+        # A colon would make two places of one, and the second may be no absolute one.
+        if ":" in shown.at:
+            continue
         at = PurePosixPath(shown.at)
         if at.name == "bin":
             yield str(at)

@@ -47,10 +47,15 @@ def parse_mountinfo(text: str) -> tuple[Mounted, ...]:
         if "-" not in fields[6:]:
             continue
         kind = fields[fields.index("-", 6) + 1]
-        point = _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), fields[4])
+        point = unescaped(fields[4])
         writable = "rw" in fields[5].split(",")
         found.append(Mounted(point=PurePosixPath(point), kind=kind, writable=writable))
     return tuple(found)
+
+
+def unescaped(field: str) -> str:
+    """Return a field of it with the spaces and the like that it spells in octal."""
+    return _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), field)
 
 
 def mount_violations(inside: Iterable[Mounted], host: Iterable[Mounted], policy: Policy) -> tuple[str, ...]:

@@ -26,7 +26,18 @@ _LOGIN = (
     *(".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".pam_environment"),
     *(".zshrc", ".zshenv", ".zprofile", ".gitconfig", ".config/autostart", ".config/environment.d"),
     *(".config/fish", ".config/git", ".config/systemd", ".local/share/systemd", ".config/user-tmpfiles.d"),
-    *(".npmrc", ".config/pip"),
+    *(
+        ".npmrc",
+        ".config/pip",
+        ".bash_aliases",
+        ".zlogin",
+        ".zlogout",
+        ".xprofile",
+        ".xsession",
+        ".xsessionrc",
+    ),
+    *(".xinitrc", ".local/bin", "bin", ".local/lib", ".local/share/dbus-1", ".vimrc", ".vim", ".config/nvim"),
+    *(".tmux.conf", ".config/tmux"),
 )
 
 
