@@ -15,7 +15,7 @@ def address_towards(network: str | None) -> str | None:
     target = _OUT
     if network is not None:
         parsed = ipaddress.ip_network(network, strict=False)
-        target = str(next(parsed.hosts(), parsed.network_address))
+        target = str(next(iter(parsed.hosts()), parsed.network_address))
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
     with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as end:
         # To connect a datagram socket chooses its address and sends nothing (udp(7)).
