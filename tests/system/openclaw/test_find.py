@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
-from tests import hosts, nodes
+from tests import hosts, nodes, samples
 
+from openclaw_ocm.core.record import Shown
 from openclaw_ocm.core.releases import is_node_version
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.asking import is_in_state
 from openclaw_ocm.system.openclaw.find import default_range, find_node, find_openclaw
 
@@ -129,6 +132,24 @@ def test_what_lies_in_a_state_is_not_even_asked(home: Path, state: str) -> None:
     with pytest.raises(OcmError, match="lies in the state"):
         find_openclaw(host_of(home, planted.parent))
     assert not (home / "ran").exists()
+
+
+def test_what_an_instance_may_write_in_a_folder_of_the_machine_is_not_even_asked(home: Path) -> None:
+    planted = nodes.put_script(home / "project/bin/node", f"touch {home}/ran")
+    nodes.put_script(home / "project/bin/openclaw", f"touch {home}/ran")
+    named = home / "named"
+    named.symlink_to("project")
+    for writable in (True, False):
+        shown = (Shown(path=str(named), at="/srv/project", writable=writable),)
+        record = msgspec.structs.replace(samples.record(), mounts=shown)
+        path = Path(host_of(home).instance(record.name).record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(encode_record(record))
+        path.chmod(0o600)
+        said = refusal(home, planted.parent).message
+        with pytest.raises(OcmError):
+            find_openclaw(host_of(home, planted.parent))
+        assert ("or where one may write" in said, (home / "ran").exists()) == (writable, not writable)
 
 
 def test_a_shim_calls_nothing_in_a_state(home: Path) -> None:

@@ -14,9 +14,12 @@ from openclaw_ocm.core.releases import is_node_version
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import programs
+from openclaw_ocm.system.kept.records import readable_records
 from openclaw_ocm.system.runner import SAFE_PATH, Command
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.system.host import Host
 
@@ -41,7 +44,15 @@ def is_in_state(paths: HostPaths, program: PurePosixPath) -> bool:
         first = program.relative_to(home).parts[:1] if program.is_relative_to(home) else ()
         if first == (".openclaw",) or "".join(first).startswith((".openclaw-", ".ocm-incoming-")):
             return True
-    return False
+    return any(program.is_relative_to(place) for place in _shown_to_write(paths))
+
+
+def _shown_to_write(paths: HostPaths) -> Iterator[PurePosixPath]:
+    """Yield the folders of the machine in which an instance may write, by both their names."""
+    for record in readable_records(paths):
+        for shown in record.mounts:
+            if shown.writable:
+                yield from (PurePosixPath(shown.path), resolved(shown.path))
 
 
 def resolved(path: PurePosixPath | str) -> PurePosixPath:

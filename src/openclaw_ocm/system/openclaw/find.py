@@ -46,7 +46,7 @@ _MOST_ABOVE, _MOST_TOLD = 4, 3
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 _BRING = "ocm setup brings one"
 _NAME_IT = "name a Node, a package of OpenClaw, or a directory with programs of these names"
-_IN_STATE = "lies in the state of main or of an instance, which no other sees"
+_IN_STATE = "lies in the state of main or of an instance, or where one may write"
 _UPDATE = "npm install --global openclaw@latest"
 
 
