@@ -70,6 +70,12 @@ def test_a_key_that_is_not_known_or_no_header_is_not_sent(key: object) -> None:
     assert (found.headers, found.keyed) == ({}, False)
 
 
+def test_a_bare_name_that_is_inherited_as_a_value_leads_to_the_key() -> None:
+    known = {"LAB_API_KEY": "OPENAI_API_KEY", "OPENAI_API_KEY": "sk-1"}
+    found = find_endpoint("lab", config_with(apiKey="${LAB_API_KEY}"), known, PROVIDERS)
+    assert found.headers == {"Authorization": "Bearer sk-1"}
+
+
 @pytest.mark.parametrize("key", ["LAB_KEY", {"source": "env", "provider": "default", "id": "LAB_KEY"}])
 def test_a_variable_is_named_bare_or_by_a_reference_as_well(key: object) -> None:
     found = find_endpoint("lab", config_with(apiKey=key), {"LAB_KEY": "sk-1"}, PROVIDERS)

@@ -132,8 +132,9 @@ def _value(value: object, variables: Mapping[str, str]) -> str | None:
     if isinstance(value, dict):
         text = variables.get(str(value.get("id")), "") if value.get("source") == "env" else ""
     else:
-        # OpenClaw takes the bare name of a variable for a reference as well.
-        text = variables.get(value) or expanded(value, variables) if isinstance(value, str) else ""
+        # OpenClaw takes the bare name of a variable for a reference as well, be it the value of another.
+        text = expanded(value, variables) if isinstance(value, str) else ""
+        text = variables.get(text) or text
     return text if _VALUE.fullmatch(text) and "${" not in text else None
 
 
