@@ -282,6 +282,16 @@ def test_what_leads_into_an_instance_is_no_main_whoever_names_it(
     assert find_main(host).config == PurePosixPath(usual)
 
 
+def test_a_store_that_cannot_be_looked_at_is_not_one_that_is_not_there(host: Host, home: Path) -> None:
+    store = config(home / ".openclaw") / "state/openclaw.sqlite"
+    store.parent.mkdir()
+    assert read_main_source(host, PurePosixPath("/nowhere")).profiles == {}
+    store.symlink_to(store.name)
+    with pytest.raises(OcmError, match="cannot be read") as caught:
+        read_main_source(host, PurePosixPath("/nowhere"))
+    assert caught.value.code == "credentials_unreadable"
+
+
 def test_what_was_set_aside_of_an_instance_is_no_profile(host: Host, home: Path) -> None:
     config(home / ".openclaw-t1.replaced-0a1b2c3d")
     assert not find_main(host).found

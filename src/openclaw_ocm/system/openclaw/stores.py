@@ -89,14 +89,23 @@ def _names(directory: PurePosixPath) -> list[str]:
 
 
 def _profiles(path: PurePosixPath, query: str) -> Iterator[tuple[str, Any]]:
-    if not Path(path).exists():
-        return
     try:
+        if not _is_there(Path(path)):
+            return
         for text in _rows(path, query):
             yield from _stored(text)
     except (sqlite3.Error, OSError) as error:
         message = f"the credentials in {path} cannot be read: {error}"
         raise OcmError(message, hint=HINT, code="credentials_unreadable") from None
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file; raises `OSError` where that cannot be told."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _rows(path: PurePosixPath, query: str) -> list[str]:
