@@ -99,7 +99,7 @@ def test_what_steers_programs_and_breaks_nothing_is_taken(text: str) -> None:
             "DBUS_SESSION_BUS_ADDRESS",
             "TERM",
         ),
-        *("NODE_TLS_REJECT_UNAUTHORIZED", "npm_config_prefix", "PS1"),
+        *("NODE_TLS_REJECT_UNAUTHORIZED", "npm_config_prefix", "PS1", "VITEST"),
     ],
 )
 def test_what_would_break_the_seal_is_refused_with_the_reason(name: str) -> None:

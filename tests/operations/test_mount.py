@@ -260,6 +260,26 @@ def test_what_is_on_the_owners_path_is_never_to_be_written(kept: Kept, data: Pat
         show(kept, data, writable=True)
 
 
+def test_what_a_link_on_the_owners_path_or_mains_service_runs_is_never_to_be_written(
+    kept: Kept, data: Path
+) -> None:
+    kept.create()
+    (data / "tool").write_text("#!/bin/sh\n")
+    show(kept, data, writable=True)
+    hide(kept, data)
+    programs = kept.home.parent / "programs"
+    programs.mkdir()
+    (programs / "tool").symlink_to(data / "tool")
+    object.__setattr__(kept.host, "search_path", f"{programs}:/usr/bin")
+    with pytest.raises(OcmError, match="on your PATH"):
+        show(kept, data, writable=True)
+    (programs / "tool").unlink()
+    unit = kept.host.paths.units / "openclaw-gateway.service"
+    files.write_file(unit, f"[Service]\nExecStart=/usr/bin/node {data}/openclaw.mjs gateway\n".encode())
+    with pytest.raises(OcmError, match="what main runs"):
+        show(kept, data, writable=True)
+
+
 @pytest.mark.parametrize(
     "at",
     ["/usr/share/x", "/opt/x", "/etc", "/tmp/x", "/proc/x", "/run/x", "/", "/home", "/var", "/workspace"],

@@ -7,6 +7,7 @@ links and all, may be one that an instance can write: then only the owner can sw
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from openclaw_ocm.core.environment import shown_files
+from openclaw_ocm.core.sandbox.policy import OPT, SYSTEM
 from openclaw_ocm.core.sandbox.shown import (
     guarded_by_login,
     mount_of,
@@ -24,6 +26,7 @@ from openclaw_ocm.core.sandbox.shown import (
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.kept.records import readable_records
 from openclaw_ocm.system.mounted import mounted, place_of
+from openclaw_ocm.system.openclaw.services import find_services
 from openclaw_ocm.system.openclaw.whereabouts import find_main
 from openclaw_ocm.system.private import private_places
 from openclaw_ocm.system.ways import leads_through, way_to, written
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 _NARROWER = "name a file or folder that holds only what the instance is to see"
+_RUN_BY_YOU = "on your PATH, and you would run what it writes"
+_MOST_PROGRAMS = 10_000
 _ELSEWHERE = "--at /srv/NAME shows it elsewhere"
 _SOCKETS = "/proc/net/unix"
 
@@ -121,7 +126,9 @@ def _guarded(host: Host) -> dict[PurePosixPath, str]:
     found = guarded_by_login(host.paths)
     for directory in host.search_path.split(":"):
         if directory.startswith("/"):
-            found[PurePosixPath(directory)] = "on your PATH, and you would run what it writes"
+            found |= dict.fromkeys((PurePosixPath(directory), *_linked(directory)), _RUN_BY_YOU)
+    for service, _system in find_services(host):
+        found |= {PurePosixPath(word): "what main runs" for word in service.words if word.startswith("/")}
     for record in readable_records(host.paths):
         found[PurePosixPath(record.runtime.node)] = f"the Node of {record.name}"
         found[PurePosixPath(record.runtime.openclaw)] = f"the OpenClaw of {record.name}"
@@ -129,6 +136,16 @@ def _guarded(host: Host) -> dict[PurePosixPath, str]:
     own = (host.paths.npm_prefix, *prefixes, PurePosixPath(Path(__file__).parents[1]))
     found |= dict.fromkeys(own, "what OCM runs")
     return {PurePosixPath(os.path.realpath(path)): what for path, what in found.items()} | found
+
+
+def _linked(directory: str) -> Iterator[PurePosixPath]:
+    """Yield to what the links in a directory of the PATH lead, but for the system's own."""
+    if any(PurePosixPath(directory).is_relative_to(place) for place in (*SYSTEM, OPT)):
+        return
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in itertools.islice(entries, _MOST_PROGRAMS):
+            if entry.is_symlink():
+                yield PurePosixPath(os.path.realpath(entry.path))
 
 
 def _alias(real: PurePosixPath, private: dict[PurePosixPath, str]) -> str | None:

@@ -9,6 +9,7 @@ from tests import samples
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.core.sandbox.policy import (
     DOCKER_SOCKET,
+    HIDDEN,
     RESOLVER,
     TRUSTED,
     Named,
@@ -109,6 +110,8 @@ def test_name_servers_are_seen_wherever_the_link_leads() -> None:
     assert bound(through) == {("/mnt/wsl/resolv.conf", "/var/lib/vpn/resolv.conf")}
     by_old_name = resolver("/run/NetworkManager/resolv.conf", "/var/run/NetworkManager/resolv.conf")
     assert bound(by_old_name) == {("/run/NetworkManager", "/var/run/NetworkManager")}
+    assert PurePosixPath("/var/run/NetworkManager/system-connections") in policy(named=by_old_name).hidden
+    assert policy(named=resolver("/run/systemd/resolve/resolv.conf")).hidden == HIDDEN
 
 
 def test_where_the_sandbox_has_its_own_no_name_servers_are_bound() -> None:

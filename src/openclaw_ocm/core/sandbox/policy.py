@@ -56,6 +56,8 @@ _RESOLVER_DIRECTORIES = frozenset(
     PurePosixPath("/run", name)
     for name in ("systemd/resolve", "NetworkManager", "resolvconf", "connman", "netconfig")
 )
+# One of these has profiles of networks with their passwords beside it, for root alone.
+_WITH_PROFILES, _PROFILES = PurePosixPath("/run/NetworkManager"), "system-connections"
 # The kernel's, or the sandbox's own: nothing of the host's is shown there.
 _NEVER = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run/user", "/run/ocm")))
 # What the kernel counts by user: signals and timers that wait, and bytes in message queues. An instance gets
@@ -184,7 +186,8 @@ def instance_policy(
     ]
     if record.docker:
         write.append(Mount(source=DOCKER_SOCKET, target=DOCKER_SOCKET, writable=True))
-    hidden = (path for path in private if _is_below(path, SYSTEM))
+    hidden = [path for path in private if _is_below(path, SYSTEM)]
+    hidden += [one.target / _PROFILES for one in read if one.source == _WITH_PROFILES]
     return Policy(
         root=paths.root,
         hidden=tuple(dict.fromkeys((*HIDDEN, *hidden))),
