@@ -405,11 +405,14 @@ def test_a_copy_is_not_shown_it_and_says_so_and_no_backup_has_it(kept: Kept, dat
     kept.deploy()
     show(kept, data)
     (data / "file").write_text("of the host")
+    (data.parent / "two words").mkdir()
+    show(kept, data.parent / "two words", "/srv/words", writable=True)
     said = kept.backup().notes
-    assert said[-1] == f"not part of it is what {NAME} is shown: {data}"
+    assert said[-1] == f"not part of it is what {NAME} is shown: {data}, {data.parent}/two words"
     notes = kept.clone(started=False).notes
     told = f"{OTHER} is not shown {data} at {AT}, read-only: ocm mount {OTHER} {data} --at {AT}"
     assert told in notes
+    assert any(note.endswith(f"'{data.parent}/two words' --at /srv/words --rw") for note in notes)
     assert kept.record(OTHER).mounts == ()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shlex
 import stat
 import sys
 from pathlib import Path, PurePosixPath
@@ -180,7 +181,7 @@ def _look(record: Record, shown: Shown, real: PurePosixPath) -> None:
         mode = Path(real).stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         message = f"{record.name} is to be shown {shown.path}, which is not there"
-        hint = f"put it back, or ocm unmount {record.name} {shown.path}"
+        hint = f"put it back, or ocm unmount {record.name} {shlex.quote(shown.path)}"
         raise OcmError(message, hint=hint, code="mount_gone") from None
     except OSError as error:
         raise _refused(shown, f"it cannot be looked at: {error.strerror}") from None

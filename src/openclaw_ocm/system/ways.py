@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -88,5 +89,5 @@ def refuse_reached(paths: HostPaths, backup: PurePosixPath, directory: PurePosix
             place = way_to(shown.path).real
             if way.real.is_relative_to(place) or (shown.writable and leads_through(way, place)):
                 message = f"{backup} lies in {shown.path}, which {record.name} is shown"
-                hint = f"choose a place outside, or ocm unmount {record.name} {shown.path}"
+                hint = f"choose a place outside, or ocm unmount {record.name} {shlex.quote(shown.path)}"
                 raise Invalid(message, hint=hint, code="output_invalid")
