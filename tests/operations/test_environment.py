@@ -30,6 +30,7 @@ from openclaw_ocm.operations.planning import offers, reach
 from openclaw_ocm.operations.planning.staging import RestoreRequest
 from openclaw_ocm.operations.secret import set_secret
 from openclaw_ocm.system import files, uplinks, variables
+from openclaw_ocm.system.kept.inherited import Inherited, write_inherited
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.config import read_config
 
@@ -67,6 +68,15 @@ def of(kept: Kept) -> dict[str, str]:
     found = list_variables(kept.context, NAME)
     assert found.name == NAME
     return dict(found.variables)
+
+
+def test_who_loses_the_address_of_an_inherited_key_is_told_to_sync(kept: Kept) -> None:
+    kept.create()
+    told = f"keys that it inherited for OPENAI_BASE_URL would be sent elsewhere now: ocm sync {NAME}"
+    write_inherited(kept.paths(NAME), Inherited(source="main", config={}, secrets=("OPENAI_API_KEY",)))
+    assert told not in change(kept, OPENAI_BASE_URL="https://gateway.corp.example").notes
+    assert told in change(kept, OPENAI_BASE_URL="https://other.example").notes
+    assert told in change(kept, OPENAI_BASE_URL=None).notes
 
 
 def certificate(kept: Kept) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.environment import checked, shown_files
+from openclaw_ocm.core.inheritance.addresses import is_address
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.network import allowance
 from openclaw_ocm.core.plan import WriteRecord
@@ -24,12 +25,13 @@ from openclaw_ocm.operations.planning.repair import (
     shell_for_undo,
 )
 from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.records import parse_settings, read_record, read_settings
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.variables import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Step
@@ -152,8 +154,21 @@ def _changed(
     environment = _applied(record.environment, given, change)
     opened = needed_places(given, record.allow) if record.isolated else {}
     allow = allowance((*record.allow, *itertools.chain(*opened.values())))
-    notes = (*reached_notes(opened), *(unknown_hosts(given) if record.isolated else ()))
+    moved = [key for key in record.environment if record.environment[key] != environment.get(key)]
+    notes = (
+        *reached_notes(opened),
+        *(unknown_hosts(given) if record.isolated else ()),
+        *_left_notes(worker, filter(is_address, moved)),
+    )
     return msgspec.structs.replace(record, environment=environment, allow=allow), notes
+
+
+def _left_notes(worker: Instance, addresses: Iterable[str]) -> Iterator[str]:
+    """Yield what to do about keys that came with an address which an instance has no more."""
+    changed = ", ".join(addresses)
+    inherited = read_inherited(worker.paths) if changed else None
+    if inherited is not None and inherited.secrets:
+        yield f"keys that it inherited for {changed} would be sent elsewhere now: ocm sync {worker.name}"
 
 
 def _refuse_unseen_file(worker: Instance, after: Record, *, runs: bool) -> None:

@@ -54,6 +54,12 @@ class Away:
         return f"{said} not that: set it by ocm edit {heir}, then ocm secret set {heir} {name}"
 
 
+def is_address(variable: str) -> bool:
+    """Tell whether a variable is one in which the address of a provider is looked for."""
+    ends = tuple(f"_{end}" for end in _ENDS)
+    return variable.endswith(ends) or any(variable in names for names in _OTHERS.values())
+
+
 def keys_away(
     providers: Mapping[str, Iterable[str]],
     variables: Mapping[str, str],
