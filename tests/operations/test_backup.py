@@ -27,6 +27,7 @@ from tests.archives import snapshot, tree, write_archive
 
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core.backup import holes
 from openclaw_ocm.core.backup.retention import parse_backup_file
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.plan import Plan
@@ -543,6 +544,16 @@ def test_a_file_of_holes_comes_back_with_them(instance: Instance) -> None:
     assert again.stat().st_size == 2**33
     with path.open("rb") as one, again.open("rb") as other:
         assert one.read(2**22) == other.read(2**22)
+
+
+def test_a_file_of_one_hole_larger_than_any_archive_has_is_left_out(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holes, "MAX_REAL", 2**30)
+    os.truncate(instance.write("workspace/disk.img", ""), 2**30 + 1)
+    made = instance.backup()
+    assert [one.path for one in made.left_out_paths if one.path == "workspace/disk.img"]
+    assert not (instance.extract(made)[1] / "workspace/disk.img").exists()
 
 
 def test_what_the_disk_cannot_hold_is_left_out_and_the_rest_is_kept(

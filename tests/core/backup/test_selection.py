@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import PurePosixPath
 
 import pytest
@@ -183,3 +184,14 @@ def test_patterns_are_kept_once_and_not_without_end() -> None:
     assert parse_patterns(("./a/", "a", "b")) == ("a", "b")
     with pytest.raises(Invalid, match="51 patterns"):
         parse_patterns(map(str, range(51)))
+
+
+def test_many_deep_workspaces_take_no_more_room_than_their_names() -> None:
+    paths = frozenset(f"{number}/" + "/".join("a" * 2000) for number in range(50))
+    selection = Selection(state=STATE, workspaces=paths)
+    tracemalloc.start()
+    assert selection.leads_to_workspace("state/7/a/a")
+    assert not selection.leads_to_workspace("state/7/b")
+    assert not selection.leads_to_workspace("state/7a")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()

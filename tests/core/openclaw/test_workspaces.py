@@ -46,3 +46,10 @@ def test_what_a_config_includes_names_workspaces_wherever() -> None:
     agents: dict[str, Any] = {"included": {"coder": {"workspace": f"{STATE}/coder"}}}
     included = [agents, {"included": [{"workspace": "acme"}]}]
     assert workspaces(PATHS, {}, included).inside == {"coder"}
+
+
+def test_what_is_no_path_for_its_length_takes_no_time() -> None:
+    deep = {"workspace": f"{STATE}/" + "a/" * 1_000_000}
+    assert workspaces(PATHS, {"agents": {"entries": {"a": deep, "b": {"workspace": "dev"}}}}).inside == {
+        "dev"
+    }

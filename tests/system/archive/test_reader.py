@@ -246,6 +246,33 @@ def test_a_file_of_holes_that_is_none_is_refused(tmp_path: Path, path: str, cont
     assert why in refused(with_holes(tmp_path / "a", path, content, 2**20))
 
 
+def test_a_file_of_holes_takes_no_more_of_the_disk_than_it_may(tmp_path: Path) -> None:
+    # A page of the disk for each byte, and next to nothing in the archive.
+    parts = tuple((2 * 4096 * number, 1) for number in range(1000))
+    content = encode_map(parts, 2**23) + b"x" * len(parts)
+    path = with_holes(tmp_path / "a", "state/workspace/disk.img", content, 2**23)
+    with pytest.raises(OcmError, match="more than is free on the disk") as caught:
+        archive.extract(pure(path), pure(tmp_path / "out"), free_bytes=2**20)
+    assert caught.value.code == "no_space"
+    assert not (tmp_path / "out").exists()
+    archive.extract(pure(path), pure(tmp_path / "out"), free_bytes=2**23)
+
+
+@pytest.mark.parametrize("real", ["0" * 20 + "9" * 5000, "9" * 5000, str(2**44 + 1), "-1"])
+def test_a_file_of_holes_has_a_size_that_can_be(tmp_path: Path, real: str) -> None:
+    info = tarfile.TarInfo("state/workspace/x")
+    info.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": "state/workspace/x",
+        "GNU.sparse.realsize": real,
+    }
+    data = plain(tree(tmp_path))
+    at = data.index(b"state/openclaw.json\0")
+    write_compressed(tmp_path / "a", data[:at] + info.tobuf(tarfile.PAX_FORMAT) + data[at:])
+    assert "a header in it is not OCM's" in refused(tmp_path / "a")
+
+
 @pytest.mark.parametrize(
     "kind",
     [

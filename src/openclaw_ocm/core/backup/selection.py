@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -96,12 +97,12 @@ class Selection:
 
     def leads_to_workspace(self, path: str) -> bool:
         """Tell whether a workspace lies below a member."""
-        return path.removeprefix(f"{layout.STATE}/") in _above(self.workspaces)
+        return _leads_to(self.workspaces, path.removeprefix(f"{layout.STATE}/"))
 
     def is_needed(self, path: str) -> bool:
         """Tell whether a member holds, or leads to, what is never left out by a pattern or a tag."""
         top, *below = path.split("/")[1:]
-        if top in _NEEDED or path in self.needed or path in _above(self.needed):
+        if top in _NEEDED or path in self.needed or _leads_to(self.needed, path):
             return True
         return top == "agents" and (len(below) < 2 or below[1] == "agent")  # noqa: PLR2004 - agents/ID/agent
 
@@ -132,11 +133,13 @@ def _matcher(pattern: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(pattern), re.DOTALL)
 
 
+def _leads_to(paths: frozenset[str], path: str) -> bool:
+    """Tell whether one of some paths lies below another: an instance names any number, of any depth."""
+    ordered = _ordered(paths)
+    index = bisect_left(ordered, f"{path}/")
+    return index < len(ordered) and ordered[index].startswith(f"{path}/")
+
+
 @lru_cache(maxsize=8)
-def _above(paths: frozenset[str]) -> frozenset[str]:
-    """Return the directories in which some paths lie."""
-    return frozenset(
-        "/".join(names[:count])
-        for names in (path.split("/") for path in paths)
-        for count in range(1, len(names))
-    )
+def _ordered(paths: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(paths))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.backup.layout import MAX_PATH
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ def workspaces(
 ) -> Workspaces:
     """Return the workspaces that a config names, and what it `includes`, of which any place may be one."""
     texts = [*_named(config), *(text for one in includes for text in _anywhere(one))]
-    found = dict.fromkeys(_resolved(paths, text.strip()) for text in texts if text.strip())
-    inside = (path for path in found if paths.state in path.parents)
-    outside = (path for path in found if paths.state != path and paths.state not in path.parents)
+    # What is longer than any path is none, and an instance may write one of millions of names.
+    named = (text.strip() for text in texts if len(text) <= MAX_PATH)
+    found = dict.fromkeys(_resolved(paths, text) for text in named if text)
+    inside = (path for path in found if path.is_relative_to(paths.state) and path != paths.state)
+    outside = (path for path in found if not path.is_relative_to(paths.state))
     return Workspaces(
         inside=frozenset(str(path.relative_to(paths.state)) for path in inside),
         outside=tuple(map(str, outside)),

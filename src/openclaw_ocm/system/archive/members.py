@@ -130,7 +130,8 @@ def _real_size(extended: dict[str, str], *, is_file: bool) -> int | None:
         return None
     real = found.get(_REAL, "")
     is_right = found == {**_SPARSE, _NAME: found.get(_NAME), _REAL: real}
-    if not is_right or not is_file or not real.isdecimal() or not real.isascii() or int(real[:20]) > MAX_REAL:
+    is_number = real.isdecimal() and real.isascii() and len(real) <= len(str(MAX_REAL))
+    if not is_right or not is_file or not is_number or int(real) > MAX_REAL:
         raise Refused("a header in it is not OCM's")
     return int(real)
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.archive.database import Ask
     from openclaw_ocm.system.archive.members import Member
 
+# What a disk keeps at once.
+_PAGE = 4096
 _NO_ROOM = "it needs more than is free on the disk"
 
 
@@ -126,21 +128,24 @@ class _Extraction:
         os.mkdir(path, 0o700, dir_fd=self._root)
 
     def file(self, member: Member, content: Iterator[bytes], _digest: Callable[[], str]) -> bytes:
-        self._left -= member.size
-        if self._left < 0:
-            raise Refused(_NO_ROOM)
+        self._take(member.size)
         begin = b""
         # No part of the path is a link: they are made when all else is done, and nobody else writes here.
         descriptor = os.open(member.path, files.NEW_FILE, 0o600, dir_fd=self._root)
         with os.fdopen(descriptor, "wb") as file:
             if member.real is not None:
-                _fill(file, content, member.real)
+                _fill(file, content, member.real, self._take)
             for chunk in content:
                 begin = begin or chunk[: len(layout.DATABASE_MAGIC)]
                 file.write(chunk)
             file.flush()
             os.utime(descriptor, (member.mtime, member.mtime))
         return begin
+
+    def _take(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise Refused(_NO_ROOM)
 
 
 class _Check:
@@ -186,9 +191,16 @@ class _Check:
         return begin
 
 
-def _fill(file: IO[bytes], content: Iterator[bytes], real: int) -> None:
-    """Write a file whose holes were left out, and leave them out here too."""
+def _fill(file: IO[bytes], content: Iterator[bytes], real: int, take: Callable[[int], None]) -> None:
+    """Write a file whose holes were left out, and leave them out here too.
+
+    `take` is told what it takes on the disk besides its bytes: a part of one byte is a page there.
+    """
+    last = -1
     for offset, piece in holes.expand(content, real):
+        first, end = max(offset // _PAGE, last + 1), (offset + len(piece) - 1) // _PAGE
+        take(max((end + 1 - first) * _PAGE - len(piece), 0))
+        last = end
         file.seek(offset)
         file.write(piece)
     try:

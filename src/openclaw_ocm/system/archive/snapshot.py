@@ -275,6 +275,8 @@ def _copy(source: IO[bytes], file: IO[bytes], limit: int) -> Copy:
         # sets that, and with one in the future each of its files would be waited for.
         time.sleep(_TICK_SECONDS)
         before = os.fstat(source.fileno())
+    if before.st_size > holes.MAX_REAL:
+        raise TooLarge(HOLEY)
     parts: list[tuple[int, int]] = []
     position = 0
     while position < before.st_size and (data := _next_data(source, position, before.st_size)) is not None:
@@ -290,7 +292,7 @@ def _copy(source: IO[bytes], file: IO[bytes], limit: int) -> Copy:
         position += len(chunk)
         if file.tell() > limit:
             raise TooLarge(LARGE)
-        if len(parts) > holes.MAX_PARTS or before.st_size > holes.MAX_REAL:
+        if len(parts) > holes.MAX_PARTS:
             raise TooLarge(HOLEY)
     else:
         position = before.st_size
