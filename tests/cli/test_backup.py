@@ -76,8 +76,11 @@ def test_a_repository_is_listed_verified_and_pruned_without_its_instance(ocm: Ru
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), "RESTIC_PASSWORD": "x"}
     argv = ["restic", "--repo", str(repository)]
     subprocess.run([*argv, "init"], env=environ, check=True, capture_output=True)
+    # From where OCM has them for a moment: what is from elsewhere it does not prune.
+    scratch = home / ".local/state/ocm/tmp/@repository"
+    scratch.mkdir(parents=True)
     for day in (1, 2):
-        archive = write_archive(home / f"worker1-2026010{day}T000000Z.tar", tree(home), form="tar")
+        archive = write_archive(scratch / f"worker1-2026010{day}T000000Z.tar", tree(home), form="tar")
         given = [*argv, "backup", "--tag", "ocm", "--tag", "worker1", str(archive)]
         subprocess.run(given, env=environ, check=True, capture_output=True)
         archive.unlink()

@@ -15,6 +15,7 @@ import pytest
 from tests.operations.test_backup import LAST, NAME, STATE_DATABASE, Instance
 
 from openclaw_ocm.core.backup.schedule import LastRun
+from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.record import Schedule
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.backup import Request
@@ -28,7 +29,7 @@ from openclaw_ocm.operations.repository import (
     names_in,
     prune_repository,
 )
-from openclaw_ocm.operations.schedule import Asked
+from openclaw_ocm.operations.schedule import Asked, set_schedule
 from openclaw_ocm.operations.scheduled import run_scheduled
 from openclaw_ocm.system.archive.reader import extract
 from openclaw_ocm.system.kept.records import encode_record, read_record
@@ -207,3 +208,63 @@ def test_what_is_not_there_and_what_is_of_others_is_no_backup(instance: Instance
         with pytest.raises(OcmError, match=f"there is no backup {word} in") as caught:
             identifiers(instance.context, place, (word,))
         assert caught.value.code == "archive_missing"
+
+
+def planted(place: str, archive: Path, *more: str) -> None:
+    """Add something as whoever has the password may."""
+    environ = {"PATH": os.environ["PATH"], "RESTIC_PASSWORD": PASSWORD, "HOME": str(archive.parent)}
+    argv = ["restic", "--repo", place, "backup", "--json", "--tag", "ocm", *more, str(archive)]
+    subprocess.run(argv, env=environ, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("more", [("--host", "another"), ()], ids=["machine", "user"])
+def test_what_another_machine_or_user_made_is_not_pruned(
+    instance: Instance, place: str, more: tuple[str, ...]
+) -> None:
+    scratch = Path(instance.context.host.paths.ocm_state, "tmp", "@repository") if more else instance.home
+    scratch.mkdir(parents=True, exist_ok=True)
+    other = scratch / f"{NAME}-20200101T000000Z.tar"
+    other.write_text("of another instance of that name")
+    planted(place, other, *more)
+    made_to(instance, place)
+    made_to(instance, place)
+    before = {one.path for one in list_repository(instance.context, place)}
+    pruned = prune_repository(instance.context, NAME, place, LAST, dry_run=False)
+    assert (len(before), len(pruned.removed), len(pruned.kept)) == (3, 1, 1)
+    assert len(list_repository(instance.context, place)) == 2
+
+
+def test_a_link_in_a_repository_leads_nowhere(instance: Instance, place: str) -> None:
+    away = instance.home / "away"
+    away.mkdir()
+    mine = instance.home / f"{NAME}-20200101T000000Z.tar"
+    mine.write_text("a file of the user's")
+    link = away / mine.name
+    link.symlink_to(mine)
+    planted(place, link)
+    with (
+        pytest.raises(OcmError, match="does not hold the file that it says") as caught,
+        fetched(instance.context, place, NAME),
+    ):
+        pass
+    assert caught.value.code == "repository_failed"
+    assert mine.exists()
+
+
+def test_no_repository_is_made_for_what_cannot_be(instance: Instance) -> None:
+    place = str(instance.home / "none")
+    nobody = parse_name("nobody")
+    for attempt in (
+        lambda: backup_to(instance.context, nobody, Request(), place, make=True),
+        lambda: set_schedule(instance.context, nobody, to_nowhere(place, "daily"), dry_run=False),
+        lambda: set_schedule(instance.context, NAME, to_nowhere(place, "no time"), dry_run=False),
+    ):
+        with pytest.raises(OcmError):
+            attempt()
+        assert not Path(place).exists()
+    assert backup_to(instance.context, NAME, Request(), place, make=True).files
+    assert len(list_repository(instance.context, place)) == 1
+
+
+def to_nowhere(place: str, every: str) -> Asked:
+    return Asked(every=every, keep={}, given={"repository": place})

@@ -126,8 +126,15 @@ def test_what_is_not_said_of_a_schedule_that_is_changed_stays(instance: Instance
         keep=Keep(last=9),
         directory=str(instance.home),
     )
-    moved = schedule(instance, repository="sftp:server:/backups")
-    assert "backups scheduled: daily to sftp:server:/backups, next " in moved.message
+    secrets = Path(instance.paths.host.ocm_config, "restic.env")
+    with pytest.raises(OcmError, match="with the password of the repository"):
+        schedule(instance, repository="/srv/backups")
+    secrets.write_text("RESTIC_PASSWORD=PLANTED\n")
+    secrets.chmod(0o600)
+    place = str(instance.home / "repository")
+    moved = schedule(instance, repository=place)
+    assert f"backups scheduled: daily to {place}, next " in moved.message
+    assert Path(place, "config").exists()
     with pytest.raises(Invalid, match="nothing would be kept"):
         schedule(instance, keep={"last": 0, "daily": 0, "weekly": 0, "monthly": 0})
 

@@ -123,7 +123,7 @@ def backup(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.backup import Request
     from openclaw_ocm.operations.backup import backup as run
     from openclaw_ocm.operations.planning.jobs import WORKING
-    from openclaw_ocm.operations.repository import backup_to, check_repository
+    from openclaw_ocm.operations.repository import backup_to
     from openclaw_ocm.system.archive.age import parse_recipient
 
     if scheduled is not None:
@@ -146,8 +146,6 @@ def backup(  # noqa: PLR0913 - one for each option
     context = frame.open_context(ctx)
     chosen = frame.choose(context, names, everything=everything)
     where = None if place is None else repository(place)
-    if where is not None and not dry_run:
-        check_repository(context, where)
     if every is not None:
         given = {
             **({} if path is None else {"directory": _directory(path)}),
@@ -164,7 +162,9 @@ def backup(  # noqa: PLR0913 - one for each option
         ctx,
         chosen,
         lambda context, name: (
-            run(context, name, request) if where is None else backup_to(context, name, request, where)
+            run(context, name, request)
+            if where is None
+            else backup_to(context, name, request, where, make=True)
         ),
         as_json=as_json,
         context=context,

@@ -15,6 +15,7 @@ from openclaw_ocm.operations.backup import backup
 from openclaw_ocm.operations.backups import Pruned, Stored
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.repository import open_repository
 
 if TYPE_CHECKING:
@@ -41,18 +42,31 @@ def check_repository(context: Context, place: str) -> None:
             context.report(f"made the repository {place}")
 
 
-def backup_to(
-    context: Context, name: InstanceName, request: Request, place: str, *, patient: bool = False
+def backup_to(  # noqa: PLR0913 - of whom, where, and how
+    context: Context,
+    name: InstanceName,
+    request: Request,
+    place: str,
+    *,
+    patient: bool = False,
+    make: bool = False,
 ) -> Backup:
-    """Back up an instance into a repository, which is to be there, and return what was made.
+    """Back up an instance into a repository and return what was made; without `make` that is to be there.
 
     It is first an archive on this machine as any other, read back before it goes. Raises `OcmError`.
     """
+    # What is not there is told before a repository is made for it.
+    read_record(context.host.paths, name)
+    if make:
+        _refuse_within(context.host, place)
     repository = open_repository(context.host, place)
     if request.dry_run:
         return replace(backup(context, name, request), path=place, encrypted=True)
     with _alone(context.host, wait_seconds=QUEUE_SECONDS if patient else 10) as scratch:
-        repository.backups()
+        if not make:
+            repository.backups()
+        elif repository.make():
+            context.report(f"made the repository {place}")
         archive = scratch / f"{backup_stem(name, datetime.now(timezone.utc))}.tar"
         made = backup(context, name, replace(request, output=archive, form="tar"))
         context.report("bringing it to the repository")
@@ -94,10 +108,17 @@ def fetched(context: Context, place: str, word: str) -> Iterator[PurePosixPath]:
 def prune_repository(  # noqa: PLR0913 - of whom, where, and how
     context: Context, name: InstanceName, place: str, keep: Keep, *, dry_run: bool, patient: bool = False
 ) -> Pruned:
-    """Remove the backups of an instance that are kept no more, by the rules of those on this machine."""
+    """Remove the backups of an instance that are kept no more, by the rules of those on this machine.
+
+    Only those that were made here: elsewhere another instance may have the name.
+    """
     repository = open_repository(context.host, place)
-    with _alone(context.host, wait_seconds=QUEUE_SECONDS if patient else 10):
-        there = {one.id: one.file for one in repository.backups() if one.file.name == name}
+    with _alone(context.host, wait_seconds=QUEUE_SECONDS if patient else 10) as scratch:
+        there = {
+            one.id: one.file
+            for one in repository.backups()
+            if one.file.name == name and repository.is_own(one, scratch)
+        }
         stay = kept([replace(file, file=identifier) for identifier, file in there.items()], keep)
         gone = [identifier for identifier in there if identifier not in stay]
         if not dry_run:
@@ -141,7 +162,10 @@ def _refuse_within(host: Host, place: str) -> None:
     if not place.startswith("/"):
         return
     for name in instance_names(host.paths):
-        if files.real_path(Path(place)).is_relative_to(files.real_path(Path(host.instance(name).state))):
+        state = Path(host.instance(name).state)
+        # By its name too: a link on the way is the instance's, and may lead elsewhere the next moment.
+        real = files.real_path(place).is_relative_to(files.real_path(state))
+        if real or Path(place).is_relative_to(state):
             message = f"{place} lies in the state of {name}, which could read and change it"
             raise Invalid(message, hint="choose a place outside", code="output_invalid")
 

@@ -14,6 +14,7 @@ from openclaw_ocm.core.record import Keep, Schedule
 from openclaw_ocm.errors import Invalid
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.timers import kept_in_words, next_due, timer_steps
+from openclaw_ocm.operations.repository import check_repository
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.ways import refuse_reached
 
@@ -72,6 +73,8 @@ def set_schedule(context: Context, name: InstanceName, asked: Asked | None, *, d
             if wanted.directory is not None:
                 directory = PurePosixPath(wanted.directory)
                 refuse_reached(worker.paths.host, directory, directory)
+            if asked is not None and asked.given.get("repository") is not None and not dry_run:
+                check_repository(context, asked.given["repository"])
         after = worker.with_record(msgspec.structs.replace(record, backups=wanted))
         steps = [*record_steps(worker, after.record), *timer_steps(after, before=record)]
         if wanted is None and Path(worker.paths.last_backup).exists():

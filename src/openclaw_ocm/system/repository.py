@@ -75,8 +75,19 @@ class Repository:
         target = into / "restored"
         self._run("restore", kept.id, "--target", str(target), seconds=_SECONDS)
         archive = into / kept.file.file
-        Path(os.path.normpath(f"{target}/{kept.path}")).rename(archive)
+        # Who writes to the repository says what is restored: a link would lead to what is not of it.
+        place = Path(os.path.normpath(f"{target}/{kept.path}"))
+        if (
+            files.real_path(place) != files.real_path(target) / place.relative_to(target)
+            or not place.is_file()
+        ):
+            raise self._failed(f"{kept.id} does not hold the file that it says")
+        place.rename(archive)
         return archive
+
+    def is_own(self, kept: Kept, scratch: PurePosixPath) -> bool:
+        """Tell whether a backup was made here: on this machine, where this user's are made, in `scratch`."""
+        return kept.host == os.uname().nodename and PurePosixPath(kept.path).parent == scratch
 
     def forget(self, identifiers: Iterable[str]) -> None:
         """Remove backups, and what no other one shares with them."""

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from openclaw_ocm.core.backup.repository import (
+    is_missing,
     last_words,
     parse_repository,
     parse_snapshots,
@@ -47,6 +48,9 @@ def test_a_password_is_named_in_no_repository() -> None:
     with pytest.raises(Invalid, match="without its password") as caught:
         parse_repository("rest:https://ann:PLANTED@server/")
     assert "PLANTED" not in str(caught.value)
+    with pytest.raises(Invalid, match="without its password") as caught:
+        parse_repository("https://ann:PLANTED@server/")
+    assert "PLANTED" not in str(caught.value)
 
 
 def test_only_variables_of_restic_and_its_stores_are_passed_on() -> None:
@@ -71,10 +75,38 @@ def test_why_it_failed_is_its_last_line_of_old_and_of_new(stderr: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"tags": ["worker1"]}, {"tags": None}, {"paths": ["/home/ann/notes"]}, {"paths": ["/a", "/b"]}],
+    [
+        {"tags": ["worker1"]},
+        {"tags": None},
+        {"paths": ["/home/ann/notes"]},
+        {"paths": ["/a", "/b"]},
+        {"paths": ["/../../home/ann/backups/worker1-20261127T030000Z.tar"]},
+        {"paths": ["worker1-20261127T030000Z.tar"]},
+    ],
 )
 def test_what_is_not_of_ocm_is_passed_over(change: dict[str, object]) -> None:
     other = {key: value for key, value in {**SNAPSHOT, **change}.items() if value is not None}
     (found,) = parse_snapshots(json.dumps([other, SNAPSHOT]))
     assert (found.id, found.file.name, found.size_bytes) == ("01234567", "worker1", 42)
     assert parse_snapshots("null") == ()
+
+
+@pytest.mark.parametrize(
+    ("why", "is_there"),
+    [
+        ("unable to open config file: stat /srv/x/config: no such file or directory", False),
+        ("repository does not exist: unable to open config file: Stat: <config/> does not exist", False),
+        ("unable to open config file: Stat: The specified key does not exist.", False),
+        ("unable to open config file: file does not exist", False),
+        ("unable to open config file: unexpected HTTP response (404): 404 Not Found", False),
+        ("unable to open config file: unexpected HTTP response (401): 401 Unauthorized", True),
+        ("unable to open config file: Stat: Access Denied.", True),
+        ("unable to open config file: stat /srv/x/config: permission denied", True),
+        ("unable to open config file: client.Head: dial tcp 127.0.0.1:9: connect: connection refused", True),
+    ],
+)
+def test_a_repository_that_cannot_be_read_is_not_one_that_is_not_there(why: str, *, is_there: bool) -> None:
+    said = f"Fatal: {why}\nIs there a repository at the following location?\nrest:http://server/x\n"
+    assert is_missing(said) is not is_there
+    assert last_words(said) == f"Fatal: {why}"
+    assert last_words(json.dumps({"message_type": "exit_error", "message": said})) == f"Fatal: {why}"

@@ -26,7 +26,10 @@ _VARIABLE = re.compile(
     r"|(?:AWS|B2|AZURE|GOOGLE|OS|ST|RCLONE)_[A-Z0-9_]{1,100}|(?:HTTP|HTTPS|NO)_PROXY"
 )
 _PASSWORDS = frozenset({"RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND"})
-_NOWHERE = re.compile(r"Is there a repository at|repository does not exist|unable to open config file")
+# Only where its config is not there, there is no repository: else it could not be read.
+_UNOPENED = re.compile(r"repository does not exist|unable to open config file")
+_NOWHERE = re.compile(r"no such file|not exist|n't exist|not ?found|NoSuch|\b404\b", re.IGNORECASE)
+_WHERE = "\nIs there a repository at"
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -35,6 +38,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     id: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     paths: Annotated[list[str], msgspec.Meta(min_length=1)]
     tags: list[str] = []
+    hostname: str = ""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -52,12 +56,16 @@ class _Exit(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A backup in a repository: its short ID, what its file was called and where, and how large it was."""
+    """A backup in a repository: its short ID, what its file was called and where, and how large it was.
+
+    `host` is the machine that it came from.
+    """
 
     id: str
     path: str
     file: BackupFile
     size_bytes: int
+    host: str
 
 
 def parse_repository(text: str) -> str:
@@ -67,13 +75,14 @@ def parse_repository(text: str) -> str:
     """
     place = posixpath.normpath(text) if text.startswith("/") else text
     is_directory = place.startswith("/") and place.isprintable() and len(place) <= 1000  # noqa: PLR2004 - as above
-    if not is_directory and not _ELSEWHERE.fullmatch(place):
-        message = f"{text!r} is no repository of restic"
-        hint = "a directory, or sftp:USER@HOST:/PATH, s3:ENDPOINT/BUCKET, rclone:REMOTE:PATH and the like"
-        raise Invalid(message, hint=hint, code="repository_invalid")
+    # First of all: what is refused is printed.
     if _PASSWORD.search(place):
         message = "a repository is named without its password"
         hint = "RESTIC_REST_USERNAME and RESTIC_REST_PASSWORD in restic.env say it"
+        raise Invalid(message, hint=hint, code="repository_invalid")
+    if not is_directory and not _ELSEWHERE.fullmatch(place):
+        message = f"{text!r} is no repository of restic"
+        hint = "a directory, or sftp:USER@HOST:/PATH, s3:ENDPOINT/BUCKET, rclone:REMOTE:PATH and the like"
         raise Invalid(message, hint=hint, code="repository_invalid")
     return place
 
@@ -95,16 +104,21 @@ def has_password(names: frozenset[str]) -> bool:
 
 def is_missing(stderr: str) -> bool:
     """Tell whether restic says that there is no repository."""
-    return _NOWHERE.search(stderr) is not None
+    return any(_UNOPENED.search(line) and _NOWHERE.search(line) for line in stderr.splitlines())
 
 
 def last_words(stderr: str) -> str:
     """Return why restic failed, by its last line: of 0.17 with --json that is an object with a message."""
-    line = stderr.strip().rpartition("\n")[2]
+    line = _last_line(stderr)
     try:
-        return msgspec.json.decode(line, type=_Exit).message.strip().rpartition("\n")[2]
+        return _last_line(msgspec.json.decode(line, type=_Exit).message)
     except msgspec.MsgspecError:
         return line
+
+
+def _last_line(said: str) -> str:
+    """Return the last line but for the question whether the repository is where the user said."""
+    return said.partition(_WHERE)[0].strip().rpartition("\n")[2]
 
 
 def size_tag(size: int) -> str:
@@ -121,11 +135,12 @@ def parse_snapshots(text: str) -> tuple[Kept, ...]:
     for one in msgspec.json.decode(text or "[]", type=list[Snapshot] | None) or []:
         # It is called as one on this machine is, and is not compressed: restic does that.
         file = parse_backup_file(f"{posixpath.basename(one.paths[0])}.gz")
-        if file is None or TAG not in one.tags or len(one.paths) != 1:
+        is_place = one.paths[0].startswith("/") and ".." not in one.paths[0].split("/")
+        if file is None or TAG not in one.tags or len(one.paths) != 1 or not is_place:
             continue
         sizes = [tag.removeprefix(_BYTES) for tag in one.tags if tag.startswith(_BYTES)]
         size = int(sizes[0][:18]) if sizes and sizes[0].isdecimal() else 0
-        found.append(Kept(id=one.id[:8], path=one.paths[0], file=file, size_bytes=size))
+        found.append(Kept(id=one.id[:8], path=one.paths[0], file=file, size_bytes=size, host=one.hostname))
     return tuple(sorted(found, key=lambda kept: (kept.file.name, kept.file.time, kept.id)))
 
 
