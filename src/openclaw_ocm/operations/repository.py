@@ -5,22 +5,21 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup.repository import parse_identifier
 from openclaw_ocm.core.backup.retention import backup_stem, kept
-from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.backup import backup
 from openclaw_ocm.operations.backups import Pruned, Stored
 from openclaw_ocm.system import files
-from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.repository import open_repository
+from openclaw_ocm.system.ways import refuse_reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import PurePosixPath
 
     from openclaw_ocm.core.backup.repository import Kept
     from openclaw_ocm.core.names import InstanceName
@@ -159,15 +158,8 @@ def _alone(host: Host, *, wait_seconds: float) -> Iterator[PurePosixPath]:
 
 def _refuse_within(host: Host, place: str) -> None:
     """Raise `Invalid` for a repository that an instance could change."""
-    if not place.startswith("/"):
-        return
-    for name in instance_names(host.paths):
-        state = Path(host.instance(name).state)
-        # By its name too: a link on the way is the instance's, and may lead elsewhere the next moment.
-        real = files.real_path(place).is_relative_to(files.real_path(state))
-        if real or Path(place).is_relative_to(state):
-            message = f"{place} lies in the state of {name}, which could read and change it"
-            raise Invalid(message, hint="choose a place outside", code="output_invalid")
+    if place.startswith("/"):
+        refuse_reached(host.paths, PurePosixPath(place), PurePosixPath(place))
 
 
 def _shown(place: str, identifier: str) -> str:
