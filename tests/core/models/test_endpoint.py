@@ -70,6 +70,12 @@ def test_a_key_that_is_not_known_or_no_header_is_not_sent(key: object) -> None:
     assert (found.headers, found.keyed) == ({}, False)
 
 
+def test_a_header_is_sent_once_in_whatever_case_it_is_written() -> None:
+    config = config_with(apiKey="sk-1", headers={"authorization": "Token sk-2", "X-Own": "1"})
+    found = find_endpoint("lab", config, {}, PROVIDERS)
+    assert found.headers == {"authorization": "Token sk-2", "X-Own": "1"}
+
+
 def test_a_bare_name_that_is_inherited_as_a_value_leads_to_the_key() -> None:
     known = {"LAB_API_KEY": "OPENAI_API_KEY", "OPENAI_API_KEY": "sk-1"}
     found = find_endpoint("lab", config_with(apiKey="${LAB_API_KEY}"), known, PROVIDERS)

@@ -74,7 +74,8 @@ def find_endpoint(
         message = f"main's config does not say where {found} is"
         hint = f"openclaw config set models.providers.{found}.baseUrl https://HOST/v1"
         raise OcmError(message, hint=hint, code="provider_unknown")
-    headers = dict(_headers(about, variables))
+    # Whatever its case, a header is one: what the config writes out stands before that of the key.
+    headers = dict({name.lower(): (name, value) for name, value in _headers(about, variables)}.values())
     return Endpoint(
         name=found,
         base_url=base_url,
