@@ -268,3 +268,15 @@ def test_no_repository_is_made_for_what_cannot_be(instance: Instance) -> None:
 
 def to_nowhere(place: str, every: str) -> Asked:
     return Asked(every=every, keep={}, given={"repository": place})
+
+
+def test_what_finds_no_room_is_not_fetched(instance: Instance, place: str) -> None:
+    archive = instance.home / f"{NAME}-20200101T000000Z.tar"
+    archive.write_text("more than there is room for, by its tag")
+    planted(place, archive, "--tag", f"bytes={2**50}")
+    with (
+        pytest.raises(OcmError, match="more than is free in") as caught,
+        fetched(instance.context, place, NAME),
+    ):
+        pass
+    assert caught.value.code == "no_space"

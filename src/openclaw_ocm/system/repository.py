@@ -15,6 +15,7 @@ from openclaw_ocm.core.backup import repository
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
+from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ class Repository:
 
     def fetch(self, kept: Kept, into: PurePosixPath) -> PurePosixPath:
         """Have an archive in the directory `into`, under its own name, and return its path."""
+        if kept.size_bytes > free_bytes(into):
+            message = f"{kept.id} takes {kept.size_bytes} bytes, more than is free in {into}"
+            raise OcmError(message, hint="make room there", code="no_space")
         target = into / "restored"
         self._run("restore", kept.id, "--target", str(target), seconds=_SECONDS)
         archive = into / kept.file.file
