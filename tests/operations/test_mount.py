@@ -16,6 +16,7 @@ from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.backup import Request, backup
 from openclaw_ocm.operations.mount import mount, mounted, unmount
+from openclaw_ocm.operations.repository import check_repository
 from openclaw_ocm.operations.schedule import Asked, set_schedule
 from openclaw_ocm.system import files
 from openclaw_ocm.system import mounted as system_mounts
@@ -161,10 +162,11 @@ def test_main_is_refused_wherever_the_settings_say_it_is(kept: Kept, data: Path)
         show(kept, data)
 
 
-def test_a_directory_of_scheduled_backups_is_refused(kept: Kept, data: Path) -> None:
+@pytest.mark.parametrize("kind", ["directory", "repository"])
+def test_a_directory_of_scheduled_backups_is_refused(kept: Kept, data: Path, kind: str) -> None:
     kept.create()
     kept.create(OTHER)
-    scheduled = {"every": "daily", "directory": str(data / "kept")}
+    scheduled = {"every": "daily", kind: str(data / "kept")}
     record = msgspec.convert(
         {**msgspec.to_builtins(kept.record(OTHER)), "backups": scheduled}, type(kept.record(OTHER))
     )
@@ -186,6 +188,8 @@ def test_no_backup_is_put_where_an_instance_is_shown_it(kept: Kept, data: Path, 
     asked = Asked(every="daily", keep={}, given={"directory": str(place)})
     with pytest.raises(Invalid, match=told):
         set_schedule(kept.context, NAME, asked, dry_run=False)
+    with pytest.raises(Invalid, match=told):
+        check_repository(kept.context, str(place))
     assert kept.record(NAME).backups is None
     assert not list((data / "kept").iterdir())
 

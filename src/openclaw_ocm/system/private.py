@@ -57,8 +57,11 @@ def _named(host: Host) -> Iterator[tuple[PurePosixPath, str]]:
     yield paths.units, "what your user manager starts"
     yield paths.backups, "backups, which hold keys"
     for record in readable_records(paths):
-        if record.backups is not None and record.backups.directory is not None:
-            yield PurePosixPath(record.backups.directory), "backups, which hold keys"
+        kept = (record.backups.directory, record.backups.repository) if record.backups is not None else ()
+        for place in kept:
+            # A repository may be no directory of this machine.
+            if place is not None and place.startswith("/"):
+                yield PurePosixPath(place), "backups, which hold keys"
     for name in (".ssh", ".gnupg"):
         yield paths.home / name, "where your keys lie"
     yield host.runtime, "where the sockets of your session are"
