@@ -319,6 +319,16 @@ def test_a_socket_a_pipe_and_what_holds_a_socket_that_is_listened_on_are_refused
     show(kept, data)
 
 
+def test_while_a_record_cannot_be_read_nothing_is_shown_anew(kept: Kept, data: Path) -> None:
+    kept.create()
+    record = kept.home / kept.paths(OTHER).record
+    record.write_text("this is no record")
+    with pytest.raises(OcmError, match="is corrupt"):
+        show(kept, data)
+    record.unlink()
+    show(kept, data)
+
+
 def test_a_socket_that_was_named_by_a_link_is_found(kept: Kept, data: Path) -> None:
     kept.create()
     (kept.home / "link").symlink_to(data)

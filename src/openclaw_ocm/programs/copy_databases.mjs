@@ -20,6 +20,8 @@ const NOT_A_DATABASE = 26;
 const SMALL = 4194304;
 const PAGES = SMALL / 4096;
 const SHOWN = 300;
+// Longer than what a registry or a path has: an instance writes what it likes.
+const TOLD = 1000;
 const PLUGINS = 200;
 const OWN = "./state/openclaw.sqlite";
 // For all that fail together: an instance can make any number that stay locked, or are damaged.
@@ -99,7 +101,7 @@ function plugins(copied) {
       package: record.spec,
       version: record.resolvedVersion ?? record.version ?? "",
       path: relative(process.cwd(), record.installPath),
-    }));
+    })).filter((plugin) => Object.values(plugin).every((text) => String(text).length <= TOLD));
   } finally {
     database.close();
   }

@@ -25,7 +25,7 @@ from openclaw_ocm.core.sandbox.shown import (
     writing_obstacle,
 )
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system.kept.records import readable_records
+from openclaw_ocm.system.kept.records import every_record, readable_records
 from openclaw_ocm.system.mounted import mounted, place_of
 from openclaw_ocm.system.openclaw.services import find_services
 from openclaw_ocm.system.openclaw.whereabouts import find_main
@@ -74,8 +74,10 @@ def refuse_new(host: Host, record: Record, policy: Policy, shown: Shown) -> None
     """Raise `OcmError` where what is to be shown anew, and is in the record already, cannot be.
 
     Beyond what each start asks, nobody listens on a socket in it, and neither what another instance is shown
-    nor a file that a variable names lies in what this one could write.
+    nor a file that a variable names lies in what this one could write. What an instance of a record that
+    cannot be read may write is not known: nothing is shown anew meanwhile.
     """
+    others = every_record(host.paths)
     try:
         mount = _mount(host, record, policy, shown)
     except OcmError as error:
@@ -88,7 +90,7 @@ def refuse_new(host: Host, record: Record, policy: Policy, shown: Shown) -> None
             raise _refused(shown, f"a program listens on {path}, which the instance would reach")
     if not shown.writable:
         return
-    for other in readable_records(host.paths):
+    for other in others:
         files = map(str, shown_files(other.environment).values())
         for theirs in (*(one.path for one in other.mounts), *files):
             if leads_through(way_to(theirs), mount.source):

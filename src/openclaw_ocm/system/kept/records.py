@@ -55,6 +55,11 @@ def _record_of(path: PurePosixPath, version: tuple[int, ...]) -> Record | None: 
     return _record(path)
 
 
+def every_record(paths: HostPaths) -> tuple[Record, ...]:
+    """Return all records; raises `OcmError` where one cannot be read, as nothing is known of it."""
+    return tuple(read_record(paths, name) for name in instance_names(paths))
+
+
 def readable_records(paths: HostPaths) -> tuple[Record, ...]:
     """Return the records that can be read; those that cannot are told of where each is asked for."""
     found = []
