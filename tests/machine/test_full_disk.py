@@ -70,7 +70,9 @@ def files(machine: Machine) -> str:
 def refused(done: Result) -> None:
     assert done.returncode == 1, done
     assert "Traceback" not in done.stderr
-    assert any(word in done.stderr for word in ("there is no room in", "free on the disk")), done.stderr
+    assert any(word in done.stderr for word in ("No space", "there is no room in", "free on the disk")), (
+        done.stderr
+    )
 
 
 def test_a_restore_that_has_too_little_leaves_nothing(machine: Machine, ocm: Ocm, small: str) -> None:
