@@ -53,7 +53,10 @@ def test_a_state_that_is_a_link_is_refused_by_every_command_alike(kept: Kept, co
     with pytest.raises(OcmError) as caught:
         COMMANDS[command](kept)
     assert caught.value.code == "state_link"
-    assert caught.value.hint == (f"put the directory itself in its place: rm {state}, then mv {disk} {state}")
+    assert caught.value.hint == (
+        f"put the directory itself in its place: rm {state}, then mv {disk} {state}; "
+        f"or leave it where it is: rm {state}, mkdir {state}, sudo mount --bind {disk} {state}"
+    )
     assert kept.files() == before
     assert kept.process(NAME).pid == pid
     assert kept.stop().changed, "what runs can be stopped all the same"

@@ -63,7 +63,10 @@ def test_a_link_is_refused_and_goes_alone_where_it_has_to(tree: Path) -> None:
         error = refused(check, link)
         assert (error.code, error.hint) == (
             "state_link",
-            f"put the directory itself in its place: rm {link}, then mv {tree} {link}",
+            (
+                f"put the directory itself in its place: rm {link}, then mv {tree} {link}; "
+                f"or leave it where it is: rm {link}, mkdir {link}, sudo mount --bind {tree} {link}"
+            ),
         )
     removable.remove(pure(link))
     assert not link.is_symlink()

@@ -163,7 +163,11 @@ def link_target(path: PurePosixPath) -> str | None:
 def is_link(path: PurePosixPath) -> OcmError:
     """Return what is said of a state directory that is a link, by whatever needs one."""
     message = f"the directory {path} is a link, which OCM does not follow"
-    hint = f"put the directory itself in its place: rm {path}, then mv {real_path(path)} {path}"
+    real = real_path(path)
+    hint = (
+        f"put the directory itself in its place: rm {path}, then mv {real} {path}; "
+        f"or leave it where it is: rm {path}, mkdir {path}, sudo mount --bind {real} {path}"
+    )
     return OcmError(message, hint=hint, code="state_link")
 
 
