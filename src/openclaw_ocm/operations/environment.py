@@ -15,15 +15,9 @@ from openclaw_ocm.core.network import allowance
 from openclaw_ocm.core.plan import WriteRecord
 from openclaw_ocm.core.settings_text import with_environment
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan, record_steps
+from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan
 from openclaw_ocm.operations.planning.reach import needed_places, reached_notes, refuse_hidden, unknown_hosts
-from openclaw_ocm.operations.planning.repair import (
-    ready_in_words,
-    remember,
-    repair_steps,
-    restart_steps,
-    shell_for_undo,
-)
+from openclaw_ocm.operations.planning.record_change import change_record
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.records import parse_settings, read_record, read_settings
@@ -34,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
@@ -85,19 +78,11 @@ def change_variables(  # noqa: PLR0913 - what the command says
     with changing(context, name) as worker:
         after, notes = _changed(worker, change, of_all=of_all)
         refuse_hidden(worker.with_record(after))
-        runs = worker.process.activity.will_run
-        _refuse_unseen_file(worker, after, runs=runs and not restart)
+        _refuse_unseen_file(worker, after, runs=worker.process.activity.will_run and not restart)
         what = _in_words(worker.record.environment, after.environment)
-        outcome = carry_out(
-            worker.context,
-            make_plan(worker.backend, "env", name, _steps(worker, after, effort, runs=runs, restart=restart)),
-            done=f"{'; '.join(what)}: {_effect(after, runs=runs, restart=restart)}",
-            nothing="nothing to change",
-            dry_run=dry_run,
-            keep=effort.keep,
-            notes=notes,
+        return change_record(
+            worker, after, "env", what, effort, restart=restart, dry_run=dry_run, notes=notes
         )
-        return replace(outcome, changes=what if outcome.steps else ())
 
 
 def change_settings(context: Context, change: Mapping[str, str | None], *, dry_run: bool) -> Outcome:
@@ -177,22 +162,6 @@ def _refuse_unseen_file(worker: Instance, after: Record, *, runs: bool) -> None:
     if runs and before.sealed and shown_files(before.environment) != shown_files(after.environment):
         message = f"{worker.name} runs, and sees another file only after a restart"
         raise OcmError(message, hint="--restart, or ocm stop first", code="restart_needed")
-
-
-def _steps(worker: Instance, after: Record, effort: Effort, *, runs: bool, restart: bool) -> list[Step]:
-    record = record_steps(worker, after)
-    if not record or (runs and not restart):
-        return record
-    changed = worker.with_record(after)
-    if not runs:
-        return [shell_for_undo(worker), *record, *repair_steps(changed, repair=effort.repair)]
-    return [remember(worker), shell_for_undo(worker), *record, *restart_steps(changed, effort)]
-
-
-def _effect(record: Record, *, runs: bool, restart: bool) -> str:
-    if not runs:
-        return "takes effect at the next start"
-    return ready_in_words(record) if restart else f"takes effect with ocm restart {record.name}"
 
 
 def _in_words(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,22 +11,14 @@ from openclaw_ocm.core.record import MOST_SHOWN
 from openclaw_ocm.core.sandbox.shown import in_words, normal
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
-from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
-from openclaw_ocm.operations.planning.repair import (
-    ready_in_words,
-    remember,
-    repair_steps,
-    restart_steps,
-    shell_for_undo,
-)
+from openclaw_ocm.operations.planning.change import changing
+from openclaw_ocm.operations.planning.record_change import change_record
 from openclaw_ocm.system.shown import refuse_new
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
-    from openclaw_ocm.core.record import Record, Shown
+    from openclaw_ocm.core.record import Shown
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
 
@@ -68,7 +60,9 @@ def mount(  # noqa: PLR0913 - what the command says
         after = msgspec.structs.replace(worker.record, mounts=(*kept, shown))
         refuse_new(worker.host, after, worker.with_record(after).own_policy, shown)
         what = f"show {in_words(shown)}"
-        return _carry_out(worker, after, what, effort, restart=restart, dry_run=dry_run)
+        return change_record(
+            worker, after, "mount", (what,), effort, restart=restart, dry_run=dry_run, of_mounts=True
+        )
 
 
 def unmount(  # noqa: PLR0913 - what the command says
@@ -83,37 +77,7 @@ def unmount(  # noqa: PLR0913 - what the command says
             raise OcmError(message, hint=f"ocm mount {name} lists what it is shown", code="mount_unknown")
         kept = tuple(one for one in worker.record.mounts if one not in gone)
         after = msgspec.structs.replace(worker.record, mounts=kept)
-        return _carry_out(worker, after, f"hide {gone[0].path}", effort, restart=restart, dry_run=dry_run)
-
-
-def _carry_out(  # noqa: PLR0913 - what both verbs say
-    worker: Instance, after: Record, what: str, effort: Effort, *, restart: bool, dry_run: bool
-) -> Outcome:
-    name, runs = worker.name, worker.process.activity.will_run
-    outcome = carry_out(
-        worker.context,
-        make_plan(worker.backend, "mount", name, _steps(worker, after, effort, runs=runs, restart=restart)),
-        done=f"{what}: {_effect(after, runs=runs, restart=restart)}",
-        nothing="nothing to change",
-        dry_run=dry_run,
-        keep=effort.keep,
-    )
-    return replace(outcome, changes=(what,) if outcome.steps else ())
-
-
-def _steps(worker: Instance, after: Record, effort: Effort, *, runs: bool, restart: bool) -> list[Step]:
-    record = record_steps(worker, after)
-    if not record or (runs and not restart):
-        return record
-    changed = worker.with_record(after)
-    if not runs:
-        # What else of it cannot start is told when it is to start, and keeps nobody from hiding what is gone.
-        repair = [] if changed.judged.obstacles else repair_steps(changed, repair=effort.repair)
-        return [shell_for_undo(worker), *record, *repair]
-    return [remember(worker), shell_for_undo(worker), *record, *restart_steps(changed, effort)]
-
-
-def _effect(record: Record, *, runs: bool, restart: bool) -> str:
-    if not runs:
-        return "takes effect at the next start"
-    return ready_in_words(record) if restart else f"takes effect with ocm restart {record.name}"
+        what = f"hide {gone[0].path}"
+        return change_record(
+            worker, after, "mount", (what,), effort, restart=restart, dry_run=dry_run, of_mounts=True
+        )
