@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from openclaw_ocm.core.offers import Offer, offer_notes, profiles_in, wanted_of_main
+from openclaw_ocm.core.offers import offer_notes, profiles_in, wanted_of_main
+from openclaw_ocm.core.openclaw.main_place import Variable
 
 DOTENV = "/home/ann/.openclaw/.env"
 
 
 def told(**values: str) -> list[str]:
-    offers = (Offer(name=name, value=value, origin=DOTENV) for name, value in values.items())
+    offers = (Variable(name=name, value=value, origin=DOTENV) for name, value in values.items())
     return list(offer_notes("t1", wanted_of_main(offers)))
 
 

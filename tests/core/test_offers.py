@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from openclaw_ocm.core.offers import Offer, wanted_of_machine, wanted_of_main
+from openclaw_ocm.core.offers import wanted_of_machine, wanted_of_main
+from openclaw_ocm.core.openclaw.main_place import Variable
 
 
-def offer(name: str, value: str = "x") -> Offer:
-    return Offer(name=name, value=value, origin="here")
+def offer(name: str, value: str = "x") -> Variable:
+    return Variable(name=name, value=value, origin="here")
 
 
 @pytest.mark.parametrize(

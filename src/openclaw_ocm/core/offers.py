@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.environment import checked, holds_secret, is_file, is_proxy, secret_name
@@ -13,6 +12,8 @@ from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+
+    from openclaw_ocm.core.openclaw.main_place import Variable
 
 _EVERYONES = re.compile(r"TZ|(?i:no_proxy)|NODE_USE_ENV_PROXY")
 # Where a provider is asked, and for whom: what OpenClaw 2026.9.6 and the clients in it read.
@@ -30,21 +31,7 @@ _MOST = 30
 _TRUSTED = ("/etc/ssl/certs/", "/usr/share/ca-certificates/", "/etc/pki/")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """A variable that main or the machine has; `origin` is where it is set, in words."""
-
-    name: str
-    value: str = field(repr=False)
-    origin: str
-
-    @property
-    def is_secret(self) -> bool:
-        """Whether it can be a secret alone."""
-        return holds_secret(self.name, self.value)
-
-
-def wanted_of_main(variables: Iterable[Offer]) -> Iterator[Offer]:
+def wanted_of_main(variables: Iterable[Variable]) -> Iterator[Variable]:
     """Yield what of main's variables an instance may want that inherits from it."""
     for one in variables:
         needed = _is_everyones(one) or _OF_PROVIDERS.fullmatch(one.name)
@@ -59,21 +46,21 @@ def profiles_in(folder: str, names: Collection[str]) -> dict[str, str]:
     return {name: f"{folder}/{file}" for name, file in _PROFILES.items() if name not in names}
 
 
-def wanted_of_machine(variables: Iterable[Offer]) -> Iterator[Offer]:
+def wanted_of_machine(variables: Iterable[Variable]) -> Iterator[Variable]:
     """Yield what of the machine's variables any instance on it may want."""
     for one in variables:
         if _is_everyones(one):
             yield from _possible(one)
 
 
-def _is_everyones(one: Offer) -> bool:
+def _is_everyones(one: Variable) -> bool:
     if is_file(one.name) or one.name == "SSL_CERT_DIR":
         return not f"{one.value}/".startswith(_TRUSTED)
     return is_proxy(one.name) or _EVERYONES.fullmatch(one.name) is not None
 
 
-def _possible(one: Offer) -> Iterator[Offer]:
-    if one.is_secret:
+def _possible(one: Variable) -> Iterator[Variable]:
+    if holds_secret(one.name, one.value):
         yield one
         return
     try:
@@ -83,11 +70,11 @@ def _possible(one: Offer) -> Iterator[Offer]:
     yield one
 
 
-def offer_notes(name: str, offers: Iterable[Offer]) -> Iterator[str]:
+def offer_notes(name: str, offers: Iterable[Variable]) -> Iterator[str]:
     """Yield a sentence for what is set in one place, with the command that gives it to an instance."""
-    places: dict[str, list[Offer]] = {}
+    places: dict[str, list[Variable]] = {}
     for one in itertools.islice(offers, _MOST):
-        if one.is_secret:
+        if holds_secret(one.name, one.value):
             what = "holds a password" if is_proxy(one.name) else "is a secret"
             yield (
                 f"{one.name} in {one.origin} {what}, and {name} has it not: "

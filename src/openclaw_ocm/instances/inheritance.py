@@ -11,7 +11,7 @@ import msgspec
 from openclaw_ocm.core.inheritance.clone import duplicate
 from openclaw_ocm.core.inheritance.extract import inherit
 from openclaw_ocm.core.names import MAIN, parse_name
-from openclaw_ocm.core.openclaw.main_place import Variable
+from openclaw_ocm.core.openclaw.main_place import variables_of
 from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.system.kept.inherited import read_inherited, write_inherited
 from openclaw_ocm.system.kept.records import read_record
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.inheritance.extract import Inheritance
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.openclaw.main_place import Variable
     from openclaw_ocm.core.record import Record, Runtime
     from openclaw_ocm.system.host import Host
 
@@ -47,10 +48,7 @@ def read_inheritance(
 
 def given_variables(record: Record) -> dict[str, Variable]:
     """Return the variables that an instance was given, as those around what another inherits from."""
-    return {
-        name: Variable(name=name, value=value, origin=str(record.name))
-        for name, value in record.environment.items()
-    }
+    return variables_of(record.environment, str(record.name))
 
 
 def read_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:

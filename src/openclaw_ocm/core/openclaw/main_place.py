@@ -26,6 +26,11 @@ class Variable:
     origin: str
 
 
+def variables_of(values: Mapping[str, str], origin: str) -> dict[str, Variable]:
+    """Return variables that one place sets, by name."""
+    return {name: Variable(name=name, value=value, origin=origin) for name, value in values.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """The variables that main has, by name, and what of them could not be read, in sentences."""
@@ -39,13 +44,11 @@ class Surroundings:
 
     def below(self, values: Mapping[str, str], origin: str) -> Surroundings:
         """Return these with more that do not replace any."""
-        more = {name: Variable(name=name, value=value, origin=origin) for name, value in values.items()}
-        return Surroundings(variables={**more, **self.variables}, notes=self.notes)
+        return Surroundings(variables={**variables_of(values, origin), **self.variables}, notes=self.notes)
 
     def above(self, values: Mapping[str, str], origin: str) -> Surroundings:
         """Return these with more, which replace those of the same name."""
-        more = {name: Variable(name=name, value=value, origin=origin) for name, value in values.items()}
-        return Surroundings(variables={**self.variables, **more}, notes=self.notes)
+        return Surroundings(variables={**self.variables, **variables_of(values, origin)}, notes=self.notes)
 
     def without(self, names: Iterable[str]) -> Surroundings:
         """Return these without some of them: each is a name, or a name with the value that is taken away."""

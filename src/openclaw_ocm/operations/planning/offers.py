@@ -6,9 +6,10 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.environment import is_proxy
+from openclaw_ocm.core.environment import holds_secret, is_proxy
 from openclaw_ocm.core.names import MAIN, parse_name
-from openclaw_ocm.core.offers import Offer, offer_notes, profiles_in, wanted_of_machine, wanted_of_main
+from openclaw_ocm.core.offers import offer_notes, profiles_in, wanted_of_machine, wanted_of_main
+from openclaw_ocm.core.openclaw.main_place import variables_of
 from openclaw_ocm.core.openclaw.service import parse_environment_file
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.inheritance import given_variables
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
 _SYSTEMS = Path("/etc/environment")
 
 
-def find_offers(host: Host, main: Mapping[str, Variable], *, known: Collection[str]) -> tuple[Offer, ...]:
+def find_offers(host: Host, main: Mapping[str, Variable], *, known: Collection[str]) -> tuple[Variable, ...]:
     """Return the variables that an instance might want and that are not `known` to it, each once.
 
     `main` are those that main has, where it inherits from that. What is set in several places is that of
     main, then of the shell.
     """
-    found: dict[str, Offer] = {}
+    found: dict[str, Variable] = {}
     for one in (*_of_main(host, main), *_of_machine(host)):
         # Programs that look for the other spelling find this one: OpenClaw does.
         if not (one.name in known or (is_proxy(one.name) and one.name.upper() in known)):
@@ -53,11 +54,11 @@ def offers_told(worker: Instance) -> tuple[str, ...]:
     return tuple(offer_notes(worker.name, find_offers(worker.host, {}, known=known)))
 
 
-def ready_offers(host: Host, offers: tuple[Offer, ...]) -> dict[str, str]:
+def ready_offers(host: Host, offers: tuple[Variable, ...]) -> dict[str, str]:
     """Return what of offers can be given as it is: no secret, and no file or zone that is none here."""
     given: dict[str, str] = {}
     for one in offers:
-        if not one.is_secret:
+        if not holds_secret(one.name, one.value):
             with contextlib.suppress(Invalid):
                 given |= settled(host.paths, {one.name: one.value})
     return given
@@ -76,24 +77,16 @@ def read_around(host: Host, package: PurePosixPath, source: str | None) -> Mappi
     return {}
 
 
-def _of_main(host: Host, main: Mapping[str, Variable]) -> Iterator[Offer]:
-    yield from wanted_of_main(
-        Offer(name=one.name, value=one.value, origin=one.origin) for one in main.values()
-    )
+def _of_main(host: Host, main: Mapping[str, Variable]) -> Iterator[Variable]:
+    yield from wanted_of_main(main.values())
     folder = f"{host.paths.home}/.aws"
-    files = profiles_in(folder, main.keys())
-    yield from wanted_of_main(
-        Offer(name=name, value=path, origin=folder) for name, path in files.items() if Path(path).is_file()
-    )
+    files = {name: path for name, path in profiles_in(folder, main.keys()).items() if Path(path).is_file()}
+    yield from wanted_of_main(variables_of(files, folder).values())
 
 
-def _of_machine(host: Host) -> Iterator[Offer]:
+def _of_machine(host: Host) -> Iterator[Variable]:
     around = {**host.network, **({"TZ": host.zone} if host.zone else {})}
-    shell = (Offer(name=name, value=value, origin="your shell") for name, value in around.items())
-    yield from wanted_of_machine(shell)
+    yield from wanted_of_machine(variables_of(around, "your shell").values())
     with contextlib.suppress(OcmError):
-        variables, _exported = parse_environment_file(read_text(str(_SYSTEMS)))
-        origin = str(_SYSTEMS)
-        yield from wanted_of_machine(
-            Offer(name=name, value=value, origin=origin) for name, value in variables.items()
-        )
+        values, _exported = parse_environment_file(read_text(str(_SYSTEMS)))
+        yield from wanted_of_machine(variables_of(values, str(_SYSTEMS)).values())
