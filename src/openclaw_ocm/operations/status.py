@@ -18,7 +18,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.history import last_change
 from openclaw_ocm.instances.instance import context_of, observed, open_all, open_instance
 from openclaw_ocm.instances.verify import verdicts
-from openclaw_ocm.operations.planning.able import Ability, ability
+from openclaw_ocm.operations.planning.able import ability, agent_obstacle
 from openclaw_ocm.operations.planning.agents import behind_source, has_boxes, others_closed
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.drift import drift
@@ -121,7 +121,7 @@ def observe(context: Context, names: tuple[InstanceName, ...], *, agents: bool =
         raise next(iter(seen.broken.values()))
     judged = verdicts(seen.instances.values())
     rows = {
-        name: _row(one, judged[name], look(one), ability(one) if agents else Ability())
+        name: _row(one, judged[name], look(one), agent_obstacle(one) if agents else None)
         for name, one in seen.instances.items()
     }
     rows |= {name: _broken_row(name, error, _known(context, name)) for name, error in opened.broken.items()}
@@ -136,7 +136,7 @@ def _known(context: Context, name: InstanceName) -> Process:
     return _UNKNOWN
 
 
-def _row(one: Instance, verdict: Health, backups: Backups | None, able: Ability) -> Row:
+def _row(one: Instance, verdict: Health, backups: Backups | None, agent: str | None) -> Row:
     record, process = one.record, one.process
     running = process.pid is not None and process.since is not None
     return Row(
@@ -154,7 +154,7 @@ def _row(one: Instance, verdict: Health, backups: Backups | None, able: Ability)
         uptime_seconds=time.time() - process.since if running and process.since is not None else None,
         backup=None if backups is None else backups.problem,
         boxes=has_boxes(record),
-        agent=able.agent,
+        agent=agent,
     )
 
 
@@ -203,7 +203,7 @@ def status(context: Context, name: InstanceName) -> Status:
         # Where the backend keeps no account, the kernel does.
         memory, seconds = processes.memory_and_cpu(process.pid)
     able = ability(worker)
-    row = _row(worker, verdicts([worker])[name], backups, able)
+    row = _row(worker, verdicts([worker])[name], backups, able.agent)
     return Status(
         row=row,
         url=_url(worker),

@@ -69,6 +69,19 @@ def ability(worker: Instance) -> Ability:
     return replace(found, others=(*found.others, *others, *resolving))
 
 
+def agent_obstacle(worker: Instance) -> str | None:
+    """Return what keeps the agent of an instance that is there from answering, and none of what comes beside.
+
+    A list of many asks no more of each.
+    """
+    try:
+        secrets = read_secrets(worker.paths)
+    except OcmError:
+        return None
+    given = _given(worker, worker.config, secrets, fresh=False)
+    return None if given is None else _agent(worker.record, worker.config, given)
+
+
 def judged(
     worker: Instance, config: Mapping[str, Any], secrets: Collection[str], *, fresh: bool = False
 ) -> Ability:
@@ -79,9 +92,13 @@ def judged(
     given = _given(worker, config, secrets, fresh=fresh)
     if given is None:
         return Ability()
-    record = worker.record
-    agent = (out_of_reach(record.name, config, record.allow) if record.isolated else None) or obstacle(given)
+    agent = _agent(worker.record, config, given)
     return Ability(agent=agent, others=(*unable_models(given, agent), *missing_channels(given)))
+
+
+def _agent(record: Record, config: Mapping[str, Any], given: Given) -> str | None:
+    closed = out_of_reach(record.name, config, record.allow) if record.isolated else None
+    return closed or obstacle(given)
 
 
 def silent_channels(worker: Instance, config: Mapping[str, Any]) -> tuple[str, ...]:
