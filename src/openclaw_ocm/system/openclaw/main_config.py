@@ -17,8 +17,6 @@ from openclaw_ocm.system.openclaw.find import find_runtime, main_command
 from openclaw_ocm.system.openclaw.whereabouts import find_main
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from openclaw_ocm.system.host import Host
     from openclaw_ocm.system.runner import Completed
 
@@ -34,7 +32,7 @@ def read_main(host: Host) -> bytes:
         message = f"main has no config {', nor '.join(main.looked)}"
         hint = "openclaw onboard makes one; ocm update-models NAME updates an instance"
         raise OcmError(message, hint=hint, code="config_missing")
-    path = main_place(host)
+    path = _real_path(main.config)
     with files.open_state(path.parent) as directory:
         return files.read_in(directory, path.name, limit=MAX_BYTES)
 
@@ -42,7 +40,7 @@ def read_main(host: Host) -> bytes:
 def validate_main(host: Host, text: bytes) -> Completed:
     """Have the user's OpenClaw judge `text` as main's config: beside the real one, where its includes are."""
     runtime, main = find_runtime(host), find_main(host)
-    folder = PurePosixPath(files.real_path(main.config.parent))
+    folder = _real_path(main.config.parent)
     with files.open_state(folder) as directory, candidate(directory, text) as beside:
         command = main_command(
             runtime,
@@ -59,8 +57,9 @@ def replace_main(host: Host, before: bytes, after: bytes, *, beside: str | None 
     Its mode stays, and where it is a link what that leads to is replaced; `before` becomes the newest of
     OpenClaw's own backups. `beside` is that of `replace_in`.
     """
-    path = main_place(host)
-    with files.open_state(path.parent) as directory, _main_state(host) as kept:
+    config = find_main(host).config
+    path = _real_path(config)
+    with files.open_state(path.parent) as directory, files.open_state(_real_path(config.parent)) as kept:
         if files.read_in(directory, path.name, limit=MAX_BYTES) != before:
             raise _changed()
         mode = stat.S_IMODE(os.stat(path.name, dir_fd=directory, follow_symlinks=False).st_mode)
@@ -81,8 +80,8 @@ def _changed() -> InTheWay:
 
 def main_place(host: Host) -> PurePosixPath:
     """Return where main's config is: where it is a link, what that leads to."""
-    return PurePosixPath(files.real_path(find_main(host).config))
+    return _real_path(find_main(host).config)
 
 
-def _main_state(host: Host) -> AbstractContextManager[int]:
-    return files.open_state(PurePosixPath(files.real_path(find_main(host).config.parent)))
+def _real_path(path: PurePosixPath) -> PurePosixPath:
+    return PurePosixPath(files.real_path(path))
