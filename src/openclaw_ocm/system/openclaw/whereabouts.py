@@ -6,6 +6,7 @@ import contextlib
 import glob
 import json
 import os
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -121,16 +122,7 @@ def _with_process(host: Host, place: Main, places: list[Main]) -> Main:
     if port is None:
         variable = surroundings.variables.get("OPENCLAW_GATEWAY_PORT")
         port = port_in(variable.value) if variable else None
-    return Main(
-        state=place.state,
-        config=place.config,
-        origin=place.origin,
-        found=place.found,
-        looked=looked,
-        profile=place.profile,
-        port=port,
-        surroundings=surroundings,
-    )
+    return replace(place, looked=looked, port=port, surroundings=surroundings)
 
 
 def _candidates(
