@@ -11,6 +11,9 @@ from openclaw_ocm.core.sandbox.mounts import Mounted, parse_mountinfo
 from openclaw_ocm.core.sandbox.probe import NAMESPACES, NETWORK, WAITER, Kernel
 from openclaw_ocm.core.text import printable
 
+# Of /proc/PID/stat after the name of the program: when the process was started (proc(5), field 22).
+_STARTED = 19
+
 
 def can_bind(port: int) -> bool:
     """Tell whether a port can be bound now, on IPv4 and, where the machine has it, on IPv6."""
@@ -82,6 +85,11 @@ def lives(pid: int) -> bool:
     with contextlib.suppress(psutil.Error):
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
+
+
+def started(pid: int) -> str:
+    """Return when a process was started, in ticks since the boot; raises `OSError` where it is gone."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[_STARTED]
 
 
 def parent(pid: int) -> int | None:

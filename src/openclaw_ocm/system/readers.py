@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import files
+from openclaw_ocm.system import files, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _SIGNAL = signal.SIGUSR1
 _WORDS = 3
-# Of /proc/PID/stat after the name of the program: when the process was started (proc(5), field 22).
-_STARTED = 19
 
 
 class _Ended(KeyboardInterrupt):
@@ -42,7 +40,7 @@ def reading(lock: PurePosixPath, what: str) -> Iterator[None]:
 
     try:
         signal.signal(_SIGNAL, end)
-        _say(lock, f"{os.getpid()} {_started(os.getpid())} {what}")
+        _say(lock, f"{os.getpid()} {processes.started(os.getpid())} {what}")
         try:
             yield
         finally:
@@ -60,11 +58,11 @@ def end_reader(lock: PurePosixPath) -> str | None:
         words = (files.read_own(lock) or b"").decode().split()
         if len(words) != _WORDS:
             return None
-        pid, started, what = int(words[0]), words[1], words[2]
+        pid, began, what = int(words[0]), words[1], words[2]
         # The number stays this process's while it is held, so that no other gets the signal.
         process = os.pidfd_open(pid)
         try:
-            its_own = Path(f"/proc/{pid}").stat().st_uid == os.getuid() and _started(pid) == started
+            its_own = Path(f"/proc/{pid}").stat().st_uid == os.getuid() and processes.started(pid) == began
             if not its_own:
                 return None
             signal.pidfd_send_signal(process, _SIGNAL)
@@ -95,8 +93,3 @@ def _say(lock: PurePosixPath, words: str) -> None:
             os.write(descriptor, words.encode())
         finally:
             os.close(descriptor)
-
-
-def _started(pid: int) -> str:
-    """Return when a process was started, in ticks since the boot; raises `OSError` where it is gone."""
-    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[_STARTED]

@@ -28,6 +28,7 @@ from openclaw_ocm.system.kept.names import instance_names, names_in
 from openclaw_ocm.system.kept.records import read_settings
 from openclaw_ocm.system.openclaw.services import find_services
 from openclaw_ocm.system.openclaw.texts import read_bounded, read_text
+from openclaw_ocm.system.processes import started
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -344,11 +345,10 @@ def _running(host: Host, state: PurePosixPath) -> tuple[int | None, int] | None:
         if isinstance(pid, int) and pid > 1:
             process = Path("/proc", str(pid))
             words = (process / "cmdline").read_bytes()
-            started = int((process / "stat").read_bytes().rpartition(b")")[2].split()[19])
             if (
                 process.stat().st_uid == host.uid
                 and b"openclaw" in words
-                and said.get("startTime") == started
+                and said.get("startTime") == int(started(pid))
             ):
                 return port_in(said.get("port")), pid
     return None
