@@ -187,18 +187,18 @@ def open_state(path: PurePosixPath) -> Iterator[int]:
         os.close(directory)
 
 
-def read_below(directory: int, path: str, *, limit: int) -> bytes:
+def read_below(directory: int, path: str, *, limit: int, tail: bool = False) -> bytes:
     """Return the content of a file at a path below a directory, as `read_in` does: no link is followed."""
     *folders, name = path.split("/")
     with contextlib.ExitStack() as opened:
         for folder in folders:
             directory = os.open(folder, CLOSED_DIRECTORY, dir_fd=directory)
             opened.callback(os.close, directory)
-        return read_in(directory, name, limit=limit)
+        return read_in(directory, name, limit=limit, tail=tail)
 
 
-def read_in(directory: int, name: str, *, limit: int) -> bytes:
-    """Return the content of a regular file that an instance can write.
+def read_in(directory: int, name: str, *, limit: int, tail: bool = False) -> bytes:
+    """Return the content of a regular file that an instance can write, with `tail` its last `limit` bytes.
 
     Raises `OcmError` for a link, a pipe, a device or a file above `limit` bytes, any of which an
     instance could put there, and `FileNotFoundError` where there is none.
@@ -215,7 +215,8 @@ def read_in(directory: int, name: str, *, limit: int) -> bytes:
         message = f"{name} is no regular file"
         raise OcmError(message, code="config_unreadable")
     with os.fdopen(descriptor, "rb") as file:
-        data = file.read(limit + 1)
+        file.seek(max(os.fstat(descriptor).st_size - limit, 0) if tail else 0)
+        data = file.read(limit if tail else limit + 1)
     if len(data) > limit:
         message = f"{name} is larger than {limit} bytes"
         raise OcmError(message, code="config_unreadable")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import stat
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -29,26 +27,11 @@ def own_log(state: PurePosixPath, *, lines: int | None, since: float | None) -> 
     """
     try:
         with files.open_state(state) as directory:
-            data = _tail(directory)
+            data = files.read_below(directory, PLACE, limit=_MOST_BYTES, tail=True)
     except (OSError, OcmError):
         return None
     found = list(_entries(data, since))
     return tuple(found if lines is None else found[max(len(found) - lines, 0) :])
-
-
-def _tail(directory: int) -> bytes:
-    folder, _, name = PLACE.partition("/")
-    logs = os.open(folder, files.CLOSED_DIRECTORY, dir_fd=directory)
-    try:
-        descriptor = os.open(name, files.CLOSED_FILE, dir_fd=logs)
-    finally:
-        os.close(logs)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise FileNotFoundError(PLACE)
-        file.seek(max(status.st_size - _MOST_BYTES, 0))
-        return file.read(_MOST_BYTES)
 
 
 def _entries(data: bytes, since: float | None) -> Iterator[Entry]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 4 * 2**20
 _MOST_PROJECTS = 500
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Official(NamedTuple):
@@ -115,7 +114,7 @@ def _opened(top: int, parts: tuple[str, ...]) -> Iterator[int | None]:
         at = top
         for part in parts:
             try:
-                at = os.open(part, _DIRECTORY, dir_fd=at)
+                at = os.open(part, files.CLOSED_DIRECTORY, dir_fd=at)
             except (FileNotFoundError, NotADirectoryError):
                 yield None
                 return
