@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 _TABLE = re.compile(
     r"^[ \t]*\[[ \t]*environment[ \t]*\][^\n]*\n?(?:(?![ \t]*\[)[^\n]*(?:\n|\Z))*", re.MULTILINE
 )
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def with_environment(text: str, variables: Mapping[str, str]) -> str:

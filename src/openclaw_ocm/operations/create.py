@@ -88,20 +88,15 @@ class Wanted:
 def create(context: Context, wanted: Wanted, *, dry_run: bool) -> Outcome:
     """Make an instance without starting it; nothing where it exists as wanted."""
     with locked(context, wanted.name), contextlib.ExitStack() as until_done:
-        existing = _existing(context, wanted)
-        had = None if existing else _gathered(context, wanted)
-        until_done.enter_context(allocating(context))
-        worker, told = (existing, ()) if existing else _planned(context, wanted, had)
-        inheritance = had.inheritance if had else None
-        rules = guard(worker.host, before=None, after=None if existing else worker.record)
-        notes = () if existing else (*_notes(wanted, worker, inheritance), *told)
+        worker, had, notes = _found_or_planned(context, wanted, until_done)
+        rules = guard(worker.host, before=None, after=worker.record if had else None)
         outcome = carry_out(
-            replace(worker.context, inheritance=inheritance),
+            replace(worker.context, inheritance=had.inheritance if had else None),
             make_plan(
                 worker.backend,
                 "create",
                 wanted.name,
-                [] if existing else _creation(worker, wanted, rules.steps),
+                _creation(worker, wanted, rules.steps) if had else [],
             ),
             done=f"created, not started: ocm start {wanted.name}",
             nothing="exists already",
@@ -115,22 +110,15 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
     """Make an instance where there is none, start it and prove it; a failure leaves no trace."""
     name = wanted.name
     with locked(context, name), contextlib.ExitStack() as until_reserved:
-        existing = _existing(context, wanted)
-        had = None if existing else _gathered(context, wanted)
-        until_reserved.enter_context(allocating(context))
-        worker, told = (existing, ()) if existing else _planned(context, wanted, had)
-        inheritance = had.inheritance if had else None
-        rules = guard(worker.host, before=None, after=None if existing else worker.record)
-        notes = tuple[str, ...]()
-        if existing:
-            until_reserved.close()
-            notes, steps = ability(existing).notes, start_steps(existing, effort)
+        worker, had, notes = _found_or_planned(context, wanted, until_reserved)
+        rules = guard(worker.host, before=None, after=worker.record if had else None)
+        if had is None:
+            notes, steps = ability(worker).notes, start_steps(worker, effort)
         else:
-            notes = (*_notes(wanted, worker, inheritance), *told)
             steps = [*_creation(worker, wanted, rules.steps), Start(name=name), effort.verify(name)]
         ready = ready_in_words(worker.record)
         outcome = carry_out(
-            replace(worker.context, inheritance=inheritance),
+            replace(worker.context, inheritance=had.inheritance if had else None),
             make_plan(worker.backend, "deploy", name, steps),
             done=ready,
             nothing=f"already {ready}",
@@ -140,6 +128,22 @@ def deploy(context: Context, wanted: Wanted, effort: Effort, *, dry_run: bool) -
             reserved=until_reserved.close,
         )
         return rules.told(worker.host, without_installed(worker, outcome))
+
+
+def _found_or_planned(
+    context: Context, wanted: Wanted, until_reserved: contextlib.ExitStack
+) -> tuple[Instance, _Gathered | None, tuple[str, ...]]:
+    """Return the instance that is there, or that is to be: with what it is made of, and what to know of it.
+
+    Of one that is to be nobody else is given the port until `until_reserved` is closed.
+    """
+    existing = _existing(context, wanted)
+    if existing is not None:
+        return existing, None, ()
+    had = _gathered(context, wanted)
+    until_reserved.enter_context(allocating(context))
+    worker, told = _planned(context, wanted, had)
+    return worker, had, (*_notes(wanted, worker, had.inheritance), *told)
 
 
 def _existing(context: Context, wanted: Wanted) -> Instance | None:
@@ -200,6 +204,7 @@ class _Gathered(NamedTuple):
     """What a new instance is made of, read before it has a port: others need not wait for that."""
 
     runtime: Runtime
+    environment: dict[str, str]
     inheritance: Inheritance | None
     notes: tuple[str, ...]
 
@@ -213,10 +218,10 @@ def _gathered(context: Context, wanted: Wanted) -> _Gathered:
     if wanted.planned is None:
         context.backend.check(sealed=wanted.sealed)
     runtime = wanted.planned or find_runtime(context.host)
+    environment = _environment(context, wanted)
     if wanted.source is None:
-        return _Gathered(runtime, None, ())
-    given = _environment(context, wanted)
-    found = read_inheritance(context.host, wanted.source, runtime, wanted.name, given)
+        return _Gathered(runtime, environment, None, ())
+    found = read_inheritance(context.host, wanted.source, runtime, wanted.name, environment)
     notes = tuple[str, ...]()
     if wanted.planned is None and found.config:
         # The port is no matter of the config's validity.
@@ -225,16 +230,15 @@ def _gathered(context: Context, wanted: Wanted) -> _Gathered:
         )
         config = first_config(context.host, record, wanted.model, found)
         notes = refuse_config(instance_of(context, record), config, found, trusted=True)
-    return _Gathered(runtime, found, notes)
+    return _Gathered(runtime, environment, found, notes)
 
 
-def _planned(context: Context, wanted: Wanted, had: _Gathered | None) -> tuple[Instance, tuple[str, ...]]:
+def _planned(context: Context, wanted: Wanted, had: _Gathered) -> tuple[Instance, tuple[str, ...]]:
     """Return the instance that is to be, and what to know of it."""
-    runtime, inheritance, notes = had or _gathered(context, wanted)
+    runtime, environment, inheritance, notes = had
     network, told = wanted.network or "own", tuple[str, ...]()
     if wanted.planned is None or not wanted.sealed:
         network, told = choose_network(context.host, wanted.name, wanted.network, sealed=wanted.sealed)
-    environment = _environment(context, wanted)
     isolated = network != "shared"
     places = needed_places(environment) if isolated else {}
     needed = _needed(wanted, inheritance) if isolated else {}
