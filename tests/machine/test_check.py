@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from .authority import certify
 from .instances import PROVIDER, answer, fake_model, inside
 
 if TYPE_CHECKING:
@@ -16,20 +17,6 @@ if TYPE_CHECKING:
     from .agents import Agents
 
 SECONDS = 60
-# A company's authority, which the machine trusts, and a server of its own.
-CERTIFICATES = """
-cd /tmp/authority
-days="-days 2 -newkey rsa:2048 -nodes"
-openssl req -x509 $days -keyout ca.key -out ca.pem -subj "/CN=Authority of a company"
-cat >extensions <<END
-subjectAltName=IP:127.0.0.1
-END
-openssl req -new $days -keyout key.pem -out request -subj /CN=models
-openssl x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out leaf.pem
-cat key.pem leaf.pem >server.pem
-cp ca.pem /usr/local/share/ca-certificates/company.crt
-update-ca-certificates
-"""
 # As a VPN and WSL do it: two links in a row, to places that no sandbox sees.
 NAME_SERVERS = """
 mkdir -p /var/lib/vpn /mnt/wsl
@@ -50,14 +37,12 @@ FAILING = {
 @pytest.fixture(scope="module", params=["systemd", pytest.param("supervisord", marks=pytest.mark.full)])
 def asked(request: pytest.FixtureRequest, agents: Agents) -> Iterator[str]:
     """Start an agent whose config has providers that do not answer beside those that do."""
-    for script in ("mkdir -p /tmp/authority", CERTIFICATES, NAME_SERVERS):
-        agents.machine.run(["bash", "-ec", script], user="root")
+    certified = certify(agents.machine, "IP:127.0.0.1")
+    agents.machine.run(["bash", "-ec", NAME_SERVERS], user="root")
     name = agents.ready(request.param)
     with (
         fake_model(agents.machine, "--hang", "--log=/tmp/hangs.jsonl") as slow,
-        fake_model(
-            agents.machine, "--certificate", "/tmp/authority/server.pem", "--log=/tmp/tls.jsonl"
-        ) as company,
+        fake_model(agents.machine, "--certificate", certified, "--log=/tmp/tls.jsonl") as company,
     ):
         providers = {
             "fake": PROVIDER,

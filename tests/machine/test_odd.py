@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .authority import certify
 from .checkout import Ocm, push_checkout
 from .image import HERE
 from .instances import HOME, MAIN_CONFIG, PROVIDER, answer, inside, rows
@@ -50,18 +51,6 @@ table inet company {{
   }}
 }}
 END
-"""
-AUTHORITY = f"""
-mkdir -p /tmp/authority
-cd /tmp/authority
-made="-days 2 -newkey rsa:2048 -nodes"
-openssl req -x509 $made -keyout ca.key -out ca.pem -subj "/CN=Authority of a company"
-echo "subjectAltName=DNS:{MODELS}" >extensions
-openssl req -new $made -keyout key.pem -out request -subj /CN=models
-openssl x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out leaf.pem
-cat key.pem leaf.pem >server.pem
-cp ca.pem /usr/local/share/ca-certificates/company.crt
-update-ca-certificates
 """
 ELSEWHERE = """
 mkdir -p /mnt/wsl
@@ -103,7 +92,8 @@ ExecStart=/usr/bin/openclaw gateway
 @pytest.fixture(scope="module")
 def ocm(odd: Machine) -> Iterator[Ocm]:
     """Make the machine odd; return what the reader of the README has once he has cloned it."""
-    for script in (COMPANY, AUTHORITY, ELSEWHERE):
+    certified = certify(odd, f"DNS:{MODELS}")
+    for script in (COMPANY, ELSEWHERE):
         odd.run(["bash", "-ec", script], user="root")
     odd.run(["bash", "-ec", MISE])
     odd.write(f"{HOME}/.openclaw/openclaw.json", json.dumps(MAIN), mode=0o600)
@@ -117,7 +107,7 @@ def ocm(odd: Machine) -> Iterator[Ocm]:
             "fake_model.py",
             "--host=203.0.113.7",
             "--port=443",
-            "--certificate=/tmp/authority/server.pem",
+            f"--certificate={certified}",
         ),
     ]
     yield push_checkout(odd)

@@ -29,7 +29,7 @@ from openclaw_ocm.operations.mount import mount
 from openclaw_ocm.operations.planning import offers, reach
 from openclaw_ocm.operations.planning.staging import RestoreRequest
 from openclaw_ocm.operations.secret import set_secret
-from openclaw_ocm.system import files, uplinks, variables
+from openclaw_ocm.system import files, variables
 from openclaw_ocm.system.kept.inherited import Inherited, write_inherited
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.config import read_config
@@ -42,12 +42,7 @@ if TYPE_CHECKING:
 CA = "NODE_EXTRA_CA_CERTS"
 
 
-@pytest.fixture(autouse=True)
-def _possible(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uplinks, "_PACKAGES", {})
-    monkeypatch.setattr(uplinks, "_TUN", "/dev/null")
-    monkeypatch.setattr(uplinks, "_TRY", ("true",))
-    monkeypatch.setattr(uplinks, "server", lambda paths: kept.process(paths.name).pid)
+pytestmark = pytest.mark.usefixtures("own_networks")
 
 
 def change(

@@ -31,13 +31,7 @@ if TYPE_CHECKING:
 MODEL = "127.0.0.1:11434"
 
 
-@pytest.fixture(autouse=True)
-def _possible(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uplinks, "_PACKAGES", {})
-    monkeypatch.setattr(uplinks, "_TUN", "/dev/null")
-    monkeypatch.setattr(uplinks, "_TRY", ("true",))
-    # The fake's gateways listen themselves.
-    monkeypatch.setattr(uplinks, "server", lambda paths: kept.process(paths.name).pid)
+pytestmark = pytest.mark.usefixtures("own_networks")
 
 
 def change(kept: Kept, *, dry_run: bool = False, **changed: Any) -> Outcome:  # noqa: ANN401 - those of `Change`
