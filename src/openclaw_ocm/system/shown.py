@@ -12,6 +12,7 @@ import os
 import shlex
 import stat
 import sys
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record, Shown
     from openclaw_ocm.core.sandbox.policy import Mount, Policy
     from openclaw_ocm.system.host import Host
+    from openclaw_ocm.system.mounted import Bound
 
 _NARROWER = "name a file or folder that holds only what the instance is to see"
 _RUN_BY_YOU = "on your PATH, and you would run what it writes"
@@ -53,16 +55,45 @@ class Judged(NamedTuple):
     obstacles: tuple[OcmError, ...]
 
 
+class _Seen:
+    """What of a host decides what may be shown, each looked up once for all that an instance is shown.
+
+    What cannot be looked up is tried, and told, for each anew.
+    """
+
+    def __init__(self, host: Host) -> None:
+        """Look nothing up yet."""
+        self.host = host
+
+    @cached_property
+    def private(self) -> dict[PurePosixPath, str]:
+        """What no instance may see, with what each is in words."""
+        private, main = private_places(self.host), find_main(self.host)
+        real = (PurePosixPath(os.path.realpath(path)) for path in (main.state, main.config))
+        return private | dict.fromkeys(real, "main's")
+
+    @cached_property
+    def guarded(self) -> dict[PurePosixPath, str]:
+        """What no instance may write, as OCM, its instances or the owner run it."""
+        return _guarded(self.host)
+
+    @cached_property
+    def mounts(self) -> tuple[Bound, ...]:
+        """What is mounted on it."""
+        return mounted()
+
+
 def judge(host: Host, record: Record, policy: Policy) -> Judged:
     """Return what of a record's mounts may be shown; `policy` is the sandbox without them.
 
     What is gone is an obstacle, and yet among the mounts: the machine starts the instance without it.
     """
+    seen = _Seen(host)
     mounts: list[Mount] = []
     obstacles: list[OcmError] = []
     for shown in record.mounts:
         try:
-            mounts.append(_mount(host, record, policy, shown))
+            mounts.append(_mount(seen, record, policy, shown))
         except OcmError as error:
             obstacles.append(error)
             if error.code == "mount_gone":
@@ -79,7 +110,7 @@ def refuse_new(host: Host, record: Record, policy: Policy, shown: Shown) -> None
     """
     others = every_record(host.paths)
     try:
-        mount = _mount(host, record, policy, shown)
+        mount = _mount(_Seen(host), record, policy, shown)
     except OcmError as error:
         if error.code != "mount_gone":
             raise
@@ -97,18 +128,16 @@ def refuse_new(host: Host, record: Record, policy: Policy, shown: Shown) -> None
                 raise _refused(shown, f"{other.name} is shown {theirs}, which could then be led elsewhere")
 
 
-def _mount(host: Host, record: Record, policy: Policy, shown: Shown) -> Mount:
+def _mount(seen: _Seen, record: Record, policy: Policy, shown: Shown) -> Mount:
     """Return the mount of what is shown; raises `OcmError` where it may not be."""
-    private = private_places(host)
-    main = find_main(host)
-    private |= {PurePosixPath(os.path.realpath(path)): "main's" for path in (main.state, main.config)}
+    private = seen.private
     way = way_to(shown.path)
-    _refuse(shown, source_obstacle(way.real, private) or _alias(way.real, private))
-    for directory, whose in _writable(host, record, private):
+    _refuse(shown, source_obstacle(way.real, private) or _alias(way.real, seen))
+    for directory, whose in _writable(seen.host, record, private):
         if leads_through(way, directory):
             raise _refused(shown, f"it leads through {directory}, {whose}, and could be led elsewhere")
     if shown.writable:
-        _refuse(shown, writing_obstacle(way.real, _guarded(host)))
+        _refuse(shown, writing_obstacle(way.real, seen.guarded))
     others = [PurePosixPath(other.at) for other in record.mounts if other != shown]
     _refuse(shown, target_obstacle(PurePosixPath(shown.at), policy, others), _ELSEWHERE)
     _look(record, shown, way.real)
@@ -151,9 +180,9 @@ def _linked(directory: str) -> Iterator[PurePosixPath]:
                 yield PurePosixPath(os.path.realpath(entry.path))
 
 
-def _alias(real: PurePosixPath, private: dict[PurePosixPath, str]) -> str | None:
+def _alias(real: PurePosixPath, seen: _Seen) -> str | None:
     """Return why what is at `real`, or mounted in it, is by another name to stay hidden: bind mounts."""
-    found = mounted()
+    found, private = seen.mounts, seen.private
     for one in (real, *(mount.point for mount in found if real in mount.point.parents)):
         place = place_of(one, found)
         for path, what in private.items():
