@@ -38,17 +38,20 @@ _DEV, _DEV_PORT = "dev", 19001
 
 def neighbours(host: Host) -> dict[int, str]:
     """Return the ports of gateways that are neither main's nor an instance's, each with whose it is."""
+    main = None
+    with contextlib.suppress(OcmError):
+        main = locate_main(host)
     found: dict[int, str] = {}
-    for port, whose in itertools.chain(_profiles(host), _services(host), _other_users(host)):
+    for port, whose in itertools.chain(_profiles(host, main), _services(host, main), _other_users(host)):
         found.setdefault(port, whose)
     return found
 
 
-def _profiles(host: Host) -> Iterator[tuple[int, str]]:
+def _profiles(host: Host, main: Main | None) -> Iterator[tuple[int, str]]:
     """Yield the ports of the profiles of OpenClaw's that are no instances, such as that of `--dev`."""
     ours = {host.instance(name).state for name in instance_names(host.paths)}
-    with contextlib.suppress(OcmError):
-        ours.add(locate_main(host).state)
+    if main is not None:
+        ours.add(main.state)
     found = sorted(Path(host.paths.home).glob(".openclaw-*"))
     for state in map(PurePosixPath, found[:_MOST_PROFILES]):
         if state in ours or not Path(state, CONFIG_NAME).is_file():
@@ -59,15 +62,13 @@ def _profiles(host: Host) -> Iterator[tuple[int, str]]:
         yield port or (_DEV_PORT if profile == _DEV else usual), f"the profile {profile} ({state})"
 
 
-def _services(host: Host) -> Iterator[tuple[int, str]]:
+def _services(host: Host, main: Main | None) -> Iterator[tuple[int, str]]:
     """Yield the ports that services of OpenClaw's name, as far as they are not main's."""
-    main = None
-    with contextlib.suppress(OcmError):
-        main = locate_main(host).port
+    of_main = None if main is None else main.port
     for service, _system in find_services(host):
         variable = service.variables.get("OPENCLAW_GATEWAY_PORT")
         port = port_in(service.option("--port") or (variable[0] if variable else None))
-        if port is not None and port != main:
+        if port is not None and port != of_main:
             yield port, f"the service {service.place}"
 
 
