@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from pathlib import Path, PurePosixPath
 
 from openclaw_ocm.core.sandbox.policy import LOOKED_UP, RESOLVER, SYSTEM, TRUSTED, Named
+from openclaw_ocm.errors import UnreadableFile
+from openclaw_ocm.system import files
 
 _MAX_LINKS = 40
 _MAX_BYTES = 64 * 1024
@@ -24,7 +25,7 @@ def named_files() -> tuple[Named, ...]:
 
 def name_servers() -> str | None:
     """Return the beginning of /etc/resolv.conf, None where it cannot be read."""
-    return _text(Path(RESOLVER))
+    return _text(RESOLVER)
 
 
 def name_servers_inside(pid: int) -> str | None:
@@ -32,7 +33,7 @@ def name_servers_inside(pid: int) -> str | None:
 
     What a sandbox is shown there nothing inside can change.
     """
-    return _text(Path(f"/proc/{pid}/root{place_inside(RESOLVER)}"))
+    return _text(PurePosixPath(f"/proc/{pid}/root{place_inside(RESOLVER)}"))
 
 
 def place_inside(name: PurePosixPath) -> PurePosixPath:
@@ -68,15 +69,8 @@ def _has_content(path: Path) -> bool:
     return False
 
 
-def _text(path: Path) -> str | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return os.read(descriptor, _MAX_BYTES).decode(errors="replace") if regular else None
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
+def _text(path: PurePosixPath) -> str | None:
+    with contextlib.suppress(UnreadableFile):
+        data = files.read_own(path, limit=_MAX_BYTES)
+        return None if data is None else data.decode(errors="replace")
+    return None
