@@ -179,10 +179,9 @@ def machine_zone() -> str | None:
 
 def _first_process() -> dict[str, str]:
     """Return the environment of a container's first process, as far as the caller may read it."""
-    with contextlib.suppress(OSError), Path("/proc/1/environ").open("rb") as file:
-        pairs = (part.partition(b"=") for part in file.read(2**20).split(b"\0"))
-        return {os.fsdecode(name): os.fsdecode(value) for name, _equals, value in pairs}
-    return {}
+    from openclaw_ocm.system.processes import environ
+
+    return environ(1, limit=2**20)
 
 
 # sysctl, the value that forbids unprivileged user namespaces, the value that allows them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def command_name(pid: int | None) -> str | None:
         return printable(Path(f"/proc/{pid}/comm").read_text(errors="replace").strip())
     except OSError:
         return None
+
+
+def environ(pid: int, *, limit: int) -> dict[str, str]:
+    """Return the variables with which a process was started, none where they cannot be read."""
+    with contextlib.suppress(OSError), Path(f"/proc/{pid}/environ").open("rb") as file:
+        pairs = (part.partition(b"=") for part in file.read(limit).split(b"\0"))
+        return {os.fsdecode(name): os.fsdecode(value) for name, equals, value in pairs if equals}
+    return {}
 
 
 def is_same_or_below(pid: int, ancestor: int) -> bool:

@@ -28,7 +28,7 @@ from openclaw_ocm.system.kept.names import instance_names, names_in
 from openclaw_ocm.system.kept.records import read_settings
 from openclaw_ocm.system.openclaw.services import find_services
 from openclaw_ocm.system.openclaw.texts import read_bounded, read_text
-from openclaw_ocm.system.processes import started
+from openclaw_ocm.system.processes import environ, started
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -356,8 +356,5 @@ def _running(host: Host, state: PurePosixPath) -> tuple[int | None, int] | None:
 
 def _environ(pid: int) -> dict[str, str]:
     """Return the variables with which a process of the user's was started, none where they cannot be read."""
-    with contextlib.suppress(OSError), Path("/proc", str(pid), "environ").open("rb") as file:
-        pairs = (part.partition(b"=") for part in file.read(_MAX_ENVIRON).split(b"\0"))
-        found = {os.fsdecode(name): os.fsdecode(value) for name, separator, value in pairs if separator}
-        return {name: value for name, value in found.items() if name not in _MANAGERS}
-    return {}
+    found = environ(pid, limit=_MAX_ENVIRON)
+    return {name: value for name, value in found.items() if name not in _MANAGERS}
