@@ -97,7 +97,7 @@ def _simple(
     if lacking is None:
         return _finding(need.value, Presence.HAVE, have, required=required)
     names = lacking.packages
-    packages = (InstallPackages(names=names),) if machine.apt and names else ()
+    packages = _bring_packages(machine, names)
     # What comes after packages that OCM cannot bring is no step either.
     steps = (*packages, *lacking.then) if packages or not names else ()
     mend = mend_of(lacking, _packages_by_hand(machine, names))
@@ -197,8 +197,7 @@ def _bubblewrap(machine: Machine, keeper: Keeper) -> Finding:
         return _finding(what, Presence.MISSING, detail, mend=_NEWER, required=required)
     if machine.bubblewrap:
         return _finding(what, Presence.HAVE, "installed", required=required)
-    steps = (InstallPackages(names=(what,)),) if machine.apt else ()
-    mend = _packages_by_hand(machine, (what,))
+    steps, mend = _bring_packages(machine, (what,)), _packages_by_hand(machine, (what,))
     return _finding(what, Presence.MISSING, "not installed", *steps, mend=mend, required=required)
 
 
@@ -209,8 +208,7 @@ def _network(machine: Machine) -> Finding:
     if lacking is None:
         return _finding(NETWORK, Presence.HAVE, "can be made", required=False)
     names = lacking.packages
-    steps = (InstallPackages(names=names),) if machine.apt and names else ()
-    mend = _packages_by_hand(machine, names) or lacking.mend
+    steps, mend = _bring_packages(machine, names), _packages_by_hand(machine, names) or lacking.mend
     return _finding(NETWORK, Presence.MISSING, lacking.why, *steps, mend=mend, required=False)
 
 
@@ -220,6 +218,10 @@ def _ufw(machine: Machine) -> Finding:
     # A firewall can lock its owner out: whether there is to be one is not OCM's to decide.
     mend = _packages_by_hand(machine, ("ufw",))
     return _finding("UFW", Presence.MISSING, "not installed", mend=mend, required=False)
+
+
+def _bring_packages(machine: Machine, names: tuple[str, ...]) -> tuple[Install, ...]:
+    return (InstallPackages(names=names),) if machine.apt and names else ()
 
 
 def _packages_by_hand(machine: Machine, names: tuple[str, ...]) -> str | None:

@@ -65,16 +65,13 @@ def no_programs() -> Lacking | None:
 
 def check_programs() -> None:
     """Raise `OcmError` where a program of the system is missing that every gateway and session runs."""
-    lacking = no_programs()
-    if lacking is not None:
-        raise lacks(Need.PROGRAMS, lacking, packages.line(*lacking.packages))
+    _refuse(Need.PROGRAMS, no_programs())
 
 
 def check_bubblewrap() -> None:
     """Raise `OcmError` where what is to seal is not installed."""
     if not Path(BWRAP).exists():
-        lacking = Lacking(why="not installed", packages=("bubblewrap",))
-        raise lacks(Need.BUBBLEWRAP, lacking, packages.line(*lacking.packages))
+        _refuse(Need.BUBBLEWRAP, Lacking(why="not installed", packages=("bubblewrap",)))
 
 
 def no_bus(host: Host) -> Lacking | None:
@@ -84,18 +81,20 @@ def no_bus(host: Host) -> Lacking | None:
     """
     if _listens(host.runtime / "bus"):
         return None
-    why, mend = f"nothing listens on {host.runtime}/bus", BUS
-    if any(Path(path).exists() for path in _BUS_UNITS):
-        return Lacking(why=why, mend=mend, then=(StartBus(),))
-    return Lacking(why=why, mend=mend, packages=(_BUS_PACKAGE,), then=(StartBus(),))
+    names = () if any(Path(path).exists() for path in _BUS_UNITS) else (_BUS_PACKAGE,)
+    why = f"nothing listens on {host.runtime}/bus"
+    return Lacking(why=why, mend=BUS, packages=names, then=(StartBus(),))
 
 
 def check_bus(host: Host) -> None:
     """Raise `OcmError` where the user's bus is not there."""
-    lacking = no_bus(host)
+    _refuse(Need.BUS, no_bus(host))
+
+
+def _refuse(need: Need, lacking: Lacking | None) -> None:
     if lacking is not None:
         line = packages.line(*lacking.packages) if lacking.packages else None
-        raise lacks(Need.BUS, lacking, line)
+        raise lacks(need, lacking, line)
 
 
 def _listens(path: PurePosixPath) -> bool:
@@ -169,7 +168,7 @@ def check_namespaces(host: Host) -> None:
         return
     lacking, _bounded = no_namespaces(host)
     if lacking is not None:
-        raise lacks(Need.NAMESPACES, accepting(lacking), None)
+        _refuse(Need.NAMESPACES, accepting(lacking))
 
 
 def bubblewrap_version(host: Host) -> str | None:
