@@ -24,8 +24,6 @@ _NAMES = {
     "iproute2": {"fedora": "iproute"},
     "libseccomp2": {"fedora": "libseccomp", "arch": "libseccomp", "alpine": "libseccomp"},
     "util-linux": {"alpine": "util-linux-misc"},
-    "xz-utils": {"fedora": "xz", "arch": "xz", "alpine": "xz"},
-    "zstd": {},
 }
 
 
