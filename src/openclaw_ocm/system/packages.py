@@ -1,4 +1,4 @@
-"""How packages are installed on this machine."""
+"""How packages are installed on this machine, and what else takes root is typed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def family() -> str | None:
         with contextlib.suppress(OSError):
             return parse_family(Path(path).read_text(encoding="utf-8", errors="replace"))
     return None
+
+
+def as_root(command: str) -> str:
+    """Return a command that takes root as whoever runs this types it."""
+    return command if os.geteuid() == 0 else f"sudo {command}"
 
 
 def line(*names: str) -> str:

@@ -12,7 +12,7 @@ from openclaw_ocm.core.network import Rules, parse_allowed, ruleset
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
-from openclaw_ocm.system.packages import line
+from openclaw_ocm.system.packages import as_root, line
 from openclaw_ocm.system.processes import command_name
 from openclaw_ocm.system.runner import Command
 
@@ -59,7 +59,6 @@ def impossible(lacking: Lacking, instead: str | None) -> OcmError:
 
 def no_uplink(host: Host) -> Lacking | None:
     """Return why no instance can have a network of its own here, None where one can, by trying."""
-    root = "" if os.geteuid() == 0 else "sudo "
     if packages := tuple(package for program, package in _PACKAGES.items() if not Path(program).exists()):
         why = f"no network of its own can be made here without {', '.join(packages)}"
         return Lacking(why=why, mend=line(*packages), packages=packages)
@@ -67,10 +66,10 @@ def no_uplink(host: Host) -> Lacking | None:
         os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
         return Lacking(
-            why=f"there is no {_TUN}, by which a network gets a way out", mend=f"{root}modprobe tun"
+            why=f"there is no {_TUN}, by which a network gets a way out", mend=as_root("modprobe tun")
         )
     except OSError as error:
-        mends = {errno.EACCES: f"{root}chmod 0666 {_TUN}", errno.ENODEV: f"{root}modprobe tun"}
+        mends = {errno.EACCES: as_root(f"chmod 0666 {_TUN}"), errno.ENODEV: as_root("modprobe tun")}
         why = f"{_TUN} may not be used here: {error.strerror}"
         return Lacking(why=why, mend=mends.get(error.errno or 0))
     rules = ruleset(Rules(served=1, exposed=True, allowed=(parse_allowed("127.0.0.1:1"),)))

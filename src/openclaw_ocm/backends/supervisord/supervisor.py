@@ -41,6 +41,7 @@ from openclaw_ocm.errors import NotRunning, OcmError, UnreadableFile
 from openclaw_ocm.system import files, processes, programs
 from openclaw_ocm.system.host import namespaces_forbidden
 from openclaw_ocm.system.kept.names import names_in
+from openclaw_ocm.system.packages import as_root
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Supervisord:
             raise OcmError("bubblewrap is older than 0.8", hint=hint, code="bubblewrap_too_old")
         if self._refused is not None:
             mend = namespaces_forbidden()
-            allow = f"{self._as_root(f'sysctl -w {mend}')} allows them; " if mend is not None else ""
+            allow = f"{as_root(f'sysctl -w {mend}')} allows them; " if mend is not None else ""
             raise OcmError(
                 f"this machine forbids what a sandbox is made of: {self._refused}",
                 hint=f"{allow}--unsealed accepts running without a sandbox",
@@ -322,9 +323,6 @@ class Supervisord:
 
     def _read(self, name: InstanceName) -> bytes | None:
         return _read_program(self.host.instance(name))
-
-    def _as_root(self, command: str) -> str:
-        return command if self.host.uid == 0 else f"sudo {command}"
 
 
 def _covers(policy: Policy) -> dict[PurePosixPath, bool]:

@@ -50,10 +50,6 @@ _AT_LOGIN = ("ecryptfs", "fuse.gocryptfs", "fuse.encfs", "fuse.cryfs", "fuse.sec
 _HOME_OF_HOMED = "/dev/mapper/home-"
 
 
-def _as_root(line: str) -> str:
-    return line if os.geteuid() == 0 else f"sudo {line}"
-
-
 def no_programs() -> Lacking | None:
     """Return which programs of the system are missing, None where all are there."""
     missing = [path for path in _PROGRAMS if not Path(path).exists()]
@@ -156,7 +152,7 @@ def no_namespaces(host: Host) -> tuple[Lacking | None, bool]:
 
 
 def _forbidden(switch: str) -> Lacking:
-    line = _as_root(f"sysctl -w {switch}")
+    line = packages.as_root(f"sysctl -w {switch}")
     mend = f"{line} (OCM leaves it to you: a security setting of the whole machine)"
     return Lacking(why=f"forbidden by {switch.partition('=')[0]}", mend=mend)
 
@@ -200,9 +196,8 @@ def few_watchers(host: Host, gateways: int) -> Lacking | None:
         return None
     wanted = _WATCHERS_EACH * (gateways + 1) + _WATCHERS_SPARE
     larger = max(512, 2 * wanted)
-    mend = (
-        f"{_as_root(f'sysctl -w fs.inotify.max_user_instances={larger}')} (a file in /etc/sysctl.d keeps it)"
-    )
+    line = packages.as_root(f"sysctl -w fs.inotify.max_user_instances={larger}")
+    mend = f"{line} (a file in /etc/sysctl.d keeps it)"
     if most < wanted:
         why = f"{most} inotify instances are few for {counted(gateways + 1, 'gateway')}"
         return Lacking(why=why, mend=mend)
