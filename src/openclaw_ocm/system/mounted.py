@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from openclaw_ocm.core.sandbox.mounts import unescaped
+from openclaw_ocm.core.sandbox.shown import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,11 +32,7 @@ class Place(NamedTuple):
 
     def overlaps(self, other: Place | None) -> bool:
         """Tell whether one of the two is or holds the other."""
-        return (
-            other is not None
-            and self.device == other.device
-            and (self.path.is_relative_to(other.path) or other.path.is_relative_to(self.path))
-        )
+        return other is not None and self.device == other.device and overlap(self.path, other.path)
 
 
 def mounted() -> tuple[Bound, ...]:

@@ -70,8 +70,8 @@ def source_obstacle(real: PurePosixPath, private: Mapping[PurePosixPath, str]) -
     for path, what in {**private, **running, **dict.fromkeys(HIDDEN, "for root alone")}.items():
         if real == path:
             return f"{real} is {what}"
-        if _overlap(path, real):
-            return f"{real} {'holds' if _is_within(path, real) else 'lies in'} {path}: {what}"
+        if overlap(path, real):
+            return f"{real} {'holds' if path.is_relative_to(real) else 'lies in'} {path}: {what}"
     return None
 
 
@@ -79,7 +79,7 @@ def writing_obstacle(real: PurePosixPath, guarded: Mapping[PurePosixPath, str]) 
     """Return why no instance may write what is at `real`; `guarded` is what others run, in words."""
     system = dict.fromkeys((*SYSTEM, OPT), "the system's programs")
     for path, what in {**system, **guarded}.items():
-        if _overlap(path, real):
+        if overlap(path, real):
             return f"an instance may not write {real}: {path} is {what}"
     return None
 
@@ -97,15 +97,15 @@ def target_obstacle(at: PurePosixPath, policy: Policy, others: Iterable[PurePosi
     local = [mount.target for mount in policy.mounts if mount.target.name == LOCAL]
     for path in (mount.target for mount in policy.mounts):
         # Below ~/.local OCM makes the mount points itself.
-        if _overlap(path, at) and not (path in local and path != at and _is_within(at, path)):
+        if overlap(path, at) and not (path in local and path != at and at.is_relative_to(path)):
             return f"{at} would cover, or lie in, {path}, which the sandbox has for itself"
     for path in (*_RUNNING, *policy.hidden):
-        if _overlap(path, at):
+        if overlap(path, at):
             return f"{at} would cover, or lie in, {path}"
     if at in _TAKEN or at == PurePosixPath("/"):
         return f"{at} is taken in every sandbox"
     for path in others:
-        if _overlap(path, at):
+        if overlap(path, at):
             return f"{at} and {path} would lie in one another"
     return None
 
@@ -127,9 +127,6 @@ def in_words(shown: Shown) -> str:
     return f"{shown.path}{where}, {'writable' if shown.writable else 'read-only'}"
 
 
-def _is_within(path: PurePosixPath, directory: PurePosixPath) -> bool:
-    return path.is_relative_to(directory)
-
-
-def _overlap(one: PurePosixPath, other: PurePosixPath) -> bool:
-    return _is_within(one, other) or _is_within(other, one)
+def overlap(one: PurePosixPath, other: PurePosixPath) -> bool:
+    """Tell whether one of the two is or holds the other."""
+    return one.is_relative_to(other) or other.is_relative_to(one)
