@@ -94,10 +94,9 @@ def target_obstacle(at: PurePosixPath, policy: Policy, others: Iterable[PurePosi
 
     `policy` is what the sandbox has without mounts of the owner's, `others` are the places of those.
     """
-    local = [mount.target for mount in policy.mounts if mount.target.name == LOCAL]
     for path in (mount.target for mount in policy.mounts):
         # Below ~/.local OCM makes the mount points itself.
-        if overlap(path, at) and not (path in local and path != at and at.is_relative_to(path)):
+        if overlap(path, at) and not (path.name == LOCAL and path in at.parents):
             return f"{at} would cover, or lie in, {path}, which the sandbox has for itself"
     for path in (*_RUNNING, *policy.hidden):
         if overlap(path, at):
