@@ -386,7 +386,8 @@ def test_who_else_is_in_a_private_network_is_warned_of(
     server: ListServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.page(ROWS)
-    asked = Endpoint(name="lab", base_url=server.url("/v1"), urls=(server.url(),), keyed=True)
+    headers = {"Authorization": "Bearer sk-lab"}
+    asked = Endpoint(name="lab", base_url=server.url("/v1"), urls=(server.url(),), headers=headers)
     page, notes = catalog.download_from(asked, lambda _phase: None)
     assert (page.rows, notes) == (tuple(ROWS), ()), "nobody is between this machine and itself"
     monkeypatch.setattr(catalog, "is_loopback", lambda _address: False)

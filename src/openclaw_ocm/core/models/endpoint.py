@@ -37,16 +37,17 @@ _MOST_NAMED = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A provider as main's config has it; `urls` are tried in turn, `headers` have its key.
-
-    `keyed` tells whether there is one.
-    """
+    """A provider as main's config has it; `urls` are tried in turn, `headers` have its key."""
 
     name: str
     base_url: str
     urls: tuple[str, ...]
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    keyed: bool = False
+
+    @property
+    def keyed(self) -> bool:
+        """Whether it is asked with a key."""
+        return bool(self.headers)
 
 
 def find_endpoint(
@@ -76,21 +77,13 @@ def find_endpoint(
         raise OcmError(message, hint=hint, code="provider_unknown")
     # Whatever its case, a header is one: what the config writes out stands before that of the key.
     headers = dict({name.lower(): (name, value) for name, value in _headers(about, variables)}.values())
-    return Endpoint(
-        name=found,
-        base_url=base_url,
-        urls=tuple(_urls(base_url, str(api))),
-        headers=headers,
-        keyed=bool(headers),
-    )
+    return Endpoint(name=found, base_url=base_url, urls=tuple(_urls(base_url, str(api))), headers=headers)
 
 
 def at_another_place(endpoint: Endpoint, url: str) -> Endpoint:
     """Return a provider whose list is at `url`: it is asked with its key where that is the same server."""
     same = _origin(url) == _origin(endpoint.base_url)
-    return replace(
-        endpoint, urls=(url,), headers=endpoint.headers if same else {}, keyed=endpoint.keyed and same
-    )
+    return replace(endpoint, urls=(url,), headers=endpoint.headers if same else {})
 
 
 def _origin(url: str) -> tuple[str, str]:
