@@ -20,6 +20,7 @@ from openclaw_ocm.core.models.choice import (
 )
 from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.document import as_object
+from openclaw_ocm.core.openclaw.settings import variables_in
 from openclaw_ocm.core.openclaw.turn import Failure, advice, agent_of, sentence
 from openclaw_ocm.core.secrets import is_key
 from openclaw_ocm.core.text import printable
@@ -178,5 +179,4 @@ def _may_have_key(given: Given, provider: str, entry: Mapping[str, Any]) -> bool
 
 def _names(given: Given) -> set[str]:
     """Return the variables that an instance has, those of its config too."""
-    env = as_object(given.config.get("env"))
-    return {*given.variables, *env, *as_object(env.get("vars"))}
+    return {*given.variables, *variables_in(given.config)}

@@ -89,6 +89,12 @@ def wanted_bind(expose: tuple[str, ...]) -> str:
     return LAN if expose else LOOPBACK
 
 
+def variables_in(config: Mapping[str, Any]) -> set[str]:
+    """Return the names under which a config may set variables."""
+    env = as_object(config.get("env"))
+    return {*env, *as_object(env.get("vars"))}
+
+
 def provider_addresses(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the addresses that a config names for its providers."""
     for provider in as_object(as_object(config.get("models")).get("providers")).values():

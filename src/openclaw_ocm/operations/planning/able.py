@@ -18,6 +18,7 @@ from openclaw_ocm.core.network import deaf, parse_allowed
 from openclaw_ocm.core.offers import offer_notes
 from openclaw_ocm.core.openclaw.channels import channels_in
 from openclaw_ocm.core.openclaw.document import as_object, lookup, overlay
+from openclaw_ocm.core.openclaw.settings import variables_in
 from openclaw_ocm.core.openclaw.turn import agent_of
 from openclaw_ocm.core.unseen import unseen
 from openclaw_ocm.errors import OcmError
@@ -212,8 +213,7 @@ def behind_main(
     worker: Instance, main: Mapping[str, Variable], config: Mapping[str, Any], secrets: Collection[str]
 ) -> tuple[str, ...]:
     """Return what an instance of such a config and secrets has not of what is set around main and here."""
-    env = as_object(config.get("env"))
-    known = {*secrets, *worker.record.environment, *env, *as_object(env.get("vars"))}
+    known = {*secrets, *worker.record.environment, *variables_in(config)}
     return tuple(offer_notes(worker.name, find_offers(worker.host, main, known=known)))
 
 
