@@ -140,8 +140,8 @@ def _key_lack(given: Given, model: str, provider: str, entry: Mapping[str, Any])
 
 
 def _cloud_lack(given: Given, provider: str) -> Lack | None:
-    cloud = _CLOUDS.get(provider)
-    if cloud is None or given.asks_machine or any(one in _names(given) for one in cloud.variables):
+    cloud = _CLOUDS[provider]
+    if given.asks_machine or any(one in _names(given) for one in cloud.variables):
         return None
     mend = cloud.mend.format(given.name)
     return Lack(f"it has no credentials for {provider}", mend, mend)
