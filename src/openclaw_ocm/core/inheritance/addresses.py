@@ -67,22 +67,12 @@ def keys_away(
     *,
     taken: Mapping[str, Any],
     left_out: Mapping[str, Any],
-) -> tuple[Away, ...]:
-    """Return the keys that belong to an address which does not come along.
+) -> Iterator[Away]:
+    """Yield the keys that belong to an address which does not come along.
 
     `providers` have the variables of their keys; `variables` are those of the source, `given` those that the
     heir has anyway; `taken` is what comes along of the config, `left_out` are the plugins that do not, by id.
     """
-    return tuple(_each(providers, variables, given, taken, left_out))
-
-
-def _each(
-    providers: Mapping[str, Iterable[str]],
-    variables: Mapping[str, str],
-    given: Mapping[str, str],
-    taken: Mapping[str, Any],
-    left_out: Mapping[str, Any],
-) -> Iterator[Away]:
     entries = as_object(as_object(taken.get("models")).get("providers"))
     referred = references(taken)
     for provider, keys in providers.items():

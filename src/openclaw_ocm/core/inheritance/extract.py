@@ -129,12 +129,14 @@ class _Extraction:
 
     def __init__(self, source: Source, heir: str, taken: Mapping[str, Any]) -> None:
         self._heir = heir
-        self._away = keys_away(
-            _keys_by_provider(source, taken),
-            source.variables,
-            source.given,
-            taken=taken,
-            left_out=_plugins_left_out(source),
+        self._away = tuple(
+            keys_away(
+                _keys_by_provider(source, taken),
+                source.variables,
+                source.given,
+                taken=taken,
+                left_out=_plugins_left_out(source),
+            )
         )
         self.secrets: dict[str, str] = {}
         self.notes: list[str] = []
