@@ -7,19 +7,18 @@ As of the agent's own model, nothing is said of what is not known for sure. Shap
 from __future__ import annotations
 
 import itertools
-import re
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.models.obstacle import Given, lacking
 from openclaw_ocm.core.openclaw.channels import channels_in
 from openclaw_ocm.core.openclaw.document import as_object
+from openclaw_ocm.core.openclaw.turn import agents_in
 from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _MOST_MODELS, _MOST_TOLD, _MAX_DEPTH = 300, 10, 6
-_AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def models_of(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -29,9 +28,7 @@ def models_of(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """
     agents = as_object(config.get("agents"))
     named = [("agents.defaults", as_object(agents.get("defaults")))]
-    for name, entry in as_object(agents.get("entries")).items():
-        if _AGENT.fullmatch(name):
-            named.append((f"agents.entries.{name}", as_object(entry)))
+    named += [(f"agents.entries.{name}", as_object(entry)) for name, entry in agents_in(config).items()]
     found = (one for place, settings in named for one in _below(place, settings, depth=0))
     yield from itertools.islice(found, _MOST_MODELS)
 

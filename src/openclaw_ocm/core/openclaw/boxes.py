@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.openclaw.document import as_object, lookup
-from openclaw_ocm.core.openclaw.turn import agent_of
+from openclaw_ocm.core.openclaw.turn import agent_of, agents_in
 from openclaw_ocm.core.sandbox.policy import Mount
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.paths import InstancePaths
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # A path that docker's `-v SOURCE:TARGET` can say.
 _PATH = re.compile(r"[^:\x00-\x1f\x7f]{1,1024}")
 # What can be said to a program; half of a character of UTF-16 cannot.
@@ -57,8 +56,7 @@ class AgentBox:
 
 def agents(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the entry of each agent that a config names, main's alone where it names none."""
-    entries = as_object(lookup(config, "agents.entries"))
-    named = islice(((name, entry) for name, entry in entries.items() if _ID.fullmatch(name)), _MOST_AGENTS)
+    named = islice(agents_in(config).items(), _MOST_AGENTS)
     return {name.lower(): as_object(entry) for name, entry in named} or {"main": {}}
 
 

@@ -26,6 +26,7 @@ _TOOL = "exec"
 # Below it OpenClaw itself ends the turn, and says so.
 _MARGIN_SECONDS = 20.0
 _MARGIN_SHARE = 0.25
+_AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # A model that `ocm model` takes, of which no shell takes a letter for anything else.
 _TYPED = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}/[A-Za-z0-9._:/@+-]{1,200}")
 # Of a line of the log: what is written in one is the instance's.
@@ -144,9 +145,14 @@ class Question:
 
 def agent_of(config: Mapping[str, Any]) -> str:
     """Return the agent to ask: main, or the first where there is none of that name."""
-    entries = as_object(lookup(config, "agents.entries"))
-    names = [name for name in entries if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name)]
+    names = list(agents_in(config))
     return "main" if "main" in names or not names else names[0]
+
+
+def agents_in(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of the agents that a config names, those with a name that an agent may have."""
+    entries = as_object(lookup(config, "agents.entries"))
+    return {name: entry for name, entry in entries.items() if _AGENT.fullmatch(name)}
 
 
 def read_turn(question: Question, stdout: str, stderr: str) -> Turn:
