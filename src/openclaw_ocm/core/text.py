@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _MAX_LINE = 4000
@@ -12,6 +16,12 @@ def printable(text: str, *, limit: int = _MAX_LINE) -> str:
     """Return the first `limit` characters of `text` on one line, without what a terminal would obey."""
     plain = _ANSI.sub("", text[:limit])
     return "".join(c if c.isprintable() or c == "\t" else " " for c in plain).rstrip()
+
+
+def some_of(words: Sequence[str], most: int) -> str:
+    """Return the first of many words, and how many more there are."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def counted(count: int, word: str) -> str:

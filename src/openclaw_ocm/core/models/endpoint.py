@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.openclaw.secret_places import expanded
-from openclaw_ocm.core.text import printable
+from openclaw_ocm.core.text import printable, some_of
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def find_endpoint(
     found = next((key for key in providers if key.lower() == name.lower()), None)
     if found is None:
         message = f"main's config has no provider {printable(name)[:100]!r}"
-        raise OcmError(message, hint=f"there are {_in_words(providers, known)}", code="provider_unknown")
+        names = list(dict.fromkeys((*map(printable, providers), *known)))
+        raise OcmError(message, hint=f"there are {some_of(names, _MOST_NAMED)}", code="provider_unknown")
     about = as_object(providers[found])
     api, address = about.get("api", _APIS[0]), about.get("baseUrl")
     if api not in _APIS:
@@ -91,12 +92,6 @@ def _origin(url: str) -> tuple[str, str]:
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].lower()
     usual = {"https": ":443", "http": ":80"}.get(scheme.lower(), "")
     return scheme.lower(), host.removesuffix(usual)
-
-
-def _in_words(providers: Mapping[str, Any], known: Iterable[str]) -> str:
-    names = list(dict.fromkeys((*map(printable, providers), *known)))
-    more = f" and {len(names) - _MOST_NAMED} more" if names[_MOST_NAMED:] else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _urls(base_url: str, api: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.models.listing import read_count
 from openclaw_ocm.core.openclaw.document import INCLUDE, as_object, changed_keys, lookup
-from openclaw_ocm.core.text import counted
+from openclaw_ocm.core.text import counted, some_of
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
@@ -221,9 +221,8 @@ def _doubts(listing: Listing) -> Iterator[str]:
     """Yield what is odd about a list."""
     yield from listing.notes
     if listing.wildcards:
-        some = ", ".join(listing.wildcards[:_MAX_WILDCARDS])
-        more = f" and {more} more" if (more := len(listing.wildcards) - _MAX_WILDCARDS) > 0 else ""
-        yield f"left out: {some}{more}, each of which stands for many models: their server names none"
+        some = some_of(listing.wildcards, _MAX_WILDCARDS)
+        yield f"left out: {some}, each of which stands for many models: their server names none"
     if listing.missing:
         yield f"the server says that it has {counted(listing.missing, 'more model')} than it listed"
     if listing.unusable:

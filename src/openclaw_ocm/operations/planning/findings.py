@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core import firewall as core
 from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
+from openclaw_ocm.core.text import some_of
 from openclaw_ocm.operations.planning.guard import in_words
 from openclaw_ocm.system import listening, ufw
 from openclaw_ocm.system.kept.names import instance_names
@@ -59,9 +60,7 @@ def network_findings(host: Host, records: Iterable[Record]) -> tuple[Finding, ..
         return (Finding(problem=problem, mend=lacking.mend),)
     if not shared:
         return ()
-    some = ", ".join(shared[:_MOST_NAMED]) + (
-        f" and {len(shared) - _MOST_NAMED} more" if shared[_MOST_NAMED:] else ""
-    )
+    some = some_of(shared, _MOST_NAMED)
     problem = f"in the network of this machine, where they reach what listens: {some}"
     return (Finding(problem=problem, mend=f"ocm network {shared[0]} own"),)
 
