@@ -129,15 +129,9 @@ class _Extraction:
 
     def __init__(self, source: Source, heir: str, taken: Mapping[str, Any]) -> None:
         self._heir = heir
-        self._away = tuple(
-            keys_away(
-                _keys_by_provider(source, taken),
-                source.variables,
-                source.given,
-                taken=taken,
-                left_out=_plugins_left_out(source),
-            )
-        )
+        keys, left_out = _keys_by_provider(source, taken), _plugins_left_out(source)
+        away = keys_away(keys, source.variables, source.given, taken=taken, left_out=left_out)
+        self._away = tuple(away)
         self.secrets: dict[str, str] = {}
         self.notes: list[str] = []
         self._source = source
