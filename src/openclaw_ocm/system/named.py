@@ -46,8 +46,9 @@ def place_inside(name: PurePosixPath) -> PurePosixPath:
         if not rest:
             break
         here, rest = _step(here, rest)
-        if any(here.is_relative_to(directory) for directory in SYSTEM) and Path(here).is_symlink():
-            target = PurePosixPath(Path(here).readlink())
+        seen = any(here.is_relative_to(directory) for directory in SYSTEM)
+        if seen and (led := files.link_target(here)) is not None:
+            target = PurePosixPath(led)
             here = PurePosixPath("/") if target.is_absolute() else here.parent
             rest = [*(part for part in target.parts if part != "/"), *rest]
     while rest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,7 +38,7 @@ def way_to(path: str) -> Way:
             at = at.parent
             continue
         through.append(at)
-        target = _link(at / name)
+        target = files.link_target(at / name)
         if target is None:
             at = at / name
             continue
@@ -52,13 +51,6 @@ def way_to(path: str) -> Way:
             at, parts = PurePosixPath("/"), parts[1:]
         waiting.extend(reversed(parts))
     return Way(at, tuple(dict.fromkeys(through)))
-
-
-def _link(path: PurePosixPath) -> str | None:
-    try:
-        return os.readlink(path)  # noqa: PTH115 - as text
-    except OSError:
-        return None
 
 
 def leads_through(way: Way, directory: PurePosixPath) -> bool:
