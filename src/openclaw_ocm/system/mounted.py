@@ -30,9 +30,9 @@ class Place(NamedTuple):
     device: str
     path: PurePosixPath
 
-    def overlaps(self, other: Place | None) -> bool:
+    def overlaps(self, other: Place) -> bool:
         """Tell whether one of the two is or holds the other."""
-        return other is not None and self.device == other.device and overlap(self.path, other.path)
+        return self.device == other.device and overlap(self.path, other.path)
 
 
 def mounted() -> tuple[Bound, ...]:

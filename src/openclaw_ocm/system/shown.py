@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record, Shown
     from openclaw_ocm.core.sandbox.policy import Mount, Policy
     from openclaw_ocm.system.host import Host
-    from openclaw_ocm.system.mounted import Bound
+    from openclaw_ocm.system.mounted import Bound, Place
 
 _NARROWER = "name a file or folder that holds only what the instance is to see"
 _RUN_BY_YOU = "on your PATH, and you would run what it writes"
@@ -81,6 +81,12 @@ class _Seen:
     def mounts(self) -> tuple[Bound, ...]:
         """What is mounted on it."""
         return mounted()
+
+    @cached_property
+    def places(self) -> dict[PurePosixPath, Place]:
+        """Where what no instance may see is on its file system."""
+        found = ((path, place_of(path, self.mounts)) for path in self.private)
+        return {path: place for path, place in found if place is not None}
 
 
 def judge(host: Host, record: Record, policy: Policy) -> Judged:
@@ -182,12 +188,12 @@ def _linked(directory: str) -> Iterator[PurePosixPath]:
 
 def _alias(real: PurePosixPath, seen: _Seen) -> str | None:
     """Return why what is at `real`, or mounted in it, is by another name to stay hidden: bind mounts."""
-    found, private = seen.mounts, seen.private
-    for one in (real, *(mount.point for mount in found if real in mount.point.parents)):
-        place = place_of(one, found)
-        for path, what in private.items():
-            if place is not None and place.overlaps(place_of(path, found)):
-                return f"{one} is, holds or lies in {path} by another name: {what}"
+    private = seen.private
+    for one in (real, *(mount.point for mount in seen.mounts if real in mount.point.parents)):
+        place = place_of(one, seen.mounts)
+        for path, other in seen.places.items():
+            if place is not None and place.overlaps(other):
+                return f"{one} is, holds or lies in {path} by another name: {private[path]}"
     above = {_identity(path) for path in (real, *real.parents)} - {None}
     own = _identity(real)
     for path, what in private.items():
