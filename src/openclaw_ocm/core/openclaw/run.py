@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record
 
 ENTRY = "openclaw.mjs"
+# Set, they keep the launcher from starting itself a second time for a cache path of its own.
+STARTED_ONCE = {"OPENCLAW_PACKAGED_COMPILE_CACHE_RESPAWNED": "1", "OPENCLAW_NODE_OPTIONS_READY": "1"}
 # OpenClaw asks by its name which shell it is.
 SHELL_NAME = "bash"
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -51,9 +53,7 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
         **prefix.variables(state),
         # What is kept there is run: a sealed instance must not write what another runs, or itself later.
         "NODE_COMPILE_CACHE": str(paths.host.compiled if record.sealed else state / "cache" / "node"),
-        # Set, it keeps the launcher from starting itself a second time for a cache path of its own.
-        "OPENCLAW_PACKAGED_COMPILE_CACHE_RESPAWNED": "1",
-        "OPENCLAW_NODE_OPTIONS_READY": "1",
+        **STARTED_ONCE,
         "OPENCLAW_STATE_DIR": str(state),
         "OPENCLAW_CONFIG_PATH": str(paths.config),
         "OPENCLAW_OAUTH_DIR": str(state / "credentials"),

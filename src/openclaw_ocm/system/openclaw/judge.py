@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS
+from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS, STARTED_ONCE
 from openclaw_ocm.core.openclaw.verdict import Verdict, parse_verdict
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.sandbox.launch import BWRAP
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _SECONDS = 120.0
 _MAX_PRINTED = 2**20
 _ALONE = ("--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session")
-# What would load a program into Node, or have it write.
 _ROOTS = "OPENCLAW_INCLUDE_ROOTS"
+# What would load a program into Node, or have it write.
 _LEFT_OUT = ("NODE_", "LD_", "OPENCLAW_", "XDG_", "TMP")
 
 
@@ -95,8 +95,7 @@ def _asked(host: Host, runtime: Runtime, question: _Question) -> Verdict:
         "OPENCLAW_STATE_DIR": str(PurePosixPath(question.room, "state")),
         "OPENCLAW_CONFIG_PATH": str(question.config),
         "NODE_COMPILE_CACHE": str(host.paths.compiled),
-        "OPENCLAW_PACKAGED_COMPILE_CACHE_RESPAWNED": "1",
-        "OPENCLAW_NODE_OPTIONS_READY": "1",
+        **STARTED_ONCE,
         "OPENCLAW_NO_AUTO_UPDATE": "1",
     }
     verdict = Verdict(valid=None, issues=("bubblewrap is not installed",))
