@@ -147,7 +147,7 @@ class _Extraction:
         known = {name for names in source.provider_variables.values() for name in names}
         made_up = {f"{_as_name(provider)}_API_KEY" for provider in _providers(taken)}
         keys = known | made_up
-        spare = (name for name in source.variables if any(is_spare(name, key) for key in keys))
+        spare = (name for name in source.variables if any(_is_spare(name, key) for key in keys))
         for name in (*references(taken), *sorted(keys), *sorted(spare)):
             value = source.variables.get(name)
             if value and is_key(name):
@@ -351,7 +351,7 @@ def _ordered(names: list[str], order: object) -> list[str]:
     return wanted or names
 
 
-def is_spare(name: str, key: str) -> bool:
+def _is_spare(name: str, key: str) -> bool:
     """Tell whether OpenClaw takes a variable for more keys like `key` (docs/gateway/authentication)."""
     return key.endswith("_API_KEY") and (name == f"{key}S" or name.startswith(f"{key}_"))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 # It waits no longer (dist/plugin-lifecycle-lease); an instance can write any time.
-LONGEST_SECONDS = 600.0
+_LONGEST_SECONDS = 600.0
 _MOST = 50
 
 
@@ -50,7 +50,7 @@ def left_behind(leases: Iterable[Lease], *, since: float | None, now: float) -> 
     """
     if since is None:
         return None
-    dead = [one for one in leases if one.renewed < since and now < one.until < now + LONGEST_SECONDS]
+    dead = [one for one in leases if one.renewed < since and now < one.until < now + _LONGEST_SECONDS]
     return max(dead, key=lambda one: one.until, default=None)
 
 
