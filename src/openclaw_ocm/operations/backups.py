@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.system.host import Host
 
+# For what archives are held outside of their place.
+VERIFYING, REPOSITORY = "@verify", "@repository"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
@@ -114,7 +117,7 @@ def archives_of(host: Host, words: Sequence[str]) -> tuple[PurePosixPath, ...]:
 def verify(context: Context, archive: PurePosixPath, identities: Sequence[object]) -> Verified:
     """Read an archive as a restore would, databases too; raise `OcmError` where that would refuse it."""
     context.report("reading it")
-    scratch, lock = _verification(context.host)
+    scratch, lock = scratch_place(context.host, VERIFYING)
     files.make_directory(scratch.parent)
     with files.lock(lock, "the directory in which backups are verified"):
         files.remove_tree(scratch)
@@ -133,25 +136,24 @@ def verify(context: Context, archive: PurePosixPath, identities: Sequence[object
     )
 
 
-def _verification(host: Host) -> tuple[PurePosixPath, PurePosixPath]:
-    """Return where backups are verified, and the lock of that.
+def scratch_place(host: Host, name: str) -> tuple[PurePosixPath, PurePosixPath]:
+    """Return where backups are held for a moment, by what it is for, and the lock of that.
 
-    No instance has that name, so nothing else is there but what a verification that was killed left.
+    No instance has such a name, so nothing else is there but what was left by a command that was killed.
     """
-    return host.paths.ocm_state / "tmp" / "@verify", host.paths.locks / "@verify.lock"
+    return host.paths.ocm_state / "tmp" / name, host.paths.locks / f"{name}.lock"
 
 
 def cut_off(host: Host) -> tuple[str, ...]:
     """Return what backups and verifications that were killed left behind, which holds parts of a state."""
-    scratch, lock = _verification(host)
-    held = {scratch: lock, scratch.with_name("@repository"): lock.with_name("@repository.lock")}
-    verified = [str(path) for path, by in held.items() if Path(path).exists() and not files.is_locked(by)]
+    places = (scratch_place(host, name) for name in (VERIFYING, REPOSITORY))
+    held = [str(scratch) for scratch, lock in places if Path(scratch).exists() and not files.is_locked(lock)]
     made = [
         str(path)
         for name, path in half_written_backups(host.paths.backups)
         if not files.is_locked(host.paths.locks / f"{name}.lock")
     ]
-    return (*verified, *sorted(made))
+    return (*held, *sorted(made))
 
 
 def prune(  # noqa: PLR0913 - all but three have a default

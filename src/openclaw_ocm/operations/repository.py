@@ -12,7 +12,7 @@ from openclaw_ocm.core.backup.repository import parse_identifier
 from openclaw_ocm.core.backup.retention import backup_stem, kept
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.backup import backup
-from openclaw_ocm.operations.backups import Pruned, Stored
+from openclaw_ocm.operations.backups import REPOSITORY, Pruned, Stored, scratch_place
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.repository import open_repository
@@ -145,9 +145,9 @@ def _meant(there: Sequence[Kept], word: str, place: str) -> list[Kept]:
 @contextlib.contextmanager
 def _alone(host: Host, *, wait_seconds: float) -> Iterator[PurePosixPath]:
     """Yield an empty directory, while nobody else works with a repository; what a kill left goes before."""
-    scratch = host.paths.ocm_state / "tmp" / "@repository"
+    scratch, lock = scratch_place(host, REPOSITORY)
     files.make_directory(scratch.parent)
-    with files.lock(host.paths.locks / "@repository.lock", _WHAT, wait_seconds=wait_seconds):
+    with files.lock(lock, _WHAT, wait_seconds=wait_seconds):
         files.remove_tree(scratch)
         Path(scratch).mkdir(mode=0o700)
         try:
