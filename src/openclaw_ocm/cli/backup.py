@@ -308,7 +308,7 @@ def verify(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.backups import verify as run
     from openclaw_ocm.operations.drill import drill as run_drill
     from openclaw_ocm.operations.planning.repair import Effort
-    from openclaw_ocm.operations.repository import fetched, identifiers, names_in
+    from openclaw_ocm.operations.repository import fetched, identifiers
     from openclaw_ocm.system.archive.age import read_identities
 
     if bool(words) == everything:
@@ -318,7 +318,7 @@ def verify(  # noqa: PLR0913 - one for each option
     context = frame.open_context(ctx) if drill else frame.look(ctx)
     if place is not None:
         place = repository(place)
-        archives = [*(identifiers(context, place, words or names_in(context, place)))]
+        archives = [*identifiers(context, place, words)]
     elif everything:
         archives = [one.path for one in list_backups(context.host)]
     else:

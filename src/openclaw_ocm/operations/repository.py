@@ -89,9 +89,13 @@ def list_repository(context: Context, place: str, name: InstanceName | None = No
 
 
 def identifiers(context: Context, place: str, words: Sequence[str]) -> tuple[str, ...]:
-    """Return the IDs that words stand for: IDs, and instances for all their backups. Raises `OcmError`."""
+    """Return the IDs that words stand for: IDs, and instances for all their backups; without words all.
+
+    Raises `OcmError` for a word that is neither.
+    """
     there = open_repository(context.host, place).backups()
-    return tuple(dict.fromkeys(one.id for word in words for one in _meant(there, word, place)))
+    meant = (one for word in words for one in _meant(there, word, place)) if words else there
+    return tuple(dict.fromkeys(one.id for one in meant))
 
 
 @contextlib.contextmanager
