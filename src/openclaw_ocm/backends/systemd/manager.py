@@ -170,7 +170,8 @@ class Systemd:
         killed = {block["InvocationID"]: block["Id"] for block in blocks if was_killed(found[block["Id"]])}
         for unit in self._out_of_memory(killed):
             found[unit] = replace(found[unit], result=OUT_OF_MEMORY)
-        for unit in self._missed([block["Id"] for block in blocks if may_have_missed(block)]):
+        waiting = [block["Id"] for block in blocks if may_have_missed(found[block["Id"]], block)]
+        for unit in self._missed(waiting):
             found[unit] = replace(found[unit], missed=True)
         isolated = [block["Id"] for block in blocks if places.UPLINK in block.get("Wants", "")]
         if isolated and not uplink.is_current(self.host.paths):

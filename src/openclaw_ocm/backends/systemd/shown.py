@@ -64,9 +64,8 @@ def with_network(process: Process, network: Process) -> Process:
     )
 
 
-def may_have_missed(properties: Mapping[str, str]) -> bool:
+def may_have_missed(process: Process, properties: Mapping[str, str]) -> bool:
     """Tell whether a unit was to start with the manager, and has never begun under it."""
-    process = process_in(properties)
     began = _number(properties.get("InactiveExitTimestamp", "").lstrip("@"))
     return process.autostart and process.activity is Activity.STOPPED and not began
 
