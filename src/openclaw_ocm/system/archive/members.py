@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from openclaw_ocm.core.backup.holes import MAX_REAL
-from openclaw_ocm.core.backup.layout import MAX_MEMBERS, Refused, is_plain, path_problem
+from openclaw_ocm.core.backup.layout import MAX_MEMBERS, OWN_MODE, Entry, Refused, is_plain, path_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from openclaw_ocm.core.backup.layout import Kind
 
 BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 2**16
@@ -43,6 +45,19 @@ class Member:
     target: str = ""
     mtime: int = 0
     real: int | None = None
+
+
+def entry_of(member: Member, kind: Kind, digest: str) -> Entry:
+    """Return what a manifest says of a member."""
+    return Entry(
+        path=member.path,
+        kind=kind,
+        mode=member.mode & OWN_MODE,
+        size=member.size,
+        sha256=digest,
+        target=member.target,
+        real=member.real,
+    )
 
 
 def encode_member(member: Member) -> bytes:

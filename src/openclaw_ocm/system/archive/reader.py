@@ -16,18 +16,19 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from openclaw_ocm.core.backup import holes, layout
-from openclaw_ocm.core.backup.layout import Entry, Header, Manifest, Refused
+from openclaw_ocm.core.backup.layout import Header, Manifest, Refused
 from openclaw_ocm.core.openclaw.document import MAX_BYTES
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.compression import open_source
 from openclaw_ocm.system.archive.database import Slots, checking
-from openclaw_ocm.system.archive.members import read_members
+from openclaw_ocm.system.archive.members import entry_of, read_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from openclaw_ocm.core.backup.layout import Entry
     from openclaw_ocm.system.archive.compression import Source
     from openclaw_ocm.system.archive.database import Ask
     from openclaw_ocm.system.archive.members import Member
@@ -228,7 +229,7 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
             small[path] = _small(member, read, limit)
             if path != layout.MANIFEST:
                 digest = hashlib.sha256(small[path]).hexdigest()
-                seen[path] = _entry(member, layout.KINDS[path], digest)
+                seen[path] = entry_of(member, layout.KINDS[path], digest)
             continue
         if (member.kind == "directory") < (path == layout.STATE):
             raise Refused(f"{path} is no directory")
@@ -243,7 +244,7 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
             content = _keeping_config(member, _hashing(read, hashed.update), small)
             begin = store.file(member, content, hashed.hexdigest)
             databases.update([path] if begin == layout.DATABASE_MAGIC else ())
-        seen[path] = _entry(member, member.kind, hashed.hexdigest() if member.kind == "file" else "")
+        seen[path] = entry_of(member, member.kind, hashed.hexdigest() if member.kind == "file" else "")
     return _contents(small, seen, frozenset(databases))
 
 
@@ -282,18 +283,6 @@ def _small(member: Member, content: Iterator[bytes], limit: int) -> bytes:
     if member.kind != "file" or member.size > limit:
         raise Refused(f"{member.path} is larger than it can be, or no file")
     return b"".join(content)
-
-
-def _entry(member: Member, kind: layout.Kind, digest: str) -> Entry:
-    return Entry(
-        path=member.path,
-        kind=kind,
-        mode=member.mode & layout.OWN_MODE,
-        size=member.size,
-        sha256=digest,
-        target=member.target,
-        real=member.real,
-    )
 
 
 def _hashing(content: Iterator[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.backup import layout
-from openclaw_ocm.core.backup.layout import Entry, Manifest, Plugin
+from openclaw_ocm.core.backup.layout import Manifest
 from openclaw_ocm.system.archive import members as tar
 from openclaw_ocm.system.archive.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from openclaw_ocm.core.backup.layout import Entry, Plugin
 
 _FILE_MODE = 0o600
 
@@ -45,7 +47,7 @@ class ArchiveWriter:
             digest.update(chunk)
             self._write(chunk)
         self._write(tar.padding(member.size))
-        self._entries[member.path] = _entry(member, kind, digest.hexdigest())
+        self._entries[member.path] = tar.entry_of(member, kind, digest.hexdigest())
 
     def no_database(self, path: str) -> None:
         """Have a file that was added as a database be listed as a plain file."""
@@ -67,16 +69,4 @@ class ArchiveWriter:
 
     def _add(self, member: Member, kind: layout.Kind) -> None:
         self._write(tar.encode_member(member))
-        self._entries[member.path] = _entry(member, kind, "")
-
-
-def _entry(member: Member, kind: layout.Kind, digest: str) -> Entry:
-    return Entry(
-        path=member.path,
-        kind=kind,
-        mode=member.mode,
-        size=member.size,
-        sha256=digest,
-        target=member.target,
-        real=member.real,
-    )
+        self._entries[member.path] = tar.entry_of(member, kind, "")
