@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from openclaw_ocm.errors import Invalid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_Kept = TypeVar("_Kept", tuple[str, ...], dict[str, str])
 VERSION = 1
 DEFAULT_TASKS = 512
 _MEMORY = re.compile(r"([1-9][0-9]{0,6})([MG])")
@@ -186,19 +187,17 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self.sealed and not self.docker
 
     def __post_init__(self) -> None:
-        """Refuse what `ocm expose` and `ocm network` would not have written; msgspec tells where it is."""
+        """Refuse what `ocm expose`, `network` and `env` would not have written; msgspec tells where it is."""
         _refuse_other("expose", self.expose, exposure, "expose")
         _refuse_other("allow", self.allow, allowance, "network")
-        _refuse_variables(self.environment)
+        _refuse_other("environment", self.environment, checked, "env")
 
 
 def _repository(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(parse_repository, given))
 
 
-def _refuse_other(
-    field: str, have: tuple[str, ...], parse: Callable[[tuple[str, ...]], tuple[str, ...]], command: str
-) -> None:
+def _refuse_other(field: str, have: _Kept, parse: Callable[[_Kept], _Kept], command: str) -> None:
     """Raise `ValueError` where a field is not as the command that writes it would have written it."""
     try:
         kept = parse(have)
@@ -207,14 +206,6 @@ def _refuse_other(
     if kept != have:
         message = f"{field} is not as ocm {command} writes it: {list(kept)}"
         raise ValueError(message)
-
-
-def _refuse_variables(variables: dict[str, str]) -> None:
-    """Raise `ValueError` where variables are not what `ocm env` takes; msgspec tells where it is."""
-    try:
-        checked(variables)
-    except Invalid as error:
-        raise ValueError(error.message) from None
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -235,7 +226,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __post_init__(self) -> None:
         """Refuse what `ocm env` would not have written."""
-        _refuse_variables(self.environment)
+        _refuse_other("environment", self.environment, checked, "env")
 
 
 def parse_memory(text: str) -> str:
