@@ -8,7 +8,7 @@ import pytest
 from openclaw_ocm.backends.registry import suited
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.backends.systemd.manager import Systemd
-from openclaw_ocm.core import inventory as needs
+from openclaw_ocm.core import inventory
 from openclaw_ocm.core.needs import (
     BUS,
     EnableLinger,
@@ -76,7 +76,7 @@ KEEPERS = {kind.name: Keeper(name=kind.name, needs=kind.needs) for kind in (Syst
 
 def findings(machine: Machine, keeper: Keeper | None = None) -> tuple[Finding, ...]:
     """Return what the machine lacks for a backend, the one that suits it if nobody chose."""
-    return needs.findings(machine, keeper or KEEPERS[suited(machine)])
+    return inventory.findings(machine, keeper or KEEPERS[suited(machine)])
 
 
 def found(machine: Machine, keeper: Keeper | None = None) -> dict[str, Finding]:
