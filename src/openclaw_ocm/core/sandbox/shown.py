@@ -44,7 +44,7 @@ _LOGIN = (
 def parse_shown(path: str, at: str | None, *, writable: bool) -> Shown:
     """Return what is to be shown where; raises `Invalid` for what is no path."""
     for text in (path, at):
-        if text is not None and (not text.startswith("/") or not is_text(text)):
+        if text is not None and (not text.startswith("/") or not text.isprintable()):
             message = f"{text!r} is no absolute path of plain text"
             raise Invalid(message, hint="ocm mount worker1 /srv/data", code="mount_invalid")
     source = normal(path)
@@ -54,11 +54,6 @@ def parse_shown(path: str, at: str | None, *, writable: bool) -> Shown:
 def normal(path: str) -> str:
     """Return an absolute path without dots and double slashes."""
     return "/" + posixpath.normpath(path).lstrip("/")
-
-
-def is_text(path: str) -> bool:
-    """Tell whether a path can be written into a record and a definition."""
-    return path.isprintable() and not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 def source_obstacle(real: PurePosixPath, private: Mapping[PurePosixPath, str]) -> str | None:
