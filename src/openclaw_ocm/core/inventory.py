@@ -26,7 +26,7 @@ from openclaw_ocm.core.releases import NODE_HASHES, NODE_RANGE
 if TYPE_CHECKING:
     from openclaw_ocm.core.needs import Install, Keeper, Machine
 
-SETUP = "ocm setup --yes"
+_SETUP = "ocm setup --yes"
 _NEWER = "a newer release of this system has it, such as Debian 12 or Ubuntu 24.04"
 
 
@@ -122,7 +122,7 @@ def _has_node(machine: Machine) -> bool:
 
 def _node_by_hand(machine: Machine) -> str:
     if _has_node(machine):
-        return SETUP
+        return _SETUP
     wanted = f"install Node {NODE_RANGE} with its npm"
     if machine.musl:
         return f"{wanted} ({_packages_by_hand(machine, ('nodejs', 'npm'))}): OCM has none for musl"
@@ -139,7 +139,7 @@ def _openclaw(machine: Machine) -> Finding:
     if not machine.npm and not npm:
         return _finding(what, Presence.MISSING, found.why, mend=_node_by_hand(machine))
     return _finding(
-        what, Presence.MISSING, found.why, *npm, InstallOpenClaw(prefix=machine.npm_prefix), mend=SETUP
+        what, Presence.MISSING, found.why, *npm, InstallOpenClaw(prefix=machine.npm_prefix), mend=_SETUP
     )
 
 

@@ -34,7 +34,7 @@ def settled(paths: HostPaths, variables: Mapping[str, str]) -> dict[str, str]:
     No instance can change what leads to a real path that lies in no instance's directories.
     """
     zone = variables.get("TZ")
-    if zone is not None and not is_zone(zone):
+    if zone is not None and not _is_zone(zone):
         message = f"this machine knows no time zone {zone}"
         raise Invalid(
             message, hint="for example TZ=Europe/Berlin; timedatectl list-timezones", code="zone_unknown"
@@ -44,7 +44,7 @@ def settled(paths: HostPaths, variables: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def is_zone(text: str) -> bool:
+def _is_zone(text: str) -> bool:
     """Tell whether a text is a time zone to this machine, which may have no list of any."""
     name = text.removeprefix(":")
     return (

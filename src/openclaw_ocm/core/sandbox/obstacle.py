@@ -11,7 +11,7 @@ import re
 from openclaw_ocm.core.text import printable
 
 # What a program ends with that systemd could not start (systemd.exec(5), "Process Exit Codes").
-SETUP_STATUS = range(200, 250)
+_SETUP_STATUS = range(200, 250)
 _SETUP = {
     200: "its directory cannot be entered (200/CHDIR)",
     203: "its program cannot be run: it is gone, or may not be executed (203/EXEC)",
@@ -44,7 +44,7 @@ _SAID = re.compile(
 
 def setup_failure(status: int) -> str | None:
     """Return in words what an exit status tells that systemd gives what it could not start, else None."""
-    return _SETUP.get(status, f"systemd could not set it up ({status})") if status in SETUP_STATUS else None
+    return _SETUP.get(status, f"systemd could not set it up ({status})") if status in _SETUP_STATUS else None
 
 
 def obstacle(status: int, said: str) -> str | None:

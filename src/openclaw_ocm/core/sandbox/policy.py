@@ -139,7 +139,7 @@ def system_mounts(runtime: Runtime, *, opt: bool = False) -> list[Mount]:
     ]
 
 
-def shows_opt(paths: InstancePaths, private: Iterable[PurePosixPath]) -> bool:
+def _shows_opt(paths: InstancePaths, private: Iterable[PurePosixPath]) -> bool:
     """Tell whether an instance may see /opt: nothing that is to stay hidden lies below it.
 
     `private` is what is to stay hidden besides the home and what OCM has there.
@@ -163,7 +163,7 @@ def instance_policy(
     `named` are the host's name servers and certificates, where it has them. In a network of its own an
     instance has name servers of its own.
     """
-    read = system_mounts(record.runtime, opt=shows_opt(paths, private))
+    read = system_mounts(record.runtime, opt=_shows_opt(paths, private))
     read.append(Mount(source=paths.host.compiled, target=paths.host.compiled))
     read.append(Mount(source=paths.bin, target=paths.bin))
     read.append(Mount(source=paths.link_directory, target=paths.host.main_state))
