@@ -42,6 +42,11 @@ class Surroundings:
         """Return the values by name."""
         return {name: variable.value for name, variable in self.variables.items()}
 
+    def value(self, name: str) -> str:
+        """Return the value of one, nothing where it is not there."""
+        variable = self.variables.get(name)
+        return variable.value if variable else ""
+
     def below(self, values: Mapping[str, str], origin: str) -> Surroundings:
         """Return these with more that do not replace any."""
         return Surroundings(variables={**variables_of(values, origin), **self.variables}, notes=self.notes)

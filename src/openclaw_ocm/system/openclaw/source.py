@@ -196,8 +196,7 @@ def _read_config(path: PurePosixPath, main: Main) -> dict[str, Any]:
         return {}
     config = _mended(lambda: parse_config(data, source=str(path)))
     roots = [real.parent]
-    own = main.surroundings.variables.get("OPENCLAW_INCLUDE_ROOTS")
-    listed = own.value.replace("\0", "").split(os.pathsep) if own else []
+    listed = main.surroundings.value("OPENCLAW_INCLUDE_ROOTS").replace("\0", "").split(os.pathsep)
     # Path.expanduser raises RuntimeError for a user who is not there.
     roots += [files.real_path(os.path.expanduser(root)) for root in listed if root]  # noqa: PTH111
     resolved = _Includes(tuple(roots)).resolve(config, real, (real,))

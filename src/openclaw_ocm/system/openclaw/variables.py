@@ -58,8 +58,8 @@ def all_variables(
 
 def _shell_seconds(found: Surroundings, block: Mapping[str, Any]) -> float | None:
     """Return how long main's gateway waits for a login shell, None where it asks none."""
-    asked, wait = found.variables.get("OPENCLAW_LOAD_SHELL_ENV"), block.get("timeoutMs")
-    if not (block.get("enabled") is True or (asked and asked.value.strip().lower() in _TRUE)):
+    asked, wait = found.value("OPENCLAW_LOAD_SHELL_ENV").strip().lower(), block.get("timeoutMs")
+    if not (block.get("enabled") is True or asked in _TRUE):
         return None
     seconds = wait / 1000 if isinstance(wait, int) and wait > 0 else _LONGEST_SECONDS
     return min(seconds, _LONGEST_SECONDS)

@@ -121,8 +121,7 @@ def _with_process(host: Host, place: Main, places: list[Main]) -> Main:
         surroundings = surroundings.below(_environ(pid), f"main's process, PID {pid}")
     surroundings = _with_dotenv(host, surroundings, place.state)
     if port is None:
-        variable = surroundings.variables.get("OPENCLAW_GATEWAY_PORT")
-        port = port_in(variable.value) if variable else None
+        port = port_in(surroundings.value("OPENCLAW_GATEWAY_PORT"))
     return replace(place, looked=looked, port=port, surroundings=surroundings)
 
 
@@ -322,8 +321,7 @@ def _with_dotenv(host: Host, surroundings: Surroundings, state: PurePosixPath) -
     The first that sets one has the say, but for those that OpenClaw wrote into its own unit
     (docs/help/environment of OpenClaw 2026.9.6).
     """
-    managed = surroundings.variables.get("OPENCLAW_SERVICE_MANAGED_ENV_KEYS")
-    names = frozenset(managed.value.replace(",", " ").split()) if managed else frozenset[str]()
+    names = frozenset(surroundings.value("OPENCLAW_SERVICE_MANAGED_ENV_KEYS").replace(",", " ").split())
     own = state / ".env"
     found = parse_dotenv(read_text(own))
     surroundings = surroundings.above({name: found[name] for name in names & found.keys()}, str(own))
