@@ -90,12 +90,12 @@ def download_from(
             hint = f"OCM found none for {endpoint.name} in main's config, variables and store"
             raise OcmError(error.message, hint=hint, code=error.code) from None
         raise
-    return page, tuple(_warnings(servers[0], keyed=endpoint.keyed))
+    return page, tuple(_warnings(servers[0]))
 
 
-def _warnings(server: _Server, *, keyed: bool) -> Iterator[str]:
+def _warnings(server: _Server) -> Iterator[str]:
     if server.pinned is not None and not is_loopback(server.pinned):
-        what = "its key and its list" if keyed else "its list"
+        what = "its key and its list" if server.headers else "its list"
         where = printable(server.address.netloc or "")
         yield f"{where} is asked by plain http: {what} can be read and changed by who is in that network"
 
