@@ -158,13 +158,17 @@ def _is_same(old: object, new: object) -> bool:
 
 def included(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the paths that a config includes (`$include`), as they are written there."""
-    waiting: list[object] = [config]
+    for each in objects_in(config):
+        named = each.get(INCLUDE)
+        yield from (one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str))
+
+
+def objects_in(value: object) -> Iterator[Mapping[str, Any]]:
+    """Yield every object in a JSON value, itself if it is one."""
+    waiting = [value]
     while waiting:
-        value = waiting.pop()
-        if isinstance(value, Mapping):
-            named = value.get(INCLUDE)
-            yield from (
-                one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str)
-            )
-        if isinstance(value, Mapping | list):
-            waiting += value.values() if isinstance(value, Mapping) else value
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            yield one
+        if isinstance(one, Mapping | list):
+            waiting += one.values() if isinstance(one, Mapping) else one

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.backup.layout import MAX_PATH
-from openclaw_ocm.core.openclaw.document import as_object, lookup
+from openclaw_ocm.core.openclaw.document import as_object, lookup, objects_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,15 +56,10 @@ def _named(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _anywhere(value: object) -> Iterator[str]:
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            named = one.get("workspace")
-            if isinstance(named, str) and named.strip().startswith(("/", "~")):
-                yield named
-        if isinstance(one, dict | list):
-            waiting += one.values() if isinstance(one, dict) else one
+    for one in objects_in(value):
+        named = one.get("workspace")
+        if isinstance(named, str) and named.strip().startswith(("/", "~")):
+            yield named
 
 
 def _resolved(paths: InstancePaths, text: str) -> PurePosixPath:
