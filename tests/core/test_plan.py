@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import get_args
 
 import msgspec
@@ -7,6 +8,8 @@ import pytest
 
 from openclaw_ocm.core import plan as steps
 from openclaw_ocm.core.firewall import Rule
+from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.paths import host_paths
 from openclaw_ocm.core.plan import Plan, Step
 
 EXAMPLES: tuple[Step, ...] = (
@@ -75,6 +78,15 @@ def test_every_step_says_in_one_line_what_it_does_and_to_what(step: Step) -> Non
 
 def test_no_two_kinds_of_step_say_the_same() -> None:
     assert len({example.describe() for example in EXAMPLES}) == len(EXAMPLES)
+
+
+@pytest.mark.parametrize("home", ["/home/ann", "/srv/instances/ann"])
+def test_a_record_and_the_settings_are_told_apart_wherever_a_home_is(home: str) -> None:
+    paths = host_paths(PurePosixPath(home), {})
+    record = str(paths.instance(InstanceName("settings")).record)
+    assert steps.WriteRecord(path=record, text="").describe() == f"write record {record}"
+    settings = str(paths.settings)
+    assert steps.WriteRecord(path=settings, text="").describe() == f"write settings {settings}"
 
 
 def test_a_definition_is_written_or_replaced() -> None:

@@ -33,7 +33,7 @@ class WriteRecord(msgspec.Struct, frozen=True, tag="write-record", kw_only=True)
 
     def describe(self) -> str:
         """Return the step in words."""
-        return f"write {'record' if '/instances/' in self.path else 'settings'} {self.path}"
+        return f"write {'record' if self.path.split('/')[-2:-1] == ['instances'] else 'settings'} {self.path}"
 
 
 class MakeState(msgspec.Struct, frozen=True, tag="make-state", kw_only=True):
