@@ -162,7 +162,7 @@ class _Extraction:
     def take_profiles(self, taken: Mapping[str, Any]) -> dict[str, str]:
         """Take the keys in the store of credentials; return the names that they have, by provider."""
         source = self._source
-        by_provider: dict[str, list[str]] = {}
+        by_provider: dict[str, dict[str, str]] = {}
         unread: dict[str, tuple[str, dict[str, Any], Mapping[str, Any]]] = {}
         for name, profile in source.profiles.items():
             fields = as_object(profile)
@@ -174,13 +174,15 @@ class _Extraction:
                     f"the login {name} is not inherited: its refresh token changes with every use, and used "
                     f"twice it ends both; log in anew: ocm use {self._heir} models auth login"
                 )
-            elif self._profile_key(fields) is not None:
-                by_provider.setdefault(provider, []).append(name)
+            elif (key := self._profile_key(fields)) is not None:
+                by_provider.setdefault(provider, {})[name] = key
             elif (reference := _reference_of(fields)) is not None:
                 unread.setdefault(provider, (name, fields, reference))
         orders = as_object(as_object(taken.get("auth")).get("order"))
-        for provider, names in by_provider.items():
-            self._take_keys(provider, _ordered(names, orders.get(provider)))
+        for provider, keys in by_provider.items():
+            names = _ordered(list(keys), orders.get(provider))
+            wanted = self._variable(provider, as_object(source.profiles[names[0]]))
+            self._take_keys(provider, wanted, [keys[name] for name in names])
         for provider, (name, fields, reference) in unread.items():
             wanted = self._variable(provider, fields)
             if provider not in self._keys and wanted not in self.secrets:
@@ -188,21 +190,16 @@ class _Extraction:
                 self._note_unread(f"the key of {name}", reference, wanted)
         return self._keys
 
-    def _take_keys(self, provider: str, names: list[str]) -> None:
+    def _take_keys(self, provider: str, wanted: str, keys: list[str]) -> None:
         """Take the keys of one provider; OpenClaw takes a spare one where it looks for the first."""
-        fields = as_object(self._source.profiles[names[0]])
-        wanted, key = self._variable(provider, fields), self._profile_key(fields)
-        if key is None:
-            return
-        self._keys[provider] = self._named(wanted, key)
-        spare = [self._profile_key(as_object(self._source.profiles[name])) for name in names[1:]]
-        more = [value for value in dict.fromkeys(spare) if value not in (None, key)]
+        self._keys[provider] = self._named(wanted, keys[0])
+        _first, *more = dict.fromkeys(keys)
         known = provider.lower() in self._source.provider_variables and wanted.endswith("_API_KEY")
         if more and not known:
             said = f"of {len(more) + 1} keys of {provider} the first is inherited, as {self._keys[provider]}"
             self.notes.append(said)
         for number, value in enumerate(more if known else (), start=2):
-            self._put(f"{wanted}_{number}", str(value))
+            self._put(f"{wanted}_{number}", value)
 
     def note_others(self) -> None:
         """Tell of the keys that main has and that belong to no provider which comes along."""
