@@ -10,12 +10,11 @@ import msgspec
 from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.settings import on_port
 from openclaw_ocm.core.plan import Start, Stop
-from openclaw_ocm.operations.planning.change import allocating, changing, record_steps
+from openclaw_ocm.operations.planning.change import allocating, carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port
 from openclaw_ocm.operations.planning.repair import refuse_unrepairable, repair_steps, shell_for_undo
-from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.operations.planning.result import Outcome
 
 
 def move_port(
@@ -38,14 +38,11 @@ def move_port(
     with changing(context, name) as worker, allocating(context):
         before = worker.record
         if port == before.port:
-            return _nothing(name, before, dry_run=dry_run)
+            nothing = f"on port {port} already"
+            plan = make_plan(worker.backend, "port", name, [])
+            return carry_out(context, plan, done="", nothing=nothing, dry_run=dry_run)
         after = msgspec.structs.replace(before, port=choose_port(worker.host, port, moving=before))
         return with_attempts(context, name, lambda: _moved(worker.again(), after, effort, dry_run=dry_run))
-
-
-def _nothing(name: InstanceName, record: Record, *, dry_run: bool) -> Outcome:
-    said = f"on port {record.port} already"
-    return Outcome(name=name, operation="port", changed=False, message=said, dry_run=dry_run)
 
 
 def _moved(worker: Instance, after: Record, effort: Effort, *, dry_run: bool) -> Outcome:
