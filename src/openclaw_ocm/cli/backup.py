@@ -336,8 +336,7 @@ def verify(  # noqa: PLR0913 - one for each option
             done = run_drill(context, file, identities, effort)
             return replace(verified, drill=done.message, missed=done.notes)
 
-    attempts = frame.attempt_each(context, archives, check, show=show_verified, as_json=as_json)
-    return frame.conclude(ctx, attempts, as_json=as_json)
+    return frame.run_each(ctx, archives, check, as_json=as_json, context=context, show=show_verified)
 
 
 @backups.command(epilog="Example: ocm backups prune --all --keep-daily 7 --keep-weekly 4 --dry-run")
@@ -388,8 +387,7 @@ def prune(  # noqa: PLR0913 - one for each option
             return run(context.host, name, kept, dry_run=dry_run)
         return prune_repository(context, name, place, kept, dry_run=dry_run)
 
-    attempts = frame.attempt_each(context, there, prune_one, show=show_pruned, as_json=as_json)
-    return frame.conclude(ctx, attempts, as_json=as_json)
+    return frame.run_each(ctx, there, prune_one, as_json=as_json, context=context, show=show_pruned)
 
 
 COMMANDS = {"backup": backup, "backups": backups}

@@ -102,7 +102,7 @@ def env(  # noqa: PLR0913 - one for each option
             of_all=everything,
         )
 
-    return _run(ctx, context, name, change_one, as_json=as_json)
+    return frame.run_each(ctx, _items(context, name), change_one, as_json=as_json, context=context)
 
 
 def accepted(context: Context, wanted: Wanted, names: Sequence[InstanceName]) -> Wanted:
@@ -167,24 +167,16 @@ def _list(ctx: click.Context, name: InstanceName | None, *, as_json: bool) -> in
             return operation.list_settings(context)
         return operation.list_variables(context, _as_name(one))
 
-    return _run(ctx, frame.look(ctx), name, find, as_json=as_json, show=_show if name else _show_named)
+    context, show = frame.look(ctx), _show if name else _show_named
+    return frame.run_each(ctx, _items(context, name), find, as_json=as_json, context=context, show=show)
 
 
-def _run(  # noqa: PLR0913 - all but two have a name
-    ctx: click.Context,
-    context: Context,
-    name: InstanceName | None,
-    operation: Any,  # noqa: ANN401 - as `run_each` takes it
-    *,
-    as_json: bool,
-    show: Any = None,  # noqa: ANN401 - as `run_each` takes it
-) -> int:
+def _items(context: Context, name: InstanceName | None) -> tuple[str, ...]:
+    """Return an instance by its name, or with None the settings and all instances."""
     from openclaw_ocm.operations.environment import SETTINGS
     from openclaw_ocm.system.kept.names import instance_names
 
-    items = (name,) if name is not None else (SETTINGS, *instance_names(context.host.paths))
-    attempts = frame.attempt_each(context, items, operation, as_json=as_json, show=show)
-    return frame.conclude(ctx, attempts, as_json=as_json)
+    return (name,) if name is not None else (SETTINGS, *instance_names(context.host.paths))
 
 
 def _show(found: Variables) -> None:

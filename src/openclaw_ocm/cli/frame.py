@@ -253,20 +253,20 @@ def choose(context: Context, names: Sequence[InstanceName], *, everything: bool)
 
 def run_each(  # noqa: PLR0913 - all but two have a default
     ctx: click.Context,
-    names: Sequence[InstanceName],
-    operation: Callable[[Context, InstanceName], Any],
+    items: Sequence[_I],
+    operation: Callable[[Context, _I], Any],
     *,
     as_json: bool,
     context: Context | None = None,
     show: Callable[[Any], None] | None = None,
     jobs: int = 1,
 ) -> int:
-    """Run an operation on each instance, on `jobs` at once; print what became of each, return the exit code.
+    """Run an operation on each item, on `jobs` at once; print what became of each, return the exit code.
 
-    `show` prints what the operation returns, where that is no `Outcome`.
+    An item need be no instance. `show` prints what the operation returns, where that is no `Outcome`.
     """
     attempts = attempt_each(
-        context or open_context(ctx), names, operation, as_json=as_json, show=show, jobs=jobs
+        context or open_context(ctx), items, operation, as_json=as_json, show=show, jobs=jobs
     )
     return conclude(ctx, attempts, as_json=as_json)
 
