@@ -114,6 +114,7 @@ def test_neither_secrets_nor_the_password_are_in_it_or_in_what_is_run(
 def test_the_same_rules_keep_backups_as_on_this_machine(instance: Instance, place: str) -> None:
     made = [made_to(instance, place) for _ in range(3)]
     found = identifiers(instance.context, place, (NAME,))
+    assert identifiers(instance.context, place, ()) == found
     assert [one.path.split()[0] for one in made] == list(found)
     planned, done = (
         prune_repository(instance.context, NAME, place, LAST, dry_run=dry_run) for dry_run in (True, False)
