@@ -72,6 +72,11 @@ def as_ocm_error(error: OcmError | OSError) -> OcmError:
     return OcmError(f"{error.strerror or error}{named}", hint=hint, code="os_error")
 
 
+def is_full(error: OcmError | OSError) -> bool:
+    """Tell whether it was for want of room on a disk."""
+    return error.code == "no_space" if isinstance(error, OcmError) else error.errno in _NO_ROOM
+
+
 def room_or_writable(error: OSError) -> str | None:
     """Return what is to be done about a disk that is full or read-only, None where it is neither."""
     if error.errno in _NO_ROOM:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import shlex
@@ -20,7 +19,7 @@ from openclaw_ocm.core.backup.layout import Header
 from openclaw_ocm.core.backup.retention import backup_stem
 from openclaw_ocm.core.backup.selection import excluded_by
 from openclaw_ocm.core.text import printable
-from openclaw_ocm.errors import CommandFailed, OcmError
+from openclaw_ocm.errors import CommandFailed, OcmError, is_full
 from openclaw_ocm.instances.sandboxed import run_node
 from openclaw_ocm.operations.planning.change import BACKUP, changing
 from openclaw_ocm.operations.planning.progress import by_bytes, megabytes
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.archive.state import Survey
     from openclaw_ocm.system.archive.writer import ArchiveWriter
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _START_SECONDS = 500
 _DATABASE_SECONDS = 0.1
 # What is said of a database.
@@ -245,9 +243,8 @@ def _naming_the_largest(work: _Work, final: PurePosixPath) -> Iterator[None]:
     try:
         yield
     except (OcmError, OSError) as error:
-        is_full = isinstance(error, OcmError) and error.code == "no_space"
         largest = work.found.largest
-        if largest is None or not (is_full or getattr(error, "errno", None) in _NO_ROOM):
+        if largest is None or not is_full(error):
             raise
         path = printable(largest[0].removeprefix(f"{layout.STATE}/"), limit=200)
         message = f"there is no room in {final.parent} for the backup of {work.worker.name}"

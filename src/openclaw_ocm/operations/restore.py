@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import secrets as random
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -26,7 +25,7 @@ from openclaw_ocm.core.plan import (
 )
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.core.releases import is_newer
-from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
+from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error, is_full, room_or_writable
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import backup
@@ -66,9 +65,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.planning.result import Outcome
     from openclaw_ocm.operations.planning.staging import RestoreRequest
     from openclaw_ocm.system.archive.reader import Contents
-
-# The disk's matter, and no damage.
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 def name_of(request: RestoreRequest) -> InstanceName:
@@ -232,7 +228,8 @@ def _save(worker: Instance, staged: Staged) -> tuple[str, tuple[Step, ...]]:
         check_tree(paths.state)
     except (OcmError, OSError) as error:
         told = as_ocm_error(error)
-        if told.code == "no_space" or (isinstance(error, OSError) and error.errno in _NO_ROOM):
+        # The disk's matter, and no damage.
+        if is_full(error) or (isinstance(error, OSError) and room_or_writable(error) is not None):
             message = f"{worker.name} cannot be backed up before it is replaced: {told.message}"
             raise OcmError(message, hint="make room; nothing was changed", code="no_space") from None
         why = told.message
