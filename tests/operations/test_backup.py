@@ -322,6 +322,40 @@ def test_what_cannot_be_read_is_told(instance: Instance, call: str, number: int)
     assert made.notes == ("left out: state/workspace/closed (cannot be read)",)
 
 
+# argv: files. Holds a lease on each, as an instance can on its own, and says so.
+LEASES = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+held = [os.open(path, os.O_RDWR) for path in sys.argv[1:]]
+for file in held:
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def leased(path: Path) -> Iterator[None]:
+    argv = [sys.executable, "-c", LEASES, str(path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        yield
+        process.stdin.close()
+
+
+def test_what_is_under_a_lease_is_told_or_makes_no_backup(instance: Instance) -> None:
+    with leased(instance.write("workspace/held", "x")):
+        assert instance.backup().notes == ("left out: state/workspace/held (cannot be read)",)
+    with (
+        leased(Path(instance.state, "openclaw.json")),
+        pytest.raises(OcmError, match=r"openclaw\.json cannot be read: Resource temp") as caught,
+    ):
+        instance.backup()
+    assert caught.value.code == "backup_failed"
+
+
 @pytest.mark.parametrize("number", FAILING)
 def test_a_directory_that_cannot_be_read_is_told(instance: Instance, number: int) -> None:
     instance.write("workspace/closed/file", "x")

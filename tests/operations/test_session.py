@@ -22,6 +22,7 @@ from openclaw_ocm.core.record import Limits
 from openclaw_ocm.core.status import Listener
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.transaction import Transaction
+from openclaw_ocm.operations import session
 from openclaw_ocm.operations.edit import change_config
 from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.session import ready_for_session
@@ -236,6 +237,16 @@ def test_an_edit_has_openclaw_judge_the_config_in_a_session(kept: Kept) -> None:
     assert called(kept)["argv"][-3:] == ["config", "validate", "--json"]
     assert Path(called(kept)["environ"]["OPENCLAW_CONFIG_PATH"]).parent == Path(kept.paths(NAME).state)
     assert Path(kept.paths(NAME).config).read_bytes() == before
+
+
+def test_what_is_printed_without_an_end_where_openclaw_judges_is_not_held(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.create(sealed=False)
+    monkeypatch.setattr(session, "_MOST_PRINTED", len("openclaw was here") - 1)
+    effort = Effort(timeout_seconds=0)
+    with pytest.raises(OcmError, match="printed more than 16 bytes"):
+        change_config(kept.context, NAME, lambda config: {**config, "ui": {}}, effort=effort, dry_run=False)
 
 
 def test_the_log_is_that_of_gateway_and_backend(kept: Kept) -> None:

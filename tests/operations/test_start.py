@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from tests.operations.kept import NAME, OTHER
 
 from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.core.plan import Plan, WriteRecord
+from openclaw_ocm.core.plan import Plan, Start, WriteRecord
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, verify
@@ -123,6 +124,22 @@ def test_a_start_proves_what_it_started_and_is_nothing_the_second_time(kept: Kep
     pid = kept.process(NAME).pid
     assert kept.start().message == "already ready and sealed"
     assert kept.process(NAME).pid == pid
+
+
+def test_a_start_closes_a_state_to_others_and_opens_nothing_in_its_place(kept: Kept) -> None:
+    kept.create()
+    state, outside = Path(kept.paths(NAME).state), Path(kept.home, "outside")
+    state.chmod(0o755)
+    kept.start()
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    kept.stop()
+    outside.mkdir(mode=0o500)
+    state.rename(f"{state}-moved")
+    state.symlink_to(outside)
+    # Put there after it was looked at.
+    with pytest.raises(OSError, match="Not a directory"):
+        apply.apply_step(kept.context, Start(name=NAME))
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o500
 
 
 def test_an_instance_without_a_sandbox_is_said_to_have_none(kept: Kept) -> None:

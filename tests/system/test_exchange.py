@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import threading
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +18,6 @@ from openclaw_ocm.system.exchange import inode, put_in_place, replace_in, take_o
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 LIMIT = 2**20
 
@@ -100,6 +99,26 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
         replace_in(descriptor, "c.json", b"after", before=b"secret", limit=LIMIT)
     os.close(descriptor)
     assert (tmp_path / "secret").read_text() == "secret"
+
+
+def test_what_takes_the_place_of_a_directory_that_is_moved_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, outside = tmp_path / "state", tmp_path / "outside"
+    state.mkdir(mode=0o500)
+    outside.mkdir(mode=0o500)
+    real = os.lstat
+
+    def swapped(path: PurePosixPath) -> os.stat_result:
+        found = real(path)
+        state.rmdir()
+        state.symlink_to(outside)
+        return found
+
+    monkeypatch.setattr(os, "lstat", swapped)
+    with pytest.raises(OSError, match="Not a directory"):
+        exchange._make_movable(PurePosixPath(state))
+    assert outside.stat().st_mode & 0o777 == 0o500
 
 
 def test_of_a_writer_that_renames_whatever_is_there_nothing_is_lost(directory: int) -> None:

@@ -247,7 +247,7 @@ def _halt(context: Context, name: InstanceName) -> None:
 def _launch(context: Context, name: InstanceName) -> None:
     paths, began = context.host.instance(name), time.time()
     # An instance may have opened its state to other users of the machine.
-    Path(paths.state).chmod(0o700)
+    files.open_up(paths.state)
     have_compiled(context.host, name, context.report)
     try:
         context.backend.start([name])

@@ -158,7 +158,7 @@ def _make_movable(path: PurePosixPath) -> None:
     with contextlib.suppress(FileNotFoundError):
         mode = os.lstat(path).st_mode
         if stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
-            os.chmod(path, stat.S_IMODE(mode) | stat.S_IRWXU)  # noqa: PTH101 - a pure path
+            files.open_up(path, mode=stat.S_IMODE(mode) | stat.S_IRWXU)
 
 
 def _aside(staged: PurePosixPath) -> PurePosixPath:

@@ -290,7 +290,7 @@ def remove_tree(path: PurePosixPath) -> None:
     """
     if not os.path.lexists(path):
         return
-    _open_up(path)
+    open_up(path)
     top = os.open(path, CLOSED_DIRECTORY)
     try:
         while waiting := _empty(top, top):
@@ -314,18 +314,18 @@ def _empty(directory: int, top: int) -> list[str]:
         if not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.name, dir_fd=directory)
             continue
-        _open_up(entry.name, directory)
+        open_up(entry.name, directory)
         name = temporary.removed(secrets.token_hex(temporary.LONG_TOKEN_BYTES))
         os.rename(entry.name, name, src_dir_fd=directory, dst_dir_fd=top)
         moved.append(name)
     return moved
 
 
-def _open_up(path: str | PurePosixPath, within: int | None = None) -> None:
-    """Let the owner of a directory into it; what was put there in its place is not touched."""
+def open_up(path: str | PurePosixPath, within: int | None = None, mode: int = 0o700) -> None:
+    """Let the owner of a directory into it, alone; what was put there in its place is not touched."""
     handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
     try:
-        os.chmod(f"/proc/self/fd/{handle}", 0o700)  # noqa: PTH101 - chmod(2) would follow a link
+        os.chmod(f"/proc/self/fd/{handle}", mode)  # noqa: PTH101 - chmod(2) would follow a link
     finally:
         os.close(handle)
 

@@ -57,6 +57,15 @@ def test_what_it_installs_goes_into_its_state_and_what_is_only_cached_to_the_cac
         assert environ[name] == f"{state}/programs/bin"
 
 
+def test_what_node_compiled_is_nothing_that_a_sealed_instance_can_write() -> None:
+    paths = samples.paths()
+    sealed, unsealed = (environment(paths, samples.record(sealed=yes)) for yes in (True, False))
+    assert sealed["NODE_COMPILE_CACHE"] == str(paths.host.compiled)
+    assert not paths.host.compiled.is_relative_to(paths.state)
+    # What it writes elsewhere never becomes what another runs.
+    assert unsealed["NODE_COMPILE_CACHE"].startswith(f"{paths.state}/")
+
+
 def test_the_shell_by_which_openclaw_runs_commands_is_ocms() -> None:
     assert environment(samples.paths(), samples.record())["SHELL"] == str(samples.paths().bin / "bash")
 
