@@ -25,13 +25,17 @@ BACKENDS = (
 LOCAL, NEIGHBOUR, METADATA = "127.0.0.1", "10.99.0.1", "169.254.169.254"
 # As a rented machine has it: in no range that is near by itself.
 PUBLIC = "203.0.113.7"
-PORT, SIBLING, GATEWAY = 7001, 19021, 19001
+PRIVATE = "fd00:99::1"
+PORT, SIBLING, MAIN, GATEWAY = 7001, 19021, 18789, 19001
+# Of nobody on the host.
+FREE = 19031
 # Other machines, the second under the address that slirp4netns has for the host's loopback inside.
 HERE, CALLERS = "10.9.0.1", ("10.9.0.2", "10.0.2.2")
 NEAR = f"""
 ip addr add {NEIGHBOUR}/32 dev lo
 ip addr add {PUBLIC}/32 dev lo
 ip addr add {METADATA}/32 dev lo
+ip -6 addr add {PRIVATE}/128 dev lo nodad
 """
 # Whoever says "much" to the first gets it, others a byte.
 MUCH = 100 * 2**20
@@ -43,8 +47,16 @@ def serve(end):
 def accept(listening):
     while True:
         threading.Thread(target=serve, args=listening.accept()[:1], daemon=True).start()
-kept = [socket.create_server((address, {PORT})) for address in {(LOCAL, NEIGHBOUR, METADATA, PUBLIC)!r}]
-kept.append(socket.create_server(("::1", {PORT}), family=socket.AF_INET6))
+def echo(end):
+    while True:
+        end.sendto(*end.recvfrom(100))
+places = {(LOCAL, "127.1.2.3", NEIGHBOUR, METADATA, PUBLIC)!r}
+kept = [socket.create_server((address, {PORT})) for address in places]
+kept += [socket.create_server(("{LOCAL}", port)) for port in ({SIBLING}, {MAIN})]
+kept += [socket.create_server((it, {PORT}), family=socket.AF_INET6) for it in ("::1", "{PRIVATE}")]
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind(("{NEIGHBOUR}", {PORT}))
+threading.Thread(target=echo, args=(datagrams,), daemon=True).start()
 kept.append(socket.socket(socket.AF_UNIX))
 kept[-1].bind("\\0near")
 kept[-1].listen()
@@ -85,27 +97,39 @@ socket.onmessage = ({data}) => {
 };
 """
 # Tells which of many ways lead to something near; what is refused, closed or unknown leads nowhere.
-ATTEMPTS = (
-    f"""
+ATTEMPTS = f"""
 import json, os, socket, subprocess
-def tcp(host, port=%d): return lambda: socket.create_connection((host, port), 3)
+def tcp(host, port={PORT}): return lambda: socket.create_connection((host, port), 3)
 def unix(): end = socket.socket(socket.AF_UNIX); end.settimeout(3); end.connect("\\0near")
 def opened(*kind): return lambda: socket.socket(*kind)
-def udp(host):
+def udp(host, port=53, *options):
     end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); end.settimeout(2)
-    end.sendto(b"\\0" * 12, (host, 53)); end.recv(100)
-def marked():
-    end = socket.socket(); end.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 1)
+    for option in options: end.setsockopt(*option)
+    end.sendto(b"\\0" * 12, (host, port))
+    return end
+def option(*one): return lambda: socket.socket().setsockopt(*one)
+def bound(host, *before, source=None):
+    end = socket.socket(); end.settimeout(3)
+    for option in before: end.setsockopt(*option)
+    if source: end.bind((source, 0))
+    end.connect((host, {PORT}))
 def run(*argv): return lambda: subprocess.run(argv, check=True, capture_output=True)
 def written(path): return lambda: open(path, "w").write("1")
 ways = dict(
     loopback=tcp("{LOCAL}"), other_loopback=tcp("127.1.2.3"), zero=tcp("0.0.0.0"), six=tcp("::1"),
     mapped=tcp("::ffff:127.0.0.1"), slirp=tcp("10.0.2.2"), resolver=tcp("10.0.2.3"), near=tcp("{NEIGHBOUR}"),
-    model_of_slirp=tcp("10.0.2.2", 18081), metadata=tcp("{METADATA}"), abstract=unix, public=tcp("{PUBLIC}"),
-    mapped_metadata=tcp("::ffff:{METADATA}"), sibling=tcp("{LOCAL}", {SIBLING}), main=tcp("{LOCAL}", 18789),
+    private=tcp("{PRIVATE}"), model_of_slirp=tcp("10.0.2.2", 18081), metadata=tcp("{METADATA}"),
+    abstract=unix, public=tcp("{PUBLIC}"), datagram=lambda: udp("{NEIGHBOUR}", {PORT}).recv(100),
+    mapped_metadata=tcp("::ffff:{METADATA}"), sibling=tcp("{LOCAL}", {SIBLING}), main=tcp("{LOCAL}", {MAIN}),
     raw=opened(socket.AF_INET, socket.SOCK_RAW, 1), packet=opened(socket.AF_PACKET, socket.SOCK_RAW),
     vsock=opened(socket.AF_VSOCK, socket.SOCK_STREAM), sctp=opened(socket.AF_INET, socket.SOCK_STREAM, 132),
-    dns_of_near=lambda: udp("{NEIGHBOUR}"), mark=marked,
+    dns_of_near=lambda: udp("{NEIGHBOUR}").recv(100), ping=opened(socket.AF_INET, socket.SOCK_DGRAM, 1),
+    multicast=lambda: udp("224.0.0.251", 5353),
+    broadcast=lambda: udp("255.255.255.255", 5353, (socket.SOL_SOCKET, socket.SO_BROADCAST, 1)),
+    device=lambda: bound("{METADATA}", (socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")),
+    source=lambda: bound("{NEIGHBOUR}", (socket.IPPROTO_IP, 15, 1), source="{PUBLIC}"),
+    mark=option(socket.SOL_SOCKET, socket.SO_MARK, 1), transparent=option(socket.IPPROTO_IP, 19, 1),
+    source_route=option(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes((131, 7, 4, 10, 99, 0, 1, 0))),
     route=run("/usr/sbin/ip", "route", "add", "{METADATA}", "dev", "lo"),
     rules=run("/usr/sbin/nft", "delete", "table", "inet", "ocm"),
     link=run("/usr/sbin/ip", "link", "set", "lo", "down"),
@@ -121,8 +145,11 @@ for name, way in ways.items():
     found.append(name)
 print(json.dumps([len(ways), *found]))
 """
-    % PORT
-)
+# Those for which nothing but somebody who listens is needed.
+OPEN = {
+    *("loopback", "other_loopback", "zero", "six", "mapped", "near", "private", "metadata", "abstract"),
+    *("public", "datagram", "mapped_metadata", "sibling", "main", "source"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +163,7 @@ def near(machine: Machine) -> Iterator[None]:
     kill_group(listening)
     for address in (NEIGHBOUR, METADATA, PUBLIC):
         machine.run(["ip", "addr", "delete", f"{address}/32", "dev", "lo"], user="root")
+    machine.run(["ip", "-6", "addr", "delete", f"{PRIVATE}/128", "dev", "lo"], user="root")
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -170,6 +198,12 @@ def test_its_agent_answers_and_its_tools_work_for_all(ocm: Ocm, worker: str) -> 
     assert ocm("network", worker).stdout.split() == ["network", "own", "allow", MODEL]
 
 
+@pytest.mark.usefixtures("near")
+def test_where_nothing_confines_it_each_way_leads_somewhere(machine: Machine) -> None:
+    _count, *found = json.loads(machine.run(["python3", "-c", ATTEMPTS]).stdout)
+    assert set(found) >= OPEN
+
+
 def test_a_session_reaches_nothing_near(ocm: Ocm, worker: str) -> None:
     assert attempts(ocm, worker) == []
     assert inside(ocm, worker, "grep nameserver /etc/resolv.conf") == "nameserver 10.0.2.3\n"
@@ -202,16 +236,14 @@ print(json.dumps(found))
 
 
 def test_what_listens_inside_takes_no_port_of_the_host(machine: Machine, ocm: Ocm, worker: str) -> None:
-    code = (
-        f"import socket, time; kept = socket.create_server(('0.0.0.0', {SIBLING})); print('up', flush=True)"
-    )
+    code = f"import socket, time; kept = socket.create_server(('0.0.0.0', {FREE})); print('up', flush=True)"
     session = machine.popen([f"{ocm.folder}/ocm.py", "enter", worker], stdin=subprocess.PIPE)
     assert session.stdin is not None
     assert session.stdout is not None
     session.stdin.write(f'python3 -c "{code}; time.sleep(60)"\n'.encode())
     session.stdin.flush()
     assert session.stdout.readline() == b"up\n"
-    assert str(SIBLING) not in machine.run(["ss", "-Hltn"]).stdout
+    assert str(FREE) not in machine.run(["ss", "-Hltn"]).stdout
     kill_group(session)
 
 
