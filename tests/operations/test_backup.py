@@ -660,6 +660,17 @@ def test_what_is_excluded_or_a_cache_is_left_out_and_told(instance: Instance) ->
     assert (instance.extract(made)[1] / "agents/main/agent/CACHEDIR.TAG").exists()
 
 
+def test_environments_of_installed_programs_are_no_caches_whatever_uv_marks(instance: Instance) -> None:
+    tagged = ("uv/tools/httpie", "uv/tools", "pipx/venvs/black", "pipx/.cache")
+    for path in tagged:
+        instance.write(f"programs/{path}/bin/run", "x")
+        instance.write(f"programs/{path}/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")
+    made = instance.backup()
+    state = instance.extract(made)[1]
+    kept = [path for path in tagged if (state / "programs" / path / "bin/run").is_file()]
+    assert kept == ["uv/tools/httpie", "uv/tools", "pipx/venvs/black"]
+
+
 def test_workspaces_that_the_config_names_are_kept_whole(instance: Instance) -> None:
     entries = {"coder": {"workspace": f"{instance.state}/projects/app"}, "dev": {"workspace": "/data/dev"}}
     instance.write(

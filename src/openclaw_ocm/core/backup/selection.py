@@ -83,6 +83,9 @@ class Selection:
         parent = path.rpartition("/")[0]
         if not self.tags or self.leads_to_workspace(path) or self.is_needed(path):
             return False
+        top, *below = path.split("/")[1:]
+        if top == prefix.NAME and tuple(below[:2]) in prefix.ENVIRONMENTS:
+            return False
         is_workspace = path.removeprefix(f"{layout.STATE}/") in self.workspaces or parent == layout.STATE
         return not (is_workspace and self.is_in_workspace(path))
 
