@@ -172,6 +172,11 @@ def test_without_a_password_of_ones_own_nothing_is_made(
     assert caught.value.code == "repository_secrets"
     assert PASSWORD not in str(caught.value)
     assert not (instance.home / "none").exists()
+    with pytest.raises(OcmError, match=why) as read:
+        list_repository(instance.context, str(instance.home / "none"))
+    lacks = mode == 0o600 and PASSWORD not in (content or "")
+    # One that is there is opened by no password that is made up now.
+    assert ["urandom" in str(one.value.hint) for one in (caught, read)] == [lacks, False]
 
 
 def test_a_wrong_password_and_a_damaged_repository_are_told(instance: Instance, place: str) -> None:

@@ -37,7 +37,7 @@ def check_repository(context: Context, place: str) -> None:
     """Make a repository where there is none; raise `OcmError` where that cannot be."""
     _refuse_within(context.host, place)
     with _alone(context.host, wait_seconds=10):
-        if open_repository(context.host, place).make():
+        if open_repository(context.host, place, make=True).make():
             context.report(f"made the repository {place}")
 
 
@@ -58,7 +58,7 @@ def backup_to(  # noqa: PLR0913 - of whom, where, and how
     read_record(context.host.paths, name)
     if make:
         _refuse_within(context.host, place)
-    repository = open_repository(context.host, place)
+    repository = open_repository(context.host, place, make=make)
     if request.dry_run:
         return replace(backup(context, name, request), path=place, encrypted=True)
     with _alone(context.host, wait_seconds=QUEUE_SECONDS if patient else 10) as scratch:

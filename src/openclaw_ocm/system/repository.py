@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -113,15 +114,20 @@ class Repository:
         raise self._failed(printable(repository.last_words(done.stderr), limit=_SHOWN))
 
     def _failed(self, why: str) -> OcmError:
-        return OcmError(f"restic failed with {self.place}: {why}", code="repository_failed")
+        server = repository.server(self.place) if why.startswith("ssh: ") else None
+        hint = f"this has to work without a question: ssh {shlex.quote(server)}" if server else None
+        return OcmError(f"restic failed with {self.place}: {why}", hint=hint, code="repository_failed")
 
 
-def open_repository(host: Host, place: str) -> Repository:
-    """Return a repository with the variables in restic.env; raises `OcmError` where none opens it."""
+def open_repository(host: Host, place: str, *, make: bool = False) -> Repository:
+    """Return a repository with the variables in restic.env; raises `OcmError` where none opens it.
+
+    Only one that it may `make` can do with a new password.
+    """
     path = host.paths.ocm_config / "restic.env"
     data = files.read_own(path, limit=secrets.MAX_BYTES + 1)
     if data is None:
-        raise _no_password(f"there is no {path} with the password of the repository", path)
+        raise _no_password(f"there is no {path} with the password of the repository", path, make=make)
     if stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
         message = f"{path} can be read by others"
         raise OcmError(message, hint=f"chmod 600 {path}", code="repository_secrets")
@@ -132,10 +138,13 @@ def open_repository(host: Host, place: str) -> Repository:
         message = f"{path} has {unknown[0]}, which is no variable of restic's nor of what it stores with"
         raise OcmError(message, hint="remove the line", code="repository_secrets")
     if not repository.has_password(names):
-        raise _no_password(f"{path} has no RESTIC_PASSWORD, nor RESTIC_PASSWORD_FILE", path)
+        raise _no_password(f"{path} has no RESTIC_PASSWORD, nor RESTIC_PASSWORD_FILE", path, make=make)
     return Repository(host=host, place=place, variables=variables)
 
 
-def _no_password(message: str, path: PurePosixPath) -> OcmError:
-    hint = f'(umask 077; echo "RESTIC_PASSWORD=$(head -c 24 /dev/urandom | base64)" >> {path})'
+def _no_password(message: str, path: PurePosixPath, *, make: bool) -> OcmError:
+    if make:
+        hint = f'(umask 077; echo "RESTIC_PASSWORD=$(head -c 24 /dev/urandom | base64)" >> {path})'
+    else:
+        hint = f"write there what it was made with, RESTIC_PASSWORD=..., and chmod 600 {path}"
     return OcmError(message, hint=hint, code="repository_secrets")

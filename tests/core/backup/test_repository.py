@@ -11,6 +11,7 @@ from openclaw_ocm.core.backup.repository import (
     last_words,
     parse_repository,
     parse_snapshots,
+    server,
     unknown_variables,
 )
 from openclaw_ocm.errors import Invalid
@@ -71,6 +72,35 @@ def test_only_variables_of_restic_and_its_stores_are_passed_on() -> None:
 )
 def test_why_it_failed_is_its_last_line_of_old_and_of_new(stderr: str) -> None:
     assert last_words(stderr) == "Fatal: wrong password or no key found"
+
+
+@pytest.mark.parametrize(
+    ("passed_on", "told"),
+    [
+        ("subprocess ssh: Host key verification failed.\r\n", "ssh: Host key verification failed."),
+        (
+            "subprocess ssh: Warning: added\nsubprocess ssh: ann@nas: Permission denied (publickey).\n",
+            "ssh: ann@nas: Permission denied (publickey).",
+        ),
+        ("rclone: CRITICAL: didn't find section\n", "rclone: CRITICAL: didn't find section"),
+    ],
+)
+def test_where_the_way_there_failed_its_own_words_are_told(passed_on: str, told: str) -> None:
+    assert last_words(f"{passed_on}Fatal: unable to open repository at sftp:nas:/x: EOF\n") == told
+
+
+@pytest.mark.parametrize(
+    ("place", "known"),
+    [
+        ("sftp:ann@nas:/srv/x", "ann@nas"),
+        ("sftp:nas:x", "nas"),
+        ("sftp://ann@nas:2222//srv/x", "ann@nas"),
+        ("s3:nas/x", None),
+        ("/srv/x", None),
+    ],
+)
+def test_what_ssh_calls_the_server_is_in_the_place(place: str, known: str | None) -> None:
+    assert server(place) == known
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ _PASSWORDS = frozenset({"RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSW
 _UNOPENED = re.compile(r"repository does not exist|unable to open config file")
 _NOWHERE = re.compile(r"no such file|not exist|n't exist|not ?found|NoSuch|\b404\b", re.IGNORECASE)
 _WHERE = "\nIs there a repository at"
+# What restic passes on of the program that leads it there, which knows better why it ended.
+_LEADING = re.compile(r"^(?:subprocess (ssh)|(rclone)): (\S.*)", re.MULTILINE)
+_SERVER = re.compile(r"sftp:(?://)?([^/:]+)")
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -108,12 +111,23 @@ def is_missing(stderr: str) -> bool:
 
 
 def last_words(stderr: str) -> str:
-    """Return why restic failed, by its last line: of 0.17 with --json that is an object with a message."""
+    """Return why restic failed, by its last line: of 0.17 with --json that is an object with a message.
+
+    Where ssh or rclone ended that leads there, it is what that said last.
+    """
+    if said := [(ssh or rclone, words.strip()) for ssh, rclone, words in _LEADING.findall(stderr)]:
+        return ": ".join(said[-1])
     line = _last_line(stderr)
     try:
         return _last_line(msgspec.json.decode(line, type=_Exit).message)
     except msgspec.MsgspecError:
         return line
+
+
+def server(place: str) -> str | None:
+    """Return what ssh calls the server of a repository, None where it does not lead to one."""
+    found = _SERVER.match(place)
+    return found[1] if found else None
 
 
 def _last_line(said: str) -> str:
