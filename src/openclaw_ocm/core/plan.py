@@ -162,7 +162,7 @@ class Remember(msgspec.Struct, frozen=True, tag="remember", kw_only=True):
 
     def describe(self) -> str:
         """Return the step in words."""
-        return f"note that {self.name} {'runs' if self.runs else 'is stopped'}, for an undo"
+        return f"note that an undo leaves {self.name} {'running' if self.runs else 'stopped'}"
 
 
 class Restart(_OfInstance, frozen=True, tag="restart", kw_only=True):
