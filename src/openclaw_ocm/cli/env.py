@@ -85,7 +85,7 @@ def env(  # noqa: PLR0913 - one for each option
     name, verb, rest = _parsed(words, everything=everything)
     if verb == "list":
         return _list(ctx, name, as_json=as_json)
-    change = _change(verb, rest)
+    change = _change(verb, rest, of=name or "NAME")
     effort = frame.effort(options)
     context = frame.open_context(ctx)
 
@@ -147,10 +147,10 @@ def _parsed(words: Sequence[str], *, everything: bool) -> tuple[InstanceName | N
     return name, verb, rest
 
 
-def _change(verb: str, rest: Sequence[str]) -> Mapping[str, str | None]:
+def _change(verb: str, rest: Sequence[str], *, of: str) -> Mapping[str, str | None]:
     from openclaw_ocm.core.environment import parse_variable, parse_variables
 
-    return parse_variables(rest) if verb == "set" else {parse_variable(one): None for one in rest}
+    return parse_variables(rest, of=of) if verb == "set" else {parse_variable(one): None for one in rest}
 
 
 def _as_name(text: str) -> InstanceName:

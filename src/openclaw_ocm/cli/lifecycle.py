@@ -95,7 +95,7 @@ def _wanted(names: Names, options: Mapping[str, Any]) -> Wanted:
         sealed=not options["unsealed"],
         network=options["network"],
         limits=limits,
-        environment=parse_variables(options["variables"]),
+        environment=parse_variables(options["variables"], of=names[0] if len(names) == 1 else "NAME"),
         inherit_from=options["inherit_from"],
         no_inherit=options["no_inherit"],
     )

@@ -66,7 +66,7 @@ def set_(
             "the value comes from standard input: on the command line every user of the machine can read it"
         )
         raise click.UsageError(message)
-    parse_key(key)
+    parse_key(key, of=name)
     value = frame.read_secret(f"{key} of {name}")
     return _run(
         ctx,
@@ -95,7 +95,7 @@ def unset(ctx: click.Context, /, name: InstanceName, key: str, *, as_json: bool,
     from openclaw_ocm.core.secrets import parse_key
     from openclaw_ocm.operations.secret import unset_secret
 
-    parse_key(key)
+    parse_key(key, of=name)
     return _run(
         ctx,
         name,

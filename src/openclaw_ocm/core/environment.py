@@ -86,10 +86,10 @@ def _config_hint(name: str) -> str | None:
     return "ocm edit changes OpenClaw's config" if name.upper().startswith("OPENCLAW_") else None
 
 
-def parse_variables(texts: Iterable[str]) -> dict[str, str]:
+def parse_variables(texts: Iterable[str], *, of: str = "NAME") -> dict[str, str]:
     """Return what assignments, `KEY=VALUE`, say; raise `Invalid` for one that cannot be.
 
-    What is raised for a value that is a secret does not hold it.
+    What is raised for a value that is a secret does not hold it; its hint is for the instance `of`.
     """
     found: dict[str, str] = {}
     for text in texts:
@@ -102,22 +102,22 @@ def parse_variables(texts: Iterable[str]) -> dict[str, str]:
         if name in found:
             raise Invalid(f"{name} is set twice", code="variable_invalid")
         found[name] = value
-    return checked(found)
+    return checked(found, of=of)
 
 
-def checked(variables: Mapping[str, str]) -> dict[str, str]:
+def checked(variables: Mapping[str, str], *, of: str = "NAME") -> dict[str, str]:
     """Return variables, sorted; raise `Invalid` where they cannot be given to an instance."""
     if len(variables) > MAX_VARIABLES:
         raise Invalid(f"an instance has {MAX_VARIABLES} variables at most", code="variable_invalid")
     for name, value in variables.items():
         parse_variable(name)
-        _check_value(name, value)
+        _check_value(name, value, of)
     return {name: variables[name] for name in sorted(variables)}
 
 
-def _check_value(name: str, value: str) -> None:
+def _check_value(name: str, value: str, of: str) -> None:
     if not value:
-        message, hint = f"{name} has no value", "ocm env NAME unset KEY takes a variable away"
+        message, hint = f"{name} has no value", f"ocm env {of} unset {name} takes it away"
         raise Invalid(message, hint=hint, code="variable_invalid")
     if not _TEXT.fullmatch(value):
         message = f"the value of {name} is no line of text: it has a control character, or is no UTF-8"
@@ -126,7 +126,7 @@ def _check_value(name: str, value: str) -> None:
         raise Invalid(f"the value of {name} is longer than {MAX_VALUE} bytes", code="variable_invalid")
     if holds_secret(name, value):
         message = f"{name} looks like a secret, and every user of this machine can read a variable"
-        raise Invalid(message, hint=f"ocm secret set NAME {secret_name(name)}", code="variable_secret")
+        raise Invalid(message, hint=f"ocm secret set {of} {secret_name(name)}", code="variable_secret")
     if is_file(name) and not value.startswith("/"):
         message = f"{name} takes the absolute path of a file"
         raise Invalid(message, hint=f"{name}=/path/to/ca.pem", code="variable_invalid")

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 NAME = "programs"
 # Below it: what is fetched again at need, and no part of a backup.
 CACHES = (("cargo", "registry"), ("cargo", "git"))
-# Where uv and pipx keep the environments of programs. uv marks each as a cache, for it could make it again; here
-# it is the program itself.
+# Where uv and pipx keep the environments of programs. uv marks each as a cache, for it could make it again;
+# here it is the program itself.
 ENVIRONMENTS = (("uv", "tools"), ("pipx", "venvs"))
 
 

@@ -33,8 +33,8 @@ _SHOWN = 4
 _LONG_ENOUGH = 12
 
 
-def parse_key(text: str) -> str:
-    """Return `text` as the name of a secret, or raise `Invalid`."""
+def parse_key(text: str, *, of: str = "NAME") -> str:
+    """Return `text` as the name of a secret of the instance `of`, or raise `Invalid`."""
     if not SECRET_ID.fullmatch(text):
         shown = f"{text!r} is" if len(text) <= len("OPENROUTER_API_KEY") else "that is"
         message = (
@@ -43,17 +43,17 @@ def parse_key(text: str) -> str:
         raise Invalid(message, hint="the value is read from standard input", code="key_invalid")
     if is_reserved(text):
         message = f"{text} is no name for a secret: it steers programs"
-        raise Invalid(message, hint=_way(text), code="key_invalid")
+        raise Invalid(message, hint=_way(text, of), code="key_invalid")
     return text
 
 
-def _way(name: str) -> str:
+def _way(name: str, of: str) -> str:
     """Return what to do about a name that no secret may have."""
     try:
         parse_variable(name)
     except Invalid:
         return "choose another name and refer to it in the config"
-    return f"ocm env NAME set {name}=VALUE"
+    return f"ocm env {of} set {name}=VALUE"
 
 
 def is_reserved(name: str) -> bool:
