@@ -115,6 +115,24 @@ def test_what_ocm_sets_itself_is_no_users_but_for_the_locale_and_trust_and_certi
     assert of_openclaw(samples.paths(), with_variables(LANG="de_DE.UTF-8"))["LANG"] == "de_DE.UTF-8"
 
 
+def test_of_a_cloud_what_looks_like_a_key_is_one_and_an_id_is_none() -> None:
+    like_keys = ("0123456789abcdef" * 2, "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    plain = (
+        *("eu-central-1", "12345678-90ab-cdef-1234-567890abcdef", "123456789012", "company-production-2024"),
+        *(
+            "arn:aws:iam::123456789012:role/Agents",
+            "https://lab.openai.azure.com/",
+            "/home/Ann/.azure/Config1",
+        ),
+    )
+    for name, values, secret in (
+        ("AZURE_ANYTHING", like_keys, True),
+        ("AWS_ANYTHING", plain, False),
+        ("BUILD_ID", like_keys[:1], False),
+    ):
+        assert [environment.holds_secret(name, value) for value in values] == [secret] * len(values)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -128,6 +146,8 @@ def test_what_ocm_sets_itself_is_no_users_but_for_the_locale_and_trust_and_certi
             "AZURE_SPEECH_KEY1=geheim",
         ),
         *("AZURE_OPENAI_API_KEY_EAST=geheim", "AZURE_STORAGE_CONNECTION_STRING=A=b;AccountKey=geheim"),
+        *("AWS_BEARER_TOKEN_BEDROCK=geheim", "AZURE_CLIENT_SECRET_VALUE=geheim", "MYSQL_PWD=geheim"),
+        *("AZURE_ANYTHING=Zx8Q~geheim0123456789abcd", "AZURE_STORAGE_SAS=geheim"),
     ],
 )
 def test_what_looks_like_a_secret_is_led_to_where_it_can_be_kept_and_not_told_back(text: str) -> None:

@@ -56,7 +56,12 @@ _STEERING = re.compile(
 _SECRET = re.compile(
     r"(?i)(.*_)?(KEYS?|APIKEYS?|TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|PAT)_?[0-9]*(_ID|_JSON)?"
     # Spare keys, as OpenClaw 2026.9.6 looks for them (docs/gateway/authentication), and those of a cloud.
-    r"|.*_(API|ACCESS)_KEYS?_.*|.*CONNECTION_?STRING"
+    r"|.*_(API|ACCESS)_KEYS?_.*|.*CONNECTION_?STRING|.*_(BEARER_TOKEN|CLIENT_SECRET)_.*|.*_(PWD|SAS)"
+)
+# Of their many variables OCM knows few: what looks like a key, and is no path, is taken for one.
+_OF_CLOUDS = re.compile(r"(AWS|AZURE|GOOGLE_CLOUD|GCLOUD|CLOUDSDK|CLOUD_ML|VERTEX|ANTHROPIC_VERTEX)_.*")
+_LIKE_KEY = re.compile(
+    r"(?![/~.])(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/=_~.-]{20,}|[0-9a-fA-F]{32,}|(AKIA|ASIA)[A-Z0-9]{12,}"
 )
 # A time zone as tzset(3) has it: TZ is no path.
 _ZONE = re.compile(r"[A-Za-z0-9+<>,./:_-]{1,100}")
@@ -140,7 +145,8 @@ def holds_secret(name: str, value: str) -> bool:
         return False
     # The address of a proxy may come without a scheme, and a password in it with any character.
     held = is_secret((), value) or (is_proxy(name) and "@" in value)
-    return held or _SECRET.fullmatch(name) is not None
+    is_like_key = _OF_CLOUDS.fullmatch(name) and _LIKE_KEY.fullmatch(value)
+    return held or _SECRET.fullmatch(name) is not None or is_like_key is not None
 
 
 def secret_name(name: str) -> str:

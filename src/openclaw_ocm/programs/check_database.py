@@ -91,7 +91,7 @@ def main() -> None:
             empty.close()
             problem, empty = problem_of(address, changes=kind == "changes"), opened("file::memory:")
         left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
-        sys.stdout.write(f"{ascii(problem)[1:-1]}\n")
+        sys.stdout.write(f"{ascii(' '.join(problem.split()))[1:-1]}\n")
         sys.stdout.flush()
         if problem == "memory":
             break

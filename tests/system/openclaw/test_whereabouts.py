@@ -191,6 +191,20 @@ def test_a_file_of_a_service_that_cannot_be_read_is_told(host: Host, home: Path,
     )
 
 
+def test_a_service_that_cannot_be_read_is_told_once_and_another_programs_is_not(
+    host: Host, home: Path
+) -> None:
+    config(home / ".openclaw")
+    units = home / ".config/systemd/user"
+    for name in ("openclaw-gateway.service", "openclaw-gateway-worker1.service", "other.service"):
+        (units / name).mkdir(parents=True)
+    [note] = read_surroundings(host, PurePosixPath("/nowhere")).notes
+    assert note == (
+        f"{units}/openclaw-gateway.service is no regular file: if main is started by it, what it sets is not "
+        f"inherited"
+    )
+
+
 @pytest.mark.parametrize("asked", ["config", "variable", "nobody"])
 def test_the_login_shell_is_asked_where_openclaw_asks_it(
     host: Host, home: Path, monkeypatch: pytest.MonkeyPatch, asked: str

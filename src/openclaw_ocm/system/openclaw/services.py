@@ -36,19 +36,23 @@ _NAMED = re.compile(r"openclaw(-gateway)?(@.*)?\.service")
 _MAX_UNITS = 1000
 
 
-def find_services(host: Host) -> Iterator[tuple[Service, bool]]:
+def find_services(host: Host, unread: list[str] | None = None) -> Iterator[tuple[Service, bool]]:
     """Yield the services that run an OpenClaw of this user, those of the user's manager first.
 
-    Each with whether it is a service of the machine's.
+    Each with whether it is a service of the machine's. What is called as one, and why it cannot be read, is
+    added to `unread`.
     """
+    unread = [] if unread is None else unread
     own = (str(host.paths.units), *USER[:2], str(host.paths.data_home / "systemd" / "user"), *USER[2:])
-    yield from ((service, False) for service in _services(host, own, system=False))
-    for service in _services(host, SYSTEM, system=True):
+    yield from ((service, False) for service in _services(host, own, unread, system=False))
+    for service in _services(host, SYSTEM, unread, system=True):
         if _is_of(host, service.user or "root"):
             yield service, True
 
 
-def _services(host: Host, directories: tuple[str, ...], *, system: bool) -> Iterator[Service]:
+def _services(
+    host: Host, directories: tuple[str, ...], unread: list[str], *, system: bool
+) -> Iterator[Service]:
     names = {
         path.name: None
         for directory in directories
@@ -56,11 +60,15 @@ def _services(host: Host, directories: tuple[str, ...], *, system: bool) -> Iter
         if "openclaw" in path.name or directory.startswith((*_LOOKED_AT, str(host.paths.home)))
     }
     for name in sorted(names, key=lambda name: (name != _UNIT, name)):
-        # One that cannot be read runs nobody's OpenClaw as far as OCM can tell.
-        with contextlib.suppress(OcmError):
+        try:
             service = _service(host, name, directories, system=system)
-            if service is not None and (service.runs_gateway or _NAMED.fullmatch(name)):
-                yield service
+        except OcmError as error:
+            # Any other runs nobody's OpenClaw as far as OCM can tell.
+            if _NAMED.fullmatch(name):
+                unread.append(error.message)
+            continue
+        if service is not None and (service.runs_gateway or _NAMED.fullmatch(name)):
+            yield service
 
 
 def _service(host: Host, name: str, directories: tuple[str, ...], *, system: bool) -> Service | None:

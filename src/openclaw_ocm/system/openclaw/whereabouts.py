@@ -69,7 +69,11 @@ def _located(host: Host, manager: Surroundings) -> tuple[Main, list[Main]]:
     """Return where main is, and the places that were looked at."""
     places = []
     named = read_settings(host.paths).main
-    for place in _candidates(host, named, list(find_services(host)), manager):
+    unread: list[str] = []
+    services = list(find_services(host, unread))
+    notes = tuple(f"{why}: if main is started by it, what it sets is not inherited" for why in unread)
+    for found in _candidates(host, named, services, manager):
+        place = replace(found, surroundings=found.surroundings.noting(notes))
         places.append(place)
         # What names a place has the last word, whether or not something is there.
         if place.found or (place.origin and _is_final(place, named)):
