@@ -143,6 +143,19 @@ def test_a_rename_moves_everything_and_heirs_follow(instance: Instance) -> None:
     assert asked == {"pairs": pairs, "back": False, "restored": False}
 
 
+def test_a_rename_says_which_programs_name_the_old_path(instance: Instance) -> None:
+    assert not [note for note in renamed(instance).notes if "old path" in note]
+    state = Path(instance.context.host.instance(NEW).state)
+    for place in ("pipx/venvs/black", "uv/tools/httpie"):
+        (state / "programs" / place).mkdir(parents=True)
+        (state / "programs" / place / "pyvenv.cfg").write_text("home = /usr/bin")
+    done = rename(instance.context, NEW, NAME, EFFORT, dry_run=False)
+    assert (
+        f"what uv and pipx installed names its old path: ocm enter {NAME}, and there uv tool upgrade --all "
+        f"--reinstall, and pipx reinstall-all"
+    ) in done.notes
+
+
 def steps_of_rename(instance: Instance) -> int:
     return len(rename(instance.context, NAME, NEW, EFFORT, dry_run=True).steps)
 

@@ -28,6 +28,7 @@ from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import refuse_existing, refuse_instance, setting_up
+from openclaw_ocm.operations.planning.moved_programs import stale_programs
 from openclaw_ocm.operations.planning.removal import refuse_unremovable
 from openclaw_ocm.operations.planning.repair import ready_in_words, refuse_unrepairable
 from openclaw_ocm.operations.planning.timers import timer_steps
@@ -91,6 +92,7 @@ def rename(
             done=f"is now {new}" + (f", {ready_in_words(renamed.record)}" if runs else ""),
             nothing="",
             dry_run=dry_run,
+            notes=stale_programs(new, old.paths.state),
         )
         for one in guards:
             outcome = one.told(old.host, outcome)

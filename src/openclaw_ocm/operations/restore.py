@@ -34,6 +34,7 @@ from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
+from openclaw_ocm.operations.planning.moved_programs import stale_programs
 from openclaw_ocm.operations.planning.networks import choose_network
 from openclaw_ocm.operations.planning.offers import offers_told
 from openclaw_ocm.operations.planning.plugins import missed_after
@@ -119,7 +120,9 @@ def restore(
         missed = () if made is None else missed_after(made, staged.contents, idle=request.idle)
         # Of a drill nothing else is of interest, for it is gone the next moment.
         offers = () if made is None or request.idle else offers_told(made)
-        return replace(outcome, notes=missed if request.idle else (*outcome.notes, *missed, *offers))
+        has_moved = made is not None and str(paths.state) != staged.contents.header.state
+        stale = stale_programs(name, paths.state) if has_moved else ()
+        return replace(outcome, notes=missed if request.idle else (*outcome.notes, *missed, *stale, *offers))
 
 
 def _check_request(name: InstanceName, request: RestoreRequest, *, exists: bool) -> None:
