@@ -148,7 +148,7 @@ def test_what_openclaw_installed_is_told_by_who_copies_its_database(machine: Mac
     argv = ["/usr/local/bin/node", "--input-type=module", "--eval", programs.text("copy_databases.mjs")]
     request = copying.request("copies", ["agents/main/agent/openclaw-agent.sqlite", "state/openclaw.sqlite"])
     said = machine.run(argv, cwd=state, input=request.decode(), timeout=60).stdout.splitlines()
-    assert [json.loads(line) for line in said[:2]] == [{"index": n, "problem": None} for n in range(2)]
+    assert [(one["index"], one["problem"]) for one in map(json.loads, said[:2])] == [(0, None), (1, None)]
     (found,) = copying.parse_plugins(said[2])
     assert (found.name, found.package, found.version) == ("here", "@openclaw/discord", "2026.9.6")
     assert found.path == "npm/y"

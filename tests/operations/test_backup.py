@@ -85,6 +85,16 @@ for index, path in enumerate(request["paths"]):
 {more}
 """
 
+# As the program does with small ones: copies that follow one another in a file.
+SHARED = """
+with open(f"{request['into']}/small", "wb") as small:
+    for index in range(len(request["paths"])):
+        path = f"{request['into']}/{index}"
+        data = open(path, "rb").read()
+        print(json.dumps({"index": index, "problem": None, "place": [small.tell(), len(data)]}))
+        small.write(data)
+        os.unlink(path)
+"""
 WRITER = """
 import select, sqlite3, sys
 database = sqlite3.connect(sys.argv[1], timeout=30)
@@ -531,6 +541,36 @@ def test_a_program_in_the_sandbox_that_lies_makes_no_backup(
     assert (list_backups(instance.context.host), instance.leftovers()) == ((), [])
 
 
+def test_copies_that_share_a_file_are_each_taken_from_their_place(instance: Instance) -> None:
+    paths = (STATE_DATABASE, *(f"workspace/{number}.sqlite" for number in range(3)))
+    for count, path in enumerate(paths):
+        with instance.database(path, rows=400 * count):
+            pass
+    instance.node(SHARED)
+    made = instance.backup()
+    assert (made.databases, made.notes, instance.leftovers()) == (4, (), [])
+    _, state = instance.extract(made)
+    for count, path in enumerate(paths):
+        with contextlib.closing(sqlite3.connect(state / path)) as database:
+            assert database.execute("select count(*) from notes").fetchone() == (400 * count,)
+
+
+@pytest.mark.parametrize("place", ["[0, 5000]", "[4096, 10 ** 12]", "[512, 8192]"])
+def test_a_place_that_is_none_of_a_copy_is_found_out(instance: Instance, place: str) -> None:
+    for path in (STATE_DATABASE, "workspace/one.sqlite"):
+        with instance.database(path, rows=400):
+            pass
+    lie = f"print(json.dumps({{'index': %d, 'problem': None, 'place': {place}}}))"
+    instance.node(SHARED + lie % 1)
+    made = instance.backup()
+    assert made.databases == 1
+    (note,) = made.notes
+    assert "workspace/one.sqlite is kept as a plain file, for SQLite finds fault with it" in note
+    instance.node(SHARED + lie % 0)
+    with pytest.raises(OcmError, match=r"damaged|is a database and not listed|is no database"):
+        instance.backup()
+
+
 def test_answers_that_are_none_count_for_nothing(instance: Instance) -> None:
     with instance.database(STATE_DATABASE):
         pass
@@ -761,10 +801,12 @@ def test_what_is_written_to_each_time_it_is_read_is_told(
     path = instance.write("workspace/log", "line\n" * 1000)
     true = system_snapshot._copy
 
-    def copy(source: IO[bytes], file: IO[bytes], limit: int) -> Copy:
+    def copy(source: IO[bytes], file: IO[bytes], limit: int, place: None) -> Copy:
         if not os.path.samestat(os.fstat(source.fileno()), path.stat()):
-            return true(source, file, limit)
-        return true(cast("IO[bytes]", Interrupted(source, lambda: append(path, "more\n"))), file, limit)
+            return true(source, file, limit, place)
+        return true(
+            cast("IO[bytes]", Interrupted(source, lambda: append(path, "more\n"))), file, limit, place
+        )
 
     monkeypatch.setattr(system_snapshot, "_copy", copy)
     made = instance.backup()
@@ -784,14 +826,14 @@ def test_what_is_written_to_while_it_is_read_is_read_again(
     path = instance.write("workspace/log", "old " * 100_000)
     true, attempts = system_snapshot._copy, []
 
-    def copy(source: IO[bytes], file: IO[bytes], limit: int) -> Copy:
+    def copy(source: IO[bytes], file: IO[bytes], limit: int, place: None) -> Copy:
         if not os.path.samestat(os.fstat(source.fileno()), path.stat()):
-            return true(source, file, limit)
+            return true(source, file, limit, place)
         attempts.append(source)
         if len(attempts) > 1:
-            return true(source, file, limit)
+            return true(source, file, limit, place)
         interrupted = Interrupted(source, lambda: path.write_text("new " * 100_000))
-        return true(cast("IO[bytes]", interrupted), file, limit)
+        return true(cast("IO[bytes]", interrupted), file, limit, place)
 
     monkeypatch.setattr(system_snapshot, "_copy", copy)
     made = instance.backup()

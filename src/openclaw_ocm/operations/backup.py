@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm import __version__
 from openclaw_ocm.core import temporary
 from openclaw_ocm.core.backup import copying, layout
+from openclaw_ocm.core.backup.copying import Answer
 from openclaw_ocm.core.backup.layout import Header
 from openclaw_ocm.core.backup.retention import backup_stem
 from openclaw_ocm.core.backup.selection import excluded_by
@@ -295,16 +296,16 @@ def _copies(work: _Work) -> Iterator[Copies]:
     work.worker.context.report("copying databases")
     directory = temporary.copies(secrets.token_hex(temporary.LONG_TOKEN_BYTES))
     try:
-        problems, plugins = _copy_databases(work, directory)
+        answers, plugins = _copy_databases(work, directory)
+        problems = {path: one.problem for path, one in answers.items() if one.problem is not None}
         for path, problem in problems.items():
             if layout.is_own_database(path):
                 message = f"the database {path} of {work.worker.name} could not be copied: {problem}"
                 hint = f"ocm logs {work.worker.name} may say more"
                 raise OcmError(message, hint=hint, code="backup_failed")
-        numbered = enumerate(work.found.databases)
-        names = {path: str(index) for index, path in numbered if path not in problems}
+        made = {path: one for path, one in answers.items() if one.problem is None}
         with open_copies(work.state, directory) as descriptor:
-            yield Copies(directory=descriptor, names=names, problems=problems, plugins=plugins)
+            yield Copies(directory=descriptor, made=made, problems=problems, plugins=plugins)
     finally:
         discard_copies(work.state, directory)
 
@@ -320,19 +321,17 @@ def _refuse_full(work: _Work) -> None:
         raise OcmError(message, hint="make room there", code="no_space")
 
 
-def _copy_databases(work: _Work, directory: str) -> tuple[dict[str, str], tuple[Plugin, ...]]:
-    """Run the program that copies databases; return what kept it from copying one, by path, and plugins."""
+def _copy_databases(work: _Work, directory: str) -> tuple[dict[str, Answer], tuple[Plugin, ...]]:
+    """Run the program that copies databases; return what became of each, by path, and plugins."""
     databases = work.found.databases
-    problems = dict.fromkeys(databases, "nothing was said of it")
+    answers = {path: Answer(index, "nothing was said of it") for index, path in enumerate(databases)}
     plugins: list[Plugin] = []
 
     def heard(line: str) -> None:
         answer = copying.parse_answer(line, len(databases))
         if answer is not None:
-            problems.pop(databases[answer.index], None)
-        if answer is not None and answer.problem is not None:
-            problems[databases[answer.index]] = answer.problem
-        if answer is None and not plugins:
+            answers[databases[answer.index]] = answer
+        elif not plugins:
             plugins.extend(copying.parse_plugins(line))
 
     request = copying.request(directory, [path.removeprefix(f"{layout.STATE}/") for path in databases])
@@ -343,7 +342,7 @@ def _copy_databases(work: _Work, directory: str) -> tuple[dict[str, str], tuple[
     except CommandFailed as error:
         message = f"the databases of {work.worker.name} could not be copied: {error.message}"
         raise OcmError(message, hint=f"ocm status {work.worker.name}", code="backup_failed") from None
-    return problems, tuple(plugins)
+    return answers, tuple(plugins)
 
 
 def _planned(work: _Work, final: PurePosixPath, notes: tuple[str, ...]) -> Backup:

@@ -7,11 +7,14 @@
 // `backup` of node:sqlite (Node 24) with more pages a step than any database has: what it copies is then one
 // moment of the database, however it is written to. It waits for the disk several times, which thousands of
 // small ones would make hours: those are taken by `serialize`, where Node has it, as of one moment too. What it
-// cannot read it takes for zeros, so all is read once before.
+// cannot read it takes for zeros, so all is read once before. They follow one another in a file, `small`, for a
+// file system may take longer to make and remove thousands of files than SQLite takes to read them.
 //
 // A reader cannot open a database whose last writer was killed in the middle; one that may write can, and mends
 // it. Names begin with ./ for `file:` begins a URI.
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  fstatSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync,
+} from "node:fs";
 import { relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { backup, DatabaseSync } from "node:sqlite";
@@ -33,6 +36,7 @@ for (const name of readdirSync(".")) {
   }
 }
 mkdirSync(into, { mode: 0o700 });
+const small = openSync(`${into}/small`, "ax", 0o600);
 
 // Before SQLite opens it: to close a file gives up all locks that a process has on it.
 function isRead(path) {
@@ -45,16 +49,24 @@ function isRead(path) {
   return true;
 }
 
+// Returns where in `small` the copy lies, null where it is a file of its own.
 async function copy(path, target, readOnly) {
   const wasRead = isRead(path);
   const source = new DatabaseSync(path, { readOnly, timeout: patience > 0 ? 5000 : 0 });
   try {
     // What is in `-wal` may say that there are more pages than the files explain.
     if (wasRead && source.serialize && source.prepare("pragma page_count").get().page_count <= PAGES) {
-      writeFileSync(target, source.serialize(), { mode: 0o600 });
+      const data = source.serialize();
+      const offset = fstatSync(small).size;
+      if (path !== OWN) {
+        writeFileSync(small, data);
+        return [offset, data.length];
+      }
+      writeFileSync(target, data, { mode: 0o600 });
     } else {
       await backup(source, target, { rate: 2147483647 });
     }
+    return null;
   } finally {
     source.close();
   }
@@ -66,8 +78,7 @@ async function attempt(path, target) {
     const began = performance.now();
     try {
       if (problem !== undefined) rmSync(target, { force: true });
-      await copy(path, target, readOnly);
-      return null;
+      return { problem: null, place: await copy(path, target, readOnly) };
     } catch (error) {
       problem = String(error.message).slice(0, SHOWN);
       if ((error.errcode & 0xff) === NOT_A_DATABASE || patience <= 0) break;
@@ -75,17 +86,24 @@ async function attempt(path, target) {
       patience -= performance.now() - began;
     }
   }
-  return problem;
+  return { problem };
 }
 
+// Each time that something is printed may take the processor from here.
+const TOGETHER = 2048;
+let said = "";
 for (const [index, path] of paths.entries()) {
   let late = 60000;
   try { late += statSync(path).size / 2000; } catch {}
-  const problem = await Promise.race([
+  const answer = await Promise.race([
     attempt(path, `${into}/${index}`),
-    sleep(late, "it stays locked", { ref: false }),
+    sleep(late, { problem: "it stays locked" }, { ref: false }),
   ]);
-  process.stdout.write(JSON.stringify({ index, problem }) + "\n");
+  said += JSON.stringify({ index, ...answer }) + "\n";
+  if (said.length > TOGETHER || index === paths.length - 1) {
+    process.stdout.write(said);
+    said = "";
+  }
 }
 
 // What OpenClaw 2026.9.6 keeps of the plugins that it installed, in the copy of its own database: those below

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from openclaw_ocm.core.backup.holes import MAX_REAL
 from openclaw_ocm.core.backup.layout import MAX_PLUGINS, Plugin
 from openclaw_ocm.core.text import printable
 
+# The file of copies that follow one another.
+_SMALL = "small"
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=MAX_REAL)]
+
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of the copy of the database at `index`: None, or why there is none."""
+    """What became of the copy of the database at `index`: no `problem`, or why there is none.
+
+    `place` is its offset and size where it shares a file with others.
+    """
 
     index: int
     problem: str | None
+    place: tuple[_Bytes, _Bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the file that holds the copy."""
+        return str(self.index) if self.place is None else _SMALL
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -50,4 +64,4 @@ def parse_answer(line: str, count: int) -> Answer | None:
         return None
     if not 0 <= answer.index < count:
         return None
-    return Answer(index=answer.index, problem=answer.problem and printable(answer.problem))
+    return msgspec.structs.replace(answer, problem=answer.problem and printable(answer.problem))

@@ -39,6 +39,8 @@ _PATIENCE = 60
 # So many are asked about before the first is waited for, together of so many bytes.
 _AHEAD = 64
 _AHEAD_BYTES = 2**26
+# Of questions that are sent at once: each time may take the processor from who asks.
+_TOGETHER_BYTES = 2**11
 _KEPT_BYTES = 2**16
 _CHUNK = 2**12
 _MEMORY_ANSWER = "memory"
@@ -103,7 +105,7 @@ class _Checker:
         self._running = contextlib.ExitStack()
         self._pipes: tuple[IO[bytes], IO[bytes]] | None = None
         self._seconds = _SECONDS
-        self._said = b""
+        self._unsent = self._said = b""
         self._asked: deque[tuple[str | PurePosixPath, int, bool, Told]] = deque()
         self._bytes = 0
 
@@ -123,19 +125,26 @@ class _Checker:
 
     def end(self) -> None:
         """End the process."""
-        self._pipes, self._said = None, b""
+        self._pipes, self._unsent, self._said = None, b"", b""
         self._running.close()
 
     def _send(self, path: str | PurePosixPath, size: int, *, changes: bool) -> None:
+        seconds, kind = _EACH_SECONDS + size / _BYTES_PER_SECOND, "changes" if changes else "keeps"
+        self._unsent += f"{seconds:f} {kind} file://{quote_from_bytes(os.fsencode(path))}\n".encode()
+        if len(self._unsent) > _TOGETHER_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._unsent:
+            return
         if self._pipes is None:
             limits = (str(_MEMORY), str(self._seconds))
             argv = (sys.executable, "-I", "-S", "-c", programs.text("check_database.py"), *limits)
             self._pipes = self._running.enter_context(Runner(environ={}).companion(argv))
-        seconds, kind = _EACH_SECONDS + size / _BYTES_PER_SECOND, "changes" if changes else "keeps"
-        line = f"{seconds:f} {kind} file://{quote_from_bytes(os.fsencode(path))}\n".encode()
         # Where it has ended, that is heard.
         with contextlib.suppress(BrokenPipeError):
-            self._pipes[0].write(line)
+            self._pipes[0].write(self._unsent)
+        self._unsent = b""
 
     def _hear(self) -> None:
         """Tell the first answer that is still wanting."""
@@ -154,6 +163,7 @@ class _Checker:
     def _line(self, deadline: float) -> str | None:
         """Return the next line of the process; None where it ends, or says nothing for too long."""
         while b"\n" not in self._said:
+            self._flush()
             left = max(deadline - time.monotonic(), 0)
             if self._pipes is None or not select.select(self._pipes[1:], [], [], left)[0]:
                 return None

@@ -243,8 +243,12 @@ def is_readable(found: Found) -> bool:
 
 
 @contextlib.contextmanager
-def copied(directory: int, name: str, spool: PurePosixPath, *, limit: int) -> Iterator[Copy | None]:
+def copied(
+    directory: int, name: str, spool: PurePosixPath, *, limit: int, place: tuple[int, int] | None = None
+) -> Iterator[Copy | None]:
     """Yield a copy of a file, read until nothing changed it meanwhile; None where it is no file any more.
+
+    With a `place`, an offset and a size, it is a copy of what lies there, and was written before.
 
     What grows without an end is read up to the size that it had. Large ones are held in a file without a
     name in the directory `spool`, without what is nothing but zeros. Raises `Unreadable` where it cannot be
@@ -257,7 +261,7 @@ def copied(directory: int, name: str, spool: PurePosixPath, *, limit: int) -> It
             if descriptor is None:
                 break
             with os.fdopen(descriptor, "rb", buffering=0) as source:
-                copy = _copy(source, file, limit)
+                copy = _copy(source, file, limit, place)
             if copy.steady:
                 break
             time.sleep(_TICK_SECONDS * 2**attempt)
@@ -266,11 +270,11 @@ def copied(directory: int, name: str, spool: PurePosixPath, *, limit: int) -> It
         yield copy
 
 
-def _copy(source: IO[bytes], file: IO[bytes], limit: int) -> Copy:
+def _copy(source: IO[bytes], file: IO[bytes], limit: int, place: tuple[int, int] | None) -> Copy:
     file.seek(0)
     file.truncate()
     before = os.fstat(source.fileno())
-    if 0 <= time.time() - before.st_ctime < _TICK_SECONDS:
+    if place is None and 0 <= time.time() - before.st_ctime < _TICK_SECONDS:
         # What is written within the same tick would leave no trace in its time. Not st_mtime: an instance
         # sets that, and with one in the future each of its files would be waited for.
         time.sleep(_TICK_SECONDS)
@@ -278,31 +282,32 @@ def _copy(source: IO[bytes], file: IO[bytes], limit: int) -> Copy:
     if before.st_size > holes.MAX_REAL:
         raise TooLarge(HOLEY)
     parts: list[tuple[int, int]] = []
-    position = 0
-    while position < before.st_size and (data := _next_data(source, position, before.st_size)) is not None:
+    begin, end = (0, before.st_size) if place is None else (place[0], min(sum(place), before.st_size))
+    begin = position = min(begin, end)
+    while position < end and (data := _next_data(source, position, end)) is not None:
         position = data
-        chunk = _read(source, min(before.st_size - position, _CHUNK))
+        chunk = _read(source, min(end - position, _CHUNK))
         if not chunk:
             break
         for offset in range(0, len(chunk), _HOLE):
             block = chunk[offset : offset + _HOLE]
             if block != _ZEROS[: len(block)]:
                 file.write(block)
-                _add_part(parts, position + offset, len(block))
+                _add_part(parts, position + offset - begin, len(block))
         position += len(chunk)
         if file.tell() > limit:
             raise TooLarge(LARGE)
         if len(parts) > holes.MAX_PARTS:
             raise TooLarge(HOLEY)
     else:
-        position = before.st_size
+        position = end
     after = os.fstat(source.fileno())
     return Copy(
         file=file,
-        size=position,
+        size=position - begin,
         mtime=int(before.st_mtime),
         mode=before.st_mode & layout.OWN_MODE,
-        steady=_version(before) == _version(after) and position == before.st_size,
+        steady=place is not None or (_version(before) == _version(after) and position == end),
         parts=tuple(parts),
     )
 

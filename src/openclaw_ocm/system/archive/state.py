@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.backup.copying import Answer
     from openclaw_ocm.core.backup.layout import Plugin
     from openclaw_ocm.core.backup.selection import Selection
     from openclaw_ocm.system.archive.database import Ask
@@ -49,13 +50,13 @@ class Survey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copies:
-    """Copies of databases: names by path in the open directory; `problems` of those that have none.
+    """Copies of databases in an open directory, by path; `problems` of those that have none.
 
     `plugins` are those that one of them tells of.
     """
 
     directory: int | None = None
-    names: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, Answer] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[Plugin, ...] = ()
 
@@ -164,21 +165,21 @@ class StateStore:
             self._writer.link(found.path, stored)
 
     def _store_file(self, found: Found, progress: Callable[[int], None]) -> None:
-        name = self._copies.names.get(found.path)
-        directory = found.directory
-        if name is not None and self._copies.directory is not None:
-            directory = self._copies.directory
-        with snapshot.copied(directory, name or found.name, self._spool, limit=self._left) as copy:
+        made = self._copies.made.get(found.path)
+        directory, name, place = found.directory, found.name, None
+        if made is not None and self._copies.directory is not None:
+            directory, name, place = self._copies.directory, made.name, made.place
+        with snapshot.copied(directory, name, self._spool, limit=self._left, place=place) as copy:
             if copy is None:
-                self._missing(found, name)
+                self._missing(found, is_copy=made is not None)
                 return
-            kind = self._kind(found, copy, is_copy=name is not None)
+            kind = self._kind(found, copy, is_copy=made is not None)
             if kind is None:
                 return
             if not copy.steady:
                 self.told.note(f"{found.path} changed each time it was read")
             mode, mtime = (
-                (found.status.st_mode, int(found.status.st_mtime)) if name else (copy.mode, copy.mtime)
+                (found.status.st_mode, int(found.status.st_mtime)) if made else (copy.mode, copy.mtime)
             )
             whole = kind == "database" or self._selection.is_needed(found.path) or not copy.has_holes
             if whole and copy.size > self._left:
@@ -194,7 +195,7 @@ class StateStore:
             )
             self._left -= member.size
             self._writer.file(member, _told(content, progress), kind)
-            if name is not None and not layout.is_own_database(found.path):
+            if made is not None and not layout.is_own_database(found.path):
                 self._check(found.path, copy)
 
     def _kind(self, found: Found, copy: Copy, *, is_copy: bool) -> layout.Kind | None:
@@ -222,15 +223,15 @@ class StateStore:
 
         self._ask(spooled, told)
 
-    def _missing(self, found: Found, name: str | None) -> None:
+    def _missing(self, found: Found, *, is_copy: bool) -> None:
         """Fail where the copy of a database of OpenClaw's is gone; a file may have gone at any time."""
-        if name is not None:
+        if is_copy:
             message = f"the copy of the database {found.path} was taken away while the backup ran"
             raise OcmError(message, hint="try again", code="backup_failed")
 
     def _is_journal(self, path: str) -> bool:
         return any(
-            path.endswith(suffix) and path[: -len(suffix)] in self._copies.names for suffix in layout.SIDECARS
+            path.endswith(suffix) and path[: -len(suffix)] in self._copies.made for suffix in layout.SIDECARS
         )
 
     def _refuse_needed(self, found: Found, why: str) -> None:
