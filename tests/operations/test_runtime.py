@@ -69,6 +69,8 @@ def test_a_dry_run_tells_the_steps_and_changes_nothing(kept: Kept) -> None:
     before = kept.files()
     outcome = use(kept, dry_run=True)
     assert any("write record" in step for step in outcome.steps)
+    [note] = outcome.notes
+    assert note.startswith("it would then run OpenClaw ")
     assert kept.files() == before
 
 

@@ -45,6 +45,7 @@ def use_runtime(  # noqa: PLR0913 - what the command says
         steps = runtime_steps(worker, runtime, effort)
         state = _in_words(runtime)
         idle = worker.record.autostart and not worker.process.activity.will_run
+        told = f"it would then run {state}" if dry_run else f"it does not run: ocm start {name}"
         return carry_out(
             worker.context,
             make_plan(worker.backend, "runtime", name, steps),
@@ -52,7 +53,7 @@ def use_runtime(  # noqa: PLR0913 - what the command says
             nothing=f"runs {state} already",
             dry_run=dry_run,
             keep=effort.keep,
-            notes=(f"it does not run: ocm start {name}",) if steps and idle else (),
+            notes=(told,) if steps and (idle or dry_run) else (),
         )
 
 

@@ -148,6 +148,8 @@ def test_npm_gets_the_users_network_settings_a_directory_of_ocms_own_and_no_scri
     install.install(proxied, (node_step(host), openclaw_step(host)), quiet)
     environment = (home / "environment").read_text()
     assert "https_proxy=http://ann:secret@proxy:1\n" in environment
+    # Else it trusts those authorities alone that come with Node, and no company's proxy.
+    assert "NODE_USE_SYSTEM_CA=1\n" in environment
     arguments = (home / "arguments").read_text()
     assert "--ignore-scripts" in arguments.split()
     assert f"openclaw@{OPENCLAW_VERSION}" in arguments.split()

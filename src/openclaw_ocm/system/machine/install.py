@@ -274,11 +274,12 @@ def _command(host: Host, argv: tuple[str, ...], beside: PurePosixPath, lock: int
     """Return a command of pip or npm: with the user's settings, and its working files in `beside`.
 
     In a directory of OCM's own, since a settings file or a module where the user happens to be would count.
+    Node trusts what the machine trusts, as Debian's pip does: a company's proxy may open what is encrypted.
     """
     return Command(
         argv=argv,
         timeout_seconds=_FETCH_SECONDS,
-        env={**host.network, "TMPDIR": str(beside)},
+        env={"NODE_USE_SYSTEM_CA": "1", **host.network, "TMPDIR": str(beside)},
         directory=str(beside),
         descriptors=(lock,),
     )
