@@ -108,6 +108,12 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert not anchor or anchor in documents.anchors(target), f"{file}#{anchor}"
 
 
+def test_the_readme_tells_how_long_the_whole_table_of_access_is() -> None:
+    whole = (ROOT / "docs" / "explanation" / "isolation.md").read_text()
+    table = whole.partition("| what can be reached |")[2].partition("\n\n")[0]
+    assert f"has {table.count(chr(10)) - 1}.\n" in (ROOT / "README.md").read_text()
+
+
 def test_every_document_is_found_from_the_readme() -> None:
     found = {ROOT / "README.md"}
     new = set(found)

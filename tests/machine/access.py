@@ -53,6 +53,8 @@ ROWS = (
     ("terminals of other logins, `/dev/pts`", TERMINAL),
     ("control groups", "{cgroup}/cgroup.procs"),
     ("what listens on `127.0.0.1`, other gateways too", "tcp:127.0.0.1:{port}"),
+    ("the local network", "tcp:192.168.99.1:{port}"),
+    ("where a cloud tells a machine its secrets, `169.254.169.254`", "tcp:169.254.169.254:{port}"),
     ("the host's abstract sockets", "abstract:of-the-host"),
 )
 IN_A_BOX = {"{home}/.openclaw-{name}/workspace": "/workspace"}
@@ -67,11 +69,16 @@ FILES = (
 )
 SOCKETS = ("{runtime}/bus", "/run/dbus/system_bus_socket", "/run/docker.sock")
 # Makes what is missing, open to all, until its input ends: a file for each path before "--" in argv, a socket
-# that somebody listens on for each path after it; and listens on a port of the loopback, which it prints.
+# that somebody listens on for each path after it; and listens on a port, which it prints, of the loopback and
+# of two addresses that it gives the machine (netdevice(7), SIOCSIFADDR and SIOCSIFFLAGS).
 _PLANT = """
-import os, pathlib, pty, socket, sys
+import fcntl, os, pathlib, pty, socket, struct, sys
 os.umask(0)
-loopback, abstract = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)
+anywhere, abstract = socket.create_server(("0.0.0.0", 0)), socket.socket(socket.AF_UNIX)
+near = {b"lo:1": "192.168.99.1", b"lo:2": "169.254.169.254"}
+for name, address in near.items():
+    asked = struct.pack("16sH2x4s8x", name, socket.AF_INET, socket.inet_aton(address))
+    fcntl.ioctl(anywhere, 0x8916, asked)
 abstract.bind("\\0of-the-host")
 abstract.listen()
 terminals = [pty.openpty() for _ in range(24)]
@@ -87,12 +94,14 @@ for path in files:
 for path, listening in sockets.items():
     listening.bind(path)
     listening.listen()
-print("planted", loopback.getsockname()[1], flush=True)
+print("planted", anywhere.getsockname()[1], flush=True)
 sys.stdin.read()
 for path in (*files, *sockets):
     os.unlink(path)
 for folder in dict.fromkeys(folders):
     folder.rmdir()
+for name in near:
+    fcntl.ioctl(anywhere, 0x8914, struct.pack("16sH22x", name, 0))
 """
 _FUNCTIONS = """
 socket='import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])'

@@ -89,12 +89,16 @@ for index, path in enumerate(request.get("paths", ())):
 
 @dataclass(kw_only=True)
 class Kept:
-    """A user's home; what was reported stands in `said`, sandboxes that are not in force in `unproved`."""
+    """A user's home; what was reported stands in `said`, sandboxes that are not in force in `unproved`.
+
+    `looked_below` are the processes, by port, below which a listener was looked for first.
+    """
 
     host: Host
     said: list[str] = field(default_factory=list)
     unproved: dict[InstanceName, tuple[str, ...]] = field(default_factory=dict)
     strangers: dict[int, Listener] = field(default_factory=dict)
+    looked_below: dict[int, int] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
@@ -213,8 +217,9 @@ class Kept:
     def fix(self, before: Diagnosis) -> Diagnosis:
         return fix(self.context, before, lambda _progress: None)
 
-    def listeners(self, ports: Iterable[int], _roots: Mapping[int, int] | None = None) -> dict[int, Listener]:
+    def listeners(self, ports: Iterable[int], roots: Mapping[int, int] | None = None) -> dict[int, Listener]:
         """Return who listens: strangers, and the gateways that run."""
+        self.looked_below.update(roots or {})
         found = {}
         for name, gateway in self.world.gateways.items():
             if gateway.pid is not None:

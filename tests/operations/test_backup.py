@@ -24,6 +24,7 @@ import msgspec
 import pytest
 from tests import hosts, samples
 from tests.archives import snapshot, tree, write_archive
+from tests.leases import leased
 
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core import plan as steps
@@ -330,29 +331,6 @@ def test_what_cannot_be_read_is_told(instance: Instance, call: str, number: int)
         made = instance.backup()
     assert made.left_out == {**REMADE, "cannot be read": 1}
     assert made.notes == ("left out: state/workspace/closed (cannot be read)",)
-
-
-# argv: files. Holds a lease on each, as an instance can on its own, and says so.
-LEASES = """
-import fcntl, os, signal, sys
-signal.signal(signal.SIGIO, signal.SIG_IGN)
-held = [os.open(path, os.O_RDWR) for path in sys.argv[1:]]
-for file in held:
-    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextlib.contextmanager
-def leased(path: Path) -> Iterator[None]:
-    argv = [sys.executable, "-c", LEASES, str(path)]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stdout.readline() == b"held\n"
-        yield
-        process.stdin.close()
 
 
 def test_what_is_under_a_lease_is_told_or_makes_no_backup(instance: Instance) -> None:

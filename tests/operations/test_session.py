@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.leases import leased
 from tests.operations.kept import NAME
 
 from openclaw_ocm.backends import registry
@@ -247,6 +248,16 @@ def test_what_is_printed_without_an_end_where_openclaw_judges_is_not_held(
     effort = Effort(timeout_seconds=0)
     with pytest.raises(OcmError, match="printed more than 16 bytes"):
         change_config(kept.context, NAME, lambda config: {**config, "ui": {}}, effort=effort, dry_run=False)
+
+
+def test_a_config_under_a_lease_is_told_by_its_path_with_what_ends_that(kept: Kept) -> None:
+    kept.create(sealed=False)
+    config = Path(kept.paths(NAME).config)
+    effort = Effort(timeout_seconds=0)
+    with leased(config), pytest.raises(OcmError) as caught:
+        change_config(kept.context, NAME, lambda config: {**config, "ui": {}}, effort=effort, dry_run=False)
+    assert caught.value.message == f"{config} cannot be read: Resource temporarily unavailable"
+    assert caught.value.hint == f"a program in {NAME} holds it, by a lease: ocm stop {NAME} ends that"
 
 
 def test_the_log_is_that_of_gateway_and_backend(kept: Kept) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,13 @@ def read_config(paths: InstancePaths) -> tuple[bytes, dict[str, Any]]:
         message = f"{paths.name} has no config {paths.config}"
         hint = f"put it back, {paths.config}.bak may hold it"
         raise OcmError(message, hint=hint, code="config_missing") from None
+    except OSError as error:
+        # It is there: a lease, a disk that fails, a mode.
+        message = f"{paths.config} cannot be read: {error.strerror}"
+        hint = f"look at {paths.config}, and make it yours again"
+        if error.errno == errno.EAGAIN:
+            hint = f"a program in {paths.name} holds it, by a lease: ocm stop {paths.name} ends that"
+        raise OcmError(message, hint=hint, code="config_unreadable") from None
 
 
 def find_config(state: PurePosixPath) -> dict[str, Any]:
