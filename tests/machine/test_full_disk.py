@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+
 from .instances import HOME, answer
 
 if TYPE_CHECKING:
@@ -48,14 +50,17 @@ def small(machine: Machine, ocm: Ocm, archive: str) -> Iterator[str]:
 
 
 def with_free(machine: Machine, ocm: Ocm, kilobytes: int, *arguments: str) -> Result:
-    """Run ocm while so much is free on the small disk."""
+    """Run ocm while so much is free on the small disk.
+
+    A gateway that cannot write may fail to close, and then sits its time out: one of 90 did (2026.9.6).
+    """
     script = (
         f"cd {SMALL}; free=$(df --output=avail -k . | tail -1);"
         f" [ $free -lt {kilobytes} ] || head -c $(((free - {kilobytes}) * 1024)) /dev/zero > filler || true"
     )
     machine.run(["bash", "-c", script])
     try:
-        return ocm(*arguments, env=ENVIRONMENT, check=False)
+        return ocm(*arguments, env=ENVIRONMENT, check=False, timeout=STOP_TIMEOUT_SECONDS + 120)
     finally:
         machine.run(["rm", f"{SMALL}/filler"])
 

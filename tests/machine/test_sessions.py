@@ -43,6 +43,12 @@ def worker(request: pytest.FixtureRequest, machine: Machine, ocm: Ocm) -> Iterat
     machine.run(["rm", AUTHORITY])
 
 
+def test_tasks_are_limited_in_each_sandbox_for_itself(ocm: Ocm, worker: str) -> None:
+    many = "i=0; while [ $i -lt 600 ]; do sleep 9 & i=$((i + 1)); done"
+    assert "Cannot fork" in ocm("enter", worker, input=f"exec sh -c '{many}'", check=False).stderr
+    assert inside(ocm, worker, "echo fine") == "fine\n"
+
+
 def test_openclaw_answers_as_the_instance(ocm: Ocm, worker: str) -> None:
     assert '"ok": true' in ocm("use", worker, "health", "--json").stdout
     assert ocm("use", worker, "config", "get", "gateway.port").stdout.strip() == "19001"

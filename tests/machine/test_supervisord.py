@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, assert_shown, home_files, inside, rows, show_some, wait_for
+from .instances import HOME, assert_shown, home_files, rows, show_some, wait_for
 from .processes import kill_group
 
 if TYPE_CHECKING:
@@ -69,12 +69,6 @@ def test_refused_config_is_not_tried_again(machine: Machine, ocm: Ocm, worker: s
     assert "exit 78" in row["reason"]
     machine.write(CONFIG, good, mode=0o600)
     assert ocm("start", worker).stdout == f"{worker}: ready and sealed\n"
-
-
-def test_tasks_are_limited_in_each_sandbox_for_itself(ocm: Ocm, worker: str) -> None:
-    many = "i=0; while [ $i -lt 600 ]; do sleep 9 & i=$((i + 1)); done"
-    assert "Cannot fork" in ocm("enter", worker, input=f"exec sh -c '{many}'", check=False).stderr
-    assert inside(ocm, worker, "echo fine") == "fine\n"
 
 
 def test_killed_supervisord_takes_its_gateways_along_and_start_brings_both_back(

@@ -41,11 +41,12 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 class Hosted:
     """A tool host with a gateway that runs shell scripts, in a directory of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, tasks: int = 512) -> None:
         self.state = directory / "state"
         self.workspace = self.state / "workspace"
         self.workspace.mkdir(parents=True)
         self.socket = directory / "socket"
+        self.tasks = tasks
         self.bin = directory / "bin"
         self.bin.mkdir()
         (self.bin / "tool-host").write_bytes(programs.archive("tool_host"))
@@ -73,7 +74,8 @@ class Hosted:
 
     def argv(self, *options: str, program: str) -> list[str]:
         filters = [word for path in self.filters for word in ("--filter", str(path))]
-        host = [*self.user, PYTHON, "-IS", str(self.bin / "tool-host"), *filters, *options]
+        bounds = ["--tasks", str(self.tasks), *filters]
+        host = [*self.user, PYTHON, "-IS", str(self.bin / "tool-host"), *bounds, *options]
         init = ["/usr/bin/perl", str(self.bin / "init")]
         return [*host, "--", *init, PYTHON, "-ISc", program]
 

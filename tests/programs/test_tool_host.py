@@ -68,6 +68,31 @@ def test_a_gateway_has_its_own_processes_and_terminals_and_no_way_to_more(hosted
     assert {int(status[field], 16) for field in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")} == {0}
 
 
+# Makes processes until there may be no more, and prints how many that were.
+_MANY = """
+import os, signal
+made = []
+try:
+    while len(made) < 200:
+        made.append(os.fork())
+        if made[-1] == 0:
+            signal.pause()
+except OSError:
+    print(len(made))
+for pid in made:
+    os.kill(pid, signal.SIGKILL)
+"""
+
+
+def test_they_are_together_as_many_as_an_instance_may_have(directory: Path) -> None:
+    """No control group binds here. A box starts all the same where fewer are left than it may have."""
+    hosted = Hosted(directory, tasks=100)
+    box = hosted.box()
+    for where in ("", f"docker exec {box} "):
+        assert 70 < int(hosted.ok(f"{where}{PYTHON} -ISc {quoted(_MANY)}")) < 100, where
+    hosted.close()
+
+
 def test_it_takes_half_of_what_its_user_may_watch_and_no_more(hosted: Hosted) -> None:
     """The kernel counts by user: else nobody of that user could watch a file any more."""
     most = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())

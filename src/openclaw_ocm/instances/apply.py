@@ -234,7 +234,8 @@ def _restart(step: steps.Restart, context: Context) -> None:
 
 def _halt(context: Context, name: InstanceName) -> None:
     """Stop a gateway; where that takes long, tell what is waited for."""
-    words = f"wait for the agent's work in progress, at most {STOP_TIMEOUT_SECONDS} s"
+    wait = f"wait for the agent's work in progress, at most {STOP_TIMEOUT_SECONDS} s"
+    words = f"{wait}; in another terminal `ocm stop {name} --now` cuts it off"
     late = threading.Timer(_PATIENCE_SECONDS, context.report, (words,))
     late.daemon = True
     late.start()

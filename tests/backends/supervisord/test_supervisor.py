@@ -181,7 +181,7 @@ def test_a_changed_definition_counts_from_the_next_start_on(home: Supervised) ->
     name = home.make("w1")
     (before,) = home.start(name)
     assert not before.changed_on_disk
-    home.define(name, change=lambda text: text.replace("--nproc=512", "--nproc=100"))
+    home.define(name, change=lambda text: text.replace("--tasks 512", "--tasks 100"))
     home.backend.load([name])
     during = home.observe(name)
     assert (during.pid, during.changed_on_disk) == (before.pid, True)

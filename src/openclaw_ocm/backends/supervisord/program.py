@@ -79,7 +79,7 @@ def gateway_command(
     if not record.sealed:
         return (ENV, f"--chdir={paths.state}", _SETPRIV, "--pdeathsig=KILL", *argv)
     sandbox = sandbox_argv(policy, covers=covers, directory=paths.state)
-    limited = limited_argv(argv, tasks=record.limits.tasks)
+    limited = limited_argv(argv)
     sealed = with_network(paths, record, (*sandbox, *limited), gateway=True)
     return entry_argv(entrance, sealed, variables={})
 

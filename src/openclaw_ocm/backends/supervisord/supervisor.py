@@ -284,7 +284,7 @@ class Supervisord:
             make_filters(places.filters(self._paths), policy.address_families, hosting=True)
             sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state)
             program = under_tool_host(paths, record, on_own_terminal(program) if terminal else program)
-            limited = limited_argv(clean(environ, program), tasks=record.limits.tasks)
+            limited = limited_argv(clean(environ, program))
             sealed = with_network(paths, record, (*sandbox, *limited), gateway=False)
             argv = entry_argv(self._entrance(policy), sealed, variables=outer)
         else:

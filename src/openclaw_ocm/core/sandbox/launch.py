@@ -60,8 +60,9 @@ def under_tool_host(
 ) -> tuple[str, ...]:
     """Return `argv` run by the tool host: in namespaces and on terminals of its own, below the filters."""
     host = (PYTHON, "-IS", str(paths.bin / TOOL_HOST_NAME), *_each("--filter", filter_paths(paths)))
+    tasks = ("--tasks", str(record.limits.tasks))
     network = ("--network",) if record.isolated else ()
-    return (*host, *network, *options, "--", PERL, str(paths.bin / INIT_NAME), *argv)
+    return (*host, *tasks, *network, *options, "--", PERL, str(paths.bin / INIT_NAME), *argv)
 
 
 def uplink_argv(paths: InstancePaths, record: Record, *rest: str, gateway: bool) -> tuple[str, ...]:

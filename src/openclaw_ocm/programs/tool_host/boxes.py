@@ -169,7 +169,9 @@ def _bound_tasks(first: int) -> None:
     """Bound the tasks of what a box begins with, as those of each command are."""
     with open(f"/proc/{first}/task/{first}/children", encoding="ascii") as file:
         for pid in (first, *map(int, file.read().split())):
-            resource.prlimit(pid, resource.RLIMIT_NPROC, (TASKS, TASKS))
+            _, hard = resource.prlimit(pid, resource.RLIMIT_NPROC)
+            most = TASKS if hard == resource.RLIM_INFINITY else min(TASKS, hard)
+            resource.prlimit(pid, resource.RLIMIT_NPROC, (most, most))
 
 
 def _first_process(told: int) -> int:

@@ -1,6 +1,7 @@
 """The tool host itself: starts the gateway or a session's program, and makes boxes where a socket is given.
 
-usage: tool-host --filter PATH... [--network] [--socket PATH --root DIRECTORY...] -- PROGRAM [ARGUMENT]...
+usage: tool-host --filter PATH... --tasks NUMBER [--network] [--socket PATH --root DIRECTORY...]
+                 -- PROGRAM [ARGUMENT]...
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import fcntl
 import gc
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -39,6 +41,7 @@ class Options(NamedTuple):
     """What the command line says."""
 
     filters: tuple[str, ...]
+    tasks: int
     socket: str | None
     roots: tuple[str, ...]
     network: bool
@@ -47,7 +50,7 @@ class Options(NamedTuple):
 
 def options(words: list[str]) -> Options:
     """Return what a command line says; ends the process where it says nothing that is known."""
-    found: dict[str, list[str]] = {"--filter": [], "--socket": [], "--root": []}
+    found: dict[str, list[str]] = {"--filter": [], "--tasks": [], "--socket": [], "--root": []}
     rest, network = list(words), False
     while len(rest) > 1 and (rest[0] in found or rest[0] == "--network"):
         network = network or rest[0] == "--network"
@@ -55,11 +58,13 @@ def options(words: list[str]) -> Options:
             found[rest[0]].append(rest[1])
             del rest[1]
         del rest[0]
-    if rest[:1] != ["--"] or not rest[1:] or not found["--filter"] or len(found["--socket"]) > 1:
+    known = rest[:1] == ["--"] and bool(rest[1:]) and bool(found["--filter"]) and len(found["--socket"]) <= 1
+    if not known or len(found["--tasks"]) != 1 or not found["--tasks"][0].isdigit():
         gateway.complain(__doc__)
         sys.exit(_USAGE)
     return Options(
         filters=tuple(found["--filter"]),
+        tasks=int(found["--tasks"][0]),
         socket=next(iter(found["--socket"]), None),
         roots=tuple(found["--root"]),
         network=network,
@@ -80,6 +85,7 @@ def main(words: list[str]) -> NoReturn:
         # Root of this one alone: what it makes is below, so that the gateway has no rights over it.
         kernel.unshare("user")
         kernel.map_user((0, 0), owner)
+        _bound_tasks(chosen.tasks)
         kernel.leave_half(gateway.SPARE_PROC if os.path.isdir(f"{gateway.SPARE_PROC}/sys") else "/proc")
         watch = network.make(_ENDING) if chosen.network else None
         listener = _listen(chosen.socket) if chosen.socket is not None else None
@@ -97,6 +103,17 @@ def main(words: list[str]) -> NoReturn:
 def _content(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
+
+
+def _bound_tasks(most: int) -> None:
+    """Bound the processes and threads of all that is started from here, together.
+
+    RLIMIT_NPROC counts for each user namespace since Linux 5.14, and binds those below it; not root.
+    systemd's TasksMax= binds only where the controller of processes is one of control groups v2.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 
 
 def _leave_terminal() -> None:
