@@ -232,9 +232,10 @@ def test_killed_for_want_of_memory_is_told_apart_from_killed(machine: Machine, o
 def test_limits_of_the_record_reach_systemd(machine: Machine, ocm: Ocm, worker: str) -> None:
     assert worker
     ocm("create", "limited", "--memory", "2G", "--cpus", "1.5", "--tasks", "300")
-    properties = "--property=MemoryMax,CPUQuotaPerSecUSec,TasksMax"
+    properties = "--property=MemoryMax,CPUQuotaPerSecUSec,TasksMax,SyslogLevelPrefix"
     shown = machine.run(["systemctl", "--user", "show", properties, "openclaw-gateway-limited"]).stdout
-    assert set(shown.split()) == {"MemoryMax=2147483648", "CPUQuotaPerSecUSec=1.500000s", "TasksMax=300"}
+    limits = {"MemoryMax=2147483648", "CPUQuotaPerSecUSec=1.500000s", "TasksMax=300"}
+    assert set(shown.split()) == {*limits, "SyslogLevelPrefix=no"}
     assert "memory 2G, cpus 1.5, tasks 300" in ocm("status", "limited").stdout
     ocm("delete", "limited", "--yes")
 

@@ -255,9 +255,14 @@ def test_a_gateway_is_restarted_unless_its_config_is_refused() -> None:
     assert {key: unit[key] for key in expected} == expected
 
 
-def test_one_instance_gets_a_bounded_share_of_the_journal() -> None:
+def test_an_instance_does_not_choose_the_level_of_what_it_prints() -> None:
+    """By "<0>" it would reach every terminal, and by eight levels more of the journal than by one."""
     unit = dict(directives(unit_of()))
-    assert (unit["LogRateLimitIntervalSec"], unit["LogRateLimitBurst"]) == ("30", "1000")
+    assert unit["SyslogLevelPrefix"] == "no"
+
+
+def test_nothing_is_set_that_journald_reads_of_system_units_alone() -> None:
+    assert not [key for key, _ in directives(unit_of()) if key.startswith(("LogRateLimit", "LogNamespace"))]
 
 
 def test_each_directive_stands_in_the_section_where_systemd_looks_for_it() -> None:

@@ -155,10 +155,9 @@ def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd
         ("KillMode", "mixed"),
         ("TimeoutStopSec", str(STOP_TIMEOUT_SECONDS)),
         ("OOMPolicy", "continue"),
-        # The journal is one ring for all: what an instance prints without an end drives out what others said.
-        # A start prints some sixty lines; systemd by itself lets through ten thousand in this time.
-        ("LogRateLimitIntervalSec", "30"),
-        ("LogRateLimitBurst", "1000"),
+        # "<0>" before a line would have journald write it to every terminal, and each level has a share of
+        # its own in the journal. Not LogRateLimitBurst=: of a user's units journald reads none (seen on 257).
+        ("SyslogLevelPrefix", "no"),
         *limit_directives(record.limits),
         *((key, _literal(value)) for key, value in sandbox),
     )
