@@ -27,6 +27,7 @@ from openclaw_ocm.core.backup.selection import Selection
 from openclaw_ocm.core.firewall import Firewall
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.document import format_config
+from openclaw_ocm.core.record import Schedule
 from openclaw_ocm.core.sandbox.mounts import Mounted
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, transaction
@@ -151,8 +152,8 @@ def test_a_rename_says_which_programs_name_the_old_path(instance: Instance) -> N
         (state / "programs" / place / "pyvenv.cfg").write_text("home = /usr/bin")
     done = rename(instance.context, NEW, NAME, EFFORT, dry_run=False)
     assert (
-        f"what uv and pipx installed names its old path: ocm enter {NAME}, and there uv tool upgrade --all "
-        f"--reinstall, and pipx reinstall-all"
+        f"what uv and pipx installed names its old path: ocm enter {NAME}, and there uv tool list | "
+        f"sed -n 's/ v.*//p' | xargs -n 1 uv tool install --force --reinstall; pipx reinstall-all"
     ) in done.notes
 
 
@@ -522,6 +523,18 @@ def test_a_port_that_is_taken_is_another_and_told(instance: Instance) -> None:
     assert (record.sealed, record.docker, record.expose) == (True, False, ())
     assert f"{NEW} gets {record.port}" in "".join(notes)
     assert f"same device as {NAME}" in "".join(notes)
+
+
+def test_a_schedule_that_is_not_taken_over_is_told_with_where_to_and_for_whose_eyes() -> None:
+    key = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+    daily = Schedule(every="Mon 03:00", repository="sftp:ann@nas:/x", exclude=("*.img",))
+    assert restore._again(NEW, daily) == (
+        f"ocm backup {NEW} --every 'Mon 03:00' --to sftp:ann@nas:/x --exclude '*.img'"
+    )
+    kept = Schedule(every="daily", directory="/mnt/disk", encrypt_to=(key,))
+    assert (
+        restore._again(NEW, kept) == f"ocm backup {NEW} --every daily --output /mnt/disk --encrypt-to {key}"
+    )
 
 
 def test_workspaces_are_copied_whole(instance: Instance) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets as random
+import shlex
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Schedule
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
@@ -271,8 +273,7 @@ def _planned(
         again = " ".join(f"--from {source}" for source in archived.expose)
         notes.append(f"{name} was exposed, and is not now: ocm expose {name} {again}")
     if archived.backups is not None:
-        every = archived.backups.every
-        notes.append(f"{name} had scheduled backups, and has none now: ocm backup {name} --every '{every}'")
+        notes.append(f"{name} had scheduled backups, and has none now: {_again(name, archived.backups)}")
     asked = request.network or ("none" if archived.network == "none" else None)
     kind, told = choose_network(context.host, name, asked, sealed=request.sealed)
     notes += told
@@ -309,6 +310,18 @@ def _planned(
         # One that cannot be read is told of where it is used.
         notes += closed_places(record, parse_config(contents.config or b"{}", source=CONFIG_NAME))
     return instance_of(context, record), tuple(notes)
+
+
+def _again(name: InstanceName, schedule: Schedule) -> str:
+    """Return the command that has backups made as a schedule has them, where to and for whose eyes."""
+    given = [
+        ("--to", schedule.repository),
+        ("--output", None if schedule.directory is None else str(schedule.directory)),
+        *(("--encrypt-to", key) for key in schedule.encrypt_to),
+        *(("--exclude", pattern) for pattern in schedule.exclude),
+    ]
+    words = (word for option, value in given if value is not None for word in (option, value))
+    return shlex.join(("ocm", "backup", name, "--every", schedule.every, *words))
 
 
 def _check_version(header: Header, record: Record) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -114,8 +113,8 @@ class Repository:
         raise self._failed(printable(repository.last_words(done.stderr), limit=_SHOWN))
 
     def _failed(self, why: str) -> OcmError:
-        server = repository.server(self.place) if why.startswith("ssh: ") else None
-        hint = f"this has to work without a question: ssh {shlex.quote(server)}" if server else None
+        way = repository.way(self.place, why)
+        hint = None if way is None else f"this has to work without a question: {way}"
         return OcmError(f"restic failed with {self.place}: {why}", hint=hint, code="repository_failed")
 
 

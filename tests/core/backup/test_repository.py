@@ -11,8 +11,8 @@ from openclaw_ocm.core.backup.repository import (
     last_words,
     parse_repository,
     parse_snapshots,
-    server,
     unknown_variables,
+    way,
 )
 from openclaw_ocm.errors import Invalid
 
@@ -82,6 +82,7 @@ def test_why_it_failed_is_its_last_line_of_old_and_of_new(stderr: str) -> None:
             "subprocess ssh: Warning: added\nsubprocess ssh: ann@nas: Permission denied (publickey).\n",
             "ssh: ann@nas: Permission denied (publickey).",
         ),
+        ("subprocess ssh: ssh: connect: refused\n", "ssh: connect: refused"),
         ("rclone: CRITICAL: didn't find section\n", "rclone: CRITICAL: didn't find section"),
     ],
 )
@@ -90,17 +91,20 @@ def test_where_the_way_there_failed_its_own_words_are_told(passed_on: str, told:
 
 
 @pytest.mark.parametrize(
-    ("place", "known"),
+    ("place", "typed"),
     [
-        ("sftp:ann@nas:/srv/x", "ann@nas"),
-        ("sftp:nas:x", "nas"),
-        ("sftp://ann@nas:2222//srv/x", "ann@nas"),
+        ("sftp:ann@nas:/srv/x", "ssh ann@nas"),
+        ("sftp:nas:x", "ssh nas"),
+        ("sftp://ann@nas:2222//srv/x", "ssh -p 2222 ann@nas"),
+        ("sftp:$(x):/y", "ssh '$(x)'"),
         ("s3:nas/x", None),
         ("/srv/x", None),
     ],
 )
-def test_what_ssh_calls_the_server_is_in_the_place(place: str, known: str | None) -> None:
-    assert server(place) == known
+def test_where_ssh_does_not_lead_there_its_command_is_named(place: str, typed: str | None) -> None:
+    assert way(place, "ssh: Host key verification failed.") == typed
+    assert way(place, "Fatal: unable to start the sftp session, error: EOF") == typed
+    assert way(place, "Fatal: wrong password or no key found") is None
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,8 +32,9 @@ _UNOPENED = re.compile(r"repository does not exist|unable to open config file")
 _NOWHERE = re.compile(r"no such file|not exist|n't exist|not ?found|NoSuch|\b404\b", re.IGNORECASE)
 _WHERE = "\nIs there a repository at"
 # What restic passes on of the program that leads it there, which knows better why it ended.
-_LEADING = re.compile(r"^(?:subprocess (ssh)|(rclone)): (\S.*)", re.MULTILINE)
-_SERVER = re.compile(r"sftp:(?://)?([^/:]+)")
+_LEADING = re.compile(r"^(?:subprocess (ssh)|(rclone)): (?:ssh: )?(\S.*)", re.MULTILINE)
+_NO_SESSION = "unable to start the sftp session"
+_SERVER = re.compile(r"sftp://([^/:]+)(?::([0-9]+))?/|sftp:([^/:]+):")
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -124,10 +126,13 @@ def last_words(stderr: str) -> str:
         return line
 
 
-def server(place: str) -> str | None:
-    """Return what ssh calls the server of a repository, None where it does not lead to one."""
+def way(place: str, why: str) -> str | None:
+    """Return the command that leads to the server of a repository, None where `why` is no matter of ssh's."""
     found = _SERVER.match(place)
-    return found[1] if found else None
+    if found is None or not (why.startswith("ssh: ") or _NO_SESSION in why):
+        return None
+    port = ("-p", found[2]) if found[2] else ()
+    return shlex.join(("ssh", *port, found[1] or found[3]))
 
 
 def _last_line(said: str) -> str:

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
 
-_ANEW = {"uv": "uv tool upgrade --all --reinstall", "pipx": "pipx reinstall-all"}
+# uv has no command that makes the links to all its programs anew as well (0.13).
+_ANEW = {
+    "uv": "uv tool list | sed -n 's/ v.*//p' | xargs -n 1 uv tool install --force --reinstall",
+    "pipx": "pipx reinstall-all",
+}
 
 
 def stale_programs(name: InstanceName, state: PurePosixPath) -> tuple[str, ...]:
@@ -29,5 +33,5 @@ def stale_programs(name: InstanceName, state: PurePosixPath) -> tuple[str, ...]:
         )
     if not found:
         return ()
-    typed = ", and ".join(_ANEW[one] for one in found)
+    typed = "; ".join(_ANEW[one] for one in found)
     return (f"what {' and '.join(found)} installed names its old path: ocm enter {name}, and there {typed}",)
