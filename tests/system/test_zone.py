@@ -64,6 +64,16 @@ def test_the_containers_own_counts_before_the_callers_and_nonsense_not_at_all(
     assert host.container_zone() == "Europe/Berlin"
 
 
+@pytest.mark.parametrize("given", ["Nowhere/Town", "JST-9", "x" * 300])
+def test_a_zone_that_no_list_here_has_is_as_none(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    assert not machine.exists()
+    monkeypatch.setenv("TZ", given)
+    assert host.container_zone() is None
+    assert shown() == "UTC"
+
+
 def test_systemd_knows_the_zone_of_the_machine_alone(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(machine.parent, "booted").mkdir()
     monkeypatch.setenv("TZ", "Asia/Tokyo")

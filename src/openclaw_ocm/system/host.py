@@ -153,7 +153,8 @@ def container_zone() -> str | None:
         return None
     for given in (_first_process().get("TZ"), os.environ.get(ZONE_VARIABLE), os.environ.get("TZ")):
         if given:
-            with contextlib.suppress(OSError, ValueError):
+            # KeyError for one that no list here has: small images have none at all.
+            with contextlib.suppress(OSError, ValueError, KeyError):
                 ZoneInfo(given.removeprefix(":"))
                 return given.removeprefix(":")
     return None
