@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ _POLL_SECONDS = 0.5
 # When it is looked what keeps a gateway from being ready, and how patient one is who gets more patience.
 _LEASE_SECONDS, _PATIENT_SECONDS = 45.0, 120.0
 _ASK_SECONDS = 5.0
+# As SQLite says SQLITE_CORRUPT and SQLITE_NOTADB.
+_DAMAGED = re.compile(r"database disk image is malformed|file is not a database")
 
 
 def verify(context: Context, name: InstanceName, *, timeout_seconds: float) -> None:
@@ -85,12 +88,13 @@ def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:
         if verdict.fatal or waited > timeout_seconds:
             late = f"not ready after {round(waited)} s ({awaited or verdict.reason})"
             reason = verdict.reason if verdict.fatal else late
+            # What it said at its start came before anybody waited for it.
+            words = last_words(worker.context, name, since=min(wall, worker.process.since or wall))
             raise OcmError(
                 f"{name} did not become ready: {reason}",
-                hint=_hint(name, verdict),
+                hint=_hint(name, verdict, words),
                 code="not_ready",
-                # What it said at its start came before anybody waited for it.
-                details=last_words(worker.context, name, since=min(wall, worker.process.since or wall)),
+                details=words,
             )
         time.sleep(_POLL_SECONDS)
 
@@ -109,9 +113,11 @@ def _awaited(worker: Instance) -> tuple[str | None, float]:
     return f"it {words}", max(lease.until - time.time(), 0.0)
 
 
-def _hint(name: InstanceName, verdict: Health) -> str:
+def _hint(name: InstanceName, verdict: Health, words: tuple[str, ...]) -> str:
     if verdict.taken:
         return f"stop that program, or ocm port {name} takes another port"
+    if verdict.fatal and any(_DAMAGED.search(line) for line in words):
+        return "ocm backups list names its backups: ocm restore ARCHIVE --replace keeps what is damaged aside"
     return f"ocm logs {name}" if verdict.fatal else "--timeout gives it longer"
 
 
