@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # One of the host, open to all, with a number that no terminal inside has.
 TERMINAL = "/dev/pts/20"
+LOCAL = "127.0.0.1"
 # What the table calls it, and the path, in a box too unless `IN_A_BOX` has another; a directory counts as
 # readable if it shows a name, as writable if a file can be made in it. Where somebody listens it is
 # `tcp:ADDRESS:PORT` or `abstract:NAME`, and who connects can read and write.
@@ -70,15 +71,20 @@ FILES = (
 SOCKETS = ("{runtime}/bus", "/run/dbus/system_bus_socket", "/run/docker.sock")
 # Makes what is missing, open to all, until its input ends: a file for each path before "--" in argv, a socket
 # that somebody listens on for each path after it; and listens on a port, which it prints, of the loopback and
-# of two addresses that it gives the machine (netdevice(7), SIOCSIFADDR and SIOCSIFFLAGS).
+# of two addresses that it gives the machine and prints too (netdevice(7), SIOCSIFADDR and SIOCSIFFLAGS) where
+# root may do that, which it may not in a container.
 _PLANT = """
 import fcntl, os, pathlib, pty, socket, struct, sys
 os.umask(0)
 anywhere, abstract = socket.create_server(("0.0.0.0", 0)), socket.socket(socket.AF_UNIX)
-near = {b"lo:1": "192.168.99.1", b"lo:2": "169.254.169.254"}
-for name, address in near.items():
+near = {}
+for name, address in ((b"lo:1", "192.168.99.1"), (b"lo:2", "169.254.169.254")):
     asked = struct.pack("16sH2x4s8x", name, socket.AF_INET, socket.inet_aton(address))
-    fcntl.ioctl(anywhere, 0x8916, asked)
+    try:
+        fcntl.ioctl(anywhere, 0x8916, asked)
+    except PermissionError:
+        break
+    near[name] = address
 abstract.bind("\\0of-the-host")
 abstract.listen()
 terminals = [pty.openpty() for _ in range(24)]
@@ -94,7 +100,7 @@ for path in files:
 for path, listening in sockets.items():
     listening.bind(path)
     listening.listen()
-print("planted", anywhere.getsockname()[1], flush=True)
+print("planted", anywhere.getsockname()[1], *near.values(), flush=True)
 sys.stdin.read()
 for path in (*files, *sockets):
     os.unlink(path)
@@ -142,12 +148,15 @@ def table(machine: Machine, ocm: Ocm, name: str, *, other: str, definition: str)
     """
     facts = facts_of(machine, name, other, definition)
     files, sockets = ([path.format(**facts) for path in planted] for planted in (FILES, SOCKETS))
-    with planting(machine, files, sockets) as port:
+    with planting(machine, files, sockets) as (port, *near):
         facts["port"] = port
         paths = [path.format(**facts) for _title, path in ROWS]
         main = f"{machine.home}/.openclaw/openclaw.json"
         absent = set() if exists(machine, main) else {main, f"{machine.home}/.openclaw/.env"}
         absent.add("/run/ocm/secrets.env")  # inside alone: on the host it has another name
+        absent.update(
+            path for path in paths if path[:4] == "tcp:" and path.split(":")[1] not in (LOCAL, *near)
+        )
         missing = [path for path in paths if path not in absent and not found_outside(machine, path)]
         assert missing == [], missing
         in_a_box = [IN_A_BOX.get(path, path).format(**facts) for _title, path in ROWS]
@@ -201,15 +210,18 @@ def facts_of(machine: Machine, name: str, other: str, definition: str) -> dict[s
 
 
 @contextlib.contextmanager
-def planting(machine: Machine, files: Sequence[str], sockets: Sequence[str]) -> Iterator[str]:
-    """Have these files there, and somebody listen on these sockets and on a port, which is given."""
+def planting(machine: Machine, files: Sequence[str], sockets: Sequence[str]) -> Iterator[list[str]]:
+    """Have these files there, and somebody listen on these sockets and on a port.
+
+    That is given, with the addresses at which it is reached besides the loopback.
+    """
     argv = ["python3", "-c", _PLANT, *files, "--", *sockets]
     process = machine.popen(argv, user="root", stdin=subprocess.PIPE, stderr=None)
     assert process.stdout is not None
     try:
-        word, _, port = process.stdout.readline().decode().strip().partition(" ")
+        word, *given = process.stdout.readline().decode().split()
         assert word == "planted"
-        yield port
+        yield given
     finally:
         process.communicate()
     assert process.returncode == 0

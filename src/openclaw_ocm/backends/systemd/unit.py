@@ -156,7 +156,7 @@ def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd
         ("TimeoutStopSec", str(STOP_TIMEOUT_SECONDS)),
         ("OOMPolicy", "continue"),
         # "<0>" before a line would have journald write it to every terminal, and each level has a share of
-        # its own in the journal. Not LogRateLimitBurst=: of a user's units journald reads none (seen on 257).
+        # its own in the journal. Not LogRateLimitBurst=: of a user's units journald reads none (252, 257).
         ("SyslogLevelPrefix", "no"),
         *limit_directives(record.limits),
         *((key, _literal(value)) for key, value in sandbox),
