@@ -16,6 +16,8 @@ from tests.machine.agents import agents_in
 from tests.machine.instances import rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.machine.agents import Agents
     from tests.machine.checkout import Ocm
     from tests.machine.machine import Machine
@@ -63,7 +65,7 @@ def main() -> int:
         }
         memory = megabytes(agents, name)
         agents.ocm("create", BARE, "--unsealed", "--inherit-from", name)
-        starts = {one: start_seconds(agents, one, options.rounds) for one in (name, BARE)}
+        starts = start_seconds(agents, (name, BARE), options.rounds)
     if options.json:
         found = {"release": options.release, "turns": turns, "starts": starts, "megabytes": memory}
         print(json.dumps(found))
@@ -86,16 +88,16 @@ def show(what: str, those: list[float], others: list[float]) -> None:
     print(what.ljust(30), *(cell.rjust(10) for cell in cells))
 
 
-def start_seconds(agents: Agents, name: str, rounds: int) -> list[float]:
-    """Return how long starts took until the gateway was ready; the first, that compiles, is left out."""
-    port = rows(agents.ocm)[name]["port"]
-    argv = ["python3", "-c", _START, f"openclaw-gateway-{name}.service", str(port)]
-    taken = []
-    for _round in range(rounds + 1):
+def start_seconds(agents: Agents, names: Sequence[str], rounds: int) -> dict[str, list[float]]:
+    """Return how long starts took until ready, by turns; the first of each, that compiles, is left out."""
+    ports = {name: rows(agents.ocm)[name]["port"] for name in names}
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    agents.ocm("stop", *names)
+    for name in [*names] * (rounds + 1):
+        argv = ["python3", "-c", _START, f"openclaw-gateway-{name}.service", str(ports[name])]
+        taken[name].append(float(agents.machine.run(argv).stdout))
         agents.ocm("stop", name)
-        taken.append(float(agents.machine.run(argv).stdout))
-    agents.ocm("stop", name)
-    return taken[1:]
+    return {name: seconds[1:] for name, seconds in taken.items()}
 
 
 def seconds(ocm: Ocm, name: str, session: str, said: tuple[str, str], rounds: int) -> list[float]:

@@ -68,7 +68,7 @@ def main() -> int:
     with agents_in(options.release) as agents:
         agents.ocm("create", SHARED, "--network", "shared", "--inherit-from", OWN)
         found = {name: measured(agents, name, options.rounds) for name in (OWN, SHARED)}
-        starts = {name: start_seconds(agents, name, options.rounds) for name in (OWN, SHARED)}
+        starts = start_seconds(agents, (OWN, SHARED), options.rounds)
         agents.ready("systemd")
         memory = memory_of(agents.machine, f"ocm-uplink@{OWN}.service")
     if options.json:
