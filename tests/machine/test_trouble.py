@@ -229,6 +229,21 @@ def test_killed_for_want_of_memory_is_told_apart_from_killed(machine: Machine, o
 
 
 @pytest.mark.both_releases
+@pytest.mark.usefixtures("running")
+def test_one_that_prints_without_an_end_leaves_the_journal_to_others(
+    machine: Machine, ocm: Ocm, worker: str
+) -> None:
+    """Journald keeps nothing of a user's units for half a minute once one of them printed too much."""
+    gateway = machine.run(["pgrep", "-f", f"^openclaw-gateway|profile {worker} gateway"], user="root").stdout
+    flood = f"yes flood | head -c 30000000 > /proc/{gateway.split()[-1]}/fd/1"
+    machine.run(["bash", "-c", flood], user="root")
+    machine.run(["systemd-run", "--user", "--wait", "--unit=another", "echo", "still heard"])
+    assert "still heard" in machine.run(["journalctl", "--user", "--unit=another", "--output=cat"]).stdout
+    wait_for(lambda: "lines were left out" in ocm("logs", worker, "-n", "9").stdout, 30, "what is told")
+    assert 1000 < ocm("logs", worker, "-n", "100000").stdout.count("flood") < 3000
+
+
+@pytest.mark.both_releases
 def test_limits_of_the_record_reach_systemd(machine: Machine, ocm: Ocm, worker: str) -> None:
     assert worker
     ocm("create", "limited", "--memory", "2G", "--cpus", "1.5", "--tasks", "300")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -128,6 +129,44 @@ def test_it_ends_as_its_program_ends(directory: Path, script: str, status: int) 
     hosted = Hosted(directory)
     argv = hosted.argv(program=f"import os; os.execv('/bin/sh', ['sh', '-c', {script!r}])")
     assert subprocess.run(argv, check=False).returncode == status
+    hosted.close()
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "said"),
+    [
+        ("print('out'); os.write(2, b'err\\nlast'); sys.exit(78)", 78, "out\nerr\nlast\n"),
+        ("os.close(1); os.close(2); time.sleep(0.2); os._exit(3)", 3, ""),
+        ("print('killed'); os.kill(os.getpid(), 9)", 137, "killed\n"),
+    ],
+)
+def test_what_a_gateway_prints_is_passed_on_to_its_last_word(
+    directory: Path, program: str, status: int, said: str
+) -> None:
+    hosted = Hosted(directory)
+    line_by_line = "import os, sys, time; sys.stdout.reconfigure(line_buffering=True); "
+    argv = hosted.argv("--bound-output", program=line_by_line + program)
+    done = subprocess.run(argv, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert (done.returncode, done.stdout) == (status, said)
+    hosted.close()
+
+
+def test_a_gateway_that_prints_without_an_end_takes_its_share_of_the_log_and_hears_signals(
+    directory: Path,
+) -> None:
+    hosted = Hosted(directory)
+    stop = "signal.signal(signal.SIGTERM, lambda *_: os._exit(5))"
+    flood = f"import os, signal; {stop}; os.write(2, b'up\\n')\nwhile True: os.write(1, b'flood\\n' * 500)"
+    with (directory / "flood").open("wb") as log:
+        argv = hosted.argv("--bound-output", program=flood)
+        process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
+        wait_for(lambda: b"flood" in Path(log.name).read_bytes(), "what it prints")
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 5
+    lines = Path(log.name).read_text().splitlines()
+    assert len(lines) < 3000
+    assert re.fullmatch(r"tool host: \d+ lines were left out: it prints too much", lines[-1])
     hosted.close()
 
 

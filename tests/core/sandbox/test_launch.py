@@ -6,7 +6,7 @@ import msgspec
 from tests import samples
 
 from openclaw_ocm.core.openclaw.run import environment
-from openclaw_ocm.core.sandbox.launch import clean, gateway_argv, with_secrets
+from openclaw_ocm.core.sandbox.launch import clean, gateway_argv, under_tool_host, with_secrets
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record
@@ -43,6 +43,7 @@ def test_the_gateway_runs_below_the_tool_host_and_an_init() -> None:
     assert argv[:3] == ("/usr/bin/python3", "-IS", str(paths.bin / "tool-host"))
     options, program = argv[3 : argv.index("--")], argv[argv.index("--") + 1 :]
     assert program == ("/usr/bin/perl", str(paths.bin / "init"), *OPENCLAW)
+    options = tuple(word for word in options if word != "--bound-output")
     pairs = list(zip(options[::2], options[1::2], strict=True))
     assert [path.rpartition(".")[2] for name, path in pairs if name == "--filter"] == ["calls", "arguments"]
     assert [path for name, path in pairs if name == "--root"] == [str(paths.state), "/tmp", "/var/tmp"]
@@ -53,6 +54,12 @@ def test_with_the_real_docker_the_tool_host_makes_no_boxes_and_still_shuts_the_g
     argv = of_gateway(samples.record(docker=True))
     assert argv.count("--filter") == 2
     assert not {"--socket", "--root"} & set(argv[: argv.index("--")])
+
+
+def test_what_a_gateway_prints_is_bounded_and_what_a_session_prints_is_its_caller_s() -> None:
+    argv = of_gateway(samples.record())
+    assert "--bound-output" in argv[: argv.index("--")]
+    assert "--bound-output" not in under_tool_host(samples.paths(), samples.record(), ("/bin/sh",))
 
 
 def test_an_unsealed_gateway_has_no_tool_host() -> None:

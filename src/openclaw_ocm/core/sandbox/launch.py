@@ -51,7 +51,7 @@ def gateway_argv(paths: InstancePaths, record: Record) -> tuple[str, ...]:
     if record.sealed:
         roots = (paths.state, *TEMPORARY)
         boxes = () if record.docker else ("--socket", str(TOOL_HOST_SOCKET), *_each("--root", roots))
-        argv = under_tool_host(paths, record, argv, *boxes)
+        argv = under_tool_host(paths, record, argv, "--bound-output", *boxes)
     return clean(environment(paths, record), argv)
 
 

@@ -29,10 +29,18 @@ class Gateway(NamedTuple):
     handle: int
 
 
-def start(argv: list[str], filters: tuple[bytes, ...], owner: tuple[int, int]) -> Gateway | None:
-    """Start `argv` and return it, or None where its sandbox cannot be made, which is said on stderr.
+class Program(NamedTuple):
+    """A program that is to run below filters, with its stdout and stderr."""
 
-    `owner` are the user and group that the program is to be. Signals are for the caller to block before.
+    argv: list[str]
+    filters: tuple[bytes, ...]
+    output: tuple[int, int] = (1, 2)
+
+
+def start(program: Program, owner: tuple[int, int]) -> Gateway | None:
+    """Start a program and return it, or None where its sandbox cannot be made, which is said on stderr.
+
+    `owner` are the user and group that it is to be. Signals are for the caller to block before.
     """
     told, tell = os.pipe()
     parent = os.getpid()
@@ -40,7 +48,7 @@ def start(argv: list[str], filters: tuple[bytes, ...], owner: tuple[int, int]) -
     if waiter == 0:
         os.close(told)
         with contextlib.suppress(BaseException):
-            _wait_inside(argv, filters, owner, parent, tell)
+            _wait_inside(program, owner, parent, tell)
         os._exit(_FAILED)
     os.close(tell)
     with os.fdopen(told, "rb") as answer:
@@ -54,9 +62,7 @@ def start(argv: list[str], filters: tuple[bytes, ...], owner: tuple[int, int]) -
         return Gateway(waiter, -1)
 
 
-def _wait_inside(
-    argv: list[str], filters: tuple[bytes, ...], owner: tuple[int, int], parent: int, tell: int
-) -> None:
+def _wait_inside(program: Program, owner: tuple[int, int], parent: int, tell: int) -> None:
     """Make the namespaces, start the program as their first process, wait for it and end as it ended."""
     kernel.set_name(NAME)
     os.setpgid(0, 0)
@@ -73,13 +79,13 @@ def _wait_inside(
     if first == 0:
         os.close(tell)
         try:
-            _become(argv, filters)
+            _become(program)
         except OSError as error:
             _complain(error)
         os._exit(_FAILED)
     os.write(tell, str(first).encode())
     os.close(tell)
-    kernel.load_filters(filters)
+    kernel.load_filters(program.filters)
     os._exit(exit_status(os.waitpid(first, 0)[1]))
 
 
@@ -89,15 +95,17 @@ def _mount_terminals() -> None:
     kernel.mount("devpts", "/dev/pts", "devpts", kernel.NO_SETUID | kernel.NO_EXEC, options)
 
 
-def _become(argv: list[str], filters: tuple[bytes, ...]) -> None:
+def _become(program: Program) -> None:
     """Become the program: the first process of a PID namespace, with a /proc of its own."""
     kernel.die_with_parent(0)
     kernel.mount("proc", "/proc", "proc", _SAFE)
     close_proc()
     if os.path.isdir(SPARE_PROC):
         kernel.mount("tmpfs", SPARE_PROC, "tmpfs", _SAFE | kernel.READ_ONLY, "size=4k,mode=000")
-    ready_to_execute(filters, held=_HELD)
-    os.execv(argv[0], argv)
+    for number, handle in zip((1, 2), program.output, strict=True):
+        os.dup2(handle, number)
+    ready_to_execute(program.filters, held=_HELD)
+    os.execv(program.argv[0], program.argv)
 
 
 def close_proc() -> None:

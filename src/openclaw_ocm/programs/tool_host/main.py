@@ -1,7 +1,7 @@
 """The tool host itself: starts the gateway or a session's program, and makes boxes where a socket is given.
 
-usage: tool-host --filter PATH... --tasks NUMBER [--network] [--socket PATH --root DIRECTORY...]
-                 -- PROGRAM [ARGUMENT]...
+usage: tool-host --filter PATH... --tasks NUMBER [--network] [--bound-output]
+                 [--socket PATH --root DIRECTORY...] -- PROGRAM [ARGUMENT]...
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import termios
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import gateway, kernel, network
+from .printing import Printed
 from .server import Server
 
 if TYPE_CHECKING:
@@ -45,18 +46,21 @@ class Options(NamedTuple):
     socket: str | None
     roots: tuple[str, ...]
     network: bool
+    bound_output: bool
     argv: list[str]
 
 
 def options(words: list[str]) -> Options:
     """Return what a command line says; ends the process where it says nothing that is known."""
     found: dict[str, list[str]] = {"--filter": [], "--tasks": [], "--socket": [], "--root": []}
-    rest, network = list(words), False
-    while len(rest) > 1 and (rest[0] in found or rest[0] == "--network"):
-        network = network or rest[0] == "--network"
+    flags = {"--network": False, "--bound-output": False}
+    rest = list(words)
+    while len(rest) > 1 and (rest[0] in found or rest[0] in flags):
         if rest[0] in found:
             found[rest[0]].append(rest[1])
             del rest[1]
+        else:
+            flags[rest[0]] = True
         del rest[0]
     known = rest[:1] == ["--"] and bool(rest[1:]) and bool(found["--filter"]) and len(found["--socket"]) <= 1
     if not known or len(found["--tasks"]) != 1 or not found["--tasks"][0].isdigit():
@@ -67,7 +71,8 @@ def options(words: list[str]) -> Options:
         tasks=int(found["--tasks"][0]),
         socket=next(iter(found["--socket"]), None),
         roots=tuple(found["--root"]),
-        network=network,
+        network=flags["--network"],
+        bound_output=flags["--bound-output"],
         argv=rest[1:],
     )
 
@@ -92,12 +97,24 @@ def main(words: list[str]) -> NoReturn:
     except OSError as error:
         gateway.complain(f"the sandbox cannot be made here: {error.strerror}")
         sys.exit(_FAILED)
-    started = gateway.start(chosen.argv, filters, owner)
+    printed, output = _bounded() if chosen.bound_output else (None, (1, 2))
+    started = gateway.start(gateway.Program(chosen.argv, filters, output), owner)
     if started is None:
         sys.exit(_FAILED)
     selector = selectors.DefaultSelector()
+    if printed is not None:
+        os.close(output[0])
+        selector.register(printed.source, selectors.EVENT_READ, printed)
+    if watch is not None:
+        selector.register(watch.socket, selectors.EVENT_READ, watch)
     server = Server(listener, selector, chosen.roots, owner, filters) if listener is not None else None
-    _serve(started, server, watch, selector)
+    _serve(started, Parts(server, watch, printed), selector)
+
+
+def _bounded() -> tuple[Printed, tuple[int, int]]:
+    """Return what passes on what a program prints, and where it is to print."""
+    source, output = os.pipe()
+    return Printed(source, sys.stderr.fileno()), (output, output)
 
 
 def _content(path: str) -> bytes:
@@ -145,13 +162,17 @@ def _listen(path: str) -> socket.socket:
     return listener
 
 
-def _serve(
-    started: gateway.Gateway,
-    server: Server | None,
-    watch: network.Watch | None,
-    selector: selectors.BaseSelector,
-) -> NoReturn:
+class Parts(NamedTuple):
+    """What is done beside the program that runs."""
+
+    server: Server | None
+    watch: network.Watch | None
+    printed: Printed | None
+
+
+def _serve(started: gateway.Gateway, parts: Parts, selector: selectors.BaseSelector) -> NoReturn:
     """Pass signals on and answer until the program ends, then end as it did."""
+    server, watch, printed = parts
 
     def pass_on(number: int, _: object) -> None:
         if server is not None and number in _ENDING:
@@ -160,32 +181,35 @@ def _serve(
             signal.pidfd_send_signal(started.handle, number)
 
     read = _handled(pass_on)
-    selector.register(read, selectors.EVENT_READ)
-    if watch is not None:
-        selector.register(watch.socket, selectors.EVENT_READ, watch)
-    timed = [each for each in (server, watch) if each is not None]
+    selector.register(read, selectors.EVENT_READ, read)
+    timed = [each for each in parts if each is not None]
     gc.freeze()
     while (status := _bury(started.waiter, server)) is None:
         wait = _EXPIRE_SECONDS if any(each.has_deadline() for each in timed) else None
         for key, _ in selector.select(wait):
-            if key.fd == read:
-                os.read(read, 4096)
-            else:
-                _answer(key.data, server)
+            if not _answer(key.data, server):
+                selector.unregister(key.fd)
         for each in timed:
             each.expire()
         if watch is not None and watch.lost:
             pass_on(signal.SIGTERM, None)
-    if server is not None:
-        server.close()
+    for part in (printed, server):
+        if part is not None:
+            part.close()
     os._exit(status)
 
 
-def _answer(ready: object, server: Server | None) -> None:
-    if isinstance(ready, network.Watch):
+def _answer(ready: object, server: Server | None) -> bool:
+    """Take in what is ready to be read, a descriptor where signals came; tell whether more may come of it."""
+    if isinstance(ready, int):
+        os.read(ready, 4096)
+    elif isinstance(ready, Printed):
+        return ready.pass_on()
+    elif isinstance(ready, network.Watch):
         ready.look()
     elif server is not None:
         server.answer(ready)
+    return True
 
 
 def _handled(pass_on: Callable[[int, object], None]) -> int:
