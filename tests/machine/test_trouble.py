@@ -124,7 +124,7 @@ def test_weakened_config_is_shown_as_drift(ocm: Ocm, worker: str) -> None:
     ("unit", "weakening"),
     [
         pytest.param(UNIT, "PrivateIPC=no", marks=pytest.mark.full),
-        pytest.param(UNIT, "BindReadOnlyPaths=/home/debian:/srv/h", marks=pytest.mark.full),
+        pytest.param(UNIT, "BindReadOnlyPaths=/home/debian:/mnt/h", marks=pytest.mark.full),
         (UNIT, "NoNewPrivileges=no\nSystemCallFilter=\nRestrictNamespaces=no\nLockPersonality=no"),
         (UPLINK, "Environment=A=b"),
     ],
