@@ -21,7 +21,7 @@ SECONDS = 60
 NAME_SERVERS = """
 mkdir -p /var/lib/vpn /mnt/wsl
 printf "nameserver 192.0.2.53\nsearch corp.example\n" >/mnt/wsl/resolv.conf
-ln -s /mnt/wsl/resolv.conf /var/lib/vpn/resolv.conf
+ln -sf /mnt/wsl/resolv.conf /var/lib/vpn/resolv.conf
 ln -sf /var/lib/vpn/resolv.conf /etc/resolv.conf
 """
 # The slug and the sentence of each model that does not answer.

@@ -121,7 +121,7 @@ def findings(ocm: Ocm) -> list[str]:
     """Return what doctor finds wrong or worth knowing, but that no agent here has a model, and networks."""
     (found,) = answer(ocm, "doctor", check=False)["results"]
     problems = [f"{problem['about']}: {problem['what']}; {problem['mend']}" for problem in found["problems"]]
-    known = ("has no model", "shares the network")
+    known = ("has no model", "in the network of this machine")
     return [*problems, *(note for note in found["notes"] if not any(words in note for words in known))]
 
 

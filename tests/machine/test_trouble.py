@@ -456,22 +456,25 @@ def test_missing_or_old_runtime_is_said_with_the_command_that_mends_it(machine: 
 
 def test_node_and_openclaw_behind_shims_are_found_where_they_are(machine: Machine, ocm: Ocm) -> None:
     """As of mise: links to one program, which does what it is called."""
-    mise, away = f"{HOME}/mise", ("node", "openclaw")
-    machine.write(f"{mise}/bin/mise", '#!/bin/sh\nexec "/usr/local/bin/${0##*/}-away" "$@"\n', mode=0o755)
+    mise, names = f"{HOME}/mise", ("node", "openclaw")
+    places = {name: machine.run(["sh", "-c", f"command -v {name}"]).stdout.strip() for name in names}
+    package = machine.run(["realpath", places["openclaw"]]).stdout.strip().rpartition("/")[0]
+    cases = "".join(f"    {name}) exec {place}-away \"$@\" ;;\n" for name, place in places.items())
+    machine.write(f"{mise}/bin/mise", f"#!/bin/sh\ncase ${{0##*/}} in\n{cases}esac\n", mode=0o755)
     machine.run(["mkdir", f"{mise}/shims"])
-    for name in away:
-        machine.run(["ln", "-s", "../bin/mise", f"{mise}/shims/{name}"])
-        machine.run(["mv", f"/usr/local/bin/{name}", f"/usr/local/bin/{name}-away"], user="root")
     try:
+        for name, place in places.items():
+            machine.run(["ln", "-s", "../bin/mise", f"{mise}/shims/{name}"])
+            machine.run(["mv", place, f"{place}-away"], user="root")
         path = {"PATH": f"{mise}/shims:/usr/bin:/bin"}
         said = json.loads(ocm("setup", "--no-install", "--json", env=path, check=False).stdout)
     finally:
-        for name in away:
-            machine.run(["mv", f"/usr/local/bin/{name}-away", f"/usr/local/bin/{name}"], user="root")
+        for place in places.values():
+            machine.run(["mv", f"{place}-away", place], user="root", check=False)
         machine.run(["rm", "-r", mise])
     found = {one["what"]: one["detail"] for one in said["results"][0]["findings"]}
-    assert found["Node"].endswith(", /usr/local/bin/node-away")
-    assert found["OpenClaw"].endswith(", /usr/local/lib/node_modules/openclaw")
+    assert found["Node"].endswith(f", {places['node']}-away")
+    assert found["OpenClaw"].endswith(f", {package}")
 
 
 @pytest.mark.both_releases
