@@ -459,7 +459,7 @@ def test_node_and_openclaw_behind_shims_are_found_where_they_are(machine: Machin
     mise, names = f"{HOME}/mise", ("node", "openclaw")
     places = {name: machine.run(["sh", "-c", f"command -v {name}"]).stdout.strip() for name in names}
     package = machine.run(["realpath", places["openclaw"]]).stdout.strip().rpartition("/")[0]
-    cases = "".join(f"    {name}) exec {place}-away \"$@\" ;;\n" for name, place in places.items())
+    cases = "".join(f'    {name}) exec {place}-away "$@" ;;\n' for name, place in places.items())
     machine.write(f"{mise}/bin/mise", f"#!/bin/sh\ncase ${{0##*/}} in\n{cases}esac\n", mode=0o755)
     machine.run(["mkdir", f"{mise}/shims"])
     try:
