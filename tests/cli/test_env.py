@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.operations.kept import NAME, Kept, keeping
+from tests.operations.kept import NAME, Kept, keep
 
 from openclaw_ocm.cli import frame, lifecycle, main
 from openclaw_ocm.operations.planning import offers
@@ -67,15 +67,15 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
     """Return a home on whose machine a proxy is set, and that a person sits at."""
-    with keeping(tmp_path) as made:
-        system = tmp_path / "environment"
-        system.write_text("HTTPS_PROXY=http://1.1.1.1:3128\nALL_PROXY=http://me:geheim@1.1.1.1:3128\n")
-        monkeypatch.setattr(offers, "_SYSTEMS", system)
-        monkeypatch.setattr(frame, "this_host", lambda _ctx: made.host)
-        monkeypatch.setattr(frame, "streams_are_terminals", lambda: True)
-        yield made
+    made = keep(tmp_path, monkeypatch)
+    system = tmp_path / "environment"
+    system.write_text("HTTPS_PROXY=http://1.1.1.1:3128\nALL_PROXY=http://me:geheim@1.1.1.1:3128\n")
+    monkeypatch.setattr(offers, "_SYSTEMS", system)
+    monkeypatch.setattr(frame, "this_host", lambda _ctx: made.host)
+    monkeypatch.setattr(frame, "streams_are_terminals", lambda: True)
+    return made
 
 
 def created(*words: str, typed: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 from click.testing import CliRunner
-from tests.operations.kept import NAME, OTHER, keeping
+from tests.operations.kept import NAME, OTHER, keep
 
 from openclaw_ocm.cli import frame, lifecycle, main, model
 from openclaw_ocm.core.names import InstanceName
@@ -15,7 +15,6 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.model import without_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.operations.kept import Kept
@@ -41,18 +40,18 @@ class Deployments:
 
 
 @pytest.fixture
-def deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployments]:
-    with keeping(tmp_path) as kept:
-        made = Deployments(kept)
+def deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployments:
+    kept = keep(tmp_path, monkeypatch)
+    made = Deployments(kept)
 
-        def chosen(_ctx: object, name: InstanceName, reference: str, **_options: Any) -> int:  # noqa: ANN401 - as it has them
-            made.chosen.append((name, reference))
-            return 0
+    def chosen(_ctx: object, name: InstanceName, reference: str, **_options: Any) -> int:  # noqa: ANN401 - as it has them
+        made.chosen.append((name, reference))
+        return 0
 
-        monkeypatch.setattr(frame, "this_host", lambda _ctx: kept.host)
-        monkeypatch.setattr(frame, "streams_are_terminals", lambda: True)
-        monkeypatch.setattr(model, "_set", chosen)
-        yield made
+    monkeypatch.setattr(frame, "this_host", lambda _ctx: kept.host)
+    monkeypatch.setattr(frame, "streams_are_terminals", lambda: True)
+    monkeypatch.setattr(model, "_set", chosen)
+    return made
 
 
 def test_without_a_terminal_the_last_line_names_the_command(

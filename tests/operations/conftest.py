@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.operations.kept import Kept, keeping
+from tests.operations.kept import Kept, keep
 
 from openclaw_ocm.system import uplinks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Kept]:
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
     """Return a home whose instances the fake backend keeps."""
-    with keeping(tmp_path) as made:
-        yield made
+    return keep(tmp_path, monkeypatch)
 
 
 @pytest.fixture

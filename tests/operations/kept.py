@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from tests import nodes
 from tests.backends import fake
 
@@ -47,6 +45,8 @@ from openclaw_ocm.system.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    import pytest
 
     from openclaw_ocm.core.log import Entry
     from openclaw_ocm.core.paths import InstancePaths
@@ -258,9 +258,11 @@ def make_home(tmp_path: Path) -> Host:
     )
 
 
-@contextmanager
-def keeping(tmp_path: Path) -> Iterator[Kept]:
-    """Register the fake backend, and have all that asks gateways and ports ask it. No firewall is asked."""
+def keep(tmp_path: Path, patch: pytest.MonkeyPatch) -> Kept:
+    """Register the fake backend, and have all that asks gateways and ports ask it. No firewall is asked.
+
+    `patch` is the test's own: of two, that which is undone last would bring back what the other put there.
+    """
     kept = Kept(host=make_home(tmp_path))
 
     def ask_all(ports: Mapping[InstanceName, int], **_options: object) -> dict[InstanceName, Answer]:
@@ -271,17 +273,16 @@ def keeping(tmp_path: Path) -> Iterator[Kept]:
             return ("the gateway is not running",)
         return kept.unproved.get(worker.name, ()) if worker.record.sealed else ()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry.BACKENDS, fake.NAME, fake.REGISTERED)
-        patch.setattr(Systemd, "answers", lambda _self: False)
-        patch.setattr(health, "ask_all", ask_all)
-        patch.setattr(listening, "listeners", kept.listeners)
-        patch.setattr(processes, "can_bind", lambda port: port not in kept.strangers)
-        patch.setattr(processes, "lives", fake.lives)
-        patch.setattr(ufw, "observe", lambda _host: Firewall(installed=False))
-        patch.setattr(last_words, "_SETTLE_SECONDS", 0.0)
-        # Nobody cuts the power here, and the disk is most of what a test takes.
-        patch.setattr(os, "fsync", lambda _descriptor: None)
-        for module in (verify, repair):
-            patch.setattr(module, "prove", proof)
-        yield kept
+    patch.setitem(registry.BACKENDS, fake.NAME, fake.REGISTERED)
+    patch.setattr(Systemd, "answers", lambda _self: False)
+    patch.setattr(health, "ask_all", ask_all)
+    patch.setattr(listening, "listeners", kept.listeners)
+    patch.setattr(processes, "can_bind", lambda port: port not in kept.strangers)
+    patch.setattr(processes, "lives", fake.lives)
+    patch.setattr(ufw, "observe", lambda _host: Firewall(installed=False))
+    patch.setattr(last_words, "_SETTLE_SECONDS", 0.0)
+    # Nobody cuts the power here, and the disk is most of what a test takes.
+    patch.setattr(os, "fsync", lambda _descriptor: None)
+    for module in (verify, repair):
+        patch.setattr(module, "prove", proof)
+    return kept

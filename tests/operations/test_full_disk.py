@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.killing import REPOSITORY
-from tests.operations.kept import NAME, keeping
+from tests.operations.kept import NAME, keep
 
 from openclaw_ocm.errors import OcmError
 
@@ -39,7 +39,8 @@ def on_a_small_disk(home: Path, change: str) -> str:
 
 def main(home: str, change: str) -> None:
     """Run it, in the process that has the disk."""
-    with keeping(Path(home)) as kept:
+    with pytest.MonkeyPatch.context() as patch:
+        kept = keep(Path(home), patch)
         # Whatever network this machine can make: nothing is patched in here.
         kept.deploy(network="shared")
         globals()[change](kept)

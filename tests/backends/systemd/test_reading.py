@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from tests.operations.kept import NAME, keeping
+from tests.operations.kept import NAME, keep
 
 from openclaw_ocm.backends.systemd.reading import read_log
 from openclaw_ocm.core.needs import Lacking
@@ -49,11 +49,10 @@ class Reading:
 
 
 @pytest.fixture
-def reading(tmp_path: Path) -> Iterator[Reading]:
-    with keeping(tmp_path) as kept:
-        program = Journalctl()
-        host = cast("Host", _HostWith(kept.host, program))
-        yield Reading(host, program)
+def reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reading:
+    program = Journalctl()
+    host = cast("Host", _HostWith(keep(tmp_path, monkeypatch).host, program))
+    return Reading(host, program)
 
 
 class _HostWith:

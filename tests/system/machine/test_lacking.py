@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.operations.kept import keeping
+from tests.operations.kept import keep
 
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import capacity, files, programs
@@ -19,18 +19,15 @@ from openclaw_ocm.system.machine import lacking
 from openclaw_ocm.system.runner import Completed, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from openclaw_ocm.core.needs import Lacking
     from openclaw_ocm.system.host import Host
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with keeping(tmp_path) as kept:
-        runtime = tmp_path / "run"
-        runtime.mkdir()
-        yield replace(kept.host, runtime=PurePosixPath(runtime))
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    return replace(keep(tmp_path, monkeypatch).host, runtime=PurePosixPath(runtime))
 
 
 def there(found: Lacking | None) -> Lacking:
