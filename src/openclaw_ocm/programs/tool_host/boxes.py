@@ -7,13 +7,12 @@ import fcntl
 import json
 import mmap
 import os
-import resource
 import select
 import signal
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from . import binds
+from . import binds, kernel
 from .calls import Refused
 from .gateway import CLOSED, complain
 
@@ -169,9 +168,7 @@ def _bound_tasks(first: int) -> None:
     """Bound the tasks of what a box begins with, as those of each command are."""
     with open(f"/proc/{first}/task/{first}/children", encoding="ascii") as file:
         for pid in (first, *map(int, file.read().split())):
-            _, hard = resource.prlimit(pid, resource.RLIMIT_NPROC)
-            most = TASKS if hard == resource.RLIM_INFINITY else min(TASKS, hard)
-            resource.prlimit(pid, resource.RLIMIT_NPROC, (most, most))
+            kernel.bound_tasks(TASKS, pid)
 
 
 def _first_process(told: int) -> int:

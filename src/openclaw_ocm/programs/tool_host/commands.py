@@ -106,7 +106,8 @@ def _become(box: boxes.Box, call: Execute, files: Sequence[int], filters: tuple[
             argv = _on_terminal(argv)
             env.setdefault("TERM", "xterm-256color")
         os.umask(0o077)
-        _bound_tasks(wanted.tasks)
+        kernel.bound_tasks(min(wanted.tasks or TASKS, TASKS))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.chdir(call.directory or wanted.directory)
         ready_to_execute(filters)
         os.execvpe(argv[0], argv, env)
@@ -120,15 +121,6 @@ def _become(box: boxes.Box, call: Execute, files: Sequence[int], filters: tuple[
 
 def _on_terminal(argv: list[str]) -> list[str]:
     return ["/usr/bin/script", "-qefc", f"exec {shlex.join(argv)}", "/dev/null"]
-
-
-def _bound_tasks(wanted: int | None) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-    most = (
-        min(wanted or TASKS, TASKS) if hard == resource.RLIM_INFINITY else min(wanted or TASKS, TASKS, hard)
-    )
-    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def settle(box: boxes.Box) -> bool:

@@ -34,7 +34,7 @@ class Program(NamedTuple):
 
     argv: list[str]
     filters: tuple[bytes, ...]
-    output: tuple[int, int] = (1, 2)
+    output: tuple[int, int]
 
 
 def start(program: Program, owner: tuple[int, int]) -> Gateway | None:

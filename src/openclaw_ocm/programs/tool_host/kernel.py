@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 
 # linux/sched.h
 NAMESPACES = {
@@ -94,6 +95,17 @@ def map_user(inside: tuple[int, int], outside: tuple[int, int]) -> None:
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
     set_dumpable(False)
+
+
+def bound_tasks(most: int, pid: int = 0) -> None:
+    """Bound the processes and threads of all that `pid`, or this process, starts in its user namespace.
+
+    RLIMIT_NPROC counts for each user namespace since Linux 5.14, and binds those below it; not root.
+    systemd's TasksMax= binds only where the controller of processes is one of control groups v2.
+    """
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NPROC)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.prlimit(pid, resource.RLIMIT_NPROC, (most, most))
 
 
 def leave_half(proc: str) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import gc
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -90,7 +89,7 @@ def main(words: list[str]) -> NoReturn:
         # Root of this one alone: what it makes is below, so that the gateway has no rights over it.
         kernel.unshare("user")
         kernel.map_user((0, 0), owner)
-        _bound_tasks(chosen.tasks)
+        kernel.bound_tasks(chosen.tasks)
         kernel.leave_half(gateway.SPARE_PROC if os.path.isdir(f"{gateway.SPARE_PROC}/sys") else "/proc")
         watch = network.make(_ENDING) if chosen.network else None
         listener = _listen(chosen.socket) if chosen.socket is not None else None
@@ -120,17 +119,6 @@ def _bounded() -> tuple[Printed, tuple[int, int]]:
 def _content(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
-
-
-def _bound_tasks(most: int) -> None:
-    """Bound the processes and threads of all that is started from here, together.
-
-    RLIMIT_NPROC counts for each user namespace since Linux 5.14, and binds those below it; not root.
-    systemd's TasksMax= binds only where the controller of processes is one of control groups v2.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 
 
 def _leave_terminal() -> None:
