@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import itertools
 import random
 import shutil
 import sqlite3
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,10 @@ def main() -> int:
         Path(home, "node").symlink_to(options.node)
         fill(instance.state / "workspace" / "databases", options.count)
         argv = ["tar", "czf", f"{home}/tar.tar.gz", "-C", home, instance.state.name]
+        numbers = itertools.count()
         sides: dict[str, Callable[[], object]] = {
-            "ocm": instance.backup,
+            # Names that tell the second are waited for, where the last backup took less than one.
+            "ocm": lambda: instance.backup(output=PurePosixPath(home, f"{next(numbers)}.tar.gz")),
             "tar": lambda: subprocess.run(argv, check=True),
         }
         taken: dict[str, list[float]] = {side: [] for side in sides}
