@@ -63,6 +63,10 @@ ANSWERS = {
     "mount": "Mounts",
     "model": "Chosen",
     "secret list": "Secret",
+    "runtime install": "RuntimeChange",
+    "runtime list": "OpenClaw",
+    "runtime remove": "RuntimeChange",
+    "runtime prune": "RuntimeChange",
     "update-models": "Updated",
     "backup": "Backup",
     "backups list": "Stored",
@@ -85,6 +89,13 @@ BELOW = (
 MEANT = {"Entry": "core/log.py", "Change": "core/models/update.py", "Finding": "core/needs.py"}
 
 MEANINGS = {
+    "OpenClaw.bytes": "what goes with it when it is removed, null for one that is not OCM's",
+    "OpenClaw.name": "its version where OCM installed it, `system` for that of the PATH, else its path",
+    "OpenClaw.node": "the Node that runs it, null where none here can",
+    "OpenClaw.openclaw": "its package directory",
+    "OpenClaw.version": "its version, null where that cannot be read",
+    "used_by": "the instances that run it",
+    "RuntimeChange.name": "the version",
     "Mounts.mounts": "what it is shown",
     "Mounts.problems": "what keeps it from being shown some of it, in words",
     "at": "where the instance sees it",

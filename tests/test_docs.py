@@ -129,6 +129,7 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "history",
         "logs",
         "secret list",
+        "runtime list",
         "backups list",
         "backups verify",
         "doctor",

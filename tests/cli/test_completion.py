@@ -104,6 +104,18 @@ def test_the_agents_of_an_instance_complete(ocm: Run, home: Path, add_record: Ad
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_the_versions_that_ocm_installed_complete(
+    ocm: Run, home: Path, add_record: AddRecord, shell: str
+) -> None:
+    add_record("worker1")
+    for version in ("2026.8.2", "2026.9.6"):
+        (home / ".local/share/ocm/runtimes" / version).mkdir(parents=True)
+    assert complete(ocm, shell, "runtime", "remove", "2026.8") == ["2026.8.2"]
+    assert complete(ocm, shell, "deploy", "worker2", "--openclaw", "") == ["2026.9.6", "2026.8.2"]
+    assert complete(ocm, shell, "runtime", "use", "") == ["worker1", "2026.9.6", "2026.8.2"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_options_complete(ocm: Run, shell: str) -> None:
     assert {"--force", "--yes", "--json", "--all", "--dry-run"} <= set(complete(ocm, shell, "delete", "--"))
 

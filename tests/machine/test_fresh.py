@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from openclaw_ocm.core.releases import NODE_VERSION, OPENCLAW_VERSION
 
 from .checkout import Ocm, push_checkout
-from .instances import fake_model, home_files, refuse_tools, rows
+from .instances import answer, fake_model, home_files, refuse_tools, rows
 from .reading import Reader, push_repository
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.first_release
 KEY = "sk-of-the-reader"
+NPM = ("install", "--global", "--prefix", ".npm-global", "--no-audit", "--no-fund")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,32 @@ def test_the_tutorial_ends_ready_and_sealed(ocm: Ocm, said: list[str]) -> None:
 
 def test_the_reader_gets_the_models_answer(said: list[str]) -> None:
     assert "PONG from fake model" in "".join(said)
+
+
+@pytest.mark.usefixtures("said")
+def test_instances_run_versions_of_their_own_and_npm_does_not_touch_them(fresh: Machine, ocm: Ocm) -> None:
+    installed, deployed, used, pruned = Reader(fresh, ocm.folder).each("docs/how-to/versions.md")
+    names = [line.split()[0] for line in installed.splitlines() if " MB " in line]
+    assert names == [OPENCLAW_VERSION, "2026.9.5"]
+    assert re.search(r"version: +2026\.9\.5\n", deployed)
+    assert "worker3: ready and sealed\n" in deployed
+    assert f"worker3: runs OpenClaw {OPENCLAW_VERSION} " in used
+    assert pruned.splitlines() == ["OpenClaw 2026.9.5: would be removed", "OpenClaw 2026.9.5: removed"]
+    runtimes = f"{fresh.home}/.local/share/ocm/runtimes"
+    sums = f"cd {runtimes} && find . -type f -exec sha256sum {{}} + | sort | sha256sum"
+    whole = fresh.run(["sh", "-c", sums]).stdout
+    node = f"{fresh.home}/.local/share/ocm/node-{NODE_VERSION}"
+    npm = f"{node}/lib/node_modules/npm/bin/npm-cli.js"
+    path = {"PATH": f"{node}/bin:/usr/bin:/bin"}
+    fresh.run([f"{node}/bin/node", npm, *NPM, "openclaw@2026.9.5"], cwd=fresh.home, env=path, timeout=600)
+    found = {one["name"]: one for one in answer(ocm, "runtime", "list")["results"]}
+    assert (found["system"]["version"], found["system"]["used_by"]) == ("2026.9.5", ["worker1"])
+    assert fresh.run(["sh", "-c", sums]).stdout == whole
+    ocm("restart", "worker3")
+    row = rows(ocm)["worker3"]
+    assert (row["state"], row["version"], row["isolation"]) == ("ready", OPENCLAW_VERSION, "sealed")
+    assert "is there already" in ocm("runtime", "install", "latest", "--dry-run").stdout
+    ocm("delete", "worker3", "--yes", "--force")
 
 
 @pytest.mark.usefixtures("said")

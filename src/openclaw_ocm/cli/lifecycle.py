@@ -23,6 +23,7 @@ from openclaw_ocm.cli.frame import (
     names_argument,
     run_each,
 )
+from openclaw_ocm.cli.runtime import VersionType, bring
 from openclaw_ocm.errors import FAILED, SOME_FAILED, OcmError
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ def creation_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--backend",
             type=click.Choice(tuple(registry.BACKENDS)),
             help=f"What keeps the gateway running; {registry.CHOICE}.",
+        ),
+        click.option(
+            "--openclaw",
+            type=VersionType(),
+            metavar="VERSION",
+            help="The OpenClaw that it runs, installed where it is not; that of the PATH if left out.",
         ),
         click.option("--port", type=int, help="The gateway's port; the first free one of yours if left out."),
         click.option(
@@ -118,14 +125,20 @@ def _create_each(  # noqa: PLR0913 - one for each option
     from dataclasses import replace
 
     from openclaw_ocm.cli.setup import prepare
+    from openclaw_ocm.core.releases import check_release
 
-    setup = prepare(frame.this_host(ctx), names, options, dry_run=dry_run)
+    host = frame.this_host(ctx)
+    if options["openclaw"] is not None:
+        check_release(options["openclaw"])
+    setup = prepare(host, names, options, dry_run=dry_run)
     planned = setup if dry_run and setup is not None and setup.steps else None
+    runtime = None if planned is None else planned.runtime
+    if options["openclaw"] is not None and planned is None:
+        version, runtime = bring(host, names, options, dry_run=dry_run)
+        wanted = replace(wanted, openclaw=version)
 
     def operation(context: Context, name: InstanceName) -> Outcome:
-        outcome = run(
-            context, replace(wanted, name=name, planned=None if planned is None else planned.runtime)
-        )
+        outcome = run(context, replace(wanted, name=name, planned=runtime))
         installs = () if planned is None or not outcome.steps else planned.describe()
         return replace(outcome, steps=(*installs, *outcome.steps))
 

@@ -76,6 +76,11 @@ class HostPaths:
         return self.data_home / "ocm"
 
     @property
+    def runtimes(self) -> PurePosixPath:
+        """Directory of the OpenClaws that OCM brought, each named by its version."""
+        return self.ocm_data / "runtimes"
+
+    @property
     def compiled(self) -> PurePosixPath:
         """Directory of what Node compiled of OpenClaw, which sealed instances see read-only."""
         return self.ocm_data / "compiled"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import NamedTuple
+
+from openclaw_ocm.errors import Invalid, OcmError
 
 # The releases that OCM was measured with, and the Node that this OpenClaw states in its package.json.
 NODE_VERSION = "24.19.0"
 OPENCLAW_VERSION = "2026.9.6"
+# The first whose config is as OCM writes it: 2026.7.35 wants a colour for the browser, and this refuses one.
+OLDEST_OPENCLAW = "2026.8.2"
 NODE_RANGE = ">=24.16.0 <25 || >=26.1.0"
 
 # How many addresses npm fetches from for this OpenClaw: the length of a progress bar, no more.
@@ -22,6 +27,9 @@ NODE_HASHES = {
 
 Version = tuple[int, int, int]
 _VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
+# What npm calls the newest release, and the newest that comes before one.
+CHANNELS = ("latest", "beta")
+_OPENCLAW = re.compile(r"\d{4}\.\d{1,2}\.\d{1,3}(?:-[0-9a-z]{1,16}(?:\.\d{1,4})?)?")
 _CORRECTION, _RELEASE, _BEFORE = 2, 1, 0
 _CLAUSE = re.compile(r">=\s*(v?[\d.]+)(?:\s+<\s*(v?[\d.]+))?")
 _PIP_PROGRESS = re.compile(r"Progress ([0-9]+) of (\S+)")
@@ -51,6 +59,23 @@ def parse_version(text: str) -> Version | None:
         return None
     major, minor, patch = (int(part or 0) for part in match.groups())
     return major, minor, patch
+
+
+def is_release(text: str) -> bool:
+    """Tell whether a text is the version of a release of OpenClaw: 2026.9.6, 2026.9.6-1, 2026.9.6-beta.2."""
+    return _OPENCLAW.fullmatch(text) is not None
+
+
+def check_release(wanted: str) -> None:
+    """Raise `Invalid` where a text is no version and no channel, `OcmError` for one that OCM cannot run."""
+    if wanted in CHANNELS:
+        return
+    if not is_release(wanted):
+        message = f"{wanted!r} is no version of OpenClaw"
+        raise Invalid(message, hint=f"such as {OPENCLAW_VERSION}, or latest, or beta", code="version_invalid")
+    if is_newer(OLDEST_OPENCLAW, wanted):
+        message = f"OpenClaw {wanted} is too old: OCM needs {OLDEST_OPENCLAW} or newer"
+        raise OcmError(message, hint="ocm runtime install latest", code="openclaw_too_old")
 
 
 def is_newer(one: str, other: str) -> bool:
@@ -113,6 +138,17 @@ def fetched_by_npm(line: str) -> str | None:
     """Return the address that a line of `npm --loglevel http` says was fetched, if any."""
     match = _NPM_FETCH.match(line)
     return match.group(1) if match else None
+
+
+def published_version(printed: str) -> str | None:
+    """Return the version that `npm view openclaw@... version --json` prints, None where it prints none."""
+    try:
+        said = json.loads(printed)
+    except ValueError:
+        return None
+    # Of a range it prints all that it holds.
+    newest = said[-1] if isinstance(said, list) and said else said
+    return newest if isinstance(newest, str) and is_release(newest) else None
 
 
 def is_unreachable(printed: str) -> bool:

@@ -34,12 +34,12 @@ from openclaw_ocm.operations.planning.networks import choose_network
 from openclaw_ocm.operations.planning.offers import find_offers, read_around, ready_offers
 from openclaw_ocm.operations.planning.reach import needed_places, places_by, reached_notes, refuse_hidden
 from openclaw_ocm.operations.planning.repair import Effort, ready_in_words, start_steps
+from openclaw_ocm.operations.planning.runtimes import runtime_of
 from openclaw_ocm.system.host import container_zone
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, read_settings
 from openclaw_ocm.system.openclaw.config import find_config
-from openclaw_ocm.system.openclaw.find import find_runtime
 from openclaw_ocm.system.variables import settled
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ if TYPE_CHECKING:
 class Wanted:
     """What the user asked for; None is OCM's choice.
 
-    `planned` is the runtime that a dry run takes for there, where it would first be installed; `inherit_from`
-    is where providers, models and keys come from, main or an instance, unless `no_inherit`.
+    `openclaw` is the version of one that OCM installed, else that of the PATH is run. `planned` is the
+    runtime that a dry run takes for there, where it would first be installed; `inherit_from` is where
+    providers, models and keys come from, main or an instance, unless `no_inherit`.
     """
 
     name: InstanceName
@@ -70,6 +71,7 @@ class Wanted:
     network: Kind | None = None
     limits: Limits = field(default_factory=Limits)
     environment: Mapping[str, str] = field(default_factory=dict)
+    openclaw: str | None = None
     planned: Runtime | None = None
     inherit_from: InstanceName | None = None
     no_inherit: bool = False
@@ -166,6 +168,12 @@ def _existing(context: Context, wanted: Wanted) -> Instance | None:
     if other := [key for key, value in wanted.environment.items() if record.environment.get(key) != value]:
         message = f"{wanted.name} exists already, with another {', '.join(other)}"
         raise OcmError(message, hint=f"ocm env {wanted.name} set KEY=VALUE changes that", code="exists")
+    if wanted.openclaw is not None and runtime_of(context.host, wanted.openclaw).openclaw != (
+        record.runtime.openclaw
+    ):
+        message = f"{wanted.name} exists already, with another OpenClaw"
+        hint = f"ocm runtime use {wanted.name} {wanted.openclaw} changes that"
+        raise OcmError(message, hint=hint, code="exists")
     if wanted.network not in (None, record.network):
         message = f"{wanted.name} exists already, with another network"
         raise OcmError(
@@ -217,7 +225,7 @@ def _gathered(context: Context, wanted: Wanted) -> _Gathered:
     """
     if wanted.planned is None:
         context.backend.check(sealed=wanted.sealed)
-    runtime = wanted.planned or find_runtime(context.host)
+    runtime = wanted.planned or runtime_of(context.host, wanted.openclaw)
     environment = _environment(context, wanted)
     if wanted.source is None:
         return _Gathered(runtime, environment, None, ())
@@ -284,7 +292,7 @@ def offers_for(context: Context, wanted: Wanted) -> dict[str, str]:
     host = context.host
     if wanted.planned is not None or wanted.name in instance_names(host.paths):
         return {}
-    package = PurePosixPath(find_runtime(host).openclaw)
+    package = PurePosixPath(runtime_of(host, wanted.openclaw).openclaw)
     around = read_around(host, package, wanted.source)
     found = find_offers(host, around, known=_environment(context, wanted))
     return ready_offers(host, found)

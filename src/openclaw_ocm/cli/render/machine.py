@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from openclaw_ocm.cli.render.outcome import show_notes
-from openclaw_ocm.cli.render.table import show_table
+from openclaw_ocm.cli.render.table import amount, show_table
 from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openclaw_ocm.core.needs import Finding
     from openclaw_ocm.operations.doctor import Diagnosis
+    from openclaw_ocm.operations.runtimes import OpenClaw, RuntimeChange
     from openclaw_ocm.operations.setup import Setup
 
 
@@ -49,3 +52,30 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
     if not diagnosis.problems:
         click.echo("nothing is wrong")
     show_notes(diagnosis.notes)
+
+
+def show_runtimes(rows: Sequence[OpenClaw]) -> None:
+    """Print the OpenClaws of this machine as a table."""
+    if not rows:
+        click.echo("there is no OpenClaw: ocm runtime install latest brings one", err=True)
+        return
+    header = ("RUNTIME", "VERSION", "GOES WITH IT", "NODE", "RUN BY")
+    show_table(
+        header,
+        (
+            (
+                row.name,
+                row.version or "unreadable",
+                "-" if row.bytes is None else amount(row.bytes),
+                row.node or "none that fits: ocm setup",
+                ", ".join(row.used_by) or "-",
+            )
+            for row in rows
+        ),
+    )
+
+
+def show_runtime_change(change: RuntimeChange) -> None:
+    """Print what became of an OpenClaw that was to be brought or removed."""
+    would = "would be " if change.dry_run and change.changed else ""
+    click.echo(f"OpenClaw {change.name}: {would}{change.message}")

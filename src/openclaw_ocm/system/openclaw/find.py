@@ -16,6 +16,7 @@ from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.core.releases import (
     NODE_RANGE,
     NODE_VERSION,
+    OLDEST_OPENCLAW,
     Span,
     is_newer,
     is_within,
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
     from openclaw_ocm.system.openclaw.asking import Node
 
-# The first release that OCM was measured with.
-OLDEST_OPENCLAW = "2026.9.6"
 # In a package whose scripts did not run: OpenClaw runs them at its next start, but a sandbox forbids it.
 PENDING = ".openclaw-lifecycle-pending"
 # Seen from the home.
@@ -93,7 +92,7 @@ def _openclaw_of(host: Host, program: PurePosixPath) -> Found:
     _refuse_in_state(host.paths, package)
     version = package_version(package)
     if is_newer(OLDEST_OPENCLAW, version):
-        message = f"OpenClaw {version} in {package} is too old: OCM needs 2026.9.6 or newer"
+        message = f"OpenClaw {version} in {package} is too old: OCM needs {OLDEST_OPENCLAW} or newer"
         raise OcmError(message, hint=_UPDATE, code="openclaw_too_old")
     if Path(package, PENDING).exists():
         message = f"OpenClaw {version} in {package} is not completely installed"
