@@ -12,7 +12,7 @@ import click
 import pytest
 
 from openclaw_ocm.cli.main import ocm as group
-from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core import steps
 from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.errors import as_ocm_error

@@ -6,11 +6,12 @@ from typing import get_args
 import msgspec
 import pytest
 
-from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core import steps
 from openclaw_ocm.core.firewall import Rule
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.paths import host_paths
-from openclaw_ocm.core.plan import Plan, Step
+from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.core.steps import Step
 
 EXAMPLES: tuple[Step, ...] = (
     steps.WriteRecord(path="/r", text="name = 'w'\n", previous="old"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests import hosts, samples
 
-from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core import steps
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.errors import OcmError

@@ -9,9 +9,9 @@ import pytest
 from tests import hosts, samples
 from tests.killing import homes_of_kills, kill_before_each_call
 
-from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core import steps
 from openclaw_ocm.core.names import parse_name
-from openclaw_ocm.core.plan import Plan, Step
+from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished
 from openclaw_ocm.operations.planning.change import locked
@@ -20,6 +20,7 @@ from openclaw_ocm.system import exchange
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
 
 NAME = samples.NAME

@@ -11,12 +11,13 @@ import pytest
 from tests import hosts, samples
 from tests.killing import homes_of_kills, kill_before_each_call
 
-from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core import steps
 from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.document import format_config
-from openclaw_ocm.core.plan import Plan, Step
+from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.record import Runtime
+from openclaw_ocm.core.steps import Step
 from openclaw_ocm.errors import UNDO_INCOMPLETE, OcmError, UndoIncomplete
 from openclaw_ocm.instances import apply
 from openclaw_ocm.instances.transaction import Transaction, recover, unfinished

@@ -27,7 +27,7 @@ from tests.archives import snapshot, tree, write_archive
 from tests.leases import leased
 
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
-from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core import steps
 from openclaw_ocm.core.backup import holes
 from openclaw_ocm.core.backup.retention import parse_backup_file
 from openclaw_ocm.core.names import parse_name

@@ -21,7 +21,7 @@ from tests.backends.home import make_home
 from tests.operations.test_sync import MAIN, NEW, NODE, OLD, OWN, changed, provider, without_tokens
 
 from openclaw_ocm.backends import registry
-from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core import steps
 from openclaw_ocm.core.inheritance.merge import same
 from openclaw_ocm.core.models import choice
 from openclaw_ocm.core.models.listing import PROVIDERS, Page, read_models
@@ -48,7 +48,7 @@ from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.runner import Completed
 
 if TYPE_CHECKING:
-    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
 
 NAME = samples.NAME

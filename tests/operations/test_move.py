@@ -50,7 +50,7 @@ from openclaw_ocm.system.workspaces import copy_workspaces, survey_workspaces
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
 

@@ -18,9 +18,10 @@ from tests.operations.kept import NAME
 from openclaw_ocm.backends import registry
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.document import with_value
-from openclaw_ocm.core.plan import Plan, WriteRecord
+from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.record import Limits
 from openclaw_ocm.core.status import Listener
+from openclaw_ocm.core.steps import WriteRecord
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import session

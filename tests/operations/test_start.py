@@ -22,8 +22,9 @@ from tests.operations.kept import NAME, OTHER
 
 from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.core.plan import Plan, Start, WriteRecord
+from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.status import Answer, Listener
+from openclaw_ocm.core.steps import Start, WriteRecord
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, verify
 from openclaw_ocm.operations import start as start_module

@@ -19,8 +19,9 @@ from openclaw_ocm.backends.supervisord import sessions
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.names import parse_name
-from openclaw_ocm.core.plan import Plan, WriteRecord
+from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.status import Answer, Listener
+from openclaw_ocm.core.steps import WriteRecord
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning import agents
 from openclaw_ocm.operations.planning.change import recover_all

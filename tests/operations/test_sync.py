@@ -13,7 +13,7 @@ import pytest
 from tests import hosts, samples
 
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
-from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core import steps
 from openclaw_ocm.core.names import MAIN as MAIN_NAME
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.plan import Plan

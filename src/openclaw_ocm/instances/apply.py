@@ -9,7 +9,7 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core import plan as steps
+from openclaw_ocm.core import steps
 from openclaw_ocm.core.backup.selection import Selection
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.openclaw.document import with_value, without_value
@@ -34,7 +34,7 @@ from openclaw_ocm.system.sandbox_directories import make_shell
 from openclaw_ocm.system.workspaces import copy_workspaces
 
 if TYPE_CHECKING:
-    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
 
 # A gateway that is idle ends within three seconds.

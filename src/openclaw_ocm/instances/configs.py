@@ -26,7 +26,7 @@ from openclaw_ocm.system.openclaw.main_config import main_place, replace_main
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from openclaw_ocm.core.plan import ReplaceConfig
+    from openclaw_ocm.core.steps import ReplaceConfig
     from openclaw_ocm.system.host import Host
 
 # OpenClaw writes its config now and then; one that is written without end must not hold OCM up.

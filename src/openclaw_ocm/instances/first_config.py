@@ -19,8 +19,8 @@ from openclaw_ocm.system.kept.secrets import write_secrets
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.inheritance.extract import Inheritance
-    from openclaw_ocm.core.plan import CloneConfig, WriteConfig
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.steps import CloneConfig, WriteConfig
     from openclaw_ocm.system.host import Host
 
 

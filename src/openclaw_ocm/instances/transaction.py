@@ -17,7 +17,7 @@ import msgspec
 from openclaw_ocm.core.advice import hint_for_gone, words_for_gone
 from openclaw_ocm.core.journal import Unreadable, decode_plan, encode_plan
 from openclaw_ocm.core.names import MAIN, InstanceName, parse_name
-from openclaw_ocm.core.plan import Remember, Stop, WriteRecord
+from openclaw_ocm.core.steps import Remember, Stop, WriteRecord
 from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, UnreadableFile, room_or_writable
 from openclaw_ocm.instances import history
 from openclaw_ocm.instances.apply import apply_step, undo_step
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.paths import HostPaths
-    from openclaw_ocm.core.plan import Plan, Step
+    from openclaw_ocm.core.plan import Plan
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
 
 _END = "end"

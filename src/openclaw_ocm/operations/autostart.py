@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.core.plan import Disable, Enable
+from openclaw_ocm.core.steps import Disable, Enable
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.repair import repair_steps
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
 

@@ -6,8 +6,15 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.plan import CloneConfig, CopyWorkspaces, MakeShell, MakeState, Start, WriteRecord
 from openclaw_ocm.core.record import Record
+from openclaw_ocm.core.steps import (
+    CloneConfig,
+    CopyWorkspaces,
+    MakeShell,
+    MakeState,
+    Start,
+    WriteRecord,
+)
 from openclaw_ocm.instances.first_config import cloned_config
 from openclaw_ocm.instances.inheritance import read_duplicate
 from openclaw_ocm.instances.instance import instance_of
@@ -32,7 +39,7 @@ from openclaw_ocm.system.workspaces import survey_workspaces
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort

@@ -17,9 +17,9 @@ from openclaw_ocm.core.offers import offer_notes
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.openclaw.secret_places import expanded
 from openclaw_ocm.core.openclaw.settings import provider_addresses, proxy_address, proxy_certificates
-from openclaw_ocm.core.plan import MakeShell, MakeState, Start, WriteConfig, WriteRecord
 from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.core.sandbox.policy import SYSTEM
+from openclaw_ocm.core.steps import MakeShell, MakeState, Start, WriteConfig, WriteRecord
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.first_config import first_config
 from openclaw_ocm.instances.inheritance import read_inheritance
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.inheritance.extract import Inheritance
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.network import Kind
-    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.result import Outcome

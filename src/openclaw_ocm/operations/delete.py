@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.plan import (
+from openclaw_ocm.core.steps import (
     Disable,
     RemoveDefinition,
     RemoveFile,
@@ -29,8 +29,8 @@ from openclaw_ocm.system.kept.records import read_record
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.status import Process
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.backup import Backup
     from openclaw_ocm.operations.planning.result import Outcome

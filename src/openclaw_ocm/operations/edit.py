@@ -13,9 +13,9 @@ from openclaw_ocm.core.openclaw import document as configs
 from openclaw_ocm.core.openclaw.reload import is_live
 from openclaw_ocm.core.openclaw.settings import unstartable, weakened
 from openclaw_ocm.core.openclaw.verdict import parse_verdict
-from openclaw_ocm.core.plan import Restart
 from openclaw_ocm.core.sandbox.obstacle import obstacle
 from openclaw_ocm.core.secrets import format_file
+from openclaw_ocm.core.steps import Restart
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
 from openclaw_ocm.operations.planning.agents import closed_places
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort

@@ -12,8 +12,8 @@ from openclaw_ocm.core.environment import checked, shown_files
 from openclaw_ocm.core.inheritance.addresses import is_address
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.network import allowance
-from openclaw_ocm.core.plan import WriteRecord
 from openclaw_ocm.core.settings_text import with_environment
+from openclaw_ocm.core.steps import WriteRecord
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan
 from openclaw_ocm.operations.planning.reach import needed_places, reached_notes, refuse_hidden, unknown_hosts

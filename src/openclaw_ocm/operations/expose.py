@@ -10,7 +10,7 @@ from openclaw_ocm.core import firewall as core
 from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.openclaw.settings import BIND, unfit_to_expose, wanted_bind
-from openclaw_ocm.core.plan import SetBind, Start, Stop
+from openclaw_ocm.core.steps import SetBind, Start, Stop
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
@@ -21,8 +21,8 @@ from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort

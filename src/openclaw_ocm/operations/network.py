@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.network import allowance
-from openclaw_ocm.core.plan import Start, Stop
+from openclaw_ocm.core.steps import Start, Stop
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.planning.agents import closed_places
@@ -18,8 +18,8 @@ from openclaw_ocm.operations.planning.repair import repair_steps, shell_for_undo
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.network import Kind
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort

@@ -9,7 +9,7 @@ import msgspec
 
 from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.settings import on_port
-from openclaw_ocm.core.plan import Start, Stop
+from openclaw_ocm.core.steps import Start, Stop
 from openclaw_ocm.operations.planning.change import allocating, carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
 from openclaw_ocm.operations.planning.guard import guard
@@ -19,8 +19,8 @@ from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort

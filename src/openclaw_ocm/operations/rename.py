@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.firewall import own_rules
-from openclaw_ocm.core.plan import (
+from openclaw_ocm.core.steps import (
     Disable,
     Exchange,
     MakeShell,
@@ -42,7 +42,7 @@ from openclaw_ocm.system.removable import check_place
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.guard import Guard

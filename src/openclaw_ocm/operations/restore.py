@@ -13,7 +13,9 @@ from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.retention import parse_backup_file
 from openclaw_ocm.core.openclaw.document import parse_config
 from openclaw_ocm.core.paths import CONFIG_NAME
-from openclaw_ocm.core.plan import (
+from openclaw_ocm.core.record import Record
+from openclaw_ocm.core.releases import is_newer
+from openclaw_ocm.core.steps import (
     Exchange,
     MakeShell,
     RemoveFile,
@@ -24,8 +26,6 @@ from openclaw_ocm.core.plan import (
     Stop,
     WriteRecord,
 )
-from openclaw_ocm.core.record import Record
-from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error, is_full, room_or_writable
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.transaction import Transaction
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.backup.layout import Header
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Schedule
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from openclaw_ocm.core.plan import RemoveFile
 from openclaw_ocm.core.record import Keep, Schedule
+from openclaw_ocm.core.steps import RemoveFile
 from openclaw_ocm.errors import Invalid
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.timers import kept_in_words, next_due, timer_steps

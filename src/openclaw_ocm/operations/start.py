@@ -7,8 +7,8 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.plan import Stop
 from openclaw_ocm.core.status import Activity
+from openclaw_ocm.core.steps import Stop
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import known
 from openclaw_ocm.operations.planning.change import carry_out, changing, locked, make_plan
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.repair import Effort
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from openclaw_ocm.core.inheritance.merge import MISSING, differences, merge
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.secret_places import masked, references
-from openclaw_ocm.core.plan import RemoveFile, Restart
 from openclaw_ocm.core.secrets import format_file
+from openclaw_ocm.core.steps import RemoveFile, Restart
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.instances.inheritance import read_inheritance
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.inheritance.extract import Inheritance
     from openclaw_ocm.core.inheritance.merge import Place
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.edit import Proposal

@@ -7,7 +7,8 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.plan import Plan, Verify, WriteRecord
+from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.core.steps import Verify, WriteRecord
 from openclaw_ocm.errors import Locked, OcmError, as_ocm_error, bug
 from openclaw_ocm.instances.instance import known, open_instance
 from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished, unfinished_in
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from openclaw_ocm.core import temporary
 from openclaw_ocm.core.paths import CONFIG_NAME
-from openclaw_ocm.core.plan import Exchange, RemoveFile, ReplaceConfig, StageFiles
+from openclaw_ocm.core.steps import Exchange, RemoveFile, ReplaceConfig, StageFiles
 from openclaw_ocm.errors import InTheWay, OcmError
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations.planning.change import carry_out, make_plan
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.plan import Plan, Remember, Step, Stop
+    from openclaw_ocm.core.plan import Plan
+    from openclaw_ocm.core.steps import Remember, Step, Stop
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
 

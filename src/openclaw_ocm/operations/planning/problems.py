@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup.schedule import IDLE
 from openclaw_ocm.core.names import is_drill
-from openclaw_ocm.core.plan import (
+from openclaw_ocm.core.status import State
+from openclaw_ocm.core.steps import (
     LinkConfig,
     Load,
     MakeShell,
@@ -22,7 +23,6 @@ from openclaw_ocm.core.plan import (
     SetTimer,
     Stop,
 )
-from openclaw_ocm.core.status import State
 from openclaw_ocm.errors import OcmError, as_ocm_error
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.repair import Effort, repair_steps
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.names import BackendName, InstanceName
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.status import Health
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.drift import Drift

@@ -6,14 +6,14 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.core.plan import RemoveDefinition, RemoveFile, RemoveTree
+from openclaw_ocm.core.steps import RemoveDefinition, RemoveFile, RemoveTree
 from openclaw_ocm.system import removable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from openclaw_ocm.backends.protocol import Backend
-    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.steps import Step
 
 
 def refuse_unremovable(backend: Backend, steps: Iterable[Step]) -> None:

@@ -7,8 +7,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import Standing, compare, is_edited
-from openclaw_ocm.core.plan import Load, MakeShell, Remember, Restart, Start, Verify, WriteDefinition
 from openclaw_ocm.core.status import State
+from openclaw_ocm.core.steps import (
+    Load,
+    MakeShell,
+    Remember,
+    Restart,
+    Start,
+    Verify,
+    WriteDefinition,
+)
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.instances.verify import verdicts
@@ -21,8 +29,8 @@ from openclaw_ocm.system.variables import changeable_files, missing_files
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.instance import Instance
 
 # What a backend says of the time of a start is in whole seconds.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.core.plan import Remember, Restart
 from openclaw_ocm.core.record import Runtime
+from openclaw_ocm.core.steps import Remember, Restart
 from openclaw_ocm.operations.planning.change import record_steps
 from openclaw_ocm.operations.planning.repair import remember, repair_steps, shell_for_undo
 from openclaw_ocm.system.machine.runtimes import package_of
@@ -20,7 +20,7 @@ from openclaw_ocm.system.openclaw.runtime import gone, node_is_gone, openclaw_is
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.system.host import Host

@@ -18,7 +18,7 @@ from openclaw_ocm.core.openclaw.idle import idle_config
 from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.core.openclaw.settings import weakened
 from openclaw_ocm.core.paths import STATE_DIRECTORIES
-from openclaw_ocm.core.plan import Stage
+from openclaw_ocm.core.steps import Stage
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.progress import by_bytes
 from openclaw_ocm.system import files
