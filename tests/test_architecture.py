@@ -92,6 +92,7 @@ MADE_OF = {
     "scheduled": {"backup", "backups", "repository"},
     "token": {"edit"},
     "sync": {"edit", "session"},
+    "upgrade": {"backup", "drill"},
 }
 
 

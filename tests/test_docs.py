@@ -130,6 +130,7 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "logs",
         "secret list",
         "runtime list",
+        "outdated",
         "backups list",
         "backups verify",
         "doctor",

@@ -10,8 +10,7 @@ from openclaw_ocm.core import steps
 from openclaw_ocm.core.firewall import Rule
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.paths import host_paths
-from openclaw_ocm.core.plan import Plan
-from openclaw_ocm.core.steps import Step
+from openclaw_ocm.core.plan import Plan, Step
 
 EXAMPLES: tuple[Step, ...] = (
     steps.WriteRecord(path="/r", text="name = 'w'\n", previous="old"),
@@ -31,6 +30,8 @@ EXAMPLES: tuple[Step, ...] = (
     steps.Restart(name="w1"),
     steps.Stop(name="w1", ran=True),
     steps.Verify(name="w1", timeout_seconds=1.5),
+    steps.Watch(name="w1", seconds=60.0),
+    steps.KeepState(path="/s", kept="/.ocm-kept-w1-0123456789ab", record="name = 'w1'\n"),
     steps.SetBind(name="w1", bind="lan", previous="loopback"),
     steps.SetRules(
         name="w1",

@@ -15,8 +15,8 @@ import pytest
 from tests.hosts import context
 
 from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.core.plan import Plan
-from openclaw_ocm.core.steps import LinkConfig, RemoveFile, Step
+from openclaw_ocm.core.plan import Plan, Step
+from openclaw_ocm.core.steps import LinkConfig, RemoveFile
 from openclaw_ocm.errors import OcmError, UndoIncomplete
 from openclaw_ocm.instances import history, transaction
 from openclaw_ocm.instances.history import HistoryEntry, last_change, read_history

@@ -13,7 +13,7 @@ from tests import hosts, samples
 
 from openclaw_ocm.core import steps
 from openclaw_ocm.core.names import parse_name
-from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.core.plan import Plan, Step
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.inheritance import read_inheritance
 from openclaw_ocm.instances.transaction import Transaction
@@ -317,7 +317,7 @@ def test_of_an_instance_nothing_is_read_to_which_it_could_lead(tmp_path: Path) -
 
 def creation(context: Context, *, inherit: str | None = "main", fails: bool = False) -> Plan:
     paths = context.host.instance(samples.NAME)
-    made: tuple[steps.Step, ...] = (
+    made: tuple[Step, ...] = (
         steps.WriteRecord(path=str(paths.record), text=encode_record(samples.record())),
         steps.MakeState(path=str(paths.state)),
         steps.MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),

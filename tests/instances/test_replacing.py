@@ -20,7 +20,7 @@ from openclaw_ocm.system import exchange
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
 
 NAME = samples.NAME

@@ -15,9 +15,8 @@ from openclaw_ocm.core import steps
 from openclaw_ocm.core.journal import encode_plan
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.document import format_config
-from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.core.plan import Plan, Step
 from openclaw_ocm.core.record import Runtime
-from openclaw_ocm.core.steps import Step
 from openclaw_ocm.errors import UNDO_INCOMPLETE, OcmError, UndoIncomplete
 from openclaw_ocm.instances import apply
 from openclaw_ocm.instances.transaction import Transaction, recover, unfinished

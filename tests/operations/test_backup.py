@@ -31,7 +31,7 @@ from openclaw_ocm.core import steps
 from openclaw_ocm.core.backup import holes
 from openclaw_ocm.core.backup.retention import parse_backup_file
 from openclaw_ocm.core.names import parse_name
-from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.core.plan import Plan, Step
 from openclaw_ocm.core.record import Keep, Runtime
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.transaction import Transaction
@@ -135,7 +135,7 @@ class Instance:
         record = msgspec.structs.replace(
             samples.record(name=NAME, runtime=runtime), backend="supervisord", sealed=False
         )
-        made: tuple[steps.Step, ...] = (
+        made: tuple[Step, ...] = (
             steps.WriteRecord(path=str(self.paths.record), text=encode_record(record)),
             steps.MakeState(path=str(self.paths.state)),
             steps.MakeShell(shell=str(self.paths.shell), scratch=str(self.paths.scratch), fresh=True),

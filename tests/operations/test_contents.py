@@ -48,7 +48,7 @@ from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.runner import Completed
 
 if TYPE_CHECKING:
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
 
 NAME = samples.NAME

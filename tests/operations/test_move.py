@@ -50,7 +50,7 @@ from openclaw_ocm.system.workspaces import copy_workspaces, survey_workspaces
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
 
@@ -515,7 +515,7 @@ def test_a_port_that_is_taken_is_another_and_told(instance: Instance) -> None:
     contents = extract(PurePosixPath(archive), PurePosixPath(instance.home / "out"), free_bytes=2**30)
     request = RestoreRequest(archive=PurePosixPath(archive), name=NEW)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(restore, "find_runtime", lambda _host: samples.record().runtime)
+        patched.setattr(restore, "runtime_of", lambda *_words: samples.record().runtime)
         patched.setattr(processes, "can_bind", lambda _port: True)
         made, notes = restore._planned(instance.context, NEW, contents, request)
     record = made.record

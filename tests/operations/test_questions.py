@@ -232,9 +232,7 @@ def test_create_reads_main_once_and_writes_what_it_read(place: Place) -> None:
     assert Path(place.home.host.instance(NEW).secrets).read_text().endswith("\nA_KEY=sk-then\n")
 
 
-def test_a_clone_reads_its_source_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = place.home.record(ONE).runtime
-    monkeypatch.setattr("openclaw_ocm.operations.clone.find_runtime", lambda _host: runtime)
+def test_a_clone_reads_its_source_once(place: Place) -> None:
     with place.asked() as asked:
         assert clone(place.context, ONE, NEW, EFFORT, port=None, start=False, dry_run=False).changed
     assert (asked.of["source"], asked.of["definition"]) == (1, 1)

@@ -84,7 +84,8 @@ def test_one_that_is_run_is_not_removed(kept: Kept, package: Path) -> None:
     assert package.exists()
     kept.delete()
     assert runtimes.unused(kept.context) == (VERSION,)
-    assert remove(kept, dry_run=True).changed
+    told = remove(kept, dry_run=True)
+    assert (told.changed, told.message) == (False, "would be removed")
     assert package.exists()
     assert remove(kept).changed
     assert not Path(kept.host.paths.runtimes).exists(), "nothing is left of it"
@@ -107,3 +108,46 @@ def test_a_version_that_cannot_be_read_is_listed_all_the_same(kept: Kept, packag
     (ours,) = (one for one in runtimes.list_runtimes(kept.context) if one.name == VERSION)
     assert (ours.version, ours.node) == (None, None)
     assert remove(kept).changed
+
+
+def test_behind_a_link_it_is_the_same_one(kept: Kept, package: Path) -> None:
+    real = kept.home / "elsewhere"
+    shutil.move(Path(kept.host.paths.runtimes), real)
+    Path(kept.host.paths.runtimes).symlink_to(real)
+    kept.create(openclaw=VERSION)
+    kept.create(OTHER)
+    named = runtimes.place_of(kept.host, VERSION)
+    use_runtime(kept.context, OTHER, (named,), anew=False, effort=kept.effort(), dry_run=False)
+    (ours,) = (one for one in runtimes.list_runtimes(kept.context) if one.name == VERSION)
+    assert set(ours.used_by) == {NAME, OTHER}
+    assert runtimes.unused(kept.context) == ()
+    with pytest.raises(OcmError, match="is run by"):
+        remove(kept)
+    assert package.exists()
+
+
+def test_while_a_change_is_under_way_nothing_is_removed(kept: Kept, package: Path) -> None:
+    files.write_file(kept.host.paths.transactions / f"{OTHER}.jsonl", b"{}\n0\n")
+    with pytest.raises(OcmError, match=f"a change of {OTHER} is under way") as caught:
+        remove(kept)
+    assert caught.value.code == "runtime_used"
+    assert package.exists()
+
+
+def test_what_names_a_runtime_is_no_name_of_an_instance(kept: Kept, package: Path) -> None:
+    words = ("latest", "beta", "system", VERSION, "./node", "worker1", "worker.1")
+    assert [runtimes.is_runtime(word) for word in words] == [True] * 5 + [False] * 2
+    assert runtimes.place_of(kept.host, "system").endswith(".npm-global/lib/node_modules/openclaw")
+    assert runtimes.place_of(kept.host, VERSION) == str(package)
+
+
+def test_an_older_one_is_refused_where_there_is_a_state(kept: Kept, package: Path) -> None:
+    kept.deploy()
+    pid, named = kept.process(NAME).pid, str(package)
+    state = Path(kept.paths(NAME).state, "state/openclaw.sqlite")
+    state.parent.mkdir(exist_ok=True)
+    state.touch()
+    with pytest.raises(OcmError, match="is older: it cannot read") as caught:
+        use_runtime(kept.context, NAME, (named,), anew=False, effort=kept.effort(), dry_run=False)
+    assert caught.value.code == "version_older"
+    assert kept.process(NAME).pid == pid

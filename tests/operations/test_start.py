@@ -26,7 +26,7 @@ from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.core.steps import Start, WriteRecord
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances import apply, verify
+from openclaw_ocm.instances import apply, gateway, verify
 from openclaw_ocm.operations import start as start_module
 from openclaw_ocm.operations.planning.change import allocating
 from openclaw_ocm.operations.start import start as run_start
@@ -279,7 +279,7 @@ def test_what_a_stop_waits_for_is_told_where_it_takes_long(
         if words.startswith("wait for the agent's work in progress, at most "):
             told.set()
 
-    monkeypatch.setattr(apply, "_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(gateway, "_PATIENCE_SECONDS", 0.01)
     monkeypatch.setattr(fake.Fake, "stop", slow)
     run_stop(replace(kept.context, report=tell), NAME, dry_run=False)
     assert kept.process(NAME).activity == "stopped"

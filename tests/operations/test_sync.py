@@ -16,7 +16,7 @@ from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core import steps
 from openclaw_ocm.core.names import MAIN as MAIN_NAME
 from openclaw_ocm.core.names import parse_name
-from openclaw_ocm.core.plan import Plan
+from openclaw_ocm.core.plan import Plan, Step
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import configs
@@ -83,7 +83,7 @@ class Instance:
         record = samples.record(runtime=Runtime(node=str(node), openclaw=str(self.home)))
         record = msgspec.structs.replace(record, backend="supervisord", sealed=False)
         paths = self.paths
-        made: tuple[steps.Step, ...] = (
+        made: tuple[Step, ...] = (
             steps.WriteRecord(path=str(paths.record), text=encode_record(record)),
             steps.MakeState(path=str(paths.state)),
             steps.MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),

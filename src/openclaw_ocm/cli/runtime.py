@@ -9,7 +9,7 @@ import click
 
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.frame import dry_run_option, effort_options, jobs_option, json_option
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, as_ocm_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,13 +33,13 @@ class VersionType(click.ParamType[str]):
 
 
 class _NameOrRuntime(frame.NameType):
-    """The name of an instance; or a path, with a slash as no name has one; or a version, with dots."""
+    """The name of an instance; or what it is to run: a path, a version, a channel of npm's, or `system`."""
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> InstanceName:
         """Return what was typed, or raise `Invalid` where it is none of these."""
-        if "/" in value or "." in value:
-            return value  # type: ignore[return-value]
-        return super().convert(value, param, ctx)
+        from openclaw_ocm.operations.runtimes import is_runtime
+
+        return value if is_runtime(value) else super().convert(value, param, ctx)  # type: ignore[return-value]
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Return the instances and the versions that begin with what was typed."""
@@ -50,9 +50,9 @@ def _versions(incomplete: str) -> list[Any]:
     from click.shell_completion import CompletionItem
 
     from openclaw_ocm.system.host import current_host
-    from openclaw_ocm.system.machine.runtimes import installed
+    from openclaw_ocm.system.machine.runtimes import brought
 
-    found = installed(current_host(os.environ).paths)
+    found = brought(current_host(os.environ).paths)
     return [CompletionItem(version) for version in found if version.startswith(incomplete)]
 
 
@@ -61,17 +61,16 @@ def bring(
 ) -> tuple[str, Runtime | None]:
     """Bring the OpenClaw that new instances are to run, after asking, and return its version.
 
-    `options` are those of `ocm create`. Nothing is brought where all of `names` exist. With `dry_run` also
-    what it would be, where it is not there.
+    `options` are those of `ocm create`. Nothing is brought for new `names` where all of them exist. With
+    `dry_run` also what it would be, where it is not there.
     """
     from openclaw_ocm.cli.progress import installing
     from openclaw_ocm.operations.runtimes import install, planned
     from openclaw_ocm.system.kept.names import instance_names
     from openclaw_ocm.system.machine.runtimes import installed, package_of, resolve
 
-    with installing() as report:
-        version = resolve(host, options["openclaw"], report)
-    if version in installed(host.paths) or set(names) <= set(instance_names(host.paths)):
+    version = resolve(host, options["openclaw"])
+    if version in installed(host.paths) or (names and set(names) <= set(instance_names(host.paths))):
         return version, None
     if options["no_install"]:
         package_of(host.paths, version)
@@ -111,8 +110,8 @@ def install(ctx: click.Context, /, versions: tuple[str, ...], *, dry_run: bool, 
         try:
             with installing() as report:
                 answers.succeeded(version, run(host, version, report, dry_run=dry_run))
-        except OcmError as error:
-            answers.failed(version, error)
+        except (OcmError, OSError) as error:
+            answers.failed(version, as_ocm_error(error))
         answers.print_ready()
     return frame.conclude(ctx, (answers.results, answers.errors), as_json=as_json)
 
@@ -200,18 +199,17 @@ def use(
 
     Without a name it is for those whose Node or OpenClaw is gone, as after an update by nvm, brew or pnpm:
     they get what is on the PATH now. Those that are named, or --all, get that too. A VERSION is one that
-    ocm installed. A PATH, with a slash in it, is a Node, a package of OpenClaw, or a directory with programs
-    of these names: what it names changes and the rest stays. A gateway that runs is restarted and proved.
+    ocm installed, `latest` and `beta` too, or `system` for the one on the PATH. A PATH, with a slash in it,
+    is a Node, a package of OpenClaw, or a directory with programs of these names. What is named changes and
+    the rest stays. A gateway that runs is restarted and proved.
     """
     from openclaw_ocm.operations.planning.jobs import STARTING
     from openclaw_ocm.operations.runtime import use_runtime, without_runtime
-    from openclaw_ocm.system.machine.runtimes import package_of
+    from openclaw_ocm.operations.runtimes import is_runtime, place_of
 
     context, effort = frame.open_context(ctx), frame.effort(options)
-    versions = [word for word in words if "." in word and "/" not in word]
-    packages = (str(package_of(context.host.paths, version)) for version in versions)
-    paths = (*(word for word in words if "/" in word), *packages)
-    named: list[Any] = [word for word in words if "/" not in word and word not in versions]
+    paths = tuple(place_of(context.host, word) for word in words if is_runtime(word))
+    named: list[Any] = [word for word in words if not is_runtime(word)]
     if named or everything:
         names = frame.choose(context, named, everything=everything)
     else:

@@ -5,7 +5,73 @@ from __future__ import annotations
 import msgspec
 
 from openclaw_ocm.core.names import BackendName
-from openclaw_ocm.core.steps import Step
+from openclaw_ocm.core.steps import (
+    CloneConfig,
+    CopyWorkspaces,
+    Disable,
+    Enable,
+    Exchange,
+    KeepState,
+    LinkConfig,
+    Load,
+    MakeShell,
+    MakeState,
+    Remember,
+    RemoveDefinition,
+    RemoveFile,
+    RemoveLink,
+    RemoveTree,
+    ReplaceConfig,
+    Restart,
+    RewritePaths,
+    SetBind,
+    SetRules,
+    SetSource,
+    SetTimer,
+    Stage,
+    StageFiles,
+    Start,
+    Stop,
+    Verify,
+    Watch,
+    WriteConfig,
+    WriteDefinition,
+    WriteRecord,
+)
+
+Step = (
+    WriteRecord
+    | MakeState
+    | MakeShell
+    | WriteConfig
+    | CloneConfig
+    | CopyWorkspaces
+    | LinkConfig
+    | WriteDefinition
+    | Load
+    | RemoveDefinition
+    | Enable
+    | Disable
+    | Start
+    | Remember
+    | Restart
+    | Stop
+    | Verify
+    | Watch
+    | KeepState
+    | SetBind
+    | SetRules
+    | SetTimer
+    | Stage
+    | StageFiles
+    | Exchange
+    | ReplaceConfig
+    | RewritePaths
+    | SetSource
+    | RemoveFile
+    | RemoveLink
+    | RemoveTree
+)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

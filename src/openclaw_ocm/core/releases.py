@@ -29,7 +29,9 @@ Version = tuple[int, int, int]
 _VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 # What npm calls the newest release, and the newest that comes before one.
 CHANNELS = ("latest", "beta")
-_OPENCLAW = re.compile(r"\d{4}\.\d{1,2}\.\d{1,3}(?:-[0-9a-z]{1,16}(?:\.\d{1,4})?)?")
+# What OCM calls the OpenClaw on the PATH, which its owner may change at any time.
+SYSTEM = "system"
+_OPENCLAW = re.compile(r"[0-9]{4}\.[0-9]{1,2}\.[0-9]{1,3}(?:-[0-9a-z]{1,16}(?:\.[0-9]{1,4})?)?")
 _CORRECTION, _RELEASE, _BEFORE = 2, 1, 0
 _CLAUSE = re.compile(r">=\s*(v?[\d.]+)(?:\s+<\s*(v?[\d.]+))?")
 _PIP_PROGRESS = re.compile(r"Progress ([0-9]+) of (\S+)")
@@ -64,6 +66,11 @@ def parse_version(text: str) -> Version | None:
 def is_release(text: str) -> bool:
     """Tell whether a text is the version of a release of OpenClaw: 2026.9.6, 2026.9.6-1, 2026.9.6-beta.2."""
     return _OPENCLAW.fullmatch(text) is not None
+
+
+def channel_of(version: str) -> str:
+    """Return npm's channel for a version: what comes before a release is followed on `beta`."""
+    return "beta" if re.search(r"-(?:alpha|beta|rc)\b", version) else "latest"
 
 
 def check_release(wanted: str) -> None:

@@ -188,6 +188,32 @@ class Verify(msgspec.Struct, frozen=True, tag="verify", kw_only=True):
         return f"wait until {self.name} is ready and prove its sandbox from within"
 
 
+class Watch(msgspec.Struct, frozen=True, tag="watch", kw_only=True):
+    """See for some time that a gateway which became ready goes on: one may fall over a minute later."""
+
+    name: str
+    seconds: float
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"watch {self.name} for {self.seconds:g} s"
+
+
+class KeepState(msgspec.Struct, frozen=True, tag="keep-state", kw_only=True):
+    """Copy the state `path` of a stopped instance into `kept`; an undo puts the copy in its place.
+
+    `record` is the text of its record, which is kept beside it.
+    """
+
+    path: str
+    kept: str
+    record: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"keep a copy of {self.path} in {self.kept}"
+
+
 class SetBind(msgspec.Struct, frozen=True, tag="set-bind", kw_only=True):
     """Have a stopped gateway listen elsewhere (gateway.bind); `previous` is None where it was not set."""
 
@@ -345,36 +371,3 @@ class RemoveTree(msgspec.Struct, frozen=True, tag="remove-tree", kw_only=True):
     def describe(self) -> str:
         """Return the step in words."""
         return f"remove {self.path} with all that is in it"
-
-
-Step = (
-    WriteRecord
-    | MakeState
-    | MakeShell
-    | WriteConfig
-    | CloneConfig
-    | CopyWorkspaces
-    | LinkConfig
-    | WriteDefinition
-    | Load
-    | RemoveDefinition
-    | Enable
-    | Disable
-    | Start
-    | Remember
-    | Restart
-    | Stop
-    | Verify
-    | SetBind
-    | SetRules
-    | SetTimer
-    | Stage
-    | StageFiles
-    | Exchange
-    | ReplaceConfig
-    | RewritePaths
-    | SetSource
-    | RemoveFile
-    | RemoveLink
-    | RemoveTree
-)

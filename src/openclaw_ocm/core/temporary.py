@@ -78,9 +78,24 @@ def incoming(instance: str, token: str) -> str:
     return f".ocm-incoming-{instance}-{token}"
 
 
+def kept(instance: str, token: str) -> str:
+    """Return the name of the directory, beside the state, with what an instance was before an upgrade."""
+    return f".ocm-kept-{instance}-{token}"
+
+
+def is_kept(found: str, instance: str) -> bool:
+    """Tell whether a name is one of such a directory of an instance's."""
+    return re.fullmatch(rf"\.ocm-kept-{re.escape(instance)}-{_TOKEN}", found) is not None
+
+
 def staging(token: str) -> str:
     """Return the name of a directory in which something is installed before it gets its place."""
     return f"{_STAGING}{token}"
+
+
+def compiling(token: str) -> str:
+    """Return the name of the home in which a gateway has Node compile OpenClaw."""
+    return f".ocm-compiling-{token}"
 
 
 def removed(token: str) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
-import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -15,30 +13,25 @@ from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.openclaw.document import with_value, without_value
 from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.core.openclaw.settings import BIND
-from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.paths import STATE_DIRECTORIES
 from openclaw_ocm.core.status import Activity
-from openclaw_ocm.errors import CommandFailed, InTheWay, OcmError
+from openclaw_ocm.errors import InTheWay
 from openclaw_ocm.instances.configs import put_config_back, replace_config
 from openclaw_ocm.instances.first_config import name_of_config, write_cloned_config, write_first_config
 from openclaw_ocm.instances.follow import rewrite_paths, rewrite_paths_back, write_changed
-from openclaw_ocm.instances.last_words import last_words
-from openclaw_ocm.instances.verify import verify
-from openclaw_ocm.system import files, removable, ufw
+from openclaw_ocm.instances.gateway import halt, launch
+from openclaw_ocm.instances.verify import verify, watch
+from openclaw_ocm.system import before, files, removable, ufw
 from openclaw_ocm.system.exchange import put_in_place, take_out_of_place
 from openclaw_ocm.system.kept.inherited import set_source
 from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.openclaw.compiled import have_compiled
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.sandbox_directories import make_shell
 from openclaw_ocm.system.workspaces import copy_workspaces
 
 if TYPE_CHECKING:
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
-
-# A gateway that is idle ends within three seconds.
-_PATIENCE_SECONDS = 5.0
 
 
 def apply_step(context: Context, step: Step) -> None:
@@ -196,12 +189,12 @@ def _disable(step: steps.Enable | steps.Disable, context: Context) -> None:
 @_undo.register(steps.Stop)
 def _start_again(step: steps.Stop, context: Context) -> None:
     if step.ran:
-        _launch(context, InstanceName(step.name))
+        launch(context, InstanceName(step.name))
 
 
 @_apply.register(steps.Start)
 def _start(step: steps.Start, context: Context) -> None:
-    _launch(context, InstanceName(step.name))
+    launch(context, InstanceName(step.name))
 
 
 @_apply.register(steps.Remember)
@@ -216,63 +209,52 @@ def _bring_back(step: steps.Remember, context: Context) -> str:
     if not step.runs:
         if process.activity is Activity.STOPPED:
             return ""
-        _halt(context, name)
+        halt(context, name)
         return f"{name} is stopped again"
     if process.pid is not None and (process.pid, process.since) == (step.pid, step.since):
         return ""
-    _halt(context, name)
-    _launch(context, name)
+    halt(context, name)
+    launch(context, name)
     return f"{name} is started again, as it was"
 
 
 @_apply.register(steps.Restart)
 def _restart(step: steps.Restart, context: Context) -> None:
     name = InstanceName(step.name)
-    _halt(context, name)
-    _launch(context, name)
-
-
-def _halt(context: Context, name: InstanceName) -> None:
-    """Stop a gateway; where that takes long, tell what is waited for."""
-    wait = f"wait for the agent's work in progress, at most {STOP_TIMEOUT_SECONDS} s"
-    words = f"{wait}; in another terminal `ocm stop {name} --now` cuts it off"
-    late = threading.Timer(_PATIENCE_SECONDS, context.report, (words,))
-    late.daemon = True
-    late.start()
-    try:
-        context.backend.stop([name])
-    finally:
-        late.cancel()
-
-
-def _launch(context: Context, name: InstanceName) -> None:
-    paths, began = context.host.instance(name), time.time()
-    # An instance may have opened its state to other users of the machine.
-    files.open_up(paths.state)
-    have_compiled(context.host, name, context.report)
-    try:
-        context.backend.start([name])
-    except CommandFailed as error:
-        message = f"{name} could not be started: {error.message}"
-        words = last_words(context, name, since=began)
-        raise OcmError(message, hint=f"ocm logs {name}", code="not_started", details=words) from None
+    halt(context, name)
+    launch(context, name)
 
 
 @_apply.register(steps.Stop)
 def _stop(step: steps.Stop, context: Context) -> None:
     name = InstanceName(step.name)
     context.backend.stop_sessions([name])
-    _halt(context, name)
+    halt(context, name)
 
 
 @_undo.register(steps.Start)
 def _stop_gateway(step: steps.Start, context: Context) -> None:
-    _halt(context, InstanceName(step.name))
+    halt(context, InstanceName(step.name))
 
 
 @_apply.register(steps.Verify)
 def _verify(step: steps.Verify, context: Context) -> None:
     verify(context, InstanceName(step.name), timeout_seconds=step.timeout_seconds)
+
+
+@_apply.register(steps.Watch)
+def _watch(step: steps.Watch, context: Context) -> None:
+    watch(context, InstanceName(step.name), seconds=step.seconds)
+
+
+@_apply.register(steps.KeepState)
+def _keep_state(step: steps.KeepState, context: Context) -> None:
+    before.keep(context.host, PurePosixPath(step.path), PurePosixPath(step.kept), step.record)
+
+
+@_undo.register(steps.KeepState)
+def _bring_state_back(step: steps.KeepState, _context: Context) -> str:
+    return step.describe() if before.bring_back(PurePosixPath(step.path), PurePosixPath(step.kept)) else ""
 
 
 @_apply.register(steps.SetBind)

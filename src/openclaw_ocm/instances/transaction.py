@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.paths import HostPaths
-    from openclaw_ocm.core.plan import Plan
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Plan, Step
     from openclaw_ocm.instances.context import Context
 
 _END = "end"

@@ -63,6 +63,23 @@ def _is_still(worker: Instance) -> bool:
     return pid is not None and processes.lives(pid) and worker.again().process.pid == pid
 
 
+def watch(context: Context, name: InstanceName, *, seconds: float) -> None:
+    """Return once a gateway that is ready has gone on for so long as the same process.
+
+    Raises `OcmError` with its own last words where it ends meanwhile.
+    """
+    worker, began, wall = open_instance(context, name), time.monotonic(), time.time()
+    pid = worker.process.pid
+    context.report(f"watch it for {seconds:g} s")
+    while (waited := time.monotonic() - began) < seconds:
+        time.sleep(min(_POLL_SECONDS, seconds - waited))
+        worker = worker.again()
+        if worker.process.pid != pid or pid is None:
+            message = f"{name} became ready and ended within {round(waited) + 1} s"
+            words = last_words(worker.context, name, since=wall)
+            raise OcmError(message, hint=f"ocm logs {name}", code="not_ready", details=words)
+
+
 def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:
     """Return the instance as it was observed when it was ready."""
     began, wall = time.monotonic(), time.time()

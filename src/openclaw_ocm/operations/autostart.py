@@ -12,7 +12,7 @@ from openclaw_ocm.operations.planning.repair import repair_steps
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
 

@@ -32,14 +32,13 @@ from openclaw_ocm.operations.planning.repair import ready_in_words
 from openclaw_ocm.operations.planning.selecting import select
 from openclaw_ocm.operations.planning.shown import not_shown
 from openclaw_ocm.system.kept.records import encode_record
-from openclaw_ocm.system.openclaw.find import find_runtime
 from openclaw_ocm.system.sandbox_directories import check_state
 from openclaw_ocm.system.uplinks import check_uplink
 from openclaw_ocm.system.workspaces import survey_workspaces
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
@@ -121,7 +120,7 @@ def _planned(original: Instance, new: InstanceName, port: int | None) -> Instanc
         allow=record.allow,
         port=choose_port(host, port),
         autostart=record.autostart,
-        runtime=find_runtime(host),
+        runtime=record.runtime,
         limits=record.limits,
         environment=record.environment,
     )

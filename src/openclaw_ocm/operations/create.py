@@ -39,7 +39,9 @@ from openclaw_ocm.system.host import container_zone
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, read_settings
+from openclaw_ocm.system.machine.runtimes import place
 from openclaw_ocm.system.openclaw.config import find_config
+from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.variables import settled
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.inheritance.extract import Inheritance
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.network import Kind
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.result import Outcome
@@ -145,6 +147,9 @@ def _found_or_planned(
     had = _gathered(context, wanted)
     until_reserved.enter_context(allocating(context))
     worker, told = _planned(context, wanted, had)
+    if wanted.planned is None:
+        # It was chosen before main was read and judged, which takes seconds.
+        check_runtime(worker.record)
     return worker, had, (*_notes(wanted, worker, had.inheritance), *told)
 
 
@@ -168,9 +173,8 @@ def _existing(context: Context, wanted: Wanted) -> Instance | None:
     if other := [key for key, value in wanted.environment.items() if record.environment.get(key) != value]:
         message = f"{wanted.name} exists already, with another {', '.join(other)}"
         raise OcmError(message, hint=f"ocm env {wanted.name} set KEY=VALUE changes that", code="exists")
-    if wanted.openclaw is not None and runtime_of(context.host, wanted.openclaw).openclaw != (
-        record.runtime.openclaw
-    ):
+    version, paths = wanted.openclaw, context.host.paths
+    if version is not None and record.runtime.openclaw != str(place(paths, version)):
         message = f"{wanted.name} exists already, with another OpenClaw"
         hint = f"ocm runtime use {wanted.name} {wanted.openclaw} changes that"
         raise OcmError(message, hint=hint, code="exists")

@@ -24,13 +24,14 @@ from openclaw_ocm.operations.backups import list_backups
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.removal import refuse_unremovable
+from openclaw_ocm.system.before import leftovers
 from openclaw_ocm.system.kept.records import read_record
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.status import Process
-    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.backup import Backup
     from openclaw_ocm.operations.planning.result import Outcome
@@ -132,5 +133,6 @@ def _removal(paths: InstancePaths) -> tuple[Step, ...]:
         # What may resist comes last: all else is gone by then.
         RemoveTree(path=str(paths.shell)),
         RemoveTree(path=str(paths.scratch)),
+        *(RemoveTree(path=str(path)) for path in leftovers(paths)),
         RemoveTree(path=str(paths.state)),
     )

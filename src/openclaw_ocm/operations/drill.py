@@ -17,17 +17,25 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.network import Kind
+    from openclaw_ocm.core.record import Runtime
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
 
 
-def drill(context: Context, archive: PurePosixPath, identities: Sequence[object], effort: Effort) -> Outcome:
+def drill(
+    context: Context,
+    archive: PurePosixPath,
+    identities: Sequence[object],
+    effort: Effort,
+    *,
+    runtime: Runtime | None = None,
+) -> Outcome:
     """Restore an archive under a name of the moment, wait until it is ready and sealed, and delete it.
 
-    It has no keys and no channels and runs no cron jobs, so that it does nothing beside the instance that it
-    is a copy of. Its notes are what a restored instance would miss, such as plugins. Raises `OcmError` where
-    none becomes ready; nothing is left in either case.
+    It runs `runtime`, None for what is found. It has no keys and no channels and runs no cron jobs, so that
+    it does nothing beside the one that it is a copy of. Its notes are what a restored instance would miss,
+    such as plugins. Raises `OcmError` where none becomes ready; nothing is left in either case.
     """
     name = InstanceName(f"{DRILL}{secrets.token_hex(4)}")
     network: Kind = "none" if no_uplink(context.host) is None else "shared"
@@ -35,7 +43,14 @@ def drill(context: Context, archive: PurePosixPath, identities: Sequence[object]
         return restore(
             context,
             name,
-            RestoreRequest(archive=archive, name=name, identities=identities, idle=True, network=network),
+            RestoreRequest(
+                archive=archive,
+                name=name,
+                identities=identities,
+                idle=True,
+                network=network,
+                runtime=runtime,
+            ),
             effort,
             dry_run=False,
         )

@@ -21,8 +21,8 @@ from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
-    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort

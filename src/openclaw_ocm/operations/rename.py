@@ -32,6 +32,7 @@ from openclaw_ocm.operations.planning.moved_programs import stale_programs
 from openclaw_ocm.operations.planning.removal import refuse_unremovable
 from openclaw_ocm.operations.planning.repair import ready_in_words, refuse_unrepairable
 from openclaw_ocm.operations.planning.timers import timer_steps
+from openclaw_ocm.system.before import leftovers
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
@@ -42,7 +43,7 @@ from openclaw_ocm.system.removable import check_place
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.guard import Guard
@@ -171,6 +172,8 @@ def _removal(old: InstancePaths) -> tuple[Step, ...]:
         RemoveLink(link=str(old.config_link)),
         RemoveTree(path=str(old.shell)),
         RemoveTree(path=str(old.scratch)),
+        # It names the old place.
+        *(RemoveTree(path=str(path)) for path in leftovers(old)),
         RemoveFile(path=str(old.secrets)),
         # Its archives stay, and are not those of the new name.
         RemoveFile(path=str(old.last_backup)),

@@ -41,6 +41,7 @@ from openclaw_ocm.operations.planning.offers import offers_told
 from openclaw_ocm.operations.planning.plugins import missed_after
 from openclaw_ocm.operations.planning.reach import taken_variables
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
+from openclaw_ocm.operations.planning.runtimes import runtime_of
 from openclaw_ocm.operations.planning.shown import not_shown
 from openclaw_ocm.operations.planning.staging import Staged, extract_staged, follow_record, stage_step
 from openclaw_ocm.operations.planning.twins import bots_in, pollers, refuse_twin
@@ -50,7 +51,8 @@ from openclaw_ocm.system.archive.restorable import record_of
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, read_settings
-from openclaw_ocm.system.openclaw.find import find_runtime, package_version
+from openclaw_ocm.system.machine.runtimes import installed
+from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.openclaw.source import read_main_port
 from openclaw_ocm.system.removable import check_mounted, check_tree
 
@@ -60,14 +62,15 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.backup.layout import Header
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.record import Schedule
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Runtime, Schedule
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
     from openclaw_ocm.operations.planning.staging import RestoreRequest
     from openclaw_ocm.system.archive.reader import Contents
+    from openclaw_ocm.system.host import Host
 
 
 def name_of(request: RestoreRequest) -> InstanceName:
@@ -302,7 +305,7 @@ def _planned(
         network=kind,
         port=port,
         autostart=archived.autostart and not request.idle,
-        runtime=find_runtime(context.host),
+        runtime=request.runtime or _runtime_for(context.host, contents.header),
         limits=archived.limits,
         environment={**read_settings(paths).environment, **environment},
     )
@@ -310,6 +313,12 @@ def _planned(
         # One that cannot be read is told of where it is used.
         notes += closed_places(record, parse_config(contents.config or b"{}", source=CONFIG_NAME))
     return instance_of(context, record), tuple(notes)
+
+
+def _runtime_for(host: Host, header: Header) -> Runtime:
+    """Return the very OpenClaw that an archive is of, where OCM installed that, or else what is found."""
+    have = header.openclaw in installed(host.paths)
+    return runtime_of(host, header.openclaw if have else None)
 
 
 def _again(name: InstanceName, schedule: Schedule) -> str:
@@ -329,7 +338,7 @@ def _check_version(header: Header, record: Record) -> None:
     installed = package_version(PurePosixPath(record.runtime.openclaw))
     if is_newer(header.openclaw, installed):
         message = f"the archive is of OpenClaw {header.openclaw}, newer than {installed}, which is installed"
-        raise OcmError(message, hint="npm install --global openclaw@latest", code="archive_newer")
+        raise OcmError(message, hint=f"ocm runtime install {header.openclaw}", code="archive_newer")
 
 
 def _exchanges(paths: InstancePaths, staged: Staged) -> Iterator[Step]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_all
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
-from openclaw_ocm.operations.planning.runtimes import named, next_runtime, runtime_steps
+from openclaw_ocm.operations.planning.runtimes import named, next_runtime, refuse_older, runtime_steps
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.openclaw.runtime import gone
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.record import Runtime
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
 
@@ -42,6 +43,7 @@ def use_runtime(  # noqa: PLR0913 - what the command says
     """
     with changing(context, name) as worker:
         runtime = next_runtime(context.host, worker.record.runtime, named(context.host, paths, anew=anew))
+        _refuse_older(worker, runtime)
         steps = runtime_steps(worker, runtime, effort)
         state = _in_words(runtime)
         idle = worker.record.autostart and not worker.process.activity.will_run
@@ -55,6 +57,19 @@ def use_runtime(  # noqa: PLR0913 - what the command says
             keep=effort.keep,
             notes=(told,) if steps and (idle or dry_run) else (),
         )
+
+
+def _refuse_older(worker: Instance, runtime: Runtime) -> None:
+    """Raise `OcmError` where an instance has a state that an older OpenClaw could not read."""
+    if not Path(worker.paths.state, "state", "openclaw.sqlite").exists():
+        return
+    try:
+        have = package_version(PurePosixPath(worker.record.runtime.openclaw))
+        wanted = package_version(PurePosixPath(runtime.openclaw))
+    except OcmError:
+        # Of one that is gone nobody knows the version.
+        return
+    refuse_older(worker.name, have, wanted)
 
 
 def _in_words(runtime: Runtime) -> str:

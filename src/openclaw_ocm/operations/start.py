@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.repair import Effort
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.inheritance.extract import Inheritance
     from openclaw_ocm.core.inheritance.merge import Place
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
-    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.edit import Proposal

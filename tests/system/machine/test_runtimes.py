@@ -99,17 +99,17 @@ def test_versions_stand_beside_each_other_and_share_what_they_have_the_same(host
 
 
 def test_a_channel_is_the_release_that_npm_has_by_its_name(host: Host) -> None:
-    assert resolve(host, "latest", quiet) == "2026.9.6"
-    assert resolve(host, "beta", quiet) == "2026.10.1-beta.2"
+    assert resolve(host, "latest") == "2026.9.6"
+    assert resolve(host, "beta") == "2026.10.1-beta.2"
     assert not Path(host.paths.runtimes).exists(), "nothing is left of a question"
 
 
 def test_what_is_there_is_not_asked_for(host: Host) -> None:
     install_runtime(host, "2026.8.2", quiet)
     Path(host.paths.home, "fail").write_text("npm error code ENOTFOUND\n")
-    assert resolve(host, "2026.8.2", quiet) == "2026.8.2"
+    assert resolve(host, "2026.8.2") == "2026.8.2"
     with pytest.raises(OcmError) as caught:
-        resolve(host, "2026.9.6", quiet)
+        resolve(host, "2026.9.6")
     assert caught.value.code == "unreachable"
 
 
@@ -119,19 +119,19 @@ def test_what_is_there_is_not_asked_for(host: Host) -> None:
 def test_what_is_no_version_is_refused_and_npm_is_not_asked(host: Host, wanted: str) -> None:
     Path(host.paths.home, "fail").write_text("asked\n")
     with pytest.raises(Invalid, match="is no version of OpenClaw"):
-        resolve(host, wanted, quiet)
+        resolve(host, wanted)
 
 
 def test_a_version_that_does_not_exist_is_told(host: Host) -> None:
     with pytest.raises(OcmError, match=r"npm has no OpenClaw 2030\.1\.1") as caught:
-        resolve(host, "2030.1.1", quiet)
+        resolve(host, "2030.1.1")
     assert caught.value.code == "version_missing"
 
 
 def test_a_version_that_ocm_cannot_run_is_not_fetched(host: Host) -> None:
     Path(host.paths.home, "fail").write_text("asked\n")
     with pytest.raises(OcmError, match=r"2026\.7\.35 is too old") as caught:
-        resolve(host, "2026.7.35", quiet)
+        resolve(host, "2026.7.35")
     assert caught.value.code == "openclaw_too_old"
 
 

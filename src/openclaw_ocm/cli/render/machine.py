@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.needs import Finding
     from openclaw_ocm.operations.doctor import Diagnosis
+    from openclaw_ocm.operations.outdated import Age
     from openclaw_ocm.operations.runtimes import OpenClaw, RuntimeChange
     from openclaw_ocm.operations.setup import Setup
 
@@ -75,7 +76,14 @@ def show_runtimes(rows: Sequence[OpenClaw]) -> None:
     )
 
 
+def show_ages(found: Sequence[Age]) -> None:
+    """Print what instances run beside what there is, and what to type."""
+    rows = ((age.name, age.version, age.newest if age.outdated else "-", age.channel) for age in found)
+    show_table(("NAME", "VERSION", "NEWER", "CHANNEL"), rows)
+    if any(age.outdated for age in found):
+        click.echo("ocm upgrade NAME takes an instance there", err=True)
+
+
 def show_runtime_change(change: RuntimeChange) -> None:
     """Print what became of an OpenClaw that was to be brought or removed."""
-    would = "would be " if change.dry_run and change.changed else ""
-    click.echo(f"OpenClaw {change.name}: {would}{change.message}")
+    click.echo(f"OpenClaw {change.name}: {change.message}")

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
-    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.plan import Plan
-    from openclaw_ocm.core.steps import Remember, Step, Stop
+    from openclaw_ocm.core.plan import Plan, Step
+    from openclaw_ocm.core.steps import Remember, Stop
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
 

@@ -12,8 +12,8 @@ from openclaw_ocm.system import ufw
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.firewall import Change, Rule
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
-    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.operations.planning.result import Outcome
     from openclaw_ocm.system.host import Host
 

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.names import BackendName, InstanceName
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.status import Health
-    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.drift import Drift

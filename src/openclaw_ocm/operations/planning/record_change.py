@@ -15,8 +15,8 @@ from openclaw_ocm.operations.planning.repair import (
 )
 
 if TYPE_CHECKING:
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
-    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome

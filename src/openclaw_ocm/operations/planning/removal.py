@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from openclaw_ocm.backends.protocol import Backend
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.plan import Step
 
 
 def refuse_unremovable(backend: Backend, steps: Iterable[Step]) -> None:

@@ -29,8 +29,8 @@ from openclaw_ocm.system.variables import changeable_files, missing_files
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
-    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.instance import Instance
 
 # What a backend says of the time of a start is in whole seconds.

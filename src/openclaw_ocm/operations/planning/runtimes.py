@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.record import Runtime
+from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import Remember, Restart
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.change import record_steps
 from openclaw_ocm.operations.planning.repair import remember, repair_steps, shell_for_undo
 from openclaw_ocm.system.machine.runtimes import package_of
@@ -20,7 +22,8 @@ from openclaw_ocm.system.openclaw.runtime import gone, node_is_gone, openclaw_is
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from openclaw_ocm.core.steps import Step
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.system.host import Host
@@ -56,6 +59,14 @@ def runtime_of(host: Host, version: str | None) -> Runtime:
         return find_runtime(host)
     package = package_of(host.paths, version)
     return Runtime(node=find_node(host, node_range(package)).path, openclaw=str(package))
+
+
+def refuse_older(name: InstanceName, have: str, wanted: str) -> None:
+    """Raise `OcmError` where a version is older than the one that wrote the state of an instance."""
+    if is_newer(have, wanted):
+        message = f"{name} runs OpenClaw {have}, and {wanted} is older: it cannot read what {have} wrote"
+        hint = f"ocm rollback {name} goes back to before an upgrade"
+        raise OcmError(message, hint=hint, code="version_older")
 
 
 def next_runtime(host: Host, have: Runtime, chosen: Preferred) -> Runtime:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.network import Kind
     from openclaw_ocm.core.paths import InstancePaths
-    from openclaw_ocm.core.record import Record
+    from openclaw_ocm.core.record import Record, Runtime
     from openclaw_ocm.instances.context import Context
 
 
@@ -42,7 +42,8 @@ class RestoreRequest:
 
     `start` has the restored instance started and proved; `replace` puts it in the place of one of its name.
     `network` is the kind that a new one is to have, None for what is usual (that of an archive if `none`).
-    One that is `idle` has no keys, and does nothing of its own.
+    One that is `idle` has no keys, and does nothing of its own. `runtime` is what a new one runs, None for
+    what is found.
     """
 
     archive: PurePosixPath
@@ -54,6 +55,7 @@ class RestoreRequest:
     start: bool = True
     identities: Sequence[object] = ()
     idle: bool = False
+    runtime: Runtime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

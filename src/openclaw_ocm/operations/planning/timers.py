@@ -21,8 +21,8 @@ from openclaw_ocm.system import files
 if TYPE_CHECKING:
     from openclaw_ocm.backends.protocol import Timers
     from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Keep, Record, Schedule
-    from openclaw_ocm.core.steps import Step
     from openclaw_ocm.instances.instance import Instance
 
 # A path that stands as a word of its own, quoted or not: the value of a variable does not.

@@ -177,10 +177,10 @@ def _install_openclaw(host: Host, step: InstallOpenClaw, report: Report, lock: i
         put(beside / OPENCLAW, package, beside)
 
 
-def published(host: Host, wanted: str, beside: PurePosixPath, lock: int) -> str:
+def published(host: Host, wanted: str, beside: PurePosixPath) -> str:
     """Return the version that npm's registry has by a version or a channel; raise `OcmError` without one."""
     argv = (*_npm(host), "view", f"openclaw@{wanted}", "version", "--json", *_registry(beside))
-    done = host.runner.run(_command(host, argv, beside, lock), check=False)
+    done = host.runner.run(_command(host, argv, beside, None), check=False)
     version = published_version(done.stdout) if done.returncode == 0 else None
     if version is not None:
         return version
@@ -302,7 +302,7 @@ def _start_bus(host: Host, _step: StartBus, report: Report, _lock: int) -> None:
     host.runner.run(Command(argv=tuple(BUS.split()), timeout_seconds=_CHECK_SECONDS))
 
 
-def _command(host: Host, argv: tuple[str, ...], beside: PurePosixPath, lock: int) -> Command:
+def _command(host: Host, argv: tuple[str, ...], beside: PurePosixPath, lock: int | None) -> Command:
     """Return a command of pip or npm: with the user's settings, and its working files in `beside`.
 
     In a directory of OCM's own, since a settings file or a module where the user happens to be would count.
@@ -313,7 +313,7 @@ def _command(host: Host, argv: tuple[str, ...], beside: PurePosixPath, lock: int
         timeout_seconds=_FETCH_SECONDS,
         env={"NODE_USE_SYSTEM_CA": "1", **host.network, "TMPDIR": str(beside)},
         directory=str(beside),
-        descriptors=(lock,),
+        descriptors=() if lock is None else (lock,),
     )
 
 

@@ -6,9 +6,11 @@ import contextlib
 import filecmp
 import os
 import stat
+import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.openclaw.run import ENTRY
 from openclaw_ocm.core.releases import check_release, is_newer, is_release
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
@@ -21,6 +23,7 @@ from openclaw_ocm.system.machine.install import (
     put,
     staging,
 )
+from openclaw_ocm.system.openclaw.find import PENDING, package_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,17 +35,34 @@ if TYPE_CHECKING:
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
-def installed(paths: HostPaths) -> dict[str, PurePosixPath]:
-    """Return the package directory of each OpenClaw that OCM brought, by version, the newest first."""
+def place(paths: HostPaths, version: str) -> PurePosixPath:
+    """Return the package directory of a version, without links, as a record names it."""
+    return PurePosixPath(os.path.realpath(paths.runtimes)) / version / OPENCLAW
+
+
+def brought(paths: HostPaths) -> dict[str, PurePosixPath]:
+    """Return the package directory of each OpenClaw that OCM brought, whole or not, the newest first."""
     try:
-        names = [entry.name for entry in os.scandir(paths.runtimes) if entry.is_dir(follow_symlinks=False)]
+        with os.scandir(paths.runtimes) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         message = f"{paths.runtimes} cannot be read: {error.strerror}"
         raise OcmError(message, code="unreadable") from None
-    found = _newest_first(name for name in names if is_release(name))
-    return {name: paths.runtimes / name / OPENCLAW for name in found}
+    return {name: place(paths, name) for name in _newest_first(filter(is_release, names))}
+
+
+def installed(paths: HostPaths) -> dict[str, PurePosixPath]:
+    """Return those of them that are whole: another is brought anew where it is wanted."""
+    return {name: package for name, package in brought(paths).items() if _is_whole(package, name)}
+
+
+def _is_whole(package: PurePosixPath, version: str) -> bool:
+    with contextlib.suppress(OcmError):
+        whole = Path(package, ENTRY).is_file() and not Path(package, PENDING).exists()
+        return whole and package_version(package) == version
+    return False
 
 
 def package_of(paths: HostPaths, version: str) -> PurePosixPath:
@@ -62,7 +82,7 @@ def _newest_first(versions: Iterable[str]) -> list[str]:
     return ordered
 
 
-def resolve(host: Host, wanted: str, report: Report) -> str:
+def resolve(host: Host, wanted: str) -> str:
     """Return the version that a release or a channel of npm's is; a version that is there is not asked for.
 
     Raises `OcmError` where there is none such, or one that is older than OCM can run.
@@ -70,8 +90,10 @@ def resolve(host: Host, wanted: str, report: Report) -> str:
     check_release(wanted)
     if wanted in installed(host.paths):
         return wanted
-    with alone(host, report) as lock, staging(host.paths.runtimes) as beside:
-        return published(host, wanted, beside, lock)
+    with tempfile.TemporaryDirectory(prefix="ocm-") as beside:
+        version = published(host, wanted, PurePosixPath(beside))
+    check_release(version)
+    return version
 
 
 def install_runtime(host: Host, version: str, report: Report) -> bool:
@@ -114,16 +136,13 @@ def _settle(made: PurePosixPath, others: tuple[PurePosixPath, ...]) -> None:
     for path, found in _files(made):
         below = path.relative_to(made)
         same = next((other / below for other in others if _is_same(path, found, other / below)), None)
-        if same is None:
-            os.chmod(path, stat.S_IMODE(found.st_mode) & ~_WRITABLE)  # noqa: PTH101 - a pure path
-            continue
-        beside = path.with_name(f"{path.name}.ocm-same")
-        try:
-            os.link(same, beside)
-        except OSError:
-            # As many links as the file system allows; or another one.
-            continue
-        Path(beside).rename(path)
+        os.chmod(path, stat.S_IMODE(found.st_mode) & ~_WRITABLE)  # noqa: PTH101 - a pure path
+        if same is not None:
+            # There may be as many links as the file system allows.
+            with contextlib.suppress(OSError):
+                beside = path.with_name(f"{path.name}.ocm-same")
+                os.link(same, beside)
+                Path(beside).rename(path)
 
 
 def _is_same(path: PurePosixPath, found: os.stat_result, other: PurePosixPath) -> bool:
@@ -140,6 +159,8 @@ def _files(directory: PurePosixPath) -> Iterator[tuple[PurePosixPath, os.stat_re
     for parent, _directories, names in os.walk(directory):
         for name in names:
             path = PurePosixPath(parent, name)
-            found = os.lstat(path)
-            if stat.S_ISREG(found.st_mode):
-                yield path, found
+            # One that is removed meanwhile takes no room.
+            with contextlib.suppress(FileNotFoundError):
+                found = os.lstat(path)
+                if stat.S_ISREG(found.st_mode):
+                    yield path, found

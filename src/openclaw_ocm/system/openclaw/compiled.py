@@ -72,7 +72,7 @@ def keep(host: Host, runtime: Runtime, report: Callable[[str], None]) -> None:
         if is_kept(paths, runtime):
             return
         report("compile OpenClaw, once for all instances")
-        home = paths.ocm_data / temporary.staging(secrets.token_hex(temporary.TOKEN_BYTES))
+        home = paths.ocm_data / temporary.compiling(secrets.token_hex(temporary.TOKEN_BYTES))
         try:
             kept = _start_once(host, runtime, home)
             _make_room(paths)

@@ -1,0 +1,160 @@
+"""The commands that take instances to a newer OpenClaw, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openclaw_ocm.cli import frame
+from openclaw_ocm.cli.frame import NAME, Finite, dry_run_option, json_option, names_argument, wait_options
+from openclaw_ocm.cli.runtime import VersionType
+from openclaw_ocm.errors import OcmError
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.result import Outcome
+
+_HOUR_SECONDS, _WATCH_SECONDS = 3600.0, 60.0
+
+
+@click.command(epilog="Example: ocm upgrade worker1 --to 2026.9.6")
+@names_argument
+@click.option(
+    "--to",
+    "wanted",
+    type=VersionType(),
+    metavar="VERSION|latest|beta",
+    default="latest",
+    show_default=True,
+    help="The OpenClaw that they are to run, installed where it is not.",
+)
+@click.option("--rehearse", is_flag=True, help="Only try it on a copy of each.")
+@click.option(
+    "--watch",
+    "watch_seconds",
+    type=Finite(min=0, max=_HOUR_SECONDS),
+    metavar="SECONDS",
+    default=_WATCH_SECONDS,
+    show_default=True,
+    help="How long a gateway that became ready is watched.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@wait_options
+@dry_run_option
+@json_option
+@click.pass_context
+def upgrade(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    /,
+    names: tuple[InstanceName, ...],
+    *,
+    everything: bool,
+    wanted: str,
+    rehearse: bool,
+    watch_seconds: float,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - of many types
+) -> int:
+    """Have instances run a newer OpenClaw, tried on a copy first.
+
+    One follows the other, until one fails. The copy has no keys and no channels. Where it becomes ready, the
+    gateway is stopped, a copy of its state is kept, and it is started with the new version, proved and
+    watched. On any failure the instance is again what it was, state and version. What is kept stays until the
+    next upgrade: ocm rollback brings it back.
+    """
+    from openclaw_ocm.cli.runtime import bring
+    from openclaw_ocm.core.releases import check_release
+    from openclaw_ocm.operations.status import selected
+    from openclaw_ocm.operations.upgrade import Request
+    from openclaw_ocm.operations.upgrade import upgrade as run
+
+    check_release(wanted)
+    context, effort = frame.open_context(ctx), frame.effort(options)
+    # Nothing is fetched for one that is not there.
+    chosen = selected(context, frame.choose(context, names, everything=everything))
+    version, planned = bring(
+        context.host, (), {"openclaw": wanted, "yes": yes, "no_install": False}, dry_run=dry_run
+    )
+    request = Request(version=version, watch_seconds=watch_seconds, rehearse=rehearse, planned=planned)
+    failed: list[InstanceName] = []
+
+    def operation(context: Context, name: InstanceName) -> Outcome:
+        if failed:
+            message = f"{name} was left as it is, for the upgrade of {failed[0]} failed"
+            raise OcmError(message, hint=f"ocm upgrade {name}", code="not_tried")
+        try:
+            return run(context, name, request, effort, dry_run=dry_run)
+        except BaseException:
+            failed.append(name)
+            raise
+
+    return frame.run_each(ctx, chosen, operation, as_json=as_json, context=context)
+
+
+@click.command(epilog="Example: ocm rollback worker1")
+@click.argument("name", type=NAME)
+@click.option("--forget", is_flag=True, help="Remove the copy instead: there is no way back then.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@wait_options
+@dry_run_option
+@json_option
+@click.pass_context
+def rollback(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    /,
+    name: InstanceName,
+    *,
+    forget: bool,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - of many types
+) -> int:
+    """Bring an instance back to what it was before its last upgrade.
+
+    That is its state, and the OpenClaw that it ran. What it has now is backed up first. Secrets, port and
+    limits stay as they are.
+    """
+    from openclaw_ocm.operations import upgrade as verbs
+
+    context, effort = frame.open_context(ctx), frame.effort(options)
+    if not (yes or dry_run):
+        question = verbs.forget_question(context, name) if forget else verbs.rollback_question(context, name)
+        frame.confirm(question)
+
+    def operation(context: Context, name: InstanceName) -> Outcome:
+        if forget:
+            return verbs.forget(context, name, dry_run=dry_run)
+        return verbs.rollback(context, name, effort, dry_run=dry_run)
+
+    return frame.run_each(ctx, (name,), operation, as_json=as_json, context=context)
+
+
+@click.command(epilog="Example: ocm outdated")
+@click.argument("names", type=NAME, nargs=-1, metavar="[NAME]...")
+@json_option
+@click.pass_context
+def outdated(ctx: click.Context, /, names: tuple[InstanceName, ...], *, as_json: bool) -> int:
+    """Tell which instances run an older OpenClaw than there is.
+
+    npm's registry is asked, and nothing is installed. Exits with 0 whatever it finds.
+    """
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.machine import show_ages
+    from openclaw_ocm.operations.outdated import outdated as look
+    from openclaw_ocm.operations.status import selected
+
+    context = frame.look(ctx)
+    found = look(context, selected(context, names))
+    if as_json:
+        print_json("outdated", found)
+    else:
+        show_ages(found)
+    return 0
+
+
+COMMANDS = {"upgrade": upgrade, "rollback": rollback, "outdated": outdated}

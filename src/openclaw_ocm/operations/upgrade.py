@@ -1,0 +1,261 @@
+"""`ocm upgrade` and `ocm rollback`: another version of OpenClaw, tried on a copy, and the way back."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from openclaw_ocm.core import temporary
+from openclaw_ocm.core.openclaw.document import format_config
+from openclaw_ocm.core.openclaw.settings import on_port
+from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.core.steps import Exchange, KeepState, RemoveTree, Start, Stop, Watch, WriteRecord
+from openclaw_ocm.errors import OcmError, UndoIncomplete
+from openclaw_ocm.instances.instance import open_instance
+from openclaw_ocm.instances.verify import verify
+from openclaw_ocm.operations import backup
+from openclaw_ocm.operations.backup import backup_locked
+from openclaw_ocm.operations.drill import drill
+from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
+from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps, shell_for_undo
+from openclaw_ocm.operations.planning.runtimes import refuse_older, runtime_of
+from openclaw_ocm.system import files
+from openclaw_ocm.system.archive.reader import free_bytes
+from openclaw_ocm.system.before import find_before, leftovers
+from openclaw_ocm.system.host import local_zone
+from openclaw_ocm.system.kept.records import encode_record, parse_record
+from openclaw_ocm.system.machine.install import staging
+from openclaw_ocm.system.openclaw.config import find_config
+from openclaw_ocm.system.openclaw.find import package_version
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.plan import Plan, Step
+    from openclaw_ocm.core.record import Record, Runtime
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.operations.planning.result import Outcome
+    from openclaw_ocm.system.before import Before
+
+# What is kept must leave room for what OpenClaw writes when it makes its databases newer.
+_ROOM = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the user asked for: the version, which OCM installed, and for how long the gateway is watched.
+
+    With `rehearse` it is tried on a copy alone. `planned` is what a dry run takes for there.
+    """
+
+    version: str
+    watch_seconds: float
+    rehearse: bool = False
+    planned: Runtime | None = None
+
+
+def upgrade(
+    context: Context, name: InstanceName, request: Request, effort: Effort, *, dry_run: bool
+) -> Outcome:
+    """Have an instance run a newer OpenClaw, which first has to become ready with a copy of its state.
+
+    A copy of the state as it was is kept until the next upgrade. On any failure the instance has again what
+    it had, state and version, and is proved. Raises `OcmError`.
+    """
+    with changing(context, name) as worker:
+        have, wanted = _version(worker.record), request.version
+        if have == wanted:
+            return _unchanged(worker, f"runs OpenClaw {have} already", dry_run=dry_run)
+        refuse_older(name, have, wanted)
+        runtime = request.planned or runtime_of(context.host, wanted)
+        after = msgspec.structs.replace(worker.record, runtime=runtime)
+        plan = _plan(worker, after, request, effort)
+        notes = () if dry_run else _rehearse(worker, runtime, wanted, effort)
+        if request.rehearse and not dry_run:
+            tried = f"OpenClaw {wanted} becomes ready with a copy of it; it runs {have} as before"
+            return _unchanged(worker, tried, dry_run=False, notes=notes)
+        back = f"ocm rollback {name} brings OpenClaw {have} back, with its state of now"
+        return _switch(worker, after, plan, request, effort, dry_run=dry_run, notes=(*notes, back))
+
+
+def _unchanged(worker: Instance, said: str, *, dry_run: bool, notes: tuple[str, ...] = ()) -> Outcome:
+    plan = make_plan(worker.backend, "upgrade", worker.name, [])
+    return carry_out(worker.context, plan, done="", nothing=said, dry_run=dry_run, notes=notes)
+
+
+def _switch(  # noqa: PLR0913 - what is done, to what, and what is told of it
+    worker: Instance,
+    after: Record,
+    plan: Plan,
+    request: Request,
+    effort: Effort,
+    *,
+    dry_run: bool,
+    notes: tuple[str, ...],
+) -> Outcome:
+    """Carry out a plan; where it fails, see that what ran before is ready again."""
+    ran, began = worker.process.activity.will_run, time.monotonic()
+    said = f"runs OpenClaw {request.version}, {ready_in_words(after)}"
+    try:
+        outcome = carry_out(
+            worker.context,
+            plan,
+            done=said if ran else f"will run OpenClaw {request.version}",
+            nothing="",
+            dry_run=dry_run,
+            notes=notes,
+        )
+    except UndoIncomplete:
+        raise
+    except OcmError as error:
+        if ran:
+            _prove_again(worker, effort, error)
+        raise
+    seconds = round(time.monotonic() - began - request.watch_seconds)
+    silent = (f"it gave no answer for {seconds} s",) if ran and not dry_run else ()
+    return replace(outcome, notes=(*silent, *outcome.notes))
+
+
+def _version(record: Record) -> str:
+    return package_version(PurePosixPath(record.runtime.openclaw))
+
+
+def _plan(worker: Instance, after: Record, request: Request, effort: Effort) -> Plan:
+    name, paths, ran = worker.name, worker.paths, worker.process.activity.will_run
+    kept = paths.state.with_name(temporary.kept(name, secrets.token_hex(temporary.TOKEN_BYTES)))
+    text = encode_record(worker.record)
+    steps: list[Step] = [
+        Stop(name=name, ran=ran),
+        KeepState(path=str(paths.state), kept=str(kept), record=text),
+        shell_for_undo(worker),
+        WriteRecord(path=str(paths.record), text=encode_record(after), previous=text),
+        *repair_steps(worker.with_record(after), repair=effort.repair),
+        *((Start(name=name), effort.verify(name)) if ran else ()),
+        *((Watch(name=name, seconds=request.watch_seconds),) if ran and request.watch_seconds else ()),
+    ]
+    # What was kept from before the last upgrade.
+    old = [RemoveTree(path=str(path)) for path in leftovers(paths)]
+    return make_plan(worker.backend, "upgrade", name, [*steps, *old], commit=len(steps))
+
+
+def _rehearse(worker: Instance, runtime: Runtime, version: str, effort: Effort) -> tuple[str, ...]:
+    """Have the new version become ready with a copy of the instance; raise `OcmError` where it does not."""
+    context, name = worker.context, worker.name
+    context.report(f"try OpenClaw {version} with a copy")
+    with staging(context.host.paths.ocm_data) as beside:
+        made = backup_locked(worker, backup.Request(output=beside / f"{name}.tar", form="tar"))
+        free, needed = free_bytes(worker.paths.state), made.state_bytes * _ROOM
+        if free < needed:
+            message = f"a copy of the state of {name} takes {needed} bytes, and {free} are free beside it"
+            raise OcmError(message, hint="make room there; nothing was changed", code="no_space")
+        try:
+            return drill(context, PurePosixPath(made.path), (), effort, runtime=runtime).notes
+        except OcmError as error:
+            message = f"OpenClaw {version} does not work with a copy of {name}: {error.message}"
+            hint = f"nothing of {name} was changed"
+            raise OcmError(message, hint=hint, code=error.code, details=error.details) from None
+
+
+def _prove_again(worker: Instance, effort: Effort, error: OcmError) -> None:
+    """Wait until an instance whose upgrade was undone is ready as before, and tell so."""
+    have = _version(worker.record)
+    try:
+        verify(worker.context, worker.name, timeout_seconds=effort.timeout_seconds)
+    except OcmError as other:
+        error.details = (*error.details, f"and OpenClaw {have} did not become ready again: {other.message}")
+        error.hint = f"ocm status {worker.name}"
+    else:
+        error.details = (
+            *error.details,
+            f"{worker.name} runs OpenClaw {have} again, {ready_in_words(worker.record)}",
+        )
+
+
+def rollback(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
+    """Have an instance be again what it was before its last upgrade: its state, and the OpenClaw it ran.
+
+    What it has now is backed up first. Its secrets, port and all else in its record stay. Raises `OcmError`.
+    """
+    with changing(context, name) as worker:
+        before = _kept(worker)
+        record = parse_record(before.record, str(before.directory))
+        after = msgspec.structs.replace(worker.record, runtime=record.runtime)
+        ran = worker.process.activity.will_run
+        told: tuple[str, ...] = ()
+        if not dry_run:
+            _follow_port(before, record, after)
+            worker.context.report("back up what is there now")
+            told = (f"what it had since then is in {backup_locked(worker, backup.Request()).path}",)
+        now = encode_record(worker.record)
+        steps: list[Step] = [
+            Stop(name=name, ran=ran),
+            Exchange(path=str(worker.paths.state), staged=str(before.state), inode=before.inode),
+            shell_for_undo(worker),
+            WriteRecord(
+                path=str(worker.paths.record),
+                text=encode_record(after),
+                previous=now,
+            ),
+            *repair_steps(worker.with_record(after), repair=effort.repair, replaced=True),
+            *((Start(name=name), effort.verify(name)) if ran else ()),
+        ]
+        cleaning = [RemoveTree(path=str(path)) for path in leftovers(worker.paths)]
+        return carry_out(
+            worker.context,
+            make_plan(worker.backend, "rollback", name, [*steps, *cleaning], commit=len(steps)),
+            done=f"runs OpenClaw {_version(after)}, as it was at {_when(before)}",
+            nothing="",
+            dry_run=dry_run,
+            notes=told,
+        )
+
+
+def forget(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
+    """Remove what is kept of an instance from before its last upgrade."""
+    with changing(context, name) as worker:
+        steps: list[Step] = [RemoveTree(path=str(path)) for path in leftovers(worker.paths)]
+        plan = make_plan(worker.backend, "rollback", name, steps, commit=0)
+        done = "nothing is kept from before its upgrade"
+        return carry_out(worker.context, plan, done=done, nothing=done, dry_run=dry_run)
+
+
+def rollback_question(context: Context, name: InstanceName) -> str:
+    """Return what a user is asked before a rollback; raises `OcmError` where nothing is kept."""
+    worker = open_instance(context, name)
+    before = _kept(worker)
+    have = _version(parse_record(before.record, str(before.directory)))
+    return f"Bring {name} back to OpenClaw {have} and its state of {_when(before)}?"
+
+
+def forget_question(context: Context, name: InstanceName) -> str:
+    """Return what a user is asked before the way back is removed."""
+    return f"Remove the state of {name} as it was at {_when(_kept(open_instance(context, name)))}?"
+
+
+def _when(before: Before) -> str:
+    return f"{datetime.fromtimestamp(before.when, local_zone()):%Y-%m-%d %H:%M}"
+
+
+def _kept(worker: Instance) -> Before:
+    found = find_before(worker.paths)
+    if not found:
+        message = f"nothing is kept of {worker.name} from before an upgrade"
+        hint = f"ocm backups list {worker.name} shows its backups"
+        raise OcmError(message, hint=hint, code="nothing_kept")
+    return found[0]
+
+
+def _follow_port(before: Before, then: Record, now: Record) -> None:
+    """Have the config that was kept name the port that the instance has now."""
+    if then.port == now.port:
+        return
+    config = on_port(find_config(before.state), before=then.port, after=now.port)
+    with files.open_state(before.state) as directory:
+        files.write_in(directory, CONFIG_NAME, format_config(config))

@@ -1,0 +1,101 @@
+"""What an instance was before an upgrade: a copy of its state, in a directory that no instance reaches."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core import temporary
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
+from openclaw_ocm.system.exchange import inode, put_in_place
+from openclaw_ocm.system.runner import Command
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.system.host import Host
+
+_STATE, _RECORD, _WHOLE = "state", "record.toml", "whole"
+_SECONDS = 3600.0
+_DIGITS = 20
+_RECORD_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What is kept of an instance: the directory, its state in it, and the text of its record."""
+
+    directory: PurePosixPath
+    state: PurePosixPath
+    inode: int
+    record: str
+    when: float
+
+
+def keep(host: Host, state: PurePosixPath, kept: PurePosixPath, record: str) -> None:
+    """Copy a state that nobody writes into the new directory `kept`, whole or not at all.
+
+    Raises `OcmError` where it cannot be read or there is no room; nothing is left then.
+    """
+    files.remove_tree(kept)
+    files.make_directory(kept)
+    argv = ("cp", "--archive", "--reflink=auto", "--", str(state), str(kept / _STATE))
+    done = host.runner.run(Command(argv=argv, timeout_seconds=_SECONDS), check=False)
+    if done.returncode != 0:
+        files.remove_tree(kept)
+        said = (done.stderr.strip().splitlines() or ["cp failed"])[-1]
+        raise OcmError(f"{state} cannot be copied: {said}", hint="make room there", code="not_kept")
+    files.write_new(kept / _RECORD, record.encode())
+    with files.open_state(kept) as directory:
+        files.flush(directory)
+    # What is kept counts from here on, and is known by its number whatever its name.
+    files.write_file(kept / _WHOLE, f"{inode(kept / _STATE)}\n".encode())
+
+
+def bring_back(state: PurePosixPath, kept: PurePosixPath) -> bool:
+    """Put what is kept whole in the place of a state, and remove the rest; tell whether there was such."""
+    number = _number(kept)
+    if number is not None:
+        put_in_place(state, kept / _STATE, number)
+    files.remove_tree(kept)
+    return number is not None
+
+
+def find_before(paths: InstancePaths) -> tuple[Before, ...]:
+    """Return what is kept of an instance whole, the newest first."""
+    with contextlib.suppress(FileNotFoundError):
+        names = [name for name in os.listdir(paths.state.parent) if temporary.is_kept(name, paths.name)]  # noqa: PTH208
+        found = [_before(paths.state.parent / name) for name in names]
+        return tuple(sorted(filter(None, found), key=lambda one: one.when, reverse=True))
+    return ()
+
+
+def leftovers(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
+    """Return the directories of what is kept of an instance, whole or not."""
+    return tuple(
+        PurePosixPath(entry.path)
+        for entry in os.scandir(paths.state.parent)
+        if temporary.is_kept(entry.name, paths.name)
+    )
+
+
+def _before(kept: PurePosixPath) -> Before | None:
+    number, record = _number(kept), files.read_own(kept / _RECORD, limit=_RECORD_BYTES)
+    if number is None or record is None:
+        return None
+    return Before(
+        directory=kept,
+        state=kept / _STATE,
+        inode=number,
+        record=record.decode(),
+        when=Path(kept, _WHOLE).stat().st_mtime,
+    )
+
+
+def _number(kept: PurePosixPath) -> int | None:
+    data = files.read_own(kept / _WHOLE, limit=_DIGITS + 2)
+    text = b"" if data is None else data.strip()
+    return int(text) if text.isdigit() and len(text) <= _DIGITS else None
