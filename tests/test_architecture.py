@@ -88,6 +88,7 @@ MADE_OF = {
     "models": {"edit"},
     "restore": {"backup"},
     "repository": {"backup", "backups"},
+    "runtimes": {"setup"},
     "schedule": {"repository"},
     "scheduled": {"backup", "backups", "repository"},
     "token": {"edit"},

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from openclaw_ocm.core.releases import NODE_VERSION
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
+    from pathlib import Path
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -57,3 +60,23 @@ def test_what_ocm_did_not_install_it_does_not_remove(ocm: Run) -> None:
     assert done.returncode == 1
     assert "ocm: OpenClaw 2026.9.6 is none that ocm installed\n" in done.stderr
     assert "ocm: OpenClaw .. is none that ocm installed\n" in done.stderr
+
+
+def test_on_a_bare_machine_the_version_brings_its_node_and_no_other_openclaw(ocm: Run, home: Path) -> None:
+    place = home / ".local/share/ocm"
+    node = f"install Node {NODE_VERSION} into {place}/node-{NODE_VERSION}"
+    version = f"install OpenClaw 2026.9.5 into {place}/runtimes/2026.9.5"
+    done = ocm(
+        "create", "worker1", "--openclaw", "2026.9.5", "--dry-run", "--backend", "supervisord", "--json"
+    )
+    steps = json.loads(done.stdout)["results"][0]["steps"]
+    assert [step.partition(" (")[0] for step in steps if step.startswith("install ")][-2:] == [node, version]
+    done = ocm("runtime", "install", "2026.9.5", "--dry-run")
+    assert f"2026.9.5: would {node}" in done.stdout
+    assert version in done.stdout
+    done = ocm(*asked)
+    assert version in done.stderr
+    assert done.stderr.endswith("ocm: --yes answers\n")
+    done = ocm(*asked, "--no-install")
+    assert "OpenClaw: 2026.9.5 is not installed here; ocm runtime install 2026.9.5" in done.stderr
+    assert not place.exists()

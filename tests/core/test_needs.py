@@ -17,6 +17,7 @@ from openclaw_ocm.core.needs import (
     InstallNode,
     InstallOpenClaw,
     InstallPackages,
+    InstallRuntime,
     Keeper,
     Lacking,
     Machine,
@@ -335,3 +336,34 @@ def test_the_question_names_each_step_and_where_it_goes() -> None:
         "install OpenClaw 2026.9.6 into /home/ann/.npm-global?"
     )
     assert question((BWRAP, LINGER)) == "Install bubblewrap, let services of ann run without a login?"
+
+
+WANTED = replace(
+    WHOLE,
+    openclaw=Lacking(why="2026.9.5 is not installed here"),
+    version="2026.9.5",
+    runtimes="/home/ann/.local/share/ocm/runtimes",
+)
+RUNTIME = InstallRuntime(version="2026.9.5", target="/home/ann/.local/share/ocm/runtimes/2026.9.5")
+
+
+def test_a_version_that_is_wanted_is_installed_beside_the_one_of_the_path() -> None:
+    found = findings(WANTED)
+    assert installs(found, root=False, recommended=False)[-1:] == (RUNTIME,)
+    with pytest.raises(OcmError, match=r"lacks OpenClaw: 2026\.9\.5 is not installed here") as caught:
+        check([one for one in found if one.what in inventory.RUNTIME], root=False, installing=False)
+    assert caught.value.hint == "ocm runtime install 2026.9.5"
+
+
+def test_where_no_node_has_an_npm_one_comes_before_the_version() -> None:
+    bare = replace(WANTED, npm=False)
+    assert installs(findings(bare), root=False, recommended=False)[-2:] == (NODE, RUNTIME)
+
+
+def test_a_version_that_needs_another_node_than_ocm_has_says_so() -> None:
+    newer = replace(WANTED, node=Lacking(why="none"), npm=False, node_range=">=26.1.0")
+    found = [one for one in findings(newer) if one.what == "Node"]
+    assert found[0].steps == ()
+    with pytest.raises(OcmError) as caught:
+        check(found, root=False, installing=True)
+    assert caught.value.hint == "install Node >=26.1.0 with its npm: OCM has none for this OpenClaw"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.operations.kept import NAME, OTHER
 
+from openclaw_ocm.core.releases import Release
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations import outdated
 from openclaw_ocm.system.machine import runtimes
@@ -25,9 +26,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Have the registry answered for, and return what it was asked."""
     seen: list[str] = []
 
-    def resolve(_host: Host, channel: str) -> str:
+    def resolve(_host: Host, channel: str) -> Release:
         seen.append(channel)
-        return NEWEST[channel]
+        return Release(NEWEST[channel])
 
     monkeypatch.setattr(runtimes, "resolve", resolve)
     return seen

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.operations.kept import NAME, OTHER
 
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations import runtimes
 from openclaw_ocm.operations.runtime import use_runtime
 from openclaw_ocm.system import files
@@ -58,7 +58,7 @@ def test_a_version_that_is_not_there_makes_no_instance(kept: Kept) -> None:
 def test_the_list_tells_who_runs_what(kept: Kept, package: Path) -> None:
     kept.create(openclaw=VERSION)
     kept.create(OTHER)
-    system, ours = runtimes.list_runtimes(kept.context)
+    system, ours = runtimes.list_runtimes(kept.context)[0]
     assert (system.name, system.used_by, system.bytes) == ("system", (OTHER,), None)
     assert (ours.name, ours.version, ours.openclaw) == (VERSION, VERSION, str(package))
     assert ours.used_by == (NAME,)
@@ -71,7 +71,7 @@ def test_one_that_is_neither_ours_nor_on_the_path_is_listed_by_its_path(kept: Ke
     elsewhere = kept.home / "elsewhere/openclaw"
     shutil.copytree(kept.home / ".npm-global/lib/node_modules/openclaw", elsewhere)
     use_runtime(kept.context, NAME, (str(elsewhere),), anew=False, effort=kept.effort(), dry_run=False)
-    _system, other = runtimes.list_runtimes(kept.context)
+    _system, other = runtimes.list_runtimes(kept.context)[0]
     assert (other.name, other.used_by, other.bytes) == (str(elsewhere), (NAME,), None)
 
 
@@ -105,7 +105,7 @@ def test_nothing_is_removed_while_a_record_cannot_be_read(kept: Kept, package: P
 
 def test_a_version_that_cannot_be_read_is_listed_all_the_same(kept: Kept, package: Path) -> None:
     (package / "package.json").write_text("{")
-    (ours,) = (one for one in runtimes.list_runtimes(kept.context) if one.name == VERSION)
+    (ours,) = (one for one in runtimes.list_runtimes(kept.context)[0] if one.name == VERSION)
     assert (ours.version, ours.node) == (None, None)
     assert remove(kept).changed
 
@@ -118,7 +118,7 @@ def test_behind_a_link_it_is_the_same_one(kept: Kept, package: Path) -> None:
     kept.create(OTHER)
     named = runtimes.place_of(kept.host, VERSION)
     use_runtime(kept.context, OTHER, (named,), anew=False, effort=kept.effort(), dry_run=False)
-    (ours,) = (one for one in runtimes.list_runtimes(kept.context) if one.name == VERSION)
+    (ours,) = (one for one in runtimes.list_runtimes(kept.context)[0] if one.name == VERSION)
     assert set(ours.used_by) == {NAME, OTHER}
     assert runtimes.unused(kept.context) == ()
     with pytest.raises(OcmError, match="is run by"):
@@ -151,3 +151,36 @@ def test_an_older_one_is_refused_where_there_is_a_state(kept: Kept, package: Pat
         use_runtime(kept.context, NAME, (named,), anew=False, effort=kept.effort(), dry_run=False)
     assert caught.value.code == "version_older"
     assert kept.process(NAME).pid == pid
+
+
+def test_one_on_the_path_that_cannot_be_used_is_listed_with_why(kept: Kept) -> None:
+    stated = kept.home / ".npm-global/lib/node_modules/openclaw/package.json"
+    stated.write_text(stated.read_text().replace("2026.9.6", "2026.7.35"))
+    ((system,), broken) = runtimes.list_runtimes(kept.context)
+    assert (system.name, system.openclaw) == ("system", None)
+    assert "is too old" in (system.problem or "")
+    assert broken == {}
+
+
+@pytest.mark.usefixtures("package")
+def test_an_instance_whose_record_cannot_be_read_is_told_beside_the_list(kept: Kept) -> None:
+    kept.create(openclaw=VERSION)
+    kept.create(OTHER)
+    files.write_file(kept.paths(OTHER).record, b"broken =")
+    found, broken = runtimes.list_runtimes(kept.context)
+    assert {row.name: row.used_by for row in found}[VERSION] == (NAME,)
+    assert list(broken) == [OTHER]
+
+
+def test_without_one_on_the_path_the_newest_that_ocm_installed_is_run(kept: Kept, package: Path) -> None:
+    shutil.rmtree(kept.home / ".npm-global/lib/node_modules")
+    (kept.home / ".npm-global/bin/openclaw").unlink(missing_ok=True)
+    kept.create()
+    assert kept.record(NAME).runtime.openclaw == str(package)
+
+
+def test_two_of_one_kind_are_refused(kept: Kept, package: Path) -> None:
+    kept.create()
+    words = (str(package), runtimes.place_of(kept.host, "system"))
+    with pytest.raises(Invalid, match="an instance runs one OpenClaw, and these are several"):
+        use_runtime(kept.context, NAME, words, anew=False, effort=kept.effort(), dry_run=False)

@@ -24,7 +24,7 @@ from openclaw_ocm.operations.upgrade import Request, rollback, upgrade
 from openclaw_ocm.system import files, health
 from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.openclaw.compiled import mark
-from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,7 +23,7 @@ from openclaw_ocm.cli.frame import (
     names_argument,
     run_each,
 )
-from openclaw_ocm.cli.runtime import VersionType, bring
+from openclaw_ocm.cli.runtime import VersionType
 from openclaw_ocm.errors import FAILED, SOME_FAILED, OcmError
 
 if TYPE_CHECKING:
@@ -125,20 +125,13 @@ def _create_each(  # noqa: PLR0913 - one for each option
     from dataclasses import replace
 
     from openclaw_ocm.cli.setup import prepare
-    from openclaw_ocm.core.releases import check_release
 
-    host = frame.this_host(ctx)
-    if options["openclaw"] is not None:
-        check_release(options["openclaw"])
-    setup = prepare(host, names, options, dry_run=dry_run)
+    setup, version = prepare(frame.this_host(ctx), names, options, dry_run=dry_run)
     planned = setup if dry_run and setup is not None and setup.steps else None
-    runtime = None if planned is None else planned.runtime
-    if options["openclaw"] is not None and planned is None:
-        version, runtime = bring(host, names, options, dry_run=dry_run)
-        wanted = replace(wanted, openclaw=version)
+    wanted = replace(wanted, openclaw=version, planned=None if planned is None else planned.runtime)
 
     def operation(context: Context, name: InstanceName) -> Outcome:
-        outcome = run(context, replace(wanted, name=name, planned=runtime))
+        outcome = run(context, replace(wanted, name=name))
         installs = () if planned is None or not outcome.steps else planned.describe()
         return replace(outcome, steps=(*installs, *outcome.steps))
 

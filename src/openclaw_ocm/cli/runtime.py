@@ -9,11 +9,9 @@ import click
 
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.frame import dry_run_option, effort_options, jobs_option, json_option
-from openclaw_ocm.errors import OcmError, as_ocm_error
+from openclaw_ocm.errors import SOME_FAILED, OcmError, as_ocm_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.record import Runtime
     from openclaw_ocm.instances.context import Context
@@ -50,37 +48,28 @@ def _versions(incomplete: str) -> list[Any]:
     from click.shell_completion import CompletionItem
 
     from openclaw_ocm.system.host import current_host
-    from openclaw_ocm.system.machine.runtimes import brought
+    from openclaw_ocm.system.openclaw.versions import brought
 
     found = brought(current_host(os.environ).paths)
     return [CompletionItem(version) for version in found if version.startswith(incomplete)]
 
 
-def bring(
-    host: Host, names: tuple[InstanceName, ...], options: Mapping[str, Any], *, dry_run: bool
-) -> tuple[str, Runtime | None]:
-    """Bring the OpenClaw that new instances are to run, after asking, and return its version.
+def bring(host: Host, wanted: str, *, yes: bool, dry_run: bool) -> tuple[str, Runtime | None]:
+    """Bring an OpenClaw that instances are to run, and what it runs on, after asking; return its version.
 
-    `options` are those of `ocm create`. Nothing is brought for new `names` where all of them exist. With
-    `dry_run` also what it would be, where it is not there.
+    With `dry_run` also what it would be, where it is not there.
     """
-    from openclaw_ocm.cli.progress import installing
-    from openclaw_ocm.operations.runtimes import install, planned
-    from openclaw_ocm.system.kept.names import instance_names
-    from openclaw_ocm.system.machine.runtimes import installed, package_of, resolve
+    from openclaw_ocm.cli.setup import install
+    from openclaw_ocm.operations.setup import look_at_runtime
+    from openclaw_ocm.system.machine.runtimes import resolve, resolve_later
 
-    version = resolve(host, options["openclaw"])
-    if version in installed(host.paths) or (names and set(names) <= set(instance_names(host.paths))):
-        return version, None
-    if options["no_install"]:
-        package_of(host.paths, version)
+    release = resolve_later(host, wanted)
+    setup = look_at_runtime(host, release)
+    setup.check(installing=True)
     if dry_run:
-        return version, planned(host, version)
-    if not options["yes"]:
-        frame.confirm(f"Install OpenClaw {version}?", default=True)
-    with installing() as report:
-        install(host, version, report, dry_run=False)
-    return version, None
+        return release.version, setup.runtime if setup.steps else None
+    brought = install(host, setup, yes=yes, no_install=False, dry_run=False)
+    return (resolve(host, wanted) if brought else release).version, None
 
 
 @click.group(epilog="Example: ocm runtime use")
@@ -126,14 +115,17 @@ def list_(ctx: click.Context, /, *, as_json: bool) -> int:
     """
     from openclaw_ocm.cli.render.envelope import print_json
     from openclaw_ocm.cli.render.machine import show_runtimes
+    from openclaw_ocm.cli.render.outcome import show_error
     from openclaw_ocm.operations.runtimes import list_runtimes
 
-    found = list_runtimes(frame.look(ctx))
+    found, broken = list_runtimes(frame.look(ctx))
     if as_json:
-        print_json("runtime list", found)
+        print_json("runtime list", found, tuple(broken.items()))
     else:
         show_runtimes(found)
-    return 0
+        for name, error in broken.items():
+            show_error(name, error)
+    return SOME_FAILED if broken else 0
 
 
 @runtime.command("remove", epilog="Example: ocm runtime remove 2026.8.2")

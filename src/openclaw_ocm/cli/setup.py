@@ -75,22 +75,27 @@ def install(host: Host, setup: Setup, *, yes: bool, no_install: bool, dry_run: b
 
 def prepare(
     host: Host, names: tuple[InstanceName, ...], options: Mapping[str, Any], *, dry_run: bool
-) -> Setup | None:
+) -> tuple[Setup | None, str | None]:
     """Bring what new instances need of this machine; nothing where all of `names` exist.
 
-    `options` are those of `ocm create`. Raises `OcmError` before anything is brought where something required
-    would still be missing.
+    `options` are those of `ocm create`. Returns what was found, and which version of OpenClaw they are to run
+    where that is not the one of the PATH. Raises `OcmError` before anything is brought where something
+    required would still be missing.
     """
     from openclaw_ocm.operations.setup import look
     from openclaw_ocm.system.kept.names import instance_names
+    from openclaw_ocm.system.machine.runtimes import resolve, resolve_later
 
-    if set(names) <= set(instance_names(host.paths)):
-        return None
+    wanted, exist = options["openclaw"], set(names) <= set(instance_names(host.paths))
+    release = None if wanted is None else resolve_later(host, wanted)
+    if exist:
+        return None, None if release is None else release.version
     yes, no_install = options["yes"], options["no_install"]
-    found = look(host, backend=options["backend"], sealed=not options["unsealed"])
+    found = look(host, backend=options["backend"], sealed=not options["unsealed"], release=release)
     found.check(installing=not no_install)
-    install(host, found, yes=yes, no_install=no_install, dry_run=dry_run)
-    return found
+    if install(host, found, yes=yes, no_install=no_install, dry_run=dry_run) and wanted is not None:
+        release = resolve(host, wanted)
+    return found, None if release is None else release.version
 
 
 @click.command(epilog="Example: ocm doctor --fix")

@@ -76,9 +76,7 @@ def upgrade(  # noqa: PLR0913 - one for each option
     context, effort = frame.open_context(ctx), frame.effort(options)
     # Nothing is fetched for one that is not there.
     chosen = selected(context, frame.choose(context, names, everything=everything))
-    version, planned = bring(
-        context.host, (), {"openclaw": wanted, "yes": yes, "no_install": False}, dry_run=dry_run
-    )
+    version, planned = bring(context.host, wanted, yes=yes, dry_run=dry_run)
     request = Request(version=version, watch_seconds=watch_seconds, rehearse=rehearse, planned=planned)
     failed: list[InstanceName] = []
 

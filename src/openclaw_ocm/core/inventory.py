@@ -14,6 +14,7 @@ from openclaw_ocm.core.needs import (
     InstallNode,
     InstallOpenClaw,
     InstallPackages,
+    InstallRuntime,
     Need,
     Presence,
     accepting,
@@ -21,12 +22,14 @@ from openclaw_ocm.core.needs import (
     mend_of,
 )
 from openclaw_ocm.core.packages import install_line
-from openclaw_ocm.core.releases import NODE_HASHES, NODE_RANGE
+from openclaw_ocm.core.releases import NODE_HASHES, NODE_VERSION, is_within, parse_range, parse_version
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.needs import Install, Keeper, Machine
 
 _SETUP = "ocm setup --yes"
+# The first of all that a machine has to have: what runs instances, and on what.
+RUNTIME = ("Node", "OpenClaw")
 _NEWER = "a newer release of this system has it, such as Debian 12 or Ubuntu 24.04"
 
 
@@ -116,17 +119,28 @@ def _bring_node(machine: Machine) -> tuple[Install, ...]:
 
 
 def _has_node(machine: Machine) -> bool:
-    """Tell whether OCM has a Node that runs here: those that it has are made for glibc."""
-    return machine.architecture in NODE_HASHES and not machine.musl
+    """Tell whether OCM has a Node that runs here, which glibc takes, and that OpenClaw runs on."""
+    fits = is_within(parse_version(NODE_VERSION) or (0, 0, 0), parse_range(machine.node_range) or ())
+    return machine.architecture in NODE_HASHES and not machine.musl and fits
 
 
 def _node_by_hand(machine: Machine) -> str:
     if _has_node(machine):
-        return _SETUP
-    wanted = f"install Node {NODE_RANGE} with its npm"
+        return _bring_openclaw(machine)[1]
+    wanted = f"install Node {machine.node_range} with its npm"
     if machine.musl:
         return f"{wanted} ({_packages_by_hand(machine, ('nodejs', 'npm'))}): OCM has none for musl"
-    return f"{wanted}: OCM has none for {machine.architecture}"
+    other = machine.architecture if machine.architecture not in NODE_HASHES else "this OpenClaw"
+    return f"{wanted}: OCM has none for {other}"
+
+
+def _bring_openclaw(machine: Machine) -> tuple[Install, str]:
+    """Return the step that brings the OpenClaw that is wanted, and what a person types instead."""
+    version = machine.version
+    if version is None:
+        return InstallOpenClaw(prefix=machine.npm_prefix), _SETUP
+    target = f"{machine.runtimes}/{version}"
+    return InstallRuntime(version=version, target=target), f"ocm runtime install {version}"
 
 
 def _openclaw(machine: Machine) -> Finding:
@@ -138,9 +152,8 @@ def _openclaw(machine: Machine) -> Finding:
     npm = () if machine.npm else _bring_node(machine)
     if not machine.npm and not npm:
         return _finding(what, Presence.MISSING, found.why, mend=_node_by_hand(machine))
-    return _finding(
-        what, Presence.MISSING, found.why, *npm, InstallOpenClaw(prefix=machine.npm_prefix), mend=_SETUP
-    )
+    step, mend = _bring_openclaw(machine)
+    return _finding(what, Presence.MISSING, found.why, *npm, step, mend=mend)
 
 
 def _manager(machine: Machine, keeper: Keeper) -> Finding:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from openclaw_ocm.core.releases import NODE_VERSION, NODE_WHEEL, OPENCLAW_VERSION
+from openclaw_ocm.core.releases import NODE_RANGE, NODE_VERSION, NODE_WHEEL, OPENCLAW_VERSION
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
@@ -138,9 +138,21 @@ class InstallOpenClaw(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         return f"install OpenClaw {OPENCLAW_VERSION} into {self.prefix} (npm install --global {package})"
 
 
-Install = InstallPackages | EnableLinger | StartBus | InstallNode | InstallOpenClaw
+class InstallRuntime(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Install an OpenClaw of OCM's own into `target`; `version` may be npm's name of a channel."""
+
+    needs_root: ClassVar[bool] = False
+    version: str
+    target: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"install OpenClaw {self.version} into {self.target} (npm install openclaw@{self.version})"
+
+
+Install = InstallPackages | EnableLinger | StartBus | InstallNode | InstallOpenClaw | InstallRuntime
 # What is cheap and likely to fail comes first; Node before the OpenClaw that its npm installs.
-_ORDER = (InstallPackages, EnableLinger, StartBus, InstallNode, InstallOpenClaw)
+_ORDER = (InstallPackages, EnableLinger, StartBus, InstallNode, InstallOpenClaw, InstallRuntime)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +192,8 @@ class Machine:
 
     `npm` tells whether a fitting Node has its npm beside it, where that matters; `booted` whether systemd
     runs the machine, `manager` whether the user's manager answers; `sealed` whether instances are to be. OCM
-    would install into `node_target` and `npm_prefix`.
+    would install into `node_target`, and OpenClaw into `npm_prefix`, or into `runtimes` the version that is
+    wanted. `node_range` are the Node versions that it runs with.
 
     `lacks` is what else is missing; `family` whose packages it has. `systemd` and `bubblewrap_version` are
     None where they do not tell; `musl` means that no program for glibc runs; `opened_at_login` is how a home
@@ -204,6 +217,9 @@ class Machine:
     architecture: str
     node_target: str
     npm_prefix: str
+    runtimes: str = ""
+    version: str | None = None
+    node_range: str = NODE_RANGE
     sealed: bool = True
     lacks: Mapping[Need, Lacking] = field(default_factory=dict)
     family: str | None = None

@@ -47,6 +47,13 @@ _UNREACHABLE = re.compile(
 )
 
 
+class Release(NamedTuple):
+    """A version of OpenClaw, or the channel that names it, and the Node versions that it runs with."""
+
+    version: str
+    node_range: str = NODE_RANGE
+
+
 class Span(NamedTuple):
     """Versions from `lowest` on, below `limit` where there is one."""
 
@@ -147,15 +154,23 @@ def fetched_by_npm(line: str) -> str | None:
     return match.group(1) if match else None
 
 
-def published_version(printed: str) -> str | None:
-    """Return the version that `npm view openclaw@... version --json` prints, None where it prints none."""
+def published_release(printed: str) -> Release | None:
+    """Return what `npm view openclaw@... version engines.node --json` prints, None where it prints none."""
     try:
         said = json.loads(printed)
     except ValueError:
         return None
     # Of a range it prints all that it holds.
     newest = said[-1] if isinstance(said, list) and said else said
-    return newest if isinstance(newest, str) and is_release(newest) else None
+    version = newest.get("version") if isinstance(newest, dict) else None
+    if not isinstance(version, str) or not is_release(version):
+        return None
+    return Release(version, readable_range(newest.get("engines.node")))
+
+
+def readable_range(stated: object) -> str:
+    """Return the Node versions that a package states, or those of today where it cannot be read."""
+    return stated if isinstance(stated, str) and parse_range(stated) else NODE_RANGE
 
 
 def is_unreachable(printed: str) -> bool:

@@ -13,7 +13,7 @@ from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.last_words import last_words
 from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.system import health, listening, processes, uplinks
-from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -32,7 +32,7 @@ from openclaw_ocm.system.archive.file import write_backup
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies, open_copies, survey
 from openclaw_ocm.system.openclaw.config import read_config
-from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.package import package_version
 from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 from openclaw_ocm.system.ways import refuse_reached

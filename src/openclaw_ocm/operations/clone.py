@@ -29,6 +29,7 @@ from openclaw_ocm.operations.planning.making import (
     setting_up,
 )
 from openclaw_ocm.operations.planning.repair import ready_in_words
+from openclaw_ocm.operations.planning.runtimes import Preferred, next_runtime
 from openclaw_ocm.operations.planning.selecting import select
 from openclaw_ocm.operations.planning.shown import not_shown
 from openclaw_ocm.system.kept.records import encode_record
@@ -120,7 +121,7 @@ def _planned(original: Instance, new: InstanceName, port: int | None) -> Instanc
         allow=record.allow,
         port=choose_port(host, port),
         autostart=record.autostart,
-        runtime=record.runtime,
+        runtime=next_runtime(host, record.runtime, Preferred()),
         limits=record.limits,
         environment=record.environment,
     )

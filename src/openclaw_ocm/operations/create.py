@@ -39,9 +39,9 @@ from openclaw_ocm.system.host import container_zone
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, read_settings
-from openclaw_ocm.system.machine.runtimes import place
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.runtime import check_runtime
+from openclaw_ocm.system.openclaw.versions import place
 from openclaw_ocm.system.variables import settled
 
 if TYPE_CHECKING:

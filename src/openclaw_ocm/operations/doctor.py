@@ -34,7 +34,8 @@ from openclaw_ocm.operations.planning.twins import twin_findings
 from openclaw_ocm.operations.setup import look as look_at_machine
 from openclaw_ocm.system import files, listening
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.machine.install import install, is_installing, leftovers
+from openclaw_ocm.system.machine.fetch import is_installing, leftovers
+from openclaw_ocm.system.machine.install import install
 from openclaw_ocm.system.machine.look import foreign_ocm, observe_machine
 from openclaw_ocm.system.neighbours import neighbours
 from openclaw_ocm.system.openclaw.source import read_main_port

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.releases import channel_of, is_newer
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.system.machine import runtimes
-from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ def outdated(context: Context, names: Iterable[InstanceName]) -> tuple[Age, ...]
     """
     have = {name: _version(context, name) for name in names}
     channels = {channel_of(version) for version in have.values()}
-    newest = {channel: runtimes.resolve(context.host, channel) for channel in sorted(channels)}
+    newest = {channel: runtimes.resolve(context.host, channel).version for channel in sorted(channels)}
     return tuple(_age(name, version, newest) for name, version in have.items())
 
 

@@ -51,9 +51,9 @@ from openclaw_ocm.system.archive.restorable import record_of
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, read_settings
-from openclaw_ocm.system.machine.runtimes import installed
-from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.package import package_version
 from openclaw_ocm.system.openclaw.source import read_main_port
+from openclaw_ocm.system.openclaw.versions import installed
 from openclaw_ocm.system.removable import check_mounted, check_tree
 
 if TYPE_CHECKING:

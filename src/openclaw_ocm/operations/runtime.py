@@ -10,7 +10,7 @@ from openclaw_ocm.instances.instance import open_all
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.runtimes import named, next_runtime, refuse_older, runtime_steps
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.package import package_version
 from openclaw_ocm.system.openclaw.runtime import gone
 
 if TYPE_CHECKING:

@@ -7,17 +7,19 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends import registry
-from openclaw_ocm.core.inventory import findings
+from openclaw_ocm.core.inventory import RUNTIME, findings
 from openclaw_ocm.core.needs import Found, Keeper, check, installs
 from openclaw_ocm.core.record import Runtime
-from openclaw_ocm.system.machine.install import OPENCLAW, install
+from openclaw_ocm.system.machine.install import install
 from openclaw_ocm.system.machine.look import observe_machine
+from openclaw_ocm.system.openclaw.package import OPENCLAW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openclaw_ocm.core.names import BackendName
     from openclaw_ocm.core.needs import Finding, Install, Machine, Progress
+    from openclaw_ocm.core.releases import Release
     from openclaw_ocm.system.host import Host
 
 
@@ -44,16 +46,33 @@ class Setup:
 
 
 def look(
-    host: Host, *, backend: BackendName | None = None, sealed: bool = True, recommended: bool = False
+    host: Host,
+    *,
+    backend: BackendName | None = None,
+    sealed: bool = True,
+    recommended: bool = False,
+    release: Release | None = None,
 ) -> Setup:
     """Return what the machine lacks for instances on `backend`, `sealed` or not, and what would bring it.
 
-    With `recommended` the steps bring more than OCM cannot do without. Raises `OcmError` for a backend that
-    there is not.
+    With `recommended` the steps bring more than OCM cannot do without. `release` is the OpenClaw that they
+    are to run, where that is not the one of the PATH. Raises `OcmError` for a backend that there is not.
     """
-    machine = observe_machine(host, sealed=sealed)
+    machine = observe_machine(host, sealed=sealed, release=release)
     keeper = registry.load(registry.to_prepare(host, machine, backend), host)
-    found = findings(machine, Keeper(name=keeper.name, needs=keeper.needs))
+    return _setup(
+        machine, findings(machine, Keeper(name=keeper.name, needs=keeper.needs)), recommended=recommended
+    )
+
+
+def look_at_runtime(host: Host, release: Release) -> Setup:
+    """Return what the machine lacks to run an OpenClaw at all: its package, a Node, an npm."""
+    machine = observe_machine(host, release=release)
+    nobody = Keeper(name=registry.suited(machine), needs=frozenset())
+    return _setup(machine, tuple(one for one in findings(machine, nobody) if one.what in RUNTIME))
+
+
+def _setup(machine: Machine, found: tuple[Finding, ...], *, recommended: bool = False) -> Setup:
     steps = installs(found, root=machine.root, recommended=recommended)
     return Setup(
         findings=found, steps=steps, runtime=_runtime(machine), root=machine.root, bounded=machine.bounded
@@ -69,6 +88,8 @@ def _runtime(machine: Machine) -> Runtime:
     """Return the Node and the OpenClaw that instances would get once all steps are done."""
     node, openclaw = machine.node, machine.openclaw
     target, prefix = PurePosixPath(machine.node_target), PurePosixPath(machine.npm_prefix)
+    if machine.version is not None:
+        prefix = PurePosixPath(machine.runtimes, machine.version)
     return Runtime(
         node=node.path if isinstance(node, Found) else str(target / "bin" / "node"),
         openclaw=openclaw.path if isinstance(openclaw, Found) else str(prefix / OPENCLAW),

@@ -27,7 +27,7 @@ from openclaw_ocm.operations.planning.timers import look
 from openclaw_ocm.system import processes
 from openclaw_ocm.system.addresses import address_towards
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

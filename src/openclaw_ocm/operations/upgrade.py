@@ -30,9 +30,9 @@ from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.records import encode_record, parse_record
-from openclaw_ocm.system.machine.install import staging
+from openclaw_ocm.system.machine.fetch import staging
 from openclaw_ocm.system.openclaw.config import find_config
-from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName

@@ -17,14 +17,9 @@ from openclaw_ocm.core.needs import InstallNode, InstallOpenClaw, Progress
 from openclaw_ocm.core.releases import NODE_VERSION, OPENCLAW_VERSION
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
-from openclaw_ocm.system.machine import install
-from openclaw_ocm.system.openclaw.find import (
-    default_range,
-    find_npm,
-    find_openclaw,
-    find_runtime,
-    node_target,
-)
+from openclaw_ocm.system.machine import fetch, install
+from openclaw_ocm.system.openclaw.find import find_npm, find_openclaw, find_runtime, node_target
+from openclaw_ocm.system.openclaw.package import default_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,9 +220,9 @@ def test_what_a_killed_install_left_is_cleared_by_the_next(host: Host) -> None:
     staged = (host.paths.ocm_data / ".ocm-staging-1", host.paths.npm_prefix / ".ocm-staging-2")
     for directory in staged:
         files.write_file(directory / "lib" / "half", b"")
-    assert set(install.leftovers(host)) == set(staged)
+    assert set(fetch.leftovers(host)) == set(staged)
     install.install(host, (), quiet)
-    assert install.leftovers(host) == ()
+    assert fetch.leftovers(host) == ()
     assert tree(host) == set()
 
 
@@ -255,7 +250,7 @@ def test_another_command_of_that_name_is_not_replaced(host: Host) -> None:
     with pytest.raises(OcmError, match="is there already"):
         install.install(host, (node_step(host), openclaw_step(host)), quiet)
     assert Path(host.paths.npm_prefix, "bin", "openclaw").read_text() == "mine"
-    assert install.leftovers(host) == ()
+    assert fetch.leftovers(host) == ()
 
 
 def test_an_install_waits_for_another_and_finds_what_that_brought(host: Host) -> None:
@@ -271,7 +266,7 @@ def test_an_install_waits_for_another_and_finds_what_that_brought(host: Host) ->
         )
         assert child.stdout
         assert child.stdout.readline() == b"on\n"
-    assert install.is_installing(host)
+    assert fetch.is_installing(host)
     told: list[str] = []
 
     def report(progress: Progress) -> None:
@@ -280,7 +275,7 @@ def test_an_install_waits_for_another_and_finds_what_that_brought(host: Host) ->
 
     install.install(host, (), report)
     assert told == ["wait for another ocm that installs"]
-    assert not install.is_installing(host)
+    assert not fetch.is_installing(host)
     assert not Path(lock).exists()
 
 

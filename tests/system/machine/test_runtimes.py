@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tests import hosts, nodes
 
+from openclaw_ocm.core.needs import InstallRuntime
 from openclaw_ocm.core.releases import NODE_VERSION
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system import files
-from openclaw_ocm.system.machine.runtimes import (
-    install_runtime,
-    installed,
-    remove_runtime,
-    resolve,
-    size,
-)
+from openclaw_ocm.system.machine.install import install
+from openclaw_ocm.system.machine.runtimes import remove_runtime, resolve, size
+from openclaw_ocm.system.openclaw.versions import installed
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.needs import Progress
@@ -34,11 +31,13 @@ case $1 in
         if [ -e "$HOME/fail" ]; then cat "$HOME/fail" >&2; exit 1; fi
         if [ "$2" = view ]; then
             case ${{3#openclaw@}} in
-                latest|2026.9.6) echo '"2026.9.6"' ;;
-                beta|2026.10.1-beta.2) echo '"2026.10.1-beta.2"' ;;
-                2026.8.2) echo '"2026.8.2"' ;;
+                latest|2026.9.6) found=2026.9.6 ;;
+                beta|2026.10.1-beta.2) found=2026.10.1-beta.2 ;;
+                2026.8.2) found=2026.8.2 ;;
                 *) echo 'npm error code E404' >&2; exit 1 ;;
             esac
+            stated='"engines.node": ">=24.16.0 <25 || >=26.1.0"'
+            echo "{{\\"version\\": \\"$found\\", $stated}}"
             exit
         fi
         for last; do :; done
@@ -62,6 +61,11 @@ def quiet(_progress: Progress) -> None:
     """Take no notice of progress."""
 
 
+def bring(host: Host, version: str) -> None:
+    """Install an OpenClaw as a step of a setup does."""
+    install(host, [InstallRuntime(version=version, target=str(host.paths.runtimes / version))], quiet)
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     node = tmp_path / ".local/share/ocm/node-24.19.0/bin/node"
@@ -77,7 +81,7 @@ def host(tmp_path: Path) -> Host:
 def test_versions_stand_beside_each_other_and_share_what_they_have_the_same(host: Host) -> None:
     assert installed(host.paths) == {}
     for version in ("2026.8.2", "2026.10.1-beta.2", "2026.9.6"):
-        assert install_runtime(host, version, quiet)
+        bring(host, version)
     have = installed(host.paths)
     assert list(have) == ["2026.10.1-beta.2", "2026.9.6", "2026.8.2"], "the newest first"
     for version, package in have.items():
@@ -89,7 +93,7 @@ def test_versions_stand_beside_each_other_and_share_what_they_have_the_same(host
         assert Path(package, "same/program").stat().st_nlink == 3
         assert os.access(Path(package, "same/program"), os.X_OK)
         assert not os.access(Path(package, "same/file"), os.X_OK)
-    assert not install_runtime(host, "2026.8.2", quiet), "it is there"
+    bring(host, "2026.8.2")
     before = size(have["2026.9.6"])
     remove_runtime(host, "2026.8.2", quiet)
     remove_runtime(host, "2026.10.1-beta.2", quiet)
@@ -99,15 +103,15 @@ def test_versions_stand_beside_each_other_and_share_what_they_have_the_same(host
 
 
 def test_a_channel_is_the_release_that_npm_has_by_its_name(host: Host) -> None:
-    assert resolve(host, "latest") == "2026.9.6"
-    assert resolve(host, "beta") == "2026.10.1-beta.2"
+    assert resolve(host, "latest").version == "2026.9.6"
+    assert resolve(host, "beta").version == "2026.10.1-beta.2"
     assert not Path(host.paths.runtimes).exists(), "nothing is left of a question"
 
 
 def test_what_is_there_is_not_asked_for(host: Host) -> None:
-    install_runtime(host, "2026.8.2", quiet)
+    bring(host, "2026.8.2")
     Path(host.paths.home, "fail").write_text("npm error code ENOTFOUND\n")
-    assert resolve(host, "2026.8.2") == "2026.8.2"
+    assert resolve(host, "2026.8.2").version == "2026.8.2"
     with pytest.raises(OcmError) as caught:
         resolve(host, "2026.9.6")
     assert caught.value.code == "unreachable"
@@ -139,14 +143,14 @@ def test_a_version_that_ocm_cannot_run_is_not_fetched(host: Host) -> None:
 def test_an_install_that_fails_leaves_nothing(host: Host, how: str) -> None:
     Path(host.paths.home, how).write_text("npm error code EBADENGINE\n")
     with pytest.raises(OcmError):
-        install_runtime(host, "2026.8.2", quiet)
+        bring(host, "2026.8.2")
     assert not Path(host.paths.runtimes).exists()
 
 
 def test_what_a_killed_install_left_goes_with_the_next(host: Host) -> None:
     left = host.paths.runtimes / ".ocm-staging-0123456789ab" / "lib"
     files.make_directory(left)
-    install_runtime(host, "2026.8.2", quiet)
+    bring(host, "2026.8.2")
     assert [entry.name for entry in Path(host.paths.runtimes).iterdir()] == ["2026.8.2"]
 
 
@@ -156,3 +160,12 @@ def test_what_is_no_version_by_its_name_is_passed_over(host: Host) -> None:
     Path(host.paths.runtimes, "2026.1.1").touch()
     Path(host.paths.runtimes, "2026.1.2").symlink_to("/")
     assert installed(host.paths) == {}
+
+
+def test_where_there_is_no_npm_yet_the_version_is_asked_for_later(host: Host) -> None:
+    Path(host.paths.ocm_data, f"node-{NODE_VERSION}").rename(Path(host.paths.home, "away"))
+    assert resolve_later(host, "latest").version == "latest"
+    with pytest.raises(OcmError, match="no Node here has its npm"):
+        resolve(host, "latest")
+    with pytest.raises(Invalid):
+        resolve_later(host, "newest")

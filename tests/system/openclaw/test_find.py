@@ -17,7 +17,8 @@ from openclaw_ocm.core.releases import is_node_version
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.asking import is_in_state
-from openclaw_ocm.system.openclaw.find import default_range, find_node, find_openclaw
+from openclaw_ocm.system.openclaw.find import find_node, find_openclaw
+from openclaw_ocm.system.openclaw.package import default_range
 
 if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host

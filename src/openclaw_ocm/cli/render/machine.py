@@ -66,14 +66,17 @@ def show_runtimes(rows: Sequence[OpenClaw]) -> None:
         (
             (
                 row.name,
-                row.version or "unreadable",
+                row.version or "-",
                 "-" if row.bytes is None else amount(row.bytes),
-                row.node or "none that fits: ocm setup",
+                row.node or "-",
                 ", ".join(row.used_by) or "-",
             )
             for row in rows
         ),
     )
+    for row in rows:
+        if row.problem is not None:
+            click.echo(f"{row.name}: {row.problem}", err=True)
 
 
 def show_ages(found: Sequence[Age]) -> None:

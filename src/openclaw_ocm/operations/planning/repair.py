@@ -21,7 +21,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.system import files
-from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.package import package_version
 from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current
 from openclaw_ocm.system.uplinks import check_uplink

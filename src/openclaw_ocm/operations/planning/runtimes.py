@@ -12,12 +12,13 @@ import msgspec
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import Remember, Restart
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.change import record_steps
 from openclaw_ocm.operations.planning.repair import remember, repair_steps, shell_for_undo
-from openclaw_ocm.system.machine.runtimes import package_of
-from openclaw_ocm.system.openclaw.find import find_node, find_openclaw, find_runtime, node_range, program_at
+from openclaw_ocm.system.openclaw.find import find_node, find_openclaw, find_runtime, program_at
+from openclaw_ocm.system.openclaw.package import node_range
 from openclaw_ocm.system.openclaw.runtime import gone, node_is_gone, openclaw_is_gone
+from openclaw_ocm.system.openclaw.versions import package_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,13 +42,22 @@ class Preferred:
 def named(host: Host, paths: Iterable[str], *, anew: bool) -> Preferred:
     """Return what paths name: a Node, a package of OpenClaw, or a directory with programs of these names.
 
-    Raises `OcmError` for one that is neither.
+    Raises `OcmError` for one that is neither, `Invalid` where two name the same.
     """
-    node = openclaw = None
+    nodes, openclaws = [], []
     for path in paths:
         found = program_at(host, PurePosixPath(os.path.abspath(path)))  # noqa: PTH100 - links stay
-        node, openclaw = found.node or node, found.openclaw or openclaw
-    return Preferred(node=node, openclaw=openclaw, anew=anew)
+        nodes.append(found.node)
+        openclaws.append(found.openclaw)
+    return Preferred(node=_only("Node", nodes), openclaw=_only("OpenClaw", openclaws), anew=anew)
+
+
+def _only(what: str, named: list[str | None]) -> str | None:
+    found = list(dict.fromkeys(filter(None, named)))
+    if len(found) > 1:
+        message = f"an instance runs one {what}, and these are several: {', '.join(found)}"
+        raise Invalid(message, code="runtime_invalid")
+    return found[0] if found else None
 
 
 def runtime_of(host: Host, version: str | None) -> Runtime:

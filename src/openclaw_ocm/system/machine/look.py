@@ -11,20 +11,17 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.needs import Found, Lacking, Machine, Need
+from openclaw_ocm.core.releases import Release, parse_range
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import packages
 from openclaw_ocm.system.host import has_linger, user_manager_answers
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.machine import lacking
-from openclaw_ocm.system.openclaw.find import (
-    default_range,
-    find_node,
-    find_npm,
-    find_openclaw,
-    node_range,
-    node_target,
-)
+from openclaw_ocm.system.machine.npm import has_npm
+from openclaw_ocm.system.openclaw.find import find_node, find_openclaw, node_target
+from openclaw_ocm.system.openclaw.package import stated_range
+from openclaw_ocm.system.openclaw.versions import installed
 from openclaw_ocm.system.runner import SAFE_PATH
 from openclaw_ocm.system.uplinks import no_uplink
 
@@ -39,16 +36,21 @@ _ENTRY_POINT = b"ocm.__main__"
 _READ_BYTES = 2**16
 
 
-def observe_machine(host: Host, *, sealed: bool = True) -> Machine:
-    """Return what is there; `sealed` tells whether instances are to be."""
-    openclaw = _openclaw(host)
+def observe_machine(host: Host, *, sealed: bool = True, release: Release | None = None) -> Machine:
+    """Return what is there; `sealed` tells whether instances are to be, `release` which OpenClaw they run.
+
+    Without one that is the first of the PATH, or else the newest that OCM installed.
+    """
+    openclaw = _openclaw(host) if release is None else _installed(host, release.version)
     namespaces, bounded = lacking.no_namespaces(host)
-    spans = node_range(PurePosixPath(openclaw.path)) if isinstance(openclaw, Found) else default_range()
+    stated = stated_range(PurePosixPath(openclaw.path)) if isinstance(openclaw, Found) else None
+    needs_node = stated or (release or Release("")).node_range
+    spans = parse_range(needs_node) or ()
     return Machine(
         python=f"{platform.python_version()}, {sys.executable}",
         node=_node(host, spans),
         # Asked for only where it is needed: each answer is a start of Node.
-        npm=isinstance(openclaw, Found) or find_npm(host, spans) is not None,
+        npm=isinstance(openclaw, Found) or has_npm(host),
         openclaw=openclaw,
         booted=Path("/run/systemd/system").is_dir(),
         manager=user_manager_answers(host),
@@ -63,6 +65,9 @@ def observe_machine(host: Host, *, sealed: bool = True) -> Machine:
         architecture=platform.machine(),
         node_target=str(node_target(host)),
         npm_prefix=str(host.paths.npm_prefix),
+        runtimes=str(host.paths.runtimes),
+        version=None if release is None else release.version,
+        node_range=needs_node,
         sealed=sealed,
         lacks=dict(_lacks(host, bringing=not isinstance(openclaw, Found))),
         family=packages.family(),
@@ -118,6 +123,13 @@ def _openclaw(host: Host) -> Found | Lacking:
     except OcmError as error:
         # One that is there is the user's, and their own OpenClaw runs on it: OCM puts none beside it.
         return Lacking(why=error.message, mend=None if error.code == "openclaw_missing" else error.hint)
+
+
+def _installed(host: Host, version: str) -> Found | Lacking:
+    package = installed(host.paths).get(version)
+    if package is None:
+        return Lacking(why=f"{version} is not installed here")
+    return Found(path=str(package), version=version)
 
 
 def _node(host: Host, spans: tuple[Span, ...]) -> Found | Lacking:

@@ -10,112 +10,59 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.openclaw.run import ENTRY
-from openclaw_ocm.core.releases import check_release, is_newer, is_release
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.core.releases import Release, check_release
 from openclaw_ocm.system import files
-from openclaw_ocm.system.machine.install import (
-    OPENCLAW,
-    alone,
-    leftovers,
-    make_openclaw,
-    published,
-    put,
-    staging,
-)
-from openclaw_ocm.system.openclaw.find import PENDING, package_version
+from openclaw_ocm.system.machine.fetch import alone, put, staging
+from openclaw_ocm.system.machine.npm import has_npm, make_openclaw, published
+from openclaw_ocm.system.openclaw.package import OPENCLAW, stated_range
+from openclaw_ocm.system.openclaw.versions import installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.system.host import Host
-    from openclaw_ocm.system.machine.install import Report
+    from openclaw_ocm.system.machine.fetch import Report
 
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
-def place(paths: HostPaths, version: str) -> PurePosixPath:
-    """Return the package directory of a version, without links, as a record names it."""
-    return PurePosixPath(os.path.realpath(paths.runtimes)) / version / OPENCLAW
-
-
-def brought(paths: HostPaths) -> dict[str, PurePosixPath]:
-    """Return the package directory of each OpenClaw that OCM brought, whole or not, the newest first."""
-    try:
-        with os.scandir(paths.runtimes) as entries:
-            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        message = f"{paths.runtimes} cannot be read: {error.strerror}"
-        raise OcmError(message, code="unreadable") from None
-    return {name: place(paths, name) for name in _newest_first(filter(is_release, names))}
-
-
-def installed(paths: HostPaths) -> dict[str, PurePosixPath]:
-    """Return those of them that are whole: another is brought anew where it is wanted."""
-    return {name: package for name, package in brought(paths).items() if _is_whole(package, name)}
-
-
-def _is_whole(package: PurePosixPath, version: str) -> bool:
-    with contextlib.suppress(OcmError):
-        whole = Path(package, ENTRY).is_file() and not Path(package, PENDING).exists()
-        return whole and package_version(package) == version
-    return False
-
-
-def package_of(paths: HostPaths, version: str) -> PurePosixPath:
-    """Return the package directory of a version that OCM brought; raise `OcmError` where it is not there."""
-    package = installed(paths).get(version)
-    if package is None:
-        hint = f"ocm runtime install {version}"
-        raise OcmError(f"OpenClaw {version} is not installed here", hint=hint, code="runtime_missing")
-    return package
-
-
-def _newest_first(versions: Iterable[str]) -> list[str]:
-    ordered: list[str] = []
-    for version in sorted(versions):
-        place = next((i for i, other in enumerate(ordered) if is_newer(version, other)), len(ordered))
-        ordered.insert(place, version)
-    return ordered
-
-
-def resolve(host: Host, wanted: str) -> str:
-    """Return the version that a release or a channel of npm's is; a version that is there is not asked for.
+def resolve(host: Host, wanted: str) -> Release:
+    """Return the release that a version or a channel of npm's is; a version that is there is not asked for.
 
     Raises `OcmError` where there is none such, or one that is older than OCM can run.
     """
     check_release(wanted)
-    if wanted in installed(host.paths):
-        return wanted
+    have = installed(host.paths).get(wanted)
+    if have is not None:
+        return Release(wanted, stated_range(have))
     with tempfile.TemporaryDirectory(prefix="ocm-") as beside:
-        version = published(host, wanted, PurePosixPath(beside))
-    check_release(version)
-    return version
+        release = published(host, wanted, PurePosixPath(beside))
+    check_release(release.version)
+    return release
 
 
-def install_runtime(host: Host, version: str, report: Report) -> bool:
-    """Bring an OpenClaw whole, or leave nothing; tell whether it was not there before.
+def resolve_later(host: Host, wanted: str) -> Release:
+    """Return the same, but what was asked for where there is no npm yet that could tell."""
+    check_release(wanted)
+    return resolve(host, wanted) if wanted in installed(host.paths) or has_npm(host) else Release(wanted)
+
+
+def make_runtime(host: Host, wanted: str, report: Report, lock: int) -> None:
+    """Bring an OpenClaw whole, or leave nothing; the lock of all installs is held.
 
     What other versions have as well is on the disk once (hard links). Raises `OcmError` where it cannot be
     fetched, where no Node here fits it, or where it does not start.
     """
-    with alone(host, report) as lock:
-        for leftover in leftovers(host):
-            files.remove_tree(leftover)
-        have = installed(host.paths)
-        if version in have:
-            return False
-        with staging(host.paths.runtimes) as beside:
-            make_openclaw(host, version, beside, report, lock)
-            made = beside / "made" / OPENCLAW
-            files.make_directory(made.parent)
-            Path(beside, OPENCLAW).rename(made)
-            _settle(made, tuple(have.values()))
-            put(beside / "made", host.paths.runtimes / version, beside)
-    return True
+    version, have = resolve(host, wanted).version, installed(host.paths)
+    if version in have:
+        return
+    with staging(host.paths.runtimes) as beside:
+        make_openclaw(host, version, beside, report, lock)
+        made = beside / "made" / OPENCLAW
+        files.make_directory(made.parent)
+        Path(beside, OPENCLAW).rename(made)
+        _settle(made, tuple(have.values()))
+        put(beside / "made", host.paths.runtimes / version, beside)
 
 
 def remove_runtime(host: Host, version: str, report: Report) -> None:

@@ -27,7 +27,7 @@ from openclaw_ocm.core.sandbox.policy import system_mounts
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files, programs
 from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.openclaw.find import package_version
+from openclaw_ocm.system.openclaw.package import package_version
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:

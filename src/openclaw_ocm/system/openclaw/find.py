@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import shutil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,19 +12,19 @@ from openclaw_ocm.core.needs import Found
 from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.core.releases import (
-    NODE_RANGE,
     NODE_VERSION,
     OLDEST_OPENCLAW,
     Span,
     is_newer,
     is_within,
-    parse_range,
     parse_version,
 )
 from openclaw_ocm.core.sandbox.policy import npm_beside
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.openclaw.asking import ask_entry, ask_node, is_in_state, resolved
+from openclaw_ocm.system.openclaw.package import PENDING, UPDATE, node_range, package_version
+from openclaw_ocm.system.openclaw.versions import installed
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -36,17 +34,13 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
     from openclaw_ocm.system.openclaw.asking import Node
 
-# In a package whose scripts did not run: OpenClaw runs them at its next start, but a sandbox forbids it.
-PENDING = ".openclaw-lifecycle-pending"
 # Seen from the home.
 _USUAL = (".npm-global/bin", ".local/bin", "/usr/local/bin")
 # How far above its entry a package begins, and how many that were passed over are told.
 _MOST_ABOVE, _MOST_TOLD = 4, 3
-_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 _BRING = "ocm setup brings one"
 _NAME_IT = "name a Node, a package of OpenClaw, or a directory with programs of these names"
 _IN_STATE = "lies in the state of main or of an instance, or where one may write"
-_UPDATE = "npm install --global openclaw@latest"
 
 
 def find_runtime(host: Host) -> Runtime:
@@ -59,10 +53,11 @@ def find_runtime(host: Host) -> Runtime:
     return Runtime(node=node.path, openclaw=openclaw.path)
 
 
-def find_openclaw(host: Host) -> Found:
+def find_openclaw(host: Host, *, own: bool = True) -> Found:
     """Return the first OpenClaw that OCM can use, as its package directory.
 
-    Raises `OcmError` where there is none, with what was passed over and the mend of the first.
+    After those on the PATH come, with `own`, those that OCM installed, the newest first. Raises `OcmError`
+    where there is none, with what was passed over and the mend of the first.
     """
     refused: list[OcmError] = []
     for program in _programs(host, "openclaw"):
@@ -70,6 +65,8 @@ def find_openclaw(host: Host) -> Found:
             return _openclaw_of(host, program)
         except OcmError as error:
             refused.append(error)
+    for version, package in installed(host.paths).items() if own else ():
+        return Found(path=str(package), version=version)
     if not refused:
         raise OcmError("OpenClaw is not installed", hint=_BRING, code="openclaw_missing")
     first = refused[0]
@@ -78,7 +75,7 @@ def find_openclaw(host: Host) -> Found:
 
 def _openclaw_of(host: Host, program: PurePosixPath) -> Found:
     """Return the OpenClaw that a program is or starts; raise `OcmError` where OCM cannot use it."""
-    hint = f"put one before it: {_UPDATE}"
+    hint = f"put one before it: {UPDATE}"
     # What an instance may have written is not even asked.
     _refuse_in_state(host.paths, program, resolved(program))
     package = _package_above(resolved(program))
@@ -93,7 +90,7 @@ def _openclaw_of(host: Host, program: PurePosixPath) -> Found:
     version = package_version(package)
     if is_newer(OLDEST_OPENCLAW, version):
         message = f"OpenClaw {version} in {package} is too old: OCM needs {OLDEST_OPENCLAW} or newer"
-        raise OcmError(message, hint=_UPDATE, code="openclaw_too_old")
+        raise OcmError(message, hint=UPDATE, code="openclaw_too_old")
     if Path(package, PENDING).exists():
         message = f"OpenClaw {version} in {package} is not completely installed"
         raise OcmError(message, hint="openclaw --version completes it", code="openclaw_incomplete")
@@ -113,7 +110,7 @@ def _refuse_in_state(paths: HostPaths, *programs: PurePosixPath) -> None:
     """Raise `OcmError` for what lies where no other instance looks, and one may write."""
     for program in programs:
         if is_in_state(paths, program):
-            raise OcmError(f"{program} {_IN_STATE}", hint=_UPDATE, code="openclaw_unusable")
+            raise OcmError(f"{program} {_IN_STATE}", hint=UPDATE, code="openclaw_unusable")
 
 
 class Named(NamedTuple):
@@ -193,24 +190,6 @@ def npm_of(node: PurePosixPath) -> PurePosixPath | None:
     return npm if Path(npm).is_file() else None
 
 
-def node_range(package: PurePosixPath) -> tuple[Span, ...]:
-    """Return the Node versions that an OpenClaw package states it runs with.
-
-    Where it says nothing that can be read, those that OCM was measured with.
-    """
-    try:
-        with Path(package, "package.json").open("rb") as file:
-            stated = parse_range(json.load(file)["engines"]["node"])
-    except (OSError, ValueError, KeyError, TypeError):
-        stated = None
-    return stated or default_range()
-
-
-def default_range() -> tuple[Span, ...]:
-    """Return the Node versions for the OpenClaw that OCM installs."""
-    return parse_range(NODE_RANGE) or ()
-
-
 def main_command(
     runtime: Runtime, arguments: tuple[str, ...], *, env: Mapping[str, str], timeout_seconds: float
 ) -> Command:
@@ -218,20 +197,6 @@ def main_command(
     entry = str(PurePosixPath(runtime.openclaw) / ENTRY)
     argv = (runtime.node, *NODE_FLAGS, entry, *arguments)
     return Command(argv=argv, env=env, timeout_seconds=timeout_seconds, stdin=b"")
-
-
-def package_version(package: PurePosixPath) -> str:
-    """Return the version that a package directory of OpenClaw states, or raise `OcmError`."""
-    try:
-        with Path(package, "package.json").open("rb") as file:
-            stated = json.load(file)
-        version = stated["version"]
-        if stated["name"] == "openclaw" and isinstance(version, str) and _VERSION.match(version):
-            return version
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    message = f"there is no OpenClaw in {package}"
-    raise OcmError(message, hint=_UPDATE, code="openclaw_unusable")
 
 
 def node_target(host: Host) -> PurePosixPath:
