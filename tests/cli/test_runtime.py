@@ -66,9 +66,8 @@ def test_on_a_bare_machine_the_version_brings_its_node_and_no_other_openclaw(ocm
     place = home / ".local/share/ocm"
     node = f"install Node {NODE_VERSION} into {place}/node-{NODE_VERSION}"
     version = f"install OpenClaw 2026.9.5 into {place}/runtimes/2026.9.5"
-    done = ocm(
-        "create", "worker1", "--openclaw", "2026.9.5", "--dry-run", "--backend", "supervisord", "--json"
-    )
+    asked = ("create", "worker1", "--openclaw", "2026.9.5")
+    done = ocm(*asked, "--dry-run", "--backend", "supervisord", "--json")
     steps = json.loads(done.stdout)["results"][0]["steps"]
     assert [step.partition(" (")[0] for step in steps if step.startswith("install ")][-2:] == [node, version]
     done = ocm("runtime", "install", "2026.9.5", "--dry-run")

@@ -14,7 +14,7 @@ from openclaw_ocm.core.releases import NODE_VERSION
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.machine.install import install
-from openclaw_ocm.system.machine.runtimes import remove_runtime, resolve, size
+from openclaw_ocm.system.machine.runtimes import remove_runtime, resolve, resolve_later, size
 from openclaw_ocm.system.openclaw.versions import installed
 
 if TYPE_CHECKING:
