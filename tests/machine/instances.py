@@ -305,3 +305,15 @@ def assert_shown(machine: Machine, ocm: Ocm, name: str) -> None:
     assert inside(ocm, name, "ls -A /srv 2>/dev/null; true") == ""
     assert inside(ocm, name, "readlink ~/.local/bin").endswith("programs/bin\n")
     machine.run(["sh", "-c", "cd; rm -r shown .local/bin/of-the-host; rmdir .local/bin || true"])
+
+
+def add_version(machine: Machine, version: str) -> str:
+    """Put the OpenClaw of the machine where OCM installs them, as another version; return its package."""
+    package = f"{HOME}/.local/share/ocm/runtimes/{version}/lib/node_modules/openclaw"
+    script = (
+        "set -e; of=$(dirname $(realpath $(command -v openclaw)));"
+        f' mkdir -p $(dirname {package}); cp -r "$of" {package};'
+        f' sed -i \'s/"version": "[^"]*"/"version": "{version}"/\' {package}/package.json'
+    )
+    machine.run(["bash", "-c", script])
+    return package

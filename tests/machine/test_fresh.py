@@ -73,13 +73,17 @@ def test_the_reader_gets_the_models_answer(said: list[str]) -> None:
 
 @pytest.mark.usefixtures("said")
 def test_instances_run_versions_of_their_own_and_npm_does_not_touch_them(fresh: Machine, ocm: Ocm) -> None:
-    installed, deployed, used, pruned = Reader(fresh, ocm.folder).each("docs/how-to/versions.md")
+    installed, deployed, upgraded, back, pruned = Reader(fresh, ocm.folder).each("docs/how-to/versions.md")
     names = [line.split()[0] for line in installed.splitlines() if " MB " in line]
     assert names == [OPENCLAW_VERSION, "2026.9.5"]
     assert re.search(r"version: +2026\.9\.5\n", deployed)
     assert "worker3: ready and sealed\n" in deployed
-    assert f"worker3: runs OpenClaw {OPENCLAW_VERSION} " in used
-    assert pruned.splitlines() == ["OpenClaw 2026.9.5: would be removed", "OpenClaw 2026.9.5: removed"]
+    tried = f"OpenClaw {OPENCLAW_VERSION} becomes ready with a copy of it; it runs 2026.9.5 as before"
+    assert tried in upgraded
+    assert f"worker3: runs OpenClaw {OPENCLAW_VERSION}, ready and sealed\n" in upgraded
+    assert "worker3: runs OpenClaw 2026.9.5, as it was at " in back
+    gone = f"OpenClaw {OPENCLAW_VERSION}: "
+    assert pruned.splitlines() == [f"{gone}would be removed", f"{gone}removed"]
     runtimes = f"{fresh.home}/.local/share/ocm/runtimes"
     sums = f"cd {runtimes} && find . -type f -exec sha256sum {{}} + | sort | sha256sum"
     whole = fresh.run(["sh", "-c", sums]).stdout
@@ -92,8 +96,8 @@ def test_instances_run_versions_of_their_own_and_npm_does_not_touch_them(fresh: 
     assert fresh.run(["sh", "-c", sums]).stdout == whole
     ocm("restart", "worker3")
     row = rows(ocm)["worker3"]
-    assert (row["state"], row["version"], row["isolation"]) == ("ready", OPENCLAW_VERSION, "sealed")
-    assert "is there already" in ocm("runtime", "install", "latest", "--dry-run").stdout
+    assert (row["state"], row["version"], row["isolation"]) == ("ready", "2026.9.5", "sealed")
+    assert "is there already" in ocm("runtime", "install", "2026.9.5", "--dry-run").stdout
     ocm("delete", "worker3", "--yes", "--force")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 
-from .instances import HOME, answer
+from .instances import HOME, add_version, answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,7 @@ SMALL = "/mnt/small"
 ENVIRONMENT = {"HOME": SMALL, "XDG_DATA_HOME": f"{HOME}/.local/share"}
 KILOBYTES = (0, 8, 64, 512, 2_000, 4_000)
 NAME = "cramped"
+NEWER = "2026.9.77"
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,17 @@ def test_what_was_to_be_replaced_is_still_there(machine: Machine, ocm: Ocm, smal
     # Enough for what is staged and not for the backup of what is there now.
     refused(with_free(machine, ocm, 9_000, *arguments))
     assert files(machine) == before
+
+
+def test_an_upgrade_that_has_too_little_changes_nothing(machine: Machine, ocm: Ocm, small: str) -> None:
+    del small
+    add_version(machine, NEWER)
+    before = files(machine)
+    for kilobytes in (*KILOBYTES, 9_000):
+        refused(with_free(machine, ocm, kilobytes, "upgrade", NAME, "--to", NEWER, "--yes"))
+        assert files(machine) == before, kilobytes
+    # The only one that does not lie on the small disk.
+    ocm("runtime", "remove", NEWER, env=ENVIRONMENT)
 
 
 def test_what_fills_the_disk_is_stopped(machine: Machine, ocm: Ocm, small: str) -> None:

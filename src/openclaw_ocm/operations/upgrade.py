@@ -23,6 +23,7 @@ from openclaw_ocm.operations import backup
 from openclaw_ocm.operations.backup import backup_locked
 from openclaw_ocm.operations.drill import drill
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
+from openclaw_ocm.operations.planning.progress import megabytes
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps, shell_for_undo
 from openclaw_ocm.operations.planning.runtimes import refuse_older, runtime_of
 from openclaw_ocm.system import files
@@ -153,7 +154,8 @@ def _rehearse(worker: Instance, runtime: Runtime, version: str, effort: Effort) 
         made = backup_locked(worker, backup.Request(output=beside / f"{name}.tar", form="tar"))
         free, needed = free_bytes(worker.paths.state), made.state_bytes * _ROOM
         if free < needed:
-            message = f"a copy of the state of {name} takes {needed} bytes, and {free} are free beside it"
+            sizes = f"it takes up to {megabytes(needed)} MB, and {megabytes(free)} are free"
+            message = f"there is no room in {worker.paths.state.parent} for a copy of {name}: {sizes}"
             raise OcmError(message, hint="make room there; nothing was changed", code="no_space")
         try:
             return drill(context, PurePosixPath(made.path), (), effort, runtime=runtime).notes
