@@ -16,6 +16,7 @@ from openclaw_ocm.core.backup.layout import Plugin
 from openclaw_ocm.core.names import InstanceName, is_drill
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -120,4 +121,17 @@ def test_what_is_no_backup_is_refused_before_anything_is_made(kept: Kept, tmp_pa
     path.write_text("nonsense")
     with pytest.raises(OcmError):
         kept.drill(str(path))
+    assert kept.files() == before
+
+
+def test_what_a_killed_drill_left_goes_with_the_next_unless_one_is_at_work(kept: Kept, archive: str) -> None:
+    before = kept.files()
+    left, busy = InstanceName("drill-0123abcd"), InstanceName("drill-4567abcd")
+    kept.deploy(left)
+    kept.deploy(busy)
+    with files.lock(kept.host.paths.locks / f"{busy}.lock", busy):
+        kept.drill(archive)
+        assert set(kept.world.gateways) == {NAME, busy}
+    kept.drill(archive)
+    assert set(kept.world.gateways) == {NAME}
     assert kept.files() == before

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.names import DRILL, InstanceName
+from openclaw_ocm.core.names import DRILL, InstanceName, is_drill
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.delete import delete
 from openclaw_ocm.operations.planning.staging import RestoreRequest
 from openclaw_ocm.operations.restore import restore
+from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.uplinks import no_uplink
 
@@ -37,6 +40,7 @@ def drill(
     it does nothing beside the one that it is a copy of. Its notes are what a restored instance would miss,
     such as plugins. Raises `OcmError` where none becomes ready; nothing is left in either case.
     """
+    _clear(context)
     name = InstanceName(f"{DRILL}{secrets.token_hex(4)}")
     network: Kind = "none" if no_uplink(context.host) is None else "shared"
     try:
@@ -58,3 +62,13 @@ def drill(
         if name in instance_names(context.host.paths):
             context.report(f"delete {name}")
             delete(context, name, force=True, dry_run=False)
+
+
+def _clear(context: Context) -> None:
+    """Delete what a killed drill left: an instance that runs and is nobody's."""
+    paths = context.host.paths
+    for name in filter(is_drill, instance_names(paths)):
+        if not files.is_locked(paths.locks / f"{name}.lock"):
+            context.report(f"delete {name}, which is left of one that was cut off")
+            with contextlib.suppress(OcmError):
+                delete(context, name, force=True, dry_run=False)
