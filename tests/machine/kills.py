@@ -1,7 +1,8 @@
 """Runs inside the machine: kills ocm at random moments and looks at what is left, a JSON line for each.
 
-python3 kills.py prepare NAME marks an instance; python3 kills.py run OCM SEED COUNT ARCHIVE kills, where
-ARCHIVE is a backup of the one instance there is, which is marked and stopped.
+python3 kills.py prepare NAME marks an instance; python3 kills.py run OCM SEED COUNT ARCHIVE VERSION kills,
+where ARCHIVE is a backup of the one instance there is, which is marked and stopped; with a VERSION it is
+upgraded to that and rolled back, else backed up, restored and renamed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 HOME = Path.home()
 CONFIG = HOME / ".config"
 NAMES = ("worker1", "worker10")
-OPERATIONS = ("backup", "restore", "rename")
+OPERATIONS, UPGRADES = ("backup", "restore", "rename"), ("upgrade", "rollback")
 FILES, LINES = 40, 4096
 # The version that marked files have before there is another.
 ARCHIVED = 0
@@ -26,7 +27,62 @@ ARCHIVED = 0
 BEYOND = 1.1
 
 
-def kills(ocm: str, seed: str, count: str, archive: str) -> None:
+def kills(ocm: str, seed: str, count: str, archive: str, version: str) -> None:
+    """Kill ocm until it died `count` times; fail where not one whole instance is left."""
+    if version:
+        kill_upgrades(ocm, random.Random(int(seed)), int(count), version)
+    else:
+        kill_others(ocm, seed, count, archive)
+    run(ocm, "backup", whole()[0])
+    assert not list((HOME / "backups").glob(".*")), "what a kill left stays"
+
+
+def kill_upgrades(ocm: str, chance: random.Random, left_to_kill: int, newer: str) -> None:
+    """Kill upgrades, and rollbacks of those that were faster; these bring back what was before."""
+    words = {
+        "upgrade": ("upgrade", whole()[0], "--to", newer, "--yes", "--watch", "0"),
+        "rollback": ("rollback", whole()[0], "--yes"),
+    }
+    takes = {}
+    for operation in UPGRADES:
+        began = time.monotonic()
+        run(ocm, *words[operation])
+        takes[operation] = time.monotonic() - began
+    before = number = 0
+    while left_to_kill:
+        name, version = whole()
+        was = runs(name)
+        operation = "rollback" if newer in was else "upgrade"
+        if operation == "upgrade":
+            before = version
+        else:
+            number += 1
+            version = mark(name, number)
+        # Of an upgrade the most is the rehearsal: half of the kills come after it.
+        first = 0.6 * takes[operation] if operation == "upgrade" and chance.random() < 0.5 else 0
+        moment = chance.uniform(first, takes[operation] * BEYOND)
+        status = killed([ocm, *words[operation]], moment)
+        left_to_kill -= status == -signal.SIGKILL
+        told = run(ocm, "stop", "--all").stderr.strip()
+        found = (*whole(), newer in runs(name))
+        hangs_together(name, allowed=() if found[2] is False else (f".ocm-kept-{name}-*",))
+        facts = {"kill": left_to_kill, "operation": operation, "after": round(moment, 3), "exit": status}
+        print(json.dumps({**facts, "found": found, "told": told}), flush=True)
+        undone, done = (name, version, newer in was), (name, before, newer not in was)
+        assert found in ({undone, done} if status else {done}), facts
+
+
+def runs(name: str) -> str:
+    """Return the package directory that the record names, which the definition names too."""
+    record = (CONFIG / "ocm" / "instances" / f"{name}.toml").read_text()
+    (line,) = (line for line in record.splitlines() if line.startswith("openclaw = "))
+    package = line.partition('"')[2].rstrip('"')
+    unit = (CONFIG / "systemd" / "user" / f"openclaw-gateway-{name}.service").read_text()
+    assert f"{package}/" in unit, (package, unit)
+    return package
+
+
+def kill_others(ocm: str, seed: str, count: str, archive: str) -> None:
     """Kill ocm until it died `count` times, by turns in each operation; fail where not one whole is left."""
     chance = random.Random(int(seed))
     # The shorter of two: the name of a backup may have to wait for the next second.
@@ -49,8 +105,6 @@ def kills(ocm: str, seed: str, count: str, archive: str) -> None:
         allowed = {"backup": {(name, version)}, "restore": {(name, version), (name, ARCHIVED)}}
         renamed = {(one, version) for one in NAMES}
         assert (found, left) in allowed.get(operation, renamed), facts
-    run(ocm, "backup", whole()[0])
-    assert not list((HOME / "backups").glob(".*")), "what a kill left stays"
 
 
 def arguments(operation: str, name: str, archive: str) -> tuple[str, ...]:
@@ -95,7 +149,7 @@ def mark(name: str, version: int) -> int:
 
 def whole() -> tuple[str, int]:
     """Return name and version of the one instance there is; fail where it is made of two."""
-    (state,) = HOME.glob(".openclaw-*")
+    (state,) = (path for path in HOME.glob(".openclaw-*") if not path.name.startswith(".openclaw-drill-"))
     marks = sorted(state.glob("workspace/mark-*"))
     assert len(marks) == FILES, marks
     texts = {path.read_text() for path in marks}
@@ -107,6 +161,16 @@ def whole() -> tuple[str, int]:
 
 def check(ocm: str, name: str, keep: str) -> None:
     """Fail where the instance does not hang together, or what has the name of a backup is none."""
+    hangs_together(name)
+    archives = sorted((HOME / "backups").glob("[!.]*"))
+    assert Path(keep) in archives
+    run(ocm, "backups", "verify", *map(str, archives))
+    for archive in set(archives) - {Path(keep)}:
+        archive.unlink()
+
+
+def hangs_together(name: str, allowed: tuple[str, ...] = ()) -> None:
+    """Fail where an instance is not whole, or more is left beside it than what is `allowed`."""
     state = HOME / f".openclaw-{name}"
     assert (HOME / ".openclaw" / f"openclaw-{name}.json").readlink() == state / "openclaw.json"
     for directory, pattern, file in (
@@ -114,8 +178,12 @@ def check(ocm: str, name: str, keep: str) -> None:
         (CONFIG / "ocm" / "secrets", "*", f"{name}.env"),
         (CONFIG / "systemd" / "user", "openclaw-gateway-*", f"openclaw-gateway-{name}.service"),
     ):
-        assert [path.name for path in directory.glob(pattern)] == [file]
-    assert not list(HOME.glob(".ocm-*"))
+        there = {path.name for path in directory.glob(pattern) if "drill-" not in path.name}
+        assert there == {file}
+    assert {path.name for path in HOME.glob(".ocm-*")} == {
+        path.name for pattern in allowed for path in HOME.glob(pattern)
+    }
+    assert len([path for pattern in allowed for path in HOME.glob(pattern)]) == len(allowed)
     assert "OWN_TOKEN=kept" in (CONFIG / "ocm" / "secrets" / f"{name}.env").read_text()
     database = sqlite3.connect(state / "state" / "openclaw.sqlite")
     keys = {key for (key,) in database.execute("select distinct store_key from cron_jobs")}
@@ -123,11 +191,6 @@ def check(ocm: str, name: str, keep: str) -> None:
     database.close()
     assert keys, "no cron job is left"
     assert all(f"/.openclaw-{name}/" in key for key in keys), keys
-    archives = sorted((HOME / "backups").glob("[!.]*"))
-    assert Path(keep) in archives
-    run(ocm, "backups", "verify", *map(str, archives))
-    for archive in set(archives) - {Path(keep)}:
-        archive.unlink()
 
 
 if __name__ == "__main__":

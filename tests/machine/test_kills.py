@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of backup, restore and rename: afterwards there is one whole instance, always.
+"""SIGKILL at random moments of a change: afterwards there is one whole instance, always.
 
 pytest tests/machine/test_kills.py --kills 200 takes some minutes; CI kills a few times each time it runs.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, answer, home_files
+from .instances import HOME, add_version, answer, home_files, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,20 +32,26 @@ def archive(machine: Machine, ocm: Ocm) -> Iterator[str]:
     machine.run(["python3", f"{ocm.folder}/tests/machine/kills.py", "prepare", "worker1"])
     yield str(answer(ocm, "backup", "worker1")["results"][0]["path"])
     ocm("delete", "--all", "--force", "--yes")
+    ocm("runtime", "prune")
     machine.run(["rm", "-rf", f"{HOME}/backups"])
     assert home_files(machine) == before
 
 
+@pytest.mark.parametrize("version", ["", "2026.9.77"], ids=["others", "upgrades"])
 def test_one_whole_instance_is_left(
-    request: pytest.FixtureRequest, machine: Machine, ocm: Ocm, archive: str
+    request: pytest.FixtureRequest, machine: Machine, ocm: Ocm, archive: str, version: str
 ) -> None:
     count = request.config.getoption("--kills")
     seed = request.config.getoption("--seed") or random.randrange(2**32)
     print(f"--seed {seed}")
+    if version:
+        add_version(machine, version)
     argv = ["python3", f"{ocm.folder}/tests/machine/kills.py", "run", f"{ocm.folder}/ocm.py"]
-    done = machine.run([*argv, str(seed), str(count), archive], check=False, timeout=60 + 30 * count)
+    asked = [*argv, str(seed), str(count), archive, version]
+    done = machine.run(asked, check=False, timeout=120 + 60 * count)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     print(done.stdout)
     assert done.returncode == 0, (seed, done.stderr)
     assert sum(line["exit"] == -9 for line in lines) == count
-    ocm("start", str(lines[-1]["name"]))
+    (name,) = (name for name in rows(ocm) if not name.startswith("drill-"))
+    ocm("start", name)
