@@ -93,6 +93,7 @@ MADE_OF = {
     "scheduled": {"backup", "backups", "repository"},
     "token": {"edit"},
     "sync": {"edit", "session"},
+    "unadopt": {"delete"},
     "upgrade": {"backup", "drill"},
 }
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from openclaw_ocm.core import steps
+from openclaw_ocm.core.adoption import steps as adoption
 from openclaw_ocm.core.firewall import Rule
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.paths import host_paths
@@ -49,6 +50,18 @@ EXAMPLES: tuple[Step, ...] = (
     steps.RemoveFile(path="/f"),
     steps.RemoveLink(link="/l"),
     steps.RemoveTree(path="/t"),
+    adoption.SetService(
+        name="w1",
+        unit="openclaw-gateway.service",
+        files=("/u",),
+        before=adoption.Service(there=True, enabled=True, runs=True),
+        after=adoption.Service(there=False, enabled=False, runs=False),
+    ),
+    adoption.CopyState(source="/h/.openclaw", path="/staged", file="/h/.openclaw/openclaw.json", live=True),
+    adoption.RemoveFormer(path="/h/.openclaw"),
+    adoption.PutBack(source="/h/.openclaw-w1", path="/h/.openclaw"),
+    adoption.TakeBack(name="w1"),
+    adoption.AwaitGateway(port=18789, timeout_seconds=1.5),
 )
 
 

@@ -21,6 +21,8 @@ COMMANDS = {
     "delete": ("lifecycle", "Delete instances with all that belongs to them."),
     "clone": ("copies", "Make a new instance with the settings and workspaces of another."),
     "rename": ("copies", "Give an instance another name."),
+    "adopt": ("adopt", "Make an instance of an OpenClaw of your own, which runs already."),
+    "unadopt": ("adopt", "Give back what was adopted: its state, its config and its service, as they were."),
     "start": ("running", "Start instances and prove that they are sealed."),
     "stop": ("running", "Stop instances."),
     "restart": ("running", "Restart instances and prove that they are sealed."),

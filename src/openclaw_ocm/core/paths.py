@@ -175,12 +175,18 @@ class InstancePaths:
         return self.host.ocm_config / "inherited" / f"{self.name}.json"
 
     @property
+    def adopted(self) -> PurePosixPath:
+        """What the instance was before it was adopted, where it was: with keys, so that it can go back."""
+        return self.host.ocm_config / "adopted" / f"{self.name}.json"
+
+    @property
     def written(self) -> tuple[PurePosixPath, ...]:
         """The files that OCM writes for the instance, beside those that are its backend's."""
         return (
             self.record,
             self.secrets,
             self.inherited,
+            self.adopted,
             self.config,
             self.last_backup,
         )

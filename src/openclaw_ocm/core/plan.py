@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from openclaw_ocm.core.adoption import steps as adoption
 from openclaw_ocm.core.names import BackendName
 from openclaw_ocm.core.steps import (
     CloneConfig,
@@ -71,6 +72,12 @@ Step = (
     | RemoveFile
     | RemoveLink
     | RemoveTree
+    | adoption.SetService
+    | adoption.CopyState
+    | adoption.RemoveFormer
+    | adoption.PutBack
+    | adoption.TakeBack
+    | adoption.AwaitGateway
 )
 
 

@@ -316,13 +316,14 @@ class RewritePaths(msgspec.Struct, frozen=True, tag="rewrite-paths", kw_only=Tru
     """Have the config and the databases of a stopped instance follow its state from `before` to `after`.
 
     One that is `fresh`, of an archive, also forgets who used the databases and what was still to be sent;
-    there is nothing to undo, for an undo does not keep it.
+    there is nothing to undo, for an undo does not keep it. Nor does it one that is a `copied` state.
     """
 
     name: str
     before: str
     after: str
     fresh: bool
+    copied: bool = False
 
     def describe(self) -> str:
         """Return the step in words."""

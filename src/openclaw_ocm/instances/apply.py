@@ -7,6 +7,7 @@ import functools
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.backends.protocol import is_ours
 from openclaw_ocm.core import steps
 from openclaw_ocm.core.backup.selection import Selection
 from openclaw_ocm.core.names import InstanceName, parse_name
@@ -16,6 +17,7 @@ from openclaw_ocm.core.openclaw.settings import BIND
 from openclaw_ocm.core.paths import STATE_DIRECTORIES
 from openclaw_ocm.core.status import Activity
 from openclaw_ocm.errors import InTheWay
+from openclaw_ocm.instances import adoption
 from openclaw_ocm.instances.configs import put_config_back, replace_config
 from openclaw_ocm.instances.first_config import name_of_config, write_cloned_config, write_first_config
 from openclaw_ocm.instances.follow import rewrite_paths, rewrite_paths_back, write_changed
@@ -158,7 +160,8 @@ def _write_definition(step: steps.WriteDefinition, _context: Context) -> None:
 @_undo.register(steps.WriteDefinition)
 def _restore_definition(step: steps.WriteDefinition, context: Context) -> None:
     if step.previous is None:
-        files.remove_file(PurePosixPath(step.path))
+        if is_ours(PurePosixPath(step.path)):
+            files.remove_file(PurePosixPath(step.path))
     else:
         files.write_file(PurePosixPath(step.path), step.previous.encode(), mode=0o644)
     context.backend.load([InstanceName(step.name)])
@@ -350,15 +353,18 @@ def _put_config_back(step: steps.ReplaceConfig, context: Context) -> str | None:
 
 @_apply.register(steps.RewritePaths)
 def _rewrite_paths(step: steps.RewritePaths, context: Context) -> None:
-    move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
-    rewrite_paths(context, InstanceName(step.name), move, restored=step.fresh)
+    rewrite_paths(context, InstanceName(step.name), _move_of(step), restored=step.fresh)
 
 
 @_undo.register(steps.RewritePaths)
 def _rewrite_paths_back(step: steps.RewritePaths, context: Context) -> None:
-    if not step.fresh:
-        move = Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after))
-        rewrite_paths_back(context, InstanceName(step.name), move)
+    if not (step.fresh or step.copied):
+        rewrite_paths_back(context, InstanceName(step.name), _move_of(step))
+
+
+def _move_of(step: steps.RewritePaths) -> Move:
+    # By whom the plan was made saw to it that a state is one.
+    return Move(before=PurePosixPath(step.before), after=PurePosixPath(step.after), anywhere=True)
 
 
 @_apply.register(steps.SetSource)
@@ -379,3 +385,9 @@ def _remove_file(step: steps.RemoveFile, _context: Context) -> None:
 @_apply.register(steps.RemoveTree)
 def _remove_tree(step: steps.RemoveTree, _context: Context) -> None:
     removable.remove(PurePosixPath(step.path))
+
+
+for _kind, _do, _take_back in adoption.STEPS:
+    _apply.register(_kind, _do)
+    if _take_back is not None:
+        _undo.register(_kind, _take_back)

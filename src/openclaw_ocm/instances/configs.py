@@ -95,7 +95,7 @@ def _take_back(config: _Config, before: bytes, after: bytes, beside: str) -> str
     displaced = _displaced(config, beside, after)
     for _attempt in range(_ATTEMPTS):
         now = config.read()
-        wanted, said = (displaced or before, None) if now == after else _without_change(before, after, now)
+        wanted, said = (displaced or before, None) if now == after else without_change(before, after, now)
         if now == wanted or config.replace(now, wanted, beside):
             return said
     raise OcmError("it is written all the time", hint="try again", code="config_changed")
@@ -113,7 +113,7 @@ def _displaced(config: _Config, beside: str, after: bytes) -> bytes | None:
     return None
 
 
-def _without_change(before: bytes, after: bytes, now: bytes) -> tuple[bytes, str | None]:
+def without_change(before: bytes, after: bytes, now: bytes) -> tuple[bytes, str | None]:
     """Return the config `now` without what changed from `before` to `after`, and what that leaves changed."""
     then, ours, theirs = (parse_config(data, source="the config") for data in (before, after, now))
     merged = merge(ours, then, theirs)

@@ -129,6 +129,7 @@ def _removal(paths: InstancePaths) -> tuple[Step, ...]:
         RemoveLink(link=str(paths.config_link)),
         RemoveFile(path=str(paths.secrets)),
         RemoveFile(path=str(paths.inherited)),
+        RemoveFile(path=str(paths.adopted)),
         RemoveFile(path=str(paths.last_backup)),
         # What may resist comes last: all else is gone by then.
         RemoveTree(path=str(paths.shell)),

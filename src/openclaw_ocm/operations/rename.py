@@ -153,6 +153,7 @@ def _exchanges(old: InstancePaths, new: InstancePaths) -> list[Step]:
         (old.state, new.state),
         (old.secrets, new.secrets),
         (old.inherited, new.inherited),
+        (old.adopted, new.adopted),
         (old.scratch, new.scratch),
         (old.last_backup, new.last_backup),
     )

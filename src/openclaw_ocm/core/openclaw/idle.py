@@ -13,20 +13,25 @@ _LEFT_OUT = ("channels", "hooks")
 def idle_config(config: dict[str, Any], word: str) -> dict[str, Any]:
     """Return a config with which a gateway becomes ready and then does nothing of its own.
 
-    It has no channels, runs no cron jobs and has no heartbeat; `word` stands in the place of its keys, so
-    that an agent's turn that was cut off, and is taken up again, reaches no model. As OpenClaw 2026.9.6 reads
-    its config.
+    It is that of `quiet_config`; `word` stands in the place of its keys, so that an agent's turn that was cut
+    off, and is taken up again, reaches no model. As OpenClaw 2026.9.6 reads its config.
     """
+    kept = quiet_config(config)
+    providers = lookup(kept, "models.providers")
+    if isinstance(providers, dict):
+        keyless = {name: _keyless(provider, word) for name, provider in providers.items()}
+        kept = with_value(kept, "models.providers", keyless)
+    return kept
+
+
+def quiet_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config whose gateway has no channels, runs no cron jobs and has no heartbeat."""
     kept: dict[str, Any] = {key: value for key, value in config.items() if key not in _LEFT_OUT}
     kept = with_value(kept, "cron.enabled", False)  # noqa: FBT003 - the value of a key
     kept = with_value(kept, "agents.defaults.heartbeat", {"every": "0m"})
     agents = lookup(kept, "agents.entries")
     if isinstance(agents, dict):
         kept = with_value(kept, "agents.entries", {name: _quiet(entry) for name, entry in agents.items()})
-    providers = lookup(kept, "models.providers")
-    if isinstance(providers, dict):
-        keyless = {name: _keyless(provider, word) for name, provider in providers.items()}
-        kept = with_value(kept, "models.providers", keyless)
     return kept
 
 

@@ -17,20 +17,28 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
 _PREFIX = "agents.defaults.sandbox.docker.containerPrefix"
-_STATE = ".openclaw-"
+_USUAL = ".openclaw"
+_STATE = f"{_USUAL}-"
+# So deep lies what holds the states of many: /home.
+_SHALLOW = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """The state directory as it was called and as it is called now, both absolute."""
+    """The state directory as it was called and as it is called now, both absolute.
+
+    With `anywhere` one of the two is that of an OpenClaw which is no instance, and is called as it likes.
+    """
 
     before: PurePosixPath
     after: PurePosixPath
+    anywhere: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what could not be told apart: what was moved would move once more."""
         for path in (self.before, self.after):
-            if not path.is_absolute() or ".." in path.parts or not path.name.startswith(_STATE):
+            named = len(path.parts) > _SHALLOW if self.anywhere else path.name.startswith(_STATE)
+            if not path.is_absolute() or ".." in path.parts or not named:
                 message = f"{str(path)!r} is no state directory of an instance"
                 raise OcmError(message, code="path_invalid")
         if self.before in self.after.parents or self.after in self.before.parents:
@@ -40,7 +48,7 @@ class Move:
     @property
     def back(self) -> Move:
         """The move that undoes this one."""
-        return Move(before=self.after, after=self.before)
+        return Move(before=self.after, after=self.before, anywhere=self.anywhere)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -48,6 +56,8 @@ class Move:
         if self.before == self.after:
             return ()
         written = (str(self.before), str(self.after))
+        if not all(path.name.startswith(_USUAL) for path in (self.before, self.after)):
+            return (written,)
         return written, (f"~/{self.before.name}", f"~/{self.after.name}")
 
 

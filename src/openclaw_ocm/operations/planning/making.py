@@ -17,6 +17,9 @@ from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.source import read_main_port
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import PurePosixPath
+
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Step
@@ -45,8 +48,8 @@ def refuse_instance(paths: HostPaths, name: InstanceName) -> None:
         raise OcmError(message, hint="choose another name, or delete that one first", code="exists")
 
 
-def refuse_existing(worker: Instance) -> None:
-    """Raise `OcmError` where something is already where a new instance's own is to be."""
+def refuse_existing(worker: Instance, *, but: Collection[PurePosixPath] = ()) -> None:
+    """Raise `OcmError` where something is where a new instance's own is to be, `but` what is to go."""
     paths = worker.paths
     for path in (
         paths.state,
@@ -56,7 +59,10 @@ def refuse_existing(worker: Instance) -> None:
         paths.scratch,
         paths.secrets,
         paths.inherited,
+        paths.adopted,
     ):
+        if path in but:
+            continue
         if Path(path).is_symlink() or Path(path).exists():
             message = f"{path} exists already and is not OCM's"
             raise OcmError(message, hint="move it away, or choose another name", code="exists")
@@ -94,6 +100,27 @@ def choose_port(
             f"port {taken} is taken by {who}; an instance on {port} needs {port} to {port + ports.WINDOW - 1}"
         )
         raise OcmError(message, hint="leave --port out and OCM takes a free one", code="port_taken")
+    return port
+
+
+def kept_port(host: Host, port: int, *, listens: bool) -> int:
+    """Return the port of a gateway that is to keep it as an instance, and that `listens` there now.
+
+    Raises `OcmError` where its window is another's as well, or taken.
+    """
+    owners = {_port_of(host.paths, name): str(name) for name in instance_names(host.paths)}
+    if port in owners:
+        raise OcmError(f"port {port} belongs to {owners[port]}", code="port_taken")
+    owners = {**neighbours(host), read_main_port(host): "main", **owners}
+    # What is called so now is what is to keep it.
+    owners.pop(port, None)
+    other = ports.overlap(ports.parse_port(port), owners)
+    if other is not None:
+        message = f"port {port} is within {ports.WINDOW} of port {other}, which belongs to {owners[other]}"
+        raise OcmError(message, code="port_taken")
+    taken = (one for one in ports.window(port) if not (listens and one == port))
+    if any(not processes.can_bind(one) for one in taken):
+        raise OcmError(f"of the ports {port} to {port + ports.WINDOW - 1} one is taken", code="port_taken")
     return port
 
 

@@ -40,10 +40,10 @@ def bots_in(state: PurePosixPath, secrets: PurePosixPath) -> frozenset[str]:
     return bots(find_config(state), parse_file(files.read_own(secrets, limit=MAX_BYTES + 1) or b"", secrets))
 
 
-def refuse_twin(host: Host, name: str, its: frozenset[str]) -> None:
-    """Raise `OcmError` where another than `name` polls one of these bots."""
+def refuse_twin(host: Host, name: str, its: frozenset[str], *, but: str | None = None) -> None:
+    """Raise `OcmError` where another than `name` polls one of these bots, and than one that is to go."""
     for other, has in pollers(host).items():
-        if other != name and has & its:
+        if other not in (name, but) and has & its:
             message = f"{other} has this Telegram bot already: two that poll one take each other's messages"
             hint = "make another with BotFather" + (
                 f", or first ocm channel remove {other} telegram" if other != MAIN else ""

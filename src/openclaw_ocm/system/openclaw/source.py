@@ -143,6 +143,11 @@ def _template(host: Host, main: Main) -> PurePosixPath | None:
     return next((place for place in places if Path(place).exists()), None)
 
 
+def read_own_config(main: Main) -> dict[str, Any]:
+    """Return a config of the user's with what it includes; raise `OcmError` where it cannot be read."""
+    return _read_config(main.config, main)
+
+
 def read_main_bots(host: Host) -> frozenset[str]:
     """Return a hash of each Telegram token of main's; raise `OcmError` where its config cannot be read."""
     main = find_main(host)

@@ -57,7 +57,7 @@ def find_main(host: Host) -> Main:
     What is an instance of OCM's is no main. Its config may not be there: `found` says so. Raises `OcmError`
     where the settings cannot be read.
     """
-    return _with_process(host, *_located(host, _manager_variables(host)))
+    return with_process(host, *_located(host, manager_variables(host)))
 
 
 def locate_main(host: Host) -> Main:
@@ -95,7 +95,7 @@ def main_places(host: Host) -> tuple[PurePosixPath, ...]:
         for each in service.files:
             found += _files(each)
         with contextlib.suppress(OcmError):
-            place = _of_service(host, service, Surroundings(), system=system)
+            place = of_service(host, service, Surroundings(), system=system)
             found += [place.state, place.config]
     state = state_of(host.paths.home, host.openclaw, None)
     found += [state] if state else []
@@ -112,11 +112,11 @@ def _is_final(place: Main, named: str | None) -> bool:
     return named is not None or place.origin.startswith("its ")
 
 
-def _with_process(host: Host, place: Main, places: list[Main]) -> Main:
-    """Return main with all that is known of it without its config."""
+def with_process(host: Host, place: Main, places: list[Main]) -> Main:
+    """Return a place with all that is known of it without its config; `places` are those looked at."""
     older = host.paths.home / _OLDER
     looked = tuple(dict.fromkeys(str(each.config) for each in places if each.state != older))
-    running = _running(host, place.state)
+    running = running_on(host, place.state)
     surroundings = place.surroundings
     port = place.port
     if running is not None:
@@ -133,32 +133,32 @@ def _candidates(
     host: Host, named: str | None, services: list[tuple[Service, bool]], manager: Surroundings
 ) -> Iterator[Main]:
     """Yield where main may be, the likeliest first."""
-    of_services = [_of_service(host, service, manager, system=system) for service, system in services]
-    ours = _of_instances(host)
-    of_services = [place for place in of_services if not _is_ours(place, ours)]
+    of_services = [of_service(host, service, manager, system=system) for service, system in services]
+    ours = states_of_instances(host)
+    of_services = [place for place in of_services if not is_ours(place, ours)]
     # A second profile, such as a rescue bot, is main only where there is no other.
     first = [place for place in of_services if _is_main_profile(host, place)]
     chosen = (*first, *of_services)[:1]
     around = chosen[0].surroundings if chosen else manager
     if named is not None:
         origin = f"main in {host.paths.settings}"
-        yield _place(host, absolute(host.paths.home, named), origin, around)
+        yield place_at(host, absolute(host.paths.home, named), origin, around)
         return
     yield from first
     usual = host.paths.main_state
     for values, origin in ((host.openclaw, "your shell"), (manager.values(), "the user manager")):
         state = state_of(host.paths.home, values, None) or usual
         given = around.below(values, origin)
-        place = _place(host, state, f"the variables of {origin}", given, values)
-        if (state != usual or "OPENCLAW_CONFIG_PATH" in values) and not _is_ours(place, ours):
+        place = place_at(host, state, f"the variables of {origin}", given, values)
+        if (state != usual or "OPENCLAW_CONFIG_PATH" in values) and not is_ours(place, ours):
             yield place
-    yield _place(host, usual, "", around)
-    yield _place(host, host.paths.home / _OLDER, "", around)
+    yield place_at(host, usual, "", around)
+    yield place_at(host, host.paths.home / _OLDER, "", around)
     yield from (place for place in of_services if place not in first)
     yield from _profiles(host, ours, around)
 
 
-def _of_instances(host: Host) -> frozenset[PurePosixPath]:
+def states_of_instances(host: Host) -> frozenset[PurePosixPath]:
     """Return the states of instances, by the real paths: what is in one may all be written by it.
 
     One that is being deleted has no record any more, and a journal.
@@ -168,7 +168,7 @@ def _of_instances(host: Host) -> frozenset[PurePosixPath]:
     return frozenset(PurePosixPath(os.path.realpath(state)) for state in states)
 
 
-def _is_ours(place: Main, ours: Collection[PurePosixPath]) -> bool:
+def is_ours(place: Main, ours: Collection[PurePosixPath]) -> bool:
     """Tell whether a place is or leads into the state of an instance, by whatever name or link."""
     real = [PurePosixPath(os.path.realpath(path)) for path in (place.state, place.config)]
     return any(path.is_relative_to(state) for path in real for state in ours)
@@ -180,9 +180,9 @@ def _profiles(host: Host, ours: Collection[PurePosixPath], around: Surroundings)
     found.sort(key=lambda path: (path.name not in (".openclaw-main", ".openclaw-default"), path.name))
     for state in found:
         profile = state.name.removeprefix(".openclaw-")
-        place = _place(host, state, f"the profile {profile}", around, profile=profile)
+        place = place_at(host, state, f"the profile {profile}", around, profile=profile)
         # What OCM set aside of an instance bears a name that no profile can have.
-        if is_profile(profile) and not _is_ours(place, ours) and Path(state, CONFIG_NAME).exists():
+        if is_profile(profile) and not is_ours(place, ours) and Path(state, CONFIG_NAME).exists():
             yield place
 
 
@@ -191,7 +191,7 @@ def _is_main_profile(host: Host, place: Main) -> bool:
     return not (named and place.state.parent == host.paths.home)
 
 
-def _place(  # noqa: PLR0913 - what is known of a place
+def place_at(  # noqa: PLR0913 - what is known of a place
     host: Host,
     state: PurePosixPath,
     origin: str,
@@ -201,6 +201,7 @@ def _place(  # noqa: PLR0913 - what is known of a place
     profile: str | None = None,
     port: int | None = None,
 ) -> Main:
+    """Return a state as a place; `values` are variables that may name another config, `port` what it has."""
     config = config_of(host.paths.home, values or {}, state)
     older = state / _OLDER_CONFIG
     if not _is_there(config) and config == state / CONFIG_NAME and _is_there(older):
@@ -227,7 +228,8 @@ def _is_there(path: PurePosixPath) -> bool:
     return True
 
 
-def _of_service(host: Host, service: Service, manager: Surroundings, *, system: bool) -> Main:
+def of_service(host: Host, service: Service, manager: Surroundings, *, system: bool) -> Main:
+    """Return the place on which a service runs; `manager` is what the user's manager gives it."""
     surroundings = Surroundings()
     for name, (value, source) in service.variables.items():
         surroundings = surroundings.above({name: value}, source)
@@ -242,7 +244,7 @@ def _of_service(host: Host, service: Service, manager: Surroundings, *, system: 
     profile = service.option("--profile")
     state = state_of(host.paths.home, values, profile)
     explicit = state is not None or "OPENCLAW_CONFIG_PATH" in values
-    return _place(
+    return place_at(
         host,
         state or host.paths.main_state,
         f"its service {service.place}" if explicit else "",
@@ -272,7 +274,7 @@ def _with_file(surroundings: Surroundings, named: str, unit: str) -> Surrounding
     return surroundings
 
 
-def _manager_variables(host: Host) -> Surroundings:
+def manager_variables(host: Host) -> Surroundings:
     """Return what the user's manager gives to its services: environment.d and what was imported."""
     imported = {name: value for name, value in _asked(host).items() if name not in _MANAGERS}
     # A file that was changed since the manager read it has the say at its next start.
@@ -334,13 +336,18 @@ def _with_dotenv(host: Host, surroundings: Surroundings, state: PurePosixPath) -
     return surroundings.below(parse_dotenv(read_text(fallback)), str(fallback))
 
 
-def _running(host: Host, state: PurePosixPath) -> tuple[int | None, int] | None:
+def lock_of(host: Host, state: PurePosixPath) -> PurePosixPath:
+    """Return the file by which a gateway holds a state (OpenClaw 2026.9.6, dist/gateway-lock)."""
+    return state / "tmp" / f"openclaw-{host.uid}" / "gateway.state.lock"
+
+
+def running_on(host: Host, state: PurePosixPath) -> tuple[int | None, int] | None:
     """Return port and PID of a gateway that runs on a state, None where none does.
 
-    By the lock that it holds (OpenClaw 2026.9.6, dist/gateway-lock). One that was left behind may name the
+    By the lock that it holds. One that was left behind may name the
     PID of an instance's process by now, so it has to be of when that process started, as OpenClaw has it.
     """
-    lock = Path(state, "tmp", f"openclaw-{host.uid}", "gateway.state.lock")
+    lock = Path(lock_of(host, state))
     with contextlib.suppress(OcmError, OSError, ValueError, RecursionError):
         said = json.loads(read_bounded(lock, _MAX_LOCK, str(lock)) or b"null")
         pid = said.get("pid") if isinstance(said, dict) else None

@@ -1,0 +1,174 @@
+"""The state of an OpenClaw of the user's own, which is no instance: who uses it, copies, and its removal.
+
+It is the user's, so its databases are opened here: SQLite copies those that a gateway is writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from openclaw_ocm.core.backup.layout import DATABASE_MAGIC, SIDECARS
+from openclaw_ocm.core.paths import CONFIG_NAME, STATE_DIRECTORIES
+from openclaw_ocm.errors import InTheWay, OcmError
+from openclaw_ocm.system import files, removable
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.openclaw.texts import read_bounded
+from openclaw_ocm.system.openclaw.whereabouts import lock_of, running_on
+from openclaw_ocm.system.runner import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from openclaw_ocm.system.host import Host
+
+_SECONDS = 3600.0
+_MAX_LOCK = 65536
+_BUSY_SECONDS = 30.0
+# Locks, and what its processes tell each other.
+_SCRATCH = "tmp"
+
+
+def refuse_used(host: Host, state: PurePosixPath) -> None:
+    """Raise `InTheWay` where a gateway uses a state; `OcmError` where its lock cannot be read."""
+    read_bounded(Path(lock_of(host, state)), _MAX_LOCK, str(lock_of(host, state)))
+    found = running_on(host, state)
+    if found is not None:
+        message = f"a gateway, PID {found[1]}, still uses {state}"
+        raise InTheWay(message, hint="end it, and see what started it", code="adopt_running")
+
+
+def links_in(host: Host, state: PurePosixPath) -> tuple[str, ...]:
+    """Return the names in main's state that are links to configs of instances: they are OCM's."""
+    links = [host.instance(name).config_link for name in instance_names(host.paths)]
+    return tuple(link.name for link in links if link.parent == state and Path(link).is_symlink())
+
+
+def size_of(state: PurePosixPath) -> int:
+    """Return about how many bytes a state takes on the disk; what is gone meanwhile counts nothing."""
+    total = 0
+    for directory, _names, names in os.walk(state):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(f"{directory}/{name}").st_blocks * 512
+    return total
+
+
+def copy_cold(host: Host, source: PurePosixPath, target: PurePosixPath, left_out: Collection[str]) -> None:
+    """Copy a state that nobody uses into a directory, as it is; raise `OcmError` where that cannot be."""
+    argv = ("cp", "--archive", "--reflink=auto", "--", f"{source}/.", str(target))
+    done = host.runner.run(Command(argv=argv, timeout_seconds=_SECONDS), check=False)
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or ["cp failed"])[-1]
+        raise OcmError(f"{source} cannot be copied: {said}", hint="make room there", code="not_kept")
+    for name in {*left_out, *links_in(host, source), _SCRATCH}:
+        files.remove(target / name)
+    with files.open_state(target) as directory:
+        files.flush(directory)
+
+
+def copy_live(host: Host, source: PurePosixPath, target: PurePosixPath, left_out: Collection[str]) -> None:
+    """Copy a state that a gateway may be writing: each database whole, each file as it is read.
+
+    What is gone meanwhile is left out, and so are sockets. Raises `OcmError` where one cannot be copied.
+    """
+    passed = {*left_out, *links_in(host, source), _SCRATCH}
+    try:
+        for path, relative in _below(Path(source), passed):
+            with contextlib.suppress(FileNotFoundError):
+                _copy(path, Path(target, relative))
+    except (OSError, sqlite3.Error) as error:
+        raise OcmError(f"{source} cannot be copied: {error}", hint="try again", code="not_kept") from None
+    with files.open_state(target) as directory:
+        files.flush(directory)
+
+
+def _below(source: Path, passed: Collection[str]) -> Iterator[tuple[Path, str]]:
+    """Yield what is below a directory, directories before what is in them, but for names at its top."""
+    for directory, directories, names in os.walk(source):
+        if directory == str(source):
+            directories[:] = [name for name in directories if name not in passed]
+            names = [name for name in names if name not in passed]  # noqa: PLW2901 - of the top alone
+        for name in sorted((*directories, *names)):
+            path = Path(directory, name)
+            yield path, str(path.relative_to(source))
+
+
+def _copy(path: Path, target: Path) -> None:
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        target.symlink_to(path.readlink())
+    elif stat.S_ISDIR(mode):
+        target.mkdir(mode=0o700)
+    elif stat.S_ISREG(mode):
+        base = next((str(path)[: -len(end)] for end in SIDECARS if path.name.endswith(end)), None)
+        if base is not None and _is_database(Path(base)):
+            return
+        if _is_database(path):
+            _copy_database(path, target)
+        else:
+            shutil.copy2(path, target, follow_symlinks=False)
+
+
+def _is_database(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(len(DATABASE_MAGIC)) == DATABASE_MAGIC
+    return False
+
+
+def _copy_database(path: Path, target: Path) -> None:
+    """Copy a database whole. One that nobody has open is read from a copy: SQLite would write beside it."""
+    if Path(f"{path}-shm").exists():
+        _back_up(f"file:{quote(str(path))}?mode=ro", target)
+        return
+    with tempfile.TemporaryDirectory(prefix="ocm-") as folder:
+        copy = Path(folder, "copy.sqlite")
+        for end in ("", "-wal", "-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(f"{path}{end}", f"{copy}{end}")
+        _back_up(f"file:{quote(str(copy))}", target)
+
+
+def _back_up(address: str, target: Path) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as source,
+        contextlib.closing(sqlite3.connect(target)) as copy,
+    ):
+        source.backup(copy)
+    target.chmod(0o600)
+
+
+def make_directories(state: PurePosixPath) -> None:
+    """Make what OpenClaw and the sandbox find in a state of an instance, and close it to others."""
+    Path(state).chmod(0o700)
+    for name in STATE_DIRECTORIES:
+        with contextlib.suppress(FileExistsError):
+            Path(state, name).mkdir(mode=0o700)
+
+
+def with_config(config: PurePosixPath, state: PurePosixPath) -> None:
+    """Have the config of a state that was copied be a file in it, wherever it was and whatever its name."""
+    copied = state / CONFIG_NAME
+    if config.name == CONFIG_NAME and Path(copied).is_file() and not Path(copied).is_symlink():
+        return
+    data = files.real_path(config).read_bytes()
+    files.remove(copied)
+    files.write_file(copied, data)
+
+
+def remove_former(host: Host, path: PurePosixPath) -> None:
+    """Remove a state but for links to configs of instances, and its directory where nothing is left in it."""
+    kept = links_in(host, path)
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(path):  # noqa: PTH208 - a pure path
+            if name not in kept:
+                removable.remove(path / name)
+    with contextlib.suppress(OSError):
+        os.rmdir(path)  # noqa: PTH106 - a pure path
