@@ -264,3 +264,14 @@ def test_a_kill_leaves_the_old_or_the_new_whole(
     assert len(leftovers(paths)) == len(find_before(paths)) == kept
     upgraded.kept.start()
     assert upgraded.kept.row().state == "ready"
+
+
+def test_the_copy_of_a_killed_rehearsal_goes_with_the_next_change(upgraded: Upgraded) -> None:
+    parent = upgraded.state.parent
+    left, other = (parent / f".ocm-rehearsal-{name}-0123456789ab" for name in (NAME, f"{NAME}0"))
+    for directory in (left, other):
+        directory.mkdir()
+        (directory / "copy.tar").touch()
+    upgraded.kept.restart()
+    assert not left.exists()
+    assert other.exists(), "it is of another instance"

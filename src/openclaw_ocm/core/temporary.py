@@ -88,6 +88,16 @@ def is_kept(found: str, instance: str) -> bool:
     return re.fullmatch(rf"\.ocm-kept-{re.escape(instance)}-{_TOKEN}", found) is not None
 
 
+def rehearsal(instance: str, token: str) -> str:
+    """Return the name of the directory, beside the state, for the copy with which a version is tried."""
+    return f".ocm-rehearsal-{instance}-{token}"
+
+
+def is_rehearsal(found: str, instance: str) -> bool:
+    """Tell whether a name is one of such a directory of an instance's."""
+    return re.fullmatch(rf"\.ocm-rehearsal-{re.escape(instance)}-{_TOKEN}", found) is not None
+
+
 def staging(token: str) -> str:
     """Return the name of a directory in which something is installed before it gets its place."""
     return f"{_STAGING}{token}"

@@ -33,6 +33,9 @@ def sweep(context: Context, name: InstanceName) -> None:
         else:
             _sweep(path)
     sweep_backups(paths.host.backups, name)
+    for found in os.listdir(paths.state.parent):  # noqa: PTH208 - a pure path
+        if temporary.is_rehearsal(found, name):
+            files.remove_tree(paths.state.parent / found)
 
 
 def half_written_journals(paths: HostPaths) -> tuple[InstanceName, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -31,11 +32,12 @@ from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.records import encode_record, parse_record
-from openclaw_ocm.system.machine.fetch import staging
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Plan, Step
     from openclaw_ocm.core.record import Record, Runtime
@@ -150,7 +152,7 @@ def _rehearse(worker: Instance, runtime: Runtime, version: str, effort: Effort) 
     """Have the new version become ready with a copy of the instance; raise `OcmError` where it does not."""
     context, name = worker.context, worker.name
     context.report(f"try OpenClaw {version} with a copy")
-    with staging(context.host.paths.ocm_data) as beside:
+    with _beside(worker) as beside:
         made = backup_locked(worker, backup.Request(output=beside / f"{name}.tar", form="tar"))
         free, needed = free_bytes(worker.paths.state), made.state_bytes * _ROOM
         if free < needed:
@@ -163,6 +165,18 @@ def _rehearse(worker: Instance, runtime: Runtime, version: str, effort: Effort) 
             message = f"OpenClaw {version} does not work with a copy of {name}: {error.message}"
             hint = f"nothing of {name} was changed"
             raise OcmError(message, hint=hint, code=error.code, details=error.details) from None
+
+
+@contextlib.contextmanager
+def _beside(worker: Instance) -> Iterator[PurePosixPath]:
+    """Make the directory in which the copy is, which the next change clears away where a kill left it."""
+    token = secrets.token_hex(temporary.TOKEN_BYTES)
+    path = worker.paths.state.with_name(temporary.rehearsal(worker.name, token))
+    try:
+        files.make_directory(path)
+        yield path
+    finally:
+        files.remove_tree(path)
 
 
 def _prove_again(worker: Instance, effort: Effort, error: OcmError) -> None:
