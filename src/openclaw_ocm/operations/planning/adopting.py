@@ -17,14 +17,14 @@ from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.runtimes import runtime_of
 from openclaw_ocm.system import files
-from openclaw_ocm.system.machine.runtimes import installed
 from openclaw_ocm.system.openclaw import own_services
-from openclaw_ocm.system.openclaw.find import package_version
 from openclaw_ocm.system.openclaw.own_places import find_own
 from openclaw_ocm.system.openclaw.own_state import refuse_used
+from openclaw_ocm.system.openclaw.package import package_version
 from openclaw_ocm.system.openclaw.providers import known_providers
 from openclaw_ocm.system.openclaw.source import read_own_config
 from openclaw_ocm.system.openclaw.variables import all_variables
+from openclaw_ocm.system.openclaw.versions import installed
 from openclaw_ocm.system.openclaw.whereabouts import running_on
 from openclaw_ocm.system.removable import check_place, check_tree
 
