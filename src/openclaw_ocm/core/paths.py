@@ -101,6 +101,11 @@ class HostPaths:
         return self.ocm_state / "backups"
 
     @property
+    def newest(self) -> PurePosixPath:
+        """Directory of what npm's registry said was newest, a file for each channel."""
+        return self.ocm_state / "newest"
+
+    @property
     def main_state(self) -> PurePosixPath:
         """State directory of main, the user's own OpenClaw."""
         return self.home / ".openclaw"

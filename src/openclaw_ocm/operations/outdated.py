@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.releases import channel_of, is_newer
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
+from openclaw_ocm.system.host import local_zone
+from openclaw_ocm.system.kept.newest import read_newest
 from openclaw_ocm.system.machine import runtimes
 from openclaw_ocm.system.openclaw.package import package_version
 
@@ -15,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.system.host import Host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +42,27 @@ def outdated(context: Context, names: Iterable[InstanceName]) -> tuple[Age, ...]
     """
     have = {name: _version(context, name) for name in names}
     channels = {channel_of(version) for version in have.values()}
-    newest = {channel: runtimes.resolve(context.host, channel).version for channel in sorted(channels)}
+    newest = {channel: _ask(context.host, channel) for channel in sorted(channels)}
     return tuple(_age(name, version, newest) for name, version in have.items())
+
+
+def _ask(host: Host, channel: str) -> str:
+    try:
+        return runtimes.resolve(host, channel).version
+    except OcmError as error:
+        if error.code != "unreachable":
+            raise
+        message = "npm cannot reach its package registry: what is newest now is not known"
+        raise OcmError(message, hint=_known_before(host.paths, channel), code=error.code) from None
+
+
+def _known_before(paths: HostPaths, channel: str) -> str | None:
+    """Return in words what the registry said before, None where it was not asked."""
+    known = read_newest(paths)[0].get(channel)
+    if known is None:
+        return None
+    when = datetime.fromtimestamp(known.asked, local_zone())
+    return f"at {when:%Y-%m-%d %H:%M %Z} it was {known.version}: ocm status NAME tells it too"
 
 
 def _version(context: Context, name: InstanceName) -> str:

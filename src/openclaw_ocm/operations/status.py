@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.names import unknown_instance
 from openclaw_ocm.core.openclaw.document import lookup
+from openclaw_ocm.core.releases import channel_of, is_newer
 from openclaw_ocm.core.sandbox.shown import in_words
 from openclaw_ocm.core.status import Activity, Process, State
 from openclaw_ocm.errors import OcmError
@@ -27,6 +28,7 @@ from openclaw_ocm.operations.planning.timers import look
 from openclaw_ocm.system import processes
 from openclaw_ocm.system.addresses import address_towards
 from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.newest import read_newest
 from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.history import HistoryEntry
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.timers import Backups
+    from openclaw_ocm.system.kept.newest import Newest
 
 # It is not ready by then only where something keeps it.
 _SOME_SECONDS = 20.0
@@ -52,6 +55,8 @@ _UNKNOWN = Process(activity=Activity.STOPPED, installed=False, autostart=False)
 class Row:
     """One instance at a glance; `problem` says what is wrong with its record where it cannot be read.
 
+    `newest` is what npm's registry had on its channel when it was `asked` last, in seconds since the epoch.
+
     `isolation` is sealed or unsealed, `backup` what is wrong with scheduled backups, `boxes` whether tools of
     sessions other than main have boxes, `agent` what keeps its agent from answering: `list` does not look.
     """
@@ -61,6 +66,9 @@ class Row:
     reason: str | None
     port: int | None
     version: str | None
+    newest: str | None = None
+    asked: float | None = None
+    outdated: bool | None = None
     autostart: bool
     backend: str | None
     isolation: str | None
@@ -120,8 +128,9 @@ def observe(context: Context, names: tuple[InstanceName, ...], *, agents: bool =
     if seen.broken and not seen.instances and not opened.broken:
         raise next(iter(seen.broken.values()))
     judged = verdicts(seen.instances.values())
+    newest, _refused = read_newest(context.host.paths)
     rows = {
-        name: _row(one, judged[name], look(one), agent_obstacle(one) if agents else None)
+        name: _row(one, judged[name], look(one), agent_obstacle(one) if agents else None, newest)
         for name, one in seen.instances.items()
     }
     rows |= {name: _broken_row(name, error, _known(context, name)) for name, error in opened.broken.items()}
@@ -136,15 +145,27 @@ def _known(context: Context, name: InstanceName) -> Process:
     return _UNKNOWN
 
 
-def _row(one: Instance, verdict: Health, backups: Backups | None, agent: str | None) -> Row:
+def _row(
+    one: Instance,
+    verdict: Health,
+    backups: Backups | None,
+    agent: str | None,
+    newest: Mapping[str, Newest],
+) -> Row:
     record, process = one.record, one.process
+    have = _installed_version(record.runtime.openclaw)
+    known = None if have is None else newest.get(channel_of(have))
     running = process.pid is not None and process.since is not None
     return Row(
         name=one.name,
         state=verdict.state.value,
         reason=f"{verdict.reason}: ocm port {one.name} takes another" if verdict.taken else verdict.reason,
         port=record.port,
-        version=verdict.version or _installed_version(record.runtime.openclaw),
+        version=verdict.version or have,
+        newest=None if known is None else known.version,
+        asked=None if known is None else known.asked,
+        # By what is installed: a gateway may say of itself what it likes.
+        outdated=None if known is None or have is None else is_newer(known.version, have),
         autostart=process.autostart,
         backend=record.backend,
         isolation="sealed" if record.sealed else "unsealed",
@@ -203,7 +224,8 @@ def status(context: Context, name: InstanceName) -> Status:
         # Where the backend keeps no account, the kernel does.
         memory, seconds = processes.memory_and_cpu(process.pid)
     able = ability(worker)
-    row = _row(worker, verdicts([worker])[name], backups, able.agent)
+    newest, refused = read_newest(worker.host.paths)
+    row = _row(worker, verdicts([worker])[name], backups, able.agent, newest)
     return Status(
         row=row,
         url=_url(worker),
@@ -236,6 +258,7 @@ def status(context: Context, name: InstanceName) -> Status:
             *others_closed(worker, row.agent),
             *behind_source(worker),
             *_browser_notes(worker),
+            *(f"{error.message}: {error.hint}" for error in refused),
         ),
     )
 

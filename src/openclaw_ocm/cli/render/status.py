@@ -49,6 +49,7 @@ def show_status(status: Status) -> None:
         ("state", row.state + (f" ({row.reason})" if row.reason else "")),
         ("url", status.url),
         ("version", row.version or "-"),
+        ("newest", newest_in_words(row)),
         ("uptime", duration(row.uptime_seconds)),
         ("restarts", str(row.restarts)),
         ("memory", memory),
@@ -77,6 +78,14 @@ def show_status(status: Status) -> None:
             click.echo(f"  {title}:")
         for line in lines:
             click.echo(f"    {printable(line)}")
+
+
+def newest_in_words(row: Row) -> str:
+    """Return in words what is newest on the channel of an instance, as of when, and what takes it there."""
+    if row.newest is None:
+        return "not known: ocm outdated asks npm's registry"
+    said = f"{row.newest}, as npm's registry said at {moment(row.asked)}"
+    return f"{said}: ocm upgrade {row.name}" if row.outdated else said
 
 
 def show_history(changes: Sequence[HistoryEntry]) -> None:

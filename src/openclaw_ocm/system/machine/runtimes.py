@@ -7,11 +7,13 @@ import filecmp
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.releases import Release, check_release
+from openclaw_ocm.core.releases import CHANNELS, Release, check_release
 from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.newest import Newest, keep_newest
 from openclaw_ocm.system.machine.fetch import alone, put, staging
 from openclaw_ocm.system.machine.npm import has_npm, make_openclaw, published
 from openclaw_ocm.system.openclaw.package import OPENCLAW, stated_range
@@ -29,6 +31,8 @@ _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 def resolve(host: Host, wanted: str) -> Release:
     """Return the release that a version or a channel of npm's is; a version that is there is not asked for.
 
+    What a channel has is kept, for `list` and `status` to tell.
+
     Raises `OcmError` where there is none such, or one that is older than OCM can run.
     """
     check_release(wanted)
@@ -37,6 +41,8 @@ def resolve(host: Host, wanted: str) -> Release:
         return Release(wanted, stated_range(have))
     with tempfile.TemporaryDirectory(prefix="ocm-") as beside:
         release = published(host, wanted, PurePosixPath(beside))
+    if wanted in CHANNELS:
+        keep_newest(host.paths, wanted, Newest(version=release.version, asked=time.time()))
     check_release(release.version)
     return release
 
