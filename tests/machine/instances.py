@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from openclaw_ocm.core.releases import OPENCLAW_VERSION
 
 from .image import HERE
 from .processes import kill_group
@@ -310,10 +313,12 @@ def assert_shown(machine: Machine, ocm: Ocm, name: str) -> None:
 def add_version(machine: Machine, version: str) -> str:
     """Put the OpenClaw of the machine where OCM installs them, as another version; return its package."""
     package = f"{HOME}/.local/share/ocm/runtimes/{version}/lib/node_modules/openclaw"
-    script = (
-        "set -e; of=$(dirname $(realpath $(command -v openclaw)));"
-        f' mkdir -p $(dirname {package}); cp -r "$of" {package};'
-        f' sed -i \'s/"version": "[^"]*"/"version": "{version}"/\' {package}/package.json'
-    )
-    machine.run(["bash", "-c", script])
+    dotted = re.escape(OPENCLAW_VERSION)
+    script = f"""
+        mkdir -p $(dirname {package})
+        cp -r $(dirname $(realpath $(command -v openclaw))) {package}
+        cd {package}
+        grep -rlF {OPENCLAW_VERSION} package.json dist | xargs sed -i 's/{dotted}/{version}/g'
+    """
+    machine.run(["bash", "-euc", script])
     return package

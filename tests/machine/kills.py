@@ -40,13 +40,13 @@ def kills(ocm: str, seed: str, count: str, archive: str, version: str) -> None:
 def kill_upgrades(ocm: str, chance: random.Random, left_to_kill: int, newer: str) -> None:
     """Kill upgrades, and rollbacks of those that were faster; these bring back what was before."""
     words = {
-        "upgrade": ("upgrade", whole()[0], "--to", newer, "--yes", "--watch", "0"),
+        "upgrade": ("upgrade", whole()[0], "--to", newer, "--yes"),
         "rollback": ("rollback", whole()[0], "--yes"),
     }
     takes = {}
     for operation in UPGRADES:
         began = time.monotonic()
-        run(ocm, *words[operation])
+        run(ocm, *words[operation], *(("--no-rehearsal",) if operation == "upgrade" else ()))
         takes[operation] = time.monotonic() - began
     before = number = 0
     while left_to_kill:
@@ -58,10 +58,10 @@ def kill_upgrades(ocm: str, chance: random.Random, left_to_kill: int, newer: str
         else:
             number += 1
             version = mark(name, number)
-        # Of an upgrade the most is the rehearsal: half of the kills come after it.
-        first = 0.6 * takes[operation] if operation == "upgrade" and chance.random() < 0.5 else 0
-        moment = chance.uniform(first, takes[operation] * BEYOND)
-        status = killed([ocm, *words[operation]], moment)
+        # A rehearsal is a drill, and takes the most of an upgrade: one in ten is enough.
+        rehearsed = operation == "rollback" or chance.random() < 0.1
+        moment = chance.uniform(0, takes[operation] * BEYOND)
+        status = killed([ocm, *words[operation], *(() if rehearsed else ("--no-rehearsal",))], moment)
         left_to_kill -= status == -signal.SIGKILL
         told = run(ocm, "stop", "--all").stderr.strip()
         found = (*whole(), newer in runs(name))

@@ -275,3 +275,13 @@ def test_the_copy_of_a_killed_rehearsal_goes_with_the_next_change(upgraded: Upgr
     upgraded.kept.restart()
     assert not left.exists()
     assert other.exists(), "it is of another instance"
+
+
+def test_without_a_rehearsal_the_proof_is_that_of_the_instance_itself(upgraded: Upgraded) -> None:
+    upgraded.broken.add(NEW)
+    with pytest.raises(OcmError, match=f"^{NAME} did not become ready"):
+        upgraded.upgrade(rehearsal=False)
+    assert upgraded.version() == OLD
+    upgraded.broken.clear()
+    assert upgraded.upgrade(rehearsal=False).changed
+    assert upgraded.version() == NEW

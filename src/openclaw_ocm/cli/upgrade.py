@@ -32,6 +32,11 @@ _HOUR_SECONDS, _WATCH_SECONDS = 3600.0, 60.0
 )
 @click.option("--rehearse", is_flag=True, help="Only try it on a copy of each.")
 @click.option(
+    "--no-rehearsal",
+    is_flag=True,
+    help="Do not try it on a copy first, as where there is no memory for one more gateway.",
+)
+@click.option(
     "--watch",
     "watch_seconds",
     type=Finite(min=0, max=_HOUR_SECONDS),
@@ -53,6 +58,7 @@ def upgrade(  # noqa: PLR0913 - one for each option
     everything: bool,
     wanted: str,
     rehearse: bool,
+    no_rehearsal: bool,
     watch_seconds: float,
     yes: bool,
     dry_run: bool,
@@ -72,12 +78,21 @@ def upgrade(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.upgrade import Request
     from openclaw_ocm.operations.upgrade import upgrade as run
 
+    if rehearse and no_rehearsal:
+        message = "--rehearse and --no-rehearsal exclude each other"
+        raise click.UsageError(message)
     check_release(wanted)
     context, effort = frame.open_context(ctx), frame.effort(options)
     # Nothing is fetched for one that is not there.
     chosen = selected(context, frame.choose(context, names, everything=everything))
     version, planned = bring(context.host, wanted, yes=yes, dry_run=dry_run)
-    request = Request(version=version, watch_seconds=watch_seconds, rehearse=rehearse, planned=planned)
+    request = Request(
+        version=version,
+        watch_seconds=watch_seconds,
+        rehearse=rehearse,
+        rehearsal=not no_rehearsal,
+        planned=planned,
+    )
     failed: list[InstanceName] = []
 
     def operation(context: Context, name: InstanceName) -> Outcome:

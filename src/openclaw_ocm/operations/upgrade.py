@@ -55,12 +55,14 @@ _ROOM = 2
 class Request:
     """What the user asked for: the version, which OCM installed, and for how long the gateway is watched.
 
-    With `rehearse` it is tried on a copy alone. `planned` is what a dry run takes for there.
+    With `rehearse` it is tried on a copy alone, without `rehearsal` not even there first. `planned` is what a
+    dry run takes for there.
     """
 
     version: str
     watch_seconds: float
     rehearse: bool = False
+    rehearsal: bool = True
     planned: Runtime | None = None
 
 
@@ -80,7 +82,7 @@ def upgrade(
         runtime = request.planned or runtime_of(context.host, wanted)
         after = msgspec.structs.replace(worker.record, runtime=runtime)
         plan = _plan(worker, after, request, effort)
-        notes = () if dry_run else _rehearse(worker, runtime, wanted, effort)
+        notes = _rehearse(worker, runtime, wanted, effort) if request.rehearsal and not dry_run else ()
         if request.rehearse and not dry_run:
             tried = f"OpenClaw {wanted} becomes ready with a copy of it; it runs {have} as before"
             return _unchanged(worker, tried, dry_run=False, notes=notes)
