@@ -60,7 +60,8 @@ def kill_upgrades(ocm: str, chance: random.Random, left_to_kill: int, newer: str
             version = mark(name, number)
         # A rehearsal is a drill, and takes the most of an upgrade: one in ten is enough.
         rehearsed = operation == "rollback" or chance.random() < 0.1
-        moment = chance.uniform(0, takes[operation] * BEYOND)
+        # Of each operation some come to their end, so that the other has its turn.
+        moment = chance.uniform(0, takes[operation] * (BEYOND if chance.random() < 0.7 else 10))
         status = killed([ocm, *words[operation], *(() if rehearsed else ("--no-rehearsal",))], moment)
         left_to_kill -= status == -signal.SIGKILL
         told = run(ocm, "stop", "--all").stderr.strip()
