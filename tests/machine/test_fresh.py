@@ -73,11 +73,14 @@ def test_the_reader_gets_the_models_answer(said: list[str]) -> None:
 
 @pytest.mark.usefixtures("said")
 def test_instances_run_versions_of_their_own_and_npm_does_not_touch_them(fresh: Machine, ocm: Ocm) -> None:
-    installed, deployed, upgraded, back, pruned = Reader(fresh, ocm.folder).each("docs/how-to/versions.md")
+    played = Reader(fresh, ocm.folder).each("docs/how-to/versions.md")
+    installed, deployed, outdated, upgraded, back, pruned = played
     names = [line.split()[0] for line in installed.splitlines() if " MB " in line]
     assert names == [OPENCLAW_VERSION, "2026.9.5"]
     assert re.search(r"version: +2026\.9\.5\n", deployed)
     assert "worker3: ready and sealed\n" in deployed
+    assert re.search(r"worker3 +2026\.9\.5 +20[\d.]+ +latest\n", outdated)
+    assert re.search(r"newest: +20[\d.]+, as npm's registry said at 20.*: ocm upgrade worker3\n", outdated)
     tried = f"OpenClaw {OPENCLAW_VERSION} becomes ready with a copy of it; it runs 2026.9.5 as before"
     assert tried in upgraded
     assert f"worker3: runs OpenClaw {OPENCLAW_VERSION}, ready and sealed\n" in upgraded
