@@ -33,6 +33,7 @@ from openclaw_ocm.operations import backup
 from openclaw_ocm.operations.backup import backup_locked, own_files
 from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
+from openclaw_ocm.operations.planning.foreign import naming_foreign
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port, refuse_existing, setting_up
 from openclaw_ocm.operations.planning.moved_programs import stale_programs
@@ -81,7 +82,8 @@ def name_of(request: RestoreRequest) -> InstanceName:
     """
     if request.name is not None:
         return request.name
-    name = read_header(request.archive, identities=request.identities).instance
+    with naming_foreign(request.archive):
+        name = read_header(request.archive, identities=request.identities).instance
     file = parse_backup_file(request.archive.name)
     if (file is None and request.replace) or (file is not None and file.name != name):
         told = "says nothing of it" if file is None else f"says {file.name}"
@@ -112,7 +114,8 @@ def restore(
             progress=context.report,
         )
         with holding.staging():
-            staged = extract_staged(context, request, paths, stage)
+            with naming_foreign(request.archive, name):
+                staged = extract_staged(context, request, paths, stage)
             if request.name is None and staged.contents.header.instance != name:
                 message = f"{request.archive} changed meanwhile"
                 raise OcmError(message, hint="try again", code="archive_invalid")

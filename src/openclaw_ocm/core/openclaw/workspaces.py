@@ -33,14 +33,24 @@ def workspaces(
     paths: InstancePaths, config: Mapping[str, Any], includes: Iterable[Mapping[str, Any]] = ()
 ) -> Workspaces:
     """Return the workspaces that a config names, and what it `includes`, of which any place may be one."""
+    return workspaces_of(paths.state, paths.host.home, config, includes)
+
+
+def workspaces_of(
+    state: PurePosixPath,
+    home: PurePosixPath,
+    config: Mapping[str, Any],
+    includes: Iterable[Mapping[str, Any]] = (),
+) -> Workspaces:
+    """Return those of a config whose state and whose user's home lie at these places."""
     texts = [*_named(config), *(text for one in includes for text in _anywhere(one))]
     # What is longer than any path is none, and an instance may write one of millions of names.
     named = (text.strip() for text in texts if len(text) <= MAX_PATH)
-    found = dict.fromkeys(_resolved(paths, text) for text in named if text)
-    inside = (path for path in found if path.is_relative_to(paths.state) and path != paths.state)
-    outside = (path for path in found if not path.is_relative_to(paths.state))
+    found = dict.fromkeys(_resolved(state, home, text) for text in named if text)
+    inside = (path for path in found if path.is_relative_to(state) and path != state)
+    outside = (path for path in found if not path.is_relative_to(state))
     return Workspaces(
-        inside=frozenset(str(path.relative_to(paths.state)) for path in inside),
+        inside=frozenset(str(path.relative_to(state)) for path in inside),
         outside=tuple(map(str, outside)),
     )
 
@@ -62,7 +72,7 @@ def _anywhere(value: object) -> Iterator[str]:
             yield named
 
 
-def _resolved(paths: InstancePaths, text: str) -> PurePosixPath:
+def _resolved(state: PurePosixPath, home: PurePosixPath, text: str) -> PurePosixPath:
     written = text.replace("\0", "")
-    home = f"{paths.host.home}{written[1:]}" if written == "~" or written.startswith("~/") else written
-    return PurePosixPath(posixpath.normpath(posixpath.join(paths.state, home)))
+    full = f"{home}{written[1:]}" if written == "~" or written.startswith("~/") else written
+    return PurePosixPath(posixpath.normpath(posixpath.join(state, full)))

@@ -1,4 +1,7 @@
-"""Reads and writes a tar of OCM's own kind; all else that a tar may be is refused."""
+"""Reads and writes a tar of OCM's own kind; all else that a tar may be is refused.
+
+Of a foreign one, which other programs made, more is read: what GNU tar, bsdtar and Node's tar write.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from openclaw_ocm.core.backup.holes import MAX_REAL
 from openclaw_ocm.core.backup.layout import MAX_MEMBERS, OWN_MODE, Entry, Refused, is_plain, path_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from openclaw_ocm.core.backup.layout import Kind
 
 BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 2**16
+Shape = Literal["file", "directory", "link", "alias", "special", "unnameable"]
 # A path and the target of a link, both as long as they may be, and the words of their records.
 _MAX_PAX = 2**14
 _SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
@@ -26,6 +30,27 @@ _KINDS: dict[bytes, Literal["file", "directory", "link"]] = {
     tarfile.DIRTYPE: "directory",
     tarfile.SYMTYPE: "link",
 }
+# Of a foreign archive: what attributes of a file may take, how many headers tell of one member, and by what
+# GNU tar has a name that is longer than a header holds (tar(5)).
+_MAX_FOREIGN_PAX = 2**20
+_MAX_DIGITS = len(str(_MAX_FOREIGN_PAX))
+_MAX_HEADERS = 10
+_LONG = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
+_OLD_SPARSE, _PARTIAL = tarfile.GNUTYPE_SPARSE, b"M"
+_FOREIGN_KINDS: dict[bytes, Shape] = {
+    **_KINDS,
+    tarfile.AREGTYPE: "file",
+    tarfile.CONTTYPE: "file",
+    tarfile.LNKTYPE: "alias",
+}
+# Whatever size their header tells.
+_NO_CONTENT = (
+    *_KINDS.keys() - {tarfile.REGTYPE},
+    tarfile.LNKTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.FIFOTYPE,
+)
 # What tar(1) fills the end up to.
 _MAX_END = tarfile.RECORDSIZE
 _LAST_SECOND = 2**33
@@ -36,15 +61,21 @@ class Member:
     """One member: `size` is that of a file, `target` that of a link, `mtime` in seconds since the epoch.
 
     A file whose holes are left out has its `real` size, and its content is what `core.backup.holes` says.
+    Foreign ones alone have an `alias`, a hard link to the member `target`, a `special` file, and one that is
+    `unnameable` here.
     """
 
     path: str
-    kind: Literal["file", "directory", "link"]
+    kind: Shape
     mode: int
     size: int = 0
     target: str = ""
     mtime: int = 0
     real: int | None = None
+
+
+# As what a manifest lists members of OCM's own.
+LISTED: Mapping[Shape, Kind] = {"file": "file", "directory": "directory", "link": "link"}
 
 
 def entry_of(member: Member, kind: Kind, digest: str) -> Entry:
@@ -85,19 +116,20 @@ def end() -> bytes:
 
 
 def read_members(
-    read: Callable[[int], bytes], expect: Callable[[int], None]
+    read: Callable[[int], bytes], expect: Callable[[int], None], *, foreign: bool = False
 ) -> Iterator[tuple[Member, Iterator[bytes]]]:
     """Yield each member with its content, which is to be taken before the next one is asked for.
 
     `read` returns as many bytes as it is asked for, fewer only at the end; `expect` is told the size of a
-    member before any of it is read, and may refuse it. Raises `Refused`.
+    member before any of it is read, and may refuse it. Of a `foreign` archive paths come as they are meant:
+    without `./`, and empty for the directory that holds all. Raises `Refused`.
     """
     for _ in range(MAX_MEMBERS + 1):
         header = _exactly(read, BLOCK)
         if not any(header):
-            _check_end(read)
+            _check_end(read, foreign=foreign)
             return
-        member = _member(read, header)
+        member = _foreign_member(read, header) if foreign else _member(read, header)
         expect(member.size)
         content = _content(read, member.size)
         yield member, content
@@ -138,6 +170,66 @@ def _member(read: Callable[[int], bytes], header: bytes) -> Member:
     )
 
 
+def _foreign_member(read: Callable[[int], bytes], header: bytes) -> Member:
+    extended: dict[str, str] = {}
+    for _ in range(_MAX_HEADERS):
+        info = _parse(header, "surrogateescape")
+        if info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+            extended |= _extended(read, info.size, foreign=True)
+        elif info.type == tarfile.XGLTYPE:
+            # It is of all, and names nothing.
+            _extended(read, info.size, foreign=True)
+        elif info.type in _LONG:
+            extended[_LONG[info.type]] = _long_name(read, info.size)
+        else:
+            return _foreign(info, extended)
+        header = _exactly(read, BLOCK)
+    raise Refused("a header in it is damaged")
+
+
+def _long_name(read: Callable[[int], bytes], size: int) -> str:
+    if not 0 < size <= _MAX_PAX:
+        raise Refused("a header in it is too large")
+    data = _exactly(read, size)
+    _padded(read, size)
+    return data.rstrip(b"\0").decode(errors="surrogateescape")
+
+
+def _foreign(info: tarfile.TarInfo, extended: dict[str, str]) -> Member:
+    """Return what the headers of a foreign member say; what it cannot be here has a kind that says so."""
+    kind = _FOREIGN_KINDS.get(info.type, "special")
+    real = _real_size(extended, is_file=kind == "file")
+    named = extended[_NAME] if real is not None else extended.get("path", info.name)
+    path = _own_path(named)
+    if info.type in (_OLD_SPARSE, _PARTIAL):
+        how = "holds a part of a file" if info.type == _PARTIAL else "has holes"
+        raise Refused(f"{path[:100]!r} {how} in a way that OCM does not read: make it without --sparse")
+    size = extended.get("size", str(info.size))
+    if not size.isdecimal() or not size.isascii():
+        raise Refused(f"{path[:100]!r} has no size that can be")
+    target = extended.get("linkpath", info.linkname) if kind in ("link", "alias") else ""
+    if (path and path_problem(path)) or not is_plain(target) or (kind == "link" and not target):
+        kind, target = "unnameable", ""
+    is_empty = info.type in _NO_CONTENT
+    return Member(
+        path=path,
+        kind=kind,
+        mode=info.mode & OWN_MODE,
+        size=0 if is_empty else int(size[:20]),
+        target=_own_path(target) if kind == "alias" else target,
+        mtime=min(max(int(info.mtime), 0), _LAST_SECOND - 1),
+        real=real,
+    )
+
+
+def _own_path(text: str) -> str:
+    """Return the path of a foreign member as it is meant; raise `Refused` where it leads out."""
+    names = [name for name in text.split("/") if name not in ("", ".")]
+    if text.startswith("/") or ".." in names:
+        raise Refused(f"a member has a path that is not its own: {text[:100]!r}")
+    return "/".join(names)
+
+
 def _real_size(extended: dict[str, str], *, is_file: bool) -> int | None:
     """Return the size of a file whose holes are left out, None for what is none of these."""
     found = {key: value for key, value in extended.items() if key.startswith("GNU.")}
@@ -151,34 +243,38 @@ def _real_size(extended: dict[str, str], *, is_file: bool) -> int | None:
     return int(real)
 
 
-def _parse(header: bytes) -> tarfile.TarInfo:
+def _parse(header: bytes, errors: str = "strict") -> tarfile.TarInfo:
     try:
-        return tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+        return tarfile.TarInfo.frombuf(header, "utf-8", errors)
     except (tarfile.HeaderError, ValueError):
         raise Refused("a header in it is damaged") from None
 
 
-def _extended(read: Callable[[int], bytes], size: int) -> dict[str, str]:
-    """Return the records of a pax header (pax(1), "pax Extended Header"): a line LENGTH KEY=VALUE each."""
-    if not 0 < size <= _MAX_PAX:
+def _extended(read: Callable[[int], bytes], size: int, *, foreign: bool = False) -> dict[str, str]:
+    """Return the records of a pax header (pax(1), "pax Extended Header"): a line LENGTH KEY=VALUE each.
+
+    A foreign one has others too, of times and attributes, which are passed over.
+    """
+    if not 0 < size <= (_MAX_FOREIGN_PAX if foreign else _MAX_PAX):
         raise Refused("a header in it is too large")
     data = _exactly(read, size)
     _padded(read, size)
     found: dict[str, str] = {}
-    while data:
-        digits, _, _rest = data.partition(b" ")
-        length = int(digits) if digits.isdigit() and len(digits) < 6 else 0  # noqa: PLR2004 - more than is allowed
-        record, data = data[:length], data[length:]
+    position = 0
+    while position < size:
+        digits, _, _rest = data[position : position + _MAX_DIGITS + 1].partition(b" ")
+        length = int(digits) if digits.isdigit() and len(digits) <= _MAX_DIGITS else 0
+        record = data[position : position + length]
+        position += length
         key, equals, value = record[len(digits) + 1 :].partition(b"=")
         name = key.decode(errors="replace")
-        if (
-            len(record) != length
-            or not equals
-            or not value.endswith(b"\n")
-            or name not in _PAX_KEYS - found.keys()
-        ):
-            raise Refused("a header in it is not OCM's")
-        found[name] = _text(value[:-1])
+        is_whole = length and len(record) == length and equals and value.endswith(b"\n")
+        if not is_whole or (not foreign and name not in _PAX_KEYS - found.keys()):
+            raise Refused("a header in it is damaged" if foreign else "a header in it is not OCM's")
+        if not foreign:
+            found[name] = _text(value[:-1])
+        elif name in _PAX_KEYS:
+            found[name] = value[:-1].decode(errors="surrogateescape")
     return found
 
 
@@ -203,8 +299,11 @@ def _padded(read: Callable[[int], bytes], size: int) -> None:
         raise Refused("there is something between its members")
 
 
-def _check_end(read: Callable[[int], bytes]) -> None:
+def _check_end(read: Callable[[int], bytes], *, foreign: bool) -> None:
     rest = read(_MAX_END)
+    while foreign and len(rest) == _MAX_END and not any(rest):
+        # As many as whoever made it writes at once.
+        rest = read(_MAX_END) or bytes(BLOCK)
     if len(rest) < BLOCK or len(rest) == _MAX_END or len(rest) % BLOCK or any(rest):
         raise Refused("something else than its end is at its end")
 

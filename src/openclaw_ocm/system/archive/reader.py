@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import os
 import secrets
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
@@ -23,7 +24,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.compression import open_source
 from openclaw_ocm.system.archive.database import Slots, checking
-from openclaw_ocm.system.archive.members import entry_of, read_members
+from openclaw_ocm.system.archive.members import LISTED, entry_of, read_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -74,13 +75,13 @@ def extract(
     Raises `OcmError` with code `archive_invalid`, or `no_space`, and then leaves nothing behind. Modes keep
     only what they give the owner, and what was extracted is flushed to disk.
     """
-    with _refusals(archive), _new_directory(into, keep=True) as root:
+    with refusals(archive), new_directory(into, keep=True) as root:
         with open_source(archive, identities, progress, into) as source:
-            contents = _read(source, _Extraction(root, free_bytes))
+            contents = _read(source, Extraction(root, free_bytes))
         with checking() as ask:
             for path in contents.manifest.databases:
-                _check_database(root, into, path, ask)
-        _finish(root, contents.manifest)
+                check_database(root, into, path, ask)
+        finish(root, contents.manifest)
         files.flush(root)
         return contents
 
@@ -98,7 +99,7 @@ def verify(
     Its databases are extracted a few at a time into `scratch`, a directory that must not exist. `sound` are
     the hashes of those that were checked before.
     """
-    with _refusals(archive), _new_directory(scratch, keep=False) as root:
+    with refusals(archive), new_directory(scratch, keep=False) as root:
         with open_source(archive, identities, progress, scratch) as source, checking() as ask:
             check = _Check(root, scratch, ask, sound)
             contents = _read(source, check)
@@ -110,7 +111,7 @@ def verify(
 
 def read_header(archive: PurePosixPath, *, identities: Sequence[object] = ()) -> Header:
     """Return the header of an archive; nothing else of it is looked at, or decrypted."""
-    with _refusals(archive), open_source(archive, identities, lambda _bytes: None, None) as source:
+    with refusals(archive), open_source(archive, identities, lambda _bytes: None, None) as source:
         member, content = next(read_members(source.read, source.expect))
         if member.path != layout.HEADER:
             raise Refused(f"it does not begin with {layout.HEADER}")
@@ -118,7 +119,7 @@ def read_header(archive: PurePosixPath, *, identities: Sequence[object] = ()) ->
         return layout.decode(data, Header, layout.HEADER)
 
 
-class _Extraction:
+class Extraction:
     """Takes the members of an archive and makes directories and files of them; links come later."""
 
     def __init__(self, root: int, free: int) -> None:
@@ -126,9 +127,11 @@ class _Extraction:
         self._left = free
 
     def directory(self, path: str) -> None:
+        """Make a directory, whose parent is there."""
         os.mkdir(path, 0o700, dir_fd=self._root)
 
     def file(self, member: Member, content: Iterator[bytes], _digest: Callable[[], str]) -> bytes:
+        """Write a file that is not there yet and return how it begins; raise `Refused` for want of room."""
         self._take(member.size)
         begin = b""
         # No part of the path is a link: they are made when all else is done, and nobody else writes here.
@@ -142,6 +145,14 @@ class _Extraction:
             file.flush()
             os.utime(descriptor, (member.mtime, member.mtime))
         return begin
+
+    def alias(self, path: str, other: str) -> None:
+        """Have a file that was written be there under another path as well, as one of its own."""
+        source = os.open(path, files.CLOSED_FILE, dir_fd=self._root)
+        with os.fdopen(source, "rb") as read:
+            self._take(os.fstat(source).st_size)
+            with os.fdopen(os.open(other, files.NEW_FILE, 0o600, dir_fd=self._root), "wb") as file:
+                shutil.copyfileobj(read, file)
 
     def _take(self, size: int) -> None:
         self._left -= size
@@ -212,7 +223,7 @@ def _fill(file: IO[bytes], content: Iterator[bytes], real: int, take: Callable[[
         raise Refused(f"it holds a file of {real} bytes, more than one may have on this disk") from None
 
 
-def _read(source: Source, store: _Extraction | _Check) -> Contents:
+def _read(source: Source, store: Extraction | _Check) -> Contents:
     """Check every member against the layout and the manifest, and have `store` take those of the state."""
     seen: dict[str, Entry] = {}
     small: dict[str, bytes] = {}
@@ -244,7 +255,9 @@ def _read(source: Source, store: _Extraction | _Check) -> Contents:
             content = _keeping_config(member, _hashing(read, hashed.update), small)
             begin = store.file(member, content, hashed.hexdigest)
             databases.update([path] if begin == layout.DATABASE_MAGIC else ())
-        seen[path] = entry_of(member, member.kind, hashed.hexdigest() if member.kind == "file" else "")
+        seen[path] = entry_of(
+            member, LISTED[member.kind], hashed.hexdigest() if member.kind == "file" else ""
+        )
     return _contents(small, seen, frozenset(databases))
 
 
@@ -291,7 +304,7 @@ def _hashing(content: Iterator[bytes], update: Callable[[bytes], None]) -> Itera
         yield chunk
 
 
-def _check_database(root: int, into: PurePosixPath, path: str, ask: Ask) -> None:
+def check_database(root: int, into: PurePosixPath, path: str, ask: Ask) -> None:
     """Raise `Refused` where SQLite finds fault with an extracted database, which is alone meanwhile."""
     # Its own place may be too deep for a path, and is not the directory in which it lies alone.
     name = f"database-{secrets.token_hex(8)}"
@@ -305,7 +318,7 @@ def _check_database(root: int, into: PurePosixPath, path: str, ask: Ask) -> None
     ask(f"{into}/{name}", told, changes=layout.is_own_database(path))
 
 
-def _finish(root: int, manifest: Manifest) -> None:
+def finish(root: int, manifest: Manifest) -> None:
     """Give files their modes, make the links, and at last close directories as they were."""
     for entry in manifest.members:
         if entry.kind in ("file", "database"):
@@ -320,7 +333,7 @@ def _finish(root: int, manifest: Manifest) -> None:
 
 
 @contextlib.contextmanager
-def _new_directory(path: PurePosixPath, *, keep: bool) -> Iterator[int]:
+def new_directory(path: PurePosixPath, *, keep: bool) -> Iterator[int]:
     """Make a directory and yield its descriptor; unless it is to `keep`, or after an error, it is removed."""
     Path(path).mkdir(mode=0o700)
     root = os.open(path, files.CLOSED_DIRECTORY)
@@ -335,16 +348,18 @@ def _new_directory(path: PurePosixPath, *, keep: bool) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _refusals(archive: PurePosixPath) -> Iterator[None]:
-    """Turn a refusal into an error that names the archive."""
+def refusals(
+    archive: PurePosixPath, what: str = "backup", hint: str = "ocm backups list shows others"
+) -> Iterator[None]:
+    """Turn a refusal into an error that names the archive, and `what` it is not."""
     try:
         yield
     except Refused as refused:
         if str(refused) == _NO_ROOM:
             message = f"{archive} cannot be unpacked: {refused}"
             raise OcmError(message, hint="make room there", code="no_space") from None
-        message = printable(f"{archive} is no backup that can be used: {refused}")
-        raise OcmError(message, hint="ocm backups list shows others", code="archive_invalid") from None
+        message = printable(f"{archive} is no {what} that can be used: {refused}")
+        raise OcmError(message, hint=hint, code="archive_invalid") from None
     except FileNotFoundError as error:
         if error.filename != str(archive):
             raise

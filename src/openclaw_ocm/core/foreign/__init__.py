@@ -1,0 +1,1 @@
+"""What other programs keep of an OpenClaw: its own backups, and environments of the official manager."""

@@ -1,0 +1,1 @@
+"""Reads what other programs keep of an OpenClaw; writes nothing of theirs."""
