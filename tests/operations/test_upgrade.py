@@ -20,7 +20,7 @@ from openclaw_ocm.instances import apply, transaction, verify
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import upgrade as upgrades
 from openclaw_ocm.operations.planning.change import recover_all
-from openclaw_ocm.operations.upgrade import Request, rollback, upgrade
+from openclaw_ocm.operations.upgrade import Request, any_older, rollback, upgrade
 from openclaw_ocm.system import files, health
 from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.openclaw.compiled import mark
@@ -285,3 +285,9 @@ def test_without_a_rehearsal_the_proof_is_that_of_the_instance_itself(upgraded: 
     upgraded.broken.clear()
     assert upgraded.upgrade(rehearsal=False).changed
     assert upgraded.version() == NEW
+
+
+def test_a_version_is_fetched_for_an_older_one_alone(upgraded: Upgraded) -> None:
+    names = (NAME,)
+    newer = {version: any_older(upgraded.kept.context, names, version) for version in (OLD, NEW, "latest")}
+    assert newer == {OLD: False, NEW: True, "latest": True}

@@ -12,6 +12,8 @@ from openclaw_ocm.cli.frame import dry_run_option, effort_options, jobs_option, 
 from openclaw_ocm.errors import SOME_FAILED, OcmError, as_ocm_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.record import Runtime
     from openclaw_ocm.instances.context import Context
@@ -54,16 +56,21 @@ def _versions(incomplete: str) -> list[Any]:
     return [CompletionItem(version) for version in found if version.startswith(incomplete)]
 
 
-def bring(host: Host, wanted: str, *, yes: bool, dry_run: bool) -> tuple[str, Runtime | None]:
+def bring(
+    host: Host, wanted: str, needed: Callable[[str], bool], *, yes: bool, dry_run: bool
+) -> tuple[str, Runtime | None]:
     """Bring an OpenClaw that instances are to run, and what it runs on, after asking; return its version.
 
-    With `dry_run` also what it would be, where it is not there.
+    Nothing is brought where that version is not `needed`. With `dry_run` also what it would be is returned,
+    where it is not there.
     """
     from openclaw_ocm.cli.setup import install
     from openclaw_ocm.operations.setup import look_at_runtime
     from openclaw_ocm.system.machine.runtimes import resolve, resolve_later
 
     release = resolve_later(host, wanted)
+    if not needed(release.version):
+        return release.version, None
     setup = look_at_runtime(host, release)
     setup.check(installing=True)
     if dry_run:

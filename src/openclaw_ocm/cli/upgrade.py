@@ -75,7 +75,7 @@ def upgrade(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.cli.runtime import bring
     from openclaw_ocm.core.releases import check_release
     from openclaw_ocm.operations.status import selected
-    from openclaw_ocm.operations.upgrade import Request
+    from openclaw_ocm.operations.upgrade import Request, any_older
     from openclaw_ocm.operations.upgrade import upgrade as run
 
     if rehearse and no_rehearsal:
@@ -85,7 +85,9 @@ def upgrade(  # noqa: PLR0913 - one for each option
     context, effort = frame.open_context(ctx), frame.effort(options)
     # Nothing is fetched for one that is not there.
     chosen = selected(context, frame.choose(context, names, everything=everything))
-    version, planned = bring(context.host, wanted, yes=yes, dry_run=dry_run)
+    version, planned = bring(
+        context.host, wanted, lambda version: any_older(context, chosen, version), yes=yes, dry_run=dry_run
+    )
     request = Request(
         version=version,
         watch_seconds=watch_seconds,

@@ -16,9 +16,10 @@ from openclaw_ocm.core import temporary
 from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.settings import on_port
 from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import Exchange, KeepState, RemoveTree, Start, Stop, Watch, WriteRecord
 from openclaw_ocm.errors import OcmError, UndoIncomplete
-from openclaw_ocm.instances.instance import open_instance
+from openclaw_ocm.instances.instance import open_all, open_instance
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.operations import backup
 from openclaw_ocm.operations.backup import backup_locked
@@ -36,7 +37,7 @@ from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Plan, Step
@@ -88,6 +89,14 @@ def upgrade(
             return _unchanged(worker, tried, dry_run=False, notes=notes)
         back = f"ocm rollback {name} brings OpenClaw {have} back, with its state of now"
         return _switch(worker, after, plan, request, effort, dry_run=dry_run, notes=(*notes, back))
+
+
+def any_older(context: Context, names: Iterable[InstanceName], version: str) -> bool:
+    """Tell whether any of the instances runs an older OpenClaw than that; one that cannot be read is none."""
+    opened = open_all(context, names)
+    with contextlib.suppress(OcmError):
+        return any(is_newer(version, _version(one.record)) for one in opened.instances.values())
+    return True
 
 
 def _unchanged(worker: Instance, said: str, *, dry_run: bool, notes: tuple[str, ...] = ()) -> Outcome:
