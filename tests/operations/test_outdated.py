@@ -37,8 +37,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def look(kept: Kept) -> dict[str, outdated.Age]:
-    found = outdated.outdated(kept.context, (NAME, OTHER))
-    return {age.name: age for age in found}
+    return {age.name: age for age in outdated.outdated(kept.context, (NAME, OTHER)).ages}
 
 
 def test_each_is_told_beside_the_newest_of_its_channel(kept: Kept, asked: list[str]) -> None:
@@ -147,3 +146,13 @@ def test_what_cannot_be_kept_is_told_all_the_same(kept: Kept, asked: list[str]) 
     assert look(kept)[NAME].outdated
     assert any("latest.json cannot be read" in note for note in kept.status().notes)
     assert asked
+
+
+def test_one_that_cannot_be_read_keeps_nobody_from_the_others(kept: Kept, asked: list[str]) -> None:
+    kept.create()
+    kept.create(OTHER)
+    Path(kept.paths(OTHER).record).write_text("{")
+    found = outdated.outdated(kept.context, (NAME, OTHER))
+    assert [age.name for age in found.ages] == [NAME]
+    assert [(name, error.code) for name, error in found.broken.items()] == [(OTHER, "record_corrupt")]
+    assert asked == ["latest"]

@@ -9,7 +9,7 @@ import click
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.frame import NAME, Finite, dry_run_option, json_option, names_argument, wait_options
 from openclaw_ocm.cli.runtime import VersionType
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import SOME_FAILED, OcmError
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -156,20 +156,24 @@ def rollback(  # noqa: PLR0913 - one for each option
 def outdated(ctx: click.Context, /, names: tuple[InstanceName, ...], *, as_json: bool) -> int:
     """Tell which instances run an older OpenClaw than there is.
 
-    npm's registry is asked, and nothing is installed. Exits with 0 whatever it finds.
+    npm's registry is asked, and nothing is installed. Exits with 0 whatever it finds, and
+    with 3 where an instance cannot be read.
     """
     from openclaw_ocm.cli.render.envelope import print_json
     from openclaw_ocm.cli.render.machine import show_ages
+    from openclaw_ocm.cli.render.outcome import show_error
     from openclaw_ocm.operations.outdated import outdated as look
     from openclaw_ocm.operations.status import selected
 
     context = frame.look(ctx)
-    found = look(context, selected(context, names))
+    found, broken = look(context, selected(context, names))
     if as_json:
-        print_json("outdated", found)
+        print_json("outdated", found, tuple(broken.items()))
     else:
         show_ages(found)
-    return 0
+        for name, error in broken.items():
+            show_error(name, error)
+    return SOME_FAILED if broken else 0
 
 
 COMMANDS = {"upgrade": upgrade, "rollback": rollback, "outdated": outdated}

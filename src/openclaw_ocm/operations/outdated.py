@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from openclaw_ocm.core.releases import channel_of, is_newer
 from openclaw_ocm.errors import OcmError
@@ -16,7 +16,7 @@ from openclaw_ocm.system.machine import runtimes
 from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
@@ -35,15 +35,29 @@ class Age:
     outdated: bool
 
 
-def outdated(context: Context, names: Iterable[InstanceName]) -> tuple[Age, ...]:
+class Found(NamedTuple):
+    """What was found of instances, and what keeps others from being judged, by name."""
+
+    ages: tuple[Age, ...]
+    broken: Mapping[InstanceName, OcmError]
+
+
+def outdated(context: Context, names: Iterable[InstanceName]) -> Found:
     """Return what instances run and what there is; each channel is asked for once, and nothing is installed.
 
-    Raises `OcmError` where npm's registry cannot be reached.
+    One that cannot be read keeps nobody from being told of the others. Raises `OcmError` where npm's registry
+    cannot be reached.
     """
-    have = {name: _version(context, name) for name in names}
+    have: dict[InstanceName, str] = {}
+    broken: dict[InstanceName, OcmError] = {}
+    for name in names:
+        try:
+            have[name] = _version(context, name)
+        except OcmError as error:
+            broken[name] = error
     channels = {channel_of(version) for version in have.values()}
     newest = {channel: _ask(context.host, channel) for channel in sorted(channels)}
-    return tuple(_age(name, version, newest) for name, version in have.items())
+    return Found(tuple(_age(name, version, newest) for name, version in have.items()), broken)
 
 
 def _ask(host: Host, channel: str) -> str:
