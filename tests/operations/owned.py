@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.adoption.steps import Service
 from openclaw_ocm.core.status import Answer
-from openclaw_ocm.operations import adopt as adopting_verb
-from openclaw_ocm.operations.adopt import Request, adopt
-from openclaw_ocm.operations.planning import adopting
+from openclaw_ocm.operations.adopt import adopt
+from openclaw_ocm.operations.planning import adopting, adoption
+from openclaw_ocm.operations.planning.adoption import Request
 from openclaw_ocm.operations.unadopt import unadopt
 from openclaw_ocm.system import health
 from openclaw_ocm.system.openclaw import own_services, own_state, services
@@ -145,6 +145,6 @@ def make_owned(kept: Kept, patch: pytest.MonkeyPatch, state: str, *, channels: b
     patch.setattr(own_services, "observe", observe)
     patch.setattr(own_services, "is_in", lambda _pid, group: group == "/its/group" and not owned.by_hand)
     patch.setattr(own_services, "_change", owned.change)
-    patch.setattr(adopting_verb, "read_main_port", lambda _host: 18789)
+    patch.setattr(adoption, "read_main_port", lambda _host: 18789)
     patch.setattr(health, "ask_all", ask)
     return owned

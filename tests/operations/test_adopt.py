@@ -11,8 +11,10 @@ import pytest
 from tests.operations.owned import BOT, KEY, PID, PORT, TOKEN, Owned, make_owned
 
 from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.status import Listener
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import adoption
+from openclaw_ocm.operations.planning import adoption as planning
 from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.secrets import read_secrets
 
@@ -235,3 +237,80 @@ def test_what_is_kept_for_the_way_back_follows_a_new_name(owned: Owned) -> None:
     owned.unadopt(new)
     assert (owned.state / "workspace/said").read_text() == "before"
     assert (owned.runs, owned.unit_file.exists()) == (True, True)
+
+
+def test_a_workspace_outside_of_the_state_stays_there_and_is_shown(
+    owned: Owned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The home of a test lies in /tmp, of which no instance is shown anything.
+    monkeypatch.setattr(planning, "refuse_new", lambda *_words: None)
+    outside = owned.kept.home / "claw"
+    outside.mkdir()
+    config = json.loads((owned.state / "openclaw.json").read_text().partition("\n")[2])
+    config["agents"]["defaults"]["workspace"] = "~/claw"
+    (owned.state / "openclaw.json").write_text(json.dumps(config))
+    copied = owned.adopt("work")
+    assert (
+        f"{outside} is the workspace of the profile work: work-copy begins with an empty one" in copied.notes
+    )
+    paths = owned.kept.paths(COPY)
+    assert config_of(Path(paths.state))["agents"]["defaults"]["workspace"] == str(paths.workspace)  # type: ignore[index]
+    moved = owned.adopt("work", move=True)
+    assert f"work is shown its workspace {outside}, to write in it" in moved.notes
+    (shown,) = owned.kept.record(WORK).mounts
+    assert (shown.path, shown.at, shown.writable) == (str(outside), str(outside), True)
+
+
+def test_a_workspace_that_no_instance_may_see_is_refused(owned: Owned) -> None:
+    config = json.loads((owned.state / "openclaw.json").read_text().partition("\n")[2])
+    config["agents"]["defaults"]["workspace"] = "~"
+    (owned.state / "openclaw.json").write_text(json.dumps(config))
+    before = owned.tree()
+    with pytest.raises(OcmError, match="cannot be shown to an instance") as caught:
+        owned.adopt("work", move=True)
+    assert caught.value.code == "adopt_refused"
+    assert owned.tree() == before
+
+
+def test_a_token_in_a_variable_is_kept_as_itself(owned: Owned) -> None:
+    config = json.loads((owned.state / "openclaw.json").read_text().partition("\n")[2])
+    del config["gateway"]["auth"]
+    (owned.state / "openclaw.json").write_text(json.dumps(config))
+    text = owned.unit_file.read_text().replace(
+        "[Install]", f"Environment=OPENCLAW_GATEWAY_TOKEN={TOKEN}\n[Install]"
+    )
+    owned.unit_file.write_text(text)
+    owned.adopt("work", move=True)
+    assert config_of(owned.state)["gateway"]["auth"] == {"mode": "token", "token": TOKEN}  # type: ignore[index]
+    assert "OPENCLAW_GATEWAY_TOKEN" not in read_secrets(owned.kept.paths(WORK))
+
+
+def test_a_port_that_it_cannot_keep_is_told(owned: Owned) -> None:
+    owned.kept.strangers[PORT + 3] = Listener(pid=7, command="other")
+    outcome = owned.adopt("work", move=True)
+    port = owned.kept.record(WORK).port
+    assert port != PORT
+    assert any(note.endswith(f"work gets {port}") for note in outcome.notes)
+    assert config_of(owned.state)["gateway"]["port"] == port  # type: ignore[index]
+
+
+def test_what_a_newer_openclaw_wrote_is_refused(owned: Owned) -> None:
+    config = json.loads((owned.state / "openclaw.json").read_text().partition("\n")[2])
+    config["meta"] = {"lastTouchedVersion": "2027.1.1"}
+    (owned.state / "openclaw.json").write_text(json.dumps(config))
+    before = owned.tree()
+    with pytest.raises(OcmError, match=r"was last used by OpenClaw 2027\.1\.1") as caught:
+        owned.adopt("work", move=True)
+    assert caught.value.hint == "ocm runtime install 2027.1.1"
+    assert owned.tree() == before
+
+
+def test_no_file_holds_a_key_but_where_secrets_are(
+    owned: Owned,
+) -> None:
+    owned.adopt("work", move=True)
+    places = {place for place, text in owned.kept.files().items() if KEY in text}
+    assert places == {".config/ocm/secrets/work.env"}, "what is kept for the way back is in base64"
+    paths = owned.kept.paths(WORK)
+    assert Path(paths.adopted).stat().st_mode & 0o077 == 0
+    assert Path(paths.adopted).parent.stat().st_mode & 0o077 == 0

@@ -45,6 +45,9 @@ class OwnType(click.ParamType[str]):
 @click.option(
     "--network", type=click.Choice(NETWORKS), help="What it reaches (default: own, where there can be one)."
 )
+@click.option(
+    "--allow", "allowed", multiple=True, metavar="ADDRESS", help="An address near by that it is to reach."
+)
 @click.option("--no-start", is_flag=True, help="Do not start it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @wait_options
@@ -69,14 +72,16 @@ def adopt(  # noqa: PLR0913 - one for each option
     channels, and it runs no cron jobs. With --move it becomes the instance itself: its service is stopped and
     set aside, it keeps its port, and ocm unadopt brings it back. A failure leaves all as it was.
     """
-    from openclaw_ocm.operations.adopt import Request
+    from openclaw_ocm.core.network import allowance
     from openclaw_ocm.operations.adopt import adopt as run
+    from openclaw_ocm.operations.planning.adoption import Request
 
     request = Request(
         name=name,
         move=move,
         port=options["port"],
         network=options["network"],
+        allow=allowance(options["allowed"]),
         start=not options["no_start"],
     )
     context, effort = frame.open_context(ctx), frame.effort(options)

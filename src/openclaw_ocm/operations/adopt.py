@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import secrets as random
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from openclaw_ocm.core import secrets, temporary
-from openclaw_ocm.core.adoption.config import adopted_config, referred_in, token_of
 from openclaw_ocm.core.adoption.steps import CopyState, RemoveFormer, Service, SetService
-from openclaw_ocm.core.names import MAIN, parse_name
-from openclaw_ocm.core.openclaw.channels import bots
-from openclaw_ocm.core.openclaw.document import changed_keys, format_config, lookup, refuse_large
-from openclaw_ocm.core.openclaw.moved import Move
-from openclaw_ocm.core.openclaw.settings import weakened
-from openclaw_ocm.core.openclaw.traits import TOKEN_BYTES
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.openclaw.document import changed_keys
 from openclaw_ocm.core.paths import CONFIG_NAME
-from openclaw_ocm.core.record import Record
 from openclaw_ocm.core.steps import (
     Exchange,
     MakeShell,
@@ -33,80 +27,38 @@ from openclaw_ocm.core.steps import (
     WriteRecord,
 )
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations.planning.adopting import (
     candidate,
     chosen_name,
-    dotenv_of,
-    lock_names,
-    runtime_for,
-    stays_behind,
-    taken_secrets,
+    lost,
 )
-from openclaw_ocm.operations.planning.agents import closed_places
+from openclaw_ocm.operations.planning.adoption import planned_adoption
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import (
-    choose_port,
-    kept_port,
-    refuse_existing,
     refuse_instance,
     setting_up,
 )
 from openclaw_ocm.operations.planning.moved_programs import stale_programs
-from openclaw_ocm.operations.planning.networks import choose_network
 from openclaw_ocm.operations.planning.repair import ready_in_words
-from openclaw_ocm.operations.planning.twins import refuse_twin
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.exchange import inode
-from openclaw_ocm.system.kept.adopted import Adopted, encode_adopted
-from openclaw_ocm.system.kept.records import encode_record, read_settings
+from openclaw_ocm.system.kept.adopted import encode_adopted
+from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.own_state import size_of
-from openclaw_ocm.system.openclaw.source import read_main_port
 
 if TYPE_CHECKING:
-    from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.network import Kind
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.adopting import Candidate
+    from openclaw_ocm.operations.planning.adoption import Planned, Request
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
 
-# What a copy is without: locks and caches, and logins of channels, which the original goes on using.
-_NOT_COPIED = ("cache", "logs", "credentials", ".env")
-_CHANNEL_KEYS = ("_BOT_TOKEN", "_APP_TOKEN")
 _ASIDE = Service(there=False, enabled=False, runs=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What the user asked for: `move` has what runs become the instance, in the place of a copy of it.
-
-    `port` and `network` are None for what is usual; `start` has the instance started and proved.
-    """
-
-    name: InstanceName | None = None
-    move: bool = False
-    port: int | None = None
-    network: Kind | None = None
-    start: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned:
-    """The instance that is to be, and what is to be in its files."""
-
-    worker: Instance
-    config: dict[str, Any] = field(repr=False)
-    secrets: dict[str, str] = field(repr=False)
-    adopted: Adopted = field(repr=False)
-    left_out: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 def adopt(context: Context, wanted: str, request: Request, effort: Effort, *, dry_run: bool) -> Outcome:
@@ -118,11 +70,11 @@ def adopt(context: Context, wanted: str, request: Request, effort: Effort, *, dr
     """
     found = candidate(context.host, wanted, moving=request.move)
     name = parse_name(chosen_name(found, request.name, moving=request.move))
-    with locked(context, *lock_names(name, found)), contextlib.ExitStack() as until_reserved:
+    with locked(context, name, *lost(found, moving=request.move)), contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
         found = candidate(context.host, wanted, moving=request.move)
         refuse_instance(context.host.paths, name)
-        planned = _planned(context, name, found, request)
+        planned = planned_adoption(context, name, found, request)
         outcome = _carry_out(planned, found, request, effort, dry_run=dry_run, until_reserved=until_reserved)
     paths = planned.worker.paths
     moved = not dry_run and paths.state != found.state
@@ -130,117 +82,8 @@ def adopt(context: Context, wanted: str, request: Request, effort: Effort, *, dr
     return replace(outcome, notes=(*outcome.notes, *stale))
 
 
-def _planned(context: Context, name: InstanceName, found: Candidate, request: Request) -> _Planned:
-    host, paths = context.host, context.host.instance(name)
-    context.backend.check(sealed=True)
-    runtime = runtime_for(host, found)
-    kind, notes = choose_network(host, name, request.network, sealed=True)
-    port, told = _port(context, name, found, request)
-    record = Record(
-        name=name,
-        backend=context.backend.name,
-        network=kind,
-        port=port,
-        autostart=request.move and found.service is not None and found.service.enabled,
-        runtime=runtime,
-        environment=read_settings(host.paths).environment,
-    )
-    worker = instance_of(context, record)
-    its_own = (paths.state, *(PurePosixPath(one.path) for one in found.files))
-    refuse_existing(worker, but=its_own if request.move and found.state == paths.state else ())
-    values = {key: one.value for key, one in found.variables.items()}
-    taken = taken_secrets(found, runtime)
-    token = token_of(found.settings, values) if request.move else None
-    move = Move(before=found.state, after=paths.state, anywhere=True)
-    config = adopted_config(
-        found.written,
-        move,
-        paths,
-        before=found.port,
-        port=port,
-        token=token or random.token_hex(TOKEN_BYTES),
-        quiet=not request.move,
-    )
-    dotenv = None
-    if request.move:
-        refuse_twin(host, name, bots(found.settings, values), but=MAIN if found.is_main else None)
-        dotenv = dotenv_of(found, taken)
-    else:
-        of_channels = set(referred_in(lookup(found.settings, "channels")))
-        taken = {
-            key: value
-            for key, value in taken.items()
-            if key not in of_channels and not key.endswith(_CHANNEL_KEYS)
-        }
-    refuse_large(format_config(config))
-    adopted = Adopted(
-        what=found.what,
-        moved=request.move,
-        state=str(found.state),
-        config=str(found.config),
-        port=found.port,
-        became=str(paths.state),
-        before=found.data,
-        after=format_config(config),
-        dotenv=dotenv,
-        secrets=tuple(sorted(taken)),
-        unit=found.unit,
-        files=found.files,
-        service=found.service,
-    )
-    return _Planned(
-        worker=worker,
-        config=config,
-        secrets=taken,
-        adopted=adopted,
-        left_out=_NOT_COPIED if not request.move else (".env",) if dotenv is not None else (),
-        notes=(
-            *found.notes,
-            *notes,
-            *told,
-            *_told(name, found, request, taken),
-            *closed_places(record, config),
-            *stays_behind(host, name, found),
-            *weakened(config, port=port),
-        ),
-    )
-
-
-def _port(
-    context: Context, name: InstanceName, found: Candidate, request: Request
-) -> tuple[int, tuple[str, ...]]:
-    """Return the port of the instance: the one that it had, where it is moved and keeps it alone."""
-    host = context.host
-    main = read_main_port(host)
-    if request.port is not None or not request.move:
-        return choose_port(host, request.port, main=main), ()
-    try:
-        return kept_port(host, found.port, listens=found.pid is not None), ()
-    except OcmError as error:
-        port = choose_port(host, None, main=main)
-        return port, (f"{error.message}: {name} gets {port}",)
-
-
-def _told(name: InstanceName, found: Candidate, request: Request, taken: dict[str, str]) -> tuple[str, ...]:
-    """Return in sentences what comes along and what does not."""
-    notes = [f"secrets of {name}: {', '.join(sorted(taken))}"] if taken else []
-    if not request.move:
-        notes.append(
-            f"{name} is a copy, without channels, and runs no cron jobs: {found.what} goes on as it was; "
-            "--move has it become the instance"
-        )
-        if found.channels:
-            notes.append(f"left out, for their logins may be in one place alone: {', '.join(found.channels)}")
-        return tuple(notes)
-    if found.unit is not None:
-        notes.append(f"{found.unit} is stopped, disabled and set aside: ocm unadopt {name} brings it back")
-    if found.config != found.state / CONFIG_NAME:
-        notes.append(f"{found.config} stays where it is, and is not read any more")
-    return tuple(notes)
-
-
 def _carry_out(  # noqa: PLR0913 - what is done, to what, and how
-    planned: _Planned,
+    planned: Planned,
     found: Candidate,
     request: Request,
     effort: Effort,
@@ -251,7 +94,7 @@ def _carry_out(  # noqa: PLR0913 - what is done, to what, and how
     worker = planned.worker
     context, name, paths = worker.context, worker.name, worker.paths
     stage = _stage(paths, random.token_hex(temporary.TOKEN_BYTES))
-    others = (MAIN,) if found.is_main else ()
+    others = lost(found, moving=request.move)
     with contextlib.ExitStack() as until_planned:
         if not dry_run:
             _refuse_full(found, paths)
@@ -302,7 +145,7 @@ def _state_in(stage: Stage) -> PurePosixPath:
     return PurePosixPath(stage.path) / "state"
 
 
-def _fill(stage: Stage, planned: _Planned, found: Candidate) -> None:
+def _fill(stage: Stage, planned: Planned, found: Candidate) -> None:
     """Write what is staged, but for the state, which is copied when what uses it is stopped."""
     Path(_state_in(stage)).mkdir(mode=0o700)
     contents = (
@@ -325,7 +168,7 @@ def _refuse_full(found: Candidate, paths: InstancePaths) -> None:
 
 
 def _steps(  # noqa: PLR0913 - what is done, to what, and how
-    planned: _Planned,
+    planned: Planned,
     found: Candidate,
     request: Request,
     effort: Effort,
@@ -380,7 +223,7 @@ def _exchange(path: PurePosixPath, staged: str) -> Exchange:
     return Exchange(path=str(path), staged=staged, inode=inode(PurePosixPath(staged)) or 0)
 
 
-def _done(planned: _Planned, found: Candidate, request: Request) -> str:
+def _done(planned: Planned, found: Candidate, request: Request) -> str:
     record = planned.worker.record
     made = f"{found.what} is {record.name} now" if request.move else f"made of a copy of {found.what}"
     if not request.start:

@@ -39,6 +39,7 @@ from openclaw_ocm.system.machine.install import install
 from openclaw_ocm.system.machine.look import foreign_ocm, observe_machine
 from openclaw_ocm.system.neighbours import neighbours
 from openclaw_ocm.system.openclaw.source import read_main_port
+from openclaw_ocm.system.openclaw.whereabouts import find_main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -257,7 +258,7 @@ def _record_problems(context: Context, names: tuple[InstanceName, ...], opened: 
     for path in sorted(records.iterdir()) if records.is_dir() else ():
         if path.name not in known and not path.name.startswith("."):
             yield Problem(about=MACHINE, what=f"{path} is the record of no instance", mend="move it away")
-    owners = [("main", read_main_port(context.host))]
+    owners = [("main", read_main_port(context.host))] if find_main(context.host).found else []
     owners += [(name, one.record.port) for name, one in opened.instances.items()]
     for one, other in ports.overlaps(owners):
         what = f"its port is within {ports.WINDOW} of that of {one}"

@@ -45,7 +45,7 @@ def adopted_config(  # noqa: PLR0913 - what it was, and what it is to be
     changed = on_port(moved_config(config, move), before=before, after=port)
     changed = with_value(with_value(changed, "gateway.mode", "local"), BIND, LOOPBACK)
     auth = lookup(changed, "gateway.auth")
-    if quiet or lookup(changed, "gateway.auth.mode") not in _ASKING or not _is_literal(auth):
+    if quiet or lookup(changed, "gateway.auth.mode") not in _ASKING or not _is_kept(auth):
         changed = with_value(changed, "gateway.auth", {**as_object(auth), "mode": "token", "token": token})
     if lookup(changed, "gateway.tailscale.mode") not in (None, "off"):
         changed = with_value(changed, "gateway.tailscale.mode", "off")
@@ -62,10 +62,12 @@ def adopted_config(  # noqa: PLR0913 - what it was, and what it is to be
     return quiet_config(changed) if quiet else changed
 
 
-def _is_literal(auth: object) -> bool:
-    """Tell whether a config itself holds what lets people in: a variable is not there in the sandbox."""
+def _is_kept(auth: object) -> bool:
+    """Tell whether a config, or the store in its state, holds what lets people in, and no variable does."""
     found = as_object(auth)
     word = found.get(str(found.get("mode")))
+    if isinstance(word, dict):
+        return word.get("source") == "store"
     return isinstance(word, str) and bool(word.strip()) and "${" not in word
 
 

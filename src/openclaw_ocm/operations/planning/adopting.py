@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from openclaw_ocm.core.adoption.config import paths_in, referred_in, secrets_of
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.channels import channels_in
-from openclaw_ocm.core.openclaw.document import lookup, parse_config
+from openclaw_ocm.core.openclaw.document import MAX_BYTES, lookup, parse_config
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv
 from openclaw_ocm.core.openclaw.main_place import port_in
 from openclaw_ocm.core.releases import is_newer
@@ -23,13 +23,14 @@ from openclaw_ocm.system.openclaw.own_state import refuse_used
 from openclaw_ocm.system.openclaw.package import package_version
 from openclaw_ocm.system.openclaw.providers import known_providers
 from openclaw_ocm.system.openclaw.source import read_own_config
+from openclaw_ocm.system.openclaw.texts import read_bounded
 from openclaw_ocm.system.openclaw.variables import all_variables
 from openclaw_ocm.system.openclaw.versions import installed
 from openclaw_ocm.system.openclaw.whereabouts import running_on
 from openclaw_ocm.system.removable import check_place, check_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from openclaw_ocm.core.adoption.steps import Service
     from openclaw_ocm.core.names import InstanceName
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 _MOST_TOLD = 10
 _VERSION = "meta.lastTouchedVersion"
+# What each instance sees of the machine, or has of its own.
+_SEEN = ("/usr", "/bin", "/lib", "/tmp", "/var/tmp", "/dev", "/proc")  # noqa: S108 - places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,11 @@ def candidate(host: Host, wanted: str, *, moving: bool) -> Candidate:
     """
     own = find_own(host, wanted)
     place = own.place
-    data = files.real_path(place.config).read_bytes()
+    data = read_bounded(files.real_path(place.config), MAX_BYTES, str(place.config))
+    if data is None:
+        raise OcmError(
+            f"{place.config} is not there", hint="openclaw onboard makes one", code="config_missing"
+        )
     settings = read_own_config(place)
     port = place.port or port_in(lookup(settings, "gateway.port")) or place.default_port
     running = running_on(host, place.state)
@@ -198,19 +205,23 @@ def dotenv_of(found: Candidate, taken: Mapping[str, str]) -> bytes | None:
     return data if names and names.keys() <= taken.keys() else None
 
 
-def stays_behind(host: Host, name: str, found: Candidate) -> tuple[str, ...]:
-    """Return in sentences what the config names outside of the state, which the instance does not see."""
-    home, told = host.paths.home, []
+def stays_behind(host: Host, name: str, found: Candidate, *, but: Collection[str]) -> tuple[str, ...]:
+    """Return in sentences what the config names outside of the state and the instance does not see.
+
+    What it sees all the same is `but`.
+    """
+    home = host.paths.home
+    seen = (str(found.state), *but, *_SEEN)
+    told = []
     for text in dict.fromkeys(paths_in(dict(found.settings))):
         path = PurePosixPath(os.path.normpath(home / text[2:] if text.startswith("~/") else text))
-        if path.is_relative_to(found.state) or not Path(path).exists() or path in (home, PurePosixPath("/")):
-            continue
-        if any(path.is_relative_to(place) for place in ("/usr", "/bin", "/lib", "/tmp", "/dev", "/proc")):  # noqa: S108 - a place
-            continue
-        told.append(f"{path} stays where it is, and {name} does not see it: ocm mount {name} {path} --rw")
+        is_seen = any(path.is_relative_to(place) for place in seen)
+        if not is_seen and path not in (home, PurePosixPath("/")) and Path(path).exists():
+            mend = f"ocm mount {name} {path} --rw"
+            told.append(f"{path} stays where it is, and {name} does not see it: {mend}")
     return tuple(told[:_MOST_TOLD])
 
 
-def lock_names(name: InstanceName, found: Candidate) -> tuple[InstanceName, ...]:
-    """Return whose locks an adoption holds: that of main as well where that is what goes away."""
-    return (name, MAIN) if found.is_main else (name,)
+def lost(found: Candidate, *, moving: bool) -> tuple[InstanceName, ...]:
+    """Return whose lock an adoption holds as well: that of main where main is what goes away."""
+    return (MAIN,) if found.is_main and moving else ()

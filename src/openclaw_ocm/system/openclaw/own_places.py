@@ -80,6 +80,8 @@ def find_own(host: Host, wanted: str) -> Own:
         place = next((one for one, service, _ in seen if PurePosixPath(service.place).name == wanted), None)
         if place is None:
             raise _nothing(f"no service {wanted} runs an OpenClaw of yours", unread)
+    if place is None and is_profile(wanted) and not Path(host.paths.home, f"{_PREFIX}{wanted}").exists():
+        place = next((one for one, _service, _system in seen if one.profile == wanted), None)
     if place is None:
         state = _state(host, wanted)
         # Two services may name one state: the first is the likelier.
