@@ -36,7 +36,7 @@ class OwnType(click.ParamType[str]):
 
 
 @click.command(epilog="Example: ocm adopt work --move")
-@click.argument("what", type=OwnType(), default="main", metavar="[main|PROFILE|SERVICE|DIRECTORY]")
+@click.argument("what", type=OwnType(), default="main", metavar="[main|PROFILE|SERVICE|DIRECTORY|ARCHIVE]")
 @click.option(
     "--name", type=NEW_NAME, metavar="NAME", help="Call the instance so; as the profile if left out."
 )
@@ -70,7 +70,8 @@ def adopt(  # noqa: PLR0913 - one for each option
 
     Without --move that is a copy, made while it runs: with its memory, sessions and keys, but without
     channels, and it runs no cron jobs. With --move it becomes the instance itself: its service is stopped and
-    set aside, it keeps its port, and ocm unadopt brings it back. A failure leaves all as it was.
+    set aside, it keeps its port, and ocm unadopt brings it back. An archive of openclaw backup create, or a
+    tar of a state directory, becomes an instance with its channels. A failure leaves all as it was.
     """
     from openclaw_ocm.core.network import allowance
     from openclaw_ocm.operations.adopt import adopt as run

@@ -12,6 +12,7 @@ import msgspec
 
 from openclaw_ocm.core import secrets, temporary
 from openclaw_ocm.core.adoption.steps import CopyState, RemoveFormer, Service, SetService
+from openclaw_ocm.core.backup.layout import STATE
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.document import changed_keys
 from openclaw_ocm.core.paths import CONFIG_NAME
@@ -33,6 +34,7 @@ from openclaw_ocm.operations.planning.adopting import (
     chosen_name,
     lost,
 )
+from openclaw_ocm.operations.planning.adopting_archive import archived, unpack_archive
 from openclaw_ocm.operations.planning.adoption import planned_adoption
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
@@ -68,16 +70,18 @@ def adopt(context: Context, wanted: str, request: Request, effort: Effort, *, dr
     is a copy of is not touched. With it the service is stopped and set aside, and what runs goes on as the
     instance: `unadopt` brings it back. A failure leaves all as it was. Raises `OcmError`.
     """
-    found = candidate(context.host, wanted, moving=request.move)
+    found = archived(context, wanted) or candidate(context.host, wanted, moving=request.move)
     name = parse_name(chosen_name(found, request.name, moving=request.move))
     with locked(context, name, *lost(found, moving=request.move)), contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
-        found = candidate(context.host, wanted, moving=request.move)
+        if found.own:
+            # What was seen of it without the lock may hold no longer.
+            found = candidate(context.host, wanted, moving=request.move)
         refuse_instance(context.host.paths, name)
         planned = planned_adoption(context, name, found, request)
         outcome = _carry_out(planned, found, request, effort, dry_run=dry_run, until_reserved=until_reserved)
     paths = planned.worker.paths
-    moved = not dry_run and paths.state != found.state
+    moved = not dry_run and str(paths.state) != planned.adopted.state
     stale = stale_programs(name, paths.state) if moved else ()
     return replace(outcome, notes=(*outcome.notes, *stale))
 
@@ -95,17 +99,19 @@ def _carry_out(  # noqa: PLR0913 - what is done, to what, and how
     context, name, paths = worker.context, worker.name, worker.paths
     stage = _stage(paths, random.token_hex(temporary.TOKEN_BYTES))
     others = lost(found, moving=request.move)
+    has_moved = found.state != paths.state
     with contextlib.ExitStack() as until_planned:
         if not dry_run:
             _refuse_full(found, paths)
             holding = make_plan(worker.backend, "adopt", name, [stage], others=others)
             transaction = Transaction(context=context, plan=holding, progress=context.report)
             until_planned.enter_context(transaction.staging())
-            _fill(stage, planned, found)
+            unpacked = _fill(context, stage, planned, found)
+            planned = replace(planned, notes=(*planned.notes, *unpacked))
         rules = guard(context.host, before=None, after=worker.record)
         undoable = _steps(planned, found, request, effort, stage=stage, rules=rules.steps)
         cleaning: list[Step] = [
-            *([RemoveFormer(path=str(found.state))] if request.move and found.state != paths.state else []),
+            *([RemoveFormer(path=str(found.state))] if planned.adopted.moved and has_moved else []),
             RemoveTree(path=stage.path),
             *(RemoveFile(path=path) for path in stage.files),
         ]
@@ -142,23 +148,34 @@ def _stage(paths: InstancePaths, token: str) -> Stage:
 
 
 def _state_in(stage: Stage) -> PurePosixPath:
-    return PurePosixPath(stage.path) / "state"
+    return PurePosixPath(stage.path) / "adopted" / STATE
 
 
-def _fill(stage: Stage, planned: Planned, found: Candidate) -> None:
-    """Write what is staged, but for the state, which is copied when what uses it is stopped."""
-    Path(_state_in(stage)).mkdir(mode=0o700)
+def _fill(context: Context, stage: Stage, planned: Planned, found: Candidate) -> tuple[str, ...]:
+    """Write what is staged, but for a state that is copied when what uses it is stopped.
+
+    Of an archive the state is unpacked; returns what is to be told of that.
+    """
+    state, own, told = _state_in(stage), dict[str, str](), tuple[str, ...]()
+    if found.look is None:
+        Path(state).mkdir(mode=0o700, parents=True)
+    else:
+        own, told = unpack_archive(context, found.directory, found.look, state, planned.adopted.after)
     contents = (
-        secrets.format_file(planned.secrets),
+        secrets.format_file({**planned.secrets, **own}),
         encode_adopted(planned.adopted),
         found.data,
         planned.adopted.after,
     )
     for path, data in zip(stage.files, contents, strict=True):
         files.write_new(PurePosixPath(path), data)
+    return (*told, f"secrets of {planned.worker.name}: {', '.join(sorted(own))}") if own else told
 
 
 def _refuse_full(found: Candidate, paths: InstancePaths) -> None:
+    if not found.own:
+        # Its unpacking counts as it goes.
+        return
     free, needed = free_bytes(paths.state.parent), size_of(found.directory)
     if free < needed:
         message = (
@@ -190,29 +207,32 @@ def _steps(  # noqa: PLR0913 - what is done, to what, and how
                 after=_ASIDE if found.files else msgspec.structs.replace(_ASIDE, there=True),
             )
         )
-    live = found.own and not request.move
+    copying: list[Step] = [
+        CopyState(
+            source=str(found.directory),
+            path=str(state),
+            file=str(found.config),
+            live=not request.move,
+            left_out=planned.left_out,
+        )
+    ]
+    config = ReplaceConfig(name=name, before=before, after=after, beside=files.name_beside(CONFIG_NAME))
     return [
         stage,
         WriteRecord(path=str(paths.record), text=encode_record(record)),
         MakeShell(shell=str(paths.shell), scratch=str(paths.scratch), fresh=True),
         _exchange(paths.adopted, adopted),
         *setting,
-        CopyState(
-            source=str(found.directory),
-            path=str(state),
-            file=str(found.config),
-            live=live,
-            left_out=planned.left_out,
-        ),
+        *(copying if found.own else ()),
         _exchange(paths.state, str(state)),
         _exchange(paths.secrets, secret),
-        ReplaceConfig(name=name, before=before, after=after, beside=files.name_beside(CONFIG_NAME)),
+        *((config,) if found.own else ()),
         *setting_up(worker, rules, autostart=record.autostart),
         RewritePaths(
             name=name,
             before=str(found.state),
             after=str(paths.state),
-            fresh=not (request.move and found.own),
+            fresh=not planned.adopted.moved,
             copied=True,
         ),
         *((Start(name=name), effort.verify(name)) if request.start else ()),
@@ -225,7 +245,8 @@ def _exchange(path: PurePosixPath, staged: str) -> Exchange:
 
 def _done(planned: Planned, found: Candidate, request: Request) -> str:
     record = planned.worker.record
-    made = f"{found.what} is {record.name} now" if request.move else f"made of a copy of {found.what}"
+    copied = f"made of {'a copy of ' if found.own else ''}{found.what}"
+    made = f"{found.what} is {record.name} now" if planned.adopted.moved else copied
     if not request.start:
         return f"{made}, not started: ocm start {record.name}"
     return f"{made}, on port {record.port}, {ready_in_words(record)}"

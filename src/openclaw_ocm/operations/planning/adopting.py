@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.openclaw.main_place import Variable
     from openclaw_ocm.core.record import Runtime
+    from openclaw_ocm.system.foreign.archive import Look
     from openclaw_ocm.system.host import Host
     from openclaw_ocm.system.kept.adopted import UnitFile
     from openclaw_ocm.system.openclaw.own_places import Own
@@ -53,7 +54,8 @@ class Candidate:
     `state` is where its state was when it was last used, `directory` where it lies now, `config` where its
     config is now: `data` is what that holds, `settings` what it means with what it includes. `variables` are
     those that it had, `origins` the places that set them for it alone. `service` is how its service is;
-    `pid` is the process that uses the state. `own` is one that is the user's, on this machine.
+    `pid` is the process that uses the state. `version` is that of its OpenClaw, where that is told. One that
+    has a `look` is in an archive, which stays as it is.
     """
 
     what: str
@@ -67,12 +69,18 @@ class Candidate:
     variables: Mapping[str, Variable] = field(default_factory=dict, repr=False)
     origins: frozenset[str] = frozenset()
     is_main: bool = False
-    own: bool = True
     unit: str | None = None
     files: tuple[UnitFile, ...] = ()
     service: Service | None = None
     pid: int | None = None
+    version: str | None = None
+    look: Look | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the user's, on this machine, and no archive."""
+        return self.look is None
 
     @property
     def written(self) -> dict[str, Any]:
@@ -169,7 +177,7 @@ def chosen_name(found: Candidate, name: InstanceName | None, *, moving: bool) ->
         return name
     if not found.suggested:
         message = f"{found.what} needs a name as an instance"
-        raise Invalid(message, hint="ocm adopt main --name NAME --move", code="name_missing")
+        raise Invalid(message, hint="--name NAME gives it one", code="name_missing")
     return found.suggested if moving or not found.own else f"{found.suggested}-copy"
 
 
@@ -179,10 +187,10 @@ def runtime_for(host: Host, found: Candidate) -> Runtime:
     Raises `OcmError` where that is older: it cannot read the state.
     """
     wrote = lookup(found.settings, _VERSION)
-    wrote = wrote if isinstance(wrote, str) and wrote in installed(host.paths) else None
-    runtime = runtime_of(host, wrote)
-    have, last = package_version(PurePosixPath(runtime.openclaw)), lookup(found.settings, _VERSION)
-    if isinstance(last, str) and is_newer(last, have):
+    last = wrote if isinstance(wrote, str) else found.version
+    runtime = runtime_of(host, last if last in installed(host.paths) else None)
+    have = package_version(PurePosixPath(runtime.openclaw))
+    if last is not None and is_newer(last, have):
         message = f"{found.what} was last used by OpenClaw {last}, newer than {have}, which is installed"
         raise OcmError(message, hint=f"ocm runtime install {last}", code="adopt_refused")
     return runtime

@@ -85,6 +85,8 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
     The caller holds the locks, and chooses ports alone.
     """
     host, paths = context.host, context.host.instance(name)
+    # An archive is of an agent that is to go on here.
+    goes_on = request.move or not found.own
     context.backend.check(sealed=True)
     runtime = runtime_for(host, found)
     kind, notes = choose_network(host, name, request.network, sealed=True)
@@ -100,7 +102,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
         environment=read_settings(host.paths).environment,
     )
     move = Move(before=found.state, after=paths.state, anywhere=True)
-    outside = _workspaces_outside(paths, found)
+    outside = _workspaces_outside(paths, found) if found.own else ()
     if request.move:
         record = _showing(context, record, outside)
     worker = instance_of(context, record)
@@ -108,18 +110,18 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
     refuse_existing(worker, but=its_own if request.move and found.state == paths.state else ())
     values = {key: one.value for key, one in found.variables.items()}
     taken = taken_secrets(found, runtime)
-    token = token_of(found.settings, values) if request.move else None
+    token = token_of(found.settings, values) if goes_on else None
     config = adopted_config(
-        found.written if request.move else _within(found.written, outside, paths),
+        found.written if goes_on else _within(found.written, outside, paths),
         move,
         paths,
         before=found.port,
         port=port,
         token=token or random.token_hex(TOKEN_BYTES),
-        quiet=not request.move,
+        quiet=not goes_on,
     )
     dotenv = None
-    if request.move:
+    if goes_on:
         refuse_twin(host, name, bots(found.settings, values), but=MAIN if found.is_main else None)
         dotenv = dotenv_of(found, taken)
     else:
@@ -132,7 +134,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
     refuse_large(format_config(config))
     adopted = Adopted(
         what=found.what,
-        moved=request.move,
+        moved=request.move and found.own,
         state=str(found.state),
         config=str(found.config),
         port=found.port,
@@ -150,7 +152,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
         config=config,
         secrets=taken,
         adopted=adopted,
-        left_out=_NOT_COPIED if not request.move else (".env",) if dotenv is not None else (),
+        left_out=_NOT_COPIED if not goes_on else (".env",) if dotenv is not None else (),
         notes=(
             *found.notes,
             *notes,
@@ -158,7 +160,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
             *_told(name, found, request, taken),
             *_told_of_workspaces(name, found, request, outside),
             *closed_places(record, config),
-            *stays_behind(host, name, found, but=outside),
+            *(stays_behind(host, name, found, but=outside) if found.own else ()),
             *weakened(config, port=port),
         ),
     )
@@ -170,9 +172,11 @@ def _port(
     """Return the port of the instance: the one that it had, where it is moved and keeps it alone."""
     host = context.host
     main = read_main_port(host)
-    if request.port is not None or not request.move:
+    if request.port is not None or (found.own and not request.move):
         return choose_port(host, request.port, main=main), ()
     try:
+        if not found.own:
+            return choose_port(host, found.port, main=main), ()
         return kept_port(host, found.port, listens=found.pid is not None), ()
     except OcmError as error:
         port = choose_port(host, None, main=main)
@@ -182,6 +186,11 @@ def _port(
 def _told(name: InstanceName, found: Candidate, request: Request, taken: dict[str, str]) -> tuple[str, ...]:
     """Return in sentences what comes along and what does not."""
     notes = [f"secrets of {name}: {', '.join(sorted(taken))}"] if taken else []
+    if not found.own:
+        if found.channels:
+            where = f"nowhere else may it run with its channels: {', '.join(found.channels)}"
+            notes.append(where)
+        return tuple(notes)
     if not request.move:
         notes.append(
             f"{name} is a copy, without channels, and runs no cron jobs: {found.what} goes on as it was; "

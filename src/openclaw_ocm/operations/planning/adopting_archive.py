@@ -1,0 +1,101 @@
+"""An OpenClaw that is in an archive of another program, to become an instance: looked at, and unpacked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.openclaw.document import format_config, lookup
+from openclaw_ocm.core.openclaw.dotenv import parse_dotenv
+from openclaw_ocm.core.openclaw.main_place import Main, is_profile, port_in
+from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.core.secrets import MAX_BYTES, is_key, is_value
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning.adopting import Candidate
+from openclaw_ocm.operations.planning.progress import by_bytes
+from openclaw_ocm.system import files
+from openclaw_ocm.system.archive.reader import free_bytes
+from openclaw_ocm.system.foreign.archive import look, own_header, unpack
+from openclaw_ocm.system.openclaw.own_state import make_directories
+
+if TYPE_CHECKING:
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.system.foreign.archive import Look
+
+_UNKNOWN = PurePosixPath("/nowhere/.openclaw")
+
+
+def archived(context: Context, wanted: str) -> Candidate | None:
+    """Return what is in an archive, None where `wanted` names no file.
+
+    Anybody may have made it: what its config says is taken for what it is. Raises `OcmError` where it holds
+    no OpenClaw, and for a backup of OCM's own.
+    """
+    path = Path(wanted).expanduser().absolute()
+    is_named = is_profile(wanted) and Path(context.host.paths.home, f".openclaw-{wanted}").is_dir()
+    if is_named or not path.is_file():
+        return None
+    archive = PurePosixPath(path)
+    if own_header(archive) is not None:
+        message = f"{archive} is a backup of OCM's own"
+        raise OcmError(message, hint=f"ocm restore {archive}", code="adopt_refused")
+    context.report("look through it")
+    found = look(archive, by_bytes(context.report, path.stat().st_size))
+    config, shape = found.places.config, found.shape
+    state = found.former or _UNKNOWN
+    usual = Main(state=state, config=state / CONFIG_NAME, profile=shape.name).default_port
+    written = lookup(config, "gateway.port")
+    return Candidate(
+        what=str(archive),
+        state=state,
+        directory=archive,
+        config=state / CONFIG_NAME,
+        data=format_config(config),
+        settings=config,
+        port=shape.port or (port_in(written) if isinstance(written, int) else None) or usual,
+        suggested=shape.name or "",
+        version=shape.version,
+        look=found,
+        notes=(f"{archive} is {shape.sentence}",),
+    )
+
+
+def unpack_archive(
+    context: Context, archive: PurePosixPath, found: Look, state: PurePosixPath, config: bytes
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Unpack an archive so that its state lies at `state` with that config.
+
+    Returns the secrets of its `.env`, which goes where it holds nothing else, and what is to be told.
+    """
+    size = Path(archive).stat().st_size
+    unpacked = unpack(
+        archive,
+        found,
+        state.parent,
+        free_bytes=free_bytes(state.parent.parent),
+        progress=by_bytes(context.report, size),
+    )
+    make_directories(state)
+    with files.open_state(state) as directory:
+        files.write_in(directory, CONFIG_NAME, config)
+    left = (f"left out: {count} of {reason}" for reason, count in sorted(unpacked.left_out.items()))
+    moved = (
+        f"{one.source} lies in its state now, as {one.inside}"
+        if one.there
+        else f"{one.source} is not in {archive}: {one.inside} in its state begins empty"
+        for one in unpacked.moved
+    )
+    return _from_dotenv(state), (*unpacked.notes, *moved, *left)
+
+
+def _from_dotenv(state: PurePosixPath) -> dict[str, str]:
+    with files.open_state(state) as directory, contextlib.suppress(OcmError, OSError):
+        data = files.read_in(directory, ".env", limit=MAX_BYTES)
+        found = parse_dotenv(data.decode(errors="replace"))
+        taken = {name: value for name, value in found.items() if is_key(name) and is_value(value)}
+        if found == taken:
+            os.unlink(".env", dir_fd=directory)
+        return taken
+    return {}
