@@ -142,22 +142,30 @@ def killed(argv: list[str], moment: float) -> int:
 
 
 def mark(name: str, version: int) -> int:
+    return mark_state(HOME / f".openclaw-{name}", version)
+
+
+def mark_state(state: Path, version: int) -> int:
     for number in range(FILES):
-        path = HOME / f".openclaw-{name}" / "workspace" / f"mark-{number}"
-        path.write_text(f"{version}\n" * LINES)
+        (state / "workspace" / f"mark-{number}").write_text(f"{version}\n" * LINES)
     return version
 
 
 def whole() -> tuple[str, int]:
     """Return name and version of the one instance there is; fail where it is made of two."""
     (state,) = (path for path in HOME.glob(".openclaw-*") if not path.name.startswith(".openclaw-drill-"))
+    return state.name.removeprefix(".openclaw-"), version_of(state)
+
+
+def version_of(state: Path) -> int:
+    """Return the version of the marked files in a state; fail where it has those of two."""
     marks = sorted(state.glob("workspace/mark-*"))
     assert len(marks) == FILES, marks
     texts = {path.read_text() for path in marks}
     (text,) = texts
     (version,) = set(text.splitlines())
     assert text == f"{version}\n" * LINES
-    return state.name.removeprefix(".openclaw-"), int(version)
+    return int(version)
 
 
 def check(ocm: str, name: str, keep: str) -> None:

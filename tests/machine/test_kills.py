@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, add_version, answer, home_files, rows
+from .instances import (
+    HOME,
+    MAIN_UNIT,
+    add_version,
+    answer,
+    home_files,
+    rows,
+    start_main,
+    stop_main,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,3 +64,26 @@ def test_one_whole_instance_is_left(
     assert sum(line["exit"] == -9 for line in lines) == count
     (name,) = (name for name in rows(ocm) if not name.startswith("drill-"))
     ocm("start", name)
+
+
+def test_main_is_the_users_as_it_was_or_an_instance(
+    request: pytest.FixtureRequest, machine: Machine, ocm: Ocm
+) -> None:
+    count = request.config.getoption("--kills")
+    seed = request.config.getoption("--seed") or random.randrange(2**32)
+    print(f"--seed {seed}")
+    ocm("list")
+    before = home_files(machine)
+    start_main(machine)
+    job = ("--name", "job", "--every", "24h", "--message", "hello")
+    machine.run(["openclaw", "cron", "add", *job])
+    machine.run(["systemctl", "--user", "stop", MAIN_UNIT])
+    machine.run(["systemctl", "--user", "enable", MAIN_UNIT])
+    argv = ["python3", "-m", "tests.machine.adopt_kills", f"{ocm.folder}/ocm.py", str(seed), str(count)]
+    done = machine.run(argv, cwd=ocm.folder, check=False, timeout=120 + 30 * count)
+    print(done.stdout)
+    assert done.returncode == 0, (seed, done.stderr)
+    assert sum(json.loads(line)["exit"] == -9 for line in done.stdout.splitlines()) == count
+    machine.run(["systemctl", "--user", "disable", MAIN_UNIT])
+    stop_main(machine)
+    assert home_files(machine) - before <= {f"{HOME}/.local/state/ocm/locks/main.lock"}
