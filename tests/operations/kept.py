@@ -63,21 +63,42 @@ if TYPE_CHECKING:
 NAME = parse_name(f"worker{os.getpid()}")
 OTHER = parse_name(f"{NAME}-a")
 TERMINAL = Terminal(attached=False, environ={"LANG": "C.UTF-8"})
-# Runs what OCM asks of Node: copies databases as `core.backup.copying` has it, rewrites no paths, and tells
-# what it was called with where it is to be OpenClaw.
+# Runs what OCM asks of Node: copies databases as `core.backup.copying` has it, rewrites no paths, tells the
+# versions of databases, and what it was called with where it is to be OpenClaw. Its `doctor` makes databases
+# those of its package, but where the file `unmigratable` is in the state.
 NODE = """#!/bin/sh
 [ "$*" = --version ] && exec echo v24.19.0
 [ "$1" = --print ] && {identity} && exit
 exec {python} {home}/node.py "$@"
 """
 NODE_PROGRAM = """
-import json, os, pathlib, sqlite3, sys
+import contextlib, json, os, pathlib, sqlite3, sys
+
+def databases():
+    agents = pathlib.Path().glob("agents/*/agent/openclaw-agent.sqlite")
+    places = [("state", None, "state/openclaw.sqlite"), *(("agent", one.parts[1], one) for one in agents)]
+    return [place for place in places if os.path.exists(place[2])]
+
+if "--fix" in sys.argv:
+    entry = next(word for word in sys.argv if word.endswith("openclaw.mjs"))
+    stated = json.loads(pathlib.Path(entry).with_name("package.json").read_text())["openclaw"]
+    if os.path.exists("unmigratable"):
+        sys.exit("it cannot be migrated")
+    for kind, _agent, path in databases():
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute(f"pragma user_version = {stated['schemaVersions'][kind]}")
+    sys.exit()
 if "--eval" not in sys.argv:
     said = {"argv": sys.argv[1:], "environ": dict(os.environ), "cwd": os.getcwd()}
     pathlib.Path(__file__).with_name("called").write_text(json.dumps(said))
     print("openclaw was here")
     sys.exit(7)
 request = json.load(sys.stdin)
+if "schemas" in request:
+    for kind, agent, path in databases():
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            print(json.dumps([kind, agent, *database.execute("pragma user_version").fetchone()]))
+    print(json.dumps(["end"]))
 for index, path in enumerate(request.get("paths", ())):
     os.makedirs(request["into"], 0o700, exist_ok=True)
     source, target = sqlite3.connect(path), sqlite3.connect(f"{request['into']}/{index}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
+import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from tests.operations.kept import NAME
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances import apply, transaction, verify
+from openclaw_ocm.instances import apply, schemas, transaction, verify
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import upgrade as upgrades
 from openclaw_ocm.operations.planning.change import recover_all
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.planning.result import Outcome
 
 OLD, NEW, NEWER = "2026.8.2", "2026.9.5", "2026.9.6"
+# What each states of its databases.
+SCHEMAS = {OLD: (15, 19), NEW: (17, 21), NEWER: (17, 22)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,20 +68,45 @@ class Upgraded:
     def rollback(self, *, dry_run: bool = False) -> Outcome:
         return rollback(self.kept.context, NAME, self.kept.effort(), dry_run=dry_run)
 
+    def add(self, version: str) -> None:
+        package = Path(self.kept.host.paths.runtimes, version, "lib/node_modules/openclaw")
+        shutil.copytree(self.kept.home / ".npm-global/lib/node_modules/openclaw", package)
+        state, agent = SCHEMAS[version]
+        versions = {"schemaVersions": {"state": state, "agent": agent}}
+        stated = {"name": "openclaw", "version": version, "openclaw": versions}
+        (package / "package.json").write_text(json.dumps(stated))
+        runtime = Runtime(node=str(self.kept.home / ".npm-global/bin/node"), openclaw=str(package))
+        files.write_file(mark(self.kept.host.paths, runtime), b"")
+
+    def write_databases(self, version: str, *agents: str) -> None:
+        """Write the databases of the gateway and of agents as a version has them."""
+        state, agent = SCHEMAS[version]
+        places = [(self.state / "state/openclaw.sqlite", state)]
+        places += [(self.state / f"agents/{one}/agent/openclaw-agent.sqlite", agent) for one in agents]
+        for path, schema in places:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                database.executescript(
+                    f"create table if not exists kept (word); pragma user_version = {schema}"
+                )
+
+    def schemas(self) -> list[int]:
+        """Return the versions of its databases, that of the gateway last."""
+        found = []
+        for path in sorted(self.state.rglob("*.sqlite")):
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                found += database.execute("pragma user_version").fetchone()
+        return found
+
     def said(self) -> str:
         return (self.state / "workspace/said").read_text()
 
 
 @pytest.fixture
 def upgraded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Upgraded:
-    for version in (OLD, NEW):
-        package = Path(kept.host.paths.runtimes, version, "lib/node_modules/openclaw")
-        shutil.copytree(kept.home / ".npm-global/lib/node_modules/openclaw", package)
-        stated = package / "package.json"
-        stated.write_text(stated.read_text().replace("2026.9.6", version))
-        runtime = Runtime(node=str(kept.home / ".npm-global/bin/node"), openclaw=str(package))
-        files.write_file(mark(kept.host.paths, runtime), b"")
     made = Upgraded(kept=kept, broken=set(), only_named=set())
+    for version in (OLD, NEW):
+        made.add(version)
 
     def ask_all(ports: Mapping[InstanceName, int], **_options: object) -> dict[InstanceName, Answer]:
         found = {}
@@ -95,6 +124,7 @@ def upgraded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Upgraded:
     kept.deploy(openclaw=OLD)
     (made.state / "workspace").mkdir(exist_ok=True)
     (made.state / "workspace/said").write_text("before")
+    made.write_databases(OLD, "main")
     return made
 
 
@@ -159,6 +189,75 @@ def test_what_fails_after_all_brings_back_version_and_state(upgraded: Upgraded) 
     assert find_before(upgraded.kept.paths(NAME)) == ()
 
 
+def test_openclaw_migrates_the_databases_before_it_starts(upgraded: Upgraded) -> None:
+    upgraded.upgrade()
+    assert upgraded.schemas() == [21, 17]
+    upgraded.rollback()
+    assert upgraded.schemas() == [19, 15]
+
+
+def test_databases_that_openclaw_does_not_migrate_fail_on_the_copy(upgraded: Upgraded) -> None:
+    (upgraded.state / "unmigratable").touch()
+    pid, before = upgraded.kept.process(NAME).pid, tree(upgraded.state)
+    with pytest.raises(
+        OcmError, match=f"does not work with a copy of {NAME}: OpenClaw {NEW} did not migrate"
+    ) as caught:
+        upgraded.upgrade()
+    assert caught.value.code == "not_migrated"
+    assert caught.value.details == ("it cannot be migrated",)
+    assert upgraded.kept.process(NAME).pid == pid
+    assert tree(upgraded.state) == before
+
+
+def test_databases_that_openclaw_does_not_migrate_after_all_come_back(
+    upgraded: Upgraded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (upgraded.state / "unmigratable").touch()
+    monkeypatch.setattr(upgrades, "_rehearse", lambda *_words: ())
+    before = tree(upgraded.state)
+    with pytest.raises(OcmError, match=f"OpenClaw {NEW} did not migrate the state of {NAME}"):
+        upgraded.upgrade()
+    assert (tree(upgraded.state), upgraded.version()) == (before, OLD)
+    assert upgraded.kept.row().state == "ready"
+
+
+@pytest.mark.parametrize("where", ["copy", "instance"])
+def test_one_that_is_ready_and_cannot_read_its_agent_is_given_up(
+    upgraded: Upgraded, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(schemas, "run_openclaw", lambda *_words, **_options: None)
+    if where == "instance":
+        monkeypatch.setattr(upgrades, "_rehearse", lambda *_words: ())
+    before = tree(upgraded.state)
+    with pytest.raises(
+        OcmError, match=f"the database of .* has version 1[59], and OpenClaw {NEW} reads"
+    ) as caught:
+        upgraded.upgrade()
+    assert caught.value.code == "wrong_schema"
+    assert (tree(upgraded.state), upgraded.version()) == (before, OLD)
+    assert upgraded.kept.row().state == "ready"
+
+
+def test_of_an_agent_that_is_gone_no_database_is_asked_for(
+    upgraded: Upgraded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgraded.write_databases(NEW, "main")
+    upgraded.write_databases(OLD, "gone")
+    upgraded.write_databases(NEW)
+    monkeypatch.setattr(schemas, "run_openclaw", lambda *_words, **_options: None)
+    upgraded.upgrade()
+    assert upgraded.schemas() == [19, 21, 17]
+
+
+def test_a_state_that_is_too_new_is_refused_before_anything_stops(upgraded: Upgraded) -> None:
+    upgraded.write_databases(NEWER, "other")
+    pid = upgraded.kept.process(NAME).pid
+    for dry_run in (False, True):
+        with pytest.raises(OcmError, match=r"agent other of .* has version 22, .* up to version 21"):
+            upgraded.upgrade(dry_run=dry_run)
+    assert upgraded.kept.process(NAME).pid == pid
+
+
 def test_an_older_version_is_refused_before_anything_stops(upgraded: Upgraded) -> None:
     upgraded.upgrade()
     pid = upgraded.kept.process(NAME).pid
@@ -217,8 +316,7 @@ def test_what_is_kept_can_be_forgotten_and_goes_with_the_instance(upgraded: Upgr
 def test_with_the_next_upgrade_the_last_one_is_what_is_kept(upgraded: Upgraded) -> None:
     upgraded.upgrade()
     (upgraded.state / "workspace/said").write_text("between")
-    package = Path(upgraded.kept.host.paths.runtimes, NEWER, "lib/node_modules/openclaw")
-    shutil.copytree(upgraded.kept.home / ".npm-global/lib/node_modules/openclaw", package)
+    upgraded.add(NEWER)
     upgraded.upgrade(NEWER)
     (before,) = find_before(upgraded.kept.paths(NAME))
     assert Path(before.state, "workspace/said").read_text() == "between"
@@ -229,7 +327,7 @@ def test_with_the_next_upgrade_the_last_one_is_what_is_kept(upgraded: Upgraded) 
 
 @pytest.mark.parametrize("verb", ["upgrade", "rollback"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("count", range(1, 10))
+@pytest.mark.parametrize("count", range(1, 12))
 def test_a_kill_leaves_the_old_or_the_new_whole(
     upgraded: Upgraded, monkeypatch: pytest.MonkeyPatch, verb: str, count: int, *, after: bool
 ) -> None:

@@ -68,9 +68,9 @@ def upgrade(  # noqa: PLR0913 - one for each option
     """Have instances run a newer OpenClaw, tried on a copy first.
 
     One follows the other, until one fails. The copy has no keys and no channels. Where it becomes ready, the
-    gateway is stopped, a copy of its state is kept, and it is started with the new version, proved and
-    watched. On any failure the instance is again what it was, state and version. What is kept stays until the
-    next upgrade: ocm rollback brings it back.
+    gateway is stopped, a copy of its state is kept, and OpenClaw migrates it. Then it is started with the new
+    version, proved and watched. On any failure the instance is again what it was, state and version. What is
+    kept stays until the next upgrade: ocm rollback brings it back.
     """
     from openclaw_ocm.cli.runtime import bring
     from openclaw_ocm.core.releases import check_release

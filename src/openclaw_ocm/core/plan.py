@@ -17,6 +17,8 @@ from openclaw_ocm.core.steps import (
     Load,
     MakeShell,
     MakeState,
+    Migrate,
+    ProveState,
     Remember,
     RemoveDefinition,
     RemoveFile,
@@ -60,6 +62,8 @@ Step = (
     | Verify
     | Watch
     | KeepState
+    | Migrate
+    | ProveState
     | SetBind
     | SetRules
     | SetTimer

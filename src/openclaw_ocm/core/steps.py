@@ -214,6 +214,18 @@ class KeepState(msgspec.Struct, frozen=True, tag="keep-state", kw_only=True):
         return f"keep a copy of {self.path} in {self.kept}"
 
 
+class Migrate(_OfInstance, frozen=True, tag="migrate", kw_only=True):
+    """Have OpenClaw bring the state of a stopped instance up to its version, in its sandbox."""
+
+    words = "have OpenClaw migrate the state of"
+
+
+class ProveState(_OfInstance, frozen=True, tag="prove-state", kw_only=True):
+    """See that the databases of an instance are what its OpenClaw reads: a gateway is ready without."""
+
+    words = "prove that OpenClaw can read the state of"
+
+
 class SetBind(msgspec.Struct, frozen=True, tag="set-bind", kw_only=True):
     """Have a stopped gateway listen elsewhere (gateway.bind); `previous` is None where it was not set."""
 

@@ -17,13 +17,13 @@ from openclaw_ocm.core.openclaw.settings import BIND
 from openclaw_ocm.core.paths import STATE_DIRECTORIES
 from openclaw_ocm.core.status import Activity
 from openclaw_ocm.errors import InTheWay
-from openclaw_ocm.instances import adoption
+from openclaw_ocm.instances import adoption, upgrading
 from openclaw_ocm.instances.configs import put_config_back, replace_config
 from openclaw_ocm.instances.first_config import name_of_config, write_cloned_config, write_first_config
 from openclaw_ocm.instances.follow import rewrite_paths, rewrite_paths_back, write_changed
 from openclaw_ocm.instances.gateway import halt, launch
-from openclaw_ocm.instances.verify import verify, watch
-from openclaw_ocm.system import before, files, removable, ufw
+from openclaw_ocm.instances.verify import verify
+from openclaw_ocm.system import files, removable, ufw
 from openclaw_ocm.system.exchange import put_in_place, take_out_of_place
 from openclaw_ocm.system.kept.inherited import set_source
 from openclaw_ocm.system.kept.records import read_record
@@ -245,21 +245,6 @@ def _verify(step: steps.Verify, context: Context) -> None:
     verify(context, InstanceName(step.name), timeout_seconds=step.timeout_seconds)
 
 
-@_apply.register(steps.Watch)
-def _watch(step: steps.Watch, context: Context) -> None:
-    watch(context, InstanceName(step.name), seconds=step.seconds)
-
-
-@_apply.register(steps.KeepState)
-def _keep_state(step: steps.KeepState, context: Context) -> None:
-    before.keep(context.host, PurePosixPath(step.path), PurePosixPath(step.kept), step.record)
-
-
-@_undo.register(steps.KeepState)
-def _bring_state_back(step: steps.KeepState, _context: Context) -> str:
-    return step.describe() if before.bring_back(PurePosixPath(step.path), PurePosixPath(step.kept)) else ""
-
-
 @_apply.register(steps.SetBind)
 def _set_bind(step: steps.SetBind, context: Context) -> None:
     _write_bind(context, step, step.bind)
@@ -387,7 +372,7 @@ def _remove_tree(step: steps.RemoveTree, _context: Context) -> None:
     removable.remove(PurePosixPath(step.path))
 
 
-for _kind, _do, _take_back in adoption.STEPS:
+for _kind, _do, _take_back in (*adoption.STEPS, *upgrading.STEPS):
     _apply.register(_kind, _do)
     if _take_back is not None:
         _undo.register(_kind, _take_back)

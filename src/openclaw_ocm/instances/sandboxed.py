@@ -1,11 +1,12 @@
-"""Runs a program for Node in the sandbox of an instance: where alone its live databases are opened."""
+"""Runs programs in the sandbox of an instance: where alone its live databases are opened."""
 
 from __future__ import annotations
 
 import signal
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.openclaw.run import environment, node_argv
+from openclaw_ocm.core.openclaw.run import environment, node_argv, openclaw_argv
+from openclaw_ocm.core.sandbox.launch import with_secrets
 from openclaw_ocm.core.sandbox.obstacle import obstacle
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import FAILED, OcmError
@@ -13,7 +14,7 @@ from openclaw_ocm.system import programs
 from openclaw_ocm.system.runner import Command, failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from openclaw_ocm.instances.instance import Instance
 
@@ -50,24 +51,41 @@ def run_node(  # noqa: PLR0913 - what is run, and what it may take
     Raises `CommandFailed` with the last it said where it fails, and `OcmError` where it takes too long or
     could not be started.
     """
+    argv = node_argv(worker.record, programs.text(program))
+    _run(worker, argv, {}, request, on_line, timeout=timeout, limit=_MAX_PRINTED + more)
+
+
+def run_openclaw(
+    worker: Instance, arguments: tuple[str, ...], extra: Mapping[str, str], *, timeout: float
+) -> None:
+    """Run `openclaw ARGUMENTS` in an instance's sandbox with its secrets, and `extra` in its environment.
+
+    Nothing that it asks is answered. Raises as `run_node` does.
+    """
+    argv = with_secrets(worker.paths, worker.record, openclaw_argv(worker.record, arguments))
+    _run(worker, argv, extra, b"", lambda _line: None, timeout=timeout, limit=_MAX_PRINTED)
+
+
+def _run(  # noqa: PLR0913 - what is run, and what it may take
+    worker: Instance,
+    argv: tuple[str, ...],
+    extra: Mapping[str, str],
+    request: bytes,
+    on_line: Callable[[str], None],
+    *,
+    timeout: float,
+    limit: int,
+) -> None:
     record = worker.record
-    session = worker.backend.session(
-        record,
-        worker.policy,
-        node_argv(record, programs.text(program)),
-        environ=environment(worker.paths, record),
-        terminal=False,
-    )
+    environ = {**environment(worker.paths, record), **extra}
+    session = worker.backend.session(record, worker.policy, argv, environ=environ, terminal=False)
     command = Command(argv=session.argv, timeout_seconds=timeout, stdin=request)
     try:
-        done = worker.host.runner.follow(command, on_line, limit=_MAX_PRINTED + more)
+        done = worker.host.runner.follow(command, on_line, limit=limit)
     except BaseException:
         worker.backend.signal_session(session.token, signal.SIGKILL)
         raise
     refuse_obstacle(record.name, done.returncode, done.stdout)
     if done.returncode:
-        raise failure(
-            (record.runtime.node,),
-            done.returncode,
-            "\n".join(map(printable, done.stdout.splitlines()[-_TAIL_LINES:])),
-        )
+        said = [line for line in map(printable, done.stdout.splitlines()) if line.strip()]
+        raise failure((record.runtime.node,), done.returncode, "\n".join(said[-_TAIL_LINES:]))

@@ -18,6 +18,8 @@ from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import (
     Exchange,
     MakeShell,
+    Migrate,
+    ProveState,
     RemoveFile,
     RemoveTree,
     RewritePaths,
@@ -172,7 +174,7 @@ def _make(  # noqa: PLR0913 - what is made, of what, and how
             *_exchanges(paths, staged),
             *setting_up(worker, rules.steps, autostart=record.autostart),
             _following(paths, staged),
-            *(_starting(name, effort) if request.start else ()),
+            *_starting(record, staged, request, effort),
         ]
         steps = [*undoable, *_cleaning(staged.stage)]
         outcome = carry_out(
@@ -210,7 +212,7 @@ def _replace(
         # A session that began between the two has what was replaced.
         Stop(name=name, ran=False),
         _following(paths, staged),
-        *(_starting(name, effort) if request.start else ()),
+        *_starting(record, staged, request, effort),
     ]
     keeping: tuple[Step, ...] = ()
     if not dry_run:
@@ -362,8 +364,17 @@ def _following(paths: InstancePaths, staged: Staged) -> Step:
     return RewritePaths(name=paths.name, before=str(move.before), after=str(move.after), fresh=True)
 
 
-def _starting(name: InstanceName, effort: Effort) -> tuple[Step, ...]:
-    return Start(name=name), effort.verify(name)
+def _starting(record: Record, staged: Staged, request: RestoreRequest, effort: Effort) -> Iterator[Step]:
+    """Yield the steps by which what an archive holds is run, by a newer OpenClaw than wrote it too."""
+    name, version = record.name, package_version(PurePosixPath(record.runtime.openclaw))
+    older = is_newer(version, staged.contents.header.openclaw)
+    if older:
+        yield Migrate(name=name)
+    if request.start:
+        yield Start(name=name)
+        yield effort.verify(name)
+    if older:
+        yield ProveState(name=name)
 
 
 def _cleaning(stage: Stage) -> tuple[Step, ...]:

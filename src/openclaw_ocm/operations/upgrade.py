@@ -17,9 +17,20 @@ from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.settings import on_port
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.releases import is_newer
-from openclaw_ocm.core.steps import Exchange, KeepState, RemoveTree, Start, Stop, Watch, WriteRecord
+from openclaw_ocm.core.steps import (
+    Exchange,
+    KeepState,
+    Migrate,
+    ProveState,
+    RemoveTree,
+    Start,
+    Stop,
+    Watch,
+    WriteRecord,
+)
 from openclaw_ocm.errors import OcmError, UndoIncomplete
 from openclaw_ocm.instances.instance import open_all, open_instance
+from openclaw_ocm.instances.schemas import refuse_newer_state
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.operations import backup
 from openclaw_ocm.operations.backup import backup_locked
@@ -35,6 +46,7 @@ from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.records import encode_record, parse_record
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.sandbox_directories import is_current, make_shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -83,6 +95,7 @@ def upgrade(
         runtime = request.planned or runtime_of(context.host, wanted)
         after = msgspec.structs.replace(worker.record, runtime=runtime)
         plan = _plan(worker, after, request, effort)
+        _refuse_newer_state(worker, runtime, dry_run=dry_run)
         notes = _rehearse(worker, runtime, wanted, effort) if request.rehearsal and not dry_run else ()
         if request.rehearse and not dry_run:
             tried = f"OpenClaw {wanted} becomes ready with a copy of it; it runs {have} as before"
@@ -97,6 +110,15 @@ def any_older(context: Context, names: Iterable[InstanceName], version: str) -> 
     with contextlib.suppress(OcmError):
         return any(is_newer(version, _version(one.record)) for one in opened.instances.values())
     return True
+
+
+def _refuse_newer_state(worker: Instance, runtime: Runtime, *, dry_run: bool) -> None:
+    if not is_current(worker.paths, worker.record):
+        # Nothing can be run inside, and a dry run makes nothing.
+        if dry_run:
+            return
+        make_shell(worker.paths, worker.record)
+    refuse_newer_state(worker, runtime)
 
 
 def _unchanged(worker: Instance, said: str, *, dry_run: bool, notes: tuple[str, ...] = ()) -> Outcome:
@@ -151,7 +173,9 @@ def _plan(worker: Instance, after: Record, request: Request, effort: Effort) -> 
         shell_for_undo(worker),
         WriteRecord(path=str(paths.record), text=encode_record(after), previous=text),
         *repair_steps(worker.with_record(after), repair=effort.repair),
+        Migrate(name=name),
         *((Start(name=name), effort.verify(name)) if ran else ()),
+        ProveState(name=name),
         *((Watch(name=name, seconds=request.watch_seconds),) if ran and request.watch_seconds else ()),
     ]
     # What was kept from before the last upgrade.
@@ -175,7 +199,9 @@ def _rehearse(worker: Instance, runtime: Runtime, version: str, effort: Effort) 
         except OcmError as error:
             message = f"OpenClaw {version} does not work with a copy of {name}: {error.message}"
             hint = f"nothing of {name} was changed"
-            raise OcmError(message, hint=hint, code=error.code, details=error.details) from None
+            # What was undone was of the copy alone.
+            words = tuple(line for line in error.details if not line.startswith("undone: "))
+            raise OcmError(message, hint=hint, code=error.code, details=words) from None
 
 
 @contextlib.contextmanager

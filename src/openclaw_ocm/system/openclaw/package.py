@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.openclaw.run import ENTRY
+from openclaw_ocm.core.openclaw.schemas import parse_stated
 from openclaw_ocm.core.releases import NODE_RANGE, parse_range, readable_range
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.openclaw.schemas import Stated
     from openclaw_ocm.core.releases import Span
 
 # Where npm puts it below its prefix.
@@ -55,6 +57,14 @@ def package_version(package: PurePosixPath) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise OcmError(f"there is no OpenClaw in {package}", hint=UPDATE, code="openclaw_unusable")
+
+
+def stated_schemas(package: PurePosixPath) -> Stated | None:
+    """Return the versions of databases that a package states, None where it is not there or states none."""
+    try:
+        return parse_stated(_read(package))
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def is_whole(package: PurePosixPath, version: str) -> bool:
