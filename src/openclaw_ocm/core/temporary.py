@@ -22,6 +22,8 @@ _COPIES = re.compile(rf"\.ocm-backup-{_LONG_TOKEN}")
 _CANDIDATE = ".ocm-candidate-"
 _STAGING = ".ocm-staging-"
 STAGING_GLOB = f"{_STAGING}*"
+_COMPILING = ".ocm-compiling-"
+COMPILING_GLOB = f"{_COMPILING}*"
 # Whatever of all this is found in a state, it is no part of it.
 ANY = r"\.ocm-.+|\..+\.ocm"
 
@@ -105,7 +107,7 @@ def staging(token: str) -> str:
 
 def compiling(token: str) -> str:
     """Return the name of the home in which a gateway has Node compile OpenClaw."""
-    return f".ocm-compiling-{token}"
+    return f"{_COMPILING}{token}"
 
 
 def removed(token: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 from openclaw_ocm.core.paths import host_paths
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
 from openclaw_ocm.system.host import Host
 from openclaw_ocm.system.openclaw import compiled
 from openclaw_ocm.system.runner import Runner
@@ -135,3 +136,17 @@ def test_what_is_too_much_is_forgotten(
     assert [path.name for path in Path(host.paths.compiled, "v24-x64").iterdir()] == ["found"]
     make()
     assert not compiled.is_kept(host.paths, runtime)
+
+
+def test_what_a_kill_left_goes_with_the_next_unless_one_is_at_work(
+    host: Host, make: Callable[..., Runtime]
+) -> None:
+    runtime = make()
+    compiled.keep(host, runtime, quiet)
+    left = Path(host.paths.ocm_data, ".ocm-compiling-0123456789ab")
+    left.mkdir()
+    with files.lock(host.paths.locks / "@compiled.lock", "test"):
+        compiled.keep(host, runtime, quiet)
+        assert left.exists()
+    compiled.keep(host, runtime, quiet)
+    assert not left.exists()

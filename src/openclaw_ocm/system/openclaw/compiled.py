@@ -24,7 +24,7 @@ from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.core.sandbox.launch import BWRAP, PYTHON, clean
 from openclaw_ocm.core.sandbox.policy import system_mounts
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import Locked, OcmError
 from openclaw_ocm.system import files, programs
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.package import package_version
@@ -66,9 +66,10 @@ def keep(host: Host, runtime: Runtime, report: Callable[[str], None]) -> None:
     Raises `OcmError` where it cannot be done: a gateway then compiles what it runs, at each start.
     """
     paths = host.paths
+    _clear(paths)
     if is_kept(paths, runtime):
         return
-    with files.lock(paths.locks / "@compiled.lock", "what is compiled", wait_seconds=_QUEUE_SECONDS):
+    with _alone(paths, _QUEUE_SECONDS):
         if is_kept(paths, runtime):
             return
         report("compile OpenClaw, once for all instances")
@@ -80,6 +81,19 @@ def keep(host: Host, runtime: Runtime, report: Callable[[str], None]) -> None:
         finally:
             files.remove_tree(home)
         files.write_file(mark(paths, runtime), b"")
+
+
+def _alone(paths: HostPaths, seconds: float) -> contextlib.AbstractContextManager[int]:
+    return files.lock(paths.locks / "@compiled.lock", "what is compiled", wait_seconds=seconds)
+
+
+def _clear(paths: HostPaths) -> None:
+    """Remove the homes of those that a kill cut off; one that is at work holds the lock."""
+    left = list(Path(paths.ocm_data).glob(temporary.COMPILING_GLOB))
+    if left:
+        with contextlib.suppress(Locked), _alone(paths, 0):
+            for home in left:
+                files.remove_tree(PurePosixPath(home))
 
 
 def mark(paths: HostPaths, runtime: Runtime) -> PurePosixPath:
