@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         (("adopt", "no such thing"), 1, "'no such thing' is no profile, service or directory"),
         (("adopt", "openclaw-gateway-work.service"), 1, "no service openclaw-gateway-work.service runs"),
         (("adopt", "/nowhere/at/all", "--dry-run"), 1, "there is no OpenClaw at /nowhere/at/all"),
+        (("adopt", "/nowhere/a.tar.gz", "--name", "a"), 1, "there is no file /nowhere/a.tar.gz"),
         (("adopt", "work", "--name", "A"), 2, "'A' is no instance name"),
         (("adopt", "work", "--name", "main"), 2, "'main' is reserved"),
         (("adopt", "a", "b"), 2, "unexpected extra argument"),

@@ -34,7 +34,7 @@ from openclaw_ocm.operations.planning.adopting import (
     chosen_name,
     lost,
 )
-from openclaw_ocm.operations.planning.adopting_archive import archived, unpack_archive
+from openclaw_ocm.operations.planning.adopting_archive import archived, following, unpack_archive
 from openclaw_ocm.operations.planning.adoption import planned_adoption
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
@@ -169,7 +169,7 @@ def _fill(context: Context, stage: Stage, planned: Planned, found: Candidate) ->
     )
     for path, data in zip(stage.files, contents, strict=True):
         files.write_new(PurePosixPath(path), data)
-    return (*told, f"secrets of {planned.worker.name}: {', '.join(sorted(own))}") if own else told
+    return told
 
 
 def _refuse_full(found: Candidate, paths: InstancePaths) -> None:
@@ -235,6 +235,7 @@ def _steps(  # noqa: PLR0913 - what is done, to what, and how
             fresh=not planned.adopted.moved,
             copied=True,
         ),
+        *following(paths, found),
         *((Start(name=name), effort.verify(name)) if request.start else ()),
     ]
 

@@ -24,7 +24,8 @@ _MAX_NAME = 40
 _WORKSPACE = "workspace"
 # Plugins lie there, with what they need: nothing brings them again by itself.
 _KEPT = frozenset({"npm", "git"})
-_UNKNOWN = PurePosixPath("/nowhere/.openclaw")
+# Of which nothing is told.
+UNKNOWN = PurePosixPath("/nowhere/.openclaw")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ def places(
     shape: Shape, former: PurePosixPath | None, config: dict[str, Any], seen: Mapping[str, str]
 ) -> Places:
     """Return where the members of an archive go, those that were `seen`, and what its config says then."""
-    state = former or _UNKNOWN
+    state = former or UNKNOWN
     home = state.parent
     named = workspaces_of(state, home, config)
     ordered_paths = sorted(seen)

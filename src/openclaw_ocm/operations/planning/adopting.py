@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.channels import channels_in
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, lookup, parse_config
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv
-from openclaw_ocm.core.openclaw.main_place import port_in
+from openclaw_ocm.core.openclaw.main_place import absolute, is_profile, port_in
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.runtimes import runtime_of
 from openclaw_ocm.system import files
+from openclaw_ocm.system.foreign.environments import environment_at, state_below
 from openclaw_ocm.system.openclaw import own_services
 from openclaw_ocm.system.openclaw.own_places import find_own
 from openclaw_ocm.system.openclaw.own_state import refuse_used
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 _MOST_TOLD = 10
 _VERSION = "meta.lastTouchedVersion"
+_NO_NAME = re.compile(r"[^a-z0-9_-]+")
 # What each instance sees of the machine, or has of its own.
 _SEEN = ("/usr", "/bin", "/lib", "/tmp", "/var/tmp", "/dev", "/proc")  # noqa: S108 - places
 
@@ -54,7 +57,8 @@ class Candidate:
     `state` is where its state was when it was last used, `directory` where it lies now, `config` where its
     config is now: `data` is what that holds, `settings` what it means with what it includes. `variables` are
     those that it had, `origins` the places that set them for it alone. `service` is how its service is;
-    `pid` is the process that uses the state. `version` is that of its OpenClaw, where that is told. One that
+    `pid` is the process that uses the state. One that `stays` is never written, whatever is made of it: it is
+    another program's. `version` is that of its OpenClaw, where that is told. One that
     has a `look` is in an archive, which stays as it is.
     """
 
@@ -73,6 +77,7 @@ class Candidate:
     files: tuple[UnitFile, ...] = ()
     service: Service | None = None
     pid: int | None = None
+    stays: bool = False
     version: str | None = None
     look: Look | None = None
     notes: tuple[str, ...] = ()
@@ -94,6 +99,47 @@ class Candidate:
 
 
 def candidate(host: Host, wanted: str, *, moving: bool) -> Candidate:
+    """Return the OpenClaw that a person calls so: an environment of the official manager, or the user's own.
+
+    Raises `OcmError` as `_own` does.
+    """
+    path = _directory(host, wanted)
+    place = None if path is None else environment_at(host.paths.home, path)
+    if place is None:
+        state = path if path is None else state_below(path)
+        return _own(host, wanted if state == path else str(state), moving=moving)
+    what = f"the environment {place.name} of the official OpenClaw manager"
+    try:
+        found = _own(host, str(place.state), moving=moving)
+    except OcmError as error:
+        if error.code != "adopt_running":
+            raise
+        hint = f"stop it by that manager: ocm service stop {place.name}; then try again"
+        raise OcmError(f"{what} runs", hint=hint, code=error.code) from None
+    return replace(
+        found,
+        what=what,
+        suggested=_NO_NAME.sub("-", place.name.lower()).strip("-_"),
+        port=port_in(lookup(found.settings, "gateway.port")) or place.port or found.port,
+        stays=True,
+        is_main=False,
+        unit=None,
+        files=(),
+        service=None,
+    )
+
+
+def _directory(host: Host, wanted: str) -> PurePosixPath | None:
+    """Return the directory that a person means by a path, None where it is a name."""
+    home = host.paths.home
+    named = is_profile(wanted) and Path(home, f".openclaw-{wanted}").is_dir()
+    if named or wanted in (MAIN, "default") or "\0" in wanted:
+        return None
+    path = os.path.abspath(absolute(home, wanted) if wanted.startswith("~") else wanted)  # noqa: PTH100 - a pure path
+    return PurePosixPath(path) if "/" in wanted or wanted in (".", "..", "~") or Path(path).is_dir() else None
+
+
+def _own(host: Host, wanted: str, *, moving: bool) -> Candidate:
     """Return the OpenClaw of the user's that a person calls so, to be copied or to be moved.
 
     Raises `OcmError` where there is none, and where one that is to be moved is used by what OCM cannot stop.
@@ -178,7 +224,7 @@ def chosen_name(found: Candidate, name: InstanceName | None, *, moving: bool) ->
     if not found.suggested:
         message = f"{found.what} needs a name as an instance"
         raise Invalid(message, hint="--name NAME gives it one", code="name_missing")
-    return found.suggested if moving or not found.own else f"{found.suggested}-copy"
+    return found.suggested if moving or not found.own or found.stays else f"{found.suggested}-copy"
 
 
 def runtime_for(host: Host, found: Candidate) -> Runtime:

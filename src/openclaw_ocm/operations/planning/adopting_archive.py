@@ -7,11 +7,16 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.adoption.config import referred_in
+from openclaw_ocm.core.foreign.places import UNKNOWN
 from openclaw_ocm.core.openclaw.document import format_config, lookup
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv
-from openclaw_ocm.core.openclaw.main_place import Main, is_profile, port_in
+from openclaw_ocm.core.openclaw.main_place import Main, is_profile, port_in, variables_of
+from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.secrets import MAX_BYTES, is_key, is_value
+from openclaw_ocm.core.steps import RewritePaths
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.adopting import Candidate
 from openclaw_ocm.operations.planning.progress import by_bytes
@@ -21,10 +26,14 @@ from openclaw_ocm.system.foreign.archive import look, own_header, unpack
 from openclaw_ocm.system.openclaw.own_state import make_directories
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.system.foreign.archive import Look
 
-_UNKNOWN = PurePosixPath("/nowhere/.openclaw")
+_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tzst", ".tar.zst")
+_SHOWN = 10
 
 
 def archived(context: Context, wanted: str) -> Candidate | None:
@@ -35,7 +44,8 @@ def archived(context: Context, wanted: str) -> Candidate | None:
     """
     path = Path(wanted).expanduser().absolute()
     is_named = is_profile(wanted) and Path(context.host.paths.home, f".openclaw-{wanted}").is_dir()
-    if is_named or not path.is_file():
+    is_there = path.is_file() or (path.name.endswith(_ARCHIVES) and not path.exists())
+    if is_named or not is_there:
         return None
     archive = PurePosixPath(path)
     if own_header(archive) is not None:
@@ -44,7 +54,9 @@ def archived(context: Context, wanted: str) -> Candidate | None:
     context.report("look through it")
     found = look(archive, by_bytes(context.report, path.stat().st_size))
     config, shape = found.places.config, found.shape
-    state = found.former or _UNKNOWN
+    state = found.former or UNKNOWN
+    # All that its `.env` sets, and nothing of what surrounds OCM here.
+    values = parse_dotenv((found.dotenv or b"").decode(errors="replace"))
     usual = Main(state=state, config=state / CONFIG_NAME, profile=shape.name).default_port
     written = lookup(config, "gateway.port")
     return Candidate(
@@ -56,10 +68,34 @@ def archived(context: Context, wanted: str) -> Candidate | None:
         settings=config,
         port=shape.port or (port_in(written) if isinstance(written, int) else None) or usual,
         suggested=shape.name or "",
+        variables=variables_of(values, str(archive)),
+        origins=frozenset({str(archive)}),
         version=shape.version,
         look=found,
-        notes=(f"{archive} is {shape.sentence}",),
+        notes=tuple(map(printable, _notes(archive, found, values.keys()))),
     )
+
+
+def _notes(archive: PurePosixPath, found: Look, set_by_it: Collection[str]) -> Iterator[str]:
+    yield f"{archive} is {found.shape.sentence}"
+    if found.former is None:
+        yield "nothing in it tells where that lay: what its databases keep by that place may not be found"
+    missing = sorted(name for name in {*referred_in(found.config)} - {*set_by_it} if name)
+    if missing:
+        shown = ", ".join(missing[:_SHOWN])
+        yield f"its config refers to what is not in it: {shown}; ocm secret set gives it"
+
+
+def following(paths: InstancePaths, found: Candidate) -> Iterator[RewritePaths]:
+    """Yield the steps by which what lay outside of a state that was packed is found where it is now."""
+    for one in () if found.look is None else found.look.places.moved:
+        after = paths.state / one.inside
+        try:
+            Move(before=one.source, after=after, anywhere=True)
+        except OcmError:
+            # It lay around the state, or where everything does.
+            continue
+        yield RewritePaths(name=paths.name, before=str(one.source), after=str(after), fresh=True, copied=True)
 
 
 def unpack_archive(

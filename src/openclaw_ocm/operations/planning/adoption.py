@@ -134,7 +134,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
     refuse_large(format_config(config))
     adopted = Adopted(
         what=found.what,
-        moved=request.move and found.own,
+        moved=request.move and found.own and not found.stays,
         state=str(found.state),
         config=str(found.config),
         port=found.port,
@@ -199,6 +199,8 @@ def _told(name: InstanceName, found: Candidate, request: Request, taken: dict[st
         if found.channels:
             notes.append(f"left out, for their logins may be in one place alone: {', '.join(found.channels)}")
         return tuple(notes)
+    if found.stays:
+        notes.append(f"{name} takes over its channels: see to it that it runs nowhere else")
     if found.unit is not None:
         notes.append(f"{found.unit} is stopped, disabled and set aside: ocm unadopt {name} brings it back")
     if found.config != found.state / CONFIG_NAME:

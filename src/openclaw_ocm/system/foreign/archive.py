@@ -50,6 +50,7 @@ _HINT = "make another: openclaw backup create, or tar --create --gzip --file ARC
 # Of configs, which are kept until it is known which of them is that of the state.
 _CONFIG_BYTES = 2**26
 _MAX_DOCUMENTS = 10
+DOTENV = ".env"
 _DATABASE = ("state/openclaw.sqlite", "state/openclaw.sqlite-wal")
 _TRACED_BYTES = 2**26
 _MAX_SHOWN = 20
@@ -58,11 +59,12 @@ _CHANGING = ("-wal", "-journal")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a foreign archive is, where what it holds goes, and its config as it is in it."""
+    """What a foreign archive is, where what it holds goes, its config and its `.env` as they are in it."""
 
     shape: Shape
     former: PurePosixPath | None
     config: dict[str, Any] = field(repr=False)
+    dotenv: bytes | None = field(repr=False)
     places: Places = field(repr=False)
 
 
@@ -113,7 +115,10 @@ def look(archive: PurePosixPath, progress: Callable[[int], None] = lambda _bytes
         config = _parsed(seen.configs.get(shape.config), shape.config)
         former = shape.former or former_of(shape.prefix, config, seen.traces)
         where = places(shape, former, config, seen.kinds)
-        return Look(shape=replace(shape, former=former), former=former, config=config, places=where)
+        dotenv = seen.configs.get("/".join(part for part in (shape.prefix, DOTENV) if part))
+        return Look(
+            shape=replace(shape, former=former), former=former, config=config, dotenv=dotenv, places=where
+        )
 
 
 def unpack(
@@ -190,7 +195,7 @@ class _See:
         if is_document(path) and len(self.documents) < _MAX_DOCUMENTS:
             if member.size <= MAX_SIZES.get(path, MAX_SIZES[MANIFEST]):
                 self.documents[path] = b"".join(content)
-        elif ".json" in name and member.size <= self._room(name):
+        elif (".json" in name or name == DOTENV) and member.size <= self._room(name):
             self.configs[path] = b"".join(content)
             self._kept += member.size
         elif path.endswith(_DATABASE):
