@@ -48,6 +48,17 @@ def test_commands_complete(ocm: Run, shell: str) -> None:
     assert complete(ocm, shell, "st") == ["start", "stop", "status"]
 
 
+def test_what_may_be_adopted_completes_to_main_and_to_profiles_that_are_no_instances(
+    ocm: Run, home: Path, add_record: AddRecord
+) -> None:
+    add_record("worker1")
+    for name in (".openclaw", ".openclaw-work", ".openclaw-worker1"):
+        (home / name).mkdir()
+    assert complete(ocm, "bash", "adopt", "") == ["main", "work"]
+    assert complete(ocm, "bash", "adopt", "w") == ["work"]
+    assert complete(ocm, "bash", "unadopt", "w") == ["worker1"]
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_is_shown_completes_where_it_is_to_be_hidden(
     ocm: Run, add_record: AddRecord, shell: str

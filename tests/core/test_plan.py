@@ -63,7 +63,7 @@ EXAMPLES: tuple[Step, ...] = (
     adoption.RemoveFormer(path="/h/.openclaw"),
     adoption.PutBack(source="/h/.openclaw-w1", path="/h/.openclaw"),
     adoption.TakeBack(name="w1"),
-    adoption.AwaitGateway(port=18789, timeout_seconds=1.5),
+    adoption.AwaitGateway(unit="openclaw-gateway.service", port=18789, timeout_seconds=1.5),
 )
 
 

@@ -15,6 +15,7 @@ from openclaw_ocm.core.status import Listener
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import adoption
 from openclaw_ocm.operations.planning import adoption as planning
+from openclaw_ocm.operations.port import move_port
 from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.secrets import read_secrets
 
@@ -314,3 +315,17 @@ def test_no_file_holds_a_key_but_where_secrets_are(
     paths = owned.kept.paths(WORK)
     assert Path(paths.adopted).stat().st_mode & 0o077 == 0
     assert Path(paths.adopted).parent.stat().st_mode & 0o077 == 0
+
+
+def test_another_port_and_who_reached_it_as_an_instance_do_not_go_back(owned: Owned) -> None:
+    path = owned.state / "openclaw.json"
+    path.write_text(path.read_text().replace('"lan"', '"loopback"'))
+    config = path.read_bytes()
+    owned.adopt("work", move=True)
+    move_port(owned.kept.context, WORK, 19501, owned.kept.effort(), dry_run=False)
+    now = config_of(owned.state)
+    assert now["gateway"]["port"] == 19501  # type: ignore[index]
+    now["gateway"]["bind"] = "lan"  # type: ignore[index]
+    path.write_text(json.dumps(now))
+    owned.unadopt(WORK)
+    assert path.read_bytes() == config

@@ -22,7 +22,7 @@ class OwnType(click.ParamType[str]):
     name = "what"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Return those that there are."""
+        """Return those that there are, else files: what is adopted may be an archive."""
         import os
 
         from click.shell_completion import CompletionItem
@@ -32,7 +32,8 @@ class OwnType(click.ParamType[str]):
 
         del ctx, param
         names = own_names(current_host(os.environ))
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
 
 
 @click.command(epilog="Example: ocm adopt work --move")

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.adoption import steps
 from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.core.openclaw.document import format_config, parse_config
+from openclaw_ocm.core.openclaw.document import format_config, lookup, parse_config, with_value
 from openclaw_ocm.core.openclaw.moved import Move, moved_config
+from openclaw_ocm.core.openclaw.settings import BIND, on_port
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.configs import without_change
 from openclaw_ocm.system import files, health
 from openclaw_ocm.system.kept.adopted import read_adopted
+from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw import own_services, own_state
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
+    from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
 
 _ASK_SECONDS, _PAUSE_SECONDS = 5.0, 0.5
@@ -73,11 +76,22 @@ def _take_back(step: steps.TakeBack, context: Context) -> None:
         raise OcmError(f"what {step.name} was before is not known any more", code="adopted_corrupt")
     move = Move(before=PurePosixPath(adopted.became), after=PurePosixPath(adopted.state), anywhere=True)
     after = format_config(moved_config(parse_config(adopted.after, source="the config"), move))
-    config, _said = without_change(adopted.before, after, read_config(paths)[0])
+    now = _as_adopted(read_record(context.host.paths, paths.name), after, read_config(paths)[1])
+    config, _said = without_change(adopted.before, after, format_config(now))
     with files.open_state(paths.state) as directory:
         files.write_in(directory, paths.config.name, config)
         if adopted.dotenv is not None and not Path(paths.state, ".env").exists():
             files.write_in(directory, ".env", adopted.dotenv)
+
+
+def _as_adopted(record: Record, after: bytes, now: dict[str, Any]) -> dict[str, Any]:
+    """Return a config on its port of when it was adopted, and as open: OCM may have changed both since.
+
+    `after` is what it said then.
+    """
+    then = parse_config(after, source="the config")
+    port, bind = lookup(then, "gateway.port"), lookup(then, BIND)
+    return with_value(on_port(now, before=record.port, after=port), BIND, bind)
 
 
 def _await_gateway(step: steps.AwaitGateway, context: Context) -> None:
@@ -85,8 +99,10 @@ def _await_gateway(step: steps.AwaitGateway, context: Context) -> None:
     context.report(f"wait for the gateway on port {step.port}")
     while not (answer := health.ask_all({name: step.port}, deadline_seconds=_ASK_SECONDS)[name]).ready:
         if time.monotonic() > deadline:
-            message = f"the gateway on port {step.port} was not ready within {step.timeout_seconds:g} s"
-            raise OcmError(message, code="not_ready", details=tuple(filter(None, (answer.problem,))))
+            message = f"the gateway of {step.unit} was not ready within {step.timeout_seconds:g} s"
+            hint = f"journalctl --user --unit {step.unit} tells why; an older OpenClaw reads no newer state"
+            details = tuple(filter(None, (answer.problem,)))
+            raise OcmError(message, hint=hint, code="not_ready", details=details)
         time.sleep(_PAUSE_SECONDS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets as random
+import time
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -100,6 +101,7 @@ def _carry_out(  # noqa: PLR0913 - what is done, to what, and how
     stage = _stage(paths, random.token_hex(temporary.TOKEN_BYTES))
     others = lost(found, moving=request.move)
     has_moved = found.state != paths.state
+    began = time.monotonic()
     with contextlib.ExitStack() as until_planned:
         if not dry_run:
             _refuse_full(found, paths)
@@ -131,6 +133,9 @@ def _carry_out(  # noqa: PLR0913 - what is done, to what, and how
             notes=(*worker.backend.notes(), *planned.notes),
             reserved=until_reserved.close,
         )
+    if planned.adopted.moved and found.pid is not None and request.start and not dry_run:
+        silent = f"it gave no answer for {round(time.monotonic() - began)} s"
+        outcome = replace(outcome, notes=(silent, *outcome.notes))
     changes = (f"change in its config: {', '.join(changed_keys(found.written, planned.config))}",)
     return rules.told(context.host, replace(outcome, changes=changes))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets as random
+import time
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -80,6 +81,7 @@ def unadopt(context: Context, name: InstanceName, effort: Effort, *, dry_run: bo
             commit=len(undoable) + len(rules.steps),
             others=others,
         )
+        began = time.monotonic()
         outcome = carry_out(
             worker.context,
             plan,
@@ -88,6 +90,10 @@ def unadopt(context: Context, name: InstanceName, effort: Effort, *, dry_run: bo
             dry_run=dry_run,
             notes=_notes(worker, adopted),
         )
+        again = adopted.service is not None and adopted.service.runs
+        if again and worker.process.activity.will_run and not dry_run:
+            silent = f"it gave no answer for {round(time.monotonic() - began)} s"
+            outcome = replace(outcome, notes=(silent, *outcome.notes))
         return rules.told(context.host, outcome)
 
 
@@ -154,7 +160,8 @@ def _steps(worker: Instance, adopted: Adopted, effort: Effort) -> list[Step]:
             SetService(name=name, unit=adopted.unit, files=place, before=aside, after=adopted.service)
         )
         if adopted.service.runs:
-            steps.append(AwaitGateway(port=adopted.port, timeout_seconds=effort.timeout_seconds))
+            seconds = effort.timeout_seconds
+            steps.append(AwaitGateway(unit=adopted.unit, port=adopted.port, timeout_seconds=seconds))
     return steps
 
 

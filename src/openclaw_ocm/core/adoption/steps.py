@@ -88,14 +88,15 @@ class TakeBack(msgspec.Struct, frozen=True, tag="take-back", kw_only=True):
 
 
 class AwaitGateway(msgspec.Struct, frozen=True, tag="await-gateway", kw_only=True):
-    """Wait until the gateway on `port`, which is no instance's, is ready."""
+    """Wait until the gateway on `port`, that of the service `unit`, is ready."""
 
+    unit: str
     port: int
     timeout_seconds: float
 
     def describe(self) -> str:
         """Return the step in words."""
-        return f"wait until the gateway on port {self.port} is ready"
+        return f"wait until the gateway of {self.unit} is ready on port {self.port}"
 
 
 Step = SetService | CopyState | RemoveFormer | PutBack | TakeBack | AwaitGateway
