@@ -211,6 +211,7 @@ def remaining(context: Context) -> tuple[tuple[InstanceName, ...], tuple[Problem
         (paths.locks, "", ".lock"),
         (paths.ocm_config / "secrets", "", ".env"),
         (paths.ocm_config / "inherited", "", ".json"),
+        (paths.ocm_config / "adopted", "", ".json"),
         (paths.main_state, "openclaw-", ".json"),
     ):
         try:
@@ -247,6 +248,10 @@ def remains(context: Context, name: InstanceName) -> Iterator[Problem]:
         if Path(path).exists():
             what, step = f"{path} is left of it", RemoveFile(path=str(path))
             yield Problem(about=name, what=what, fix="remove it", steps=(step,))
+    if Path(paths.adopted).exists():
+        # It may be the only copy of the service that ran it.
+        what = f"{paths.adopted} is left of it, with the keys and the service that it had before"
+        yield Problem(about=name, what=what, mend="keep what you need of it, and remove it")
     if _is_linked(context, name):
         what, link = f"{paths.config_link} leads nowhere", RemoveLink(link=str(paths.config_link))
         yield Problem(about=name, what=what, fix="remove it", steps=(link,))
