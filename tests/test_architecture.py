@@ -94,7 +94,7 @@ MADE_OF = {
     "token": {"edit"},
     "sync": {"edit", "session"},
     "unadopt": {"delete"},
-    "upgrade": {"backup", "drill"},
+    "upgrade": {"backup", "check", "drill"},
 }
 
 

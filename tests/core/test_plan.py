@@ -32,6 +32,7 @@ EXAMPLES: tuple[Step, ...] = (
     steps.Stop(name="w1", ran=True),
     steps.Verify(name="w1", timeout_seconds=1.5),
     steps.Watch(name="w1", seconds=60.0),
+    steps.Ask(name="w1", seconds=120.0),
     steps.KeepState(path="/s", kept="/.ocm-kept-w1-0123456789ab", record="name = 'w1'\n"),
     steps.Migrate(name="w1"),
     steps.ProveState(name="w1"),

@@ -21,6 +21,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, schemas, transaction, verify
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import upgrade as upgrades
+from openclaw_ocm.operations.check import Answered, Checked
 from openclaw_ocm.operations.planning.change import recover_all
 from openclaw_ocm.operations.upgrade import Request, any_older, rollback, upgrade
 from openclaw_ocm.system import files, health
@@ -301,6 +302,47 @@ def test_one_that_becomes_ready_and_ends_is_given_up(
     with pytest.raises(OcmError, match="became ready and ended within 1 s"):
         upgraded.upgrade(watch_seconds=60.0)
     assert (tree(upgraded.state), upgraded.version()) == (before, OLD)
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_one_whose_agent_is_asked_has_to_answer(
+    upgraded: Upgraded, monkeypatch: pytest.MonkeyPatch, *, answers: bool
+) -> None:
+    turn = Answered(
+        session="main",
+        ok=answers,
+        seconds=1.0,
+        message="the provider refuses the key",
+        problem=None if answers else "refused",
+        mend="ocm secret set worker KEY",
+        words="HTTP 401",
+    )
+    checked = Checked(name=NAME, ok=answers, model="a/b", seconds=1.0, turns=(turn,))
+    asked: list[str] = []
+
+    def check(_context: Context, _prepared: object, **_options: float) -> Checked:
+        asked.append(upgraded.version())
+        return checked
+
+    monkeypatch.setattr(upgrades, "check", check)
+    before = tree(upgraded.state)
+    if answers:
+        outcome = upgraded.upgrade(check_seconds=9.0)
+        assert outcome.message == f"runs OpenClaw {NEW}, ready and sealed, and answers"
+    else:
+        with pytest.raises(OcmError, match=f"does not answer with OpenClaw {NEW}: main: the prov") as caught:
+            upgraded.upgrade(check_seconds=9.0)
+        assert (caught.value.code, caught.value.hint) == ("refused", turn.mend)
+        assert caught.value.details[0] == "HTTP 401"
+        assert f"{NAME} runs OpenClaw {OLD} again, ready and sealed" in caught.value.details
+        assert (tree(upgraded.state), upgraded.version()) == (before, OLD)
+    assert asked == [NEW]
+
+
+def test_one_that_does_not_run_is_not_asked(upgraded: Upgraded) -> None:
+    upgraded.kept.stop()
+    outcome = upgraded.upgrade(check_seconds=9.0)
+    assert "its agent was not asked, for it does not run" in outcome.notes
 
 
 def test_what_is_kept_can_be_forgotten_and_goes_with_the_instance(upgraded: Upgraded) -> None:

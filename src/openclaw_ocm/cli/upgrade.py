@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openclaw_ocm.cli import frame
+from openclaw_ocm.cli.check import SECONDS as CHECK_SECONDS
+from openclaw_ocm.cli.check import check_option, say_what_it_uses
 from openclaw_ocm.cli.frame import NAME, Finite, dry_run_option, json_option, names_argument, wait_options
 from openclaw_ocm.cli.runtime import VersionType
 from openclaw_ocm.errors import SOME_FAILED, OcmError
@@ -45,6 +47,7 @@ _HOUR_SECONDS, _WATCH_SECONDS = 3600.0, 60.0
     show_default=True,
     help="How long a gateway that became ready is watched.",
 )
+@check_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @wait_options
 @dry_run_option
@@ -60,6 +63,7 @@ def upgrade(  # noqa: PLR0913 - one for each option
     rehearse: bool,
     no_rehearsal: bool,
     watch_seconds: float,
+    checking: bool,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -69,8 +73,8 @@ def upgrade(  # noqa: PLR0913 - one for each option
 
     One follows the other, until one fails. The copy has no keys and no channels. Where it becomes ready, the
     gateway is stopped, a copy of its state is kept, and OpenClaw migrates it. Then it is started with the new
-    version, proved and watched. On any failure the instance is again what it was, state and version. What is
-    kept stays until the next upgrade: ocm rollback brings it back.
+    version, proved, asked with --check, and watched. On any failure the instance is again what it was, state
+    and version. What is kept stays until the next upgrade: ocm rollback brings it back.
     """
     from openclaw_ocm.cli.runtime import bring
     from openclaw_ocm.core.releases import check_release
@@ -80,6 +84,9 @@ def upgrade(  # noqa: PLR0913 - one for each option
 
     if rehearse and no_rehearsal:
         message = "--rehearse and --no-rehearsal exclude each other"
+        raise click.UsageError(message)
+    if rehearse and checking:
+        message = "--check asks the agent, and the copy of a --rehearse has no keys"
         raise click.UsageError(message)
     check_release(wanted)
     context, effort = frame.open_context(ctx), frame.effort(options)
@@ -91,10 +98,13 @@ def upgrade(  # noqa: PLR0913 - one for each option
     request = Request(
         version=version,
         watch_seconds=watch_seconds,
+        check_seconds=CHECK_SECONDS if checking else 0.0,
         rehearse=rehearse,
         rehearsal=not no_rehearsal,
         planned=planned,
     )
+    if checking and not dry_run:
+        say_what_it_uses()
     failed: list[InstanceName] = []
 
     def operation(context: Context, name: InstanceName) -> Outcome:

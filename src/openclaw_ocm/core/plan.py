@@ -7,6 +7,7 @@ import msgspec
 from openclaw_ocm.core.adoption import steps as adoption
 from openclaw_ocm.core.names import BackendName
 from openclaw_ocm.core.steps import (
+    Ask,
     CloneConfig,
     CopyWorkspaces,
     Disable,
@@ -61,6 +62,7 @@ Step = (
     | Stop
     | Verify
     | Watch
+    | Ask
     | KeepState
     | Migrate
     | ProveState

@@ -199,6 +199,17 @@ class Watch(msgspec.Struct, frozen=True, tag="watch", kw_only=True):
         return f"watch {self.name} for {self.seconds:g} s"
 
 
+class Ask(msgspec.Struct, frozen=True, tag="ask", kw_only=True):
+    """Ask an agent something, as who makes the plan has it asked; one that does not answer fails."""
+
+    name: str
+    seconds: float
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"ask {self.name}, which uses its model"
+
+
 class KeepState(msgspec.Struct, frozen=True, tag="keep-state", kw_only=True):
     """Copy the state `path` of a stopped instance into `kept`; an undo puts the copy in its place.
 

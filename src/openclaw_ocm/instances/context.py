@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.inheritance.extract import Inheritance
-    from openclaw_ocm.core.names import BackendName
+    from openclaw_ocm.core.names import BackendName, InstanceName
     from openclaw_ocm.system.host import Host
 
 
@@ -24,8 +24,8 @@ class Context:
     `chosen` is the backend that a new instance gets, or why that is not known, and in the context of an
     `Instance` the one that it has; `wanted_backend` is the one that the user asked for by name. `inheritance`
     is what a new instance is to inherit, as it was read for the plan that makes it: the plan itself holds no
-    secret. With `dry_run` nothing is recovered. `command` is what the user typed, in the history's words:
-    never a value.
+    secret. `ask` has an agent asked for a plan that has it so. With `dry_run` nothing is recovered. `command`
+    is what the user typed, in the history's words: never a value.
     """
 
     host: Host
@@ -36,6 +36,7 @@ class Context:
     command: str | None = None
     dry_run: bool = False
     inheritance: Inheritance | None = field(default=None, repr=False)
+    ask: Callable[[Context, InstanceName, float], None] | None = None
 
     @property
     def backend(self) -> Backend:

@@ -21,6 +21,11 @@ def _watch(step: steps.Watch, context: Context) -> None:
     watch(context, InstanceName(step.name), seconds=step.seconds)
 
 
+def _ask(step: steps.Ask, context: Context) -> None:
+    if context.ask is not None:
+        context.ask(context, InstanceName(step.name), step.seconds)
+
+
 def _keep_state(step: steps.KeepState, context: Context) -> None:
     before.keep(context.host, PurePosixPath(step.path), PurePosixPath(step.kept), step.record)
 
@@ -45,6 +50,7 @@ def _prove_state(step: steps.ProveState, context: Context) -> None:
 
 STEPS: tuple[tuple[Any, Callable[..., None], Callable[..., str | None] | None], ...] = (
     (steps.Watch, _watch, None),
+    (steps.Ask, _ask, None),
     (steps.KeepState, _keep_state, _bring_state_back),
     (steps.Migrate, _migrate, _end_migration),
     (steps.ProveState, _prove_state, None),

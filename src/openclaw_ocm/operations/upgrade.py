@@ -18,6 +18,7 @@ from openclaw_ocm.core.openclaw.settings import on_port
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import (
+    Ask,
     Exchange,
     KeepState,
     Migrate,
@@ -34,6 +35,7 @@ from openclaw_ocm.instances.schemas import refuse_newer_state
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.operations import backup
 from openclaw_ocm.operations.backup import backup_locked
+from openclaw_ocm.operations.check import check, prepare
 from openclaw_ocm.operations.drill import drill
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.progress import megabytes
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record, Runtime
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.check import Checked
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
     from openclaw_ocm.system.before import Before
@@ -68,12 +71,13 @@ _ROOM = 2
 class Request:
     """What the user asked for: the version, which OCM installed, and for how long the gateway is watched.
 
-    With `rehearse` it is tried on a copy alone, without `rehearsal` not even there first. `planned` is what a
-    dry run takes for there.
+    Before, the agent is asked, which may take `check_seconds`, 0 for not at all. With `rehearse` it is tried
+    on a copy alone, without `rehearsal` not even there first. `planned` is what a dry run takes for there.
     """
 
     version: str
     watch_seconds: float
+    check_seconds: float = 0.0
     rehearse: bool = False
     rehearsal: bool = True
     planned: Runtime | None = None
@@ -138,10 +142,18 @@ def _switch(  # noqa: PLR0913 - what is done, to what, and what is told of it
 ) -> Outcome:
     """Carry out a plan; where it fails, see that what ran before is ready again."""
     ran, began = worker.process.activity.will_run, time.monotonic()
-    said = f"runs OpenClaw {request.version}, {ready_in_words(after)}"
+    answers = ", and answers" if request.check_seconds else ""
+    said = f"runs OpenClaw {request.version}, {ready_in_words(after)}{answers}"
+    asked: list[float] = []
+
+    def ask(context: Context, name: InstanceName, seconds: float) -> None:
+        since = time.monotonic()
+        _refuse_silent(check(context, prepare(context, name), timeout_seconds=seconds), request.version)
+        asked.append(time.monotonic() - since)
+
     try:
         outcome = carry_out(
-            worker.context,
+            replace(worker.context, ask=ask),
             plan,
             done=said if ran else f"will run OpenClaw {request.version}",
             nothing="",
@@ -154,9 +166,19 @@ def _switch(  # noqa: PLR0913 - what is done, to what, and what is told of it
         if ran:
             _prove_again(worker, effort, error)
         raise
-    seconds = round(time.monotonic() - began - request.watch_seconds)
+    seconds = round(time.monotonic() - began - request.watch_seconds - sum(asked))
     silent = (f"it gave no answer for {seconds} s",) if ran and not dry_run else ()
-    return replace(outcome, notes=(*silent, *outcome.notes))
+    unasked = ("its agent was not asked, for it does not run",) if request.check_seconds and not ran else ()
+    return replace(outcome, notes=(*silent, *unasked, *outcome.notes))
+
+
+def _refuse_silent(checked: Checked, version: str) -> None:
+    """Raise `OcmError` where an agent that was asked did not answer."""
+    failed = [one for one in checked.turns if not one.ok]
+    if failed:
+        first, words = failed[0], tuple(one.words for one in failed if one.words)
+        message = f"{checked.name} does not answer with OpenClaw {version}: {first.session}: {first.message}"
+        raise OcmError(message, hint=first.mend, code=first.problem or "turn_failed", details=words)
 
 
 def _version(record: Record) -> str:
@@ -176,6 +198,7 @@ def _plan(worker: Instance, after: Record, request: Request, effort: Effort) -> 
         Migrate(name=name),
         *((Start(name=name), effort.verify(name)) if ran else ()),
         ProveState(name=name),
+        *((Ask(name=name, seconds=request.check_seconds),) if ran and request.check_seconds else ()),
         *((Watch(name=name, seconds=request.watch_seconds),) if ran and request.watch_seconds else ()),
     ]
     # What was kept from before the last upgrade.
