@@ -15,6 +15,7 @@ from .instances import (
     MAIN_UNIT,
     MODEL,
     PROVIDER,
+    answer,
     home_files,
     ready,
     say,
@@ -116,6 +117,9 @@ def test_main_answers_as_a_sealed_instance_and_is_main_again(main: Main, ocm: Oc
     main.hears("ECHO:apple", "apple")
     job = ("cron", "add", "--name", "late", "--at", "2030-01-01T00:00:00Z", "--session", "main")
     machine.run(["openclaw", *job, "--system-event", "hello"])
+    planned = answer(ocm, "adopt", "main", "--name", "mine", "--move", "--dry-run")["results"][0]
+    assert f"have {MAIN_UNIT} be stopped, disabled and set aside in exchange for mine" in planned["steps"]
+    assert not any(secret in json.dumps(planned) for secret in ("sk-fake", "sk-other", TOKEN))
     copied = ocm("adopt", "main", "--name", "copied", "--allow", MODEL)
     assert "copied: made of a copy of main, on port 19001, ready and sealed" in copied.stdout
     assert "apple" in say(ocm, "copied", "RECALL")

@@ -13,6 +13,7 @@ from openclaw_ocm.core import temporary
 from openclaw_ocm.core.adoption.steps import AwaitGateway, PutBack, Service, SetService, TakeBack
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.moved import Move
+from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.steps import (
     Disable,
     KeepState,
@@ -186,6 +187,8 @@ def _notes(worker: Instance, adopted: Adopted) -> tuple[str, ...]:
     notes = (
         [f"secrets that {worker.name} was given since are not set there: {', '.join(since)}"] if since else []
     )
+    if PurePosixPath(adopted.config) != PurePosixPath(adopted.state, CONFIG_NAME):
+        notes.append(f"it reads {adopted.config} again, as that is")
     if adopted.unit is None:
         notes.append("no service ran it: start it as you did, such as by openclaw gateway")
     return tuple(notes)

@@ -22,7 +22,7 @@ from openclaw_ocm.system.openclaw.own_places import find_own
 from openclaw_ocm.system.processes import started
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from openclaw_ocm.system.host import Host
 
@@ -184,6 +184,32 @@ def test_a_state_is_copied_whole_while_it_is_written(
     assert (target / "workspace/away").readlink() == Path("/etc/passwd")
     with contextlib.closing(sqlite3.connect(target / "state/openclaw.sqlite")) as copy:
         assert copy.execute("select word from said").fetchall() == [("kept in the log alone",)]
+
+
+@pytest.mark.parametrize("copy", [own_state.copy_cold, own_state.copy_live])
+def test_links_within_a_state_lead_to_the_same_in_its_copy(
+    host: Host, home: Path, tmp_path: Path, copy: Callable[..., None]
+) -> None:
+    state, target = make(home / ".openclaw-work"), tmp_path / "copy"
+    target.mkdir()
+    (state / "workspace").mkdir()
+    links = {
+        "here": f"{state}/openclaw.json",
+        "whole": str(state),
+        "near": "../openclaw.json",
+        "far": "/etc/hosts",
+    }
+    for name, leads in links.items():
+        (state / "workspace" / name).symlink_to(leads)
+    copy(host, PurePosixPath(state), PurePosixPath(target), ())
+    found = {path.name: str(path.readlink()) for path in (target / "workspace").iterdir()}
+    assert found == {
+        "here": "../openclaw.json",
+        "whole": "..",
+        "near": "../openclaw.json",
+        "far": "/etc/hosts",
+    }
+    assert {path.name: str(path.readlink()) for path in (state / "workspace").iterdir()} == links
 
 
 def test_a_database_that_was_left_with_its_log_is_not_touched(host: Host, home: Path, tmp_path: Path) -> None:
