@@ -93,6 +93,7 @@ MADE_OF = {
     "scheduled": {"backup", "backups", "repository"},
     "token": {"edit"},
     "sync": {"edit", "session"},
+    "rollback": {"backup"},
     "unadopt": {"delete"},
     "upgrade": {"backup", "check", "drill"},
 }

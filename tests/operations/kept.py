@@ -64,8 +64,8 @@ NAME = parse_name(f"worker{os.getpid()}")
 OTHER = parse_name(f"{NAME}-a")
 TERMINAL = Terminal(attached=False, environ={"LANG": "C.UTF-8"})
 # Runs what OCM asks of Node: copies databases as `core.backup.copying` has it, rewrites no paths, tells the
-# versions of databases, and what it was called with where it is to be OpenClaw. Its `doctor` makes databases
-# those of its package, but where the file `unmigratable` is in the state.
+# versions of databases, how many messages came, and what it was called with where it is to be OpenClaw. Its
+# `doctor` makes databases those of its package, but where the file `unmigratable` is in the state.
 NODE = """#!/bin/sh
 [ "$*" = --version ] && exec echo v24.19.0
 [ "$1" = --print ] && {identity} && exit
@@ -98,6 +98,13 @@ if "schemas" in request:
     for kind, agent, path in databases():
         with contextlib.closing(sqlite3.connect(path)) as database:
             print(json.dumps([kind, agent, *database.execute("pragma user_version").fetchone()]))
+    print(json.dumps(["end"]))
+if "since" in request:
+    query = "select count(*), count(distinct session_id) from transcript_events where created_at > ?"
+    for _kind, agent, path in databases()[1:]:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            counted = database.execute(query, (request["since"],)).fetchone()
+            print(json.dumps([agent, *counted]))
     print(json.dumps(["end"]))
 for index, path in enumerate(request.get("paths", ())):
     os.makedirs(request["into"], 0o700, exist_ok=True)

@@ -20,10 +20,12 @@ from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import apply, schemas, transaction, verify
 from openclaw_ocm.instances.transaction import Transaction
+from openclaw_ocm.operations import rollback as rollbacks
 from openclaw_ocm.operations import upgrade as upgrades
 from openclaw_ocm.operations.check import Answered, Checked
 from openclaw_ocm.operations.planning.change import recover_all
-from openclaw_ocm.operations.upgrade import Request, any_older, rollback, upgrade
+from openclaw_ocm.operations.rollback import rollback, rollback_question
+from openclaw_ocm.operations.upgrade import Request, any_older, upgrade
 from openclaw_ocm.system import files, health
 from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.openclaw.compiled import mark
@@ -90,6 +92,17 @@ class Upgraded:
                 database.executescript(
                     f"create table if not exists kept (word); pragma user_version = {schema}"
                 )
+
+    def add_message(self, session: str, when: float) -> None:
+        """Have main have said something."""
+        path = self.state / "agents/main/agent/openclaw-agent.sqlite"
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute(
+                "create table if not exists transcript_events (session_id, event_json, created_at)"
+            )
+            row = (session, '{"type": "message"}', int(when * 1000))
+            database.execute("insert into transcript_events values (?, ?, ?)", row)
+            database.commit()
 
     def schemas(self) -> list[int]:
         """Return the versions of its databases, that of the gateway last."""
@@ -165,6 +178,32 @@ def test_a_rollback_brings_back_what_it_was_and_keeps_what_came_since(upgraded: 
     assert find_before(upgraded.kept.paths(NAME)) == ()
     with pytest.raises(OcmError, match="nothing is kept"):
         upgraded.rollback()
+
+
+def test_before_a_rollback_it_is_told_what_that_loses(upgraded: Upgraded) -> None:
+    upgraded.upgrade()
+    upgraded.add_message("old", 0.0)
+    config = json.loads((upgraded.state / "openclaw.json").read_text())
+    config["channels"] = {"whatsapp": {}, "telegram": {}, "matrix": {"enabled": False}}
+    (upgraded.state / "openclaw.json").write_text(json.dumps(config))
+    linked = f"WhatsApp may have to be linked again: ocm use {NAME} channels login --channel whatsapp"
+    context = upgraded.kept.context
+    assert rollback_question(context, NAME).endswith(f" (no message came since then; {linked})?")
+    upgraded.add_message("new", time.time() + 60)
+    assert f"(1 message in 1 session since then is lost; {linked})?" in rollback_question(context, NAME)
+    upgraded.add_message("new", time.time() + 60)
+    before = upgraded.kept.files()
+    told = ("2 messages in 1 session since then are lost", linked)
+    assert upgraded.rollback(dry_run=True).notes == told
+    assert upgraded.kept.files() == before
+    assert upgraded.rollback().notes[:2] == told
+
+
+def test_what_cannot_be_counted_is_told_as_that(upgraded: Upgraded) -> None:
+    upgraded.upgrade()
+    (upgraded.kept.home / "node.py").write_text("raise SystemExit(1)")
+    notes = upgraded.rollback(dry_run=True).notes
+    assert notes == ("what came since then is lost, and could not be counted",)
 
 
 def test_what_fails_on_the_copy_touches_nothing(upgraded: Upgraded) -> None:
@@ -347,7 +386,7 @@ def test_one_that_does_not_run_is_not_asked(upgraded: Upgraded) -> None:
 
 def test_what_is_kept_can_be_forgotten_and_goes_with_the_instance(upgraded: Upgraded) -> None:
     upgraded.upgrade()
-    assert upgrades.forget(upgraded.kept.context, NAME, dry_run=False).changed
+    assert rollbacks.forget(upgraded.kept.context, NAME, dry_run=False).changed
     assert leftovers(upgraded.kept.paths(NAME)) == ()
     with pytest.raises(OcmError, match="nothing is kept"):
         upgraded.rollback()
@@ -374,7 +413,7 @@ def test_a_kill_leaves_the_old_or_the_new_whole(
     upgraded: Upgraded, monkeypatch: pytest.MonkeyPatch, verb: str, count: int, *, after: bool
 ) -> None:
     monkeypatch.setattr(upgrades, "_rehearse", lambda *_words: ())
-    monkeypatch.setattr(upgrades, "backup_locked", lambda *_words: SimpleNamespace(path="somewhere"))
+    monkeypatch.setattr(rollbacks, "backup_locked", lambda *_words: SimpleNamespace(path="somewhere"))
     if verb == "rollback":
         upgraded.upgrade()
         (upgraded.state / "workspace/said").write_text("since")

@@ -141,10 +141,11 @@ def rollback(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Bring an instance back to what it was before its last upgrade.
 
-    That is its state, and the OpenClaw that it ran. What it has now is backed up first. Secrets, port and
+    That is its state, and the OpenClaw that it ran. What is lost is told first: messages since then, and
+    channels that may have to be linked again. What it has now is backed up first. Secrets, port and
     limits stay as they are.
     """
-    from openclaw_ocm.operations import upgrade as verbs
+    from openclaw_ocm.operations import rollback as verbs
 
     context, effort = frame.open_context(ctx), frame.effort(options)
     if not (yes or dry_run):

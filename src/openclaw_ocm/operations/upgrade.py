@@ -6,20 +6,15 @@ import contextlib
 import secrets
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from openclaw_ocm.core import temporary
-from openclaw_ocm.core.openclaw.document import format_config
-from openclaw_ocm.core.openclaw.settings import on_port
-from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import (
     Ask,
-    Exchange,
     KeepState,
     Migrate,
     ProveState,
@@ -30,7 +25,7 @@ from openclaw_ocm.core.steps import (
     WriteRecord,
 )
 from openclaw_ocm.errors import OcmError, UndoIncomplete
-from openclaw_ocm.instances.instance import open_all, open_instance
+from openclaw_ocm.instances.instance import open_all
 from openclaw_ocm.instances.schemas import refuse_newer_state
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.operations import backup
@@ -43,10 +38,8 @@ from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps
 from openclaw_ocm.operations.planning.runtimes import refuse_older, runtime_of
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import free_bytes
-from openclaw_ocm.system.before import find_before, leftovers
-from openclaw_ocm.system.host import local_zone
-from openclaw_ocm.system.kept.records import encode_record, parse_record
-from openclaw_ocm.system.openclaw.config import find_config
+from openclaw_ocm.system.before import leftovers
+from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.package import package_version
 from openclaw_ocm.system.sandbox_directories import is_current, make_shell
 
@@ -61,7 +54,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.check import Checked
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.system.before import Before
 
 # What is kept must leave room for what OpenClaw writes when it makes its databases newer.
 _ROOM = 2
@@ -252,86 +244,3 @@ def _prove_again(worker: Instance, effort: Effort, error: OcmError) -> None:
             *error.details,
             f"{worker.name} runs OpenClaw {have} again, {ready_in_words(worker.record)}",
         )
-
-
-def rollback(context: Context, name: InstanceName, effort: Effort, *, dry_run: bool) -> Outcome:
-    """Have an instance be again what it was before its last upgrade: its state, and the OpenClaw it ran.
-
-    What it has now is backed up first. Its secrets, port and all else in its record stay. Raises `OcmError`.
-    """
-    with changing(context, name) as worker:
-        before = _kept(worker)
-        record = parse_record(before.record, str(before.directory))
-        after = msgspec.structs.replace(worker.record, runtime=record.runtime)
-        ran = worker.process.activity.will_run
-        told: tuple[str, ...] = ()
-        if not dry_run:
-            _follow_port(before, record, after)
-            worker.context.report("back up what is there now")
-            told = (f"what it had since then is in {backup_locked(worker, backup.Request()).path}",)
-        now = encode_record(worker.record)
-        steps: list[Step] = [
-            Stop(name=name, ran=ran),
-            Exchange(path=str(worker.paths.state), staged=str(before.state), inode=before.inode),
-            shell_for_undo(worker),
-            WriteRecord(
-                path=str(worker.paths.record),
-                text=encode_record(after),
-                previous=now,
-            ),
-            *repair_steps(worker.with_record(after), repair=effort.repair, replaced=True),
-            *((Start(name=name), effort.verify(name)) if ran else ()),
-        ]
-        cleaning = [RemoveTree(path=str(path)) for path in leftovers(worker.paths)]
-        return carry_out(
-            worker.context,
-            make_plan(worker.backend, "rollback", name, [*steps, *cleaning], commit=len(steps)),
-            done=f"runs OpenClaw {_version(after)}, as it was at {_when(before)}",
-            nothing="",
-            dry_run=dry_run,
-            notes=told,
-        )
-
-
-def forget(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
-    """Remove what is kept of an instance from before its last upgrade."""
-    with changing(context, name) as worker:
-        steps: list[Step] = [RemoveTree(path=str(path)) for path in leftovers(worker.paths)]
-        plan = make_plan(worker.backend, "rollback", name, steps, commit=0)
-        done = "nothing is kept from before its upgrade"
-        return carry_out(worker.context, plan, done=done, nothing=done, dry_run=dry_run)
-
-
-def rollback_question(context: Context, name: InstanceName) -> str:
-    """Return what a user is asked before a rollback; raises `OcmError` where nothing is kept."""
-    worker = open_instance(context, name)
-    before = _kept(worker)
-    have = _version(parse_record(before.record, str(before.directory)))
-    return f"Bring {name} back to OpenClaw {have} and its state of {_when(before)}?"
-
-
-def forget_question(context: Context, name: InstanceName) -> str:
-    """Return what a user is asked before the way back is removed."""
-    return f"Remove the state of {name} as it was at {_when(_kept(open_instance(context, name)))}?"
-
-
-def _when(before: Before) -> str:
-    return f"{datetime.fromtimestamp(before.when, local_zone()):%Y-%m-%d %H:%M}"
-
-
-def _kept(worker: Instance) -> Before:
-    found = find_before(worker.paths)
-    if not found:
-        message = f"nothing is kept of {worker.name} from before an upgrade"
-        hint = f"ocm backups list {worker.name} shows its backups"
-        raise OcmError(message, hint=hint, code="nothing_kept")
-    return found[0]
-
-
-def _follow_port(before: Before, then: Record, now: Record) -> None:
-    """Have the config that was kept name the port that the instance has now."""
-    if then.port == now.port:
-        return
-    config = on_port(find_config(before.state), before=then.port, after=now.port)
-    with files.open_state(before.state) as directory:
-        files.write_in(directory, CONFIG_NAME, format_config(config))

@@ -5,6 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 
 const MOST = 1000;
+const MAGIC = Buffer.from("SQLite format 3\0");
 const PLACE = 60;
 
 function versionOf(file) {
@@ -13,7 +14,9 @@ function versionOf(file) {
     const descriptor = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
     try {
       const head = Buffer.alloc(PLACE + 4);
-      return fs.readSync(descriptor, head, 0, head.length, 0) < head.length ? 0 : head.readUInt32BE(PLACE);
+      if (fs.readSync(descriptor, head, 0, head.length, 0) === 0) return 0;
+      if (!head.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error("it is no database");
+      return head.readUInt32BE(PLACE);
     } finally {
       fs.closeSync(descriptor);
     }
