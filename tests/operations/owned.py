@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.adoption.steps import Service
+from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.operations.adopt import adopt
 from openclaw_ocm.operations.planning import adopting, adoption
@@ -69,6 +70,14 @@ class Owned:
 
     def unadopt(self, name: InstanceName, *, dry_run: bool = False) -> Outcome:
         return unadopt(self.kept.context, name, self.kept.effort(), dry_run=dry_run)
+
+    def take_over(self) -> Outcome:
+        """Make it the instance `work`."""
+        return self.adopt(str(self.state), move=True, name=parse_name("work"))
+
+    def go_back(self) -> Outcome:
+        """Give back the instance `work`."""
+        return self.unadopt(parse_name("work"))
 
     def change(self, _host: Host, *words: str, check: bool = True) -> None:
         """Do what systemctl would."""

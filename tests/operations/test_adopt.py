@@ -18,9 +18,14 @@ from openclaw_ocm.operations.planning import adoption as planning
 from openclaw_ocm.operations.port import move_port
 from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.openclaw import own_state
 
 if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
     from tests.operations.kept import Kept
+
+    from openclaw_ocm.system.host import Host
 
 WORK, COPY = parse_name("work"), parse_name("work-copy")
 
@@ -329,3 +334,30 @@ def test_another_port_and_who_reached_it_as_an_instance_do_not_go_back(owned: Ow
     path.write_text(json.dumps(now))
     owned.unadopt(WORK)
     assert path.read_bytes() == config
+
+
+def test_without_room_for_a_copy_nothing_begins(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
+    for verb, change in (("adopt", owned.take_over), ("unadopt", owned.go_back)):
+        files, runs = owned.kept.files(), owned.runs
+        with monkeypatch.context() as full:
+            full.setattr(f"openclaw_ocm.operations.{verb}.free_bytes", lambda _path: 0)
+            with pytest.raises(OcmError, match="free beside") as caught:
+                change()
+        assert caught.value.code == "no_space"
+        assert (owned.kept.files(), owned.runs) == (files, runs)
+        change()
+
+
+def test_a_copy_that_is_cut_short_leaves_all_as_it_was(main: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_short(_host: Host, _source: PurePosixPath, target: PurePosixPath, _left_out: object) -> None:
+        Path(target, "half").write_text("x")
+        raise OcmError("no space left on device", code="not_kept")
+
+    for change in (main.take_over, main.go_back):
+        files, runs = main.kept.files(), main.runs
+        with monkeypatch.context() as full:
+            full.setattr(own_state, "copy_cold", cut_short)
+            with pytest.raises(OcmError, match="no space left"):
+                change()
+        assert (main.kept.files(), main.runs) == (files, runs)
+        change()
