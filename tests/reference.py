@@ -18,7 +18,7 @@ from tests import samples
 
 from openclaw_ocm.cli.session import _PASSED
 from openclaw_ocm.core.openclaw.run import environment
-from openclaw_ocm.core.record import Keep, Limits, Record, Runtime, Schedule, Settings, Shown
+from openclaw_ocm.core.record import AutoUpgrade, Keep, Limits, Record, Runtime, Schedule, Settings, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +80,8 @@ BELOW = (
     "Offered",
     "Backups",
     "LastRun",
+    "Upgrades",
+    "LastUpgrade",
     "Change",
     "Finding",
     "Problem",
@@ -131,6 +133,14 @@ MEANINGS = {
     "autostart": "whether it starts with the machine",
     "backend": "what keeps the gateway running",
     "backup": "what is wrong with scheduled backups",
+    "upgrade": "what is wrong with scheduled upgrades",
+    "upgrades": "scheduled upgrades, null if there are none",
+    "Upgrades.problem": "what is wrong with scheduled upgrades",
+    "Upgrades.last": "what became of the last one",
+    "versions": "`patch` or `all`",
+    "Upgrades.at": "the time of day",
+    "LastUpgrade.version": "what it was for, null where nothing was newer",
+    "refused": "the version with which it failed, null where there is none",
     "backups": "scheduled backups, null if there are none",
     "changed": "whether something was changed",
     "changes": "what changes in secrets, configs and what is inherited, in words",
@@ -302,6 +312,7 @@ def record() -> Iterator[str]:
         (Limits, "[limits]"),
         (Schedule, "[backups]"),
         (Keep, "[backups.keep]"),
+        (AutoUpgrade, "[auto_upgrade]"),
         (Shown, "[[mounts]]"),
     ):
         yield from (f"## {heading}", "", *_struct(kind))

@@ -78,6 +78,7 @@ def test_a_module_imports_only_from_its_own_floor_and_those_below(module: Path) 
 VERBS = {module.name for module in MODULES if module.parts[:-1] == ("operations",)} - {"__init__"}
 # What a verb is made of. What verbs merely share lies in operations/planning.
 MADE_OF = {
+    "auto_upgrade": {"runtimes", "upgrade"},
     "channel": {"edit", "session"},
     "check": {"session"},
     "delete": {"backup", "backups"},

@@ -19,6 +19,7 @@ from tests.backends.home import PATIENCE_SECONDS, SERVE
 from openclaw_ocm.backends.definition import is_edited, is_made_by_ocm
 from openclaw_ocm.backends.registry import BACKENDS
 from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.status import CONFIG_ERROR
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system import files
@@ -112,13 +113,13 @@ def what_is_not_there_is_stopped_disabled_and_removed_without_a_word(home: Home[
         home.backend.stop_sessions,
         home.backend.disable,
         home.backend.remove,
-        home.backend.timers.clear,
+        home.backend.timers().clear,
     ):
         change(names)
         change([])
     home.backend.start([])
     home.backend.enable([])
-    home.backend.timers.set({})
+    home.backend.timers().set({})
     assert not home.observe(nobody).installed
 
 
@@ -247,10 +248,12 @@ def what_is_removed_leaves_nothing(home: Home[Backend]) -> None:
     home.define(one)
     home.backend.load([one])
     home.backend.enable([one])
-    home.backend.timers.set({one: "daily"})
+    for purpose in Purpose:
+        home.backend.timers(purpose).set({one: "daily"})
     home.start(one)
     home.backend.stop([one])
-    home.backend.timers.clear([one])
+    for purpose in Purpose:
+        home.backend.timers(purpose).clear([one])
     home.backend.remove([one])
     left = kept(home) - before
     assert left == set(), left
@@ -361,31 +364,38 @@ def wait_for(condition: Callable[[], bool], last: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def backups_are_scheduled_observed_and_ended(home: Home[Backend]) -> None:
+def what_is_scheduled_is_observed_and_ended(home: Home[Backend]) -> None:
     one, other = make_one(home), make_other(home)
-    timers = home.backend.timers
-    assert timers.observe([]) == {}
-    assert not timers.observe([one])[one].active
-    timers.set({one: "daily"})
-    seen = timers.observe([one, other])
-    assert (seen[one].active, seen[one].stale, seen[one].failure) == (True, False, None)
-    assert not seen[other].active
-    assert one in timers.known()
-    assert other not in timers.known()
-    for every in ("Mon 03:00", "Mon 03:00"):
-        timers.set({one: every})
-        for definition in timers.definitions(one, every):
-            assert Path(definition.path).read_text() == definition.text
-            assert is_made_by_ocm(definition.text)
-        assert timers.observe([one])[one].active
-    timers.clear([one])
-    assert not timers.observe([one])[one].active
-    assert one not in timers.known()
-    assert not any(Path(definition.path).exists() for definition in timers.definitions(one, "daily"))
+    for purpose, another in itertools.permutations(Purpose):
+        timers, others = home.backend.timers(purpose), home.backend.timers(another)
+        assert timers.observe([]) == {}
+        assert not timers.observe([one])[one].active
+        timers.set({one: "daily"})
+        seen = timers.observe([one, other])
+        assert (seen[one].active, seen[one].stale, seen[one].failure) == (True, False, None)
+        assert not seen[other].active
+        assert one in timers.known()
+        assert other not in timers.known()
+        assert one not in others.known(), "one purpose is not the other"
+        assert not others.observe([one])[one].active
+        others.clear([one])
+        for every in ("Mon 03:00", "Mon 03:00"):
+            timers.set({one: every})
+            for definition in timers.definitions(one, every):
+                assert Path(definition.path).read_text() == definition.text
+                assert is_made_by_ocm(definition.text)
+            assert timers.observe([one])[one].active
+        told = "".join(definition.text for definition in timers.definitions(one, "daily"))
+        assert f"{purpose.value}" in told
+        assert f"--scheduled={one}" in told
+        timers.clear([one])
+        assert not timers.observe([one])[one].active
+        assert one not in timers.known()
+        assert not any(Path(definition.path).exists() for definition in timers.definitions(one, "daily"))
 
 
 def times_are_checked_and_counted(home: Home[Backend]) -> None:
-    timers = home.backend.timers
+    timers = home.backend.timers()
     for every in ("hourly", "daily", "weekly", "monthly", "03:00", "Mon..Fri 03:00"):
         timers.check(every)
     for every in ("now and then", "25:00"):
@@ -418,6 +428,6 @@ CHECKS: tuple[Callable[[Home[Backend]], None], ...] = (
     a_signal_reaches_the_program_of_a_session,
     the_log_is_told_oldest_first_and_bounded,
     a_log_that_is_followed_goes_on,
-    backups_are_scheduled_observed_and_ended,
+    what_is_scheduled_is_observed_and_ended,
     times_are_checked_and_counted,
 )

@@ -21,6 +21,7 @@ from openclaw_ocm.backends.protocol import Session, is_ours, scheduled_argv
 from openclaw_ocm.backends.supervisord import sessions
 from openclaw_ocm.core.backup.schedule import Timer, dues, parse_rule
 from openclaw_ocm.core.log import Entry
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.sandbox.launch import ENV, clean
 from openclaw_ocm.core.status import CONFIG_ERROR, Activity, Answer, Process, signal_in
 from openclaw_ocm.errors import CommandFailed
@@ -74,7 +75,7 @@ class World:
 
     gateways: dict[InstanceName, Gateway] = field(default_factory=dict)
     enabled: set[InstanceName] = field(default_factory=set)
-    timers: dict[InstanceName, str] = field(default_factory=dict)
+    timers: dict[tuple[InstanceName, Purpose], str] = field(default_factory=dict)
     entries: dict[InstanceName, list[tuple[float, Entry]]] = field(default_factory=dict)
     more: threading.Condition = field(default_factory=threading.Condition)
     pids: Iterator[int] = field(default_factory=lambda: itertools.count(_FIRST_PID))
@@ -118,9 +119,10 @@ def world_of(host: Host) -> World:
 
 @dataclass(frozen=True, kw_only=True)
 class FakeTimers:
-    """Scheduled backups that are never made."""
+    """Scheduled backups and upgrades that are never made."""
 
     host: Host
+    purpose: Purpose
 
     def check(self, every: str) -> None:
         parse_rule(every)
@@ -129,37 +131,40 @@ class FakeTimers:
         return dues(parse_rule(every), after, local_zone(), count)
 
     def definitions(self, name: InstanceName, every: str) -> tuple[Definition, ...]:
-        text = signed(f"{every} {' '.join(scheduled_argv(self.host, name))}\n")
-        return (Definition(path=self._directory / f"{name}.timer", text=text),)
+        text = signed(f"{every} {' '.join(scheduled_argv(self.host, name, self.purpose))}\n")
+        return (Definition(path=self._path(name), text=text),)
 
     def set(self, wanted: Mapping[InstanceName, str]) -> None:
         for name, every in wanted.items():
             for definition in self.definitions(name, every):
                 files.write_file(definition.path, definition.text.encode())
-                self._world.timers[name] = definition.text
+                self._world.timers[name, self.purpose] = definition.text
 
     def clear(self, names: Collection[InstanceName]) -> None:
         for name in names:
-            files.remove_file(self._directory / f"{name}.timer")
-            self._world.timers.pop(name, None)
+            files.remove_file(self._path(name))
+            self._world.timers.pop((name, self.purpose), None)
 
     def known(self) -> tuple[InstanceName, ...]:
         found = names_in(self._directory, suffix=".timer")
-        return tuple(name for name in found if is_ours(self._directory / f"{name}.timer"))
+        return tuple(name for name in found if is_ours(self._path(name)))
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Timer]:
         return {name: self._timer(name) for name in names}
 
     def _timer(self, name: InstanceName) -> Timer:
-        text = self._world.timers.get(name)
+        text = self._world.timers.get((name, self.purpose))
         if text is None:
             return Timer(active=False)
-        data = files.read_own(self._directory / f"{name}.timer")
+        data = files.read_own(self._path(name))
         return Timer(active=True, stale=data is None or data.decode() != text)
+
+    def _path(self, name: InstanceName) -> PurePosixPath:
+        return self._directory / f"{name}.timer"
 
     @property
     def _directory(self) -> PurePosixPath:
-        return definitions(self.host)
+        return definitions(self.host) / self.purpose.value
 
     @property
     def _world(self) -> World:
@@ -188,10 +193,9 @@ class Fake:
     def world(self) -> World:
         return world_of(self.host)
 
-    @property
-    def timers(self) -> FakeTimers:
+    def timers(self, purpose: Purpose = Purpose.BACKUP) -> FakeTimers:
         self._called("timers")
-        return FakeTimers(host=self.host)
+        return FakeTimers(host=self.host, purpose=purpose)
 
     def answers(self) -> bool:
         return "answers" not in self.world.failing

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tests.backends.contract import CHECKS, of_this_run, other_of
 from tests.backends.home import make_home
 
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def what_is_wrong(name: str, check: Callable[[Home[Backend]], None]) -> str | No
 def clear(home: Home[Backend]) -> None:
     names = [of_this_run(home, "one"), other_of(home)]
     home.backend.stop_sessions(names)
-    home.backend.timers.clear(names)
+    for purpose in Purpose:
+        home.backend.timers(purpose).clear(names)
     home.backend.stop(names)
     home.backend.disable(names)
     home.backend.remove(names)

@@ -11,6 +11,7 @@ from tests import samples
 from openclaw_ocm.backends.supervisord import places as of_supervisord
 from openclaw_ocm.backends.systemd import places as of_systemd
 from openclaw_ocm.core.names import MAX_LENGTH, parse_name
+from openclaw_ocm.core.purpose import Purpose
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -43,8 +44,10 @@ def test_nothing_but_the_config_lies_where_an_instance_can_write(name: str) -> N
 
 def test_what_is_supervisords_own_lies_in_directories_of_ocm() -> None:
     host = samples.paths().host
-    found = [getattr(of_supervisord, place)(host) for place in ("config", "programs", "schedules")]
+    found = [getattr(of_supervisord, place)(host) for place in ("config", "programs")]
+    found += [of_supervisord.schedules(host, purpose) for purpose in Purpose]
     assert all(path.is_relative_to(host.ocm_config) for path in found)
-    found = [getattr(of_supervisord, place)(host) for place in ("socket", "log", "pid", "timers", "outputs")]
+    found = [getattr(of_supervisord, place)(host) for place in ("socket", "log", "pid", "outputs")]
+    found += [of_supervisord.timers(host, purpose) for purpose in Purpose]
     assert all(path.is_relative_to(host.ocm_state) for path in found)
     assert str(of_supervisord.filters(host)) == "/home/ann/.local/share/ocm/filters"

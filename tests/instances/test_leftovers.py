@@ -26,7 +26,7 @@ def test_what_was_being_written_for_an_instance_is_removed_and_nothing_else(tmp_
     made = context(tmp_path)
     made = dataclasses.replace(made, backends=Backends(made.host))
     own = [path for backend in made.backends.values() for path in backend.written(paths)]
-    assert len(own) == 6
+    assert len(own) == 9
     half = [beside(path) for path in (*paths.written, *own)]
     half.append(Path(paths.host.backups, f".{NAME}-20260101T000000Z.{TOKEN}.ocm"))
     kept = [beside(other.record), beside(other.secrets), Path(paths.record), Path(paths.secrets)]

@@ -83,7 +83,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     made = hosts.context(tmp_path)
     backend = Supervisord(host=made.host)
     for method in ("ensure", "keep_time"):
-        monkeypatch.setattr(Daemon, method, lambda _self: None)
+        monkeypatch.setattr(Daemon, method, lambda *_arguments: None)
     monkeypatch.setattr(Supervisord, "start", lambda _self, _names: None)
     monkeypatch.setattr(ufw, "restore_rules", lambda *_arguments: None)
     path = f"/usr/bin:/bin:{os.environ['PATH']}"
@@ -125,7 +125,7 @@ def test_it_is_read_as_a_plan_of_today(kind: str) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (b'{"version":2,"plan":{"steps":[{"type":"fly"}]}}', "is of a newer OCM"),
+        (b'{"version":3,"plan":{"steps":[{"type":"fly"}]}}', "is of a newer OCM"),
         (b'{"version":1000000}', "is of a newer OCM"),
         (b'{"version":-1,"operation":"create"}', "is damaged"),
         (b'{"version":"1"}', "is damaged"),

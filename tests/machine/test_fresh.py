@@ -74,7 +74,7 @@ def test_the_reader_gets_the_models_answer(said: list[str]) -> None:
 @pytest.mark.usefixtures("said")
 def test_instances_run_versions_of_their_own_and_npm_does_not_touch_them(fresh: Machine, ocm: Ocm) -> None:
     played = Reader(fresh, ocm.folder).each("docs/how-to/versions.md")
-    installed, deployed, outdated, upgraded, back, pruned = played
+    installed, deployed, outdated, upgraded, scheduled, back, pruned = played
     names = [line.split()[0] for line in installed.splitlines() if " MB " in line]
     assert names == [OPENCLAW_VERSION, "2026.9.5"]
     assert re.search(r"version: +2026\.9\.5\n", deployed)
@@ -84,6 +84,8 @@ def test_instances_run_versions_of_their_own_and_npm_does_not_touch_them(fresh: 
     tried = f"OpenClaw {OPENCLAW_VERSION} becomes ready with a copy of it; it runs 2026.9.5 as before"
     assert tried in upgraded
     assert f"worker3: runs OpenClaw {OPENCLAW_VERSION}, ready and sealed\n" in upgraded
+    assert "worker3: upgrades scheduled: newer ones of its month, at 04:30, next " in scheduled
+    assert "worker3: no more scheduled upgrades\n" in scheduled
     assert "worker3: runs OpenClaw 2026.9.5, as it was at " in back
     gone = f"OpenClaw {OPENCLAW_VERSION}: "
     assert pruned.splitlines() == [f"{gone}would be removed", f"{gone}removed"]

@@ -1,4 +1,4 @@
-"""Scheduled backups under both backends: made in time and after downtime, pruned, told of, ended."""
+"""What is scheduled under both backends: made in time and after downtime, pruned, told of, ended."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .instances import BACKENDS_IN_TURN, HOME, answer, home_files, rows, wait_for
+from openclaw_ocm.core.releases import NODE_RANGE, OPENCLAW_VERSION
+
+from .instances import BACKENDS_IN_TURN, HOME, add_version, answer, home_files, rows, wait_for
+from .processes import kill_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .checkout import Ocm
     from .machine import Machine
@@ -33,6 +36,16 @@ MISSED = {
     "systemd": f"systemctl --user stop {TIMER}; {OLD['systemd']}; systemctl --user start {TIMER}",
     "supervisord": OLD["supervisord"],
 }
+# A version that never starts, and then one that does; what npm's registry says of them.
+BROKEN, GOOD = "2026.9.77", "2026.9.78"
+REGISTRY = f"{HOME}/registry"
+SERVE = f"""
+import functools, http.server
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory={REGISTRY!r})
+end = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+print(end.server_port, flush=True)
+end.serve_forever()
+"""
 
 
 @pytest.fixture(scope="module", params=BACKENDS_IN_TURN)
@@ -62,10 +75,10 @@ def empty(machine: Machine, ocm: Ocm, backend: str) -> str:
 def timers(machine: Machine) -> list[str]:
     """Return what is left of timers, loaded or as files, and of what is kept of them."""
     script = (
-        "systemctl --user list-units --all --no-legend --plain 'ocm-backup*'; "
+        "systemctl --user list-units --all --no-legend --plain 'ocm-backup*' 'ocm-upgrade*'; "
         "find ~/.config/systemd ~/.config/ocm ~/.local/state/ocm ~/.local/share/systemd"
-        f" -name '*ocm-backup*' -o -path '*/schedules/*' -o -path '*/timers/*{NAME}*'"
-        f" -o -path '*/backups/*{NAME}*'"
+        f" -name '*ocm-backup*' -o -name '*ocm-upgrade*' -o -path '*/schedules/*' -o -path '*timers/*{NAME}*'"
+        f" -o -path '*/backups/*{NAME}*' -o -path '*/upgrades/*'"
     )
     return machine.run(["bash", "-c", script], check=False).stdout.splitlines()
 
@@ -242,6 +255,79 @@ def test_time_is_kept_after_a_restart_of_the_machine(machine: Machine, ocm: Ocm,
     wait_for(lambda: ended(ocm) > 0, PATIENCE_SECONDS, "run that makes up for those that were missed")
     assert len(archives(machine)) == 1
     assert backups(ocm)["problem"] is None
+
+
+@pytest.fixture
+def registry(machine: Machine) -> Iterator[Callable[[str], None]]:
+    """Have a stand-in for npm's registry, and return what has it say which version is the newest."""
+    machine.run(["mkdir", REGISTRY])
+    serving = machine.popen(["python3", "-c", SERVE])
+    assert serving.stdout is not None
+    port = int(serving.stdout.readline())
+    # A machine may have one of its own.
+    machine.run(["bash", "-c", "cd; [ ! -e .npmrc ] || mv .npmrc .npmrc-before"])
+    machine.write(f"{HOME}/.npmrc", f"registry=http://127.0.0.1:{port}/\n")
+
+    def tell(newest: str) -> None:
+        versions = {
+            version: {"name": "openclaw", "version": version, "engines": {"node": NODE_RANGE}}
+            for version in (OPENCLAW_VERSION, BROKEN, GOOD)
+        }
+        said = {"name": "openclaw", "dist-tags": {"latest": newest}, "versions": versions}
+        machine.write(f"{REGISTRY}/openclaw", json.dumps(said))
+
+    yield tell
+    kill_group(serving)
+    machine.run(["rm", "-r", REGISTRY, f"{HOME}/.npmrc", f"{HOME}/.local/state/ocm/newest"])
+    machine.run(["bash", "-c", "cd; [ ! -e .npmrc-before ] || mv .npmrc-before .npmrc"])
+
+
+def upgrades(ocm: Ocm) -> dict[str, Any]:
+    """Return what status says of scheduled upgrades."""
+    found: dict[str, Any] = answer(ocm, "status", NAME)["results"][0]["upgrades"]
+    return found
+
+
+def upgrade_now(machine: Machine, ocm: Ocm, backend: str) -> dict[str, Any]:
+    """Have the time of an upgrade missed, and return what became of the one that makes up for it."""
+    before = upgrades(ocm)["last"]
+    script = MISSED[backend].replace("ocm-backup-", "ocm-upgrade-").replace("/timers;", "/upgrade-timers;")
+    machine.run(["bash", "-c", script])
+    wait_for(lambda: upgrades(ocm)["last"] != before, 2 * PATIENCE_SECONDS, "scheduled upgrade")
+    found: dict[str, Any] = upgrades(ocm)["last"]
+    return found
+
+
+def test_an_upgrade_comes_by_itself_and_one_that_failed_is_not_tried_again(
+    machine: Machine, ocm: Ocm, empty: str, registry: Callable[[str], None]
+) -> None:
+    package = f"{HOME}/.local/share/ocm/runtimes/{BROKEN}/lib/node_modules/openclaw"
+    stated = {"name": "openclaw", "version": BROKEN, "engines": {"node": NODE_RANGE}}
+    machine.write(f"{package}/package.json", json.dumps(stated))
+    for entry in ("openclaw.mjs", "dist/index.js"):
+        machine.write(f"{package}/{entry}", "throw new Error('broken');\n")
+    registry(BROKEN)
+    said = ocm("upgrade", NAME, "--auto", "patch", "--at", "04:30").stdout
+    assert f"{NAME}: upgrades scheduled: newer ones of its month, at 04:30, next " in said
+    assert upgrades(ocm)["problem"] is None
+    assert not backups(ocm)
+    failed = upgrade_now(machine, ocm, empty)
+    assert (failed["version"], failed["refused"]) == (BROKEN, BROKEN)
+    assert "does not work with a copy" in upgrades(ocm)["problem"]
+    row = rows(ocm)[NAME]
+    assert (row["version"], row["newest"], row["outdated"]) == (OPENCLAW_VERSION, BROKEN, True)
+    assert "upgrade --scheduled" in ocm("history", NAME).stdout
+    assert upgrade_now(machine, ocm, empty)["error"] == failed["error"], "it is not tried again"
+    add_version(machine, GOOD)
+    registry(GOOD)
+    taken = upgrade_now(machine, ocm, empty)
+    assert (taken["version"], taken["error"], taken["refused"]) == (GOOD, None, None)
+    assert (rows(ocm)[NAME]["version"], upgrades(ocm)["problem"]) == (GOOD, None)
+    assert upgrades(ocm)["next"] > taken["ended"]
+    ocm("rollback", NAME, "--yes")
+    ocm("upgrade", NAME, "--auto", "none")
+    ocm("runtime", "prune")
+    assert timers(machine) == []
 
 
 def test_delete_makes_a_last_backup_and_removes_the_timer_and_its_stamp(

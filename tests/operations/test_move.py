@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 NEW, HEIR = parse_name(f"{NAME}0"), parse_name(f"heir-{os.getpid()}")
 EFFORT = Effort(timeout_seconds=1)
 # The steps of a rename after its commit point.
-REMOVING = 7
+REMOVING = 8
 
 
 class Killed(BaseException):
@@ -580,7 +580,7 @@ def test_workspaces_are_copied_whole(instance: Instance) -> None:
 
 @pytest.mark.slow
 def test_a_schedule_is_moved(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    timers = instance.context.backend.timers
+    timers = instance.context.backend.timers()
     try:
         asked = Asked(every="Mon 03:00", keep={"last": 9}, given={})
         set_schedule(instance.context, NAME, asked, dry_run=False)

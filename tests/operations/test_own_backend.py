@@ -41,10 +41,12 @@ class Other:
 
     name: ClassVar[BackendName] = "other"
     needs: ClassVar[frozenset[Need]] = frozenset()
-    timers = Idle()
 
     def __init__(self, *, host: Host) -> None:
         self.host = host
+
+    def timers(self, _purpose: object = None) -> Idle:
+        return Idle()
 
     def written(self, _paths: object) -> tuple[()]:
         return ()

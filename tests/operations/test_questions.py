@@ -148,7 +148,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     count(inheritance, "read_main_source", "main")
     count(inheritance, "read_instance_source", "source")
     made.add(ONE, port=19001, every="daily")
-    made.context.backend.timers.set({ONE: "daily"})
+    made.context.backend.timers().set({ONE: "daily"})
     return made
 
 

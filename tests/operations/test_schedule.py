@@ -16,6 +16,7 @@ from tests.operations.test_backup import NAME, Instance
 
 from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.core.backup.schedule import TOGETHER, LastRun
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.record import Keep, Schedule
 from openclaw_ocm.errors import Invalid, Locked, OcmError
 from openclaw_ocm.instances.instance import Instance as Opened
@@ -50,7 +51,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     made = Instance(tmp_path_factory.mktemp("home"))  # a short path: it is to hold a supervisord's socket
     made.create()
     yield made
-    made.context.backend.timers.clear([NAME])
+    made.context.backend.timers().clear([NAME])
     files.remove_file(places.program(made.paths))
     made.context.backend.remove([NAME])
 
@@ -109,7 +110,7 @@ def test_scheduling_again_changes_nothing_and_never_leaves_no_trace(instance: In
     assert {
         path: held for path, held in contents(Path(instance.paths.host.ocm_config)).items() if path in before
     } == before
-    assert not Path(places.schedule(instance.paths)).exists()
+    assert not Path(places.schedule(instance.paths, Purpose.BACKUP)).exists()
     assert not set_schedule(instance.context, NAME, None, dry_run=False).changed
 
 
@@ -154,8 +155,11 @@ def test_a_failure_on_the_way_leaves_the_schedule_as_it_was(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schedule(instance, "03:00")
-    before = Path(instance.paths.record).read_text(), Path(places.schedule(instance.paths)).read_text()
-    timers = type(instance.context.backend.timers)
+    before = (
+        Path(instance.paths.record).read_text(),
+        Path(places.schedule(instance.paths, Purpose.BACKUP)).read_text(),
+    )
+    timers = type(instance.context.backend.timers())
     real = timers.set
     failed: list[object] = []
 
@@ -170,7 +174,7 @@ def test_a_failure_on_the_way_leaves_the_schedule_as_it_was(
         schedule(instance, "04:00")
     assert (
         Path(instance.paths.record).read_text(),
-        Path(places.schedule(instance.paths)).read_text(),
+        Path(places.schedule(instance.paths, Purpose.BACKUP)).read_text(),
     ) == before
 
 
@@ -320,7 +324,7 @@ def test_backups_that_are_long_overdue_are_told(instance: Instance) -> None:
 @pytest.mark.slow
 def test_a_timer_that_is_gone_or_edited_is_told_and_mended(instance: Instance) -> None:
     schedule(instance)
-    path = Path(places.schedule(instance.paths))
+    path = Path(places.schedule(instance.paths, Purpose.BACKUP))
     text = path.read_text()
     for damage in (path.unlink, lambda: path.write_text(text.replace("daily", "weekly"))):
         damage()
@@ -356,7 +360,7 @@ def test_a_timer_that_nobody_asks_for_is_ended(instance: Instance) -> None:
     before = examine(instance.context)
     assert "backups are scheduled that the record does not ask for" in [one.what for one in before.problems]
     fix(instance.context, before, lambda _progress: None)
-    assert instance.context.backend.timers.known() == ()
+    assert instance.context.backend.timers().known() == ()
 
 
 @pytest.mark.slow
@@ -366,7 +370,7 @@ def test_what_a_lost_record_leaves_of_a_schedule_is_removed(instance: Instance) 
     Path(instance.paths.record).unlink()
     files.remove_tree(instance.paths.state)
     fix(instance.context, examine(instance.context), lambda _progress: None)
-    assert instance.context.backend.timers.known() == ()
+    assert instance.context.backend.timers().known() == ()
     assert not Path(instance.paths.last_backup).exists()
 
 
@@ -375,7 +379,7 @@ def test_delete_ends_scheduled_backups_and_keeps_archives(instance: Instance) ->
     schedule(instance)
     made = run_scheduled(instance.context, NAME)
     delete(instance.context, NAME, force=False, dry_run=False)
-    assert instance.context.backend.timers.known() == ()
+    assert instance.context.backend.timers().known() == ()
     assert not Path(instance.paths.last_backup).exists()
     assert not list(Path(instance.paths.host.ocm_state).rglob("*worker1*"))
     assert Path(made.path).exists()
@@ -385,7 +389,7 @@ def test_runs_wait_for_a_turn_and_one_that_takes_long_keeps_none_from_it(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted(instance)
-    monkeypatch.setattr("openclaw_ocm.operations.scheduled._QUEUE_SECONDS", 0.3)
+    monkeypatch.setattr("openclaw_ocm.operations.planning.turns._QUEUE_SECONDS", 0.3)
     turns = [instance.context.host.paths.locks / f"@backup-{number}.lock" for number in range(TOGETHER)]
     with files.lock(turns[0], "turn"):
         run_scheduled(instance.context, NAME)

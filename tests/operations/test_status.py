@@ -299,7 +299,7 @@ def test_backups_whose_program_has_gone_are_told_before_the_next_is_missed(kept:
     asked = Asked(every="daily", keep={}, given={})
     set_schedule(kept.context, NAME, asked, dry_run=False)
     assert kept.row().backup is None
-    (definition,) = kept.context.backend.timers.definitions(NAME, "daily")
+    (definition,) = kept.context.backend.timers().definitions(NAME, "daily")
     path = Path(definition.path)
     # As if it had been written by an ocm that ran on another Python.
     path.write_text(definition.text.replace(sys.executable, "/gone/bin/python"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from openclaw_ocm.backends.definition import is_made_by_ocm
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.errors import UnreadableFile
 from openclaw_ocm.system import files
 from openclaw_ocm.system.own import own_argv
@@ -35,13 +36,13 @@ class Session:
     token: str
 
 
-def scheduled_argv(host: Host, name: InstanceName) -> tuple[str, ...]:
-    """Return the command that makes a scheduled backup.
+def scheduled_argv(host: Host, name: InstanceName, purpose: Purpose) -> tuple[str, ...]:
+    """Return the command that makes a scheduled backup or upgrade.
 
     The name is no word of its own: with the path of a checkout that has openclaw in it, an instance `gateway`
     would be taken for a gateway by OpenClaw's tools, which look for both words in ExecStart=.
     """
-    return own_argv(host, "backup", f"--scheduled={name}")
+    return own_argv(host, purpose.value, f"--scheduled={name}")
 
 
 def is_ours(definition: PurePosixPath) -> bool:
@@ -52,7 +53,7 @@ def is_ours(definition: PurePosixPath) -> bool:
 
 
 class Timers(Protocol):
-    """Has scheduled backups made at their times, and makes up for what the machine was off for."""
+    """Has backups or upgrades made at their times, and makes up for what the machine was off for."""
 
     def check(self, every: str) -> None:
         """Raise `Invalid` for a time that cannot be kept here."""
@@ -61,19 +62,19 @@ class Timers(Protocol):
         """Return the next moments after `after`, in seconds since the epoch; fewer where the times end."""
 
     def definitions(self, name: InstanceName, every: str) -> tuple[Definition, ...]:
-        """Return the files by which backups are made at the times `every`."""
+        """Return the files by which that is done at the times `every`."""
 
     def set(self, wanted: Mapping[InstanceName, str]) -> None:
-        """Have backups made at these times from now on; when each was made last is not forgotten."""
+        """Have it done at these times from now on; when it was done last is not forgotten."""
 
     def clear(self, names: Collection[InstanceName]) -> None:
-        """Have no more backups made, and forget when they were; nothing where none is known."""
+        """Have it done no more, and forget when it was; nothing where none is known."""
 
     def known(self) -> tuple[InstanceName, ...]:
         """Return the instances of which there are files that OCM made, with a record or without."""
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Timer]:
-        """Return what is known of the scheduled backups of each instance."""
+        """Return what is known of the timer of each instance."""
 
 
 class Backend(Protocol):
@@ -90,9 +91,8 @@ class Backend(Protocol):
     def needs(self) -> frozenset[Need]:
         """What of the machine it runs and seals gateways with."""
 
-    @property
-    def timers(self) -> Timers:
-        """What has scheduled backups made."""
+    def timers(self, purpose: Purpose = Purpose.BACKUP) -> Timers:
+        """Return what has scheduled backups made, or upgrades."""
 
     def answers(self) -> bool:
         """Tell whether it is there to be used on this machine."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.check import SECONDS as CHECK_SECONDS
@@ -16,6 +17,7 @@ from openclaw_ocm.errors import SOME_FAILED, OcmError
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
 
 _HOUR_SECONDS, _WATCH_SECONDS = 3600.0, 60.0
@@ -48,6 +50,14 @@ _HOUR_SECONDS, _WATCH_SECONDS = 3600.0, 60.0
     help="How long a gateway that became ready is watched.",
 )
 @check_option
+@click.option(
+    "--auto",
+    type=click.Choice(["none", "patch", "all"]),
+    help="Have it done by itself each day: patch for newer ones of the same month, all for whatever is newest"
+    " on its channel. none ends that.",
+)
+@click.option("--at", "at", metavar="HH:MM", help="With --auto: the time of day; 04:30 if left out.")
+@click.option("--scheduled", type=NAME, hidden=True, help="Make the upgrade of an instance that is due.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @wait_options
 @dry_run_option
@@ -64,6 +74,9 @@ def upgrade(  # noqa: PLR0913 - one for each option
     no_rehearsal: bool,
     watch_seconds: float,
     checking: bool,
+    auto: str | None,
+    at: str | None,
+    scheduled: InstanceName | None,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -75,6 +88,9 @@ def upgrade(  # noqa: PLR0913 - one for each option
     gateway is stopped, a copy of its state is kept, and OpenClaw migrates it. Then it is started with the new
     version, proved, asked with --check, and watched. On any failure the instance is again what it was, state
     and version. What is kept stays until the next upgrade: ocm rollback brings it back.
+
+    With --auto none is made now, but from then on each day at that time, one instance after the other. A
+    version that failed is not tried again. ocm status and ocm history tell how the last one went.
     """
     from openclaw_ocm.cli.runtime import bring
     from openclaw_ocm.core.releases import check_release
@@ -82,6 +98,10 @@ def upgrade(  # noqa: PLR0913 - one for each option
     from openclaw_ocm.operations.upgrade import Request, any_older
     from openclaw_ocm.operations.upgrade import upgrade as run
 
+    if scheduled is not None:
+        return _run_scheduled(ctx, scheduled, frame.effort(options), watch_seconds, as_json=as_json)
+    if auto is not None or at is not None:
+        return _schedule(ctx, names, auto, at, everything=everything, dry_run=dry_run, as_json=as_json)
     if rehearse and no_rehearsal:
         message = "--rehearse and --no-rehearsal exclude each other"
         raise click.UsageError(message)
@@ -118,6 +138,51 @@ def upgrade(  # noqa: PLR0913 - one for each option
             raise
 
     return frame.run_each(ctx, chosen, operation, as_json=as_json, context=context)
+
+
+def _run_scheduled(
+    ctx: click.Context, name: InstanceName, effort: Effort, watch_seconds: float, *, as_json: bool
+) -> int:
+    """Make the upgrade that is due, as a timer asks for it."""
+    from openclaw_ocm.operations.auto_upgrade import run_auto
+
+    def run(context: Context, name: InstanceName) -> Outcome:
+        return run_auto(context, name, effort, watch_seconds=watch_seconds)
+
+    return frame.run_each(ctx, [name], run, as_json=as_json)
+
+
+def _schedule(  # noqa: PLR0913 - what each option gave
+    ctx: click.Context,
+    names: tuple[InstanceName, ...],
+    auto: str | None,
+    at: str | None,
+    *,
+    everything: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Have upgrades made by themselves, or no more."""
+    from openclaw_ocm.core.record import parse_time_of_day
+    from openclaw_ocm.operations.auto_upgrade import set_auto
+
+    if auto is None or (auto == "none" and at is not None):
+        message = "--at needs --auto patch or --auto all"
+        raise click.UsageError(message)
+    others = ("wanted", "rehearse", "no_rehearsal", "watch_seconds", "checking", "yes")
+    if any(ctx.get_parameter_source(word) is ParameterSource.COMMANDLINE for word in others):
+        message = "--auto takes no --to, --rehearse, --no-rehearsal, --watch, --check nor --yes"
+        raise click.UsageError(message)
+    time_of_day = None if at is None else parse_time_of_day(at)
+    versions = None if auto == "none" else auto
+    context = frame.open_context(ctx)
+    return frame.run_each(
+        ctx,
+        frame.choose(context, names, everything=everything),
+        lambda context, name: set_auto(context, name, versions, time_of_day, dry_run=dry_run),
+        as_json=as_json,
+        context=context,
+    )
 
 
 @click.command(epilog="Example: ocm rollback worker1")

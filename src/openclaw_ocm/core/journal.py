@@ -9,7 +9,8 @@ import msgspec
 from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.errors import OcmError
 
-VERSION = 1
+# 2: a timer is for backups or for upgrades, which the OCM before would take for one of backups.
+VERSION = 2
 # Of the OCM before versions: the tags were the names that its classes had.
 _TAGS_BEFORE = {
     "WriteRecord": "write-record",

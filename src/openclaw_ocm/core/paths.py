@@ -101,6 +101,11 @@ class HostPaths:
         return self.ocm_state / "backups"
 
     @property
+    def last_upgrades(self) -> PurePosixPath:
+        """Directory of what became of the last scheduled upgrade of each instance."""
+        return self.ocm_state / "upgrades"
+
+    @property
     def newest(self) -> PurePosixPath:
         """Directory of what npm's registry said was newest, a file for each channel."""
         return self.ocm_state / "newest"
@@ -170,6 +175,11 @@ class InstancePaths:
         return self.host.last_backups / f"{self.name}.json"
 
     @property
+    def last_upgrade(self) -> PurePosixPath:
+        """What became of the last scheduled upgrade."""
+        return self.host.last_upgrades / f"{self.name}.json"
+
+    @property
     def reserve(self) -> PurePosixPath:
         """Room on the disk for the journal of its deletion: beside the locks, of no account otherwise."""
         return self.host.locks / f"{self.name}.reserve"
@@ -194,6 +204,7 @@ class InstancePaths:
             self.adopted,
             self.config,
             self.last_backup,
+            self.last_upgrade,
         )
 
     @property

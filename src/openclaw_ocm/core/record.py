@@ -17,6 +17,7 @@ from openclaw_ocm.core.firewall import exposure
 from openclaw_ocm.core.names import BackendName, InstanceName
 from openclaw_ocm.core.network import Kind, allowance
 from openclaw_ocm.core.openclaw.traits import LAST_PORT, MINIMUM_MEMORY
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ DEFAULT_TASKS = 512
 _MEMORY = re.compile(r"([1-9][0-9]{0,6})([MG])")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[^\s\x00-\x1f\"'\\]{1,200}")
 _UNITS = {"M": 2**20, "G": 2**30}
+_TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-5][0-9])")
+_LAST_HOUR = 23
 MINIMUM_CPUS = 0.05
 MOST_KEPT = 10_000
 MOST_SHOWN = 64
@@ -119,6 +122,15 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(message)
 
 
+class AutoUpgrade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which newer OpenClaws an instance is taken to by itself, and when."""
+
+    versions: Literal["patch", "all"]
+    """`patch`: newer ones of the same month, such as 2026.9.6 after 2026.9.5; `all`: whatever is newest."""
+    at: Annotated[str, msgspec.Meta(pattern=r"\A(?:[01][0-9]|2[0-3]):[0-5][0-9]\Z")] = "04:30"
+    """The time of day."""
+
+
 class Shown(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A file or folder of the host that the instance sees by its owner's word."""
 
@@ -173,8 +185,16 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What it may use at most."""
     backups: Schedule | None = None
     """When backups are made by themselves; set by `ocm backup --every`."""
+    auto_upgrade: AutoUpgrade | None = None
+    """Which newer OpenClaws it is taken to by itself; set by `ocm upgrade --auto`."""
     environment: dict[str, str] = msgspec.field(default_factory=dict)
     """Variables of its processes that are no secrets; set by `ocm env`."""
+
+    def times(self, purpose: Purpose) -> str | None:
+        """Return at which times it is backed up, or upgraded, by itself; None where it is not."""
+        if purpose is Purpose.UPGRADE:
+            return None if self.auto_upgrade is None else self.auto_upgrade.at
+        return None if self.backups is None else self.backups.every
 
     @property
     def isolated(self) -> bool:
@@ -244,6 +264,15 @@ def parse_memory(text: str) -> str:
 def memory_bytes(text: str) -> int:
     """Return the bytes of a memory limit that `parse_memory` accepted."""
     return int(text[:-1]) * _UNITS[text[-1]]
+
+
+def parse_time_of_day(text: str) -> str:
+    """Return a time of day such as `04:30`, or raise `Invalid`."""
+    match = _TIME_OF_DAY.fullmatch(text)
+    if match is None or int(match[1]) > _LAST_HOUR:
+        message = f"{text!r} is no time of day: write 04:30"
+        raise Invalid(message, code="schedule_invalid")
+    return f"{int(match[1]):02}:{match[2]}"
 
 
 def parse_model(text: str) -> str:

@@ -80,6 +80,18 @@ def channel_of(version: str) -> str:
     return "beta" if re.search(r"-(?:alpha|beta|rc)\b", version) else "latest"
 
 
+def is_patch(one: str, other: str) -> bool:
+    """Tell whether two versions are of the same month: 2026.9.6 is a patch of 2026.9.5."""
+    first, second = parse_version(one), parse_version(other)
+    return first is not None and second is not None and first[:2] == second[:2]
+
+
+def patches_of(version: str) -> str:
+    """Return npm's word for the releases of the month of a version, such as `~2026.9.0`."""
+    year, month, _patch = parse_version(version) or (0, 0, 0)
+    return f"~{year}.{month}.0"
+
+
 def check_release(wanted: str) -> None:
     """Raise `Invalid` where a text is no version and no channel, `OcmError` for one that OCM cannot run."""
     if wanted in CHANNELS:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from openclaw_ocm.core.firewall import Rule
+from openclaw_ocm.core.purpose import Purpose
 
 
 class _OfInstance(msgspec.Struct, frozen=True, kw_only=True):
@@ -265,7 +266,7 @@ class SetRules(msgspec.Struct, frozen=True, tag="set-rules", kw_only=True):
 
 
 class SetTimer(msgspec.Struct, frozen=True, tag="set-timer", kw_only=True):
-    """Have backups made at the times `every`, None for no more; `previous` are those until now.
+    """Have backups or upgrades made at the times `every`, None for no more; `previous` are those until now.
 
     With the same times, what is missing or was edited is made anew and the time of the last run is kept.
     """
@@ -273,12 +274,14 @@ class SetTimer(msgspec.Struct, frozen=True, tag="set-timer", kw_only=True):
     name: str
     every: str | None
     previous: str | None
+    purpose: Purpose = Purpose.BACKUP
 
     def describe(self) -> str:
         """Return the step in words."""
+        what = self.purpose.plural
         if self.every is None:
-            return f"end the scheduled backups of {self.name}"
-        return f"schedule backups of {self.name}: {self.every}"
+            return f"end the scheduled {what} of {self.name}"
+        return f"schedule {what} of {self.name}: {self.every}"
 
 
 class Stage(msgspec.Struct, frozen=True, tag="stage", kw_only=True):

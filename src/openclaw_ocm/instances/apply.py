@@ -274,18 +274,18 @@ def _restore_rules(step: steps.SetRules, context: Context) -> None:
 
 @_apply.register(steps.SetTimer)
 def _set_timer(step: steps.SetTimer, context: Context) -> None:
-    _keep_time(context, step.name, step.every, fresh=step.every != step.previous)
+    _keep_time(context, step, step.every)
 
 
 @_undo.register(steps.SetTimer)
 def _restore_timer(step: steps.SetTimer, context: Context) -> None:
-    _keep_time(context, step.name, step.previous, fresh=step.every != step.previous)
+    _keep_time(context, step, step.previous)
 
 
-def _keep_time(context: Context, name: str, every: str | None, *, fresh: bool) -> None:
-    """Have backups made at the times `every`; `fresh` forgets when they were made at others."""
-    timers, instance = context.backend.timers, InstanceName(name)
-    if fresh or every is None:
+def _keep_time(context: Context, step: steps.SetTimer, every: str | None) -> None:
+    """Have a timer keep the times `every`; when it ran at others is forgotten."""
+    timers, instance = context.backend.timers(step.purpose), InstanceName(step.name)
+    if step.every != step.previous or every is None:
         # By the time of the last run systemd would at once make up for what other times had asked for.
         timers.clear([instance])
     if every is not None:

@@ -27,6 +27,7 @@ DONE = "done"
 UNDONE = "undone"
 UNDONE_IN_PART = "undone in part"
 KEPT = "kept as it was"
+REFUSED = "failed, nothing was changed"
 TO_BE_FINISHED = "to be finished"
 UNDONE_LATER = "cut off, undone later"
 FINISHED_LATER = "cut off, finished later"
@@ -61,6 +62,23 @@ def note(
             instance=plan.name,
             others=plan.others,
             ended=ended if error is None else f"{word}, {ended}",
+            seconds=round(time.time() - began, 1),
+            error=_slug(error),
+        ),
+    )
+
+
+def note_refusal(
+    context: Context, name: InstanceName, operation: str, error: BaseException, *, began: float
+) -> None:
+    """Add that a command which nobody saw failed before it changed anything."""
+    _append(
+        context.host.paths,
+        HistoryEntry(
+            when=_iso(began),
+            command=context.command or operation,
+            instance=name,
+            ended="interrupted" if isinstance(error, KeyboardInterrupt) else REFUSED,
             seconds=round(time.time() - began, 1),
             error=_slug(error),
         ),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.sandbox.policy import instance_policy
 from openclaw_ocm.core.sandbox.shown import with_shown
 from openclaw_ocm.errors import OcmError, as_ocm_error
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 class Instance:
     """An instance as it was when it was opened. Each question is asked once, when its answer is first needed.
 
-    `context` is the host's, with the backend that the record names. `seen` and `seen_timer` are what was
+    `context` is the host's, with the backend that the record names. `seen` and `seen_timers` are what was
     observed of it together with others.
     """
 
@@ -44,7 +45,7 @@ class Instance:
     paths: InstancePaths
     record: Record
     seen: Process | None = None
-    seen_timer: Timer | None = None
+    seen_timers: dict[Purpose, Timer] = field(default_factory=dict)
 
     @property
     def name(self) -> InstanceName:
@@ -66,10 +67,11 @@ class Instance:
         """What its backend says of its gateway; raises `OcmError` where that does not answer."""
         return self.seen or self.backend.observe([self.name])[self.name]
 
-    @cached_property
-    def timer(self) -> Timer:
-        """What its backend says of its scheduled backups."""
-        return self.seen_timer or self.backend.timers.observe([self.name])[self.name]
+    def timer(self, purpose: Purpose) -> Timer:
+        """Return what its backend says of its scheduled backups, or upgrades."""
+        if purpose not in self.seen_timers:
+            self.seen_timers[purpose] = self.backend.timers(purpose).observe([self.name])[self.name]
+        return self.seen_timers[purpose]
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class Instance:
 
     def again(self) -> Instance:
         """Return it to be observed anew, after something was done to it."""
-        return replace(self, seen=None, seen_timer=None)
+        return replace(self, seen=None, seen_timers={})
 
     def with_record(self, record: Record) -> Instance:
         """Return it as another record of the same name and backend would have it; its gateway is the same."""
@@ -162,10 +164,15 @@ def observed(instances: Iterable[Instance]) -> Opened:
 
 def _observed(backend: Backend, instances: list[Instance]) -> Iterator[Instance]:
     seen = backend.observe([one.name for one in instances])
-    scheduled = [one.name for one in instances if one.record.backups is not None]
-    timers = backend.timers.observe(scheduled) if scheduled else {}
+    timers = {purpose: _timers(backend, instances, purpose) for purpose in Purpose}
     for one in instances:
-        yield replace(one, seen=seen[one.name], seen_timer=timers.get(one.name))
+        known = {purpose: its[one.name] for purpose, its in timers.items() if one.name in its}
+        yield replace(one, seen=seen[one.name], seen_timers=known)
+
+
+def _timers(backend: Backend, instances: list[Instance], purpose: Purpose) -> Mapping[InstanceName, Timer]:
+    scheduled = [one.name for one in instances if one.record.times(purpose) is not None]
+    return backend.timers(purpose).observe(scheduled) if scheduled else {}
 
 
 class Known(NamedTuple):

@@ -13,7 +13,6 @@ from openclaw_ocm.core.steps import (
     RemoveFile,
     RemoveLink,
     RemoveTree,
-    SetTimer,
     Stop,
 )
 from openclaw_ocm.errors import OcmError
@@ -24,6 +23,7 @@ from openclaw_ocm.operations.backups import list_backups
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.removal import refuse_unremovable
+from openclaw_ocm.operations.planning.timers import ending_steps
 from openclaw_ocm.system.before import leftovers
 from openclaw_ocm.system.kept.records import read_record
 
@@ -100,9 +100,7 @@ def _delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool)
         undoable: list[Step] = [Stop(name=name, ran=doomed.process.activity.is_up)]
         if doomed.process.autostart:
             undoable.append(Disable(name=name))
-        if name in backend.timers.known():
-            every = record.backups.every if record is not None and record.backups is not None else None
-            undoable.append(SetTimer(name=name, every=None, previous=every))
+        undoable += ending_steps(name, backend, record)
         removal = _removal(host.instance(name))
         refuse_unremovable(backend, removal)
         rules = guard(host, before=record, after=None)
@@ -131,6 +129,7 @@ def _removal(paths: InstancePaths) -> tuple[Step, ...]:
         RemoveFile(path=str(paths.inherited)),
         RemoveFile(path=str(paths.adopted)),
         RemoveFile(path=str(paths.last_backup)),
+        RemoveFile(path=str(paths.last_upgrade)),
         # What may resist comes last: all else is gone by then.
         RemoveTree(path=str(paths.shell)),
         RemoveTree(path=str(paths.scratch)),

@@ -129,8 +129,8 @@ def _guards(old: Instance, renamed: Instance) -> tuple[Guard, Guard]:
 def _steps(old: Instance, renamed: Instance, guards: tuple[Guard, Guard], *, runs: bool) -> list[Step]:
     autostart, new = old.process.autostart, renamed.paths
     disable: list[Step] = [Disable(name=old.name)] if autostart else []
-    without = old.with_record(msgspec.structs.replace(old.record, backups=None))
-    before = msgspec.structs.replace(renamed.record, backups=None)
+    without = old.with_record(msgspec.structs.replace(old.record, backups=None, auto_upgrade=None))
+    before = msgspec.structs.replace(renamed.record, backups=None, auto_upgrade=None)
     return [
         WriteRecord(path=str(new.record), text=encode_record(renamed.record)),
         Stop(name=old.name, ran=runs),
@@ -156,6 +156,7 @@ def _exchanges(old: InstancePaths, new: InstancePaths) -> list[Step]:
         (old.adopted, new.adopted),
         (old.scratch, new.scratch),
         (old.last_backup, new.last_backup),
+        (old.last_upgrade, new.last_upgrade),
     )
     numbers = ((inode(source), source, target) for source, target in pairs)
     return [
@@ -178,4 +179,5 @@ def _removal(old: InstancePaths) -> tuple[Step, ...]:
         RemoveFile(path=str(old.secrets)),
         # Its archives stay, and are not those of the new name.
         RemoveFile(path=str(old.last_backup)),
+        RemoveFile(path=str(old.last_upgrade)),
     )

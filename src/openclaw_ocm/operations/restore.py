@@ -282,6 +282,9 @@ def _planned(
         notes.append(f"{name} was exposed, and is not now: ocm expose {name} {again}")
     if archived.backups is not None:
         notes.append(f"{name} had scheduled backups, and has none now: {_again(name, archived.backups)}")
+    if archived.auto_upgrade is not None:
+        again = f"--auto {archived.auto_upgrade.versions} --at {archived.auto_upgrade.at}"
+        notes.append(f"{name} was upgraded by itself, and is not now: ocm upgrade {name} {again}")
     asked = request.network or ("none" if archived.network == "none" else None)
     kind, told = choose_network(context.host, name, asked, sealed=request.sealed)
     notes += told

@@ -66,7 +66,7 @@ def set_schedule(context: Context, name: InstanceName, asked: Asked | None, *, d
     the first backup is made at the next of the times.
     """
     with changing(context, name) as worker:
-        record, timers = worker.record, worker.backend.timers
+        record, timers = worker.record, worker.backend.timers()
         wanted = None if asked is None else asked.over(record.backups)
         if wanted is not None:
             timers.check(wanted.every)
@@ -90,7 +90,7 @@ def set_schedule(context: Context, name: InstanceName, asked: Asked | None, *, d
 
 
 def _in_words(timers: Timers, schedule: Schedule) -> str:
-    due = next_due(timers, schedule)
+    due = next_due(timers, schedule.every)
     first = "never" if due is None else f"{datetime.fromtimestamp(due, local_zone()):%Y-%m-%d %H:%M %Z}"
     place = schedule.repository or schedule.directory
     where = f" to {place}" if place else ""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.backup.schedule import TOGETHER, TURN_SECONDS, LastRun
-from openclaw_ocm.errors import Locked, OcmError, as_ocm_error
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.operations.backup import backup, scheduled_request
 from openclaw_ocm.operations.backups import prune
 from openclaw_ocm.operations.planning.timers import read_last
+from openclaw_ocm.operations.planning.turns import NotScheduled, sentence, wait_for_turn
 from openclaw_ocm.operations.repository import backup_to, prune_repository
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.backup import Backup
 
-# As long as the backups of many large instances may take before this one's turn comes.
-_QUEUE_SECONDS = 12 * 3600.0
-_LOOK_SECONDS = 0.5
 # A deploy of it may wait for a gateway for minutes, and a person may wait with an editor open.
 _PATIENCE_SECONDS = 3600.0
 
@@ -41,7 +39,10 @@ def run_scheduled(context: Context, name: InstanceName) -> Backup:
     _schedule(context, name)
     made: Backup | None = None
     try:
-        with contextlib.ExitStack() as held, files.giving_up(_turn(context, held), TURN_SECONDS):
+        with (
+            contextlib.ExitStack() as held,
+            files.giving_up(wait_for_turn(context, held, Purpose.BACKUP, together=TOGETHER), TURN_SECONDS),
+        ):
             # Hours may have gone by in the queue, and for the instance's lock, in which the user may have
             # said otherwise: what would be kept now is not pruned.
             schedule = _schedule(context, name)
@@ -54,34 +55,15 @@ def run_scheduled(context: Context, name: InstanceName) -> Backup:
                 made = backup(context, name, request)
                 keep, made_now = _schedule(context, name).keep, PurePosixPath(made.path)
                 prune(context.host, name, keep, dry_run=False, directory=request.output, spare=made_now)
-    except _NotScheduled:
+    except NotScheduled:
         raise
     except BaseException as error:
         # The disk may be full for this as well: then the backend tells that the run failed.
         with contextlib.suppress(OSError):
-            _keep(context, name, made, _sentence(error))
+            _keep(context, name, made, sentence(error))
         raise
     _keep(context, name, made, None)
     return made
-
-
-def _turn(context: Context, held: contextlib.ExitStack) -> int:
-    """Wait for a turn and return the descriptor of its lock, which is `held`."""
-    deadline = time.monotonic() + _QUEUE_SECONDS
-    while True:
-        for number in range(TOGETHER):
-            # No instance is named so.
-            path = context.host.paths.locks / f"@backup-{number}.lock"
-            try:
-                return held.enter_context(files.lock(path, "the queue of backups", wait_seconds=0))
-            except Locked:
-                if time.monotonic() > deadline:
-                    raise
-        time.sleep(_LOOK_SECONDS)
-
-
-class _NotScheduled(OcmError):
-    """The record wants no backups, of which nothing is to be told in `status` then."""
 
 
 def _schedule(context: Context, name: InstanceName) -> Schedule:
@@ -89,7 +71,7 @@ def _schedule(context: Context, name: InstanceName) -> Schedule:
     schedule = read_record(context.host.paths, name).backups
     if schedule is None:
         hint = f"ocm backup {name} --every daily schedules them"
-        raise _NotScheduled(f"{name} has no scheduled backups", hint=hint, code="not_scheduled")
+        raise NotScheduled(f"{name} has no scheduled backups", hint=hint, code="not_scheduled")
     return schedule
 
 
@@ -106,11 +88,3 @@ def _keep(context: Context, name: InstanceName, made: Backup | None, error: str 
         succeeded=now if error is None else (before and before.succeeded) or None,
     )
     files.write_file(paths.last_backup, msgspec.json.encode(run))
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, (OcmError, OSError)):
-        return as_ocm_error(error).message
-    if isinstance(error, KeyboardInterrupt):
-        return "it was interrupted"
-    return f"a bug in OCM: {type(error).__name__}: {error}"

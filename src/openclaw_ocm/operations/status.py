@@ -25,6 +25,7 @@ from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.guard import rules_in_words
 from openclaw_ocm.operations.planning.timers import look
+from openclaw_ocm.operations.planning.upgrading import look_at_upgrades
 from openclaw_ocm.system import processes
 from openclaw_ocm.system.addresses import address_towards
 from openclaw_ocm.system.kept.names import instance_names
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.history import HistoryEntry
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.timers import Backups
+    from openclaw_ocm.operations.planning.upgrading import Upgrades
     from openclaw_ocm.system.kept.newest import Newest
 
 # It is not ready by then only where something keeps it.
@@ -57,8 +59,9 @@ class Row:
 
     `newest` is what npm's registry had on its channel when it was `asked` last, in seconds since the epoch.
 
-    `isolation` is sealed or unsealed, `backup` what is wrong with scheduled backups, `boxes` whether tools of
-    sessions other than main have boxes, `agent` what keeps its agent from answering: `list` does not look.
+    `isolation` is sealed or unsealed, `backup` and `upgrade` what is wrong with scheduled ones, `boxes`
+    whether tools of sessions other than main have boxes, `agent` what keeps its agent from answering: `list`
+    does not look.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Row:
     uptime_seconds: float | None
     problem: str | None = None
     backup: str | None = None
+    upgrade: str | None = None
     boxes: bool | None = None
     agent: str | None = None
 
@@ -85,13 +89,13 @@ class Row:
     def unhealthy(self) -> bool:
         """Tell whether the instance should be ready and is not."""
         should_run = self.autostart or self.state != State.STOPPED
-        broken = self.problem is not None or self.backup is not None
+        broken = any(wrong is not None for wrong in (self.problem, self.backup, self.upgrade))
         return broken or (should_run and self.state != State.READY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything about one instance; `backups` is None where none are scheduled.
+    """Everything about one instance; `backups` and `upgrades` are None where none are scheduled.
 
     `last_change` is None where the history tells of none.
     """
@@ -109,6 +113,7 @@ class Status:
     mounts: tuple[str, ...]
     firewall: str
     backups: Backups | None
+    upgrades: Upgrades | None
     last_change: HistoryEntry | None
     paths: Mapping[str, str]
     gaps: tuple[str, ...]
@@ -130,7 +135,7 @@ def observe(context: Context, names: tuple[InstanceName, ...], *, agents: bool =
     judged = verdicts(seen.instances.values())
     newest, _refused = read_newest(context.host.paths)
     rows = {
-        name: _row(one, judged[name], look(one), agent_obstacle(one) if agents else None, newest)
+        name: _row(one, judged[name], agent_obstacle(one) if agents else None, newest)
         for name, one in seen.instances.items()
     }
     rows |= {name: _broken_row(name, error, _known(context, name)) for name, error in opened.broken.items()}
@@ -145,13 +150,8 @@ def _known(context: Context, name: InstanceName) -> Process:
     return _UNKNOWN
 
 
-def _row(
-    one: Instance,
-    verdict: Health,
-    backups: Backups | None,
-    agent: str | None,
-    newest: Mapping[str, Newest],
-) -> Row:
+def _row(one: Instance, verdict: Health, agent: str | None, newest: Mapping[str, Newest]) -> Row:
+    backups, upgrades = look(one), look_at_upgrades(one)
     record, process = one.record, one.process
     have = _installed_version(record.runtime.openclaw)
     known = None if have is None else newest.get(channel_of(have))
@@ -174,6 +174,7 @@ def _row(
         restarts=process.restarts,
         uptime_seconds=time.time() - process.since if running and process.since is not None else None,
         backup=None if backups is None else backups.problem,
+        upgrade=None if upgrades is None else upgrades.problem,
         boxes=has_boxes(record),
         agent=agent,
     )
@@ -218,14 +219,14 @@ def status(context: Context, name: InstanceName) -> Status:
     """Return everything about one instance; `OcmError` where there is none."""
     worker = open_instance(context, name)
     record, process, paths = worker.record, worker.process, worker.paths
-    backups = look(worker)
+    backups, upgrades = look(worker), look_at_upgrades(worker)
     memory, seconds = process.memory_bytes, process.cpu_seconds
     if process.pid is not None and (memory is None or seconds is None):
         # Where the backend keeps no account, the kernel does.
         memory, seconds = processes.memory_and_cpu(process.pid)
     able = ability(worker)
     newest, refused = read_newest(worker.host.paths)
-    row = _row(worker, verdicts([worker])[name], backups, able.agent, newest)
+    row = _row(worker, verdicts([worker])[name], able.agent, newest)
     return Status(
         row=row,
         url=_url(worker),
@@ -240,6 +241,7 @@ def status(context: Context, name: InstanceName) -> Status:
         mounts=tuple(map(in_words, record.mounts)),
         firewall=rules_in_words(worker.host, record),
         backups=backups,
+        upgrades=upgrades,
         last_change=last_change(context.host.paths, name),
         paths={
             "state": str(paths.state),

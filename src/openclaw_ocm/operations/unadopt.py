@@ -22,7 +22,6 @@ from openclaw_ocm.core.steps import (
     RemoveLink,
     RemoveTree,
     RewritePaths,
-    SetTimer,
     Stop,
     WriteDefinition,
 )
@@ -32,6 +31,7 @@ from openclaw_ocm.operations.delete import delete
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.removal import refuse_unremovable
+from openclaw_ocm.operations.planning.timers import ending_steps
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.before import leftovers
@@ -136,9 +136,8 @@ def _steps(worker: Instance, adopted: Adopted, effort: Effort) -> list[Step]:
     steps: list[Step] = [Stop(name=name, ran=ran)]
     if worker.process.autostart:
         steps.append(Disable(name=name))
-    if record.backups is not None:
-        steps.append(SetTimer(name=name, every=None, previous=record.backups.every))
     steps += [
+        *ending_steps(name, worker.backend, record),
         KeepState(path=str(paths.state), kept=str(kept), record=encode_record(record)),
         # A session that began meanwhile would go on with what goes back.
         Stop(name=name, ran=False),
@@ -177,6 +176,7 @@ def _removal(worker: Instance, adopted: Adopted, kept: str) -> list[Step]:
         RemoveFile(path=str(paths.secrets)),
         RemoveFile(path=str(paths.inherited)),
         RemoveFile(path=str(paths.last_backup)),
+        RemoveFile(path=str(paths.last_upgrade)),
         RemoveFile(path=str(paths.adopted)),
         *(RemoveTree(path=str(path)) for path in trees),
     ]

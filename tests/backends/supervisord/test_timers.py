@@ -24,6 +24,7 @@ from openclaw_ocm.backends.supervisord.jobs import LOOK_SECONDS, Jobs, Stamp
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.core.backup.schedule import TOGETHER, TURN_SECONDS, Job
 from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.errors import Invalid
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import current_host, local_zone
@@ -61,18 +62,20 @@ def schedule(home: Supervised, name: str, script: str, *, every: str = "daily", 
     paths = home.backend.host.paths
     if ago is not None:
         stamp = msgspec.json.encode(Stamp(last=time.time() - ago))
-        files.write_file(places.timers(paths) / f"{name}.json", stamp)
+        files.write_file(places.timers(paths, Purpose.BACKUP) / f"{name}.json", stamp)
     job = Job(every=every, command=("/bin/sh", "-c", script))
-    files.write_file(places.schedule(paths.instance(parse_name(name))), msgspec.toml.encode(job))
+    files.write_file(
+        places.schedule(paths.instance(parse_name(name)), Purpose.BACKUP), msgspec.toml.encode(job)
+    )
 
 
 def timer(home: Supervised, name: str) -> Timer:
-    return home.backend.timers.observe([parse_name(name)])[parse_name(name)]
+    return home.backend.timers().observe([parse_name(name)])[parse_name(name)]
 
 
 def stamp(home: Supervised, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(
-        Path(places.timers(home.backend.host.paths), f"{name}.json").read_text()
+        Path(places.timers(home.backend.host.paths, Purpose.BACKUP), f"{name}.json").read_text()
     )
     return found
 
@@ -112,7 +115,7 @@ def test_from_the_environment_of_the_launcher_ocm_runs_itself_by_the_launcher(
 def test_no_name_makes_a_backup_look_like_a_gateway(tmp_path: Path, name: str) -> None:
     host = current_host({"HOME": str(tmp_path / "openclaw")})
     # As OpenClaw 2026.9.6 looks for gateways (hasGatewaySubcommandArg in dist/inspect-*.mjs).
-    for word in scheduled_argv(host, parse_name(name)):
+    for word in scheduled_argv(host, parse_name(name), Purpose.BACKUP):
         assert "gateway" not in word.split()
 
 
@@ -122,7 +125,7 @@ def test_what_was_missed_is_made_up_for_once(home: Supervised) -> None:
     run_supervisord(home)
     wait_for(lambda: stamp(home, "w1").get("code") == 0)
     assert stamp(home, "w1")["last"] >= began - 1
-    printed = Path(places.timers(home.backend.host.paths), "w1.log").read_text()
+    printed = Path(places.timers(home.backend.host.paths, Purpose.BACKUP), "w1.log").read_text()
     assert printed.startswith("ran \n")
     assert printed.endswith("oops\n")
     assert "HOME" not in printed, "nothing of supervisord's environment"
@@ -141,7 +144,7 @@ def test_a_new_schedule_begins_now_and_a_time_that_comes_is_kept(home: Supervise
     moment = time.time() + 2
     local = datetime.fromtimestamp(moment, local_zone())
     schedule(home, "w2", "true", every=f"{local:%H:%M:%S}", ago=None)
-    home.backend._daemon.keep_time()
+    home.backend._daemon.keep_time(Purpose.BACKUP)
     wait_for(lambda: stamp(home, "w2").get("code") == 0)
     assert "code" not in {key for key, value in stamp(home, "w1").items() if value is not None}
 
@@ -206,10 +209,12 @@ def test_a_run_that_fails_or_cannot_begin_is_told(home: Supervised) -> None:
     schedule(home, "w1", "exit 3", ago=YEAR)
     schedule(home, "w2", "kill -9 $$", ago=YEAR)
     paths = home.backend.host.paths
-    files.write_file(places.timers(paths) / "w3.json", msgspec.json.encode(Stamp(last=0)))
+    files.write_file(places.timers(paths, Purpose.BACKUP) / "w3.json", msgspec.json.encode(Stamp(last=0)))
     job = Job(every="daily", command=("/no/such/program",))
-    files.write_file(places.schedule(paths.instance(parse_name("w3"))), msgspec.toml.encode(job))
-    files.write_file(places.schedule(paths.instance(parse_name("w4"))), b"every = 3\n")
+    files.write_file(
+        places.schedule(paths.instance(parse_name("w3")), Purpose.BACKUP), msgspec.toml.encode(job)
+    )
+    files.write_file(places.schedule(paths.instance(parse_name("w4")), Purpose.BACKUP), b"every = 3\n")
     run_supervisord(home)
     wait_for(lambda: None not in (timer(home, "w1").failure, timer(home, "w2").failure))
     assert timer(home, "w1").failure == "it ended with exit 3"
@@ -232,7 +237,7 @@ def test_a_clock_that_was_in_the_future_keeps_no_backup_from_being_made(home: Su
 
 
 def test_setting_and_clearing_leaves_nothing_behind(home: Supervised) -> None:
-    name, timers = parse_name("w1"), home.backend.timers
+    name, timers = parse_name("w1"), home.backend.timers()
     assert not timer(home, "w1").active
     timers.set({name: "Mon 03:00"})
     assert timers.known() == (name,)
@@ -241,7 +246,7 @@ def test_setting_and_clearing_leaves_nothing_behind(home: Supervised) -> None:
     timers.clear([name])
     assert timers.known() == ()
     assert not timer(home, "w1").active
-    assert not list(Path(places.timers(home.backend.host.paths)).glob("w1*"))
+    assert not list(Path(places.timers(home.backend.host.paths, Purpose.BACKUP)).glob("w1*"))
     timers.clear([name])
     with pytest.raises(Invalid, match="hourly, daily, weekly, monthly"):
         timers.check("*-*-* 03:00")
@@ -261,7 +266,7 @@ def test_an_end_of_supervisord_ends_the_run(home: Supervised) -> None:
 
 
 def units(tmp_path: Path) -> tuple[SystemdTimers, InstanceName]:
-    return SystemdTimers(host=context(tmp_path).host), parse_name("w1")
+    return SystemdTimers(host=context(tmp_path).host, purpose=Purpose.BACKUP), parse_name("w1")
 
 
 def test_units_are_two_files_of_ocms_own(tmp_path: Path) -> None:

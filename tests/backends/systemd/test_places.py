@@ -6,6 +6,7 @@ from openclaw_ocm.backends.systemd import places
 from openclaw_ocm.backends.systemd.places import unit_name
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.paths import host_paths
+from openclaw_ocm.core.purpose import Purpose
 
 
 def test_the_unit_has_openclaws_own_name_for_a_profile() -> None:
@@ -18,5 +19,5 @@ def test_its_files_lie_where_the_user_manager_looks() -> None:
         "/home/ann/.config/systemd/user/openclaw-gateway-worker1.service"
     )
     elsewhere = host_paths(samples.HOME, {"XDG_CONFIG_HOME": "/c"}).instance(samples.NAME)
-    assert str(places.timer(elsewhere)) == "/c/systemd/user/ocm-backup-worker1.timer"
-    assert str(places.backup_service(elsewhere)) == "/c/systemd/user/ocm-backup-worker1.service"
+    assert str(places.timer(elsewhere, Purpose.BACKUP)) == "/c/systemd/user/ocm-backup-worker1.timer"
+    assert str(places.timed(elsewhere, Purpose.BACKUP)) == "/c/systemd/user/ocm-backup-worker1.service"

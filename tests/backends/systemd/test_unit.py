@@ -12,7 +12,7 @@ from openclaw_ocm.backends.systemd.unit import (
     limit_directives,
     quote,
     quote_argument,
-    render_backup_service,
+    render_timed,
     render_timer,
     render_unit,
     render_uplink,
@@ -20,6 +20,7 @@ from openclaw_ocm.backends.systemd.unit import (
 )
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.paths import host_paths
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.core.sandbox.launch import gateway_argv
 from openclaw_ocm.core.sandbox.policy import HIDDEN, Mount, Policy, instance_policy
@@ -322,7 +323,7 @@ def directive(text: str, key: str) -> str:
 
 
 def test_a_timer_makes_up_for_what_was_missed() -> None:
-    text = render_timer(samples.NAME, "Mon..Fri 03:00")
+    text = render_timer(samples.NAME, "Mon..Fri 03:00", Purpose.BACKUP)
     assert not is_edited(text)
     assert directive(text, "OnCalendar") == "Mon..Fri 03:00"
     assert directive(text, "Persistent") == "yes"
@@ -331,13 +332,13 @@ def test_a_timer_makes_up_for_what_was_missed() -> None:
 
 @given(st.lists(TEXT, min_size=1))
 def test_the_command_of_a_backup_reaches_systemd_as_it_is(argv: list[str]) -> None:
-    text = render_backup_service(samples.NAME, argv)
+    text = render_timed(samples.NAME, argv, Purpose.BACKUP)
     assert not is_edited(text)
     assert [word.replace("$$", "$") for word, _ in words(directive(text, "ExecStart"))] == argv
 
 
 def test_a_backup_gives_way_to_gateways() -> None:
-    text = render_backup_service(samples.NAME, ["/bin/true"])
+    text = render_timed(samples.NAME, ["/bin/true"], Purpose.BACKUP)
     assert (directive(text, "Nice"), directive(text, "IOSchedulingClass")) == ("19", "idle")
     assert directive(text, "Type") == "oneshot"
 

@@ -16,6 +16,7 @@ from openclaw_ocm.backends.definition import is_edited
 from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.program import render_daemon
 from openclaw_ocm.core.backup.schedule import Timer
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.sandbox.launch import ENV
 from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES
 from openclaw_ocm.core.status import Activity
@@ -101,26 +102,27 @@ class Daemon:
             # Its plug-in is of an older OCM.
             self._call("supervisor.signalProcess", name, "KILL")
 
-    def keep_time(self) -> None:
-        """Have it read when scheduled backups are to be made.
+    def keep_time(self, purpose: Purpose) -> None:
+        """Have it read when scheduled backups, or upgrades, are to be made.
 
         Raises `OcmError` where its plug-in is of an older OCM, which knows of none.
         """
         try:
-            self._call("ocm.look")
+            self._call("ocm.look", *_asked_of(purpose))
         except NotRunning:
             raise
         except OcmError as error:
+            older = "the supervisord that runs was started by an older ocm"
             raise OcmError(
-                "the supervisord that runs was started by an older ocm and makes no scheduled backups",
+                f"{older} and makes no scheduled {purpose.plural}",
                 hint="stop all instances and supervisord, then start them again",
                 code="supervisord_too_old",
                 details=(error.message,),
             ) from None
 
-    def timers(self) -> dict[str, Timer]:
-        """Return what it does about the scheduled backups of each instance."""
-        found = msgspec.convert(self._call("ocm.timers"), list[dict[str, Any]])
+    def timers(self, purpose: Purpose) -> dict[str, Timer]:
+        """Return what it does about the scheduled backups, or upgrades, of each instance."""
+        found = msgspec.convert(self._call("ocm.timers", *_asked_of(purpose)), list[dict[str, Any]])
         return {timer.pop("name"): msgspec.convert(timer, Timer) for timer in found}
 
     def take_up(self, names: Collection[InstanceName]) -> None:
@@ -292,3 +294,8 @@ def _wait_until(condition: Callable[[], bool], message: str) -> None:
         if time.monotonic() > deadline:
             raise OcmError(f"{message} within {_START_SECONDS:g} s", code="timeout")
         time.sleep(_POLL_SECONDS)
+
+
+def _asked_of(purpose: Purpose) -> tuple[str, ...]:
+    """Return what the plug-in is asked with; that of an older OCM knows backups alone, and no argument."""
+    return () if purpose is Purpose.BACKUP else (purpose.value,)

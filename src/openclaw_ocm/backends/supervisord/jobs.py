@@ -1,4 +1,4 @@
-"""Keeps the time of scheduled backups inside supervisord: a few at a time, each as a child that it reaps.
+"""Keeps the time of scheduled backups and upgrades in supervisord: a few at a time, each a child of its own.
 
 What is to be run lies in files, when it was run last in others: nothing is lost with the process.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.backup.schedule import (
-    BACKUP_TIMEOUT_SECONDS,
+    RUN_TIMEOUT_SECONDS,
     TOGETHER,
     TURN_SECONDS,
     Job,
@@ -77,12 +77,22 @@ def log_file(directory: PurePosixPath, name: str) -> PurePosixPath:
 
 
 class Jobs:
-    """The jobs that the files in `schedules` ask for; `timers` holds when each was run last."""
+    """The jobs that the files in `schedules` ask for; `timers` holds when each was run last.
 
-    def __init__(self, schedules: PurePosixPath, timers: PurePosixPath, log: Callable[[str], None]) -> None:
+    `what` is the word for one of them.
+    """
+
+    def __init__(
+        self,
+        schedules: PurePosixPath,
+        timers: PurePosixPath,
+        log: Callable[[str], None],
+        what: str = "backup",
+    ) -> None:
         self._schedules = schedules
         self._timers = timers
         self._log = log
+        self._what = what
         self._running: dict[int, _Running] = {}
         self._looked = 0.0
         self._refused: set[tuple[str, str]] = set()
@@ -124,7 +134,7 @@ class Jobs:
         if running is None:
             return
         code = os.waitstatus_to_exitcode(status)
-        self._log(f"the backup of {running.name} ended with {code}")
+        self._log(f"the {self._what} of {running.name} ended with {code}")
         # Where the time is kept no more, nothing is left of it.
         if Path(self._schedules, f"{running.name}.toml").exists():
             self._write(running.name, Stamp(last=running.since, code=code))
@@ -165,7 +175,7 @@ class Jobs:
         try:
             pid = _spawn(command, output=str(log_file(self._timers, name)))
         except OSError as error:
-            self._log(f"the backup of {name} could not be started: {error}")
+            self._log(f"the {self._what} of {name} could not be started: {error}")
             self._write(name, Stamp(last=now, code=_NOT_FOUND))
             return
         began = time.monotonic()
@@ -174,9 +184,9 @@ class Jobs:
             pid=pid,
             since=now,
             turn=began + TURN_SECONDS,
-            deadline=began + BACKUP_TIMEOUT_SECONDS,
+            deadline=began + RUN_TIMEOUT_SECONDS,
         )
-        self._log(f"the backup of {name} is due and was started as PID {pid}")
+        self._log(f"the {self._what} of {name} is due and was started as PID {pid}")
 
     def _job(self, name: InstanceName) -> Job:
         data = Path(self._schedules, f"{name}.toml").read_bytes()

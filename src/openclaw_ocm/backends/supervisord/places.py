@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.purpose import Purpose
+
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.paths import HostPaths, InstancePaths
+
+# Below the directory of programs, and below that of supervisord's state.
+SCHEDULES = {Purpose.BACKUP: "schedules", Purpose.UPGRADE: "upgrades"}
+TIMERS = {Purpose.BACKUP: "timers", Purpose.UPGRADE: "upgrade-timers"}
 
 
 def config(host: HostPaths) -> PurePosixPath:
@@ -20,9 +26,9 @@ def programs(host: HostPaths) -> PurePosixPath:
     return host.ocm_config / "supervisord"
 
 
-def schedules(host: HostPaths) -> PurePosixPath:
-    """Return the directory of the scheduled backups that supervisord has made."""
-    return programs(host) / "schedules"
+def schedules(host: HostPaths, purpose: Purpose) -> PurePosixPath:
+    """Return the directory of the scheduled backups or upgrades that supervisord has made."""
+    return programs(host) / SCHEDULES[purpose]
 
 
 def state(host: HostPaths) -> PurePosixPath:
@@ -45,9 +51,9 @@ def pid(host: HostPaths) -> PurePosixPath:
     return state(host) / "pid"
 
 
-def timers(host: HostPaths) -> PurePosixPath:
-    """Return the directory of when scheduled backups were made last, and of what they printed."""
-    return state(host) / "timers"
+def timers(host: HostPaths, purpose: Purpose) -> PurePosixPath:
+    """Return the directory of when these were made last, and of what they printed."""
+    return state(host) / TIMERS[purpose]
 
 
 def outputs(host: HostPaths) -> PurePosixPath:
@@ -75,11 +81,11 @@ def output(paths: InstancePaths) -> PurePosixPath:
     return outputs(paths.host) / f"{paths.name}.log"
 
 
-def schedule(paths: InstancePaths) -> PurePosixPath:
-    """Return the scheduled backup."""
-    return schedules(paths.host) / f"{paths.name}.toml"
+def schedule(paths: InstancePaths, purpose: Purpose) -> PurePosixPath:
+    """Return the scheduled backups, or upgrades."""
+    return schedules(paths.host, purpose) / f"{paths.name}.toml"
 
 
 def written(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
     """Return the files that are written for an instance, but for what it prints."""
-    return program(paths), enabled(paths), schedule(paths)
+    return program(paths), enabled(paths), *(schedule(paths, purpose) for purpose in Purpose)

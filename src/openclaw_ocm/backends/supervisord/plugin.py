@@ -21,6 +21,7 @@ from supervisor.xmlrpc import Faults, RPCError
 
 from openclaw_ocm.backends.definition import fingerprint
 from openclaw_ocm.backends.supervisord.jobs import Jobs
+from openclaw_ocm.backends.supervisord.places import SCHEDULES, TIMERS
 from openclaw_ocm.backends.supervisord.restarts import (
     DELAY_SECONDS,
     History,
@@ -28,6 +29,7 @@ from openclaw_ocm.backends.supervisord.restarts import (
     after_end,
     after_start,
 )
+from openclaw_ocm.core.purpose import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,11 +78,16 @@ class Supervision:
         self._histories: dict[str, History] = {}
         self._loaded: dict[str, str | None] = {}
         self._ended: tuple[int, int] = (0, 0)
-        self._jobs = Jobs(
-            PurePosixPath(self._programs, "schedules"),
-            PurePosixPath(self._options.pidfile).parent / "timers",
-            self.log,
-        )
+        state = PurePosixPath(self._options.pidfile).parent
+        self._jobs = {
+            purpose.value: Jobs(
+                PurePosixPath(self._programs, SCHEDULES[purpose]),
+                state / TIMERS[purpose],
+                self.log,
+                purpose.value,
+            )
+            for purpose in Purpose
+        }
         self._remember_how_processes_end()
         for name in supervisord.process_groups:
             self._loaded[name] = self._definition(name)
@@ -128,13 +135,13 @@ class Supervision:
         process.kill(signal.SIGKILL)
         return True
 
-    def timers(self) -> list[dict[str, Any]]:
-        """Return what is known of scheduled backups; what is not known is left out."""
-        return list(self._jobs.timers())
+    def timers(self, purpose: str = Purpose.BACKUP.value) -> list[dict[str, Any]]:
+        """Return what is known of scheduled backups, or upgrades; what is not known is left out."""
+        return list(self._jobs[purpose].timers())
 
-    def look(self) -> bool:
-        """Take up when scheduled backups are to be made."""
-        self._jobs.look()
+    def look(self, purpose: str = Purpose.BACKUP.value) -> bool:
+        """Take up when these are to be made."""
+        self._jobs[purpose].look()
         return True
 
     def is_foreground(self) -> bool:
@@ -174,7 +181,8 @@ class Supervision:
 
     @_guarded
     def on_stopping(self, _event: Foreign) -> None:  # noqa: D102 - by its name
-        self._jobs.stop()
+        for jobs in self._jobs.values():
+            jobs.stop()
         # By itself supervisord stops one after the other, each of which may take minutes.
         for name in list(self._supervisord.process_groups):
             self.stop(name)
@@ -187,7 +195,8 @@ class Supervision:
         for name, history in list(self._histories.items()):
             if history.due is not None and history.due <= now:
                 self._spawn(name)
-        self._jobs.tend()
+        for jobs in self._jobs.values():
+            jobs.tend()
 
     @_guarded
     def _spawn(self, name: str) -> None:
@@ -199,7 +208,8 @@ class Supervision:
 
     @_guarded
     def _note_end(self, ended: Foreign) -> None:
-        self._jobs.ended(*ended)
+        for jobs in self._jobs.values():
+            jobs.ended(*ended)
 
     def log(self, text: str) -> None:
         """Write a line into supervisord's log."""

@@ -16,6 +16,7 @@ from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.bubblewrap import entry_argv, limited_argv, sandbox_argv, with_network
 from openclaw_ocm.core.backup.schedule import Job
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.sandbox.launch import ENV, gateway_argv
 from openclaw_ocm.errors import Invalid, OcmError
 
@@ -111,10 +112,11 @@ def render_program(paths: InstancePaths, command: Iterable[str], *, sealed: bool
     return signed(_section(f"program:{paths.name}", settings))
 
 
-def render_schedule(every: str, argv: Iterable[str]) -> str:
-    """Return the text by which the plug-in in supervisord has backups made: when, and by which command."""
-    command = (_NICE, "-n", "19", _IONICE, "-c", "3", "-t", *argv)
-    return signed(msgspec.toml.encode(Job(every=every, command=command)).decode())
+def render_schedule(every: str, argv: Iterable[str], purpose: Purpose) -> str:
+    """Return the text by which the plug-in in supervisord has backups or upgrades made: when, and how."""
+    # An upgrade is in nobody's way for long, and while the gateway is stopped it is to be quick.
+    patient = (_NICE, "-n", "19", _IONICE, "-c", "3", "-t") if purpose is Purpose.BACKUP else ()
+    return signed(msgspec.toml.encode(Job(every=every, command=(*patient, *argv))).decode())
 
 
 def render_daemon(paths: HostPaths, *, user: str | None) -> str:

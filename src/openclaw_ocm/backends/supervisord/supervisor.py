@@ -35,6 +35,7 @@ from openclaw_ocm.backends.supervisord.program import (
 from openclaw_ocm.backends.supervisord.timers import SupervisordTimers
 from openclaw_ocm.core.needs import Need
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.sandbox.launch import BWRAP, ENV, clean, on_own_terminal, under_tool_host
 from openclaw_ocm.core.status import Activity, Process, signal_in
 from openclaw_ocm.errors import NotRunning, OcmError, UnreadableFile
@@ -69,10 +70,9 @@ class Supervisord:
     needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMESPACES, Need.BUBBLEWRAP, Need.BOXES})
     host: Host
 
-    @property
-    def timers(self) -> SupervisordTimers:
-        """The plug-in that has scheduled backups made."""
-        return SupervisordTimers(host=self.host)
+    def timers(self, purpose: Purpose = Purpose.BACKUP) -> SupervisordTimers:
+        """Return what has scheduled backups made, or upgrades."""
+        return SupervisordTimers(host=self.host, purpose=purpose)
 
     def answers(self) -> bool:
         """Tell whether supervisor is installed: OCM depends on it and starts it."""

@@ -1,4 +1,4 @@
-"""Scheduled backups under supervisord, in which a plug-in of OCM's keeps the time (`jobs`)."""
+"""Scheduled backups and upgrades under supervisord, in which a plug-in of OCM's keeps the time (`jobs`)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.purpose import Purpose
     from openclaw_ocm.system.host import Host
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisordTimers:
-    """What the supervisord of `host` does at its times."""
+    """What the supervisord of `host` does at its times, for one purpose."""
 
     host: Host
+    purpose: Purpose
 
     def check(self, every: str) -> None:
         """Raise `Invalid` for a time that the plug-in does not understand."""
@@ -42,8 +44,8 @@ class SupervisordTimers:
 
     def definitions(self, name: InstanceName, every: str) -> tuple[Definition, ...]:
         """Return what tells the plug-in when to run which command."""
-        text = render_schedule(every, scheduled_argv(self.host, name))
-        return (Definition(path=places.schedule(self.host.instance(name)), text=text),)
+        text = render_schedule(every, scheduled_argv(self.host, name, self.purpose), self.purpose)
+        return (Definition(path=places.schedule(self.host.instance(name), self.purpose), text=text),)
 
     def set(self, wanted: Mapping[InstanceName, str]) -> None:
         """Write the times, and have them kept, by a supervisord that is started where none runs."""
@@ -54,12 +56,12 @@ class SupervisordTimers:
                 files.write_file(definition.path, definition.text.encode())
         with self._daemon.lock():
             self._daemon.ensure()
-        self._daemon.keep_time()
+        self._daemon.keep_time(self.purpose)
 
     def clear(self, names: Collection[InstanceName]) -> None:
         """Remove the times of `names`, and all that was kept of their runs."""
         for name in names:
-            for path in (places.schedule(self.host.instance(name)), *self._kept(name)):
+            for path in (places.schedule(self.host.instance(name), self.purpose), *self._kept(name)):
                 files.remove_file(path)
 
     def known(self) -> tuple[InstanceName, ...]:
@@ -67,8 +69,8 @@ class SupervisordTimers:
         paths = self.host.paths
         return tuple(
             name
-            for name in names_in(places.schedules(paths), suffix=".toml")
-            if is_ours(places.schedule(paths.instance(name)))
+            for name in names_in(places.schedules(paths, self.purpose), suffix=".toml")
+            if is_ours(places.schedule(paths.instance(name), self.purpose))
         )
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Timer]:
@@ -77,7 +79,7 @@ class SupervisordTimers:
         if names:
             # An older plug-in, which a supervisord runs that was started by an older OCM, knows no times.
             with contextlib.suppress(OcmError):
-                seen = self._daemon.timers()
+                seen = self._daemon.timers(self.purpose)
         return {name: seen.get(name, Timer(active=False)) for name in names}
 
     @property
@@ -85,5 +87,5 @@ class SupervisordTimers:
         return Daemon(host=self.host)
 
     def _kept(self, name: InstanceName) -> tuple[PurePosixPath, ...]:
-        directory = places.timers(self.host.paths)
+        directory = places.timers(self.host.paths, self.purpose)
         return (stamp_file(directory, name), log_file(directory, name))

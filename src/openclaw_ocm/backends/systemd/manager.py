@@ -30,6 +30,7 @@ from openclaw_ocm.backends.systemd.unit import (
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.needs import OLDEST_SYSTEMD, Need, linger_line
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_host, uplink_argv
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process
 from openclaw_ocm.errors import Invalid, OcmError
@@ -66,10 +67,9 @@ class Systemd:
     )
     host: Host
 
-    @property
-    def timers(self) -> SystemdTimers:
-        """The timers that have scheduled backups made."""
-        return SystemdTimers(host=self.host)
+    def timers(self, purpose: Purpose = Purpose.BACKUP) -> SystemdTimers:
+        """Return the timers that have scheduled backups made, or upgrades."""
+        return SystemdTimers(host=self.host, purpose=purpose)
 
     def answers(self) -> bool:
         """Tell whether a user manager is there: its private socket belongs to a process."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.purpose import Purpose
+
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
@@ -24,17 +26,17 @@ def uplink_name(name: str) -> str:
     return f"{UPLINK}{name}.service"
 
 
-def timer_name(name: InstanceName) -> str:
-    """Return the name of the unit that has backups made; `backup_service_name` is that of the unit it starts.
+def timer_name(name: InstanceName, purpose: Purpose) -> str:
+    """Return the name of the unit that keeps the times; `timed_name` is that of the unit it starts.
 
     OpenClaw's tools take only openclaw-gateway* and what runs a gateway for theirs.
     """
-    return f"ocm-backup-{name}.timer"
+    return f"ocm-{purpose.value}-{name}.timer"
 
 
-def backup_service_name(name: InstanceName) -> str:
-    """Return the name of the unit that makes a scheduled backup."""
-    return f"ocm-backup-{name}.service"
+def timed_name(name: InstanceName, purpose: Purpose) -> str:
+    """Return the name of the unit that makes a scheduled backup or upgrade."""
+    return f"ocm-{purpose.value}-{name}.service"
 
 
 def unit(paths: InstancePaths) -> PurePosixPath:
@@ -47,16 +49,17 @@ def uplink(paths: HostPaths) -> PurePosixPath:
     return paths.units / uplink_name("")
 
 
-def timer(paths: InstancePaths) -> PurePosixPath:
-    """Return the unit that says when backups are made."""
-    return paths.host.units / timer_name(paths.name)
+def timer(paths: InstancePaths, purpose: Purpose) -> PurePosixPath:
+    """Return the unit that says when backups or upgrades are made."""
+    return paths.host.units / timer_name(paths.name, purpose)
 
 
-def backup_service(paths: InstancePaths) -> PurePosixPath:
-    """Return the unit that makes a scheduled backup."""
-    return paths.host.units / backup_service_name(paths.name)
+def timed(paths: InstancePaths, purpose: Purpose) -> PurePosixPath:
+    """Return the unit that makes one."""
+    return paths.host.units / timed_name(paths.name, purpose)
 
 
 def written(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
     """Return the files that are written for an instance."""
-    return unit(paths), timer(paths), backup_service(paths)
+    timers = (place(paths, purpose) for purpose in Purpose for place in (timer, timed))
+    return unit(paths), *timers

@@ -1,4 +1,4 @@
-"""Scheduled backups by timers of the user manager, which also makes up for what was missed."""
+"""Scheduled backups and upgrades by timers of the user manager, which also makes up for what was missed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import is_ours, scheduled_argv
 from openclaw_ocm.backends.systemd import places
 from openclaw_ocm.backends.systemd.asking import show
-from openclaw_ocm.backends.systemd.unit import render_backup_service, render_timer
+from openclaw_ocm.backends.systemd.unit import render_timed, render_timer
 from openclaw_ocm.core.backup.schedule import Timer, dues, is_portable, parse_rule
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.errors import Invalid
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.purpose import Purpose
     from openclaw_ocm.system.host import Host
     from openclaw_ocm.system.runner import Completed
 
@@ -41,9 +42,10 @@ _NOT_ELAPSING = ("Original form:", "Normalized form:")
 
 @dataclass(frozen=True, kw_only=True)
 class SystemdTimers:
-    """The timers of the user manager of `host`."""
+    """The timers of the user manager of `host`, for one purpose."""
 
     host: Host
+    purpose: Purpose
 
     def check(self, every: str) -> None:
         """Raise `Invalid` for what systemd takes for no time, or for one that never comes."""
@@ -60,10 +62,10 @@ class SystemdTimers:
         """Return the timer and the service that it starts."""
         paths = self.host.instance(name)
         return (
-            Definition(path=places.timer(paths), text=render_timer(name, every)),
+            Definition(path=places.timer(paths, self.purpose), text=render_timer(name, every, self.purpose)),
             Definition(
-                path=places.backup_service(paths),
-                text=render_backup_service(name, scheduled_argv(self.host, name)),
+                path=places.timed(paths, self.purpose),
+                text=render_timed(name, scheduled_argv(self.host, name, self.purpose), self.purpose),
             ),
         )
 
@@ -74,7 +76,7 @@ class SystemdTimers:
         for name, every in wanted.items():
             for definition in self.definitions(name, every):
                 files.write_file(definition.path, definition.text.encode(), mode=0o644)
-        units = [places.timer_name(name) for name in wanted]
+        units = [places.timer_name(name, self.purpose) for name in wanted]
         self._systemctl("daemon-reload")
         self._systemctl("enable", "--quiet", *units)
         self._systemctl("restart", *units)
@@ -84,14 +86,18 @@ class SystemdTimers:
         there = sorted(set(names) & set(self.known()))
         if not there:
             return
-        timers = [places.timer_name(name) for name in there]
-        services = [places.backup_service_name(name) for name in there]
+        timers = [places.timer_name(name, self.purpose) for name in there]
+        services = [places.timed_name(name, self.purpose) for name in there]
         self._systemctl("stop", *timers, *services, check=False)
         # It clears the time of the last run, which a new timer of that name would go by.
         self._systemctl("clean", "--what=state", *timers, check=False)
         for name in there:
             paths = self.host.instance(name)
-            for path in (self._link(name), places.timer(paths), places.backup_service(paths)):
+            for path in (
+                self._link(name),
+                places.timer(paths, self.purpose),
+                places.timed(paths, self.purpose),
+            ):
                 files.remove_file(path)
         self._systemctl("daemon-reload")
         self._systemctl("reset-failed", *timers, *services, check=False)
@@ -99,23 +105,23 @@ class SystemdTimers:
     def known(self) -> tuple[InstanceName, ...]:
         """Return the instances of which it has a unit that OCM made, or the link to one that is gone."""
         paths = self.host.paths
-        prefix, suffix = places.timer_name(InstanceName("*")).split("*")
-        _, service_suffix = places.backup_service_name(InstanceName("*")).split("*")
+        prefix, suffix = places.timer_name(InstanceName("*"), self.purpose).split("*")
+        _, service_suffix = places.timed_name(InstanceName("*"), self.purpose).split("*")
         found = [
             *(
                 name
                 for name in names_in(paths.units, prefix=prefix, suffix=suffix)
-                if is_ours(places.timer(paths.instance(name)))
+                if is_ours(places.timer(paths.instance(name), self.purpose))
             ),
             *(
                 name
                 for name in names_in(paths.units, prefix=prefix, suffix=service_suffix)
-                if is_ours(places.backup_service(paths.instance(name)))
+                if is_ours(places.timed(paths.instance(name), self.purpose))
             ),
             *(
                 name
                 for name in names_in(paths.units / "timers.target.wants", prefix=prefix, suffix=suffix)
-                if not Path(places.timer(paths.instance(name))).exists()
+                if not Path(places.timer(paths.instance(name), self.purpose)).exists()
             ),
         ]
         return tuple(dict.fromkeys(found))
@@ -125,7 +131,9 @@ class SystemdTimers:
         if not names:
             return {}
         units = [
-            unit for name in names for unit in (places.timer_name(name), places.backup_service_name(name))
+            unit
+            for name in names
+            for unit in (places.timer_name(name, self.purpose), places.timed_name(name, self.purpose))
         ]
         printed = show(self.host, "--timestamp=unix", f"--property={','.join(_PROPERTIES)}", "--", *units)
         if printed is None:
@@ -137,15 +145,15 @@ class SystemdTimers:
         seen = {block.get("Id", ""): block for block in blocks}
         return {
             name: _timer(
-                seen.get(places.timer_name(name), {}),
-                seen.get(places.backup_service_name(name), {}),
+                seen.get(places.timer_name(name, self.purpose), {}),
+                seen.get(places.timed_name(name, self.purpose), {}),
                 enabled=Path(self._link(name)).exists(),
             )
             for name in names
         }
 
     def _link(self, name: InstanceName) -> PurePosixPath:
-        return self.host.paths.units / "timers.target.wants" / places.timer_name(name)
+        return self.host.paths.units / "timers.target.wants" / places.timer_name(name, self.purpose)
 
     def _elapses(self, every: str, after: float | None, count: int) -> tuple[float, ...]:
         base = () if after is None else (f"--base-time=@{int(after)}",)

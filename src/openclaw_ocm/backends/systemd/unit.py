@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import signed
 from openclaw_ocm.backends.systemd.places import unit_name, uplink_name
-from openclaw_ocm.core.backup.schedule import BACKUP_TIMEOUT_SECONDS
+from openclaw_ocm.core.backup.schedule import RUN_TIMEOUT_SECONDS
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.sandbox.launch import (
     ENV,
     GATEWAY_RULES,
@@ -222,8 +223,8 @@ def render_uplink(paths: HostPaths) -> str:
     return signed("\n".join(_section(*section) for section in (("Unit", unit), ("Service", service))))
 
 
-def render_timer(name: InstanceName, every: str) -> str:
-    """Return the text of the unit that starts an instance's backups at the times `every`."""
+def render_timer(name: InstanceName, every: str, purpose: Purpose) -> str:
+    """Return the text of the unit that starts an instance's backups or upgrades at the times `every`."""
     timer = (
         ("OnCalendar", _literal(every)),
         # A run that was missed while the machine was off is made up for.
@@ -232,25 +233,26 @@ def render_timer(name: InstanceName, every: str) -> str:
         ("AccuracySec", "1s"),
     )
     sections = (
-        ("Unit", (("Description", f"Scheduled backups of OpenClaw instance {name} (ocm)"),)),
+        ("Unit", (("Description", f"Scheduled {purpose.plural} of OpenClaw instance {name} (ocm)"),)),
         ("Timer", timer),
         ("Install", (("WantedBy", "timers.target"),)),
     )
     return signed("\n".join(_section(title, directives) for title, directives in sections))
 
 
-def render_backup_service(name: InstanceName, argv: Iterable[str]) -> str:
-    """Return the text of the unit that makes a scheduled backup of an instance by the command `argv`."""
+def render_timed(name: InstanceName, argv: Iterable[str], purpose: Purpose) -> str:
+    """Return the text of the unit that makes a scheduled backup or upgrade by the command `argv`."""
+    # An upgrade is in nobody's way for long, and while the gateway is stopped it is to be quick.
+    patient = (("Nice", "19"), ("IOSchedulingClass", "idle")) if purpose is Purpose.BACKUP else ()
     service = (
         ("Type", "oneshot"),
         ("ExecStart", _literal(" ".join(map(quote_argument, argv)))),
         ("WorkingDirectory", "/"),
         ("UMask", "0077"),
-        ("Nice", "19"),
-        ("IOSchedulingClass", "idle"),
-        ("TimeoutStartSec", str(BACKUP_TIMEOUT_SECONDS)),
+        *patient,
+        ("TimeoutStartSec", str(RUN_TIMEOUT_SECONDS)),
     )
-    unit = (("Description", f"Scheduled backup of OpenClaw instance {name} (ocm)"),)
+    unit = (("Description", f"Scheduled {purpose.value} of OpenClaw instance {name} (ocm)"),)
     sections = (("Unit", unit), ("Service", service))
     return signed("\n".join(_section(title, directives) for title, directives in sections))
 

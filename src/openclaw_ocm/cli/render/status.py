@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openclaw_ocm.instances.history import HistoryEntry
+    from openclaw_ocm.operations.planning.upgrading import Upgrades
     from openclaw_ocm.operations.status import Row, Status
 
 
@@ -36,7 +37,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         "yes" if row.autostart else "no",
         row.isolation or "-",
         row.network or "-",
-        "; ".join(filter(None, (row.reason, row.backup))),
+        "; ".join(filter(None, (row.reason, row.backup, row.upgrade))),
     )
 
 
@@ -61,6 +62,7 @@ def show_status(status: Status) -> None:
         ("firewall", status.firewall),
         ("variables", ", ".join(status.variables) or "none"),
         ("backups", backups_in_words(status.backups)),
+        ("upgrades", upgrades_in_words(status.upgrades)),
         ("changed", change_in_words(status.last_change)),
         ("autostart", "yes" if row.autostart else "no"),
         ("backend", row.backend or "-"),
@@ -86,6 +88,21 @@ def newest_in_words(row: Row) -> str:
         return "not known: ocm outdated asks npm's registry"
     said = f"{row.newest}, as npm's registry said at {moment(row.asked)}"
     return f"{said}: ocm upgrade {row.name}" if row.outdated else said
+
+
+def upgrades_in_words(upgrades: Upgrades | None) -> str:
+    """Return in words which upgrades come by themselves, and what became of the last one."""
+    if upgrades is None:
+        return "none scheduled"
+    last = upgrades.last
+    parts = (
+        f"{upgrades.versions} at {upgrades.at}, next {moment(upgrades.next)}",
+        "none tried yet"
+        if last is None
+        else f"last {moment(last.ended)}, {last.version or 'none was newer'}",
+        upgrades.problem,
+    )
+    return printable("; ".join(filter(None, parts)))
 
 
 def show_history(changes: Sequence[HistoryEntry]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup.schedule import IDLE
 from openclaw_ocm.core.names import is_drill
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.status import State
 from openclaw_ocm.core.steps import (
     LinkConfig,
@@ -28,6 +29,7 @@ from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.repair import Effort, repair_steps
 from openclaw_ocm.operations.planning.runtimes import Preferred, next_runtime, runtime_steps
 from openclaw_ocm.operations.planning.timers import look, timer_steps
+from openclaw_ocm.operations.planning.upgrading import IDLE_UPGRADES, look_at_upgrades
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import names_in
@@ -82,6 +84,9 @@ def instance_problems(worker: Instance, verdict: Health | None) -> Iterator[Prob
     backups = look(worker)
     if backups is not None and backups.problem is not None and backups.problem != IDLE:
         yield Problem(about=name, what=backups.problem, mend=f"ocm backup {name} shows whether it works now")
+    upgrades = look_at_upgrades(worker)
+    if upgrades is not None and upgrades.problem not in (None, IDLE_UPGRADES):
+        yield Problem(about=name, what=f"{upgrades.problem}", mend=f"ocm upgrade {name} tries it again")
     if process.missed and verdict.reason is not None:
         yield Problem(about=name, what=verdict.reason)
     if process.installed and verdict.state is State.FAILED:
@@ -184,17 +189,21 @@ def silent_backends(context: Context) -> Iterator[Problem]:
     """Yield the backends that do not tell of what they have definitions."""
     for backend in context.backends.values():
         try:
-            backend.defined(), backend.timers.known(), backend.in_session()
+            backend.defined(), _scheduled(backend), backend.in_session()
         except OcmError as error:
             what = f"{backend.name} does not tell what it has: {error.message}"
             yield Problem(about=MACHINE, what=what, mend=error.hint)
 
 
 def _known_to(backend: Backend) -> tuple[tuple[InstanceName, ...], ...]:
-    """Return of which instances a backend has definitions, backups and sessions; none where it is silent."""
+    """Return of which instances a backend has definitions, timers and sessions; none where it is silent."""
     with contextlib.suppress(OcmError):
-        return backend.defined(), backend.timers.known(), backend.in_session()
+        return backend.defined(), tuple(name for name, _purpose in _scheduled(backend)), backend.in_session()
     return (), (), ()
+
+
+def _scheduled(backend: Backend) -> tuple[tuple[InstanceName, Purpose], ...]:
+    return tuple((name, purpose) for purpose in Purpose for name in backend.timers(purpose).known())
 
 
 def remaining(context: Context) -> tuple[tuple[InstanceName, ...], tuple[Problem, ...]]:
@@ -206,6 +215,7 @@ def remaining(context: Context) -> tuple[tuple[InstanceName, ...], tuple[Problem
         found += itertools.chain(*_known_to(backend))
     for directory, prefix, suffix in (
         (paths.last_backups, "", ".json"),
+        (paths.last_upgrades, "", ".json"),
         (paths.ocm_data / "instances", "", ""),
         (paths.ocm_state / "tmp", "", ""),
         (paths.locks, "", ".lock"),
@@ -244,7 +254,7 @@ def remains(context: Context, name: InstanceName) -> Iterator[Problem]:
         if Path(directory).is_dir():
             what, steps = f"{directory} is left of it", (RemoveTree(path=str(directory)),)
             yield Problem(about=name, what=what, fix="remove it", steps=steps)
-    for path in (paths.secrets, paths.inherited, paths.last_backup):
+    for path in (paths.secrets, paths.inherited, paths.last_backup, paths.last_upgrade):
         if Path(path).exists():
             what, step = f"{path} is left of it", RemoveFile(path=str(path))
             yield Problem(about=name, what=what, fix="remove it", steps=(step,))
@@ -277,11 +287,12 @@ def _known_remains(context: Context, name: InstanceName) -> Iterator[Problem]:
                 steps=(Stop(name=name, ran=False), RemoveDefinition(name=name)),
                 backend=backend.name,
             )
-        if name in scheduled:
-            yield Problem(
-                about=name,
-                what=f"{backend.name} has its scheduled backups, but it has no record",
-                fix="end them",
-                steps=(SetTimer(name=name, every=None, previous=None),),
-                backend=backend.name,
-            )
+        for purpose in Purpose if name in scheduled else ():
+            if (name, purpose) in _scheduled(backend):
+                yield Problem(
+                    about=name,
+                    what=f"{backend.name} has its scheduled {purpose.plural}, but it has no record",
+                    fix="end them",
+                    steps=(SetTimer(name=name, every=None, previous=None, purpose=purpose),),
+                    backend=backend.name,
+                )

@@ -1,4 +1,4 @@
-"""An instance's scheduled backups: the timer that its record asks for, and how they go."""
+"""An instance's timers, for backups and for upgrades: those that its record asks for, and how backups go."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ import msgspec
 
 from openclaw_ocm.backends.definition import Standing, compare
 from openclaw_ocm.core.backup.schedule import LATE_AFTER, LastRun, trouble
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.steps import SetTimer
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
-    from openclaw_ocm.backends.protocol import Timers
+    from collections.abc import Iterator
+
+    from openclaw_ocm.backends.protocol import Backend, Timers
+    from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Keep, Record, Schedule
@@ -42,53 +46,68 @@ class Backups:
 
 
 def timer_steps(worker: Instance, *, before: Record | None = None) -> list[Step]:
-    """Return the step that brings an instance's timer to what the record asks for, none where it is so.
+    """Return the steps that bring an instance's timers to what the record asks for, none where it is so.
 
     `before` is the record that it is to replace, where it is another one.
     """
-    name, timers = worker.name, worker.backend.timers
-    every, previous = _every(worker.record), _every(before or worker.record)
+    return [step for purpose in Purpose for step in _steps(worker, before or worker.record, purpose)]
+
+
+def _steps(worker: Instance, before: Record, purpose: Purpose) -> Iterator[Step]:
+    name, timers = worker.name, worker.backend.timers(purpose)
+    every, previous = worker.record.times(purpose), before.times(purpose)
     if every is None:
-        there = previous is not None or _is_kept(worker)
-        return [SetTimer(name=name, every=None, previous=previous)] if there else []
-    if every == previous and not timer_faults(worker):
-        return []
-    if _impossible(timers, every) is not None:
-        # Only in a record that was edited by hand, which keeps no gateway from being started.
-        return []
-    return [SetTimer(name=name, every=every, previous=previous)]
+        if previous is not None or _is_kept(worker, purpose):
+            yield SetTimer(name=name, every=None, previous=previous, purpose=purpose)
+    # An impossible one is only in a record that was edited by hand, which keeps no gateway from starting.
+    elif (every != previous or _faults(worker, purpose)) and _impossible(timers, every) is None:
+        yield SetTimer(name=name, every=every, previous=previous, purpose=purpose)
 
 
-def _is_kept(worker: Instance) -> bool:
+def ending_steps(name: InstanceName, backend: Backend, record: Record | None) -> list[Step]:
+    """Return the steps that end all timers that a backend keeps for an instance."""
+    kept = [purpose for purpose in Purpose if name in backend.timers(purpose).known()]
+    before = {purpose: None if record is None else record.times(purpose) for purpose in kept}
+    return [SetTimer(name=name, every=None, previous=before[each], purpose=each) for each in kept]
+
+
+def _is_kept(worker: Instance, purpose: Purpose) -> bool:
     """Tell whether a backend keeps times of an instance; what it cannot read the doctor tells."""
     with contextlib.suppress(UnreadableFile):
-        return worker.name in worker.backend.timers.known()
+        return worker.name in worker.backend.timers(purpose).known()
     return False
 
 
 def timer_faults(worker: Instance) -> tuple[str, ...]:
-    """Return in words in what an instance's timer is otherwise than the record asks for."""
-    name, backend, every = worker.name, worker.backend, _every(worker.record)
+    """Return in words in what an instance's timers are otherwise than the record asks for."""
+    return tuple(fault for purpose in Purpose for fault in _faults(worker, purpose))
+
+
+def _faults(worker: Instance, purpose: Purpose) -> tuple[str, ...]:
+    name, backend, every = worker.name, worker.backend, worker.record.times(purpose)
+    timers, what = backend.timers(purpose), purpose.plural
     if every is None:
-        return ("backups are scheduled that the record does not ask for",) if _is_kept(worker) else ()
-    impossible = _impossible(backend.timers, every)
+        kept = _is_kept(worker, purpose)
+        return (f"{what} are scheduled that the record does not ask for",) if kept else ()
+    impossible = _impossible(timers, every)
     if impossible is not None:
         return (impossible,)
     faults = []
-    for wanted in backend.timers.definitions(name, every):
+    for wanted in timers.definitions(name, every):
         try:
             standing = compare(wanted, files.read_own(wanted.path)).standing
         except UnreadableFile as error:
             faults.append(error.message)
             continue
         if standing is Standing.MISSING:
-            faults.append(f"{wanted.path} is missing, which has backups made")
+            faults.append(f"{wanted.path} is missing, which has {what} made")
         elif standing is not Standing.CURRENT:
             faults.append(f"{wanted.path} is not as the record and this ocm ask for")
-    if not faults and worker.timer.stale:
-        faults.append(f"{backend.name} has not read when to make backups")
-    if not faults and not worker.timer.active:
-        faults.append(f"{backend.name} does not make the scheduled backups")
+    timer = worker.timer(purpose)
+    if not faults and timer.stale:
+        faults.append(f"{backend.name} has not read when to make {what}")
+    if not faults and not timer.active:
+        faults.append(f"{backend.name} does not make the scheduled {what}")
     return tuple(faults)
 
 
@@ -97,33 +116,33 @@ def look(worker: Instance) -> Backups | None:
     schedule = worker.record.backups
     if schedule is None:
         return None
-    timer, timers, last = worker.timer, worker.backend.timers, read_last(worker.paths)
+    timer, timers, last = worker.timer(Purpose.BACKUP), worker.backend.timers(), read_last(worker.paths)
     return Backups(
         every=schedule.every,
         keep=kept_in_words(schedule.keep),
         directory=schedule.repository or schedule.directory,
         # While a run is under way systemd does not tell the next one.
-        next=timer.next or (next_due(timers, schedule) if timer.active else None),
+        next=timer.next or (next_due(timers, schedule.every) if timer.active else None),
         last=last,
-        problem=_moved(worker, schedule.every)
+        problem=moved(worker, schedule.every, Purpose.BACKUP)
         or trouble(last, timer, late_after=_late_after(worker, schedule, last), now=time.time()),
     )
 
 
-def _moved(worker: Instance, every: str) -> str | None:
-    """Return in words which program that is to make the backups has gone, None where all are there.
+def moved(worker: Instance, every: str, purpose: Purpose) -> str | None:
+    """Return in words which program that is to make the backups or upgrades has gone, None where none has.
 
     As after OCM, or the Python that it runs on, was moved or upgraded: the definitions name both.
     """
     with contextlib.suppress(OcmError, OSError):
-        for wanted in worker.backend.timers.definitions(worker.name, every):
+        for wanted in worker.backend.timers(purpose).definitions(worker.name, every):
             text = (files.read_own(wanted.path) or b"").decode(errors="replace")
             if text == wanted.text or "--scheduled=" not in text:
                 continue
             gone = next((path for path in _PROGRAM.findall(text) if not Path(path).exists()), None)
             if gone is not None:
                 hint = f"ocm doctor --fix, or ocm start {worker.name}, has this ocm make them"
-                return f"{printable(gone)} is gone, which is to make its backups: {hint}"
+                return f"{printable(gone)} is gone, which is to make its {purpose.plural}: {hint}"
     return None
 
 
@@ -141,10 +160,10 @@ def kept_in_words(keep: Keep) -> str:
     return ", ".join(f"{count} {word}" for word, count in parts.items() if count)
 
 
-def next_due(timers: Timers, schedule: Schedule) -> float | None:
-    """Return the next moment at which a backup is due, None where there is none."""
+def next_due(timers: Timers, every: str) -> float | None:
+    """Return the next of the moments `every`, None where there is none."""
     with contextlib.suppress(OcmError):
-        return next(iter(timers.dues(schedule.every, time.time(), 1)), None)
+        return next(iter(timers.dues(every, time.time(), 1)), None)
     return None
 
 
@@ -155,7 +174,7 @@ def _late_after(worker: Instance, schedule: Schedule, last: LastRun | None) -> f
         since = Path(worker.paths.record).stat().st_mtime
         if last is not None and last.succeeded is not None:
             since = max(since, last.succeeded)
-        dues = worker.backend.timers.dues(schedule.every, since, LATE_AFTER)
+        dues = worker.backend.timers().dues(schedule.every, since, LATE_AFTER)
     except (OcmError, OSError, ValueError, OverflowError):
         # The record may be gone by now, or its time be one that no clock shows.
         return None
@@ -169,7 +188,3 @@ def _impossible(timers: Timers, every: str) -> str | None:
     except OcmError as error:
         return error.message
     return None
-
-
-def _every(record: Record) -> str | None:
-    return None if record.backups is None else record.backups.every

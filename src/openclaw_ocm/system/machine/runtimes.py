@@ -11,7 +11,15 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.releases import CHANNELS, Release, check_release
+from openclaw_ocm.core.releases import (
+    CHANNELS,
+    Release,
+    channel_of,
+    check_release,
+    is_newer,
+    is_patch,
+    patches_of,
+)
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.newest import Newest, keep_newest
 from openclaw_ocm.system.machine.fetch import alone, put, staging
@@ -45,6 +53,18 @@ def resolve(host: Host, wanted: str) -> Release:
         keep_newest(host.paths, wanted, Newest(version=release.version, asked=time.time()))
     check_release(release.version)
     return release
+
+
+def newest_patch(host: Host, version: str) -> str | None:
+    """Return the newest release of the month of a version, None where npm's registry has none newer.
+
+    The channel of the version is asked first: what it does not have yet is not looked for.
+    """
+    newest = resolve(host, channel_of(version)).version
+    if not is_patch(newest, version) and is_newer(newest, version):
+        with tempfile.TemporaryDirectory(prefix="ocm-") as beside:
+            newest = published(host, patches_of(version), PurePosixPath(beside)).version
+    return newest if is_patch(newest, version) and is_newer(newest, version) else None
 
 
 def resolve_later(host: Host, wanted: str) -> Release:
