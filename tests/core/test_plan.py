@@ -6,7 +6,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from openclaw_ocm.core import steps
+from openclaw_ocm.core import proofs, steps
 from openclaw_ocm.core.adoption import steps as adoption
 from openclaw_ocm.core.firewall import Rule
 from openclaw_ocm.core.names import InstanceName
@@ -36,6 +36,7 @@ EXAMPLES: tuple[Step, ...] = (
     steps.KeepState(path="/s", kept="/.ocm-kept-w1-0123456789ab", record="name = 'w1'\n"),
     steps.Migrate(name="w1"),
     steps.ProveState(name="w1"),
+    proofs.ProvePlugins(name="w1", failed=("old",)),
     steps.SetBind(name="w1", bind="lan", previous="loopback"),
     steps.SetRules(
         name="w1",

@@ -307,6 +307,51 @@ def test_an_older_version_is_refused_before_anything_stops(upgraded: Upgraded) -
     assert upgraded.kept.process(NAME).pid == pid
 
 
+def tells(upgraded: Upgraded, version: str, text: str) -> None:
+    """Have a version say this of the plugins of an instance, which has one."""
+    package = Path(upgraded.kept.host.paths.runtimes, version, "lib/node_modules/openclaw")
+    (package / "plugins.json").write_text(text)
+    (upgraded.state / "npm/projects/mine/node_modules").mkdir(parents=True, exist_ok=True)
+
+
+def failing(*names: str) -> str:
+    return json.dumps(
+        {"pluginErrors": [{"id": name, "error": f"{name} wants another SDK"} for name in names]}
+    )
+
+
+@pytest.mark.parametrize("rehearsal", [True, False])
+def test_a_plugin_that_the_new_version_refuses_is_named_and_nothing_is_changed(
+    upgraded: Upgraded, *, rehearsal: bool
+) -> None:
+    tells(upgraded, OLD, failing("never"))
+    tells(upgraded, NEW, failing("never", "mine"))
+    with pytest.raises(OcmError, match=f"OpenClaw {NEW} refuses plugins of") as caught:
+        upgraded.upgrade(rehearsal=rehearsal)
+    assert caught.value.code == "plugin_refused"
+    assert "--lose-plugins" in (caught.value.hint or "")
+    named = [line for line in caught.value.details if "SDK" in line]
+    assert named == ["mine: mine wants another SDK"], "the other failed before"
+    assert upgraded.version() == OLD
+    assert upgraded.kept.row().state == "ready"
+    assert upgraded.upgrade(rehearsal=rehearsal, lose_plugins=True).changed
+
+
+def test_plugins_that_fail_as_before_keep_nobody_from_an_upgrade(upgraded: Upgraded) -> None:
+    for version in (OLD, NEW):
+        tells(upgraded, version, failing("never"))
+    assert upgraded.upgrade().changed
+
+
+def test_an_old_version_that_tells_nothing_of_plugins_is_upgraded_and_that_is_said(
+    upgraded: Upgraded,
+) -> None:
+    tells(upgraded, OLD, "not what was asked for")
+    outcome = upgraded.upgrade()
+    assert outcome.changed
+    assert any("its plugins was not looked at" in note for note in outcome.notes)
+
+
 def test_a_rehearsal_and_a_dry_run_change_nothing(upgraded: Upgraded) -> None:
     before = upgraded.kept.files()
     outcome = upgraded.upgrade(dry_run=True)

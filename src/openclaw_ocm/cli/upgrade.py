@@ -58,6 +58,7 @@ _HOUR_SECONDS, _WATCH_SECONDS = 3600.0, 60.0
 )
 @click.option("--at", "at", metavar="HH:MM", help="With --auto: the time of day; 04:30 if left out.")
 @click.option("--scheduled", type=NAME, hidden=True, help="Make the upgrade of an instance that is due.")
+@click.option("--lose-plugins", is_flag=True, help="Upgrade although plugins cannot be loaded then.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @wait_options
 @dry_run_option
@@ -77,6 +78,7 @@ def upgrade(  # noqa: PLR0913 - one for each option
     auto: str | None,
     at: str | None,
     scheduled: InstanceName | None,
+    lose_plugins: bool,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -121,6 +123,7 @@ def upgrade(  # noqa: PLR0913 - one for each option
         check_seconds=CHECK_SECONDS if checking else 0.0,
         rehearse=rehearse,
         rehearsal=not no_rehearsal,
+        lose_plugins=lose_plugins,
         planned=planned,
     )
     if checking and not dry_run:
@@ -169,9 +172,11 @@ def _schedule(  # noqa: PLR0913 - what each option gave
     if auto is None or (auto == "none" and at is not None):
         message = "--at needs --auto patch or --auto all"
         raise click.UsageError(message)
-    others = ("wanted", "rehearse", "no_rehearsal", "watch_seconds", "checking", "yes")
+    others = ("wanted", "rehearse", "no_rehearsal", "watch_seconds", "checking", "lose_plugins", "yes")
     if any(ctx.get_parameter_source(word) is ParameterSource.COMMANDLINE for word in others):
-        message = "--auto takes no --to, --rehearse, --no-rehearsal, --watch, --check nor --yes"
+        message = (
+            "--auto takes no --to, --rehearse, --no-rehearsal, --watch, --check, --lose-plugins nor --yes"
+        )
         raise click.UsageError(message)
     time_of_day = None if at is None else parse_time_of_day(at)
     versions = None if auto == "none" else auto

@@ -6,6 +6,7 @@ import msgspec
 
 from openclaw_ocm.core.adoption import steps as adoption
 from openclaw_ocm.core.names import BackendName
+from openclaw_ocm.core.proofs import ProvePlugins
 from openclaw_ocm.core.steps import (
     Ask,
     CloneConfig,
@@ -66,6 +67,7 @@ Step = (
     | KeepState
     | Migrate
     | ProveState
+    | ProvePlugins
     | SetBind
     | SetRules
     | SetTimer

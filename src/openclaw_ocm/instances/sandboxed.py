@@ -89,3 +89,22 @@ def _run(  # noqa: PLR0913 - what is run, and what it may take
     if done.returncode:
         said = [line for line in map(printable, done.stdout.splitlines()) if line.strip()]
         raise failure((record.runtime.node,), done.returncode, "\n".join(said[-_TAIL_LINES:]))
+
+
+def read_openclaw(worker: Instance, arguments: tuple[str, ...], *, timeout: float) -> str:
+    """Return what `openclaw ARGUMENTS` prints in an instance's sandbox, with its secrets, however it ends.
+
+    Raises `OcmError` where it takes too long, prints too much or could not be started.
+    """
+    record = worker.record
+    argv = with_secrets(worker.paths, record, openclaw_argv(record, arguments))
+    environ = environment(worker.paths, record)
+    session = worker.backend.session(record, worker.policy, argv, environ=environ, terminal=False)
+    command = Command(argv=session.argv, timeout_seconds=timeout, limit=_MAX_PRINTED)
+    try:
+        done = worker.host.runner.run(command, check=False)
+    except BaseException:
+        worker.backend.signal_session(session.token, signal.SIGKILL)
+        raise
+    refuse_obstacle(record.name, done.returncode, done.stderr)
+    return done.stdout

@@ -24,21 +24,24 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
+    from openclaw_ocm.operations.planning.staging import Plugins
 
 
-def drill(
+def drill(  # noqa: PLR0913 - what is tried, and how
     context: Context,
     archive: PurePosixPath,
     identities: Sequence[object],
     effort: Effort,
     *,
     runtime: Runtime | None = None,
+    plugins: Plugins | None = None,
 ) -> Outcome:
     """Restore an archive under a name of the moment, wait until it is ready and sealed, and delete it.
 
-    It runs `runtime`, None for what is found. It has no keys and no channels and runs no cron jobs, so that
-    it does nothing beside the one that it is a copy of. Its notes are what a restored instance would miss,
-    such as plugins. Raises `OcmError` where none becomes ready; nothing is left in either case.
+    It runs `runtime`, None for what is found, and has to load `plugins`. It has no keys and no channels and
+    runs no cron jobs, so that it does nothing beside the one that it is a copy of. Its notes are what a
+    restored instance would miss, such as plugins. Raises `OcmError` where none becomes ready; nothing is left
+    in either case.
     """
     _clear(context)
     name = InstanceName(f"{DRILL}{secrets.token_hex(4)}")
@@ -54,6 +57,7 @@ def drill(
                 idle=True,
                 network=network,
                 runtime=runtime,
+                plugins=plugins,
             ),
             effort,
             dry_run=False,

@@ -13,6 +13,7 @@ from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.retention import parse_backup_file
 from openclaw_ocm.core.openclaw.document import parse_config
 from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.core.proofs import ProvePlugins
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import (
@@ -378,6 +379,8 @@ def _starting(record: Record, staged: Staged, request: RestoreRequest, effort: E
         yield effort.verify(name)
     if older:
         yield ProveState(name=name)
+    if request.plugins is not None:
+        yield ProvePlugins(name=name, failed=request.plugins.failed)
 
 
 def _cleaning(stage: Stage) -> tuple[Step, ...]:

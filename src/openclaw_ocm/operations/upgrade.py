@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core import temporary
+from openclaw_ocm.core.proofs import ProvePlugins
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import (
     Ask,
@@ -26,6 +27,7 @@ from openclaw_ocm.core.steps import (
 )
 from openclaw_ocm.errors import OcmError, UndoIncomplete
 from openclaw_ocm.instances.instance import open_all
+from openclaw_ocm.instances.plugins import has_plugins, plugin_errors
 from openclaw_ocm.instances.schemas import refuse_newer_state
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.operations import backup
@@ -36,6 +38,7 @@ from openclaw_ocm.operations.planning.change import carry_out, changing, make_pl
 from openclaw_ocm.operations.planning.progress import megabytes
 from openclaw_ocm.operations.planning.repair import ready_in_words, repair_steps, shell_for_undo
 from openclaw_ocm.operations.planning.runtimes import refuse_older, runtime_of
+from openclaw_ocm.operations.planning.staging import Plugins
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.before import leftovers
@@ -64,7 +67,8 @@ class Request:
     """What the user asked for: the version, which OCM installed, and for how long the gateway is watched.
 
     Before, the agent is asked, which may take `check_seconds`, 0 for not at all. With `rehearse` it is tried
-    on a copy alone, without `rehearsal` not even there first. `planned` is what a dry run takes for there.
+    on a copy alone, without `rehearsal` not even there first. With `lose_plugins` the new version need not
+    load the plugins that are loaded now. `planned` is what a dry run takes for there.
     """
 
     version: str
@@ -72,6 +76,7 @@ class Request:
     check_seconds: float = 0.0
     rehearse: bool = False
     rehearsal: bool = True
+    lose_plugins: bool = False
     planned: Runtime | None = None
 
 
@@ -90,14 +95,27 @@ def upgrade(
         refuse_older(name, have, wanted)
         runtime = request.planned or runtime_of(context.host, wanted)
         after = msgspec.structs.replace(worker.record, runtime=runtime)
-        plan = _plan(worker, after, request, effort)
         _refuse_newer_state(worker, runtime, dry_run=dry_run)
-        notes = _rehearse(worker, runtime, wanted, effort) if request.rehearsal and not dry_run else ()
+        plugins, unseen = _plugins(worker, request, dry_run=dry_run)
+        plan = _plan(worker, after, request, effort, plugins)
+        rehearsed = request.rehearsal and not dry_run
+        notes = (*unseen, *(_rehearse(worker, runtime, wanted, effort, plugins) if rehearsed else ()))
         if request.rehearse and not dry_run:
             tried = f"OpenClaw {wanted} becomes ready with a copy of it; it runs {have} as before"
             return _unchanged(worker, tried, dry_run=False, notes=notes)
         back = f"ocm rollback {name} brings OpenClaw {have} back, with its state of now"
         return _switch(worker, after, plan, request, effort, dry_run=dry_run, notes=(*notes, back))
+
+
+def _plugins(worker: Instance, request: Request, *, dry_run: bool) -> tuple[Plugins | None, tuple[str, ...]]:
+    """Return the plugins that have to load with the new version, None for none, and what to know of that."""
+    if request.lose_plugins or not has_plugins(worker):
+        return None, ()
+    try:
+        failed = () if dry_run else tuple(plugin_errors(worker))
+    except OcmError as error:
+        return None, (f"whether the new version loads its plugins was not looked at: {error.message}",)
+    return Plugins(state=worker.paths.state, failed=failed), ()
 
 
 def any_older(context: Context, names: Iterable[InstanceName], version: str) -> bool:
@@ -177,7 +195,7 @@ def _version(record: Record) -> str:
     return package_version(PurePosixPath(record.runtime.openclaw))
 
 
-def _plan(worker: Instance, after: Record, request: Request, effort: Effort) -> Plan:
+def _plan(worker: Instance, after: Record, request: Request, effort: Effort, plugins: Plugins | None) -> Plan:
     name, paths, ran = worker.name, worker.paths, worker.process.activity.will_run
     kept = paths.state.with_name(temporary.kept(name, secrets.token_hex(temporary.TOKEN_BYTES)))
     text = encode_record(worker.record)
@@ -190,6 +208,7 @@ def _plan(worker: Instance, after: Record, request: Request, effort: Effort) -> 
         Migrate(name=name),
         *((Start(name=name), effort.verify(name)) if ran else ()),
         ProveState(name=name),
+        *(() if plugins is None else (ProvePlugins(name=name, failed=plugins.failed),)),
         *((Ask(name=name, seconds=request.check_seconds),) if ran and request.check_seconds else ()),
         *((Watch(name=name, seconds=request.watch_seconds),) if ran and request.watch_seconds else ()),
     ]
@@ -198,7 +217,9 @@ def _plan(worker: Instance, after: Record, request: Request, effort: Effort) -> 
     return make_plan(worker.backend, "upgrade", name, [*steps, *old], commit=len(steps))
 
 
-def _rehearse(worker: Instance, runtime: Runtime, version: str, effort: Effort) -> tuple[str, ...]:
+def _rehearse(
+    worker: Instance, runtime: Runtime, version: str, effort: Effort, plugins: Plugins | None
+) -> tuple[str, ...]:
     """Have the new version become ready with a copy of the instance; raise `OcmError` where it does not."""
     context, name = worker.context, worker.name
     context.report(f"try OpenClaw {version} with a copy")
@@ -210,10 +231,13 @@ def _rehearse(worker: Instance, runtime: Runtime, version: str, effort: Effort) 
             message = f"there is no room in {worker.paths.state.parent} for a copy of {name}: {sizes}"
             raise OcmError(message, hint="make room there; nothing was changed", code="no_space")
         try:
-            return drill(context, PurePosixPath(made.path), (), effort, runtime=runtime).notes
+            copy = PurePosixPath(made.path)
+            return drill(context, copy, (), effort, runtime=runtime, plugins=plugins).notes
         except OcmError as error:
             message = f"OpenClaw {version} does not work with a copy of {name}: {error.message}"
             hint = f"nothing of {name} was changed"
+            if error.code == "plugin_refused":
+                hint += "; --lose-plugins does without them"
             # What was undone was of the copy alone.
             words = tuple(line for line in error.details if not line.startswith("undone: "))
             raise OcmError(message, hint=hint, code=error.code, details=words) from None

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _STATE, _RECORD, _WHOLE = "state", "record.toml", "whole"
 _SECONDS = 3600.0
+# Where OpenClaw installs them beside `extensions`, which is in every backup.
+_PLUGINS = ("npm", "git")
 _DIGITS = 20
 _RECORD_BYTES = 2**20
 
@@ -42,17 +44,35 @@ def keep(host: Host, state: PurePosixPath, kept: PurePosixPath, record: str) -> 
     """
     files.remove_tree(kept)
     files.make_directory(kept)
-    argv = ("cp", "--archive", "--reflink=auto", "--", str(state), str(kept / _STATE))
-    done = host.runner.run(Command(argv=argv, timeout_seconds=_SECONDS), check=False)
-    if done.returncode != 0:
+    try:
+        _copy(host, state, kept / _STATE)
+    except OcmError:
         files.remove_tree(kept)
-        said = (done.stderr.strip().splitlines() or ["cp failed"])[-1]
-        raise OcmError(f"{state} cannot be copied: {said}", hint="make room there", code="not_kept")
+        raise
     files.write_new(kept / _RECORD, record.encode())
     with files.open_state(kept) as directory:
         files.flush(directory)
     # What is kept counts from here on, and is known by its number whatever its name.
     files.write_file(kept / _WHOLE, f"{inode(kept / _STATE)}\n".encode())
+
+
+def copy_plugins(host: Host, state: PurePosixPath, target: PurePosixPath) -> None:
+    """Copy what OpenClaw installed of plugins into a state that nobody reaches; no link is followed.
+
+    Raises `OcmError` as `keep` does.
+    """
+    for name in _PLUGINS:
+        # What an archive has there is left as it is, be it a link.
+        if os.path.isdir(state / name) and not os.path.lexists(target / name):  # noqa: PTH112 - no Path here
+            _copy(host, state / name, target / name)
+
+
+def _copy(host: Host, source: PurePosixPath, target: PurePosixPath) -> None:
+    argv = ("cp", "--archive", "--reflink=auto", "--", str(source), str(target))
+    done = host.runner.run(Command(argv=argv, timeout_seconds=_SECONDS), check=False)
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or ["cp failed"])[-1]
+        raise OcmError(f"{source} cannot be copied: {said}", hint="make room there", code="not_kept")
 
 
 def bring_back(state: PurePosixPath, kept: PurePosixPath) -> bool:

@@ -21,7 +21,7 @@ from openclaw_ocm.core.paths import STATE_DIRECTORIES
 from openclaw_ocm.core.steps import Stage
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.progress import by_bytes
-from openclaw_ocm.system import files
+from openclaw_ocm.system import before, files
 from openclaw_ocm.system.archive.reader import Contents, extract, free_bytes
 from openclaw_ocm.system.archive.restorable import wanted_config
 from openclaw_ocm.system.kept.inherited import Inherited, encode_inherited, parse_inherited, read_inherited
@@ -37,13 +37,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plugins:
+    """Those in a `state`, and the names of those that its OpenClaw `failed` to load."""
+
+    state: PurePosixPath
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreRequest:
     """What the user asked for: `name` and `port` are those of the archive where None.
 
     `start` has the restored instance started and proved; `replace` puts it in the place of one of its name.
     `network` is the kind that a new one is to have, None for what is usual (that of an archive if `none`).
     One that is `idle` has no keys, and does nothing of its own. `runtime` is what a new one runs, None for
-    what is found.
+    what is found; `plugins` are those of an instance, which no archive holds, and which it has to load.
     """
 
     archive: PurePosixPath
@@ -56,6 +64,7 @@ class RestoreRequest:
     identities: Sequence[object] = ()
     idle: bool = False
     runtime: Runtime | None = None
+    plugins: Plugins | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +129,8 @@ def extract_staged(context: Context, request: RestoreRequest, paths: InstancePat
     for name in STATE_DIRECTORIES:
         with contextlib.suppress(FileExistsError):
             (state / name).mkdir(mode=0o700)
+    if request.plugins is not None:
+        before.copy_plugins(context.host, request.plugins.state, staged.state)
     if request.idle:
         found = dict.fromkeys(found, random.token_hex(16))
     files.write_new(staged.secrets, secrets.format_file(found))

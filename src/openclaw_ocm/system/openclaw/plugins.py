@@ -80,6 +80,23 @@ def is_installed(state: PurePosixPath, package: str, name: str) -> bool | None:
         return None
 
 
+def has_own(state: PurePosixPath) -> bool:
+    """Tell whether an instance has plugins that OpenClaw did not bring, or none can tell."""
+    try:
+        with files.open_state(state) as top:
+            return any(_is_filled(top, place) for place in (("extensions",), ("git",), ("npm", "projects")))
+    except (OcmError, OSError):
+        return True
+
+
+def _is_filled(top: int, parts: tuple[str, ...]) -> bool:
+    with _opened(top, parts) as found:
+        if found is None:
+            return False
+        with os.scandir(found) as entries:
+            return next(entries, None) is not None
+
+
 def absent(state: PurePosixPath, plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
     """Return those plugins of a backup of which nothing is at their place in a state, so far as is seen."""
     try:
