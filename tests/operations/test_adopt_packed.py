@@ -72,6 +72,23 @@ def test_what_its_databases_say_of_a_workspace_follows_too(kept: Kept) -> None:
     assert (archive.read_bytes(), kept.files()) == (before, files)
 
 
+def test_of_a_workspace_that_is_not_packed_nothing_is_remembered(kept: Kept, tmp_path: Path) -> None:
+    agents = {"entries": {"main": {}, "b": {}, "c": {"workspace": "/srv/c"}, "d": {"workspace": "own/d"}}}
+    has = member(f"{STATE}/workspace-b/x")
+    archive = packed(tmp_path / "a.tgz", *state_of(config={"agents": agents}), has)
+    done = adopted(kept, archive)
+    state = kept.paths(MINE).state
+    forgotten = [step for step in done.steps if "not-packed" in step]
+    named = [step.partition("/home/ann/.openclaw/")[2].split()[0] for step in forgotten]
+    assert named == ["own/d", "workspace"]
+    # They come before all else follows, and what lay elsewhere and is not there does not follow at all.
+    order = [step for step in done.steps if "/home/ann/.openclaw" in step]
+    assert order[:2] == forgotten
+    assert not [step for step in done.steps if "/srv/c" in step]
+    assert "workspace of its state is not in it: the agent begins with an empty one" in done.notes
+    assert config_of(kept)["agents"]["entries"]["c"]["workspace"] == f"{state}/workspace-c"
+
+
 def test_its_keys_and_bots_are_those_of_its_dotenv(kept: Kept, tmp_path: Path) -> None:
     config = {
         "gateway": {"port": 19555, "auth": {"mode": "token", "token": "${OPENCLAW_GATEWAY_TOKEN}"}},

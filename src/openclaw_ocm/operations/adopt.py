@@ -35,7 +35,12 @@ from openclaw_ocm.operations.planning.adopting import (
     chosen_name,
     lost,
 )
-from openclaw_ocm.operations.planning.adopting_archive import archived, following, unpack_archive
+from openclaw_ocm.operations.planning.adopting_archive import (
+    archived,
+    following,
+    forgetting,
+    unpack_archive,
+)
 from openclaw_ocm.operations.planning.adoption import planned_adoption
 from openclaw_ocm.operations.planning.change import allocating, carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
@@ -233,6 +238,7 @@ def _steps(  # noqa: PLR0913 - what is done, to what, and how
         _exchange(paths.secrets, secret),
         *((config,) if found.own else ()),
         *setting_up(worker, rules, autostart=record.autostart),
+        *forgetting(paths, found),
         RewritePaths(
             name=name,
             before=str(found.state),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.selection import REMADE, Selection
 from openclaw_ocm.core.foreign.shape import Part, is_there
+from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.openclaw.moved import moved_text
 from openclaw_ocm.core.openclaw.workspaces import workspaces_of
 
@@ -42,12 +43,14 @@ class Places:
     """Where each member goes.
 
     `former` is where the state lay, and `config` what it says once what lay elsewhere lies in the state.
+    `missing` are workspaces that lay in the state and are not in the archive, as paths below it.
     """
 
     shape: Shape
     former: PurePosixPath
     config: dict[str, Any] = field(repr=False)
     moved: tuple[Moved, ...]
+    missing: tuple[str, ...]
     selection: Selection
     prefixes: tuple[tuple[str, str], ...]
 
@@ -92,6 +95,8 @@ def places(
         for path in seen
         if not shape.prefix or path.startswith(f"{shape.prefix}/")
     }
+    # What an agent has by its usual name is no other's, whether or not it is there.
+    taken |= {path.partition("/")[0] for path in (*named.inside, *_usual(config))}
     around = {path: _in_archive(shape, state, path) for path in outside}
     beside = [
         Part(kind="workspace", source=path, prefix=prefix)
@@ -114,9 +119,24 @@ def places(
         former=state,
         config=changed,
         moved=tuple(moved),
+        missing=tuple(
+            path
+            for path in sorted({*named.inside, *_usual(config)} - {one.inside for one in moved})
+            if not is_there("/".join(part for part in (shape.prefix, path) if part), ordered_paths)
+        ),
         selection=Selection(state=state, workspaces=kept),
         prefixes=tuple(ordered),
     )
+
+
+def _usual(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the workspaces that agents have of which a config names none, as OpenClaw 2026.9.6 calls them."""
+    if lookup(config, "agents.defaults.workspace") is not None:
+        return
+    yield _WORKSPACE
+    for agent, entry in as_object(lookup(config, "agents.entries")).items():
+        if "workspace" not in as_object(entry) and agent != "main" and layout.path_problem(agent) is None:
+            yield f"{_WORKSPACE}-{agent}"
 
 
 def _in_archive(shape: Shape, state: PurePosixPath, path: PurePosixPath) -> str | None:

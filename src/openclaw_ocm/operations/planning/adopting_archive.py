@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tzst", ".tar.zst")
 _SHOWN = 10
+_NOT_PACKED = ".not-packed"
 
 
 def archived(context: Context, wanted: str) -> Candidate | None:
@@ -80,6 +81,8 @@ def _notes(archive: PurePosixPath, found: Look, set_by_it: Collection[str]) -> I
     yield f"{archive} is {found.shape.sentence}"
     if found.former is None:
         yield "nothing in it tells where that lay: what its databases keep by that place may not be found"
+    for path in found.places.missing[:_SHOWN]:
+        yield f"{path} of its state is not in it: the agent begins with an empty one"
     missing = sorted(name for name in {*referred_in(found.config)} - {*set_by_it} if name)
     if missing:
         shown = ", ".join(missing[:_SHOWN])
@@ -89,13 +92,25 @@ def _notes(archive: PurePosixPath, found: Look, set_by_it: Collection[str]) -> I
 def following(paths: InstancePaths, found: Candidate) -> Iterator[RewritePaths]:
     """Yield the steps by which what lay outside of a state that was packed is found where it is now."""
     for one in () if found.look is None else found.look.places.moved:
-        after = paths.state / one.inside
-        try:
-            Move(before=one.source, after=after, anywhere=True)
-        except OcmError:
-            # It lay around the state, or where everything does.
-            continue
-        yield RewritePaths(name=paths.name, before=str(one.source), after=str(after), fresh=True, copied=True)
+        if one.there:
+            yield from _rewriting(paths, one.source, paths.state / one.inside)
+
+
+def forgetting(paths: InstancePaths, found: Candidate) -> Iterator[RewritePaths]:
+    """Yield the steps by which workspaces that are not in an archive are no more known where they will be.
+
+    OpenClaw 2026.9.6 answers nobody where one is empty of which it knows that it used it within a day
+    (dist/workspace, WORKSPACE_VANISHED).
+    """
+    for path in () if found.look is None else found.look.places.missing:
+        yield from _rewriting(paths, found.state / path, paths.state / f"{path}{_NOT_PACKED}")
+
+
+def _rewriting(paths: InstancePaths, before: PurePosixPath, after: PurePosixPath) -> Iterator[RewritePaths]:
+    # What lay around the state, or where everything does, cannot follow.
+    with contextlib.suppress(OcmError):
+        Move(before=before, after=after, anywhere=True)
+        yield RewritePaths(name=paths.name, before=str(before), after=str(after), fresh=True, copied=True)
 
 
 def unpack_archive(

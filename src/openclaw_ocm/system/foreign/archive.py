@@ -325,8 +325,8 @@ def _check_databases(root: int, into: PurePosixPath, taken: _Take) -> tuple[str,
                 check_database(root, into, path, ask)
     if not used:
         return ()
-    what = "a database" if len(used) == 1 else f"{len(used)} databases"
-    return (f"{what} in it was copied while in use: what was written last may be missing",)
+    what = "a database in it was" if len(used) == 1 else f"{len(used)} databases in it were"
+    return (f"{what} copied while in use: what was written last may be missing",)
 
 
 def _size_of(taken: _Take, path: str) -> int:
