@@ -29,6 +29,12 @@ from openclaw_ocm.operations.planning.adopting import (
     stays_behind,
     taken_secrets,
 )
+from openclaw_ocm.operations.planning.adopting_others import (
+    claims_of_others,
+    refuse_shared,
+    refuse_started,
+    told_of_shared,
+)
 from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.making import choose_port, kept_port, refuse_existing
 from openclaw_ocm.operations.planning.networks import choose_network
@@ -89,6 +95,8 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
     goes_on = request.move or not found.own
     context.backend.check(sealed=True)
     runtime = runtime_for(host, found)
+    if request.move and found.own and not found.stays:
+        refuse_started(host, found)
     kind, notes = choose_network(host, name, request.network, sealed=True)
     port, told = _port(context, name, found, request)
     record = Record(
@@ -103,6 +111,8 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
     )
     move = Move(before=found.state, after=paths.state, anywhere=True)
     outside = _workspaces_outside(paths, found) if found.own else ()
+    claims = claims_of_others(host, found) if request.move and found.own and not found.stays else ()
+    refuse_shared(found, claims)
     if request.move:
         record = _showing(context, record, outside)
     worker = instance_of(context, record)
@@ -159,6 +169,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
             *told,
             *_told(name, found, request, taken),
             *_told_of_workspaces(name, found, request, outside),
+            *told_of_shared(claims, outside),
             *closed_places(record, config),
             *(stays_behind(host, name, found, but=outside) if found.own else ()),
             *weakened(config, port=port),

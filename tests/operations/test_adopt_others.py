@@ -1,0 +1,160 @@
+"""What an OpenClaw that is adopted shares with others is not taken from them, nor left to start it again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from tests.operations.owned import PORT, Owned, make_owned
+
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.record import Shown
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.planning import adoption as planning
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.records import encode_record
+from openclaw_ocm.system.openclaw import services
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.operations.kept import Kept
+
+WORK = parse_name("work")
+
+
+@pytest.fixture
+def owned(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
+    return make_owned(kept, monkeypatch, ".openclaw-work")
+
+
+@pytest.fixture
+def main(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
+    return make_owned(kept, monkeypatch, ".openclaw")
+
+
+def profile(kept: Kept, name: str, config: dict[str, object]) -> Path:
+    """Make a profile in the home of a test."""
+    state = kept.home / f".openclaw-{name}"
+    state.mkdir()
+    (state / "openclaw.json").write_text(json.dumps(config))
+    return state
+
+
+def refused(owned: Owned) -> OcmError:
+    """Return what is said where it is not taken over, and nothing was changed."""
+    before, runs = owned.kept.files(), owned.runs
+    with pytest.raises(OcmError) as caught:
+        owned.take_over()
+    assert (owned.kept.files(), owned.runs) == (before, runs)
+    assert caught.value.code == "adopt_refused"
+    assert caught.value.hint
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"agents": {"defaults": {"workspace": "~/.openclaw/of-rescue"}}},
+        {"agents": {"list": [{"id": "a", "workspace": "{main}/of-rescue"}]}},
+        {"agents": {"entries": {"a": {"agentDir": "~/.openclaw/of-rescue"}}}},
+        {"skills": {"load": {"extraDirs": ["~/.openclaw/of-rescue"]}}},
+    ],
+    ids=["workspace", "listed", "agent", "skills"],
+)
+def test_main_is_not_taken_with_what_a_profile_uses_in_it(main: Owned, config: dict[str, object]) -> None:
+    (main.state / "of-rescue").mkdir()
+    profile(main.kept, "rescue", json.loads(json.dumps(config).replace("{main}", str(main.state))))
+    error = refused(main)
+    assert error.message == f"{main.state} holds what the profile rescue uses: {main.state}/of-rescue"
+    assert main.adopt("main", name=WORK).changed, "a copy may be made"
+
+
+def test_nor_with_the_workspace_that_an_older_openclaw_gave_a_profile(main: Owned) -> None:
+    (main.state / "workspace-rescue").mkdir()
+    state = profile(main.kept, "rescue", {})
+    assert "the profile rescue uses" in refused(main).message
+    (state / "workspace").mkdir()
+    assert main.take_over().changed, "it has one of its own"
+
+
+def test_nor_with_a_state_in_it_that_a_service_uses(main: Owned) -> None:
+    inner = main.state / "profiles/inner"
+    inner.mkdir(parents=True)
+    (main.unit_file.parent / "openclaw-gateway-inner.service").write_text(
+        f"[Service]\nExecStart=/usr/bin/openclaw gateway\nEnvironment=OPENCLAW_STATE_DIR={inner}\n"
+    )
+    assert refused(main).message.endswith(f"the service openclaw-gateway-inner.service uses: {inner}")
+
+
+def test_what_another_uses_that_cannot_be_read_is_not_taken_for_nothing(main: Owned) -> None:
+    state = profile(main.kept, "rescue", {})
+    (state / "openclaw.json").write_text("{ no")
+    assert refused(main).message.startswith("what the profile rescue uses of main cannot be told: ")
+
+
+def test_nor_with_what_an_instance_is_shown_of_it(main: Owned) -> None:
+    main.kept.deploy()
+    one = next(iter(main.kept.world.gateways))
+    shown = Shown(path=str(main.state / "workspace"), at="/here", writable=True)
+    record = msgspec.structs.replace(main.kept.record(one), mounts=(shown,))
+    files.write_file(main.kept.paths(one).record, encode_record(record).encode())
+    assert refused(main).message.endswith(f"holds what {one} uses: {main.state}/workspace")
+
+
+def test_who_else_uses_its_workspace_is_told(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The home of a test lies in /tmp, of which no instance is shown anything.
+    monkeypatch.setattr(planning, "refuse_new", lambda *_words: None)
+    outside = owned.kept.home / "claw"
+    outside.mkdir()
+    named: dict[str, object] = {"agents": {"defaults": {"workspace": "~/claw"}}}
+    (owned.state / "openclaw.json").write_text(json.dumps({"gateway": {"port": PORT}, **named}))
+    profile(owned.kept, "rescue", named)
+    assert f"the profile rescue uses {outside} as well" in owned.take_over().notes
+
+
+def enable(directory: Path, unit: Path) -> Path:
+    link = directory / "default.target.wants" / unit.name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(unit)
+    return link
+
+
+def test_a_service_of_the_machines_that_is_stopped_but_enabled_is_to_be_disabled_first(
+    owned: Owned, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    system = tmp_path / "system"
+    system.mkdir()
+    unit = system / "openclaw-work.service"
+    text = f"[Service]\nUser={owned.kept.host.user}\n" + owned.unit_file.read_text().removeprefix(
+        "[Service]\n"
+    )
+    unit.write_text(text)
+    monkeypatch.setattr(services, "SYSTEM", (str(system),))
+    link = enable(system, unit)
+    error = refused(owned)
+    assert error.message == f"{unit} starts the profile work by itself, unsealed: {link}"
+    assert error.hint == "sudo systemctl disable openclaw-work.service, then try again"
+    link.unlink()
+    assert owned.take_over().changed
+
+
+def test_nor_does_one_stay_enabled_for_all_users(
+    owned: Owned, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    everybodys = tmp_path / "user"
+    monkeypatch.setattr(services, "USER", (str(everybodys), *services.USER[1:]))
+    link = enable(everybodys, owned.unit_file)
+    assert refused(owned).hint == f"sudo systemctl --global disable {owned.unit}, then try again"
+    link.unlink()
+    enable(owned.unit_file.parent, owned.unit_file)
+    assert owned.take_over().changed, "its own is set aside"
+
+
+def test_a_second_service_of_yours_is_to_be_disabled_first(owned: Owned) -> None:
+    second = owned.unit_file.with_name("rescue.service")
+    second.write_text(owned.unit_file.read_text())
+    enable(second.parent, second)
+    assert refused(owned).hint == "systemctl --user disable rescue.service, then try again"
