@@ -207,6 +207,51 @@ def test_one_that_was_taken_by_hand_is_no_trouble_any_more(
     assert kept.row().upgrade is None
 
 
+def test_one_from_which_the_user_went_back_is_not_taken_again(
+    upgraded: Upgraded, registry: dict[str, str | OcmError]
+) -> None:
+    kept = upgraded.kept
+    auto(kept)
+    run(kept)
+    run(kept)
+    assert upgraded.version() == NEW
+    before = kept.files()
+    assert not any("by itself" in note for note in upgraded.rollback(dry_run=True).notes)
+    assert kept.files() == before
+    assert f"OpenClaw {NEW} is not taken again by itself" in upgraded.rollback().notes
+    passed = run(kept)
+    assert (passed.changed, upgraded.version()) == (False, OLD)
+    assert f"{NEW} was gone back from" in passed.message
+    assert not run(kept).changed
+    assert kept.row().upgrade is None, "that is as the user wants it"
+    add(kept, NEWER)
+    registry["latest"] = NEWER
+    assert run(kept).changed
+    assert upgraded.version() == NEWER
+
+
+def test_a_rollback_of_one_that_is_not_upgraded_by_itself_keeps_nothing_of_that(upgraded: Upgraded) -> None:
+    upgraded.upgrade(NEW)
+    assert not any("by itself" in note for note in upgraded.rollback().notes)
+    assert last(upgraded.kept) is None
+
+
+def test_a_patch_older_than_one_that_failed_is_taken(
+    upgraded: Upgraded, registry: dict[str, str | OcmError]
+) -> None:
+    kept = upgraded.kept
+    auto(kept)
+    upgraded.broken.add(NEW)
+    with pytest.raises(OcmError):
+        run(kept)
+    patch = "2026.8.9"
+    add(kept, patch)
+    registry["~2026.8.0"] = patch
+    auto(kept, "patch")
+    assert run(kept).changed
+    assert upgraded.version() == patch
+
+
 def refuse_lock(*_arguments: object, **_options: object) -> Outcome:
     raise Locked("it is being changed by another ocm", code="locked")
 

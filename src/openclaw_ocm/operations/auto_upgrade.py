@@ -116,10 +116,11 @@ class _Run:
                 self._keep(None)
                 return self._nothing(f"runs OpenClaw {have}, and there is none newer for it")
             refused = self._last.refused
-            if refused is not None and not is_newer(version, refused):
-                self._keep(version, error=self._last.error or f"OpenClaw {refused} failed", refused=refused)
+            if version == refused:
+                self._keep(version, error=self._last.error, refused=refused)
+                why = "was gone back from" if self._last.error is None else "failed before"
                 again = f"it is not tried again by itself: ocm upgrade {name} --to {version} does"
-                return self._nothing(f"runs OpenClaw {have}; {version} failed before, and {again}")
+                return self._nothing(f"runs OpenClaw {have}; {version} {why}, and {again}")
             installing.install(context.host, version, lambda told: context.report(told.what), dry_run=False)
             outcome = self._upgrade(version)
         except NotScheduled:

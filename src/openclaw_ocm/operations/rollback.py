@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from openclaw_ocm.operations import backup
 from openclaw_ocm.operations.backup import backup_locked
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.repair import repair_steps, shell_for_undo
+from openclaw_ocm.operations.planning.upgrading import pass_over
 from openclaw_ocm.system import files
 from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.host import local_zone
@@ -70,7 +72,7 @@ def rollback(context: Context, name: InstanceName, effort: Effort, *, dry_run: b
             *((Start(name=name), effort.verify(name)) if ran else ()),
         ]
         cleaning = [RemoveTree(path=str(path)) for path in leftovers(worker.paths)]
-        return carry_out(
+        outcome = carry_out(
             worker.context,
             make_plan(worker.backend, "rollback", name, [*steps, *cleaning], commit=len(steps)),
             done=f"runs OpenClaw {_version(after)}, as it was at {_when(before)}",
@@ -78,6 +80,17 @@ def rollback(context: Context, name: InstanceName, effort: Effort, *, dry_run: b
             dry_run=dry_run,
             notes=told,
         )
+        return outcome if dry_run else replace(outcome, notes=(*outcome.notes, *_passed_over(worker)))
+
+
+def _passed_over(worker: Instance) -> tuple[str, ...]:
+    """Have the version that an instance ran not be taken again by itself."""
+    try:
+        note = pass_over(worker, _version(worker.record))
+    except OcmError:
+        # Of one that is gone nobody knows the version.
+        return ()
+    return () if note is None else (note,)
 
 
 def forget(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:

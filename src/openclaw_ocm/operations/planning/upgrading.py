@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ class LastUpgrade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What became of the last scheduled upgrade, which `ended` then, in seconds since the epoch.
 
     `version` is what it was for, None where nothing was newer; `error` is why it failed. `refused` is the
-    version with which the instance did not work: it is not tried again.
+    version with which the instance did not work, or without an error the one from which its user went back:
+    it is not tried again.
     """
 
     ended: Moment
@@ -69,6 +71,18 @@ def read_last_upgrade(paths: InstancePaths) -> LastUpgrade | None:
         data = files.read_own(paths.last_upgrade)
         return None if data is None else msgspec.json.decode(data, type=LastUpgrade)
     return None
+
+
+def pass_over(worker: Instance, version: str) -> str | None:
+    """Have no scheduled upgrade take a version that the user went back from, and say so; None without any."""
+    if worker.record.auto_upgrade is None:
+        return None
+    gone_back = LastUpgrade(ended=time.time(), version=version, refused=version)
+    try:
+        files.write_file(worker.paths.last_upgrade, msgspec.json.encode(gone_back))
+    except OSError as error:
+        return f"it would be upgraded again by itself, for that could not be kept: {error.strerror}"
+    return f"OpenClaw {version} is not taken again by itself"
 
 
 def _trouble(last: LastUpgrade | None, timer: Timer) -> str | None:
