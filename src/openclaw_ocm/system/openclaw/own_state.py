@@ -70,7 +70,7 @@ def copy_cold(host: Host, source: PurePosixPath, target: PurePosixPath, left_out
         raise OcmError(f"{source} cannot be copied: {said}", hint="make room there", code="not_kept")
     for name in {*left_out, *links_in(host, source), _SCRATCH}:
         files.remove(target / name)
-    _relink(source, target)
+    _relink(host, source, target)
     with files.open_state(target) as directory:
         files.flush(directory)
 
@@ -87,18 +87,22 @@ def copy_live(host: Host, source: PurePosixPath, target: PurePosixPath, left_out
                 _copy(path, Path(target, relative))
     except (OSError, sqlite3.Error) as error:
         raise OcmError(f"{source} cannot be copied: {error}", hint="try again", code="not_kept") from None
-    _relink(source, target)
+    _relink(host, source, target)
     with files.open_state(target) as directory:
         files.flush(directory)
 
 
-def _relink(source: PurePosixPath, copy: PurePosixPath) -> None:
-    """Have links of a copy that name a place in what was copied, in full, lead to the same in the copy."""
+def _relink(host: Host, source: PurePosixPath, copy: PurePosixPath) -> None:
+    """Have links of a copy that name a place in what was copied, in full, lead to the same in the copy.
+
+    Links of OCM's that were there before are none of the copy's.
+    """
+    kept = {str(copy / name) for name in links_in(host, copy)}
     for directory, directories, names in os.walk(copy):
         for name in (*directories, *names):
             link = Path(directory, name)
             target = PurePosixPath(os.path.normpath(link.readlink())) if link.is_symlink() else None
-            if target is None or not target.is_relative_to(source):
+            if target is None or not target.is_relative_to(source) or str(link) in kept:
                 continue
             inside = copy / target.relative_to(source)
             link.unlink()
