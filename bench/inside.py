@@ -1,4 +1,4 @@
-"""The half of the benchmarks that runs in the machine: times a start of a unit, `ocm list`, or backups."""
+"""The half of the benchmarks that runs in the machine: times a start, a silence, `ocm list`, or backups."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -40,14 +41,42 @@ def one_start(unit: str, port: str, idle_seconds: str) -> dict[str, float]:
 def wait_until_ready(url: str) -> None:
     end = time.monotonic() + 240
     while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answered:
-                if json.load(answered).get("ready") is True:
-                    return
-        except (OSError, ValueError):
-            pass
+        if is_ready(url):
+            return
         time.sleep(0.1)
     raise SystemExit(f"{url} did not become ready")
+
+
+def silence(port: str) -> float:
+    """Return how many seconds a gateway was not ready, from now until standard input ends and it is."""
+    url, told = f"http://127.0.0.1:{port}/readyz", threading.Event()
+
+    def listen() -> None:
+        sys.stdin.read()
+        told.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    print("asking", flush=True)
+    total, last, silent, end = 0.0, time.monotonic(), False, time.monotonic() + 1800
+    while time.monotonic() < end:
+        done = told.is_set()
+        ready = is_ready(url)
+        now = time.monotonic()
+        if ready:
+            total += now - last if silent else 0.0
+            last, silent = now, False
+            if done:
+                return total
+        else:
+            silent = True
+        time.sleep(0.05)
+    raise SystemExit(f"{url} did not become ready")
+
+
+def is_ready(url: str) -> bool:
+    with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=5) as answered:
+        return json.load(answered).get("ready") is True
+    return False
 
 
 def shown(unit: str, name: str) -> str:
@@ -127,6 +156,8 @@ def backups(ocm: str, name: str, count: str, size: str, rounds: str) -> dict[str
 if __name__ == "__main__":
     if sys.argv[1] == "start":
         found: object = one_start(*sys.argv[2:])
+    elif sys.argv[1] == "silence":
+        found = silence(*sys.argv[2:])
     else:
         found = backups(*sys.argv[2:]) if sys.argv[1] == "backups" else lists(*sys.argv[2:])
     print(json.dumps(found))
