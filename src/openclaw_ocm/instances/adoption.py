@@ -17,7 +17,7 @@ from openclaw_ocm.instances.configs import without_change
 from openclaw_ocm.system import files, health
 from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.openclaw import own_services, own_state
+from openclaw_ocm.system.openclaw import own_logins, own_services, own_state
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def _copy_state(step: steps.CopyState, context: Context) -> None:
     host, source, target = context.host, PurePosixPath(step.source), PurePosixPath(step.path)
     if step.live:
         own_state.copy_live(host, source, target, step.left_out)
+        own_logins.remove_logins(target)
     else:
         own_state.refuse_used(host, source)
         own_state.copy_cold(host, source, target, step.left_out)

@@ -44,3 +44,15 @@ def test_a_config_with_little_in_it_is_made_idle_too() -> None:
         "models": {},
         "cron": {"enabled": False},
     }
+
+
+def test_no_file_that_it_includes_wakes_it_nor_an_agent_of_an_old_list() -> None:
+    config = {
+        "$include": "./base.json5",
+        "agents": {"list": [{"id": "a", "heartbeat": {"every": "1m"}}, 1], "$include": "./agents.json5"},
+        "cron": {"$include": "./cron.json5"},
+    }
+    assert idle_config(config, "word") == {
+        "agents": {"list": [{"id": "a"}, 1], "defaults": {"heartbeat": {"every": "0m"}}},
+        "cron": {"enabled": False},
+    }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.inheritance.selection import auth_without_logins
 from openclaw_ocm.core.openclaw.document import as_object, lookup, overlay, with_value
 from openclaw_ocm.core.openclaw.idle import quiet_config
 from openclaw_ocm.core.openclaw.moved import moved_config
@@ -22,6 +24,14 @@ _SANDBOX = "agents.defaults.sandbox"
 _SEALING = ("non-main", "all")
 _ASKING = ("token", "password")
 _TOKEN_VARIABLE = "OPENCLAW_GATEWAY_TOKEN"  # noqa: S105 - a name
+_CHANNEL_ENDS = ("_BOT_TOKEN", "_APP_TOKEN", "_BOT_SECRET")
+_CHANNELS = (
+    *("CLICKCLACK", "DISCORD", "FEISHU", "GOOGLE_CHAT", "IMESSAGE", "IRC", "LARK", "LINE", "MATRIX"),
+    *("MATTERMOST", "MSTEAMS", "NEXTCLOUD_TALK", "NOSTR", "QQBOT", "RAFT", "REEF", "SIGNAL", "SLACK", "SMS"),
+    *("SYNOLOGY", "TELEGRAM", "TLON", "TWILIO", "TWITCH", "WECHAT", "WECOM", "WHATSAPP", "YUANBAO", "ZALO"),
+    *("ZALOUSER", "ZCA"),
+)
+_NO_NAME = re.compile(r"[^A-Z0-9]+")
 _LOG, _CDP = "logging.file", "browser.profiles.openclaw.cdpPort"
 
 
@@ -38,8 +48,8 @@ def adopted_config(  # noqa: PLR0913 - what it was, and what it is to be
     """Return the config of an adopted instance: closed as that of a new one, and else what it was.
 
     `before` is the port that it had, `token` what lets people in where it does not say that itself. One that
-    is `quiet` does nothing of its own, and has that token. Who shares a session, `session.dmScope`, stays:
-    with another one the agent would not know people.
+    is `quiet` does nothing of its own, has that token, and no logins: its includes are to be in it. Who
+    shares a session, `session.dmScope`, stays: with another one the agent would not know people.
     """
     own = initial_config(paths, port=port, cdp_port=port + CDP_OFFSET, token=token, model=None)
     changed = on_port(moved_config(config, move), before=before, after=port)
@@ -59,7 +69,37 @@ def adopted_config(  # noqa: PLR0913 - what it was, and what it is to be
     if not isinstance(log, str) or not log.startswith(f"{paths.state}/"):
         changed = with_value(changed, _LOG, str(paths.log))
     changed = overlay(changed, {key: own[key] for key in ("discovery", "update")})
-    return quiet_config(changed) if quiet else changed
+    return _of_a_copy(quiet_config(changed)) if quiet else changed
+
+
+def _of_a_copy(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config without logins at providers, and without variables that channels look for."""
+    changed = dict(config)
+    if isinstance(config.get("auth"), dict):
+        changed["auth"] = auth_without_logins(config["auth"])
+    if isinstance(config.get("env"), dict):
+        block = {
+            key: _without_channels(value) if key == "vars" else value for key, value in config["env"].items()
+        }
+        changed["env"] = _without_channels(block)
+    return changed
+
+
+def _without_channels(block: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if not isinstance(block, dict):
+        return block
+    return {name: value for name, value in block.items() if not is_of_channel(name, ())}
+
+
+def is_of_channel(name: str, channels: Collection[str]) -> bool:
+    """Tell whether a channel takes a variable for its login, as docs/channels of OpenClaw 2026.9.6 say.
+
+    One that nothing but its variable sets up begins by itself. `channels` are those of a config, of which
+    some are plugins of others.
+    """
+    named = (*_CHANNELS, *(_NO_NAME.sub("_", channel.upper()) for channel in channels))
+    own = any(name.startswith(f"{channel}_") for channel in named) and not name.endswith("_API_KEY")
+    return own or name.endswith(_CHANNEL_ENDS)
 
 
 def _is_kept(auth: object) -> bool:

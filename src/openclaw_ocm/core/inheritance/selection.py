@@ -24,7 +24,7 @@ def selected(source: Source) -> dict[str, Any]:
     taken = {
         "models": config.get("models"),
         "agents": {"defaults": settings} if settings else None,
-        "auth": _auth(as_object(config.get("auth"))),
+        "auth": auth_without_logins(as_object(config.get("auth"))),
         "secrets": _secret_providers(as_object(config.get("secrets"))),
         "plugins": _plugins(as_object(config.get("plugins")), source.provider_plugins),
         "proxy": config.get("proxy"),
@@ -36,7 +36,7 @@ def _is_model_setting(key: str) -> bool:
     return "model" in key.lower() or key in _MODEL_SETTINGS
 
 
-def _auth(auth: Mapping[str, Any]) -> dict[str, Any]:
+def auth_without_logins(auth: Mapping[str, Any]) -> dict[str, Any]:
     """Return `auth` without the profiles of logins, whose tokens are not inherited."""
     profiles = as_object(auth.get("profiles"))
     logins = {name for name, profile in profiles.items() if as_object(profile).get("mode") == "oauth"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from openclaw_ocm.core.openclaw.document import lookup, with_value
+from openclaw_ocm.core.openclaw.document import INCLUDE, lookup, with_value
 
 # Channels, of which two with one bot's token take each other's messages; and what calls in from outside.
 _LEFT_OUT = ("channels", "hooks")
@@ -25,14 +25,28 @@ def idle_config(config: dict[str, Any], word: str) -> dict[str, Any]:
 
 
 def quiet_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config whose gateway has no channels, runs no cron jobs and has no heartbeat."""
-    kept: dict[str, Any] = {key: value for key, value in config.items() if key not in _LEFT_OUT}
+    """Return a config whose gateway has no channels, runs no cron jobs and has no heartbeat.
+
+    It includes no files: what one of them says of channels would be merged with what stands here.
+    """
+    own: dict[str, Any] = _without_includes(config)
+    kept: dict[str, Any] = {key: value for key, value in own.items() if key not in _LEFT_OUT}
     kept = with_value(kept, "cron.enabled", False)  # noqa: FBT003 - the value of a key
     kept = with_value(kept, "agents.defaults.heartbeat", {"every": "0m"})
     agents = lookup(kept, "agents.entries")
     if isinstance(agents, dict):
         kept = with_value(kept, "agents.entries", {name: _quiet(entry) for name, entry in agents.items()})
+    # What older OpenClaws had in the place of `entries`, and the next start makes these of it.
+    listed = lookup(kept, "agents.list")
+    if isinstance(listed, list):
+        kept = with_value(kept, "agents.list", [_quiet(entry) for entry in listed])
     return kept
+
+
+def _without_includes(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return {key: _without_includes(item) for key, item in value.items() if key != INCLUDE}
+    return [_without_includes(item) for item in value] if isinstance(value, list) else value
 
 
 def _quiet(agent: object) -> object:

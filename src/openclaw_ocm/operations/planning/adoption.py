@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from openclaw_ocm.core.adoption.config import adopted_config, referred_in, token_of
+from openclaw_ocm.core.adoption.config import adopted_config, is_of_channel, referred_in, token_of
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.channels import bots
 from openclaw_ocm.core.openclaw.document import format_config, lookup, refuse_large
@@ -21,6 +21,7 @@ from openclaw_ocm.core.openclaw.traits import TOKEN_BYTES
 from openclaw_ocm.core.openclaw.workspaces import workspaces
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.record import Record, Shown
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.adopting import (
@@ -41,6 +42,7 @@ from openclaw_ocm.operations.planning.networks import choose_network
 from openclaw_ocm.operations.planning.twins import refuse_twin
 from openclaw_ocm.system.kept.adopted import Adopted
 from openclaw_ocm.system.kept.records import read_settings
+from openclaw_ocm.system.openclaw.own_logins import logins_in
 from openclaw_ocm.system.openclaw.source import read_main_port
 from openclaw_ocm.system.shown import refuse_new
 
@@ -52,9 +54,9 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.adopting import Candidate
 
+_MOST_TOLD = 10
 # What a copy is without: locks and caches, and logins of channels, which the original goes on using.
 _NOT_COPIED = ("cache", "logs", "credentials", ".env")
-_CHANNEL_KEYS = ("_BOT_TOKEN", "_APP_TOKEN")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,8 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
     taken = taken_secrets(found, runtime)
     token = token_of(found.settings, values) if goes_on else None
     config = adopted_config(
-        found.written if goes_on else _within(found.written, outside, paths),
+        # What a file of a copy includes would be merged with what it says to be quiet.
+        found.written if goes_on else _within(dict(found.settings), outside, paths),
         move,
         paths,
         before=found.port,
@@ -139,7 +142,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
         taken = {
             key: value
             for key, value in taken.items()
-            if key not in of_channels and not key.endswith(_CHANNEL_KEYS)
+            if key not in of_channels and not is_of_channel(key, found.channels)
         }
     refuse_large(format_config(config))
     adopted = Adopted(
@@ -209,6 +212,13 @@ def _told(name: InstanceName, found: Candidate, request: Request, taken: dict[st
         )
         if found.channels:
             notes.append(f"left out, for their logins may be in one place alone: {', '.join(found.channels)}")
+        logins = logins_in(found.directory)
+        if logins:
+            shown = ", ".join(
+                (*map(printable, logins[:_MOST_TOLD]), *(["..."] if logins[_MOST_TOLD:] else []))
+            )
+            anew = f"ocm use {name} models auth login"
+            notes.append(f"left out, for a login that two use ends for both: {shown}; log in anew: {anew}")
         return tuple(notes)
     if found.stays:
         notes.append(f"{name} takes over its channels: see to it that it runs nowhere else")

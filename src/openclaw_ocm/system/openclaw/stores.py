@@ -92,8 +92,9 @@ def _profiles(path: PurePosixPath, query: str) -> Iterator[tuple[str, Any]]:
     try:
         if not _is_there(Path(path)):
             return
-        for text in _rows(path, query):
-            yield from _stored(text)
+        for (text,) in rows(path, query):
+            if isinstance(text, str):
+                yield from _stored(text)
     except (sqlite3.Error, OSError) as error:
         message = f"the credentials in {path} cannot be read: {error}"
         raise OcmError(message, hint=HINT, code="credentials_unreadable") from None
@@ -108,19 +109,21 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _rows(path: PurePosixPath, query: str) -> list[str]:
-    """Return the texts that a query finds in a database of main's, beside which no file comes into being."""
+def rows(path: PurePosixPath, query: str) -> list[tuple[Any, ...]]:
+    """Return what a query finds in a database of the user's, beside which no file comes into being.
+
+    Nothing where there is no such table. Raises `sqlite3.Error` and `OSError`.
+    """
     with (
         _unchanged(Path(path)) as address,
         contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as database,
     ):
         try:
-            rows = database.execute(query).fetchall()
+            return database.execute(query).fetchall()
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
                 return []
             raise
-    return [text for (text,) in rows if isinstance(text, str)]
 
 
 @contextlib.contextmanager
