@@ -25,6 +25,7 @@ from openclaw_ocm.operations import upgrade as upgrades
 from openclaw_ocm.operations.check import Answered, Checked
 from openclaw_ocm.operations.planning.change import recover_all
 from openclaw_ocm.operations.rollback import rollback, rollback_question
+from openclaw_ocm.operations.runtime import use_runtime
 from openclaw_ocm.operations.upgrade import Request, any_older, upgrade
 from openclaw_ocm.system import files, health
 from openclaw_ocm.system.before import find_before, leftovers
@@ -296,6 +297,22 @@ def test_a_state_that_is_too_new_is_refused_before_anything_stops(upgraded: Upgr
         with pytest.raises(OcmError, match=r"agent other of .* has version 22, .* up to version 21"):
             upgraded.upgrade(dry_run=dry_run)
     assert upgraded.kept.process(NAME).pid == pid
+
+
+def test_a_version_that_changes_the_state_is_taken_by_an_upgrade_alone(upgraded: Upgraded) -> None:
+    newer = str(Path(upgraded.kept.host.paths.runtimes, NEW, "lib/node_modules/openclaw"))
+    pid, before = upgraded.kept.process(NAME).pid, tree(upgraded.state)
+    with pytest.raises(OcmError, match=f"OpenClaw {NEW} changes the state of {NAME}") as caught:
+        use_runtime(
+            upgraded.kept.context, NAME, (newer,), anew=False, effort=upgraded.kept.effort(), dry_run=False
+        )
+    assert caught.value.hint == f"ocm upgrade {NAME} --to {NEW} keeps a way back"
+    assert (upgraded.kept.process(NAME).pid, tree(upgraded.state)) == (pid, before)
+    upgraded.write_databases(NEW, "main")
+    use_runtime(
+        upgraded.kept.context, NAME, (newer,), anew=False, effort=upgraded.kept.effort(), dry_run=False
+    )
+    assert upgraded.version() == NEW
 
 
 def test_an_older_version_is_refused_before_anything_stops(upgraded: Upgraded) -> None:

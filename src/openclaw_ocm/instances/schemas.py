@@ -74,8 +74,7 @@ def prove_state(context: Context, name: InstanceName) -> None:
     stated = stated_schemas(PurePosixPath(worker.record.runtime.openclaw))
     if stated is None:
         return
-    agents = {_MAIN, agent_of(worker.config), *agents_in(worker.config)}
-    one = schemas.unreadable(read_schemas(worker), stated, agents)
+    one = schemas.unreadable(read_schemas(worker), stated, _agents(worker))
     if one is not None:
         has = "cannot be read" if one.version is None else f"has version {one.version}"
         version = _version(worker.record.runtime)
@@ -97,6 +96,24 @@ def refuse_newer_state(worker: Instance, runtime: Runtime) -> None:
         )
         hint = f"ocm rollback {worker.name} goes back to before an upgrade"
         raise OcmError(message, hint=hint, code="version_older")
+
+
+def refuse_migration(worker: Instance, runtime: Runtime) -> None:
+    """Raise `OcmError` where an OpenClaw has to change the state first: only an upgrade can go back."""
+    stated = stated_schemas(PurePosixPath(runtime.openclaw))
+    one = None if stated is None else schemas.unreadable(read_schemas(worker), stated, _agents(worker))
+    if one is not None:
+        version = _version(runtime)
+        message = (
+            f"OpenClaw {version} changes the state of {worker.name}, and what runs now cannot read it then"
+        )
+        hint = f"ocm upgrade {worker.name} --to {version} keeps a way back"
+        raise OcmError(message, hint=hint, code="needs_upgrade")
+
+
+def _agents(worker: Instance) -> set[str]:
+    """Return the agents in use."""
+    return {_MAIN, agent_of(worker.config), *agents_in(worker.config)}
 
 
 def _version(runtime: Runtime) -> str:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_all
+from openclaw_ocm.instances.schemas import refuse_migration, refuse_newer_state
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.runtimes import named, next_runtime, refuse_older, runtime_steps
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.openclaw.package import package_version
 from openclaw_ocm.system.openclaw.runtime import gone
+from openclaw_ocm.system.sandbox_directories import is_current
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -43,7 +45,7 @@ def use_runtime(  # noqa: PLR0913 - what the command says
     """
     with changing(context, name) as worker:
         runtime = next_runtime(context.host, worker.record.runtime, named(context.host, paths, anew=anew))
-        _refuse_older(worker, runtime)
+        _refuse_unreadable(worker, runtime)
         steps = runtime_steps(worker, runtime, effort)
         state = _in_words(runtime)
         idle = worker.record.autostart and not worker.process.activity.will_run
@@ -59,8 +61,8 @@ def use_runtime(  # noqa: PLR0913 - what the command says
         )
 
 
-def _refuse_older(worker: Instance, runtime: Runtime) -> None:
-    """Raise `OcmError` where an instance has a state that an older OpenClaw could not read."""
+def _refuse_unreadable(worker: Instance, runtime: Runtime) -> None:
+    """Raise `OcmError` where an OpenClaw could not read a state, or had to change it first."""
     if not Path(worker.paths.state, "state", "openclaw.sqlite").exists():
         return
     try:
@@ -70,6 +72,10 @@ def _refuse_older(worker: Instance, runtime: Runtime) -> None:
         # Of one that is gone nobody knows the version.
         return
     refuse_older(worker.name, have, wanted)
+    # Without its directories nothing can be run inside.
+    if have != wanted and is_current(worker.paths, worker.record):
+        refuse_newer_state(worker, runtime)
+        refuse_migration(worker, runtime)
 
 
 def _in_words(runtime: Runtime) -> str:
