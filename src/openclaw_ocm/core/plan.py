@@ -82,6 +82,7 @@ Step = (
     | RemoveTree
     | adoption.SetService
     | adoption.CopyState
+    | adoption.RefuseChanged
     | adoption.RemoveFormer
     | adoption.PutBack
     | adoption.TakeBack

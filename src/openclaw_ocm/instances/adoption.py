@@ -17,7 +17,7 @@ from openclaw_ocm.instances.configs import without_change
 from openclaw_ocm.system import files, health
 from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.openclaw import own_logins, own_services, own_state
+from openclaw_ocm.system.openclaw import own_logins, own_prints, own_services, own_state
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
@@ -50,10 +50,18 @@ def _copy_state(step: steps.CopyState, context: Context) -> None:
         own_logins.remove_logins(target)
     else:
         own_state.refuse_used(host, source)
+        if step.noted is not None:
+            own_prints.note(host, source, PurePosixPath(step.noted))
         own_state.copy_cold(host, source, target, step.left_out)
         own_state.refuse_used(host, source)
+        if step.noted is not None:
+            own_prints.refuse_changed(host, source, PurePosixPath(step.noted))
     own_state.with_config(PurePosixPath(step.file), target)
     own_state.make_directories(target)
+
+
+def _refuse_changed(step: steps.RefuseChanged, context: Context) -> None:
+    own_prints.refuse_changed(context.host, PurePosixPath(step.path), PurePosixPath(step.noted))
 
 
 def _remove_former(step: steps.RemoveFormer, context: Context) -> None:
@@ -112,6 +120,7 @@ _Done = Callable[[Any, "Context"], None]
 STEPS: tuple[tuple[type, _Done, _Done | None], ...] = (
     (steps.SetService, _set_service, _set_service_back),
     (steps.CopyState, _copy_state, None),
+    (steps.RefuseChanged, _refuse_changed, None),
     (steps.RemoveFormer, _remove_former, None),
     (steps.PutBack, _put_back, _take_away),
     (steps.TakeBack, _take_back, None),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core import secrets, temporary
-from openclaw_ocm.core.adoption.steps import CopyState, RemoveFormer, Service, SetService
+from openclaw_ocm.core.adoption.steps import CopyState, RefuseChanged, RemoveFormer, Service, SetService
 from openclaw_ocm.core.backup.layout import STATE
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.document import changed_keys
@@ -206,6 +206,8 @@ def _steps(  # noqa: PLR0913 - what is done, to what, and how
     worker, state = planned.worker, _state_in(stage)
     name, paths, record = worker.name, worker.paths, worker.record
     secret, adopted, before, after = stage.files
+    noted = f"{stage.path}/noted"
+    goes = planned.adopted.moved and found.state != paths.state
     setting: list[Step] = []
     if request.move and found.unit is not None and found.service is not None:
         setting.append(
@@ -223,6 +225,7 @@ def _steps(  # noqa: PLR0913 - what is done, to what, and how
             path=str(state),
             file=str(found.config),
             live=not request.move,
+            noted=noted if request.move else None,
             left_out=planned.left_out,
         )
     ]
@@ -248,6 +251,7 @@ def _steps(  # noqa: PLR0913 - what is done, to what, and how
         ),
         *following(paths, found),
         *((Start(name=name), effort.verify(name)) if request.start else ()),
+        *((RefuseChanged(path=str(found.state), noted=noted),) if goes else ()),
     ]
 
 

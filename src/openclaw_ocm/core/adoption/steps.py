@@ -39,14 +39,15 @@ class SetService(msgspec.Struct, frozen=True, tag="set-service", kw_only=True):
 class CopyState(msgspec.Struct, frozen=True, tag="copy-state", kw_only=True):
     """Copy a state of OpenClaw's to `path`, a directory of OCM's that is empty.
 
-    `file` is its config. One that is not `live` must be used by nobody meanwhile. What is `left_out` are
-    names in it.
+    `file` is its config. One that is not `live` must be used by nobody meanwhile: how it was is `noted` in a
+    file of that name. What is `left_out` are names in it.
     """
 
     source: str
     path: str
     file: str
     live: bool
+    noted: str | None = None
     left_out: tuple[str, ...] = ()
 
     def describe(self) -> str:
@@ -54,6 +55,17 @@ class CopyState(msgspec.Struct, frozen=True, tag="copy-state", kw_only=True):
         without = f" without {', '.join(self.left_out)}" if self.left_out else ""
         running = ", while it may run" if self.live else ""
         return f"copy {self.source}{without} to {self.path}{running}"
+
+
+class RefuseChanged(msgspec.Struct, frozen=True, tag="refuse-changed", kw_only=True):
+    """Fail where a state is not as it was `noted` before it was copied: what is new would be lost."""
+
+    path: str
+    noted: str
+
+    def describe(self) -> str:
+        """Return the step in words."""
+        return f"see that nothing wrote in {self.path} since"
 
 
 class RemoveFormer(msgspec.Struct, frozen=True, tag="remove-former", kw_only=True):
@@ -99,4 +111,4 @@ class AwaitGateway(msgspec.Struct, frozen=True, tag="await-gateway", kw_only=Tru
         return f"wait until the gateway of {self.unit} is ready on port {self.port}"
 
 
-Step = SetService | CopyState | RemoveFormer | PutBack | TakeBack | AwaitGateway
+Step = SetService | CopyState | RefuseChanged | RemoveFormer | PutBack | TakeBack | AwaitGateway
