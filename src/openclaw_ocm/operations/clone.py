@@ -33,6 +33,7 @@ from openclaw_ocm.operations.planning.runtimes import Preferred, next_runtime
 from openclaw_ocm.operations.planning.selecting import select
 from openclaw_ocm.operations.planning.shown import not_shown
 from openclaw_ocm.system.kept.records import encode_record
+from openclaw_ocm.system.openclaw.runtime import gone
 from openclaw_ocm.system.sandbox_directories import check_state
 from openclaw_ocm.system.uplinks import check_uplink
 from openclaw_ocm.system.workspaces import survey_workspaces
@@ -40,10 +41,12 @@ from openclaw_ocm.system.workspaces import survey_workspaces
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Step
+    from openclaw_ocm.core.record import Runtime
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
+    from openclaw_ocm.system.host import Host
 
 # What lies in the databases of its state: a copy would be the same device, and answer the same chats twice.
 _LEFT_OUT = (
@@ -107,6 +110,11 @@ def clone(  # noqa: PLR0913 - what was asked for
         return rules.told(context.host, without_installed(worker, outcome))
 
 
+def _runtime(host: Host, have: Runtime) -> Runtime:
+    """Return what the original runs, or where that is gone what is found."""
+    return have if gone(have) is None else next_runtime(host, have, Preferred())
+
+
 def _planned(original: Instance, new: InstanceName, port: int | None) -> Instance:
     """Return the clone to be: with sandbox and limits of the original, not exposed, on its own port."""
     record, host = original.record, original.host
@@ -121,7 +129,7 @@ def _planned(original: Instance, new: InstanceName, port: int | None) -> Instanc
         allow=record.allow,
         port=choose_port(host, port),
         autostart=record.autostart,
-        runtime=next_runtime(host, record.runtime, Preferred()),
+        runtime=_runtime(host, record.runtime),
         limits=record.limits,
         environment=record.environment,
     )
