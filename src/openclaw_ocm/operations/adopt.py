@@ -55,7 +55,7 @@ from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.adopted import encode_adopted
 from openclaw_ocm.system.kept.records import encode_record
-from openclaw_ocm.system.openclaw.own_state import size_of
+from openclaw_ocm.system.openclaw.own_copy import size_of
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths

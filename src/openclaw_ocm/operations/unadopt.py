@@ -38,7 +38,8 @@ from openclaw_ocm.system.before import leftovers
 from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.kept.secrets import read_secrets
-from openclaw_ocm.system.openclaw.own_state import links_in, size_of
+from openclaw_ocm.system.openclaw.own_copy import size_of
+from openclaw_ocm.system.openclaw.own_state import links_in
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,13 @@ def _agents(state: PurePosixPath) -> list[PurePosixPath]:
 
 def _is_within(path: PurePosixPath, state: PurePosixPath) -> bool:
     """Tell whether a file is there, and in the state itself: not by a link that leads out of it."""
-    return files.real_path(path).is_relative_to(files.real_path(state)) and Path(path).is_file()
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a pure path
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unread(path, error) from None
+    return stat.S_ISREG(mode) and files.real_path(path).is_relative_to(files.real_path(state))
 
 
 def _unread(path: PurePosixPath, error: Exception) -> OcmError:

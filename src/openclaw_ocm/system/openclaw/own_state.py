@@ -7,31 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import sqlite3
-import stat
-import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from openclaw_ocm.core.backup.layout import DATABASE_MAGIC, SIDECARS
 from openclaw_ocm.core.paths import CONFIG_NAME, STATE_DIRECTORIES
 from openclaw_ocm.errors import InTheWay, OcmError
 from openclaw_ocm.system import files, removable
 from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.openclaw.own_copy import below, copy_below
 from openclaw_ocm.system.openclaw.texts import read_bounded
 from openclaw_ocm.system.openclaw.whereabouts import lock_of, running_on
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from openclaw_ocm.system.host import Host
 
 _SECONDS = 3600.0
 _MAX_LOCK = 65536
-_BUSY_SECONDS = 30.0
 # Locks, and what its processes tell each other.
 _SCRATCH = "tmp"
 
@@ -49,16 +43,6 @@ def links_in(host: Host, state: PurePosixPath) -> tuple[str, ...]:
     """Return the names in main's state that are links to configs of instances: they are OCM's."""
     links = [host.instance(name).config_link for name in instance_names(host.paths)]
     return tuple(link.name for link in links if link.parent == state and Path(link).is_symlink())
-
-
-def size_of(state: PurePosixPath) -> int:
-    """Return about how many bytes a state takes on the disk; what is gone meanwhile counts nothing."""
-    total = 0
-    for directory, _names, names in os.walk(state):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(f"{directory}/{name}").st_blocks * 512
-    return total
 
 
 def copy_cold(host: Host, source: PurePosixPath, target: PurePosixPath, left_out: Collection[str]) -> None:
@@ -80,13 +64,7 @@ def copy_live(host: Host, source: PurePosixPath, target: PurePosixPath, left_out
 
     What is gone meanwhile is left out, and so are sockets. Raises `OcmError` where one cannot be copied.
     """
-    passed = {*left_out, *links_in(host, source), _SCRATCH}
-    try:
-        for path, relative in _below(Path(source), passed):
-            with contextlib.suppress(FileNotFoundError):
-                _copy(path, Path(target, relative))
-    except (OSError, sqlite3.Error) as error:
-        raise OcmError(f"{source} cannot be copied: {error}", hint="try again", code="not_kept") from None
+    copy_below(source, target, {*left_out, *links_in(host, source), _SCRATCH})
     _relink(host, source, target)
     with files.open_state(target) as directory:
         files.flush(directory)
@@ -98,70 +76,14 @@ def _relink(host: Host, source: PurePosixPath, copy: PurePosixPath) -> None:
     Links of OCM's that were there before are none of the copy's.
     """
     kept = {str(copy / name) for name in links_in(host, copy)}
-    for directory, directories, names in os.walk(copy):
-        for name in (*directories, *names):
-            link = Path(directory, name)
-            target = PurePosixPath(os.path.normpath(link.readlink())) if link.is_symlink() else None
-            if target is None or not target.is_relative_to(source) or str(link) in kept:
-                continue
-            inside = copy / target.relative_to(source)
-            link.unlink()
-            link.symlink_to(os.path.relpath(inside, directory))
-
-
-def _below(source: Path, passed: Collection[str]) -> Iterator[tuple[Path, str]]:
-    """Yield what is below a directory, directories before what is in them, but for names at its top."""
-    for directory, directories, names in os.walk(source):
-        if directory == str(source):
-            directories[:] = [name for name in directories if name not in passed]
-            names = [name for name in names if name not in passed]  # noqa: PLW2901 - of the top alone
-        for name in sorted((*directories, *names)):
-            path = Path(directory, name)
-            yield path, str(path.relative_to(source))
-
-
-def _copy(path: Path, target: Path) -> None:
-    mode = path.lstat().st_mode
-    if stat.S_ISLNK(mode):
-        target.symlink_to(path.readlink())
-    elif stat.S_ISDIR(mode):
-        target.mkdir(mode=0o700)
-    elif stat.S_ISREG(mode):
-        base = next((str(path)[: -len(end)] for end in SIDECARS if path.name.endswith(end)), None)
-        if base is not None and _is_database(Path(base)):
-            return
-        if _is_database(path):
-            _copy_database(path, target)
-        else:
-            shutil.copy2(path, target, follow_symlinks=False)
-
-
-def _is_database(path: Path) -> bool:
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(len(DATABASE_MAGIC)) == DATABASE_MAGIC
-    return False
-
-
-def _copy_database(path: Path, target: Path) -> None:
-    """Copy a database whole. One that nobody has open is read from a copy: SQLite would write beside it."""
-    if Path(f"{path}-shm").exists():
-        _back_up(f"file:{quote(str(path))}?mode=ro", target)
-        return
-    with tempfile.TemporaryDirectory(prefix="ocm-") as folder:
-        copy = Path(folder, "copy.sqlite")
-        for end in ("", "-wal", "-journal"):
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(f"{path}{end}", f"{copy}{end}")
-        _back_up(f"file:{quote(str(copy))}", target)
-
-
-def _back_up(address: str, target: Path) -> None:
-    with (
-        contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as source,
-        contextlib.closing(sqlite3.connect(target)) as copy,
-    ):
-        source.backup(copy)
-    target.chmod(0o600)
+    for entry in below(copy):
+        link = Path(entry.path)
+        target = PurePosixPath(os.path.normpath(link.readlink())) if entry.is_symlink() else None
+        if target is None or not target.is_relative_to(source) or entry.path in kept:
+            continue
+        inside = copy / target.relative_to(source)
+        link.unlink()
+        link.symlink_to(os.path.relpath(inside, link.parent))
 
 
 def make_directories(state: PurePosixPath) -> None:

@@ -1,0 +1,161 @@
+"""What lies in a state of the user's own is copied as it is, or it is said that it cannot be."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.operations.owned import Owned, make_owned
+
+from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
+from openclaw_ocm.system.openclaw import own_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.operations.kept import Kept
+
+WORK, COPY = parse_name("work"), parse_name("work-copy")
+HOLES = 2**34
+
+
+@pytest.fixture
+def owned(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
+    return make_owned(kept, monkeypatch, ".openclaw-work")
+
+
+def copied(owned: Owned, name: str) -> Path:
+    return Path(owned.kept.paths(COPY).state, name)
+
+
+def test_holes_stay_holes_and_what_is_between_them_is_copied(owned: Owned) -> None:
+    image = owned.state / "workspace/disk.img"
+    with image.open("wb") as file:
+        file.seek(2**20)
+        file.write(b"in the midst" * 1000)
+        file.truncate(HOLES)
+    owned.adopt("work")
+    status = copied(owned, "workspace/disk.img").stat()
+    assert status.st_size == HOLES
+    assert status.st_blocks * 512 < 2**22
+    with copied(owned, "workspace/disk.img").open("rb") as file:
+        file.seek(2**20)
+        assert file.read(12000) == b"in the midst" * 1000
+        assert file.read(100) == bytes(100)
+
+
+def test_a_database_that_is_mostly_holes_is_counted_in_full(
+    owned: Owned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = owned.state / "state/other.sqlite"
+    with database.open("wb") as file:
+        file.write(b"SQLite format 3\0")
+        file.truncate(HOLES)
+    monkeypatch.setattr("openclaw_ocm.operations.adopt.free_bytes", lambda _path: 2**30)
+    with pytest.raises(OcmError, match="are free beside") as caught:
+        owned.adopt("work")
+    assert caught.value.code == "no_space"
+
+
+def test_what_cannot_be_read_is_not_left_out_unsaid(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = owned.state / "workspace/closed"
+    closed.mkdir()
+    (closed / "memory").write_text("of the agent")
+    scandir = os.scandir
+
+    def refusing(path: str = ".") -> Iterator[os.DirEntry[str]]:
+        # The tests may run as root, whom no mode keeps out.
+        if str(path).endswith("workspace/closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    before = owned.kept.files()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refusing)
+        for move in (False, True):
+            with pytest.raises(OcmError, match="closed cannot be read: Permission denied") as caught:
+                owned.adopt("work", move=move)
+            assert caught.value.code == "not_kept"
+    assert owned.kept.files() == before
+    owned.adopt("work")
+    assert copied(owned, "workspace/closed/memory").read_text() == "of the agent"
+
+
+def test_no_nesting_is_too_deep_for_a_copy_or_a_sentence(owned: Owned) -> None:
+    workspace = owned.state / "workspace"
+    handle = os.open(workspace, os.O_RDONLY)
+    for _ in range(1100):
+        os.mkdir("d", dir_fd=handle)
+        below = os.open("d", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    os.close(handle)
+    try:
+        owned.adopt("work", move=True)
+        owned.unadopt(WORK)
+        deeper = workspace.joinpath(*["n" * 250] * 8)
+        deeper.mkdir(parents=True)
+        (workspace / "d").rename(deeper / "d")
+        with pytest.raises(OcmError, match="cannot be read: File name too long") as caught:
+            owned.adopt("work")
+        assert len(str(caught.value)) < 500
+    finally:
+        # No other removal gets through it.
+        files.remove_tree(PurePosixPath(workspace))
+
+
+def test_a_damaged_database_of_somebody_else_is_a_file(owned: Owned) -> None:
+    fixture = owned.state / "workspace/fixture.sqlite"
+    fixture.write_bytes(b"SQLite format 3\0" + b"damaged" * 100)
+    Path(f"{fixture}-shm").write_bytes(b"as if it were open")
+    Path(f"{fixture}-wal").write_bytes(b"beside it")
+    owned.adopt("work")
+    for end in ("", "-shm", "-wal"):
+        kept = copied(owned, f"workspace/fixture.sqlite{end}")
+        assert kept.read_bytes() == Path(f"{fixture}{end}").read_bytes()
+
+
+def test_an_open_database_of_somebody_else_is_copied_whole(owned: Owned) -> None:
+    path = owned.state / "workspace/app.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("pragma journal_mode = wal")
+        database.execute("create table told (what text)")
+        database.execute("insert into told values ('in the log alone')")
+        database.commit()
+        owned.adopt("work")
+    assert not copied(owned, "workspace/app.sqlite-wal").exists()
+    with contextlib.closing(sqlite3.connect(copied(owned, "workspace/app.sqlite"))) as database:
+        assert database.execute("select what from told").fetchall() == [("in the log alone",)]
+
+
+def test_a_damaged_database_of_openclaw_is_named(owned: Owned) -> None:
+    path = owned.state / "state/openclaw.sqlite"
+    path.write_bytes(b"SQLite format 3\0" + b"damaged" * 1000)
+    before = owned.kept.files()
+    with pytest.raises(OcmError, match=r"state/openclaw\.sqlite cannot be "):
+        owned.adopt("work")
+    assert owned.kept.files() == before
+
+
+def test_no_database_is_copied_to_where_a_kill_would_leave_it(
+    owned: Owned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path] = []
+    back_up = own_copy._back_up
+
+    def looking(address: str, target: Path) -> None:
+        seen.append(Path(address.removeprefix("file:")))
+        back_up(address, target)
+
+    monkeypatch.setattr(own_copy, "_back_up", looking)
+    owned.adopt("work")
+    assert seen
+    for path in seen:
+        assert path.is_relative_to(owned.kept.home)
+        assert "incoming" in str(path), "a staging directory, which the next command removes"
