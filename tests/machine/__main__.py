@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from .image import KINDS, RELEASES, ensure_image, image_layers
+from .image import KINDS, RELEASES, ensure_image, image_layers, layers_beside
 from .lifetime import running_machines, sweep
 from .machine import Machine
 from .nspawn import MachineError, cache_dir
@@ -75,7 +75,7 @@ def up(options: argparse.Namespace) -> int:
         with Machine.boot(
             options.release,
             kind=options.kind,
-            network=options.network or ("machine" if options.kind == "ready" else "host"),
+            network=options.network or ("machine" if options.kind in ("ready", "older") else "host"),
             user_namespaces=not options.no_user_namespaces,
             name=name,
             snapshot=options.snapshot,
@@ -133,8 +133,13 @@ def clean(_: argparse.Namespace) -> int:
     sweep()
     if any(running_machines()):
         raise MachineError("machines are running: their images must stay")
-    images = [image_layers(release, kind) for release in RELEASES for kind in KINDS]
-    used = {layer.path.name for top in images for layer in top.stack} | {top.key for top in images}
+    made = [(release, kind) for release in RELEASES for kind in KINDS]
+    tops = [image_layers(*one) for one in made]
+    layers = [
+        *(layer for top in tops for layer in top.stack),
+        *(one for each in made for one in layers_beside(*each)),
+    ]
+    used = {layer.path.name for layer in layers} | {top.key for top in tops}
     for kind in ("layers", "snapshots"):
         for folder in (cache_dir() / kind).glob("*"):
             if folder.name not in used:

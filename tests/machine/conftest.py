@@ -39,6 +39,7 @@ MACHINES: dict[str, Literal["session", "module"]] = {
     "machine": "session",
     "fresh": "module",
     "bare": "module",
+    "older": "module",
     "odd": "module",
     "agents": "module",
 }
@@ -143,6 +144,13 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
 def fresh(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Boot a Debian with systemd, without Node, OpenClaw or bubblewrap, on the host's network."""
     with host_network(), Machine.boot(request.param, kind="fresh", network="host") as booted:
+        yield booted
+
+
+@pytest.fixture(scope="module")
+def older(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """Boot a machine in which OCM has installed older OpenClaws."""
+    with Machine.boot(request.param, kind="older") as booted:
         yield booted
 
 

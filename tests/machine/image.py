@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 RELEASES = ("bookworm", "trixie")
 
 # ready: all that OCM needs, and its wheels, for tests without a network. fresh: a Debian with systemd, but
-# without Node, OpenClaw or bubblewrap. bare: what is in a container before anything was installed.
-Kind = Literal["ready", "fresh", "bare"]
+# without Node, OpenClaw or bubblewrap. bare: what is in a container before anything was installed. older: as
+# ready, and older OpenClaws lie where OCM installs them.
+Kind = Literal["ready", "fresh", "bare", "older"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -128,6 +129,18 @@ printf '\\n# OpenClaw\\nPATH="$HOME/.npm-global/bin:$PATH"\\n' >>~/.profile
 EOF
 runuser -l debian -c 'openclaw --version' | grep -F {openclaw}
 rm -rf /tmp/* /home/debian/.npm /home/debian/.cache /home/debian/.openclaw
+"""
+
+OLDER_SCRIPT = """
+mkdir -p /home/debian/.local/share/ocm
+for version in {versions}; do
+    prefix=/home/debian/.local/share/ocm/runtimes/$version
+    npm install --global --prefix $prefix openclaw@$version
+    node $prefix/lib/node_modules/openclaw/openclaw.mjs --version | grep -F $version
+done
+chown -R debian: /home/debian/.local
+chmod 0700 /home/debian/.local/share/ocm /home/debian/.local/share/ocm/runtimes
+rm -rf /tmp/* /root/.npm /root/.cache /root/.openclaw
 """
 
 OCM_SCRIPT = """
@@ -244,6 +257,15 @@ def image_layers(release: str, kind: Kind) -> Layer:
     return debian if kind == "fresh" else ready_layers(debian)
 
 
+def layers_beside(release: str, kind: Kind) -> tuple[Layer, ...]:
+    """Return what an image has over its topmost layer, made of a lower one: it seldom has to be made anew."""
+    if kind != "older":
+        return ()
+    openclaw = next(layer for layer in image_layers(release, kind).stack if layer.name == "openclaw")
+    script = OLDER_SCRIPT.format(versions=" ".join(pins.OLDER_OPENCLAWS))
+    return (Layer(release, "older", script, below=openclaw),)
+
+
 def ready_layers(debian: Layer) -> Layer:
     """Return the topmost of the layers that make a Debian ready for OCM."""
     release = debian.release
@@ -319,10 +341,11 @@ def apt_index_targets() -> list[tuple[str, str, str]]:
 
 def ensure_image(release: str, kind: Kind = "ready") -> Image:
     """Return the image, built now where it is not cached yet."""
-    top = image_layers(release, kind)
-    for layer in reversed(top.stack):
+    top, beside = image_layers(release, kind), layers_beside(release, kind)
+    for layer in (*reversed(top.stack), *beside):
         ensure_layer(layer)
-    return Image(top.key, tuple(layer.path for layer in top.stack))
+    key = "-".join(layer.key for layer in (*beside, top))
+    return Image(key, tuple(layer.path for layer in (*beside, *top.stack)))
 
 
 def ensure_layer(layer: Layer) -> None:

@@ -119,7 +119,13 @@ def fake_model(machine: Machine, *options: str) -> Iterator[dict[str, Any]]:
 
 
 def deploy_answering(ocm: Ocm, name: str, *options: str) -> None:
-    """Deploy an instance that has the fake model, written beside OCM: an edit takes five CPU seconds."""
+    """Deploy an instance that has the fake model."""
+    create_answering(ocm, name, *options)
+    ocm("start", name)
+
+
+def create_answering(ocm: Ocm, name: str, *options: str) -> None:
+    """Create an instance that has the fake model, written beside OCM: an edit takes five CPU seconds."""
     ocm("create", name, "--model", "fake/fake-1", *options)
     path = f"{ocm.machine.home}/.openclaw-{name}/openclaw.json"
     config = json.loads(ocm.machine.run(["cat", path]).stdout)
@@ -129,7 +135,6 @@ def deploy_answering(ocm: Ocm, name: str, *options: str) -> None:
     config["agents"]["defaults"]["heartbeat"] = {"every": "0m"}
     ocm.machine.write(path, json.dumps(config), mode=0o600)
     ocm("network", name, "allow", MODEL)
-    ocm("start", name)
 
 
 def say(ocm: Ocm, name: str, text: str) -> str:

