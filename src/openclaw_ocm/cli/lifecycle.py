@@ -264,13 +264,15 @@ def delete(  # noqa: PLR0913 - one for each option
     backups that were made neither. Nothing can be undone. An instance whose last backup fails stays.
     """
     from openclaw_ocm.operations.delete import delete as run
-    from openclaw_ocm.operations.delete import has_backup
+    from openclaw_ocm.operations.delete import has_backup, taken_over
     from openclaw_ocm.operations.planning.jobs import WAITING, WORKING
     from openclaw_ocm.operations.status import selected
 
     context = frame.open_context(ctx)
     chosen = selected(context, frame.choose(context, names, everything=everything))
     if chosen and not yes and not dry_run:
+        for said in taken_over(context, chosen):
+            click.echo(f"ocm: {said}", err=True)
         frame.confirm(
             f"Delete {', '.join(chosen)} with all that is in {'it' if len(chosen) == 1 else 'them'}?"
         )

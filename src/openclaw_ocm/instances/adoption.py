@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.adoption import steps
@@ -17,7 +17,7 @@ from openclaw_ocm.instances.configs import without_change
 from openclaw_ocm.system import files, health
 from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.openclaw import own_logins, own_prints, own_services, own_state
+from openclaw_ocm.system.openclaw import own_dotenv, own_logins, own_prints, own_services, own_state
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def _take_back(step: steps.TakeBack, context: Context) -> None:
     config, _said = without_change(adopted.before, after, format_config(now))
     with files.open_state(paths.state) as directory:
         files.write_in(directory, paths.config.name, config)
-        if adopted.dotenv is not None and not Path(paths.state, ".env").exists():
-            files.write_in(directory, ".env", adopted.dotenv)
+        if adopted.dotenv is not None:
+            files.write_in(directory, ".env", own_dotenv.as_it_was(directory, adopted.dotenv))
 
 
 def _as_adopted(record: Record, after: bytes, now: dict[str, Any]) -> dict[str, Any]:

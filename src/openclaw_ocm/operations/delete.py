@@ -25,9 +25,12 @@ from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.removal import refuse_unremovable
 from openclaw_ocm.operations.planning.timers import ending_steps
 from openclaw_ocm.system.before import leftovers
+from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.records import read_record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.plan import Step
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.backup import Backup
     from openclaw_ocm.operations.planning.result import Outcome
+    from openclaw_ocm.system.kept.adopted import Adopted
 
 
 _DAMAGED = "the damaged journal of a change of before went with it"
@@ -67,6 +71,32 @@ def has_backup(context: Context, name: InstanceName) -> bool:
         if schedule is not None and schedule.directory is not None:
             directories.append(PurePosixPath(schedule.directory))
     return any(list_backups(context.host, name, directory=directory) for directory in directories)
+
+
+def taken_over(context: Context, names: Iterable[InstanceName]) -> tuple[str, ...]:
+    """Return in sentences which of these instances were adopted and can go back: that ends with them."""
+    return tuple(
+        f"{name} was {adopted.what} before: ocm unadopt {name} brings that back, and deleting ends it"
+        for name, adopted in _moved(context, names)
+    )
+
+
+def _gone_with(context: Context, name: InstanceName) -> tuple[str, ...]:
+    """Return in sentences what an instance was before, which is brought back by nothing any more."""
+    return tuple(
+        f"{adopted.what}, which it was before, cannot be brought back"
+        + (f": {adopted.unit} goes with it" if adopted.files else "")
+        for _name, adopted in _moved(context, (name,))
+    )
+
+
+def _moved(context: Context, names: Iterable[InstanceName]) -> Iterator[tuple[InstanceName, Adopted]]:
+    for name in names:
+        # What is damaged brings nothing back either.
+        with contextlib.suppress(OcmError):
+            adopted = read_adopted(context.host.instance(name))
+            if adopted is not None and adopted.moved:
+                yield name, adopted
 
 
 def _last_backup(context: Context, name: InstanceName) -> Backup:
@@ -105,14 +135,14 @@ def _delete(context: Context, name: InstanceName, *, force: bool, dry_run: bool)
         refuse_unremovable(backend, removal)
         rules = guard(host, before=record, after=None)
         undoable += rules.steps
-        steps = [*undoable, *removal]
+        steps, gone = [*undoable, *removal], _gone_with(context, name)
         outcome = carry_out(
             doomed.context,
             make_plan(backend, "delete", name, steps, commit=len(undoable)),
             done="deleted",
             nothing="",
             dry_run=dry_run,
-            notes=(*filter(None, (sentence,)), *(_DAMAGED for _ in unmended)),
+            notes=(*filter(None, (sentence,)), *(_DAMAGED for _ in unmended), *gone),
         )
         return rules.told(host, outcome)
 

@@ -14,6 +14,7 @@ from openclaw_ocm.core.adoption.steps import AwaitGateway, PutBack, Service, Set
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.core.paths import CONFIG_NAME
+from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import (
     Disable,
     KeepState,
@@ -38,8 +39,11 @@ from openclaw_ocm.system.before import leftovers
 from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.openclaw import own_dotenv
+from openclaw_ocm.system.openclaw.find import find_runtime
 from openclaw_ocm.system.openclaw.own_copy import size_of
 from openclaw_ocm.system.openclaw.own_state import links_in
+from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -123,10 +127,40 @@ def _refuse_taken(worker: Instance, adopted: Adopted) -> None:
         if found - set(links_in(worker.host, former)):
             message = f"there is something in {former} by now, where {worker.name} is to go back to"
             raise OcmError(message, hint="move it away", code="exists")
+    _refuse_lost(worker, adopted)
     free, needed = free_bytes(state), size_of(state) * _ROOM
     if free < needed:
         message = f"copies of {state} take {needed} bytes, and {free} are free beside it"
         raise OcmError(message, hint="make room there; nothing was changed", code="no_space")
+
+
+def _refuse_lost(worker: Instance, adopted: Adopted) -> None:
+    """Raise `OcmError` where what was made since would be lost, or the state could not be read."""
+    own = worker.backend.definition_path(worker.name)
+    for one in adopted.files:
+        path = PurePosixPath(one.path)
+        if path != own and os.path.lexists(path) and files.read_own(path) != one.data:
+            message = f"{path} was made since, where the service of {adopted.what} is to come back"
+            hint = f"systemctl --user disable --now {adopted.unit}, and move it away"
+            raise OcmError(message, hint=hint, code="exists")
+    if adopted.dotenv is not None:
+        with files.open_state(worker.paths.state) as directory:
+            own_dotenv.as_it_was(directory, adopted.dotenv)
+    if adopted.unit is None:
+        _refuse_older(worker)
+
+
+def _refuse_older(worker: Instance) -> None:
+    """Raise `OcmError` where the OpenClaw that the user has is older than the one that wrote the state."""
+    try:
+        has = package_version(PurePosixPath(find_runtime(worker.host).openclaw))
+        have = package_version(PurePosixPath(worker.record.runtime.openclaw))
+    except OcmError:
+        # Without one there is nothing that could not read it.
+        return
+    if is_newer(have, has):
+        message = f"{worker.name} runs OpenClaw {have}; yours is {has}, which cannot read what that wrote"
+        raise OcmError(message, hint=f"npm install -g openclaw@{have}, then try again", code="version_older")
 
 
 def _steps(worker: Instance, adopted: Adopted, effort: Effort) -> list[Step]:
@@ -184,10 +218,14 @@ def _removal(worker: Instance, adopted: Adopted, kept: str) -> list[Step]:
 
 
 def _notes(worker: Instance, adopted: Adopted) -> tuple[str, ...]:
-    since = sorted(read_secrets(worker.paths).keys() - set(adopted.secrets))
-    notes = (
-        [f"secrets that {worker.name} was given since are not set there: {', '.join(since)}"] if since else []
-    )
+    now, then = read_secrets(worker.paths), {key: value.decode() for key, value in adopted.secrets.items()}
+    notes = []
+    if since := sorted(now.keys() - then.keys()):
+        notes.append(f"secrets that {worker.name} was given since are not set there: {', '.join(since)}")
+    if other := sorted(key for key in then if now.get(key) != then[key]):
+        notes.append(f"secrets that were changed since have their former values there: {', '.join(other)}")
+    if adopted.link is not None:
+        notes.append(f"its config was a link to {adopted.link}, which stays as it is; now it is a file")
     if PurePosixPath(adopted.config) != PurePosixPath(adopted.state, CONFIG_NAME):
         notes.append(f"it reads {adopted.config} again, as that is")
     if adopted.unit is None:

@@ -24,3 +24,14 @@ def parse_dotenv(text: str) -> dict[str, str]:
             value = value.replace("\\n", "\n").replace("\\r", "\r")
         found[match[1]] = value
     return found
+
+
+def with_missing(text: str, former: str) -> str:
+    """Return a `.env` with those lines of a former one that set what it does not."""
+    has = parse_dotenv(text).keys()
+    lines = [
+        match[0].strip() for match in _LINE.finditer(former.replace("\r\n", "\n")) if match[1] not in has
+    ]
+    if not lines:
+        return text
+    return text + ("" if text.endswith("\n") or not text else "\n") + "\n".join(lines) + "\n"

@@ -259,6 +259,12 @@ def dotenv_of(found: Candidate, taken: Mapping[str, str]) -> bytes | None:
     return data if names and names.keys() <= taken.keys() else None
 
 
+def linked_to(found: Candidate) -> str | None:
+    """Return where the config in a state of the user's leads as a link, None where it is a file."""
+    is_link = found.own and found.config.parent == found.state and Path(found.config).is_symlink()
+    return os.path.realpath(found.config) if is_link else None
+
+
 def stays_behind(host: Host, name: str, found: Candidate, *, but: Collection[str]) -> tuple[str, ...]:
     """Return in sentences what the config names outside of the state and the instance does not see.
 

@@ -26,6 +26,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.planning.adopting import (
     dotenv_of,
+    linked_to,
     runtime_for,
     stays_behind,
     taken_secrets,
@@ -155,7 +156,8 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
         before=found.data,
         after=format_config(config),
         dotenv=dotenv,
-        secrets=tuple(sorted(taken)),
+        secrets={key: value.encode() for key, value in sorted(taken.items())},
+        link=linked_to(found),
         unit=found.unit,
         files=found.files,
         service=found.service,
@@ -224,6 +226,10 @@ def _told(name: InstanceName, found: Candidate, request: Request, taken: dict[st
         notes.append(f"{name} takes over its channels: see to it that it runs nowhere else")
     if found.unit is not None:
         notes.append(f"{found.unit} is stopped, disabled and set aside: ocm unadopt {name} brings it back")
+    if (leads := linked_to(found)) is not None:
+        notes.append(
+            f"{found.config} is a link to {leads}, which stays as it is: {name} has a file of its own"
+        )
     if found.config != found.state / CONFIG_NAME:
         notes.append(f"{found.config} stays where it is, and is not read any more")
     return tuple(notes)

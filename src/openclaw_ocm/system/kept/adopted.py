@@ -33,7 +33,8 @@ class Adopted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     `what` says it in words; `state`, `config` and `port` are those that it had, `became` is the state of the
     instance then. `before` and `after` are its config as it was and as OCM wrote it, `dotenv` is its `.env`
-    where its variables became secrets. One that was not `moved` is a copy of what was left where it was.
+    where its variables became secrets; `secrets` are those, with their values then. `link` is where its
+    config led as a link in its state. One that was not `moved` is a copy of what was left where it was.
     """
 
     version: Annotated[int, msgspec.Meta(ge=_VERSION, le=_VERSION)] = _VERSION
@@ -46,7 +47,8 @@ class Adopted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     before: bytes
     after: bytes
     dotenv: bytes | None = None
-    secrets: tuple[str, ...] = ()
+    secrets: dict[str, bytes] = {}
+    link: str | None = None
     unit: str | None = None
     files: tuple[UnitFile, ...] = ()
     service: Service | None = None
