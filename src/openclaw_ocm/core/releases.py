@@ -38,6 +38,8 @@ _PIP_PROGRESS = re.compile(r"Progress ([0-9]+) of (\S+)")
 _NPM_FETCH = re.compile(r"npm http fetch GET 200 (\S+)")
 _NODE = re.compile(r"\d{1,2}\.\d{1,3}\.\d{1,3}")
 _LAST_WORDS = 12
+# No version is longer, and of thousands of digits Python makes no number.
+_LONGEST = 256
 _UNREACHABLE = re.compile(
     r"NameResolutionError|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|ProxyError"
     r"|Max retries exceeded|connection broken by"
@@ -63,7 +65,7 @@ class Span(NamedTuple):
 
 def parse_version(text: str) -> Version | None:
     """Return the numbers with which a version begins, None where it begins with none."""
-    match = _VERSION.match(text.strip())
+    match = _VERSION.match(text.strip()[:_LONGEST])
     if match is None:
         return None
     major, minor, patch = (int(part or 0) for part in match.groups())
@@ -118,7 +120,7 @@ def is_newer(one: str, other: str) -> bool:
 
 def _suffix(text: str) -> tuple[int, tuple[tuple[int, int, str], ...]]:
     """Return what orders releases of the same numbers: what follows these, but for the build after a `+`."""
-    words = text.strip().partition("+")[0].partition("-")[2]
+    words = text.strip()[:_LONGEST].partition("+")[0].partition("-")[2]
     if not words:
         return _RELEASE, ()
     # By semver.org, 11: numbers come before words, and more of them after fewer.

@@ -13,14 +13,15 @@ from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.channels import channels_in
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, lookup, parse_config
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv
-from openclaw_ocm.core.openclaw.main_place import absolute, is_profile, port_in
+from openclaw_ocm.core.openclaw.main_place import is_profile, port_in
 from openclaw_ocm.core.releases import is_newer
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.runtimes import runtime_of
 from openclaw_ocm.system import files
 from openclaw_ocm.system.foreign.environments import environment_at, state_below
 from openclaw_ocm.system.openclaw import own_services
-from openclaw_ocm.system.openclaw.own_places import find_own
+from openclaw_ocm.system.openclaw.own_places import find_own, in_full
 from openclaw_ocm.system.openclaw.own_state import refuse_used
 from openclaw_ocm.system.openclaw.package import package_version
 from openclaw_ocm.system.openclaw.providers import known_providers
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _MOST_TOLD = 10
 _VERSION = "meta.lastTouchedVersion"
+_LONGEST_VERSION = 64
 _NO_NAME = re.compile(r"[^a-z0-9_-]+")
 # What each instance sees of the machine, or has of its own.
 _SEEN = ("/usr", "/bin", "/lib", "/tmp", "/var/tmp", "/dev", "/proc")  # noqa: S108 - places
@@ -135,8 +137,8 @@ def _directory(host: Host, wanted: str) -> PurePosixPath | None:
     named = is_profile(wanted) and Path(home, f".openclaw-{wanted}").is_dir()
     if named or wanted in (MAIN, "default") or "\0" in wanted:
         return None
-    path = os.path.abspath(absolute(home, wanted) if wanted.startswith("~") else wanted)  # noqa: PTH100 - a pure path
-    return PurePosixPath(path) if "/" in wanted or wanted in (".", "..", "~") or Path(path).is_dir() else None
+    is_path = "/" in wanted or wanted in (".", "..", "~") or os.path.isdir(wanted)  # noqa: PTH112 - see os.path
+    return in_full(home, wanted) if is_path else None
 
 
 def _own(host: Host, wanted: str, *, moving: bool) -> Candidate:
@@ -234,11 +236,16 @@ def runtime_for(host: Host, found: Candidate) -> Runtime:
     """
     wrote = lookup(found.settings, _VERSION)
     last = wrote if isinstance(wrote, str) else found.version
+    if last is not None and len(last) > _LONGEST_VERSION:
+        message = f"the config of {found.what} names no version that an OpenClaw has"
+        raise OcmError(message, hint=f"mend {_VERSION} in it", code="adopt_refused")
     runtime = runtime_of(host, last if last in installed(host.paths) else None)
     have = package_version(PurePosixPath(runtime.openclaw))
     if last is not None and is_newer(last, have):
-        message = f"{found.what} was last used by OpenClaw {last}, newer than {have}, which is installed"
-        raise OcmError(message, hint=f"ocm runtime install {last}", code="adopt_refused")
+        message = (
+            f"{found.what} was last used by OpenClaw {printable(last)}, newer than {have}, which is installed"
+        )
+        raise OcmError(message, hint=f"ocm runtime install {printable(last)}", code="adopt_refused")
     return runtime
 
 
@@ -276,7 +283,7 @@ def stays_behind(host: Host, name: str, found: Candidate, *, but: Collection[str
     for text in dict.fromkeys(paths_in(dict(found.settings))):
         path = PurePosixPath(os.path.normpath(home / text[2:] if text.startswith("~/") else text))
         is_seen = any(path.is_relative_to(place) for place in seen)
-        if not is_seen and path not in (home, PurePosixPath("/")) and Path(path).exists():
+        if not is_seen and path not in (home, PurePosixPath("/")) and os.path.exists(path):  # noqa: PTH110 - see os.path
             mend = f"ocm mount {name} {path} --rw"
             told.append(f"{path} stays where it is, and {name} does not see it: {mend}")
     return tuple(told[:_MOST_TOLD])

@@ -23,6 +23,7 @@ from openclaw_ocm.operations.planning.progress import by_bytes
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.foreign.archive import look, own_header, unpack
+from openclaw_ocm.system.openclaw.own_places import in_full
 from openclaw_ocm.system.openclaw.own_state import make_directories
 
 if TYPE_CHECKING:
@@ -43,17 +44,18 @@ def archived(context: Context, wanted: str) -> Candidate | None:
     Anybody may have made it: what its config says is taken for what it is. Raises `OcmError` where it holds
     no OpenClaw, and for a backup of OCM's own.
     """
-    path = Path(wanted).expanduser().absolute()
+    # Of a text that is no path, or of a user who is not there, pathlib makes a bug.
+    path = os.path.expanduser(wanted)  # noqa: PTH111
     is_named = is_profile(wanted) and Path(context.host.paths.home, f".openclaw-{wanted}").is_dir()
-    is_there = path.is_file() or (path.name.endswith(_ARCHIVES) and not path.exists())
+    is_there = os.path.isfile(path) or (path.endswith(_ARCHIVES) and not os.path.exists(path))  # noqa: PTH110, PTH113
     if is_named or not is_there:
         return None
-    archive = PurePosixPath(path)
+    archive = in_full(context.host.paths.home, path)
     if own_header(archive) is not None:
         message = f"{archive} is a backup of OCM's own"
         raise OcmError(message, hint=f"ocm restore {archive}", code="adopt_refused")
     context.report("look through it")
-    found = look(archive, by_bytes(context.report, path.stat().st_size))
+    found = look(archive, by_bytes(context.report, Path(archive).stat().st_size))
     config, shape = found.places.config, found.shape
     state = found.former or UNKNOWN
     # All that its `.env` sets, and nothing of what surrounds OCM here.

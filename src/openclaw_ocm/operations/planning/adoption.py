@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets as random
 from dataclasses import dataclass, field, replace
-from os.path import normpath
-from pathlib import Path, PurePosixPath
+from os.path import isdir, normpath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -238,7 +238,7 @@ def _told(name: InstanceName, found: Candidate, request: Request, taken: dict[st
 def _workspaces_outside(paths: InstancePaths, found: Candidate) -> tuple[str, ...]:
     """Return the workspaces that a config names outside of the state, as they are there."""
     named = workspaces(replace(paths, state=found.state), dict(found.settings)).outside
-    return tuple(path for path in named if Path(path).is_dir())
+    return tuple(path for path in named if isdir(path))  # noqa: PTH112 - no path may be too long
 
 
 def _showing(context: Context, record: Record, outside: tuple[str, ...]) -> Record:

@@ -111,7 +111,13 @@ def open_source(
 @contextlib.contextmanager
 def _open_file(path: PurePosixPath) -> Iterator[IO[bytes]]:
     # Not to wait for the writer of a named pipe.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise OcmError(message, hint="name a file that is yours", code="archive_missing") from None
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OcmError(f"{path} is no file", code="archive_invalid")

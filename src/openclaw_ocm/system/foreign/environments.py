@@ -6,8 +6,9 @@ them, `envs.json`, and in `envs` those that lie nowhere else. The root of one is
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup.layout import Refused
@@ -40,7 +41,7 @@ def environment_at(home: PurePosixPath, path: PurePosixPath) -> EnvironmentPlace
     be read.
     """
     real = PurePosixPath(files.real_path(path))
-    if Path(real, REGISTRY).is_file() and not Path(real, CONFIG_NAME).exists():
+    if _is_there(real / REGISTRY) and not _is_there(real / CONFIG_NAME):
         named = [one.name for one in _environments(real)]
         message = f"{path} holds environments of the official OpenClaw manager, and one is wanted"
         some = ", ".join(named[:_SHOWN]) or "none"
@@ -55,8 +56,13 @@ def environment_at(home: PurePosixPath, path: PurePosixPath) -> EnvironmentPlace
 def state_below(path: PurePosixPath) -> PurePosixPath:
     """Return the state of an OpenClaw whose home a directory is; the directory itself where it is none."""
     inner = state_of_root(str(path))
-    is_home = inner is not None and not Path(path, CONFIG_NAME).exists() and Path(inner, CONFIG_NAME).exists()
+    is_home = inner is not None and not _is_there(path / CONFIG_NAME) and _is_there(inner / CONFIG_NAME)
     return inner if is_home and inner is not None else path
+
+
+def _is_there(path: PurePosixPath) -> bool:
+    """Tell whether there is something, as far as that can be seen: a person may write any text for a path."""
+    return os.path.exists(path)  # noqa: PTH110 - pathlib raises for what no path can be, and what is closed
 
 
 def _managers(home: PurePosixPath, path: PurePosixPath) -> Iterator[PurePosixPath]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.main_place import absolute, is_profile
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.openclaw.services import find_services
@@ -100,21 +101,31 @@ def find_own(host: Host, wanted: str) -> Own:
     return Own(place=place, is_main=is_main, service=service, system=system)
 
 
+def in_full(home: PurePosixPath, text: str) -> PurePosixPath:
+    """Return the path that a person wrote, from the home with `~/`, and else from where that person is.
+
+    Raises `OcmError` where that is a directory that is gone.
+    """
+    path = absolute(home, text)
+    if not text.startswith(("~", "/")):
+        try:
+            path = PurePosixPath(Path.cwd()) / text
+        except FileNotFoundError:
+            message = f"{printable(text)!r} is looked for from the directory that you are in, which is gone"
+            raise OcmError(message, hint="cd ~; then try again", code="adopt_not_found") from None
+    return PurePosixPath(os.path.normpath(path))
+
+
 def _state(host: Host, wanted: str) -> PurePosixPath:
     """Return the state directory that a path or the name of a profile stands for."""
     home = host.paths.home
     if "/" in wanted or wanted in (".", "..", "~"):
-        path = (
-            absolute(PurePosixPath(Path.cwd()), wanted)
-            if not wanted.startswith("~")
-            else absolute(home, wanted)
-        )
-        return PurePosixPath(os.path.normpath(path))
+        return in_full(home, wanted)
     profile = home / f"{_PREFIX}{wanted}"
     if is_profile(wanted) and Path(profile).is_dir():
         return profile
-    if Path(wanted).exists():
-        return PurePosixPath(os.path.normpath(PurePosixPath(Path.cwd()) / wanted))
+    if os.path.exists(wanted):  # noqa: PTH110 - a text too long for a path is none
+        return in_full(home, wanted)
     if not is_profile(wanted):
         raise _nothing(f"{wanted!r} is no profile, service or directory of OpenClaw's", [])
     raise _nothing(f"there is no profile {wanted}: no {profile}", [])
