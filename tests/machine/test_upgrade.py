@@ -85,6 +85,7 @@ class Upgraded:
 def upgraded(older: Machine) -> Iterator[Upgraded]:
     """Give an instance that runs the oldest OpenClaw: it has a channel, a cron job and a file."""
     ocm = push_checkout(older)
+    add_version(older, BROKEN)
     with fake_telegram(older) as telegram:
         create_answering(ocm, NAME, "--openclaw", OLDEST, "--no-inherit")
         path = f"{STATE}/openclaw.json"
@@ -119,7 +120,6 @@ def test_it_remembers_with_each_version_and_after_a_rollback_what_it_knew(upgrad
 
 
 def test_a_version_that_does_not_start_touches_nothing_but_the_copy(upgraded: Upgraded) -> None:
-    add_version(upgraded.machine, BROKEN)
     upgraded.break_package("gateway", f"{SPOILS} throw new Error('made broken');")
     pid = rows(upgraded.ocm)[NAME]["pid"]
     done = upgraded.ocm("upgrade", NAME, "--to", BROKEN, "--yes", check=False)
