@@ -13,7 +13,9 @@ from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.record import Shown
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning import adoption as planning
+from openclaw_ocm.operations.sync import sync
 from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.inherited import Inherited, write_inherited
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw import services
 
@@ -158,3 +160,20 @@ def test_a_second_service_of_yours_is_to_be_disabled_first(owned: Owned) -> None
     second.write_text(owned.unit_file.read_text())
     enable(second.parent, second)
     assert refused(owned).hint == "systemctl --user disable rescue.service, then try again"
+
+
+def test_who_inherits_from_main_is_told_and_gets_no_keys_of_another_in_its_place(main: Owned) -> None:
+    kept = main.kept
+    kept.deploy()
+    one = next(iter(kept.world.gateways))
+    write_inherited(kept.paths(one), Inherited(source="main", config={"models": {}}, secrets=("A_API_KEY",)))
+    said = f"{one} inherits from main: ocm sync {one} --inherit-from work has it go on from there"
+    assert said not in main.adopt("main", name=parse_name("copy"), start=False).notes
+    assert said in main.take_over().notes
+    rescue = profile(kept, "rescue", {"gateway": {"port": 18990}})
+    files_before = kept.files()
+    with pytest.raises(OcmError) as caught:
+        sync(kept.context, one, kept.effort(), dry_run=False)
+    assert caught.value.message == f"main is the instance work now; {rescue} is another OpenClaw"
+    assert caught.value.hint == f"ocm sync {one} --inherit-from work"
+    assert kept.files() == files_before

@@ -23,9 +23,10 @@ from openclaw_ocm.instances import configs
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import edit
 from openclaw_ocm.operations.create import Wanted, create
+from openclaw_ocm.operations.planning.followers import followers
 from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.secret import list_secrets, set_secret, unset_secret
-from openclaw_ocm.operations.sync import end_inheriting, followers, sync
+from openclaw_ocm.operations.sync import end_inheriting, sync
 from openclaw_ocm.system.exchange import replace_in
 from openclaw_ocm.system.kept.inherited import read_inherited, write_inherited
 from openclaw_ocm.system.kept.records import encode_record
@@ -392,11 +393,11 @@ def test_another_source_replaces_what_came_from_the_one_before(instance: Instanc
     assert instance.config["agents"]["defaults"]["model"] == {"primary": "b/own"}
     assert instance.config["gateway"] == own["gateway"]
     assert instance.secrets == {"C_KEY": NEW, "MY_KEY": OWN}
-    assert followers(instance.context) == ()
+    assert followers(instance.context.host) == ()
     instance.main(changed(a=provider(apiKey=NEW)))
     assert not instance.sync().changed
     assert instance.sync(source="main").changed
-    assert followers(instance.context) == (NAME,)
+    assert followers(instance.context.host) == (NAME,)
     assert instance.secrets == {"A_API_KEY": NEW, "B_KEY": f"{OLD}b", "MY_KEY": OWN}
 
 

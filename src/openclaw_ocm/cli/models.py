@@ -114,11 +114,11 @@ def update_models(  # noqa: PLR0913 - one for each option
 
 def _sync(context: Context, effort: Effort, *, sync: bool, jobs: int | None, as_json: bool) -> frame.Attempts:
     """Have what inherits from main follow it: with `sync`, or where the user says so on a terminal."""
+    from openclaw_ocm.operations.planning.followers import followers
     from openclaw_ocm.operations.planning.jobs import STARTING
-    from openclaw_ocm.operations.sync import followers
     from openclaw_ocm.operations.sync import sync as follow
 
-    names = followers(context)
+    names = followers(context.host)
     if not names:
         return [], []
     if not sync:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from openclaw_ocm.operations.edit import gateway_steps, propose
 from openclaw_ocm.operations.planning.able import missed_now
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
+from openclaw_ocm.operations.planning.followers import refuse_another_main
 from openclaw_ocm.operations.planning.repair import (
     ready_in_words,
     remember,
@@ -28,7 +28,6 @@ from openclaw_ocm.operations.planning.repair import (
 )
 from openclaw_ocm.operations.session import ready_for_session
 from openclaw_ocm.system.kept.inherited import Inherited, encode_inherited, read_inherited
-from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.secrets import read_secrets
 
 if TYPE_CHECKING:
@@ -94,18 +93,10 @@ def sync(
             return replace(outcome, notes=(begin,))
         # Begun with nothing: whatever the instance has is its own.
         then = then or Inherited(source="", config={}, secrets=())
+        if source is None and then.source == MAIN:
+            refuse_another_main(context.host, name)
         sides = _sides(context, worker.record, then, source or then.source)
         return with_attempts(context, name, lambda: _sync(worker.again(), sides, effort, dry_run=dry_run))
-
-
-def followers(context: Context) -> tuple[InstanceName, ...]:
-    """Return the instances that inherit from main, as far as that can be read."""
-    found = []
-    for name in instance_names(context.host.paths):
-        with contextlib.suppress(OcmError):
-            inherited = read_inherited(context.host.instance(name))
-            found += [name] if inherited is not None and inherited.source == MAIN else []
-    return tuple(found)
 
 
 def end_inheriting(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:

@@ -38,6 +38,7 @@ from openclaw_ocm.operations.planning.adopting_others import (
     told_of_shared,
 )
 from openclaw_ocm.operations.planning.agents import closed_places
+from openclaw_ocm.operations.planning.followers import told_of_followers
 from openclaw_ocm.operations.planning.making import choose_port, kept_port, refuse_existing
 from openclaw_ocm.operations.planning.networks import choose_network
 from openclaw_ocm.operations.planning.twins import refuse_twin
@@ -149,6 +150,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
     adopted = Adopted(
         what=found.what,
         moved=request.move and found.own and not found.stays,
+        was_main=found.is_main,
         state=str(found.state),
         config=str(found.config),
         port=found.port,
@@ -175,6 +177,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
             *_told(name, found, request, taken),
             *_told_of_workspaces(name, found, request, outside),
             *told_of_shared(claims, outside),
+            *(told_of_followers(host, name) if found.is_main and request.move else ()),
             *closed_places(record, config),
             *(stays_behind(host, name, found, but=outside) if found.own else ()),
             *weakened(config, port=port),

@@ -31,15 +31,17 @@ class UnitFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Adopted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What was adopted.
 
-    `what` says it in words; `state`, `config` and `port` are those that it had, `became` is the state of the
-    instance then. `before` and `after` are its config as it was and as OCM wrote it, `dotenv` is its `.env`
-    where its variables became secrets; `secrets` are those, with their values then. `link` is where its
-    config led as a link in its state. One that was not `moved` is a copy of what was left where it was.
+    `what` says it in words, `was_main` whether others inherit from it; `state`, `config` and `port` are those
+    that it had, `became` is the state of the instance then. `before` and `after` are its config as it was and
+    as OCM wrote it, `dotenv` is its `.env` where its variables became secrets; `secrets` are these, and their
+    values then. `link` is where its config led as a link in its state. One that was not `moved` is a copy of
+    what was left where it was.
     """
 
     version: Annotated[int, msgspec.Meta(ge=_VERSION, le=_VERSION)] = _VERSION
     what: str
     moved: bool
+    was_main: bool = False
     state: str
     config: str
     port: int
