@@ -177,3 +177,56 @@ def test_who_inherits_from_main_is_told_and_gets_no_keys_of_another_in_its_place
     assert caught.value.message == f"main is the instance work now; {rescue} is another OpenClaw"
     assert caught.value.hint == f"ocm sync {one} --inherit-from work"
     assert kept.files() == files_before
+
+
+def give(owned: Owned, **variables: str) -> None:
+    """Have its service set variables, and its config name no workspace."""
+    lines = "".join(f"Environment={name}={value}\n" for name, value in variables.items())
+    owned.unit_file.write_text(owned.unit_file.read_text().replace("[Install]", f"{lines}[Install]"))
+    config = json.loads((owned.state / "openclaw.json").read_text().partition("\n")[2])
+    del config["agents"]
+    (owned.state / "openclaw.json").write_text(json.dumps(config))
+
+
+def test_a_workspace_that_a_variable_names_comes_along(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The home of a test lies in /tmp, of which no instance is shown anything.
+    monkeypatch.setattr(planning, "refuse_new", lambda *_words: None)
+    outside = owned.kept.home / "claw"
+    outside.mkdir()
+    give(owned, OPENCLAW_WORKSPACE_DIR=str(outside))
+    before = (owned.state / "openclaw.json").read_bytes()
+    copied = owned.adopt("work")
+    said = f"{outside} is the workspace of the profile work: work-copy begins with an empty one"
+    assert said in copied.notes
+    owned.take_over()
+    config = json.loads((owned.state / "openclaw.json").read_text())
+    assert config["agents"]["defaults"]["workspace"] == str(outside)
+    assert [one.path for one in owned.kept.record(WORK).mounts] == [str(outside)]
+    owned.go_back()
+    assert (owned.state / "openclaw.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "agents", "said"),
+    [
+        ("claw", {}, "that is no absolute path"),
+        ("/claw", {"list": [{"id": "a"}, {"id": "b"}]}, "it has several agents"),
+        ("/claw", {"entries": {"a": {}, "b": {}}}, "it has several agents"),
+    ],
+)
+def test_one_that_a_config_cannot_say_is_to_be_named_first(
+    owned: Owned, path: str, agents: dict[str, object], said: str
+) -> None:
+    give(owned, OPENCLAW_WORKSPACE_DIR=path)
+    config = json.loads((owned.state / "openclaw.json").read_text())
+    (owned.state / "openclaw.json").write_text(json.dumps({**config, "agents": agents}))
+    assert refused(owned).message.endswith(f"be the workspace of the profile work, and {said}")
+
+
+def test_what_steers_its_programs_is_told_and_left_out(owned: Owned) -> None:
+    give(owned, NODE_OPTIONS="--max-old-space-size=4096", LD_PRELOAD="/x.so")
+    assert "set for it, and not taken over: LD_PRELOAD, NODE_OPTIONS" in owned.take_over().notes
+
+
+def test_nothing_is_told_of_variables_that_each_service_has(owned: Owned) -> None:
+    assert not [note for note in owned.take_over().notes if note.startswith("set for it")]

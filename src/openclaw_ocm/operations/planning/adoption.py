@@ -37,6 +37,12 @@ from openclaw_ocm.operations.planning.adopting_others import (
     refuse_started,
     told_of_shared,
 )
+from openclaw_ocm.operations.planning.adopting_variables import (
+    in_workspace,
+    named_workspace,
+    told_of_steering,
+    with_workspace,
+)
 from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.followers import told_of_followers
 from openclaw_ocm.operations.planning.making import choose_port, kept_port, refuse_existing
@@ -114,6 +120,8 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
         environment=read_settings(host.paths).environment,
     )
     move = Move(before=found.state, after=paths.state, anywhere=True)
+    named = named_workspace(found)
+    found = with_workspace(found, named)
     outside = _workspaces_outside(paths, found) if found.own else ()
     claims = claims_of_others(host, found) if request.move and found.own and not found.stays else ()
     refuse_shared(found, claims)
@@ -127,7 +135,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
     token = token_of(found.settings, values) if goes_on else None
     config = adopted_config(
         # What a file of a copy includes would be merged with what it says to be quiet.
-        found.written if goes_on else _within(dict(found.settings), outside, paths),
+        in_workspace(found.written, named) if goes_on else _within(dict(found.settings), outside, paths),
         move,
         paths,
         before=found.port,
@@ -177,6 +185,7 @@ def planned_adoption(context: Context, name: InstanceName, found: Candidate, req
             *_told(name, found, request, taken),
             *_told_of_workspaces(name, found, request, outside),
             *told_of_shared(claims, outside),
+            *told_of_steering(found),
             *(told_of_followers(host, name) if found.is_main and request.move else ()),
             *closed_places(record, config),
             *(stays_behind(host, name, found, but=outside) if found.own else ()),
