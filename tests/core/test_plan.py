@@ -62,6 +62,7 @@ EXAMPLES: tuple[Step, ...] = (
         after=adoption.Service(there=False, enabled=False, runs=False),
     ),
     adoption.CopyState(source="/h/.openclaw", path="/staged", file="/h/.openclaw/openclaw.json", live=True),
+    adoption.RefuseChanged(path="/h/.openclaw", noted="0123456789abcdef"),
     adoption.RemoveFormer(path="/h/.openclaw"),
     adoption.PutBack(source="/h/.openclaw-w1", path="/h/.openclaw"),
     adoption.TakeBack(name="w1"),
