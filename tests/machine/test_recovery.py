@@ -36,7 +36,7 @@ from openclaw_ocm.cli.main import main
 sys.exit(main(sys.argv[4:]))
 """
 STEPS_OF_CREATE = 8
-STEPS_OF_DELETE = 12
+STEPS_OF_DELETE = 14
 
 
 @pytest.fixture(scope="module", params=["systemd", pytest.param("supervisord", marks=pytest.mark.full)])

@@ -82,6 +82,7 @@ except OSError:
     print(len(made))
 for pid in made:
     os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 """
 
 
