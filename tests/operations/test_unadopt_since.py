@@ -114,7 +114,7 @@ def test_a_state_is_not_given_back_to_an_openclaw_that_is_older(
     owned.take_over()
     versions = iter(("2026.8.2", "2026.9.6"))
     with monkeypatch.context() as patch:
-        patch.setattr(unadopt, "package_version", lambda _package: next(versions))
+        patch.setattr(unadopt, "version_of", lambda _runtime: next(versions))
         error = refused(owned)
     assert error.code == "version_older"
     assert error.hint == "npm install -g openclaw@2026.9.6, then try again"

@@ -76,7 +76,7 @@ def bring(
     if dry_run:
         return release.version, setup.runtime if setup.steps else None
     brought = install(host, setup, yes=yes, no_install=False, dry_run=False)
-    return (resolve(host, wanted) if brought else release).version, None
+    return (resolve(host, release.version) if brought else release).version, None
 
 
 @click.group(epilog="Example: ocm runtime use")

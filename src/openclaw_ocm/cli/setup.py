@@ -93,8 +93,8 @@ def prepare(
     yes, no_install = options["yes"], options["no_install"]
     found = look(host, backend=options["backend"], sealed=not options["unsealed"], release=release)
     found.check(installing=not no_install)
-    if install(host, found, yes=yes, no_install=no_install, dry_run=dry_run) and wanted is not None:
-        release = resolve(host, wanted)
+    if install(host, found, yes=yes, no_install=no_install, dry_run=dry_run) and release is not None:
+        release = resolve(host, release.version)
     return found, None if release is None else release.version
 
 

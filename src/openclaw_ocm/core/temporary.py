@@ -77,27 +77,36 @@ def is_candidate(found: str) -> bool:
 
 def incoming(instance: str, token: str) -> str:
     """Return the name of the directory, beside the state, in which what is restored is made ready."""
-    return f".ocm-incoming-{instance}-{token}"
+    return _of_instance("incoming", instance, token)
 
 
 def kept(instance: str, token: str) -> str:
     """Return the name of the directory, beside the state, with what an instance was before an upgrade."""
-    return f".ocm-kept-{instance}-{token}"
+    return _of_instance("kept", instance, token)
 
 
 def is_kept(found: str, instance: str) -> bool:
     """Tell whether a name is one of such a directory of an instance's."""
-    return re.fullmatch(rf"\.ocm-kept-{re.escape(instance)}-{_TOKEN}", found) is not None
+    return _is_of_instance("kept", instance, found)
 
 
 def rehearsal(instance: str, token: str) -> str:
     """Return the name of the directory, beside the state, for the copy with which a version is tried."""
-    return f".ocm-rehearsal-{instance}-{token}"
+    return _of_instance("rehearsal", instance, token)
 
 
 def is_rehearsal(found: str, instance: str) -> bool:
     """Tell whether a name is one of such a directory of an instance's."""
-    return re.fullmatch(rf"\.ocm-rehearsal-{re.escape(instance)}-{_TOKEN}", found) is not None
+    return _is_of_instance("rehearsal", instance, found)
+
+
+def _of_instance(what: str, instance: str, token: str) -> str:
+    return f".ocm-{what}-{instance}-{token}"
+
+
+def _is_of_instance(what: str, instance: str, found: str) -> bool:
+    before = _of_instance(what, instance, "")
+    return found.startswith(before) and re.fullmatch(_TOKEN, found[len(before) :]) is not None
 
 
 def staging(token: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.document import lookup
@@ -10,7 +9,7 @@ from openclaw_ocm.core.openclaw.plugin_errors import ASK, parse_plugin_errors, r
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.sandboxed import read_openclaw
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.plugins import has_own
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def prove_plugins(context: Context, name: InstanceName, failed: Collection[str])
     worker = open_instance(context, name)
     found = refused(failed, plugin_errors(worker))
     if found:
-        version = package_version(PurePosixPath(worker.record.runtime.openclaw))
+        version = version_of(worker.record.runtime)
         raise OcmError(
             f"OpenClaw {version} refuses plugins of {name}",
             hint=f"ocm use {name} plugins update, or ocm upgrade {name} --lose-plugins does without them",

@@ -11,7 +11,7 @@ from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.sandboxed import run_node, run_openclaw
 from openclaw_ocm.system import files
-from openclaw_ocm.system.openclaw.package import package_version, stated_schemas
+from openclaw_ocm.system.openclaw.package import stated_schemas, version_of
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -47,7 +47,7 @@ def migrate(context: Context, name: InstanceName) -> None:
     worker = open_instance(context, name)
     if not read_schemas(worker):
         return
-    version = _version(worker.record.runtime)
+    version = version_of(worker.record.runtime)
     with files.open_state(worker.paths.state) as state:
         size = sum(size for folder in _FOLDERS for size in files.sizes_in(state, *folder))
     seconds = _START_SECONDS + size / _BYTES_PER_SECOND
@@ -77,7 +77,7 @@ def prove_state(context: Context, name: InstanceName) -> None:
     one = schemas.unreadable(read_schemas(worker), stated, _agents(worker))
     if one is not None:
         has = "cannot be read" if one.version is None else f"has version {one.version}"
-        version = _version(worker.record.runtime)
+        version = version_of(worker.record.runtime)
         message = (
             f"{one.describe()} of {name} {has}, and OpenClaw {version} reads version {one.stated(stated)}"
         )
@@ -89,7 +89,7 @@ def refuse_newer_state(worker: Instance, runtime: Runtime) -> None:
     stated = stated_schemas(PurePosixPath(runtime.openclaw))
     one = None if stated is None else schemas.newer(read_schemas(worker), stated)
     if stated is not None and one is not None:
-        version = _version(runtime)
+        version = version_of(runtime)
         message = (
             f"{one.describe()} of {worker.name} has version {one.version}, and OpenClaw {version} reads up "
             f"to version {one.stated(stated)}"
@@ -103,7 +103,7 @@ def refuse_migration(worker: Instance, runtime: Runtime) -> None:
     stated = stated_schemas(PurePosixPath(runtime.openclaw))
     one = None if stated is None else schemas.unreadable(read_schemas(worker), stated, _agents(worker))
     if one is not None:
-        version = _version(runtime)
+        version = version_of(runtime)
         message = (
             f"OpenClaw {version} changes the state of {worker.name}, and what runs now cannot read it then"
         )
@@ -114,10 +114,6 @@ def refuse_migration(worker: Instance, runtime: Runtime) -> None:
 def _agents(worker: Instance) -> set[str]:
     """Return the agents in use."""
     return {_MAIN, agent_of(worker.config), *agents_in(worker.config)}
-
-
-def _version(runtime: Runtime) -> str:
-    return package_version(PurePosixPath(runtime.openclaw))
 
 
 def _hint(name: InstanceName) -> str:

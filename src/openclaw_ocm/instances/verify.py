@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.status import Activity, Answer, Health, State, judge
@@ -13,7 +12,7 @@ from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.last_words import last_words
 from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.system import health, listening, processes, uplinks
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -84,7 +83,7 @@ def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:
     """Return the instance as it was observed when it was ready."""
     began, wall = time.monotonic(), time.time()
     name = worker.name
-    wanted = package_version(PurePosixPath(worker.record.runtime.openclaw))
+    wanted = version_of(worker.record.runtime)
     awaited: str | None = None
     looked = False
     while True:

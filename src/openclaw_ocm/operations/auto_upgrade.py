@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,16 +18,15 @@ from openclaw_ocm.instances.history import last_change, note_refusal
 from openclaw_ocm.operations import runtimes as installing
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.result import Outcome
-from openclaw_ocm.operations.planning.timers import next_due, timer_steps
+from openclaw_ocm.operations.planning.timers import due_in_words, timer_steps
 from openclaw_ocm.operations.planning.turns import NotScheduled, sentence, wait_for_turn
 from openclaw_ocm.operations.planning.upgrading import LastUpgrade, read_last_upgrade
 from openclaw_ocm.operations.upgrade import Request, upgrade
 from openclaw_ocm.system import files
-from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.machine import runtimes
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 
 if TYPE_CHECKING:
     from openclaw_ocm.backends.protocol import Timers
@@ -74,10 +72,8 @@ def _asked(before: AutoUpgrade | None, versions: str, at: str | None) -> AutoUpg
 
 
 def _in_words(timers: Timers, wanted: AutoUpgrade) -> str:
-    due = next_due(timers, wanted.at)
-    first = "never" if due is None else f"{datetime.fromtimestamp(due, local_zone()):%Y-%m-%d %H:%M %Z}"
     which = "newer ones of its month" if wanted.versions == "patch" else "whatever is newest"
-    return f"upgrades scheduled: {which}, at {wanted.at}, next {first}"
+    return f"upgrades scheduled: {which}, at {wanted.at}, next {due_in_words(timers, wanted.at)}"
 
 
 def run_auto(context: Context, name: InstanceName, effort: Effort, *, watch_seconds: float) -> Outcome:
@@ -110,7 +106,7 @@ class _Run:
         version: str | None = None
         try:
             record = _wanted(context, name)
-            have = package_version(PurePosixPath(record.runtime.openclaw))
+            have = version_of(record.runtime)
             version = _newer(context.host, have, record.auto_upgrade)
             if version is None:
                 self._keep(None)

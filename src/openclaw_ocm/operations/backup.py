@@ -32,7 +32,7 @@ from openclaw_ocm.system.archive.file import write_backup
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies, open_copies, survey
 from openclaw_ocm.system.openclaw.config import read_config
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 from openclaw_ocm.system.ways import refuse_reached
@@ -259,7 +259,7 @@ def _own_members(worker: Instance) -> Iterator[tuple[str, bytes]]:
     paths = worker.paths
     header = Header(
         name=paths.name,
-        openclaw=package_version(PurePosixPath(worker.record.runtime.openclaw)),
+        openclaw=version_of(worker.record.runtime),
         ocm=__version__,
         state=str(paths.state),
         home=str(paths.host.home),

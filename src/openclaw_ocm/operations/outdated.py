@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from openclaw_ocm.core.releases import channel_of, is_newer
@@ -13,7 +12,7 @@ from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.newest import read_newest
 from openclaw_ocm.system.machine import runtimes
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,7 +51,7 @@ def outdated(context: Context, names: Iterable[InstanceName]) -> Found:
     broken: dict[InstanceName, OcmError] = {}
     for name in names:
         try:
-            have[name] = _version(context, name)
+            have[name] = version_of(open_instance(context, name).record.runtime)
         except OcmError as error:
             broken[name] = error
     channels = {channel_of(version) for version in have.values()}
@@ -77,10 +76,6 @@ def _known_before(paths: HostPaths, channel: str) -> str | None:
         return None
     when = datetime.fromtimestamp(known.asked, local_zone())
     return f"at {when:%Y-%m-%d %H:%M %Z} it was {known.version}: ocm status NAME tells it too"
-
-
-def _version(context: Context, name: InstanceName) -> str:
-    return package_version(PurePosixPath(open_instance(context, name).record.runtime.openclaw))
 
 
 def _age(name: InstanceName, version: str, newest: dict[str, str]) -> Age:

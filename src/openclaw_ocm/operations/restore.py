@@ -55,7 +55,7 @@ from openclaw_ocm.system.archive.restorable import record_of
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, read_settings
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.source import read_main_port
 from openclaw_ocm.system.openclaw.versions import installed
 from openclaw_ocm.system.removable import check_mounted, check_tree
@@ -344,7 +344,7 @@ def _again(name: InstanceName, schedule: Schedule) -> str:
 
 def _check_version(header: Header, record: Record) -> None:
     """Raise `OcmError` where an archive is of a newer OpenClaw, whose state an older one cannot read."""
-    installed = package_version(PurePosixPath(record.runtime.openclaw))
+    installed = version_of(record.runtime)
     if is_newer(header.openclaw, installed):
         message = f"the archive is of OpenClaw {header.openclaw}, newer than {installed}, which is installed"
         raise OcmError(message, hint=f"ocm runtime install {header.openclaw}", code="archive_newer")
@@ -370,7 +370,7 @@ def _following(paths: InstancePaths, staged: Staged) -> Step:
 
 def _starting(record: Record, staged: Staged, request: RestoreRequest, effort: Effort) -> Iterator[Step]:
     """Yield the steps by which what an archive holds is run, by a newer OpenClaw than wrote it too."""
-    name, version = record.name, package_version(PurePosixPath(record.runtime.openclaw))
+    name, version = record.name, version_of(record.runtime)
     older = is_newer(version, staged.contents.header.openclaw)
     if older:
         yield Migrate(name=name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,7 +27,7 @@ from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.records import encode_record, parse_record
 from openclaw_ocm.system.openclaw.config import find_config
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -75,7 +74,7 @@ def rollback(context: Context, name: InstanceName, effort: Effort, *, dry_run: b
         outcome = carry_out(
             worker.context,
             make_plan(worker.backend, "rollback", name, [*steps, *cleaning], commit=len(steps)),
-            done=f"runs OpenClaw {_version(after)}, as it was at {_when(before)}",
+            done=f"runs OpenClaw {version_of(after.runtime)}, as it was at {_when(before)}",
             nothing="",
             dry_run=dry_run,
             notes=told,
@@ -86,7 +85,7 @@ def rollback(context: Context, name: InstanceName, effort: Effort, *, dry_run: b
 def _passed_over(worker: Instance) -> tuple[str, ...]:
     """Have the version that an instance ran not be taken again by itself."""
     try:
-        note = pass_over(worker, _version(worker.record))
+        note = pass_over(worker, version_of(worker.record.runtime))
     except OcmError:
         # Of one that is gone nobody knows the version.
         return ()
@@ -106,7 +105,7 @@ def rollback_question(context: Context, name: InstanceName) -> str:
     """Return what a user is asked before a rollback; raises `OcmError` where nothing is kept."""
     worker = open_instance(context, name)
     before = _kept(worker)
-    have = _version(parse_record(before.record, str(before.directory)))
+    have = version_of(parse_record(before.record, str(before.directory)).runtime)
     lost = "; ".join(_lost(worker, before))
     return f"Bring {name} back to OpenClaw {have} and its state of {_when(before)} ({lost})?"
 
@@ -125,10 +124,6 @@ def _lost(worker: Instance, before: Before) -> tuple[str, ...]:
     except OcmError:
         lines.clear()
     return in_words(parse_since(lines)), *linked_anew(worker.config, worker.name)
-
-
-def _version(record: Record) -> str:
-    return package_version(PurePosixPath(record.runtime.openclaw))
 
 
 def _when(before: Before) -> str:

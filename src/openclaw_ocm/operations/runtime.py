@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.errors import OcmError
@@ -11,7 +11,7 @@ from openclaw_ocm.instances.schemas import refuse_migration, refuse_newer_state
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.runtimes import named, next_runtime, refuse_older, runtime_steps
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.runtime import gone
 from openclaw_ocm.system.sandbox_directories import is_current
 
@@ -66,8 +66,8 @@ def _refuse_unreadable(worker: Instance, runtime: Runtime) -> None:
     if not Path(worker.paths.state, "state", "openclaw.sqlite").exists():
         return
     try:
-        have = package_version(PurePosixPath(worker.record.runtime.openclaw))
-        wanted = package_version(PurePosixPath(runtime.openclaw))
+        have = version_of(worker.record.runtime)
+        wanted = version_of(runtime)
     except OcmError:
         # Of one that is gone nobody knows the version.
         return
@@ -80,7 +80,7 @@ def _refuse_unreadable(worker: Instance, runtime: Runtime) -> None:
 
 def _in_words(runtime: Runtime) -> str:
     try:
-        version = package_version(PurePosixPath(runtime.openclaw))
+        version = version_of(runtime)
     except OcmError:
         version = "of unknown version"
     return f"OpenClaw {version} ({runtime.openclaw}) on {runtime.node}"

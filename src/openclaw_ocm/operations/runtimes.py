@@ -114,7 +114,7 @@ def install(host: Host, wanted: str, report: Report, *, dry_run: bool) -> Runtim
     steps = setup.steps if not dry_run else ()
     if steps:
         bring(host, setup, report)
-        release = runtimes.resolve(host, wanted)
+        release = runtimes.resolve(host, release.version)
     message = "installed" if steps else f"would {'; '.join(setup.describe())}" if setup.steps else _THERE
     return RuntimeChange(name=release.version, changed=bool(steps), message=message, dry_run=dry_run)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,8 @@ from openclaw_ocm.core.record import Keep, Schedule
 from openclaw_ocm.core.steps import RemoveFile
 from openclaw_ocm.errors import Invalid
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
-from openclaw_ocm.operations.planning.timers import kept_in_words, next_due, timer_steps
+from openclaw_ocm.operations.planning.timers import due_in_words, kept_in_words, timer_steps
 from openclaw_ocm.operations.repository import check_repository
-from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.ways import refuse_reached
 
 if TYPE_CHECKING:
@@ -90,8 +88,7 @@ def set_schedule(context: Context, name: InstanceName, asked: Asked | None, *, d
 
 
 def _in_words(timers: Timers, schedule: Schedule) -> str:
-    due = next_due(timers, schedule.every)
-    first = "never" if due is None else f"{datetime.fromtimestamp(due, local_zone()):%Y-%m-%d %H:%M %Z}"
+    first = due_in_words(timers, schedule.every)
     place = schedule.repository or schedule.directory
     where = f" to {place}" if place else ""
     without = f"; without {', '.join(schedule.exclude)}" if schedule.exclude else ""

@@ -43,7 +43,7 @@ from openclaw_ocm.system.openclaw import own_dotenv
 from openclaw_ocm.system.openclaw.find import find_runtime
 from openclaw_ocm.system.openclaw.own_copy import size_of
 from openclaw_ocm.system.openclaw.own_state import links_in
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -153,8 +153,8 @@ def _refuse_lost(worker: Instance, adopted: Adopted) -> None:
 def _refuse_older(worker: Instance) -> None:
     """Raise `OcmError` where the OpenClaw that the user has is older than the one that wrote the state."""
     try:
-        has = package_version(PurePosixPath(find_runtime(worker.host).openclaw))
-        have = package_version(PurePosixPath(worker.record.runtime.openclaw))
+        has = version_of(find_runtime(worker.host))
+        have = version_of(worker.record.runtime)
     except OcmError:
         # Without one there is nothing that could not read it.
         return

@@ -43,7 +43,7 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.before import leftovers
 from openclaw_ocm.system.kept.records import encode_record
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.sandbox_directories import is_current, make_shell
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def upgrade(
     it had, state and version, and is proved. Raises `OcmError`.
     """
     with changing(context, name) as worker:
-        have, wanted = _version(worker.record), request.version
+        have, wanted = version_of(worker.record.runtime), request.version
         if have == wanted:
             return _unchanged(worker, f"runs OpenClaw {have} already", dry_run=dry_run)
         refuse_older(name, have, wanted)
@@ -122,7 +122,7 @@ def any_older(context: Context, names: Iterable[InstanceName], version: str) -> 
     """Tell whether any of the instances runs an older OpenClaw than that; one that cannot be read is none."""
     opened = open_all(context, names)
     with contextlib.suppress(OcmError):
-        return any(is_newer(version, _version(one.record)) for one in opened.instances.values())
+        return any(is_newer(version, version_of(one.record.runtime)) for one in opened.instances.values())
     return True
 
 
@@ -191,10 +191,6 @@ def _refuse_silent(checked: Checked, version: str) -> None:
         raise OcmError(message, hint=first.mend, code=first.problem or "turn_failed", details=words)
 
 
-def _version(record: Record) -> str:
-    return package_version(PurePosixPath(record.runtime.openclaw))
-
-
 def _plan(worker: Instance, after: Record, request: Request, effort: Effort, plugins: Plugins | None) -> Plan:
     name, paths, ran = worker.name, worker.paths, worker.process.activity.will_run
     kept = paths.state.with_name(temporary.kept(name, secrets.token_hex(temporary.TOKEN_BYTES)))
@@ -257,7 +253,7 @@ def _beside(worker: Instance) -> Iterator[PurePosixPath]:
 
 def _prove_again(worker: Instance, effort: Effort, error: OcmError) -> None:
     """Wait until an instance whose upgrade was undone is ready as before, and tell so."""
-    have = _version(worker.record)
+    have = version_of(worker.record.runtime)
     try:
         verify(worker.context, worker.name, timeout_seconds=effort.timeout_seconds)
     except OcmError as other:

@@ -23,7 +23,7 @@ from openclaw_ocm.system.foreign.environments import environment_at, state_below
 from openclaw_ocm.system.openclaw import own_services
 from openclaw_ocm.system.openclaw.own_places import find_own, in_full
 from openclaw_ocm.system.openclaw.own_state import refuse_used
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.providers import known_providers
 from openclaw_ocm.system.openclaw.source import read_own_config
 from openclaw_ocm.system.openclaw.texts import read_bounded
@@ -240,7 +240,7 @@ def runtime_for(host: Host, found: Candidate) -> Runtime:
         message = f"the config of {found.what} names no version that an OpenClaw has"
         raise OcmError(message, hint=f"mend {_VERSION} in it", code="adopt_refused")
     runtime = runtime_of(host, last if last in installed(host.paths) else None)
-    have = package_version(PurePosixPath(runtime.openclaw))
+    have = version_of(runtime)
     if last is not None and is_newer(last, have):
         message = (
             f"{found.what} was last used by OpenClaw {printable(last)}, newer than {have}, which is installed"

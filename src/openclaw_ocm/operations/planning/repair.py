@@ -21,7 +21,7 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.system import files
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current
 from openclaw_ocm.system.uplinks import check_uplink
@@ -136,7 +136,7 @@ def _refuse_unstartable(worker: Instance) -> None:
     for obstacle in worker.judged.obstacles:
         raise obstacle
     check_runtime(worker.record)
-    package_version(PurePosixPath(worker.record.runtime.openclaw))
+    version_of(worker.record.runtime)
     for variable, file in missing_files(worker.record.environment) if worker.record.sealed else ():
         message = f"{variable} of {worker.name} names {file}, which is not there"
         hint = f"put it back, or ocm env {worker.name} unset {variable}"

@@ -6,8 +6,9 @@ import contextlib
 import re
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -18,9 +19,11 @@ from openclaw_ocm.core.steps import SetTimer
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
+from openclaw_ocm.system.host import local_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import PurePosixPath
 
     from openclaw_ocm.backends.protocol import Backend, Timers
     from openclaw_ocm.core.names import InstanceName
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Keep, Record, Schedule
     from openclaw_ocm.instances.instance import Instance
+
+Ended = TypeVar("Ended")
 
 # A path that stands as a word of its own, quoted or not: the value of a variable does not.
 _PROGRAM = re.compile(r"""(?<=[\s"'\[])/[^\s"',\]]{2,}""")
@@ -148,9 +153,14 @@ def moved(worker: Instance, every: str, purpose: Purpose) -> str | None:
 
 def read_last(paths: InstancePaths) -> LastRun | None:
     """Return what became of the last scheduled backup, None where that is not known."""
+    return read_ended(paths.last_backup, LastRun)
+
+
+def read_ended(path: PurePosixPath, kind: type[Ended]) -> Ended | None:
+    """Return what is kept of the last run of a timer, None where that is not known."""
     with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, UnreadableFile):
-        data = files.read_own(paths.last_backup)
-        return None if data is None else msgspec.json.decode(data, type=LastRun)
+        data = files.read_own(path)
+        return None if data is None else msgspec.json.decode(data, type=kind)
     return None
 
 
@@ -165,6 +175,12 @@ def next_due(timers: Timers, every: str) -> float | None:
     with contextlib.suppress(OcmError):
         return next(iter(timers.dues(every, time.time(), 1)), None)
     return None
+
+
+def due_in_words(timers: Timers, every: str) -> str:
+    """Return in words when the next of the moments `every` is."""
+    due = next_due(timers, every)
+    return "never" if due is None else f"{datetime.fromtimestamp(due, local_zone()):%Y-%m-%d %H:%M %Z}"
 
 
 def _late_after(worker: Instance, schedule: Schedule, last: LastRun | None) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,8 +10,7 @@ import msgspec
 
 from openclaw_ocm.core.backup.schedule import Moment
 from openclaw_ocm.core.purpose import Purpose
-from openclaw_ocm.errors import UnreadableFile
-from openclaw_ocm.operations.planning.timers import moved, next_due
+from openclaw_ocm.operations.planning.timers import moved, next_due, read_ended
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
@@ -67,10 +65,7 @@ def look_at_upgrades(worker: Instance) -> Upgrades | None:
 
 def read_last_upgrade(paths: InstancePaths) -> LastUpgrade | None:
     """Return what became of the last scheduled upgrade, None where that is not known."""
-    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, UnreadableFile):
-        data = files.read_own(paths.last_upgrade)
-        return None if data is None else msgspec.json.decode(data, type=LastUpgrade)
-    return None
+    return read_ended(paths.last_upgrade, LastUpgrade)
 
 
 def pass_over(worker: Instance, version: str) -> str | None:

@@ -27,7 +27,7 @@ from openclaw_ocm.core.sandbox.policy import system_mounts
 from openclaw_ocm.errors import Locked, OcmError
 from openclaw_ocm.system import files, programs
 from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _clear(paths: HostPaths) -> None:
 def mark(paths: HostPaths, runtime: Runtime) -> PurePosixPath:
     """Return the file that tells that an OpenClaw was compiled; its name changes with both versions."""
     node = Path(runtime.node).stat()
-    version = package_version(PurePosixPath(runtime.openclaw))
+    version = version_of(runtime)
     words = (runtime.node, str(node.st_size), str(node.st_mtime_ns), runtime.openclaw, version)
     digest = hashlib.sha256("\0".join(words).encode()).hexdigest()
     return paths.ocm_data / f"compiled-{digest[:16]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.openclaw.run import ENTRY
@@ -13,9 +13,8 @@ from openclaw_ocm.core.releases import NODE_RANGE, parse_range, readable_range
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
-    from pathlib import PurePosixPath
-
     from openclaw_ocm.core.openclaw.schemas import Stated
+    from openclaw_ocm.core.record import Runtime
     from openclaw_ocm.core.releases import Span
 
 # Where npm puts it below its prefix.
@@ -65,6 +64,11 @@ def stated_schemas(package: PurePosixPath) -> Stated | None:
         return parse_stated(_read(package))
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def version_of(runtime: Runtime) -> str:
+    """Return the version of the OpenClaw that an instance runs, or raise `OcmError` as where it is gone."""
+    return package_version(PurePosixPath(runtime.openclaw))
 
 
 def is_whole(package: PurePosixPath, version: str) -> bool:
