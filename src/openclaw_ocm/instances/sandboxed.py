@@ -16,7 +16,9 @@ from openclaw_ocm.system.runner import Command, failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from openclaw_ocm.backends.protocol import Session
     from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.system.runner import Completed
 
 _MAX_PRINTED = 4 * 2**20
 _TAIL_LINES = 5
@@ -100,11 +102,19 @@ def read_openclaw(worker: Instance, arguments: tuple[str, ...], *, timeout: floa
     argv = with_secrets(worker.paths, record, openclaw_argv(record, arguments))
     environ = environment(worker.paths, record)
     session = worker.backend.session(record, worker.policy, argv, environ=environ, terminal=False)
-    command = Command(argv=session.argv, timeout_seconds=timeout, limit=_MAX_PRINTED)
+    return captured(worker, session, timeout=timeout, limit=_MAX_PRINTED).stdout
+
+
+def captured(worker: Instance, session: Session, *, timeout: float, limit: int) -> Completed:
+    """Run a session and return what it printed, however it ends; it ends with this at the latest.
+
+    Raises `OcmError` where it takes too long, prints more bytes than `limit` or could not be started.
+    """
+    command = Command(argv=session.argv, timeout_seconds=timeout, limit=limit)
     try:
         done = worker.host.runner.run(command, check=False)
     except BaseException:
         worker.backend.signal_session(session.token, signal.SIGKILL)
         raise
-    refuse_obstacle(record.name, done.returncode, done.stderr)
-    return done.stdout
+    refuse_obstacle(worker.name, done.returncode, done.stderr)
+    return done

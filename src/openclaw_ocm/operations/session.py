@@ -17,14 +17,13 @@ from openclaw_ocm.core.sandbox.obstacle import NOT_STARTED, setup_failure
 from openclaw_ocm.core.status import taken_in_words
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
-from openclaw_ocm.instances.sandboxed import refuse_obstacle
+from openclaw_ocm.instances.sandboxed import captured, refuse_obstacle
 from openclaw_ocm.instances.verify import strangers
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.system import boxes, packages
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.runtime import check_runtime
-from openclaw_ocm.system.runner import Command
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 
 if TYPE_CHECKING:
@@ -160,14 +159,7 @@ def capture(
     worker = instance_of(context, record)
     program = openclaw_argv(record, arguments)
     session = _session(worker, program, Terminal(attached=False, environ=extra))
-    command = Command(argv=session.argv, timeout_seconds=timeout, limit=_MOST_PRINTED)
-    try:
-        completed = context.host.runner.run(command, check=False)
-    except BaseException:
-        worker.backend.signal_session(session.token, signal.SIGKILL)
-        raise
-    refuse_obstacle(record.name, completed.returncode, completed.stderr)
-    return completed
+    return captured(worker, session, timeout=timeout, limit=_MOST_PRINTED)
 
 
 def refuse_stranger(worker: Instance) -> None:

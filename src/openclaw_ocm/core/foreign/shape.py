@@ -25,8 +25,6 @@ _BESIDE = ("state", "agents", "credentials", "identity", "workspace")
 _DATABASE = "state/openclaw.sqlite"
 _OLDER = ("clawdbot.json", "moltbot.json")
 _SHOWN = 3
-# Outside of the state lies what of these a backup has a place of its own for.
-PLACED = ("config", "credentials", "workspace", "agent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
