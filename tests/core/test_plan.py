@@ -6,7 +6,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from openclaw_ocm.core import proofs, steps
+from openclaw_ocm.core import steps, upgrade_steps
 from openclaw_ocm.core.adoption import steps as adoption
 from openclaw_ocm.core.firewall import Rule
 from openclaw_ocm.core.names import InstanceName
@@ -31,12 +31,12 @@ EXAMPLES: tuple[Step, ...] = (
     steps.Restart(name="w1"),
     steps.Stop(name="w1", ran=True),
     steps.Verify(name="w1", timeout_seconds=1.5),
-    steps.Watch(name="w1", seconds=60.0),
-    steps.Ask(name="w1", seconds=120.0),
-    steps.KeepState(path="/s", kept="/.ocm-kept-w1-0123456789ab", record="name = 'w1'\n"),
-    steps.Migrate(name="w1"),
-    steps.ProveState(name="w1"),
-    proofs.ProvePlugins(name="w1", failed=("old",)),
+    upgrade_steps.Watch(name="w1", seconds=60.0),
+    upgrade_steps.Ask(name="w1", seconds=120.0),
+    upgrade_steps.KeepState(path="/s", kept="/.ocm-kept-w1-0123456789ab", record="name = 'w1'\n"),
+    upgrade_steps.Migrate(name="w1"),
+    upgrade_steps.ProveState(name="w1"),
+    upgrade_steps.ProvePlugins(name="w1", failed=("old",)),
     steps.SetBind(name="w1", bind="lan", previous="loopback"),
     steps.SetRules(
         name="w1",

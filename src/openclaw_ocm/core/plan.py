@@ -6,21 +6,16 @@ import msgspec
 
 from openclaw_ocm.core.adoption import steps as adoption
 from openclaw_ocm.core.names import BackendName
-from openclaw_ocm.core.proofs import ProvePlugins
 from openclaw_ocm.core.steps import (
-    Ask,
     CloneConfig,
     CopyWorkspaces,
     Disable,
     Enable,
     Exchange,
-    KeepState,
     LinkConfig,
     Load,
     MakeShell,
     MakeState,
-    Migrate,
-    ProveState,
     Remember,
     RemoveDefinition,
     RemoveFile,
@@ -38,11 +33,11 @@ from openclaw_ocm.core.steps import (
     Start,
     Stop,
     Verify,
-    Watch,
     WriteConfig,
     WriteDefinition,
     WriteRecord,
 )
+from openclaw_ocm.core.upgrade_steps import Ask, KeepState, Migrate, ProvePlugins, ProveState, Watch
 
 Step = (
     WriteRecord

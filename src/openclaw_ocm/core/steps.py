@@ -13,7 +13,7 @@ from openclaw_ocm.core.firewall import Rule
 from openclaw_ocm.core.purpose import Purpose
 
 
-class _OfInstance(msgspec.Struct, frozen=True, kw_only=True):
+class OfInstance(msgspec.Struct, frozen=True, kw_only=True):
     """What is done to the instance `name`; `words` say it."""
 
     words: ClassVar[str]
@@ -122,31 +122,31 @@ class WriteDefinition(msgspec.Struct, frozen=True, tag="write-definition", kw_on
         return f"{'write' if self.previous is None else 'replace'} definition {self.path} of {self.name}"
 
 
-class Load(_OfInstance, frozen=True, tag="load", kw_only=True):
+class Load(OfInstance, frozen=True, tag="load", kw_only=True):
     """Have the backend take up the definition as it is on disk."""
 
     words = "load the definition of"
 
 
-class RemoveDefinition(_OfInstance, frozen=True, tag="remove-definition", kw_only=True):
+class RemoveDefinition(OfInstance, frozen=True, tag="remove-definition", kw_only=True):
     """Remove the definition of a stopped gateway and all else that the backend keeps of it."""
 
     words = "remove the definition of"
 
 
-class Enable(_OfInstance, frozen=True, tag="enable", kw_only=True):
+class Enable(OfInstance, frozen=True, tag="enable", kw_only=True):
     """Have the instance start with the machine."""
 
     words = "enable"
 
 
-class Disable(_OfInstance, frozen=True, tag="disable", kw_only=True):
+class Disable(OfInstance, frozen=True, tag="disable", kw_only=True):
     """Have the instance no longer start with the machine."""
 
     words = "disable"
 
 
-class Start(_OfInstance, frozen=True, tag="start", kw_only=True):
+class Start(OfInstance, frozen=True, tag="start", kw_only=True):
     """Start the gateway."""
 
     words = "start"
@@ -165,13 +165,13 @@ class Remember(msgspec.Struct, frozen=True, tag="remember", kw_only=True):
         return f"note that an undo leaves {self.name} {'running' if self.runs else 'stopped'}"
 
 
-class Restart(_OfInstance, frozen=True, tag="restart", kw_only=True):
+class Restart(OfInstance, frozen=True, tag="restart", kw_only=True):
     """Restart the gateway, or start it; what `Remember` noted before is what an undo brings back."""
 
     words = "restart"
 
 
-class Stop(_OfInstance, frozen=True, tag="stop", kw_only=True):
+class Stop(OfInstance, frozen=True, tag="stop", kw_only=True):
     """Stop the gateway and every session in the instance's sandbox; `ran` tells whether an undo starts it."""
 
     words = "stop"
@@ -187,55 +187,6 @@ class Verify(msgspec.Struct, frozen=True, tag="verify", kw_only=True):
     def describe(self) -> str:
         """Return the step in words."""
         return f"wait until {self.name} is ready and prove its sandbox from within"
-
-
-class Watch(msgspec.Struct, frozen=True, tag="watch", kw_only=True):
-    """See for some time that a gateway which became ready goes on: one may fall over a minute later."""
-
-    name: str
-    seconds: float
-
-    def describe(self) -> str:
-        """Return the step in words."""
-        return f"watch {self.name} for {self.seconds:g} s"
-
-
-class Ask(msgspec.Struct, frozen=True, tag="ask", kw_only=True):
-    """Ask an agent something, as who makes the plan has it asked; one that does not answer fails."""
-
-    name: str
-    seconds: float
-
-    def describe(self) -> str:
-        """Return the step in words."""
-        return f"ask {self.name}, which uses its model"
-
-
-class KeepState(msgspec.Struct, frozen=True, tag="keep-state", kw_only=True):
-    """Copy the state `path` of a stopped instance into `kept`; an undo puts the copy in its place.
-
-    `record` is the text of its record, which is kept beside it.
-    """
-
-    path: str
-    kept: str
-    record: str
-
-    def describe(self) -> str:
-        """Return the step in words."""
-        return f"keep a copy of {self.path} in {self.kept}"
-
-
-class Migrate(_OfInstance, frozen=True, tag="migrate", kw_only=True):
-    """Have OpenClaw bring the state of a stopped instance up to its version, in its sandbox."""
-
-    words = "have OpenClaw migrate the state of"
-
-
-class ProveState(_OfInstance, frozen=True, tag="prove-state", kw_only=True):
-    """See that the databases of an instance are what its OpenClaw reads: a gateway is ready without."""
-
-    words = "prove that OpenClaw can read the state of"
 
 
 class SetBind(msgspec.Struct, frozen=True, tag="set-bind", kw_only=True):

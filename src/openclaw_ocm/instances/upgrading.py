@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from openclaw_ocm.core import proofs, steps
+from openclaw_ocm.core import upgrade_steps as steps
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.instances.plugins import prove_plugins
 from openclaw_ocm.instances.schemas import migrate, prove_state
@@ -49,7 +49,7 @@ def _prove_state(step: steps.ProveState, context: Context) -> None:
     prove_state(context, InstanceName(step.name))
 
 
-def _prove_plugins(step: proofs.ProvePlugins, context: Context) -> None:
+def _prove_plugins(step: steps.ProvePlugins, context: Context) -> None:
     prove_plugins(context, InstanceName(step.name), step.failed)
 
 
@@ -59,5 +59,5 @@ STEPS: tuple[tuple[Any, Callable[..., None], Callable[..., str | None] | None], 
     (steps.KeepState, _keep_state, _bring_state_back),
     (steps.Migrate, _migrate, _end_migration),
     (steps.ProveState, _prove_state, None),
-    (proofs.ProvePlugins, _prove_plugins, None),
+    (steps.ProvePlugins, _prove_plugins, None),
 )

@@ -11,7 +11,6 @@ from openclaw_ocm.core.steps import (
     Disable,
     RemoveDefinition,
     RemoveFile,
-    RemoveLink,
     RemoveTree,
     Stop,
 )
@@ -22,9 +21,8 @@ from openclaw_ocm.operations.backup import backup as make_backup
 from openclaw_ocm.operations.backups import list_backups
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.guard import guard
-from openclaw_ocm.operations.planning.removal import refuse_unremovable
+from openclaw_ocm.operations.planning.removal import refuse_unremovable, removal_steps
 from openclaw_ocm.operations.planning.timers import ending_steps
-from openclaw_ocm.system.before import leftovers
 from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.records import read_record
 
@@ -154,15 +152,6 @@ def _removal(paths: InstancePaths) -> tuple[Step, ...]:
         RemoveFile(path=str(paths.record)),
         Stop(name=name, ran=False),
         RemoveDefinition(name=name),
-        RemoveLink(link=str(paths.config_link)),
-        RemoveFile(path=str(paths.secrets)),
-        RemoveFile(path=str(paths.inherited)),
-        RemoveFile(path=str(paths.adopted)),
-        RemoveFile(path=str(paths.last_backup)),
-        RemoveFile(path=str(paths.last_upgrade)),
-        # What may resist comes last: all else is gone by then.
-        RemoveTree(path=str(paths.shell)),
-        RemoveTree(path=str(paths.scratch)),
-        *(RemoveTree(path=str(path)) for path in leftovers(paths)),
+        *removal_steps(paths),
         RemoveTree(path=str(paths.state)),
     )

@@ -13,14 +13,11 @@ from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.retention import parse_backup_file
 from openclaw_ocm.core.openclaw.document import parse_config
 from openclaw_ocm.core.paths import CONFIG_NAME
-from openclaw_ocm.core.proofs import ProvePlugins
 from openclaw_ocm.core.record import Record
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import (
     Exchange,
     MakeShell,
-    Migrate,
-    ProveState,
     RemoveFile,
     RemoveTree,
     RewritePaths,
@@ -29,6 +26,7 @@ from openclaw_ocm.core.steps import (
     Stop,
     WriteRecord,
 )
+from openclaw_ocm.core.upgrade_steps import Migrate, ProvePlugins, ProveState
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error, is_full, room_or_writable
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.transaction import Transaction

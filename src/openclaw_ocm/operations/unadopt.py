@@ -17,25 +17,23 @@ from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.steps import (
     Disable,
-    KeepState,
     RemoveDefinition,
     RemoveFile,
-    RemoveLink,
     RemoveTree,
     RewritePaths,
     Stop,
     WriteDefinition,
 )
+from openclaw_ocm.core.upgrade_steps import KeepState
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.delete import delete
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.guard import guard
-from openclaw_ocm.operations.planning.removal import refuse_unremovable
+from openclaw_ocm.operations.planning.removal import refuse_unremovable, removal_steps
 from openclaw_ocm.operations.planning.timers import ending_steps
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import free_bytes
-from openclaw_ocm.system.before import leftovers
 from openclaw_ocm.system.kept.adopted import read_adopted
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.kept.secrets import read_secrets
@@ -202,18 +200,11 @@ def _steps(worker: Instance, adopted: Adopted, effort: Effort) -> list[Step]:
 
 def _removal(worker: Instance, adopted: Adopted, kept: str) -> list[Step]:
     paths = worker.paths
-    trees = [paths.shell, paths.scratch, *leftovers(paths), PurePosixPath(kept)]
-    if PurePosixPath(adopted.state) != paths.state:
-        trees.append(paths.state)
+    trees = [kept] if PurePosixPath(adopted.state) == paths.state else [kept, str(paths.state)]
     return [
         RemoveFile(path=str(paths.record)),
-        RemoveLink(link=str(paths.config_link)),
-        RemoveFile(path=str(paths.secrets)),
-        RemoveFile(path=str(paths.inherited)),
-        RemoveFile(path=str(paths.last_backup)),
-        RemoveFile(path=str(paths.last_upgrade)),
-        RemoveFile(path=str(paths.adopted)),
-        *(RemoveTree(path=str(path)) for path in trees),
+        *removal_steps(paths),
+        *(RemoveTree(path=path) for path in trees),
     ]
 
 

@@ -12,19 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core import temporary
-from openclaw_ocm.core.proofs import ProvePlugins
 from openclaw_ocm.core.releases import is_newer
-from openclaw_ocm.core.steps import (
-    Ask,
-    KeepState,
-    Migrate,
-    ProveState,
-    RemoveTree,
-    Start,
-    Stop,
-    Watch,
-    WriteRecord,
-)
+from openclaw_ocm.core.steps import RemoveTree, Start, Stop, WriteRecord
+from openclaw_ocm.core.upgrade_steps import Ask, KeepState, Migrate, ProvePlugins, ProveState, Watch
 from openclaw_ocm.errors import OcmError, UndoIncomplete
 from openclaw_ocm.instances.instance import open_all
 from openclaw_ocm.instances.plugins import has_plugins, plugin_errors

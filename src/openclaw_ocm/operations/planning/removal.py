@@ -1,4 +1,4 @@
-"""The look at what a plan removes past its commit point, from where there is no way back."""
+"""What a plan removes past its commit point, from where there is no way back, and the look at it before."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.core.steps import RemoveDefinition, RemoveFile, RemoveTree
+from openclaw_ocm.core.steps import RemoveDefinition, RemoveFile, RemoveLink, RemoveTree
 from openclaw_ocm.system import removable
+from openclaw_ocm.system.before import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from openclaw_ocm.backends.protocol import Backend
+    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.plan import Step
+
+
+def removal_steps(paths: InstancePaths) -> list[Step]:
+    """Return the steps that remove all that OCM has of an instance but its record, definition and state."""
+    kept = (paths.secrets, paths.inherited, paths.adopted, paths.last_backup, paths.last_upgrade)
+    # What may resist comes last: all else is gone by then.
+    trees = (paths.shell, paths.scratch, *leftovers(paths))
+    return [
+        RemoveLink(link=str(paths.config_link)),
+        *(RemoveFile(path=str(path)) for path in kept),
+        *(RemoveTree(path=str(path)) for path in trees),
+    ]
 
 
 def refuse_unremovable(backend: Backend, steps: Iterable[Step]) -> None:
