@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.operations.kept import Kept, keep
+from tests.operations.owned import Owned, make_owned
 
 from openclaw_ocm.system import uplinks
 
@@ -27,3 +28,15 @@ def own_networks(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplinks, "_TRY", ("true",))
     # The fake's gateways listen themselves.
     monkeypatch.setattr(uplinks, "server", lambda paths: kept.process(paths.name).pid)
+
+
+@pytest.fixture
+def owned(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
+    """Return what the user runs without OCM as a profile."""
+    return make_owned(kept, monkeypatch, ".openclaw-work")
+
+
+@pytest.fixture
+def main(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
+    """Return what the user runs without OCM as main."""
+    return make_owned(kept, monkeypatch, ".openclaw")

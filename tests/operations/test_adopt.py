@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.operations.owned import BOT, KEY, PID, PORT, TOKEN, Owned, make_owned
+from tests.operations.owned import BOT, KEY, PID, PORT, TOKEN, Owned
 
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.status import Listener
@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 WORK, COPY = parse_name("work"), parse_name("work-copy")
-
-
-@pytest.fixture
-def owned(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw-work")
-
-
-@pytest.fixture
-def main(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw")
 
 
 def config_of(state: Path) -> dict[str, object]:

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.operations.owned import Owned, make_owned
 
 from openclaw_ocm.core.adoption.steps import CopyState
 from openclaw_ocm.core.names import parse_name
@@ -21,23 +20,13 @@ from openclaw_ocm.system.openclaw import own_prints, own_state
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.operations.kept import Kept
+    from tests.operations.owned import Owned
 
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.system.host import Host
 
 WORK = parse_name("work")
-
-
-@pytest.fixture
-def owned(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw-work")
-
-
-@pytest.fixture
-def main(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw")
 
 
 def note(state: Path) -> None:

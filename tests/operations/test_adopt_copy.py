@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.operations.owned import Owned, make_owned
 
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.errors import OcmError
@@ -19,15 +18,11 @@ from openclaw_ocm.system.openclaw import own_copy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.operations.kept import Kept
+    from tests.operations.owned import Owned
+
 
 WORK, COPY = parse_name("work"), parse_name("work-copy")
 HOLES = 2**34
-
-
-@pytest.fixture
-def owned(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw-work")
 
 
 def copied(owned: Owned, name: str) -> Path:

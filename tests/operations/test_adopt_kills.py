@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.operations.cutting import cut_at
 from tests.operations.owned import make_owned
 
 from openclaw_ocm.core.names import parse_name
@@ -31,18 +32,8 @@ STEPS = 24
 @contextlib.contextmanager
 def killed(count: int, *, after: bool) -> Iterator[None]:
     """Have a change be cut off at its step of that number, as by a kill: nothing is undone."""
-    real, seen = apply.apply_step, [0]
-
-    def step(context: Context, one: Step) -> None:
-        seen[0] += 1
-        if seen[0] == count and not after:
-            raise KeyboardInterrupt
-        real(context, one)
-        if seen[0] == count:
-            raise KeyboardInterrupt
-
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
-        patch.setattr(transaction, "apply_step", step)
+        cut_at(patch, count, KeyboardInterrupt, after=after)
         patch.setattr(Transaction, "_fail", lambda *_words, **_more: "killed")
         yield
 

@@ -7,14 +7,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.operations.owned import Owned, make_owned
 
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.operations.kept import Kept
+    from tests.operations.owned import Owned
+
 
 DEEP: Any = "x"
 for _ in range(90):
@@ -50,11 +50,6 @@ EITHER: tuple[dict[str, Any], ...] = (
     {"$include": ["./nowhere.json5"]},
     {"$include": 5},
 )
-
-
-@pytest.fixture
-def owned(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw-work")
 
 
 @pytest.mark.parametrize("odd", [*TAKEN, *EITHER], ids=lambda odd: json.dumps(odd)[:40])

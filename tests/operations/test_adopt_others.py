@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.operations.owned import PORT, Owned, make_owned
+from tests.operations.owned import PORT, Owned
 
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.record import Shown
@@ -25,16 +25,6 @@ if TYPE_CHECKING:
     from tests.operations.kept import Kept
 
 WORK = parse_name("work")
-
-
-@pytest.fixture
-def owned(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw-work")
-
-
-@pytest.fixture
-def main(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw")
 
 
 def profile(kept: Kept, name: str, config: dict[str, object]) -> Path:

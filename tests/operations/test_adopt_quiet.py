@@ -6,26 +6,17 @@ import contextlib
 import json
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pytest
-from tests.operations.owned import BOT, Owned, make_owned
+from tests.operations.owned import BOT, Owned
 
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.system.kept.secrets import read_secrets
-
-if TYPE_CHECKING:
-    from tests.operations.kept import Kept
 
 COPY = parse_name("work-copy")
 LOGIN = {"type": "oauth", "provider": "openai", "access": "a-1", "refresh": "rotates-1111", "expires": 1}
 KEY = {"type": "api_key", "provider": "minimax", "key": "sk-stays-2222"}
 STORE = {"version": 1, "profiles": {"openai:default": LOGIN, "minimax:default": KEY}}
-
-
-@pytest.fixture
-def owned(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw-work")
 
 
 def written(state: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pytest
 from tests import hosts, model_lists, samples
 from tests.backends import fake
 from tests.backends.home import make_home
+from tests.operations.cutting import cut_at
 from tests.operations.test_sync import MAIN, NEW, NODE, OLD, OWN, changed, provider, without_tokens
 
 from openclaw_ocm.backends import registry
@@ -280,22 +281,12 @@ def test_of_a_stopped_instance_nothing_is_started(worker: Worker, verb: Verb) ->
 
 def dying_at(monkeypatch: pytest.MonkeyPatch, count: int, *, after: bool) -> Callable[[], int]:
     """Have OCM be killed before or after the `count`-th step; return what tells how many were begun."""
-    real, seen = apply.apply_step, [0]
-
-    def step(context: Context, one: Step) -> None:
-        seen[0] += 1
-        if seen[0] == count and not after:
-            raise Killed
-        real(context, one)
-        if seen[0] == count:
-            raise Killed
 
     def dead(*_arguments: object, **_options: object) -> None:
         raise Killed
 
-    monkeypatch.setattr(transaction, "apply_step", step)
     monkeypatch.setattr(transaction, "undo", dead)
-    return lambda: seen[0]
+    return cut_at(monkeypatch, count, Killed, after=after)
 
 
 @EVERY_VERB

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from tests import archives, hosts, samples
+from tests.operations.cutting import cut_at
 from tests.operations.test_backup import NAME, Instance
 from tests.programs.boxed import is_alive, wait_for
 
@@ -48,8 +49,6 @@ from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.workspaces import copy_workspaces, survey_workspaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
@@ -96,24 +95,6 @@ def everything(instance: Instance) -> dict[str, str]:
     found = hosts.contents(instance.home)
     ignored = ("asked", "refuse", ".local/state/ocm/locks/", "backups/")
     return {path: text for path, text in found.items() if not path.startswith(ignored)}
-
-
-def dying_at(
-    monkeypatch: pytest.MonkeyPatch, count: int, error: type[BaseException], *, after: bool
-) -> Callable[[], int]:
-    """Have the `count`-th step fail before or after it is applied; return what tells how many were begun."""
-    real, seen = apply.apply_step, [0]
-
-    def step(context: Context, one: Step) -> None:
-        seen[0] += 1
-        if seen[0] == count and not after:
-            raise error
-        real(context, one)
-        if seen[0] == count:
-            raise error
-
-    monkeypatch.setattr(transaction, "apply_step", step)
-    return lambda: seen[0]
 
 
 def renamed(instance: Instance) -> Outcome:
@@ -169,7 +150,7 @@ def test_a_rename_that_fails_at_any_step_gives_the_old_name_back(
     commit = steps_of_rename(instance) - REMOVING
     for count in range(1, commit + 1):
         with monkeypatch.context() as patched:
-            dying_at(patched, count, KeyboardInterrupt, after=after)
+            cut_at(patched, count, KeyboardInterrupt, after=after)
             with pytest.raises(KeyboardInterrupt):
                 renamed(instance)
         assert everything(instance) == before, count
@@ -184,7 +165,7 @@ def test_a_rename_that_was_killed_is_undone_or_finished_by_the_next_command(
     said = []
     for number in range(1, count + 1):
         with monkeypatch.context() as patched:
-            dying_at(patched, number, Killed, after=after)
+            cut_at(patched, number, Killed, after=after)
             patched.setattr(transaction, "undo", killed)
             with pytest.raises(Killed):
                 renamed(instance)
@@ -446,7 +427,7 @@ def test_a_restore_that_fails_or_is_killed_at_any_step_leaves_the_old_or_the_new
         for made in instance.home.glob(f"backups/{NAME}-*"):
             made.unlink()
         with monkeypatch.context() as patched:
-            counted = dying_at(patched, number, how, after=True)
+            counted = cut_at(patched, number, how, after=True)
             if how is Killed:
                 patched.setattr(transaction, "undo", killed)
             with contextlib.suppress(how):
@@ -586,7 +567,7 @@ def test_a_schedule_is_moved(instance: Instance, monkeypatch: pytest.MonkeyPatch
         set_schedule(instance.context, NAME, asked, dry_run=False)
         write_file(instance.paths.last_backup, b"{}")
         with monkeypatch.context() as patched:
-            dying_at(patched, steps_of_rename(instance) - REMOVING, KeyboardInterrupt, after=True)
+            cut_at(patched, steps_of_rename(instance) - REMOVING, KeyboardInterrupt, after=True)
             with pytest.raises(KeyboardInterrupt):
                 renamed(instance)
         assert timers.known() == (NAME,)

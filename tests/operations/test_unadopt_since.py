@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from tests.operations.owned import KEY, Owned, make_owned
+from tests.operations.owned import KEY, Owned
 
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.dotenv import with_missing
@@ -17,20 +16,7 @@ from openclaw_ocm.operations.delete import delete, taken_over
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.secrets import read_secrets
 
-if TYPE_CHECKING:
-    from tests.operations.kept import Kept
-
 WORK = parse_name("work")
-
-
-@pytest.fixture
-def owned(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw-work")
-
-
-@pytest.fixture
-def main(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Owned:
-    return make_owned(kept, monkeypatch, ".openclaw")
 
 
 def refused(owned: Owned) -> OcmError:

@@ -13,12 +13,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.operations.cutting import cut_at
 from tests.operations.kept import NAME
 
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances import apply, schemas, transaction, verify
+from openclaw_ocm.instances import schemas, verify
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import rollback as rollbacks
 from openclaw_ocm.operations import upgrade as upgrades
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from tests.operations.kept import Kept
 
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
 
@@ -480,18 +480,8 @@ def test_a_kill_leaves_the_old_or_the_new_whole(
         upgraded.upgrade()
         (upgraded.state / "workspace/said").write_text("since")
     states = {upgraded.version(): tree(upgraded.state)}
-    real, seen = apply.apply_step, [0]
-
-    def step(context: Context, one: Step) -> None:
-        seen[0] += 1
-        if seen[0] == count and not after:
-            raise KeyboardInterrupt
-        real(context, one)
-        if seen[0] == count:
-            raise KeyboardInterrupt
-
     with pytest.MonkeyPatch.context() as killed:
-        killed.setattr(transaction, "apply_step", step)
+        cut_at(killed, count, KeyboardInterrupt, after=after)
         killed.setattr(Transaction, "_fail", lambda *_words, **_more: "killed")
         with contextlib.suppress(KeyboardInterrupt):
             upgraded.upgrade() if verb == "upgrade" else upgraded.rollback()
