@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core import temporary
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
+from openclaw_ocm.system.copying import copy_tree
 from openclaw_ocm.system.exchange import inode, put_in_place
-from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.system.host import Host
 
 _STATE, _RECORD, _WHOLE = "state", "record.toml", "whole"
-_SECONDS = 3600.0
 # Where OpenClaw installs them beside `extensions`, which is in every backup.
 _PLUGINS = ("npm", "git")
 _DIGITS = 20
@@ -45,7 +44,7 @@ def keep(host: Host, state: PurePosixPath, kept: PurePosixPath, record: str) -> 
     files.remove_tree(kept)
     files.make_directory(kept)
     try:
-        _copy(host, state, kept / _STATE)
+        copy_tree(host, state, kept / _STATE)
     except OcmError:
         files.remove_tree(kept)
         raise
@@ -64,15 +63,7 @@ def copy_plugins(host: Host, state: PurePosixPath, target: PurePosixPath) -> Non
     for name in _PLUGINS:
         # What an archive has there is left as it is, be it a link.
         if os.path.isdir(state / name) and not os.path.lexists(target / name):  # noqa: PTH112 - no Path here
-            _copy(host, state / name, target / name)
-
-
-def _copy(host: Host, source: PurePosixPath, target: PurePosixPath) -> None:
-    argv = ("cp", "--archive", "--reflink=auto", "--", str(source), str(target))
-    done = host.runner.run(Command(argv=argv, timeout_seconds=_SECONDS), check=False)
-    if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["cp failed"])[-1]
-        raise OcmError(f"{source} cannot be copied: {said}", hint="make room there", code="not_kept")
+            copy_tree(host, state / name, target / name)
 
 
 def bring_back(state: PurePosixPath, kept: PurePosixPath) -> bool:

@@ -13,7 +13,7 @@ from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.channels import channels_in
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, lookup, parse_config
 from openclaw_ocm.core.openclaw.dotenv import parse_dotenv
-from openclaw_ocm.core.openclaw.main_place import is_profile, port_in
+from openclaw_ocm.core.openclaw.main_place import absolute, is_profile, port_in
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
@@ -281,7 +281,7 @@ def stays_behind(host: Host, name: str, found: Candidate, *, but: Collection[str
     seen = (str(found.state), *but, *_SEEN)
     told = []
     for text in dict.fromkeys(paths_in(dict(found.settings))):
-        path = PurePosixPath(os.path.normpath(home / text[2:] if text.startswith("~/") else text))
+        path = PurePosixPath(os.path.normpath(absolute(home, text)))
         is_seen = any(path.is_relative_to(place) for place in seen)
         if not is_seen and path not in (home, PurePosixPath("/")) and os.path.exists(path):  # noqa: PTH110 - see os.path
             mend = f"ocm mount {name} {path} --rw"

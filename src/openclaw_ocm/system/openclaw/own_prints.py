@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
+from openclaw_ocm.system.openclaw.own_copy import below
 from openclaw_ocm.system.openclaw.own_state import links_in, refuse_used
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import PurePosixPath
 
     from openclaw_ocm.system.host import Host
@@ -42,7 +41,10 @@ def _print_of(host: Host, state: PurePosixPath) -> tuple[bytes, str]:
     passed = {*links_in(host, state), _SCRATCH}
     digest, newest = hashlib.sha256(), (0, str(state))
     try:
-        for path, seen in _below(str(state), passed):
+        for entry in below(state, passed):
+            if entry.name.endswith(_SHARED):
+                continue
+            path, seen = entry.path, entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(seen.st_mode):
                 said: tuple[object, ...] = (path, seen.st_mode)
             else:
@@ -53,19 +55,3 @@ def _print_of(host: Host, state: PurePosixPath) -> tuple[bytes, str]:
         message = f"{error.filename or state} cannot be looked at: {error.strerror}"
         raise OcmError(message, hint="try again", code="adopt_refused") from None
     return digest.hexdigest().encode(), newest[1]
-
-
-def _below(state: str, passed: set[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield each path below a state and what is there, in order; by no recursion, however deep that is."""
-    waiting = [state]
-    while waiting:
-        directory = waiting.pop()
-        with os.scandir(directory) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        for entry in found:
-            if entry.name.endswith(_SHARED) or (directory == state and entry.name in passed):
-                continue
-            seen = entry.stat(follow_symlinks=False)
-            yield entry.path, seen
-            if stat.S_ISDIR(seen.st_mode):
-                waiting.append(entry.path)

@@ -11,20 +11,19 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.paths import CONFIG_NAME, STATE_DIRECTORIES
-from openclaw_ocm.errors import InTheWay, OcmError
+from openclaw_ocm.errors import InTheWay
 from openclaw_ocm.system import files, removable
+from openclaw_ocm.system.copying import copy_tree
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.openclaw.own_copy import below, copy_below
 from openclaw_ocm.system.openclaw.texts import read_bounded
 from openclaw_ocm.system.openclaw.whereabouts import lock_of, running_on
-from openclaw_ocm.system.runner import Command
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from openclaw_ocm.system.host import Host
 
-_SECONDS = 3600.0
 _MAX_LOCK = 65536
 # Locks, and what its processes tell each other.
 _SCRATCH = "tmp"
@@ -47,11 +46,7 @@ def links_in(host: Host, state: PurePosixPath) -> tuple[str, ...]:
 
 def copy_cold(host: Host, source: PurePosixPath, target: PurePosixPath, left_out: Collection[str]) -> None:
     """Copy a state that nobody uses into a directory, as it is; raise `OcmError` where that cannot be."""
-    argv = ("cp", "--archive", "--reflink=auto", "--", f"{source}/.", str(target))
-    done = host.runner.run(Command(argv=argv, timeout_seconds=_SECONDS), check=False)
-    if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["cp failed"])[-1]
-        raise OcmError(f"{source} cannot be copied: {said}", hint="make room there", code="not_kept")
+    copy_tree(host, source, target, into=True)
     for name in {*left_out, *links_in(host, source), _SCRATCH}:
         files.remove(target / name)
     _relink(host, source, target)
