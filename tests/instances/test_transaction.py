@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.errors import UNDO_INCOMPLETE, OcmError, UndoIncomplete
 from openclaw_ocm.instances import apply
 from openclaw_ocm.instances.transaction import Transaction, recover, unfinished
+from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.records import encode_record
 
 if TYPE_CHECKING:
@@ -279,6 +281,46 @@ def test_an_undo_that_fails_needs_a_person_and_is_tried_again_by_the_next_comman
     shell.unlink()
     assert recover(context, NAME) == "an interrupted create of worker1 was undone"
     assert unfinished(context) == ()
+
+
+@pytest.mark.parametrize("gives_back", [True, False])
+def test_an_undo_for_which_the_disk_is_full_uses_what_another_gives_back_and_starts_nothing_half_old(
+    context: Context, monkeypatch: pytest.MonkeyPatch, *, gives_back: bool
+) -> None:
+    run(context, creation(context))
+    record, large = Path(paths_of(context).record), Path(context.host.paths.home, "large")
+    before, write, started = record.read_text(), files.write_file, list[str]()
+
+    def on_a_full_disk(path: PurePosixPath, data: bytes, *, mode: int = 0o600) -> None:
+        if data == before.encode() and (large.exists() or not gives_back):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data, mode=mode)
+
+    monkeypatch.setattr(files, "write_file", on_a_full_disk)
+    monkeypatch.setattr(apply, "launch", lambda _context, name: started.append(name))
+    monkeypatch.setattr(apply, "halt", lambda _context, _name: None)
+    monkeypatch.setattr(type(context.backend), "stop_sessions", lambda _self, _names: None)
+    change = (
+        steps.Stop(name=NAME, ran=True),
+        steps.MakeState(path=str(large)),
+        steps.WriteRecord(path=str(record), text="autostart = true\n", previous=before),
+        failing_at(context, 0).steps[0],
+    )
+    plan = Plan(operation="enable", name=NAME, backend="systemd", steps=change, commit=len(change))
+    if gives_back:
+        with pytest.raises(NotADirectoryError):
+            run(context, plan)
+    else:
+        with pytest.raises(UndoIncomplete, match="enable worker1 failed and could not be undone") as caught:
+            run(context, plan)
+        assert caught.value.details[1:] == (
+            f"write record {record}: [Errno {errno.ENOSPC}] No space left on device",
+            "what ran before was not started again",
+        )
+        assert started == []
+        monkeypatch.setattr(files, "write_file", write)
+        recover(context, NAME)
+    assert (record.read_text(), started) == (before, [NAME])
 
 
 def test_a_failure_past_the_commit_point_is_finished_by_the_next_command(

@@ -10,6 +10,7 @@ import pytest
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 
 from .instances import HOME, add_version, answer
+from .processes import kill_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ ENVIRONMENT = {"HOME": SMALL, "XDG_DATA_HOME": f"{HOME}/.local/share"}
 KILOBYTES = (0, 8, 64, 512, 2_000, 4_000)
 NAME = "cramped"
 NEWER = "2026.9.77"
+# Where it is told that the upgrade failed.
+HISTORY = "history.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +69,10 @@ def with_free(machine: Machine, ocm: Ocm, kilobytes: int, *arguments: str) -> Re
         machine.run(["rm", f"{SMALL}/filler"])
 
 
-def files(machine: Machine) -> str:
+def files(machine: Machine, *passed: str) -> str:
     """Return every file there with its hash, and every link; caches, locks and SQLite's are no matter."""
-    kept = "-type f ! -path '*/ocm/locks/*' ! -path '*/cache/*' ! -name '*-shm' ! -name '*-wal'"
+    matters = (f"! -name '{name}'" for name in ("*-shm", "*-wal", *passed))
+    kept = f"-type f ! -path '*/ocm/locks/*' ! -path '*/cache/*' {' '.join(matters)}"
     script = f"cd {SMALL}; find . {kept} -exec sha256sum {{}} + | sort -k 2; find . -type l | sort"
     return machine.run(["bash", "-c", script]).stdout
 
@@ -118,6 +122,30 @@ def test_an_upgrade_that_has_too_little_changes_nothing(machine: Machine, ocm: O
         refused(with_free(machine, ocm, kilobytes, "upgrade", NAME, "--to", NEWER, "--yes"))
         assert files(machine) == before, kilobytes
     # The only one that does not lie on the small disk.
+    ocm("runtime", "remove", NEWER, env=ENVIRONMENT)
+
+
+def test_a_disk_that_fills_up_within_an_upgrade_is_no_loss(machine: Machine, ocm: Ocm, small: str) -> None:
+    del small
+    add_version(machine, NEWER)
+    before = files(machine, HISTORY)
+    # As soon as the record has the new version, the copy of the state is there and nothing is migrated yet.
+    script = f"until grep -rqs {NEWER} {SMALL}/.config/ocm; do :; done; cat /dev/zero > {SMALL}/filler"
+    filling = machine.popen(["bash", "-c", script])
+    try:
+        done = ocm(
+            *("upgrade", NAME, "--to", NEWER, "--no-rehearsal", "--yes"),
+            env=ENVIRONMENT,
+            check=False,
+            timeout=STOP_TIMEOUT_SECONDS + 120,
+        )
+        assert filling.wait(timeout=60), "no space left"
+    finally:
+        kill_group(filling)
+        machine.run(["rm", "-f", f"{SMALL}/filler"])
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done
+    assert files(machine, HISTORY) == before
+    assert NEWER not in ocm("status", NAME, env=ENVIRONMENT).stdout
     ocm("runtime", "remove", NEWER, env=ENVIRONMENT)
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from openclaw_ocm.core.adoption.steps import SetService
 from openclaw_ocm.core.advice import hint_for_gone, words_for_gone
 from openclaw_ocm.core.journal import Unreadable, decode_plan, encode_plan
 from openclaw_ocm.core.names import MAIN, InstanceName, parse_name
 from openclaw_ocm.core.steps import Remember, Stop, WriteRecord
-from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, UnreadableFile, room_or_writable
+from openclaw_ocm.errors import NO_ROOM, InTheWay, OcmError, UndoIncomplete, UnreadableFile, room_or_writable
 from openclaw_ocm.instances import history
 from openclaw_ocm.instances.apply import apply_step, undo_step
 from openclaw_ocm.instances.leftovers import half_written_journals, sweep
@@ -195,19 +196,50 @@ def undo(context: Context, plan: Plan, begun: int, *, cause: BaseException | Non
 
     Raises `UndoIncomplete`, which tells the `cause` as well, where one resists.
     """
-    problems: list[str] = []
-    undone: list[str] = []
-    for step in reversed(plan.steps[:begun]):
-        try:
-            words = undo_step(context, _unless_unsealed(step, cause))
-            undone += [words] if words else []
-        except (OcmError, OSError) as error:
-            problems.append(f"{step.describe()}: {error}")
+    waiting = [_unless_unsealed(step, cause) for step in reversed(plan.steps[:begun])]
+    undone, waiting, problems, full = _undo_each(context, waiting)
+    if full:
+        # What lacked room may find it now: steps that came after it may have given some back.
+        more, waiting, problems, _ = _undo_each(context, waiting)
+        undone += more
     if problems:
         message = f"{plan.operation} {plan.name} failed and could not be undone in full"
         said = () if cause is None else (str(cause), *getattr(cause, "details", ()))
         raise UndoIncomplete(message, hint="ocm doctor --fix tries again", details=(*said, *problems))
     return tuple(undone)
+
+
+def _undo_each(context: Context, steps: list[Step]) -> tuple[list[str], list[Step], list[str], bool]:
+    """Undo steps; return in words what was, the steps that were not, why, and whether a disk was full.
+
+    After one that resists nothing is started: it would run by what is half new and half old.
+    """
+    undone: list[str] = []
+    left: list[Step] = []
+    problems: list[str] = []
+    full = False
+    for step in steps:
+        if left and _starts(step):
+            left.append(step)
+            problems.append("what ran before was not started again")
+            continue
+        try:
+            words = undo_step(context, step)
+            undone += [words] if words else []
+        except (OcmError, OSError) as error:
+            left.append(step)
+            problems.append(f"{step.describe()}: {error}")
+            full = full or (isinstance(error, OSError) and error.errno in NO_ROOM)
+    return undone, left, problems, full
+
+
+def _starts(step: Step) -> bool:
+    """Tell whether the undo of a step starts a gateway, as it ran before."""
+    return (
+        (isinstance(step, Stop) and step.ran)
+        or (isinstance(step, Remember) and step.runs)
+        or (isinstance(step, SetService) and step.before.runs)
+    )
 
 
 def _unless_unsealed(step: Step, cause: BaseException | None) -> Step:
