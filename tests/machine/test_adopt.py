@@ -50,19 +50,26 @@ IDENTITY = (
     f"cd; sha256sum .openclaw/openclaw.json .openclaw/.env .config/systemd/user/{MAIN_UNIT};"
     f" systemctl --user is-enabled {MAIN_UNIT}; systemctl --user is-active {MAIN_UNIT}"
 )
+PORT = 19501
 ONBOARD = (
-    *("openclaw", "--profile", "work", "onboard", "--non-interactive", "--accept-risk", "--skip-health"),
-    *("--mode", "local", "--auth-choice", "custom-api-key", "--custom-provider-id", "fake"),
-    *(
-        "--custom-base-url",
-        f"http://{MODEL}/v1",
-        "--custom-model-id",
-        "fake-1",
-        "--custom-api-key",
-        "sk-fake",
-    ),
-    *("--custom-compatibility", "openai", "--gateway-port", "19501", "--gateway-bind", "loopback"),
-    "--skip-skills",
+    *("onboard", "--non-interactive", "--accept-risk", "--skip-health", "--skip-skills", "--mode", "local"),
+    *("--auth-choice", "custom-api-key", "--custom-provider-id", "fake", "--custom-model-id", "fake-1"),
+    *("--custom-base-url", f"http://{MODEL}/v1", "--custom-api-key", "sk-fake"),
+    *("--custom-compatibility", "openai", "--gateway-port", str(PORT), "--gateway-bind", "loopback"),
+)
+LATE = ("cron", "add", "--name", "late", "--at", "2030-01-01T00:00:00Z", "--session", "main")
+# An environment as the official manager (openclaw/ocm 0.2.33) keeps it and runs it.
+OFFICIAL = f"{HOME}/.ocm"
+ROOT = f"{OFFICIAL}/envs/mira"
+ENVIRONMENT = f"OPENCLAW_HOME={ROOT}"
+OFFICIAL_UNIT = "ai.openclaw.mira"
+REGISTRY = {
+    "kind": "ocm-env-registry",
+    "envs": [{"kind": "ocm-env", "name": "mira", "root": ROOT, "gatewayPort": PORT, "protected": False}],
+}
+TREE = (
+    f"cd {OFFICIAL}; find . -printf '%p %m %s %T@\\n' | sort;"
+    " find . -type f -print0 | sort -z | xargs -0 sha256sum"
 )
 
 
@@ -115,8 +122,7 @@ def main(machine: Machine, ocm: Ocm) -> Iterator[Main]:
 def test_main_answers_as_a_sealed_instance_and_is_main_again(main: Main, ocm: Ocm) -> None:
     machine, identity = main.machine, main.identity()
     main.hears("ECHO:apple", "apple")
-    job = ("cron", "add", "--name", "late", "--at", "2030-01-01T00:00:00Z", "--session", "main")
-    machine.run(["openclaw", *job, "--system-event", "hello"])
+    machine.run(["openclaw", *LATE, "--system-event", "hello"])
     planned = answer(ocm, "adopt", "main", "--name", "mine", "--move", "--dry-run")["results"][0]
     assert f"have {MAIN_UNIT} be stopped, disabled and set aside in exchange for mine" in planned["steps"]
     assert not any(secret in json.dumps(planned) for secret in ("sk-fake", "sk-other", TOKEN))
@@ -148,7 +154,7 @@ def test_main_answers_as_a_sealed_instance_and_is_main_again(main: Main, ocm: Oc
 
 def test_a_profile_is_adopted_and_given_back_as_the_document_says(machine: Machine, ocm: Ocm) -> None:
     before = home_files(machine)
-    machine.run(list(ONBOARD), timeout=300)
+    machine.run(["openclaw", "--profile", "work", *ONBOARD], timeout=300)
     config = machine.read(f"{HOME}/.openclaw-work/openclaw.json")
     try:
         playing = Reader(machine, ocm.folder, words={"move --yes": f"move --yes --allow {MODEL}"})
@@ -161,4 +167,45 @@ def test_a_profile_is_adopted_and_given_back_as_the_document_says(machine: Machi
     assert "work: the profile work is work now, on port 19501, ready and sealed" in said
     assert "PONG from fake model" in said
     assert "work: is the profile work again" in said
+    assert home_files(machine) == before
+
+
+def test_an_environment_of_the_official_manager_and_a_backup_of_openclaw_become_instances(
+    machine: Machine, ocm: Ocm
+) -> None:
+    before = home_files(machine)
+    openclaw = ("env", ENVIRONMENT, "openclaw")
+    machine.run(["mkdir", "-p", "-m", "700", ROOT])
+    machine.write(f"{OFFICIAL}/envs.json", json.dumps(REGISTRY))
+    try:
+        machine.run([*openclaw, *ONBOARD], timeout=300)
+        run = ("systemd-run", "--user", "--quiet", f"--unit={OFFICIAL_UNIT}", f"--setenv={ENVIRONMENT}")
+        machine.run([*run, "openclaw", "gateway", "run", "--port", str(PORT)])
+        wait_for(lambda: ready(machine, PORT), 120, "a ready environment")
+        machine.run([*openclaw, "agent", "--agent", "main", "--message", "ECHO:apple"], timeout=120)
+        machine.run([*openclaw, *LATE, "--system-event", "hello"])
+        machine.run([*openclaw, "backup", "create", "--output", f"{HOME}/kept.tar.gz"], timeout=120)
+        # What a killed one leaves beside its databases is the most that there can be.
+        machine.run(["systemctl", "--user", "kill", "--signal=KILL", OFFICIAL_UNIT])
+        is_over = ["systemctl", "--user", "is-failed", OFFICIAL_UNIT]
+        wait_for(lambda: machine.run(is_over, check=False).returncode == 0, 30, "the end of the environment")
+        whole = machine.run(["sh", "-c", TREE]).stdout
+        assert ".sqlite-shm" in whole
+
+        moved = ocm("adopt", ROOT, "--move", "--yes", "--allow", MODEL)
+        assert f"on port {PORT}, ready and sealed" in moved.stdout
+        assert "apple" in say(ocm, "mira", "RECALL")
+        assert "late" in ocm("use", "mira", "cron", "list").stdout
+        assert machine.run(["sh", "-c", TREE]).stdout == whole, "never written"
+
+        refused = ocm("restore", f"{HOME}/kept.tar.gz", check=False)
+        assert "ocm adopt" in refused.stderr
+        ocm("adopt", f"{HOME}/kept.tar.gz", "--name", "packed", "--yes", "--allow", MODEL)
+        assert "apple" in say(ocm, "packed", "RECALL")
+        assert "late" in ocm("use", "packed", "cron", "list").stdout
+    finally:
+        ocm("delete", "--all", "--force", "--yes", check=False)
+        for verb in ("stop", "reset-failed"):
+            machine.run(["systemctl", "--user", verb, OFFICIAL_UNIT], check=False)
+        machine.run(["sh", "-c", "cd; rm -rf .ocm kept.tar.gz"])
     assert home_files(machine) == before

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,17 @@ if TYPE_CHECKING:
 
 WORK, COPY = parse_name("work"), parse_name("work-copy")
 HOLES = 2**34
+TOLD = "in the log alone"
+WRITING = """
+import sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1])
+database.execute("pragma journal_mode = wal")
+database.execute("create table told (what text)")
+database.execute("insert into told values (?)", sys.argv[2:])
+database.commit()
+print("written", flush=True)
+time.sleep(600)
+"""
 
 
 def copied(owned: Owned, name: str) -> Path:
@@ -118,15 +131,45 @@ def test_a_damaged_database_of_somebody_else_is_a_file(owned: Owned) -> None:
 
 def test_an_open_database_of_somebody_else_is_copied_whole(owned: Owned) -> None:
     path = owned.state / "workspace/app.sqlite"
-    with contextlib.closing(sqlite3.connect(path)) as database:
-        database.execute("pragma journal_mode = wal")
-        database.execute("create table told (what text)")
-        database.execute("insert into told values ('in the log alone')")
-        database.commit()
+    with writing(path):
         owned.adopt("work")
     assert not copied(owned, "workspace/app.sqlite-wal").exists()
-    with contextlib.closing(sqlite3.connect(copied(owned, "workspace/app.sqlite"))) as database:
-        assert database.execute("select what from told").fetchall() == [("in the log alone",)]
+    assert rows(copied(owned, "workspace/app.sqlite")) == [(TOLD,)]
+
+
+@pytest.mark.parametrize("name", ["state/openclaw.sqlite", "workspace/app.sqlite"])
+def test_what_a_killed_one_left_of_a_database_is_read_and_never_written(owned: Owned, name: str) -> None:
+    path = owned.state / name
+    with writing(path):
+        pass
+    assert Path(f"{path}-shm").exists(), "what SQLite would write on opening it"
+    before = {end: facts(Path(f"{path}{end}")) for end in ("", "-shm", "-wal")}
+    owned.adopt("work")
+    assert {end: facts(Path(f"{path}{end}")) for end in before} == before
+    assert rows(copied(owned, name)) == [(TOLD,)]
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Have another process write a database whose last row is in its log alone; then kill it."""
+    argv = [sys.executable, "-c", WRITING, str(path), TOLD]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"written\n"
+            yield
+        finally:
+            process.kill()
+
+
+def facts(path: Path) -> tuple[bytes, int, int]:
+    status = path.stat()
+    return path.read_bytes(), status.st_ino, status.st_mtime_ns
+
+
+def rows(path: Path) -> list[tuple[str]]:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return database.execute("select what from told").fetchall()
 
 
 def test_a_damaged_database_of_openclaw_is_named(owned: Owned) -> None:

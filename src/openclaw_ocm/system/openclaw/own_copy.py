@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from openclaw_ocm.core.backup.layout import DATABASE_MAGIC, SIDECARS, STATE, is_own_database
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.openclaw.open_database import is_open
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -101,7 +102,8 @@ def _copy(path: Path, target: Path, *, own: bool, whole: set[str], beside: PureP
     elif stat.S_ISREG(mode) and not any(
         path.name.endswith(end) and str(path).removesuffix(end) in whole for end in SIDECARS
     ):
-        if _is_database(path) and (own or _is_open(path)) and _copied_whole(path, target, own, beside):
+        asked = own or (is_open(path) and not _is_holes(path))
+        if asked and _is_database(path) and _copied_whole(path, target, own, beside):
             whole.add(str(path))
         else:
             _copy_file(path, target)
@@ -124,10 +126,10 @@ def _is_database(path: Path) -> bool:
         return file.read(len(DATABASE_MAGIC)) == DATABASE_MAGIC
 
 
-def _is_open(path: Path) -> bool:
-    """Tell whether somebody has a database open, and it is not mostly holes, which SQLite would fill."""
+def _is_holes(path: Path) -> bool:
+    """Tell whether a file is mostly holes, which SQLite would fill."""
     status = path.stat()
-    return Path(f"{path}-shm").exists() and status.st_blocks * _BLOCK >= status.st_size // 2
+    return status.st_blocks * _BLOCK < status.st_size // 2
 
 
 def _copy_file(path: Path, target: Path) -> None:
@@ -159,7 +161,7 @@ def _data_from(file: int, position: int) -> int:
 
 def _copy_database(path: Path, target: Path, beside: PurePosixPath) -> None:
     """Copy a database whole. One that nobody has open is read from a copy: SQLite would write beside it."""
-    if Path(f"{path}-shm").exists():
+    if is_open(path):
         _back_up(f"file:{quote(str(path))}?mode=ro", target)
         return
     with tempfile.TemporaryDirectory(prefix="ocm-", dir=beside) as folder:

@@ -15,6 +15,7 @@ from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.openclaw.main_place import absolute
 from openclaw_ocm.core.openclaw.turn import agent_of
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.openclaw.open_database import is_open
 from openclaw_ocm.system.openclaw.texts import HINT
 
 if TYPE_CHECKING:
@@ -132,10 +133,10 @@ def _unchanged(path: Path) -> Iterator[str]:
 
     What a main that was ended left in -wal counts: then a copy is read, in a directory of its own.
     """
-    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
+    log = Path(f"{path}-wal")
     if not log.exists() or not log.stat().st_size:
         yield f"file:{quote(str(path))}?mode=ro&immutable=1"
-    elif index.exists():
+    elif is_open(path):
         yield f"file:{quote(str(path))}?mode=ro"
     else:
         with tempfile.TemporaryDirectory(prefix="ocm-") as folder:
