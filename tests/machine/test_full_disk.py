@@ -70,9 +70,9 @@ def with_free(machine: Machine, ocm: Ocm, kilobytes: int, *arguments: str) -> Re
 
 
 def files(machine: Machine, *passed: str) -> str:
-    """Return every file there with its hash, and every link; caches, locks and SQLite's are no matter."""
+    """Return every file there with its hash, and every link; what lives shorter is no matter."""
     matters = (f"! -name '{name}'" for name in ("*-shm", "*-wal", *passed))
-    kept = f"-type f ! -path '*/ocm/locks/*' ! -path '*/cache/*' {' '.join(matters)}"
+    kept = f"-type f ! -path '*/ocm/locks/*' ! -path '*/ocm/tmp/*' ! -path '*/cache/*' {' '.join(matters)}"
     script = f"cd {SMALL}; find . {kept} -exec sha256sum {{}} + | sort -k 2; find . -type l | sort"
     return machine.run(["bash", "-c", script]).stdout
 
