@@ -10,7 +10,7 @@ UNDO_INCOMPLETE = 4
 BUG = 70
 INTERRUPTED = 130
 # errno(3): ENOSPC and EDQUOT, EROFS.
-NO_ROOM, _READ_ONLY = (28, 122), (30,)
+_NO_ROOM, _READ_ONLY = (28, 122), (30,)
 
 
 class OcmError(Exception):
@@ -67,19 +67,19 @@ def as_ocm_error(error: OcmError | OSError) -> OcmError:
     hint = "nothing is lost: what was begun is undone, at the latest by the next ocm command"
     if error.filename:
         hint = room_or_writable(error) or _look_at(error.filename)
-    elif error.errno in NO_ROOM:
+    elif error.errno in _NO_ROOM:
         hint = f"make room on the disk; {hint}"
     return OcmError(f"{error.strerror or error}{named}", hint=hint, code="os_error")
 
 
 def is_full(error: OcmError | OSError) -> bool:
     """Tell whether it was for want of room on a disk."""
-    return error.code == "no_space" if isinstance(error, OcmError) else error.errno in NO_ROOM
+    return error.code == "no_space" if isinstance(error, OcmError) else error.errno in _NO_ROOM
 
 
 def room_or_writable(error: OSError) -> str | None:
     """Return what is to be done about a disk that is full or read-only, None where it is neither."""
-    if error.errno in NO_ROOM:
+    if error.errno in _NO_ROOM:
         return "make room there"
     return "make it writable" if error.errno in _READ_ONLY else None
 

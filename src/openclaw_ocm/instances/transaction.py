@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from openclaw_ocm.core.advice import hint_for_gone, words_for_gone
 from openclaw_ocm.core.journal import Unreadable, decode_plan, encode_plan
 from openclaw_ocm.core.names import MAIN, InstanceName, parse_name
 from openclaw_ocm.core.steps import Remember, Stop, WriteRecord
-from openclaw_ocm.errors import NO_ROOM, InTheWay, OcmError, UndoIncomplete, UnreadableFile, room_or_writable
+from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, UnreadableFile, is_full, room_or_writable
 from openclaw_ocm.instances import history
 from openclaw_ocm.instances.apply import apply_step, undo_step
 from openclaw_ocm.instances.leftovers import half_written_journals, sweep
@@ -196,41 +196,45 @@ def undo(context: Context, plan: Plan, begun: int, *, cause: BaseException | Non
 
     Raises `UndoIncomplete`, which tells the `cause` as well, where one resists.
     """
-    waiting = [_unless_unsealed(step, cause) for step in reversed(plan.steps[:begun])]
-    undone, waiting, problems, full = _undo_each(context, waiting)
-    if full:
+    steps = [_unless_unsealed(step, cause) for step in reversed(plan.steps[:begun])]
+    undone, left = _undo_each(context, steps)
+    if any(one.full for one in left):
         # What lacked room may find it now: steps that came after it may have given some back.
-        more, waiting, problems, _ = _undo_each(context, waiting)
+        more, left = _undo_each(context, [one.step for one in left])
         undone += more
-    if problems:
+    if left:
         message = f"{plan.operation} {plan.name} failed and could not be undone in full"
         said = () if cause is None else (str(cause), *getattr(cause, "details", ()))
-        raise UndoIncomplete(message, hint="ocm doctor --fix tries again", details=(*said, *problems))
+        details = (*said, *(one.why for one in left))
+        raise UndoIncomplete(message, hint="ocm doctor --fix tries again", details=details)
     return tuple(undone)
 
 
-def _undo_each(context: Context, steps: list[Step]) -> tuple[list[str], list[Step], list[str], bool]:
-    """Undo steps; return in words what was, the steps that were not, why, and whether a disk was full.
+class _Left(NamedTuple):
+    """A step that was not undone: why, and whether for want of room."""
+
+    step: Step
+    why: str
+    full: bool = False
+
+
+def _undo_each(context: Context, steps: list[Step]) -> tuple[list[str], list[_Left]]:
+    """Undo steps; return in words what was, and the steps that were not.
 
     After one that resists nothing is started: it would run by what is half new and half old.
     """
     undone: list[str] = []
-    left: list[Step] = []
-    problems: list[str] = []
-    full = False
+    left: list[_Left] = []
     for step in steps:
         if left and _starts(step):
-            left.append(step)
-            problems.append("what ran before was not started again")
+            left.append(_Left(step, "what ran before was not started again"))
             continue
         try:
             words = undo_step(context, step)
             undone += [words] if words else []
         except (OcmError, OSError) as error:
-            left.append(step)
-            problems.append(f"{step.describe()}: {error}")
-            full = full or (isinstance(error, OSError) and error.errno in NO_ROOM)
-    return undone, left, problems, full
+            left.append(_Left(step, f"{step.describe()}: {error}", is_full(error)))
+    return undone, left
 
 
 def _starts(step: Step) -> bool:
