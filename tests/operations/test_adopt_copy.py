@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
@@ -147,6 +148,43 @@ def test_what_a_killed_one_left_of_a_database_is_read_and_never_written(owned: O
     owned.adopt("work")
     assert {end: facts(Path(f"{path}{end}")) for end in before} == before
     assert rows(copied(owned, name)) == [(TOLD,)]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "directory", "link"])
+def test_what_is_named_as_if_a_database_were_open_is_waited_for_by_nobody(owned: Owned, kind: str) -> None:
+    path = owned.state / "workspace/app.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("create table told (what text)")
+        database.execute("insert into told values (?)", (TOLD,))
+        database.commit()
+    beside = Path(f"{path}-shm")
+    if kind == "pipe":
+        os.mkfifo(beside)
+    elif kind == "socket":
+        os.mknod(beside, stat.S_IFSOCK | 0o600)
+    elif kind == "directory":
+        beside.mkdir()
+    else:
+        beside.symlink_to("nowhere")
+    owned.adopt("work")
+    assert rows(copied(owned, "workspace/app.sqlite")) == [(TOLD,)]
+
+
+@pytest.mark.parametrize("end", ["-shm", "-wal", "-journal"])
+def test_a_pipe_beside_a_database_of_openclaw_is_waited_for_by_nobody(owned: Owned, end: str) -> None:
+    path = owned.state / "state/openclaw.sqlite"
+    os.mkfifo(f"{path}{end}")
+    owned.adopt("work")
+    with contextlib.closing(sqlite3.connect(copied(owned, "state/openclaw.sqlite"))) as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("text", [b"a note", b"SQLite format 3\0 by its beginning"])
+def test_a_name_with_no_room_for_another_end_is_copied_as_a_file(owned: Owned, text: bytes) -> None:
+    name = f"workspace/{'n' * 255}"
+    (owned.state / name).write_bytes(text)
+    owned.adopt("work")
+    assert copied(owned, name).read_bytes() == text
 
 
 @contextlib.contextmanager

@@ -102,8 +102,8 @@ def _copy(path: Path, target: Path, *, own: bool, whole: set[str], beside: PureP
     elif stat.S_ISREG(mode) and not any(
         path.name.endswith(end) and str(path).removesuffix(end) in whole for end in SIDECARS
     ):
-        asked = own or (is_open(path) and not _is_holes(path))
-        if asked and _is_database(path) and _copied_whole(path, target, own, beside):
+        asked = _is_database(path) and (own or (is_open(path) and not _is_holes(path)))
+        if asked and _copied_whole(path, target, own, beside):
             whole.add(str(path))
         else:
             _copy_file(path, target)
@@ -167,8 +167,11 @@ def _copy_database(path: Path, target: Path, beside: PurePosixPath) -> None:
     with tempfile.TemporaryDirectory(prefix="ocm-", dir=beside) as folder:
         copy = Path(folder, "copy.sqlite")
         for end in ("", "-wal", "-journal"):
+            part = Path(f"{path}{end}")
             with contextlib.suppress(FileNotFoundError):
-                _copy_file(Path(f"{path}{end}"), Path(f"{copy}{end}"))
+                # A pipe in the place of a log would be waited for.
+                if stat.S_ISREG(part.lstat().st_mode):
+                    _copy_file(part, Path(f"{copy}{end}"))
         _back_up(f"file:{quote(str(copy))}", target)
 
 
