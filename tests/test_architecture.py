@@ -86,6 +86,7 @@ MADE_OF = {
     "drill": {"delete", "restore"},
     "edit": {"session"},
     "model": {"edit", "network", "session"},
+    "metrics": {"status"},
     "models": {"edit"},
     "restore": {"backup"},
     "repository": {"backup", "backups"},

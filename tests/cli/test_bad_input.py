@@ -21,7 +21,7 @@ AddRecord = Callable[..., Path]
 LONG = "a" * 64
 ENVELOPE = {"version", "ok", "command", "results", "errors", "warnings"}
 ERROR = {"name", "code", "message", "hint", "details"}
-NAMELESS = ("adopt", "list", "edit", "setup", "doctor", "restore", "backups verify")
+NAMELESS = ("adopt", "list", "metrics", "edit", "setup", "doctor", "restore", "backups verify")
 _OTHERS = ("use", "enter", "supervise", "completion", "secret", "token", "channel", "runtime", "backups")
 _BELOW = (
     *("secret set", "secret unset", "secret list", "token rotate", "runtime use"),

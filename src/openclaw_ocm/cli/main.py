@@ -41,6 +41,7 @@ COMMANDS = {
     "check": ("check", "Ask an instance something; exit 1 if it does not answer."),
     "history": ("inspect", "Tell what was changed, when, and how it ended."),
     "logs": ("inspect", "Print what an instance logged."),
+    "metrics": ("metrics", "Print how all instances are, as metrics for Prometheus."),
     "use": ("session", "Run openclaw as an instance, in its sandbox."),
     "enter": ("session", "Open a shell in an instance's sandbox."),
     "setup": ("setup", "Check what OCM needs of this machine, and install what is missing."),

@@ -106,6 +106,11 @@ class HostPaths:
         return self.ocm_state / "upgrades"
 
     @property
+    def sizes(self) -> PurePosixPath:
+        """How large states were when they were measured last."""
+        return self.ocm_state / "sizes.json"
+
+    @property
     def newest(self) -> PurePosixPath:
         """Directory of what npm's registry said was newest, a file for each channel."""
         return self.ocm_state / "newest"

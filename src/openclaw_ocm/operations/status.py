@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.status import Health
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.history import HistoryEntry
-    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.instances.instance import Instance, Opened
     from openclaw_ocm.operations.planning.timers import Backups
     from openclaw_ocm.operations.planning.upgrading import Upgrades
     from openclaw_ocm.system.kept.newest import Newest
@@ -132,15 +132,22 @@ def observe(context: Context, names: tuple[InstanceName, ...], *, agents: bool =
     seen = observed(opened.instances.values())
     if seen.broken and not seen.instances and not opened.broken:
         raise next(iter(seen.broken.values()))
+    return rows(context, names, opened, seen, agents=agents)
+
+
+def rows(
+    context: Context, names: tuple[InstanceName, ...], opened: Opened, seen: Opened, *, agents: bool = False
+) -> tuple[Row, ...]:
+    """Return a row for each of the instances that were `opened` and `seen`, broken ones too."""
     judged = verdicts(seen.instances.values())
     newest, _refused = read_newest(context.host.paths)
-    rows = {
+    found = {
         name: _row(one, judged[name], agent_obstacle(one) if agents else None, newest)
         for name, one in seen.instances.items()
     }
-    rows |= {name: _broken_row(name, error, _known(context, name)) for name, error in opened.broken.items()}
-    rows |= {name: _broken_row(name, error, _UNKNOWN) for name, error in seen.broken.items()}
-    return tuple(rows[name] for name in names)
+    found |= {name: _broken_row(name, error, _known(context, name)) for name, error in opened.broken.items()}
+    found |= {name: _broken_row(name, error, _UNKNOWN) for name, error in seen.broken.items()}
+    return tuple(found[name] for name in names)
 
 
 def _known(context: Context, name: InstanceName) -> Process:
@@ -220,10 +227,7 @@ def status(context: Context, name: InstanceName) -> Status:
     worker = open_instance(context, name)
     record, process, paths = worker.record, worker.process, worker.paths
     backups, upgrades = look(worker), look_at_upgrades(worker)
-    memory, seconds = process.memory_bytes, process.cpu_seconds
-    if process.pid is not None and (memory is None or seconds is None):
-        # Where the backend keeps no account, the kernel does.
-        memory, seconds = processes.memory_and_cpu(process.pid)
+    memory, seconds = use_of(process)
     able = ability(worker)
     newest, refused = read_newest(worker.host.paths)
     row = _row(worker, verdicts([worker])[name], able.agent, newest)
@@ -263,6 +267,15 @@ def status(context: Context, name: InstanceName) -> Status:
             *(f"{error.message}: {error.hint}" for error in refused),
         ),
     )
+
+
+def use_of(process: Process) -> tuple[int | None, float | None]:
+    """Return the memory in bytes and the CPU seconds of a process; what is not known is None."""
+    memory, seconds = process.memory_bytes, process.cpu_seconds
+    if process.pid is not None and (memory is None or seconds is None):
+        # Where the backend keeps no account, the kernel does.
+        return processes.memory_and_cpu(process.pid)
+    return memory, seconds
 
 
 def _lease_note(worker: Instance, row: Row) -> Iterator[str]:
