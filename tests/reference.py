@@ -57,6 +57,7 @@ ANSWERS = {
     "setup": "Setup",
     "doctor": "Diagnosis",
     "edit": "Edited",
+    "open": "ControlUi",
     "check": "Checked",
     "channel list": "Channel",
     "network": "Reached",
@@ -133,6 +134,10 @@ MEANINGS = {
     "session": "`main` or `group`",
     "turns": "what came of each session",
     "words": "OpenClaw's own on what failed",
+    "ControlUi.link": "the same with its token in the fragment, with `--show-token` alone",
+    "ControlUi.token": "`shown` in the links, `hidden`, or `none` if OCM knows none that lets in",
+    "elsewhere": "the page by the network that the instance is exposed to, as `link`",
+    "ssh": "what is typed on another machine to have the ports of all these lead here",
     "access": "who may write to it, in words",
     "channel": "the channel",
     "enabled": "whether it is on",
@@ -268,6 +273,7 @@ WORDS = {
     "int": "number",
     "float": "number",
     "Moment": "number",
+    "Literal['shown', 'hidden', 'none']": "text",
     "bool": "true or false",
     "Install": "object",
     "Step": "object",
@@ -276,6 +282,11 @@ WORDS = {
 
 # What OCM itself reads; the rest of the environment reaches neither programs that it calls nor instances.
 VARIABLES = {
+    "BROWSER": "what `ocm open` opens a page with, before `xdg-open`",
+    "WAYLAND_DISPLAY": "that you are in a graphical session, for `ocm open`",
+    "DISPLAY": "the same, if `WAYLAND_DISPLAY` is not set",
+    "SSH_CONNECTION": "that you came by ssh, and how, for `ocm open`",
+    "SUDO_USER": "as whom you came, if you are another user now, for `ocm open`",
     "HOME": "your home, if it is not that of your account",
     "PATH": "where Node and OpenClaw are looked for",
     "XDG_CONFIG_HOME": "in the place of `~/.config`",

@@ -124,6 +124,7 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "list",
         "status",
         "health",
+        "open",
         "check",
         "channel list",
         "history",

@@ -20,8 +20,8 @@ REPOSITORY = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in programs.DIRECTORY.iterdir() if path.is_file())
 
 
-def test_the_programs_are_those_of_three_languages() -> None:
-    assert {Path(name).suffix for name in NAMES} == {".py", ".pl", ".mjs"}
+def test_the_programs_are_those_of_three_languages_and_a_page() -> None:
+    assert {Path(name).suffix for name in NAMES} == {".py", ".pl", ".mjs", ".html"}
     assert "probe.py" in NAMES
 
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "unmount": ("mount", "Show an instance a file or folder no longer."),
     "list": ("inspect", "List the instances and how they are."),
     "status": ("inspect", "Show everything about an instance."),
+    "open": ("open", "Open the Control UI of instances, with the token that lets you in."),
     "health": ("inspect", "Tell whether instances are ready; exit 1 if one is not."),
     "check": ("check", "Ask an instance something; exit 1 if it does not answer."),
     "history": ("inspect", "Tell what was changed, when, and how it ended."),

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.names import unknown_instance
-from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.releases import channel_of, is_newer
 from openclaw_ocm.core.sandbox.shown import in_words
 from openclaw_ocm.core.status import Activity, Process, State
@@ -24,10 +22,10 @@ from openclaw_ocm.operations.planning.agents import behind_source, has_boxes, ot
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.drift import drift
 from openclaw_ocm.operations.planning.guard import rules_in_words
+from openclaw_ocm.operations.planning.pages import page_here, pages_elsewhere
 from openclaw_ocm.operations.planning.timers import look
 from openclaw_ocm.operations.planning.upgrading import look_at_upgrades
 from openclaw_ocm.system import processes
-from openclaw_ocm.system.addresses import address_towards
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.newest import read_newest
 from openclaw_ocm.system.openclaw.package import package_version
@@ -292,11 +290,8 @@ def _lease_note(worker: Instance, row: Row) -> Iterator[str]:
 
 def _url(worker: Instance) -> str:
     """Return where a gateway is reached: by those that it is exposed to, or else from this machine."""
-    record = worker.record
-    sources = [None if source == ANY else source for source in record.expose]
-    address = next(filter(None, map(address_towards, sources)), "127.0.0.1")
-    scheme = "https" if lookup(worker.config, "gateway.tls.enabled") is True else "http"
-    return f"{scheme}://{f'[{address}]' if ':' in address else address}:{record.port}/"
+    elsewhere = pages_elsewhere(worker.config, worker.record)
+    return next(iter(elsewhere.values()), page_here(worker.config, worker.record))
 
 
 def _limits_in_words(limits: Limits) -> str:

@@ -72,7 +72,7 @@ class Runner:
         Raises `CommandFailed` on an exit status other than 0 when `check`, and `OcmError` when the
         program is missing, takes longer than it may, or prints more.
         """
-        self._show(command.argv)
+        self.show(command.argv)
         try:
             completed = self._whole(command) if command.limit is None else self._bounded(command)
         except FileNotFoundError:
@@ -118,7 +118,7 @@ class Runner:
 
     def lines(self, argv: tuple[str, ...]) -> Iterator[bytes]:
         """Yield the lines that a program prints, as they come; it is ended when the caller stops asking."""
-        self._show(argv)
+        self.show(argv)
         with subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -138,7 +138,7 @@ class Runner:
     @contextlib.contextmanager
     def companion(self, argv: tuple[str, ...]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         """Yield where a program reads questions and prints answers; it is ended with the block."""
-        self._show(argv)
+        self.show(argv)
         with subprocess.Popen(
             argv,
             bufsize=0,
@@ -163,7 +163,7 @@ class Runner:
         is asked to end by SIGINT, as by Ctrl-C, for dpkg must not be cut off, and is killed after 10 s.
         `stdout` of the answer holds both streams.
         """
-        self._show(command.argv)
+        self.show(command.argv)
         try:
             with _as_file(command.stdin) as stdin:
                 process = subprocess.Popen(
@@ -199,7 +199,7 @@ class Runner:
         keyboard, or open the very file anew for writing. A signal that would end the caller is not passed
         to the program; `on_signal` gets it instead.
         """
-        self._show(argv)
+        self.show(argv)
         signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         # Before the program starts, for one that comes meanwhile must not be lost.
         before = {
@@ -225,7 +225,7 @@ class Runner:
 
     def become(self, argv: tuple[str, ...]) -> NoReturn:
         """Replace this process by a program; raises `OSError` where that cannot be."""
-        self._show(argv)
+        self.show(argv)
         os.execve(argv[0], argv, self._environment({}))
 
     def edit(self, editor: str, path: str) -> None:
@@ -247,7 +247,8 @@ class Runner:
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         return {"PATH": SAFE_PATH, "LANG": "C.UTF-8", **self.environ, **extra}
 
-    def _show(self, argv: tuple[str, ...]) -> None:
+    def show(self, argv: tuple[str, ...]) -> None:
+        """Tell the user who asked for it what is run."""
         if self.verbose:
             with contextlib.suppress(OSError):
                 words = (word if len(word) <= _SHOWN_WORD else word[:_SHOWN_WORD] + "..." for word in argv)
@@ -365,8 +366,7 @@ def _has_more(source: int, process: subprocess.Popen[bytes]) -> bool:
 
 def _copy(source: IO[bytes] | int, target: IO[bytes] | int, process: subprocess.Popen[bytes]) -> None:
     """Copy until either end is closed, then close the pipe, so that the other side learns of it."""
-    source_number = source if isinstance(source, int) else source.fileno()
-    target_number = target if isinstance(target, int) else target.fileno()
+    source_number, target_number = (end if isinstance(end, int) else end.fileno() for end in (source, target))
     with contextlib.suppress(OSError):
         while _has_more(source_number, process) and (data := os.read(source_number, _CHUNK)):
             while data:
