@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from openclaw_ocm.backends.definition import is_made_by_ocm
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.errors import UnreadableFile
 from openclaw_ocm.system import files
 from openclaw_ocm.system.own import own_argv
@@ -37,11 +37,13 @@ class Session:
 
 
 def scheduled_argv(host: Host, name: InstanceName, purpose: Purpose) -> tuple[str, ...]:
-    """Return the command that makes a scheduled backup or upgrade.
+    """Return the command that makes a scheduled backup or upgrade, or does it once for all instances.
 
     The name is no word of its own: with the path of a checkout that has openclaw in it, an instance `gateway`
     would be taken for a gateway by OpenClaw's tools, which look for both words in ExecStart=.
     """
+    if purpose not in OF_INSTANCES:
+        return own_argv(host, *purpose.command)
     return own_argv(host, purpose.value, f"--scheduled={name}")
 
 
@@ -53,7 +55,10 @@ def is_ours(definition: PurePosixPath) -> bool:
 
 
 class Timers(Protocol):
-    """Has backups or upgrades made at their times, and makes up for what the machine was off for."""
+    """Has something done at its times, and makes up for what the machine was off for.
+
+    What is done once for all instances has the name `purpose.ALL`.
+    """
 
     def check(self, every: str) -> None:
         """Raise `Invalid` for a time that cannot be kept here."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from openclaw_ocm.core.firewall import Rule
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 
 
 class OfInstance(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,7 +217,7 @@ class SetRules(msgspec.Struct, frozen=True, tag="set-rules", kw_only=True):
 
 
 class SetTimer(msgspec.Struct, frozen=True, tag="set-timer", kw_only=True):
-    """Have backups or upgrades made at the times `every`, None for no more; `previous` are those until now.
+    """Have it done at the times `every`, None for no more; `previous` are those until now.
 
     With the same times, what is missing or was edited is made anew and the time of the last run is kept.
     """
@@ -230,6 +230,8 @@ class SetTimer(msgspec.Struct, frozen=True, tag="set-timer", kw_only=True):
     def describe(self) -> str:
         """Return the step in words."""
         what = self.purpose.plural
+        if self.purpose not in OF_INSTANCES:
+            return f"have {self.purpose.typed} run {'no more' if self.every is None else self.every}"
         if self.every is None:
             return f"end the scheduled {what} of {self.name}"
         return f"schedule {what} of {self.name}: {self.every}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.core.sandbox.policy import instance_policy
 from openclaw_ocm.core.sandbox.shown import with_shown
 from openclaw_ocm.errors import OcmError, as_ocm_error
@@ -164,7 +164,7 @@ def observed(instances: Iterable[Instance]) -> Opened:
 
 def _observed(backend: Backend, instances: list[Instance]) -> Iterator[Instance]:
     seen = backend.observe([one.name for one in instances])
-    timers = {purpose: _timers(backend, instances, purpose) for purpose in Purpose}
+    timers = {purpose: _timers(backend, instances, purpose) for purpose in OF_INSTANCES}
     for one in instances:
         known = {purpose: its[one.name] for purpose, its in timers.items() if one.name in its}
         yield replace(one, seen=seen[one.name], seen_timers=known)

@@ -24,7 +24,7 @@ from openclaw_ocm.backends.supervisord.jobs import LOOK_SECONDS, Jobs, Stamp
 from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.core.backup.schedule import TOGETHER, TURN_SECONDS, Job
 from openclaw_ocm.core.names import parse_name
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import ALL, Purpose
 from openclaw_ocm.errors import Invalid
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import current_host, local_zone
@@ -250,6 +250,19 @@ def test_setting_and_clearing_leaves_nothing_behind(home: Supervised) -> None:
     timers.clear([name])
     with pytest.raises(Invalid, match="hourly, daily, weekly, monthly"):
         timers.check("*-*-* 03:00")
+
+
+def test_supervisord_stays_for_what_is_done_once_for_all_and_goes_with_it(home: Supervised) -> None:
+    timers = home.backend.timers(Purpose.NOTIFY)
+    timers.set({ALL: "*:0/2"})
+    (definition,) = timers.definitions(ALL, "*:0/2")
+    assert Path(definition.path).read_text() == definition.text
+    home.backend._daemon.retire()
+    assert timers.observe([ALL])[ALL].active
+    assert len(daemons(home)) == 1
+    timers.clear([ALL])
+    wait_for(lambda: not daemons(home))
+    assert not Path(definition.path).exists()
 
 
 def test_an_end_of_supervisord_ends_the_run(home: Supervised) -> None:

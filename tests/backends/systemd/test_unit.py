@@ -20,7 +20,7 @@ from openclaw_ocm.backends.systemd.unit import (
 )
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.paths import host_paths
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import ALL, Purpose
 from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.core.sandbox.launch import gateway_argv
 from openclaw_ocm.core.sandbox.policy import HIDDEN, Mount, Policy, instance_policy
@@ -378,3 +378,11 @@ def test_one_template_serves_every_instance_by_its_name(home: str) -> None:
     # systemd unquotes nothing there (checked by `systemd-analyze verify` of 252), and takes it for a pattern.
     file = lines["EnvironmentFile"].replace("%%", "\1").replace("%i", "w1").replace("\1", "%")
     assert file.replace("[[]", "[").replace("[*]", "*") == str(own.network / "options")
+
+
+def test_what_is_done_once_for_all_instances_fills_no_log() -> None:
+    timer = render_timer(ALL, "*:0/2", Purpose.NOTIFY)
+    assert directive(timer, "Description") == "Scheduled run of ocm notify check"
+    text = render_timed(ALL, ["/bin/true"], Purpose.NOTIFY)
+    assert directive(text, "LogLevelMax") == "notice"
+    assert directive(text, "TimeoutStartSec") == "600"

@@ -122,6 +122,15 @@ def test_moments_of_berlin(text: str, after: str, expected: str) -> None:
     assert shown(next_due(parse_rule(text), at(after), BERLIN)) == expected
 
 
+@pytest.mark.parametrize("minutes", [1, 2, 3, 5, 15])
+@given(after=st.integers(0, 4_000_000_000))
+def test_every_so_many_minutes_is_a_moment_and_none_is_left_out(minutes: int, after: int) -> None:
+    due = next_due(parse_rule(f"*:0/{minutes}"), after, BERLIN)
+    assert 0 < due - after <= minutes * 60
+    assert datetime.fromtimestamp(due, BERLIN).minute % minutes == 0
+    assert datetime.fromtimestamp(due, BERLIN).second == 0
+
+
 def test_a_jump_at_midnight_makes_the_backup_late_and_not_missing() -> None:
     sao_paulo = ZoneInfo("America/Sao_Paulo")
     moment = next_due(parse_rule("daily"), at("2018-11-03 10:00", sao_paulo), sao_paulo)
@@ -132,7 +141,18 @@ def test_a_jump_at_midnight_makes_the_backup_late_and_not_missing() -> None:
     "text",
     [
         *("", "never", "yearly", "24:00", "3", "03:60", "03:00 UTC", "Foo 03:00", "Mon", "*-*-* 03:00"),
-        *("Fri..Mon 03:00", "Mon. 03:00", ",Mon 03:00", "Mon..Tue..Wed 03:00", "Mon  03:00", "03:00\n"),
+        *(
+            "*:0/7",
+            "*:0/0",
+            "*:0/60",
+            "*:1/5",
+            "Fri..Mon 03:00",
+            "Mon. 03:00",
+            ",Mon 03:00",
+            "Mon..Tue..Wed 03:00",
+            "Mon  03:00",
+            "03:00\n",
+        ),
     ],
 )
 def test_what_not_every_backend_understands_is_no_rule(text: str) -> None:

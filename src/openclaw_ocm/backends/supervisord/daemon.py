@@ -16,7 +16,7 @@ from openclaw_ocm.backends.definition import is_edited
 from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.program import render_daemon
 from openclaw_ocm.core.backup.schedule import Timer
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.core.sandbox.launch import ENV
 from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES
 from openclaw_ocm.core.status import Activity
@@ -183,12 +183,15 @@ class Daemon:
         _wait_until(self._runs, "supervisord did not start")
 
     def retire(self) -> None:
-        """End supervisord and remove all that was made for it, if no definition is left.
+        """End supervisord and remove all that was made for it, if no definition and no time is left to keep.
 
         One that somebody runs as a program of their own is left alone.
         """
         with self.lock():
-            if any(Path(places.programs(self._paths)).glob("*.conf")):
+            of_all = (
+                places.schedules(self._paths, purpose) for purpose in Purpose if purpose not in OF_INSTANCES
+            )
+            if any(Path(places.programs(self._paths)).glob("*.conf")) or any(map(_has_any, of_all)):
                 return
             with contextlib.suppress(NotRunning):
                 if self._call("ocm.is_foreground"):
@@ -286,6 +289,10 @@ class Daemon:
             "--configuration",
             config,
         )
+
+
+def _has_any(directory: PurePosixPath) -> bool:
+    return any(Path(directory).glob("*.toml"))
 
 
 def _wait_until(condition: Callable[[], bool], message: str) -> None:

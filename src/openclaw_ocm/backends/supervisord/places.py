@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.paths import HostPaths, InstancePaths
 
 # Below the directory of programs, and below that of supervisord's state.
-SCHEDULES = {Purpose.BACKUP: "schedules", Purpose.UPGRADE: "upgrades"}
-TIMERS = {Purpose.BACKUP: "timers", Purpose.UPGRADE: "upgrade-timers"}
+SCHEDULES = {Purpose.BACKUP: "schedules", Purpose.UPGRADE: "upgrades", Purpose.NOTIFY: "notify"}
+TIMERS = {Purpose.BACKUP: "timers", Purpose.UPGRADE: "upgrade-timers", Purpose.NOTIFY: "notify-timers"}
 
 
 def config(host: HostPaths) -> PurePosixPath:
@@ -88,4 +88,4 @@ def schedule(paths: InstancePaths, purpose: Purpose) -> PurePosixPath:
 
 def written(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
     """Return the files that are written for an instance, but for what it prints."""
-    return program(paths), enabled(paths), *(schedule(paths, purpose) for purpose in Purpose)
+    return program(paths), enabled(paths), *(schedule(paths, purpose) for purpose in OF_INSTANCES)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import OF_INSTANCES
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths, InstancePaths
+    from openclaw_ocm.core.purpose import Purpose
 
 
 def unit_name(name: InstanceName) -> str:
@@ -35,7 +36,7 @@ def timer_name(name: InstanceName, purpose: Purpose) -> str:
 
 
 def timed_name(name: InstanceName, purpose: Purpose) -> str:
-    """Return the name of the unit that makes a scheduled backup or upgrade."""
+    """Return the name of the unit that does it at these times."""
     return f"ocm-{purpose.value}-{name}.service"
 
 
@@ -61,5 +62,5 @@ def timed(paths: InstancePaths, purpose: Purpose) -> PurePosixPath:
 
 def written(paths: InstancePaths) -> tuple[PurePosixPath, ...]:
     """Return the files that are written for an instance."""
-    timers = (place(paths, purpose) for purpose in Purpose for place in (timer, timed))
+    timers = (place(paths, purpose) for purpose in OF_INSTANCES for place in (timer, timed))
     return unit(paths), *timers

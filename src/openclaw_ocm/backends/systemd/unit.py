@@ -14,7 +14,7 @@ from openclaw_ocm.backends.systemd.places import unit_name, uplink_name
 from openclaw_ocm.core.backup.schedule import RUN_TIMEOUT_SECONDS
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.core.sandbox.launch import (
     ENV,
     GATEWAY_RULES,
@@ -37,6 +37,7 @@ Directive = tuple[str, str]
 
 # Backups wait for each other in a queue of OCM's own: this only keeps many from being started at one moment.
 RANDOM_DELAY_SECONDS = 15
+_SHORT_SECONDS = 600
 
 # With what the program of the uplink ends where no gateway came (EX_UNAVAILABLE).
 NO_GATEWAY = 69
@@ -224,7 +225,7 @@ def render_uplink(paths: HostPaths) -> str:
 
 
 def render_timer(name: InstanceName, every: str, purpose: Purpose) -> str:
-    """Return the text of the unit that starts an instance's backups or upgrades at the times `every`."""
+    """Return the text of the unit that has something done at the times `every`, such as backups."""
     timer = (
         ("OnCalendar", _literal(every)),
         # A run that was missed while the machine was off is made up for.
@@ -233,7 +234,7 @@ def render_timer(name: InstanceName, every: str, purpose: Purpose) -> str:
         ("AccuracySec", "1s"),
     )
     sections = (
-        ("Unit", (("Description", f"Scheduled {purpose.plural} of OpenClaw instance {name} (ocm)"),)),
+        ("Unit", (("Description", _described(name, purpose)),)),
         ("Timer", timer),
         ("Install", (("WantedBy", "timers.target"),)),
     )
@@ -241,20 +242,29 @@ def render_timer(name: InstanceName, every: str, purpose: Purpose) -> str:
 
 
 def render_timed(name: InstanceName, argv: Iterable[str], purpose: Purpose) -> str:
-    """Return the text of the unit that makes a scheduled backup or upgrade by the command `argv`."""
+    """Return the text of the unit that does it once by the command `argv`."""
     # An upgrade is in nobody's way for long, and while the gateway is stopped it is to be quick.
     patient = (("Nice", "19"), ("IOSchedulingClass", "idle")) if purpose is Purpose.BACKUP else ()
+    of_instance = purpose in OF_INSTANCES
     service = (
         ("Type", "oneshot"),
         ("ExecStart", _literal(" ".join(map(quote_argument, argv)))),
         ("WorkingDirectory", "/"),
         ("UMask", "0077"),
         *patient,
-        ("TimeoutStartSec", str(RUN_TIMEOUT_SECONDS)),
+        # What runs every few minutes fills no log with that it did.
+        *(() if of_instance else (("LogLevelMax", "notice"),)),
+        ("TimeoutStartSec", str(RUN_TIMEOUT_SECONDS if of_instance else _SHORT_SECONDS)),
     )
-    unit = (("Description", f"Scheduled {purpose.value} of OpenClaw instance {name} (ocm)"),)
+    unit = (("Description", _described(name, purpose)),)
     sections = (("Unit", unit), ("Service", service))
     return signed("\n".join(_section(title, directives) for title, directives in sections))
+
+
+def _described(name: InstanceName, purpose: Purpose) -> str:
+    if purpose not in OF_INSTANCES:
+        return f"Scheduled run of {purpose.typed}"
+    return f"Scheduled {purpose.value} of OpenClaw instance {name} (ocm)"
 
 
 def _literal(value: str) -> str:

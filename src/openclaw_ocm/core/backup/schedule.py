@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
@@ -30,6 +31,8 @@ _EXPRESSION = re.compile(r"[A-Za-z0-9*,.:/~_+-]{1,64}(?: [A-Za-z0-9*,.:/~_+-]{1,
 _CLOCK = re.compile(
     r"(?:(?P<days>[a-z,.]+) )?(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?"
 )
+# As systemd.time(7) has it, for what is part of an hour in every zone.
+_MINUTES = re.compile(r"\*:0/(1|2|3|5|15)")
 # A month and a day more than any rule looks ahead.
 _HORIZON_DAYS = 33
 # A run that is that late has not merely waited for another one.
@@ -77,11 +80,15 @@ class Timer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Which moments are meant: `second` of the chosen days, or where that is None every full hour."""
+    """Which moments are meant: `second` of the chosen days, or where that is None every full hour.
+
+    With `every` it is each time that so many seconds have gone by.
+    """
 
     second: int | None = 0
     weekdays: frozenset[int] = frozenset(range(7))
     month_day: int | None = None
+    every: int | None = None
 
     def falls_on(self, day: date) -> bool:
         """Tell whether a day is among the chosen ones."""
@@ -112,6 +119,9 @@ def parse_rule(text: str) -> Rule:
     word = text.lower()
     if word in _WORDS:
         return _WORDS[word]
+    minutes = _MINUTES.fullmatch(word)
+    if minutes is not None:
+        return Rule(every=int(minutes[1]) * 60)
     match = _CLOCK.fullmatch(word)
     if match is None:
         raise _invalid(text)
@@ -148,6 +158,8 @@ def next_due(rule: Rule, after: float, zone: tzinfo) -> float:
     A time of day that the clock jumps over in spring is late by the jump, one that it shows twice in autumn
     counts the first time: no day is without its backup, and none has two.
     """
+    if rule.every is not None:
+        return float(math.floor(after / rule.every + 1) * rule.every)
     if rule.second is None:
         return _next_hour(after, zone)
     # A time that was jumped over may fall on the day after.

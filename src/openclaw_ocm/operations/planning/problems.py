@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.backup.schedule import IDLE
 from openclaw_ocm.core.names import is_drill
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.core.status import State
 from openclaw_ocm.core.steps import (
     LinkConfig,
@@ -203,7 +203,7 @@ def _known_to(backend: Backend) -> tuple[tuple[InstanceName, ...], ...]:
 
 
 def _scheduled(backend: Backend) -> tuple[tuple[InstanceName, Purpose], ...]:
-    return tuple((name, purpose) for purpose in Purpose for name in backend.timers(purpose).known())
+    return tuple((name, purpose) for purpose in OF_INSTANCES for name in backend.timers(purpose).known())
 
 
 def remaining(context: Context) -> tuple[tuple[InstanceName, ...], tuple[Problem, ...]]:
@@ -287,7 +287,7 @@ def _known_remains(context: Context, name: InstanceName) -> Iterator[Problem]:
                 steps=(Stop(name=name, ran=False), RemoveDefinition(name=name)),
                 backend=backend.name,
             )
-        for purpose in Purpose if name in scheduled else ():
+        for purpose in OF_INSTANCES if name in scheduled else ():
             if (name, purpose) in _scheduled(backend):
                 yield Problem(
                     about=name,

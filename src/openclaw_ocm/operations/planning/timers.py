@@ -14,7 +14,7 @@ import msgspec
 
 from openclaw_ocm.backends.definition import Standing, compare
 from openclaw_ocm.core.backup.schedule import LATE_AFTER, LastRun, trouble
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.core.steps import SetTimer
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError, UnreadableFile
@@ -55,7 +55,7 @@ def timer_steps(worker: Instance, *, before: Record | None = None) -> list[Step]
 
     `before` is the record that it is to replace, where it is another one.
     """
-    return [step for purpose in Purpose for step in _steps(worker, before or worker.record, purpose)]
+    return [step for purpose in OF_INSTANCES for step in _steps(worker, before or worker.record, purpose)]
 
 
 def _steps(worker: Instance, before: Record, purpose: Purpose) -> Iterator[Step]:
@@ -71,7 +71,7 @@ def _steps(worker: Instance, before: Record, purpose: Purpose) -> Iterator[Step]
 
 def ending_steps(name: InstanceName, backend: Backend, record: Record | None) -> list[Step]:
     """Return the steps that end all timers that a backend keeps for an instance."""
-    kept = [purpose for purpose in Purpose if name in backend.timers(purpose).known()]
+    kept = [purpose for purpose in OF_INSTANCES if name in backend.timers(purpose).known()]
     before = {purpose: None if record is None else record.times(purpose) for purpose in kept}
     return [SetTimer(name=name, every=None, previous=before[each], purpose=each) for each in kept]
 
@@ -85,7 +85,7 @@ def _is_kept(worker: Instance, purpose: Purpose) -> bool:
 
 def timer_faults(worker: Instance) -> tuple[str, ...]:
     """Return in words in what an instance's timers are otherwise than the record asks for."""
-    return tuple(fault for purpose in Purpose for fault in _faults(worker, purpose))
+    return tuple(fault for purpose in OF_INSTANCES for fault in _faults(worker, purpose))
 
 
 def _faults(worker: Instance, purpose: Purpose) -> tuple[str, ...]:
