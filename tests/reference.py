@@ -63,6 +63,8 @@ ANSWERS = {
     "network": "Reached",
     "env": "Variables",
     "mount": "Mounts",
+    "limits": "Limited",
+    "export": "Exported",
     "model": "Chosen",
     "secret list": "Secret",
     "outdated": "Age",
@@ -95,6 +97,12 @@ BELOW = (
 MEANT = {"Entry": "core/log.py", "Change": "core/models/update.py", "Finding": "core/needs.py"}
 
 MEANINGS = {
+    "Exported.text": "the fleet file",
+    "Exported.output": "where it was written, null where it was not",
+    "Exported.secrets": "files with secrets that were written",
+    "memory": "memory at most, such as `2G`; null for no limit of OCM's",
+    "cpus": "CPUs at most; null for no limit of OCM's",
+    "tasks": "threads and processes at most",
     "OpenClaw.bytes": "what goes with it when it is removed, null for one that is not OCM's",
     "OpenClaw.name": "its version where OCM installed it, `system` for that of the PATH, else its path",
     "OpenClaw.node": "the Node that runs it, null where none here can",

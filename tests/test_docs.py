@@ -136,6 +136,8 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "backups list",
         "backups verify",
         "doctor",
+        "plan",
+        "export",
     }  # doctor without --fix is its dry run
     assert {name for name in EVERY if "--json" not in options[name]} == not_in_json
     assert {name for name in EVERY if "--dry-run" not in options[name]} == not_in_json | looks

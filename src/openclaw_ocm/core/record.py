@@ -266,6 +266,16 @@ def memory_bytes(text: str) -> int:
     return int(text[:-1]) * _UNITS[text[-1]]
 
 
+def changed_limits(before: Limits, after: Limits) -> tuple[str, ...]:
+    """Return in words what two limits have different, such as `memory none -> 2G`."""
+    values = {name: (getattr(before, name), getattr(after, name)) for name in Limits.__struct_fields__}
+    return tuple(
+        f"{name} {'none' if old is None else old} -> {'none' if new is None else new}"
+        for name, (old, new) in values.items()
+        if old != new
+    )
+
+
 def parse_time_of_day(text: str) -> str:
     """Return a time of day such as `04:30`, or raise `Invalid`."""
     match = _TIME_OF_DAY.fullmatch(text)

@@ -184,7 +184,7 @@ def _existing(context: Context, wanted: Wanted) -> Instance | None:
             message, hint=f"ocm network {wanted.name} {wanted.network} changes that", code="exists"
         )
     _refuse_other_source(worker, wanted)
-    if wanted.model is not None and wanted.model != _model(worker):
+    if wanted.model is not None and wanted.model != model_of(worker):
         message = f"{wanted.name} exists already, with another model"
         hint = f"ocm edit {wanted.name} agents.defaults.model {wanted.model}"
         raise OcmError(message, hint=hint, code="exists")
@@ -204,7 +204,7 @@ def _refuse_other_source(worker: Instance, wanted: Wanted) -> None:
         raise OcmError(message, hint=f"ocm sync {wanted.name} {option} changes that", code="exists")
 
 
-def _model(worker: Instance) -> str | None:
+def model_of(worker: Instance) -> str | None:
     """Return the primary model in an instance's config, None where it has none or cannot be read."""
     config = find_config(worker.paths.state)
     model = lookup(config, "agents.defaults.model")

@@ -31,6 +31,17 @@ def free_memory() -> int | None:
     return min(found, default=None)
 
 
+def memory() -> int | None:
+    """Return how many bytes this machine, or the container that it is, has; None where nobody tells."""
+    found = [
+        int(line.split()[1]) * 1024
+        for line in _read(Path("/proc/meminfo")).splitlines()
+        if line.startswith("MemTotal:")
+    ]
+    limit = _read(_CGROUP / "memory.max")
+    return min([*found, *([int(limit)] if limit.isdigit() else [])], default=None)
+
+
 def watchers_left(most: int) -> int:
     """Return how many more inotify instances this user may have, as far as `most`; they are given back."""
     import ctypes

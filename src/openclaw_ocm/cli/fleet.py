@@ -1,0 +1,300 @@
+"""The commands of the fleet file: what differs from it, having all be so, and the file of what there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openclaw_ocm.cli import frame
+from openclaw_ocm.cli.frame import (
+    NAME,
+    dry_run_option,
+    effort_options,
+    install_options,
+    jobs_option,
+    json_option,
+)
+from openclaw_ocm.errors import OcmError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openclaw_ocm.core.fleet.parse import Fleet
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.fleet_changes import Brought, Read
+    from openclaw_ocm.operations.planning.repair import Effort
+    from openclaw_ocm.operations.planning.result import Outcome
+    from openclaw_ocm.system.host import Host
+
+FILE = "fleet.toml"
+_STANDARD = "-"
+Names = tuple["InstanceName", ...]
+
+file_option = click.option(
+    "-f",
+    "--file",
+    "path",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    default=FILE,
+    show_default=True,
+    help="The fleet file; - for standard input.",
+)
+some_argument = click.argument("names", type=NAME, nargs=-1, metavar="[NAME]...")
+
+
+@click.command(epilog="Example: ocm plan -f fleet.toml")
+@some_argument
+@file_option
+@click.option("--example", is_flag=True, help="Print an example of a fleet file, with what each line is for.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of a fleet file, for an editor.")
+@json_option
+@click.pass_context
+def plan(  # noqa: PLR0913 - one for each option
+    ctx: click.Context, /, names: Names, *, path: str, example: bool, schema: bool, as_json: bool
+) -> int:
+    """Tell in what the instances differ from a fleet file.
+
+    Says what ocm apply would do, and changes nothing. Secrets are read where the file says, to see whether
+    they are others by now.
+    """
+    if example or schema:
+        from openclaw_ocm.cli.render.fleet import example_text, schema_text
+
+        click.echo(example_text() if example else schema_text(), nl=False)
+        return 0
+    context = dataclasses.replace(frame.look(ctx), dry_run=True)
+    fleet = _fleet(context.host, path)
+    effort = frame.effort({"timeout_seconds": frame.READY_SECONDS, "repair": True, "keep": False})
+    doing = _Doing(ctx, context, fleet, names, effort, dry_run=True)
+    doing.bring({"yes": True, "no_install": False})
+    return doing.run(as_json=as_json)
+
+
+@click.command(epilog="Example: ocm apply -f fleet.toml --yes")
+@some_argument
+@file_option
+@click.option(
+    "--prune", is_flag=True, help="Delete, after a last backup, what the file does not name; asks first."
+)
+@click.option("--overcommit", is_flag=True, help="Go on where this machine has too little memory for all.")
+@install_options
+@effort_options
+@jobs_option
+@dry_run_option
+@json_option
+@click.pass_context
+def apply(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    /,
+    names: Names,
+    *,
+    path: str,
+    prune: bool,
+    overcommit: bool,
+    jobs: int | None,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - of many types
+) -> int:
+    """Have instances be as a fleet file describes them.
+
+    Those that are missing are made, others are changed where they differ, by the commands that there are for
+    that. Where one fails the others go on, and the exit code is 3. Nothing is deleted without --prune.
+    ocm plan --example prints a file to begin with.
+    """
+    from openclaw_ocm.operations.fleet import too_many
+    from openclaw_ocm.operations.planning.jobs import STARTING
+
+    if prune and names:
+        message = "--prune is about all instances: it takes no NAME"
+        raise click.UsageError(message)
+    context = frame.open_context(ctx)
+    fleet = _fleet(context.host, path)
+    crowd = too_many(fleet)
+    if crowd is not None and not (overcommit or dry_run):
+        raise crowd
+    doing = _Doing(ctx, context, fleet, names, frame.effort(options), dry_run=dry_run)
+    doing.ask(prune=prune, yes=options["yes"])
+    doing.bring(options)
+    return doing.run(as_json=as_json, prune=prune, jobs=frame.at_once(context, STARTING, jobs))
+
+
+class _Doing:
+    """One run of `plan` or `apply`, over the waves of a fleet file."""
+
+    def __init__(  # noqa: PLR0913 - what a run is made of
+        self,
+        ctx: click.Context,
+        context: Context,
+        fleet: Fleet,
+        names: Names,
+        effort: Effort,
+        *,
+        dry_run: bool,
+    ) -> None:
+        self.ctx, self.context, self.fleet, self.effort, self.dry_run = ctx, context, fleet, effort, dry_run
+        self.names = names or tuple(fleet.instances)
+        self.brought: dict[InstanceName, Brought] = {}
+        for name in self.names:
+            if name not in fleet.instances:
+                has = ", ".join(fleet.instances) or "none"
+                message = f"the file describes no instance {name}; its instances: {has}"
+                raise OcmError(message, code="unknown_instance")
+
+    def ask(self, *, prune: bool, yes: bool) -> None:
+        """Ask what is to be asked before anything is changed."""
+        from openclaw_ocm.operations.fleet import beside, questions
+
+        if self.dry_run or yes:
+            return
+        asked = [one for name in self.names for one in questions(self.context, self.fleet, name)]
+        if prune and (gone := beside(self.context, self.fleet)):
+            asked.append(f"Delete {', '.join(gone)} with all that belongs to them?")
+        for question in asked:
+            frame.confirm(question)
+
+    def bring(self, options: dict[str, Any]) -> None:
+        """Bring what instances are to run, each version once."""
+        from openclaw_ocm.cli.setup import prepare
+        from openclaw_ocm.operations.fleet import lacking
+        from openclaw_ocm.operations.fleet_changes import Brought
+
+        known: dict[tuple[Any, ...], Brought] = {}
+        for name in lacking(self.context, self.fleet, self.names):
+            described = self.fleet.instances[name]
+            what = (described.openclaw, described.backend, described.sealed)
+            if what not in known:
+                asked = {
+                    **options,
+                    "openclaw": described.openclaw,
+                    "backend": described.backend,
+                    "unsealed": not described.sealed,
+                }
+                setup, version = prepare(self.context.host, (name,), asked, dry_run=self.dry_run)
+                planned = setup.runtime if self.dry_run and setup is not None and setup.steps else None
+                known[what] = Brought(version, planned)
+            self.brought[name] = known[what]
+
+    def run(self, *, as_json: bool, prune: bool = False, jobs: int = 1) -> int:
+        """Go through the waves; those that inherit from one that failed are not tried."""
+        from openclaw_ocm.cli.render.fleet import Told
+        from openclaw_ocm.operations.fleet import beside, read_sources, too_many
+
+        read = read_sources(self.context, self.fleet, self.names)
+        shown = Told(dry_run=self.dry_run)
+        results: list[Any] = []
+        errors: list[tuple[str, OcmError]] = []
+        for wave in self.fleet.waves:
+            chosen = [name for name in wave if name in self.names]
+            operation = self._operation(read, frozenset(name for name, _error in errors))
+            found, failed = frame.attempt_each(
+                self.context, chosen, operation, as_json=as_json, show=shown.show, jobs=jobs
+            )
+            results += found
+            errors += failed
+        others = beside(self.context, self.fleet)
+        if prune and others:
+            found, failed = frame.attempt_each(self.context, others, self._delete, as_json=as_json)
+            results += found
+            errors += failed
+        elif not as_json:
+            crowd = too_many(self.fleet)
+            shown.end(others, None if crowd is None else crowd.message)
+        return frame.conclude(self.ctx, (results, errors), as_json=as_json)
+
+    def _operation(self, read: Read, failed: frozenset[str]) -> Callable[[Context, InstanceName], Outcome]:
+        from openclaw_ocm.operations.fleet import bring
+        from openclaw_ocm.operations.fleet_changes import Brought, Job
+
+        def operation(context: Context, name: InstanceName) -> Outcome:
+            described = self.fleet.instances[name]
+            if described.inherit_from in failed:
+                source = described.inherit_from
+                message = f"{name} was left as it is, for {source} failed, from which it inherits"
+                raise OcmError(message, hint="ocm apply", code="not_tried")
+            job = Job(
+                name=name,
+                described=described,
+                mounts=self.fleet.mounts(name),
+                read=read,
+                brought=self.brought.get(name, Brought(described.openclaw, None)),
+                effort=self.effort,
+                dry_run=self.dry_run,
+            )
+            return bring(context, job)
+
+        return operation
+
+    def _delete(self, context: Context, name: InstanceName) -> Outcome:
+        from openclaw_ocm.operations.delete import delete
+
+        return delete(context, name, force=True, backup=True, dry_run=self.dry_run)
+
+
+def _fleet(host: Host, path: str) -> Fleet:
+    """Read a fleet file; raise `OcmError` for one that describes what cannot be."""
+    from openclaw_ocm.core.fleet.parse import parse_fleet
+    from openclaw_ocm.system.fleet_file import read_fleet_file
+
+    here = PurePosixPath(Path.cwd())
+    if path == _STANDARD:
+        return parse_fleet(sys.stdin.read(), home=host.paths.home, folder=here)
+    whole = here / path
+    return parse_fleet(read_fleet_file(whole), home=host.paths.home, folder=whole.parent)
+
+
+@click.command(epilog="Example: ocm export -o fleet.toml --secrets secrets")
+@some_argument
+@click.option("-o", "--output", type=click.Path(), help="The file to write; standard output if left out.")
+@click.option(
+    "--secrets",
+    "directory",
+    type=click.Path(),
+    help="Write the instances' own secrets into this directory, which the file names; none without it.",
+)
+@click.option("--force", is_flag=True, help="Write over what is there.")
+@json_option
+@click.pass_context
+def export(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    /,
+    names: Names,
+    *,
+    output: str | None,
+    directory: str | None,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Write the fleet file of the instances that there are.
+
+    It says what plan and apply compare, and where secrets are to be read, never one itself. What instances
+    inherit is not in it, nor their memory: backups have that.
+    """
+    from openclaw_ocm.cli.render.envelope import print_json
+    from openclaw_ocm.cli.render.outcome import show_notes
+    from openclaw_ocm.operations.fleet_export import export as run
+
+    done = run(
+        frame.look(ctx),
+        names,
+        output=None if output is None else PurePosixPath(Path.cwd(), output),
+        secrets=None if directory is None else PurePosixPath(Path.cwd(), directory),
+        force=force,
+    )
+    if as_json:
+        print_json("export", [done])
+        return 0
+    if output is None:
+        click.echo(done.text, nl=False)
+    else:
+        click.echo(f"{output} is written")
+    show_notes(done.notes)
+    return 0
+
+
+COMMANDS = {"plan": plan, "apply": apply, "export": export}

@@ -1,0 +1,103 @@
+"""The fleet file of what there is: with where secrets are to be read, and none of them. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openclaw_ocm.core.fleet.file import VERSION
+from openclaw_ocm.core.openclaw.channels import TELEGRAM, TOKEN
+from openclaw_ocm.core.openclaw.document import as_object, lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from openclaw_ocm.core.fleet.difference import Have
+
+_HEAD = """\
+# What the instances of this machine are to be: ocm plan tells what differs, ocm apply brings it about.
+# Secrets lie in files beside this one, or where else you say.
+
+"""
+# Said of all where all have it.
+_COMMON = (
+    "running", "autostart", "inherit_from", "model", "openclaw", "network", "expose", "limits",
+    "environment", "backups", "auto_upgrade",
+)  # fmt: skip
+_USER = re.compile(r"[1-9][0-9]{0,19}")
+
+
+def fleet_text(instances: Iterable[tuple[Have, tuple[str, ...]]], *, secrets: str) -> str:
+    """Return the text of the fleet file of instances, each with the names of the secrets of its own.
+
+    `secrets` is the directory, beside the file, in which they are read: as NAME/KEY.
+    """
+    tables = {have.record.name: _table(have, own, secrets) for have, own in instances}
+    common = _common(list(tables.values()))
+    for table in tables.values():
+        for key in common:
+            del table[key]
+    whole = {"version": VERSION, **({"defaults": common} if common else {}), "instances": tables}
+    return _HEAD + msgspec.toml.encode(whole).decode()
+
+
+def _common(tables: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what all of several tables say."""
+    if len(tables) < 2:  # noqa: PLR2004 - of one nothing is common
+        return {}
+    first = tables[0]
+    return {
+        key: first[key]
+        for key in _COMMON
+        if key in first and all(table.get(key) == first[key] for table in tables)
+    }
+
+
+def _table(have: Have, own: tuple[str, ...], secrets: str) -> dict[str, Any]:
+    record = have.record
+    told: dict[str, Any] = {
+        "running": have.running,
+        "autostart": record.autostart,
+        "inherit_from": have.source or False,
+        "model": have.model,
+        "openclaw": have.version,
+        "port": record.port,
+        "network": record.network,
+        "allow": record.allow,
+        "expose": record.expose,
+        "environment": record.environment,
+        "mounts": [msgspec.to_builtins(one) for one in record.mounts],
+        "limits": _without_defaults(record.limits),
+        "backups": None if record.backups is None else _without_defaults(record.backups),
+        "auto_upgrade": None if record.auto_upgrade is None else msgspec.to_builtins(record.auto_upgrade),
+    }
+    found = {key: value for key, value in told.items() if value not in (None, (), [], {})}
+    if not record.sealed:
+        found["sealed"] = False
+    sources = {key: {"file": f"{secrets}/{record.name}/{key}"} for key in own}
+    entry = as_object(lookup(have.config, f"channels.{TELEGRAM}"))
+    if entry and TOKEN in sources:
+        bot = {"token": sources.pop(TOKEN), "allow": _allowed(entry)}
+        found["channels"] = {"telegram": {key: value for key, value in bot.items() if value}}
+    if sources:
+        found["secrets"] = sources
+    return found
+
+
+def _allowed(entry: dict[str, Any]) -> list[str]:
+    allowed = entry.get("allowFrom")
+    texts = (f"{one}" for one in allowed) if isinstance(allowed, list) else ()
+    return [text for text in texts if _USER.fullmatch(text)]
+
+
+def _without_defaults(struct: msgspec.Struct) -> dict[str, Any]:
+    """Return what of a struct is not as it is by itself."""
+    fields = zip(struct.__struct_fields__[::-1], struct.__struct_defaults__[::-1], strict=False)
+    usual = dict(fields)
+    return {
+        key: value
+        for key, value in msgspec.to_builtins(struct).items()
+        if value is not None and getattr(struct, key) != usual.get(key, msgspec.NODEFAULT)
+    }

@@ -1,0 +1,207 @@
+"""`ocm plan` and `ocm apply`: instances as a fleet file describes them, by the verbs that there are."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from openclaw_ocm.core.firewall import ANY
+from openclaw_ocm.core.fleet.difference import UNTIL_RESTART, Have, differences
+from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.record import Record, Runtime
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.instance import open_instance
+from openclaw_ocm.operations.create import Wanted, create, model_of
+from openclaw_ocm.operations.expose import questions as exposure_questions
+from openclaw_ocm.operations.fleet_changes import BY_KIND, Read
+from openclaw_ocm.operations.planning.result import Outcome
+from openclaw_ocm.operations.start import restart
+from openclaw_ocm.system import capacity
+from openclaw_ocm.system.kept.inherited import read_inherited
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.openclaw.package import version_of
+from openclaw_ocm.system.secret_sources import read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from openclaw_ocm.core.fleet.difference import Change
+    from openclaw_ocm.core.fleet.file import Source
+    from openclaw_ocm.core.fleet.parse import Fleet
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.fleet_changes import Job
+
+# An idle gateway of OpenClaw 2026.9.6 with OCM's flags, by its proportional share (bench).
+IDLE_BYTES = 650_000_000
+_NOWHERE = Runtime(node="/", openclaw="/")
+
+
+def read_sources(context: Context, fleet: Fleet, names: Iterable[InstanceName]) -> Read:
+    """Ask each source of these instances once."""
+    values: dict[Source, str | OcmError] = {}
+    for described in (fleet.instances[name] for name in names):
+        telegram = described.channels.telegram
+        for source in (*described.secrets.values(), *(() if telegram is None else (telegram.token,))):
+            if source not in values:
+                try:
+                    values[source] = read_source(context.host, source)
+                except OcmError as error:
+                    values[source] = error
+    return Read(values=values)
+
+
+def beside(context: Context, fleet: Fleet) -> tuple[InstanceName, ...]:
+    """Return the instances that there are and that a fleet file does not name."""
+    return tuple(name for name in instance_names(context.host.paths) if name not in fleet.instances)
+
+
+def questions(context: Context, fleet: Fleet, name: InstanceName) -> tuple[str, ...]:
+    """Return what is to be asked before an instance is as described: where everybody would reach it."""
+    expose = fleet.instances[name].expose
+    if name in instance_names(context.host.paths):
+        return exposure_questions(context, name, expose)
+    return (f"Let every machine that reaches this one reach {name}?",) if ANY in expose else ()
+
+
+def lacking(context: Context, fleet: Fleet, names: Iterable[InstanceName]) -> tuple[InstanceName, ...]:
+    """Return the instances that are to be made, or to run another OpenClaw than they do."""
+    paths = context.host.paths
+    known = instance_names(paths)
+    found = []
+    for name in names:
+        wanted = fleet.instances[name].openclaw
+        # One whose record cannot be read is told of when its turn comes.
+        with contextlib.suppress(OcmError):
+            if name not in known or wanted not in (None, version_of(read_record(paths, name).runtime)):
+                found.append(name)
+    return tuple(found)
+
+
+def too_many(fleet: Fleet) -> OcmError | None:
+    """Return why this machine cannot hold all gateways that a fleet file has run, None where it can."""
+    running, memory = sum(one.running for one in fleet.instances.values()), capacity.memory()
+    if memory is None or running * IDLE_BYTES <= memory:
+        return None
+    fit = memory // IDLE_BYTES
+    message = f"{running} gateways are to run, and the memory of this machine is enough for about {fit}"
+    return OcmError(message, hint="running = false for some, or --overcommit", code="fleet_too_large")
+
+
+def bring(context: Context, job: Job) -> Outcome:
+    """Have an instance be as described; with a dry run say what that takes.
+
+    Where a change fails those before it stay, and the error tells them: the next time goes on from there.
+    """
+    is_new = job.name not in instance_names(context.host.paths)
+    # Read before anything is made.
+    secrets, bot = job.secrets, job.bot
+    done = [_made(context, job)] if is_new else []
+    found = _planned(job) if is_new and job.dry_run else have(context, job.name)
+    changes = differences(job.described, found, mounts=job.mounts, secrets=secrets, bot=bot)
+    words = [*(["make it"] if is_new else []), *(change.words for change in changes)]
+    if not (is_new and job.dry_run):
+        done += _carried_out(context, job, found, changes, is_new=is_new)
+    return Outcome(
+        name=job.name,
+        operation="apply",
+        changed=bool(words) and not job.dry_run,
+        message=_message(words, done, job, is_new=is_new),
+        dry_run=job.dry_run,
+        changes=tuple(words),
+        steps=tuple(step for one in done for step in one.steps),
+        notes=tuple(dict.fromkeys(note for one in done for note in one.notes)),
+    )
+
+
+def _message(words: list[str], done: list[Any], job: Job, *, is_new: bool) -> str:
+    if not words:
+        return "as the file says"
+    if job.dry_run:
+        return "would be made" if is_new else "would be changed"
+    last = getattr(done[-1], "message", "") if done else ""
+    if is_new:
+        return f"made, {last}" if job.described.running and last else "made, not started"
+    return "; ".join(words)
+
+
+def _made(context: Context, job: Job) -> Outcome:
+    described, source = job.described, job.described.inherit_from
+    wanted = Wanted(
+        name=job.name,
+        model=described.model,
+        port=described.port,
+        autostart=described.autostart,
+        sealed=described.sealed,
+        network=described.network,
+        limits=described.limits,
+        environment=described.environment,
+        openclaw=job.brought.version,
+        planned=job.brought.planned,
+        inherit_from=InstanceName(source) if isinstance(source, str) else None,
+        no_inherit=source is False,
+    )
+    on = context if described.backend is None else context.on(described.backend)
+    return create(on, wanted, dry_run=job.dry_run)
+
+
+def have(context: Context, name: InstanceName) -> Have:
+    """Return what of an instance a fleet file speaks of, as it is."""
+    worker = open_instance(context, name)
+    inherited = read_inherited(worker.paths)
+    return Have(
+        record=worker.record,
+        version=version_of(worker.record.runtime),
+        running=worker.process.activity.will_run,
+        source=None if inherited is None else inherited.source or None,
+        model=model_of(worker),
+        config=worker.config,
+        secrets=read_secrets(worker.paths),
+    )
+
+
+def _planned(job: Job) -> Have:
+    """Return what an instance would be once it is made, as far as that is for the rest of its plan."""
+    described, source = job.described, job.described.inherit_from
+    record = Record(
+        name=job.name,
+        backend=described.backend or "systemd",
+        sealed=described.sealed,
+        port=described.port or 1024,
+        autostart=described.autostart,
+        network=described.network or "own",
+        runtime=_NOWHERE,
+        limits=described.limits,
+        environment=described.environment,
+    )
+    return Have(
+        record=record,
+        version=described.openclaw or "",
+        running=False,
+        source=source if isinstance(source, str) else None,
+        model=described.model,
+        config={},
+        secrets={},
+    )
+
+
+def _carried_out(
+    context: Context, job: Job, found: Have, changes: tuple[Change, ...], *, is_new: bool
+) -> list[Any]:
+    done: list[Any] = []
+    told = ["it was made, not started"] if is_new else []
+    runs = found.running and job.described.running
+    waiting = [change for change in changes if change.kind in UNTIL_RESTART]
+    try:
+        for change in changes:
+            done.append(BY_KIND[change.kind](context, job, change))
+            told.append(change.words)
+            if waiting and runs and change is waiting[-1]:
+                done.append(restart(context, job.name, job.effort, dry_run=job.dry_run, stopped_too=False))
+    except OcmError as error:
+        if told and not job.dry_run:
+            error.details = (*error.details, f"done before that, and kept: {'; '.join(told)}")
+            error.hint = error.hint or "mend that, and then: ocm apply"
+        raise
+    return done

@@ -1,0 +1,94 @@
+"""`ocm export`: the fleet file of what there is, and beside it the secrets, where they are wanted."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.fleet.export import fleet_text
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations.fleet import have
+from openclaw_ocm.operations.status import selected
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.inherited import read_inherited
+from openclaw_ocm.system.kept.names import instance_names
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.fleet.difference import Have
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.instances.context import Context
+
+_SECRETS = "secrets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """The text of a fleet file and, where it was written, its path; `secrets` are the files of those."""
+
+    text: str
+    output: str | None
+    secrets: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def export(
+    context: Context,
+    names: tuple[InstanceName, ...],
+    *,
+    output: PurePosixPath | None,
+    secrets: PurePosixPath | None,
+    force: bool,
+) -> Exported:
+    """Return the fleet file of instances, all of them without `names`.
+
+    It is written to `output` where that is named, and the instances' own secrets into `secrets`, 0600.
+    Raises `OcmError` where something is there already, unless `force`.
+    """
+    chosen = selected(context, names or instance_names(context.host.paths))
+    found = [(one, _own(context, one)) for one in (have(context, name) for name in chosen)]
+    folder = _SECRETS if secrets is None else _relative(secrets, output)
+    text = fleet_text(found, secrets=folder)
+    wanted = (
+        {secrets / one.record.name / key: one.secrets[key] for one, own in found for key in own}
+        if secrets
+        else {}
+    )
+    there = [path for path in (*wanted, *(() if output is None else (output,))) if os.path.lexists(path)]
+    if there and not force:
+        message = f"{there[0]} is there already"
+        raise OcmError(message, hint="--force writes over it", code="exists")
+    for path, value in wanted.items():
+        files.make_directory(path.parent)
+        files.write_file(path, f"{value}\n".encode())
+    if output is not None:
+        files.write_file(output, text.encode())
+    return Exported(
+        text=text,
+        output=None if output is None else str(output),
+        secrets=tuple(map(str, wanted)),
+        notes=tuple(_notes(found, wrote=secrets is not None, folder=folder)),
+    )
+
+
+def _own(context: Context, one: Have) -> tuple[str, ...]:
+    """Return the secrets of an instance that do not come by inheritance."""
+    inherited = read_inherited(context.host.instance(one.record.name))
+    come = set(inherited.secrets) if inherited is not None and inherited.source else set[str]()
+    return tuple(key for key in one.secrets if key not in come)
+
+
+def _relative(secrets: PurePosixPath, output: PurePosixPath | None) -> str:
+    """Return the directory of secrets as a file beside it names it."""
+    if output is not None and secrets.is_relative_to(output.parent):
+        return str(secrets.relative_to(output.parent))
+    return str(secrets)
+
+
+def _notes(found: list[tuple[Have, tuple[str, ...]]], *, wrote: bool, folder: str) -> list[str]:
+    wanted = sorted(f"{folder}/{one.record.name}/{key}" for one, own in found for key in own)
+    if wrote or not wanted:
+        return []
+    return [f"the file reads secrets that were not written, for --secrets does: {', '.join(wanted)}"]

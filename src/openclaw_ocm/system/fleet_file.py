@@ -1,0 +1,34 @@
+"""Reads a fleet file of the user's: it says which programs print secrets, so nobody else may write it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import files
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+_MOST = 2**20
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def read_fleet_file(path: PurePosixPath) -> str:
+    """Return the text of a fleet file; raises `OcmError` where there is none, or others may write it."""
+    data = files.read_own(path, limit=_MOST + 1)
+    if data is None:
+        message = f"there is no {path}"
+        raise OcmError(message, hint=f"ocm export -o {path} writes what there is", code="fleet_missing")
+    status = os.stat(path)  # noqa: PTH116 - no Path in this module's hands
+    if status.st_uid not in (os.getuid(), 0) or status.st_mode & _OTHERS:
+        message = f"{path} can be written by others, and it says which programs are run"
+        raise OcmError(message, hint=f"chmod go-w {path}", code="fleet_unsafe")
+    if len(data) > _MOST:
+        raise OcmError(f"{path} is larger than {_MOST} bytes", code="fleet_invalid")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise OcmError(f"{path} is no UTF-8 text", code="fleet_invalid") from None

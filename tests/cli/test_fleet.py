@@ -1,0 +1,194 @@
+"""`ocm plan`, `apply` and `export`: a file is refused with its place, and a failure of one costs no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+from tests.operations.kept import NAME, OTHER, keep
+
+from openclaw_ocm.cli import fleet, frame, main
+from openclaw_ocm.system import capacity
+
+if TYPE_CHECKING:
+    import click
+    from tests.operations.kept import Kept
+
+DEFAULTS = '[defaults]\ninherit_from = false\nnetwork = "shared"\n'
+TWO = f'{DEFAULTS}[instances.{NAME}]\nlimits.memory = "2G"\n[instances.{OTHER}]\nrunning = false\n'
+
+
+class Fleet:
+    """A home whose instances the fake backend keeps, and a fleet file in it."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
+        self.path = Path(kept.home, "fleet.toml")
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text)
+
+    def run(self, command: click.Command, *words: str, typed: str = "") -> tuple[int, str, str]:
+        obj = {"verbose": False, "debug": False}
+        file = () if command is fleet.export else ("-f", str(self.path))
+        done = CliRunner().invoke(
+            command,
+            [*file, *words],
+            input=typed,
+            obj=obj,
+            **{**main.ocm.context_settings, "standalone_mode": False},
+        )
+        if done.exception is not None:
+            error: Any = done.exception
+            return error.exit_code, done.stdout, f"{done.stderr}{error.message} {getattr(error, 'hint', '')}"
+        return done.return_value, done.stdout, done.stderr
+
+    def plan(self, *words: str) -> tuple[int, str, str]:
+        return self.run(fleet.plan, *words)
+
+    def apply(self, *words: str, typed: str = "") -> tuple[int, str, str]:
+        return self.run(fleet.apply, *words, typed=typed)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    kept = keep(tmp_path, monkeypatch)
+    monkeypatch.setattr(frame, "this_host", lambda _ctx: kept.host)
+    return Fleet(kept)
+
+
+def test_a_fleet_is_made_by_one_command_and_the_plan_is_empty(home: Fleet) -> None:
+    home.write(TWO)
+    before = home.kept.files()
+    code, out, _err = home.plan()
+    assert code == 0
+    assert f"{NAME}: would be made\n  make it\n  start it\n" in out
+    assert home.kept.files() == before
+    code, out, err = home.apply("--yes", "--jobs", "1")
+    assert (code, err.count("ocm: a fake ends with the tests")) == (0, 1)
+    assert out == f"{NAME}: made, ready and sealed\n{OTHER}: made, not started\n"
+    for words in ((), (NAME,)):
+        code, out, err = home.plan(*words)
+        assert (code, out, err) == (
+            0,
+            f"{1 if words else 2} instance{' is' if words else 's are'} as the file says\n",
+            "",
+        )
+    home.write(TWO.replace("2G", "3G"))
+    assert home.plan()[1].startswith(f"{NAME}: would be changed\n  memory 2G -> 3G\n    ")
+    assert (
+        home.apply("--yes", "--jobs", "1")[1] == f"{NAME}: memory 2G -> 3G\n1 instance is as the file says\n"
+    )
+
+
+def test_plan_and_apply_answer_in_json(home: Fleet) -> None:
+    home.write(TWO)
+    (made, other) = json.loads(home.plan("--json")[1])["results"]
+    assert (made["name"], made["dry_run"], made["changes"]) == (NAME, True, ["make it", "start it"])
+    assert other["changes"] == ["make it"]
+    assert [
+        one["changed"] for one in json.loads(home.apply("--yes", "--json", "--jobs", "1")[1])["results"]
+    ] == [True, True]
+    assert [one["changes"] for one in json.loads(home.plan("--json")[1])["results"]] == [[], []]
+
+
+def test_where_one_fails_the_others_go_on_but_not_those_that_inherit_from_it(home: Fleet) -> None:
+    home.write(
+        f'{DEFAULTS}[instances.broken]\nsecrets.KEY.file = "none"\n[instances.{NAME}]\n'
+        f'[instances.child]\ninherit_from = "broken"\n'
+    )
+    code, out, err = home.apply("--yes")
+    assert code == 3
+    assert f"{NAME}: made, ready and sealed" in out
+    assert "broken: the file " in err
+    assert "there is no such file" in err
+    assert "child was left as it is, for broken failed, from which it inherits" in err
+    assert set(home.kept.rows()) == {NAME}
+
+
+def test_what_the_file_does_not_name_is_told_and_deleted_only_when_asked(home: Fleet) -> None:
+    home.write(TWO)
+    home.apply("--yes")
+    home.write(f"{DEFAULTS}[instances.{OTHER}]\nrunning = false\n")
+    code, _out, err = home.apply("--yes")
+    assert (code, err) == (0, f"ocm: not in the file, and left alone: {NAME}\n")
+    code, out, err = home.apply("--prune", "--dry-run")
+    assert f"{NAME}: delete would do this:\n  back up {NAME}\n" in out
+    assert set(home.kept.rows()) == {NAME, OTHER}
+    code, _out, err = home.apply("--prune")
+    assert (code, f"Delete {NAME} with all that belongs to them?" in err) == (2, True), "nobody can answer"
+    assert set(home.kept.rows()) == {NAME, OTHER}
+    assert home.apply("--prune", NAME)[0] == 2
+    code, out, _err = home.apply("--prune", "--yes")
+    assert (code, set(home.kept.rows())) == (0, {OTHER})
+    assert list(home.kept.home.glob(f"backups/{NAME}-*")), "a last backup was made"
+
+
+def test_more_gateways_than_the_memory_holds_are_refused_before_anything_is_made(
+    home: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, "memory", lambda: 1_000_000_000)
+    home.write(DEFAULTS + "".join(f"[instances.{name}]\n" for name in (NAME, OTHER)))
+    code, out, err = home.apply("--yes")
+    assert (code, out) == (1, "")
+    assert "2 gateways are to run, and the memory of this machine is enough for about 1" in err
+    assert home.kept.rows() == {}
+    code, out, err = home.plan()
+    assert (code, "2 gateways are to run" in err) == (0, True)
+    assert home.apply("--yes", "--overcommit")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[instances.a]\nmodle = 'x/y'\n", "instances.a has an unknown key 'modle': did you mean 'model'?"),
+        ("instances = 3\n", "instances is no table"),
+        ("[instances\n", "the file is no TOML"),
+    ],
+)
+def test_a_file_that_says_what_cannot_be_is_refused_with_its_place(home: Fleet, text: str, said: str) -> None:
+    home.write(text)
+    for run in (home.plan, home.apply):
+        code, out, err = run()
+        assert (code, out) == (2, "")
+        assert said in err
+
+
+def test_a_file_that_others_may_write_is_not_read(home: Fleet) -> None:
+    home.write(TWO)
+    home.path.chmod(0o666)
+    code, _out, err = home.plan()
+    assert (code, f"{home.path} can be written by others" in err) == (1, True)
+    home.path.unlink()
+    assert "ocm export -o" in home.plan()[2]
+
+
+def test_an_instance_that_the_file_does_not_describe_is_none(home: Fleet) -> None:
+    home.write(TWO)
+    assert "the file describes no instance nosuch" in home.plan("nosuch")[2]
+
+
+def test_what_export_writes_makes_nothing_new(home: Fleet, tmp_path: Path) -> None:
+    home.write(TWO)
+    home.apply("--yes")
+    there = tmp_path / "there.toml"
+    code, _out, err = home.run(fleet.export, "-o", str(there))
+    assert (code, err) == (0, "")
+    assert home.run(fleet.export, "-o", str(there))[0] == 1, "it is there already"
+    home.path = there
+    assert home.plan()[1] == "2 instances are as the file says\n"
+
+
+@pytest.mark.parametrize("option", ["--example", "--schema"])
+def test_the_example_and_the_schema_need_no_file(home: Fleet, option: str) -> None:
+    code, out, err = home.plan(option)
+    assert (code, err) == (0, "")
+    assert "telegram" in out
+
+
+def test_a_fleet_comes_from_standard_input_too(home: Fleet) -> None:
+    done = home.run(fleet.plan, "-f", "-", typed=TWO)
+    assert f"{NAME}: would be made" in done[1]
