@@ -110,6 +110,17 @@ def test_two_agents_one_key(ocm: Ocm) -> None:
 
 @pytest.mark.full
 @pytest.mark.usefixtures("worker1")
+def test_fleet(ocm: Ocm) -> None:
+    said = reader(ocm).play("docs/how-to/fleet.md")
+    assert "mira: made, ready and sealed" in said
+    assert "2 instances are as the file says" in said
+    assert "not in the file, and left alone: worker1" in said
+    assert sources(ocm, "ben")["SEARCH_API_KEY"] == "own"
+    ocm("delete", "mira", "ben", "--force", "--yes")
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("worker1")
 def test_own_network(ocm: Ocm) -> None:
     said = reader(ocm).play("docs/how-to/own-network.md")
     assert "worker2: ready and sealed" in said
