@@ -1,4 +1,4 @@
-"""A fleet file of three makes three agents that answer on their channels; so does the file of what there is."""
+"""A fleet file of three makes three agents that answer on their channels; the file of what is there too."""
 
 from __future__ import annotations
 
