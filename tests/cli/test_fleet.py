@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 from tests.operations.kept import NAME, OTHER, keep
 
-from openclaw_ocm.cli import fleet, frame, main
+from openclaw_ocm.cli import fleet, frame, main, runtime
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import capacity
 
 if TYPE_CHECKING:
@@ -139,6 +140,29 @@ def test_more_gateways_than_the_memory_holds_are_refused_before_anything_is_made
     code, out, err = home.plan()
     assert (code, "2 gateways are to run" in err) == (0, True)
     assert home.apply("--yes", "--overcommit")[0] == 0
+
+
+def test_a_newer_version_is_brought_for_those_that_are_there_and_an_older_one_is_not(
+    home: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def bring(_host: object, wanted: str, *_args: object, **_options: object) -> tuple[str, None]:
+        asked.append(wanted)
+        raise OcmError("the registry is away", code="unreachable")
+
+    home.write(TWO)
+    home.apply("--yes", "--jobs", "1")
+    monkeypatch.setattr(runtime, "bring", bring)
+    home.write(TWO.replace("2G", "3G").replace("running = false", 'openclaw = "2026.9.7"\nrunning = false'))
+    code, out, err = home.apply("--yes", "--jobs", "1")
+    assert (code, out, asked) == (3, f"{NAME}: memory 2G -> 3G\n", ["2026.9.7"])
+    assert "the registry is away" in err
+    home.write(TWO.replace("[defaults]", '[defaults]\nopenclaw = "2026.9.5"'))
+    code, _out, err = home.apply("--yes")
+    assert code == 1
+    assert f"{NAME} runs OpenClaw 2026.9.6, and the file says 2026.9.5, which is older" in err
+    assert f"ocm rollback {NAME} goes back" in err
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ class _Doing:
     ) -> None:
         self.ctx, self.context, self.fleet, self.effort, self.dry_run = ctx, context, fleet, effort, dry_run
         self.names = names or tuple(fleet.instances)
-        self.brought: dict[InstanceName, Brought] = {}
+        self.brought: dict[InstanceName, Brought | OcmError] = {}
         for name in self.names:
             if name not in fleet.instances:
                 has = ", ".join(fleet.instances) or "none"
@@ -160,25 +160,39 @@ class _Doing:
 
     def bring(self, options: dict[str, Any]) -> None:
         """Bring what instances are to run, each version once."""
-        from openclaw_ocm.cli.setup import prepare
         from openclaw_ocm.operations.fleet import lacking
+
+        known: dict[tuple[Any, ...], Brought | OcmError] = {}
+        for name, is_new in lacking(self.context, self.fleet, self.names):
+            described = self.fleet.instances[name]
+            what = (is_new, described.openclaw, described.backend, described.sealed)
+            if what not in known:
+                try:
+                    known[what] = self._brought(name, options, is_new=is_new)
+                except OcmError as error:
+                    if error.code == "not_confirmed":
+                        raise
+                    # The others go on.
+                    known[what] = error
+            self.brought[name] = known[what]
+
+    def _brought(self, name: InstanceName, options: dict[str, Any], *, is_new: bool) -> Brought:
+        from openclaw_ocm.cli import runtime
+        from openclaw_ocm.cli.setup import prepare
         from openclaw_ocm.operations.fleet_changes import Brought
 
-        known: dict[tuple[Any, ...], Brought] = {}
-        for name in lacking(self.context, self.fleet, self.names):
-            described = self.fleet.instances[name]
-            what = (described.openclaw, described.backend, described.sealed)
-            if what not in known:
-                asked = {
-                    **options,
-                    "openclaw": described.openclaw,
-                    "backend": described.backend,
-                    "unsealed": not described.sealed,
-                }
-                setup, version = prepare(self.context.host, (name,), asked, dry_run=self.dry_run)
-                planned = setup.runtime if self.dry_run and setup is not None and setup.steps else None
-                known[what] = Brought(version, planned)
-            self.brought[name] = known[what]
+        host, described = self.context.host, self.fleet.instances[name]
+        if not is_new:
+            wanted, yes = described.openclaw or "", options["yes"]
+            return Brought(*runtime.bring(host, wanted, lambda _version: True, yes=yes, dry_run=self.dry_run))
+        said = {
+            "openclaw": described.openclaw,
+            "backend": described.backend,
+            "unsealed": not described.sealed,
+        }
+        setup, version = prepare(host, (name,), {**options, **said}, dry_run=self.dry_run)
+        planned = setup.runtime if self.dry_run and setup is not None and setup.steps else None
+        return Brought(version, planned)
 
     def run(self, *, as_json: bool, prune: bool = False, jobs: int = 1) -> int:
         """Go through the waves; those that inherit from one that failed are not tried."""
@@ -217,12 +231,15 @@ class _Doing:
                 source = described.inherit_from
                 message = f"{name} was left as it is, for {source} failed, from which it inherits"
                 raise OcmError(message, hint="ocm apply", code="not_tried")
+            brought = self.brought.get(name, Brought(described.openclaw, None))
+            if isinstance(brought, OcmError):
+                raise brought
             job = Job(
                 name=name,
                 described=described,
                 mounts=self.fleet.mounts(name),
                 read=read,
-                brought=self.brought.get(name, Brought(described.openclaw, None)),
+                brought=brought,
                 effort=self.effort,
                 dry_run=self.dry_run,
             )

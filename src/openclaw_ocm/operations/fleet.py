@@ -9,6 +9,7 @@ from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.fleet.difference import UNTIL_RESTART, Have, differences
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.record import Record, Runtime
+from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.create import Wanted, create, model_of
@@ -65,17 +66,24 @@ def questions(context: Context, fleet: Fleet, name: InstanceName) -> tuple[str, 
     return (f"Let every machine that reaches this one reach {name}?",) if ANY in expose else ()
 
 
-def lacking(context: Context, fleet: Fleet, names: Iterable[InstanceName]) -> tuple[InstanceName, ...]:
-    """Return the instances that are to be made, or to run another OpenClaw than they do."""
+def lacking(
+    context: Context, fleet: Fleet, names: Iterable[InstanceName]
+) -> tuple[tuple[InstanceName, bool], ...]:
+    """Return those that are to be made (True), and those that are to run a newer OpenClaw (False).
+
+    One whose record cannot be read is told of when its turn comes, and so is what is older than it runs.
+    """
     paths = context.host.paths
     known = instance_names(paths)
-    found = []
+    found: list[tuple[InstanceName, bool]] = []
     for name in names:
         wanted = fleet.instances[name].openclaw
-        # One whose record cannot be read is told of when its turn comes.
-        with contextlib.suppress(OcmError):
-            if name not in known or wanted not in (None, version_of(read_record(paths, name).runtime)):
-                found.append(name)
+        if name not in known:
+            found.append((name, True))
+        elif wanted is not None:
+            with contextlib.suppress(OcmError):
+                if is_newer(wanted, version_of(read_record(paths, name).runtime)):
+                    found.append((name, False))
     return tuple(found)
 
 
