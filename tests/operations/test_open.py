@@ -207,11 +207,18 @@ def test_an_exposed_one_has_an_address_for_each_network_that_it_is_exposed_to(
         "192.168.1.0/24": f"http://192.168.1.5:19001/{fragment}",
     }
     assert one.link == f"http://127.0.0.1:19001/{fragment}", "here it is still the loopback"
-    assert f"ocm use {NAME} devices list" in one.notes[-1]
+    (approved,) = one.notes
+    assert f"ocm use {NAME} devices approve ID" in approved
     assert set(hidden(one).elsewhere.values()) == {"http://10.8.0.5:19001/", "http://192.168.1.5:19001/"}
     assert kept.status().url == "http://10.8.0.5:19001/"
     expose(kept, "any")
-    assert page(kept).elsewhere == {"any": f"http://203.0.113.5:19001/{fragment}"}
+    one = page(kept)
+    assert one.elsewhere == {"any": f"http://203.0.113.5:19001/{fragment}"}
+    public, approved = one.notes
+    assert public == (
+        f"{NAME} lets in no page at http://203.0.113.5:19001/ yet: "
+        f"ocm edit {NAME} gateway.controlUi.allowedOrigins '[\"http://203.0.113.5:19001\"]'"
+    )
 
 
 SSH = {"SSH_CONNECTION": "198.51.100.7 50514 203.0.113.5 2222"}

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from openclaw_ocm.core import tunnel
 from openclaw_ocm.core.openclaw import control_ui
-from openclaw_ocm.core.openclaw.control_ui import admission, with_token, without_token
+from openclaw_ocm.core.openclaw.control_ui import (
+    admission,
+    lets_in_pages_of,
+    with_token,
+    without_token,
+)
 from openclaw_ocm.core.status import State
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
@@ -20,7 +25,7 @@ from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.status import Health
@@ -146,12 +151,18 @@ def _page(one: Instance, verdict: Health) -> ControlUi:
         token="none" if way.token is None else "shown",
         elsewhere={network: with_token(page, way.token) for network, page in elsewhere.items()},
         ssh="",
-        notes=tuple(filter(None, (way.why, _approval(name) if elsewhere else None))),
+        notes=(*filter(None, (way.why,)), *_strangers(name, config, elsewhere)),
     )
 
 
-def _approval(name: InstanceName) -> str:
-    return f"a browser of another machine is let into {name} once it is approved: ocm use {name} devices list"
+def _strangers(name: InstanceName, config: Mapping[str, Any], elsewhere: Mapping[str, str]) -> Iterator[str]:
+    """Yield what else a browser of another machine needs that does not come by ssh."""
+    for page in dict.fromkeys(elsewhere.values()):
+        typed = lets_in_pages_of(name, config, page)
+        if typed is not None:
+            yield f"{name} lets in no page at {page} yet: {typed}"
+    if elsewhere:
+        yield f"the first time a browser there shows an ID to approve: ocm use {name} devices approve ID"
 
 
 def _not_ready(name: InstanceName, verdict: Health) -> OcmError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,6 +15,7 @@ from openclaw_ocm.core.openclaw.control_ui import (
     admission,
     document,
     is_served,
+    lets_in_pages_of,
     with_token,
     without_token,
 )
@@ -124,6 +127,38 @@ def test_where_no_token_is_known_a_sentence_says_why(config: dict[str, Any], sai
 @pytest.mark.parametrize(("enabled", "served"), [(None, True), (True, True), (False, False)])
 def test_a_page_can_be_switched_off(*, enabled: bool | None, served: bool) -> None:
     assert is_served({"gateway": {"controlUi": {"enabled": enabled}}}) is served
+
+
+PUBLIC = "http://203.0.113.5:19001"
+
+
+@pytest.mark.parametrize(
+    ("page", "origins", "wanted"),
+    [
+        ("http://10.8.0.5:19001/", None, None),
+        ("http://172.31.0.5:19001/ui/", [], None),
+        ("http://100.64.0.5:19001/", None, None),
+        (f"{PUBLIC}/", None, [PUBLIC]),
+        (f"{PUBLIC}/ui/", "no list", [PUBLIC]),
+        (f"{PUBLIC}/", [PUBLIC], None),
+        (f"{PUBLIC}/", ["*"], None),
+        (f"{PUBLIC}/", ["https://a.example", 7], ["https://a.example", PUBLIC]),
+        (f"{PUBLIC}/", ["https://203.0.113.5:19001"], ["https://203.0.113.5:19001", PUBLIC]),
+        (f"{PUBLIC}/", ["$(reboot)'"], ["$(reboot)'", PUBLIC]),
+    ],
+)
+def test_a_page_at_a_public_address_has_to_be_let_in(
+    page: str, origins: object, wanted: list[str] | None
+) -> None:
+    config = {"gateway": {"controlUi": {"allowedOrigins": origins}}}
+    typed = lets_in_pages_of("worker1", config, page)
+    if wanted is None:
+        assert typed is None
+        return
+    assert typed is not None
+    *words, value = shlex.split(typed)
+    assert words == ["ocm", "edit", "worker1", "gateway.controlUi.allowedOrigins"]
+    assert json.loads(value) == wanted
 
 
 class Read(HTMLParser):

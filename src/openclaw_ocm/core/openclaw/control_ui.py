@@ -7,6 +7,9 @@ address, which no browser sends to anybody, and removes it there.
 from __future__ import annotations
 
 import html
+import ipaddress
+import json
+import shlex
 import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,8 +23,21 @@ if TYPE_CHECKING:
 
 HERE = "127.0.0.1"
 _AUTH = "gateway.auth"
+_ORIGINS = "gateway.controlUi.allowedOrigins"
+_PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "100.64.0.0/10",
+    )
+)
 # The config is the instance's to write; OpenClaw's own tokens have 48 characters, OCM's 64.
 _LONGEST = 4096
+_MOST_ORIGINS = 20
 _LONGEST_PATH = 200
 # What stands for itself in an address wherever it is (RFC 3986, unreserved).
 _PLAIN = frozenset((string.ascii_letters + string.digits + "-._~").encode())
@@ -52,6 +68,30 @@ def _base(config: Mapping[str, Any]) -> str:
     path = lookup(config, "gateway.controlUi.basePath")
     words = path.strip().strip("/") if isinstance(path, str) else ""
     return "/" + "/".join(map(_encoded, words[:_LONGEST_PATH].split("/"))) if words else ""
+
+
+def lets_in_pages_of(name: str, config: Mapping[str, Any], page: str) -> str | None:
+    """Return what is typed to have a gateway let in the page that it serves there, None where it does.
+
+    From private addresses it does by itself (docs/web/index).
+    """
+    scheme, _, rest = page.partition("://")
+    place = rest.partition("/")[0]
+    given = lookup(config, _ORIGINS)
+    known = [one for one in given if isinstance(one, str)] if isinstance(given, list) else []
+    origin = f"{scheme}://{place}"
+    if _is_private(place.rpartition(":")[0]) or not {origin, "*"}.isdisjoint(known):
+        return None
+    wanted = json.dumps([*known[:_MOST_ORIGINS], origin])
+    return printable(f"ocm edit {name} {_ORIGINS} {shlex.quote(wanted)}")
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in _PRIVATE)
 
 
 def with_token(page: str, token: str | None) -> str:
