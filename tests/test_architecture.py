@@ -102,6 +102,7 @@ MADE_OF = {
     },
     "fleet_export": {"fleet", "status"},
     "model": {"edit", "network", "session"},
+    "export": {"metrics"},
     "metrics": {"status"},
     "models": {"edit"},
     "restore": {"backup"},

@@ -129,7 +129,6 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "channel list",
         "history",
         "logs",
-        "metrics",
         "secret list",
         "runtime list",
         "outdated",

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from openclaw_ocm.core.times import parse_since
+from openclaw_ocm.core.times import parse_interval, parse_since
 from openclaw_ocm.errors import Invalid
 
 ZONE = timezone(timedelta(hours=2))
@@ -58,3 +58,19 @@ def test_a_time_is_read_as_a_person_means_it(text: str, expected: datetime) -> N
 def test_what_is_no_time_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(Invalid, match="is no time"):
         parse_since(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1m", "*:0/1"), ("5 min", "*:0/5"), ("15 minutes", "*:0/15"), ("1 hour", "hourly"), (" 1H", "hourly")],
+)
+def test_a_time_between_runs_is_in_the_words_of_every_backend(text: str, expected: str) -> None:
+    assert parse_interval(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "m", "0m", "7m", "30m", "60m", "2h", "1s", "1d", "-5m", "5", "1m 1m", "\u0661m"]
+)
+def test_a_time_that_is_no_part_of_an_hour_in_every_zone_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="is no time between two runs"):
+        parse_interval(text)

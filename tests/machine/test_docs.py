@@ -66,8 +66,11 @@ def sources(ocm: Ocm, name: str) -> dict[str, str]:
 @pytest.mark.full
 @pytest.mark.usefixtures("worker1")
 def test_monitor(ocm: Ocm) -> None:
-    said = reader(ocm).play("docs/how-to/monitor.md")
+    said = reader(ocm, words={"USER": "debian"}).play("docs/how-to/monitor.md")
     assert '"state": "ready"' in said
+    assert 'ocm_instance_ready{instance="worker1"} 1' in said
+    assert "/var/lib/prometheus/node-exporter/ocm.prom is written each 1m from now on" in said
+    assert "metrics are written by themselves no more" in said
     assert "nothing is wrong" in said
 
 

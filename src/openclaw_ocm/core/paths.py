@@ -106,6 +106,11 @@ class HostPaths:
         return self.ocm_state / "upgrades"
 
     @property
+    def export(self) -> PurePosixPath:
+        """Where metrics are written by themselves, and how often."""
+        return self.ocm_config / "metrics.toml"
+
+    @property
     def sizes(self) -> PurePosixPath:
         """How large states were when they were measured last."""
         return self.ocm_state / "sizes.json"

@@ -16,6 +16,7 @@ class Purpose(str, Enum):
     BACKUP = "backup"
     UPGRADE = "upgrade"
     NOTIFY = "notify"
+    METRICS = "metrics"
 
     @property
     def plural(self) -> str:
@@ -35,4 +36,6 @@ class Purpose(str, Enum):
 
 # What a record may ask for, for its own instance.
 OF_INSTANCES = (Purpose.BACKUP, Purpose.UPGRADE)
-_OF_ALL = {Purpose.NOTIFY: ("notify", "check")}
+# What is done once for all, and what ocm is called with for it.
+_OF_ALL = {Purpose.NOTIFY: ("notify", "check"), Purpose.METRICS: ("metrics", "--scheduled")}
+OF_ALL = tuple(_OF_ALL)

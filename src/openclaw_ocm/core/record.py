@@ -17,7 +17,7 @@ from openclaw_ocm.core.firewall import exposure
 from openclaw_ocm.core.names import BackendName, InstanceName
 from openclaw_ocm.core.network import Kind, allowance
 from openclaw_ocm.core.openclaw.traits import LAST_PORT, MINIMUM_MEMORY
-from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
@@ -192,6 +192,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def times(self, purpose: Purpose) -> str | None:
         """Return at which times it is backed up, or upgraded, by itself; None where it is not."""
+        if purpose not in OF_INSTANCES:
+            return None
         if purpose is Purpose.UPGRADE:
             return None if self.auto_upgrade is None else self.auto_upgrade.at
         return None if self.backups is None else self.backups.every

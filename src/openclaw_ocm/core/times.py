@@ -9,6 +9,9 @@ from openclaw_ocm.errors import Invalid
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 _AGO = re.compile(r"([0-9]{1,6})\s*(s|m|h|d|w|sec|min|second|minute|hour|day|week)s?(?:\s+ago)?")
+# What is part of an hour in every zone.
+_INTERVALS = {**{f"{minutes}m": f"*:0/{minutes}" for minutes in (1, 2, 3, 5, 15)}, "1h": "hourly"}
+_INTERVAL = re.compile(r"([0-9]{1,2})\s*(m|min|minute|h|hour)s?")
 _EPOCH = re.compile(r"@([0-9]{1,12}(?:\.[0-9]{1,6})?)")
 
 
@@ -24,6 +27,16 @@ def parse_since(text: str, now: datetime) -> float:
     except (ValueError, OverflowError):
         message = f"{text!r} is no time: write '2026-11-22 10:00', '1 hour ago' or 'today'"
         raise Invalid(message, code="time_invalid") from None
+
+
+def parse_interval(text: str) -> str:
+    """Return what each backend understands for `1m`, `5 min` or `1h`, or raise `Invalid`."""
+    match = _INTERVAL.fullmatch(text.strip().lower())
+    word = f"{match[1]}{match[2][0]}" if match else ""
+    if word not in _INTERVALS:
+        message = f"{text!r} is no time between two runs: write {', '.join(_INTERVALS)}"
+        raise Invalid(message, code="schedule_invalid")
+    return _INTERVALS[word]
 
 
 def _parse(word: str, now: datetime) -> float:

@@ -18,6 +18,7 @@ from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.backups import cut_off
 from openclaw_ocm.operations.planning.agents import agent_findings
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
+from openclaw_ocm.operations.planning.export import export_findings
 from openclaw_ocm.operations.planning.findings import firewall_findings, network_findings
 from openclaw_ocm.operations.planning.outside import outside_findings
 from openclaw_ocm.operations.planning.problems import (
@@ -92,6 +93,7 @@ def examine(context: Context) -> Diagnosis:
         lambda: agent_findings(opened.instances.values()),
         lambda: twin_findings(host),
         lambda: outside_findings(host, tuple(opened.instances)),
+        lambda: export_findings(context),
     ):
         try:
             told += look()

@@ -265,6 +265,20 @@ def test_supervisord_stays_for_what_is_done_once_for_all_and_goes_with_it(home: 
     assert not Path(definition.path).exists()
 
 
+def test_a_run_for_all_that_goes_well_is_not_worth_a_line_in_the_log(home: Supervised) -> None:
+    timers, paths = home.backend.timers(Purpose.METRICS), home.backend.host.paths
+    timers.set({ALL: "*:0/1"})
+    # As if the last run had been a while ago.
+    for command, code in ("/bin/true", 0), ("/bin/false", 1):
+        job, ran = Job(every="*:0/1", command=(command,)), places.timers(paths, Purpose.METRICS) / "all.json"
+        files.write_file(places.schedule(paths.instance(ALL), Purpose.METRICS), msgspec.toml.encode(job))
+        files.write_file(ran, msgspec.json.encode(Stamp(last=0)))
+        wait_for(lambda: msgspec.json.decode(Path(ran).read_bytes(), type=Stamp).code == code)  # noqa: B023
+        assert ("the metrics of all ended with 1" in Path(places.log(paths)).read_text()) == bool(code)
+    assert "was started as PID" not in Path(places.log(paths)).read_text()
+    timers.clear([ALL])
+
+
 def test_an_end_of_supervisord_ends_the_run(home: Supervised) -> None:
     seen = home.home / "seen"
     schedule(

@@ -17,6 +17,7 @@ import msgspec
 
 from openclaw_ocm.core.backup.schedule import (
     RUN_TIMEOUT_SECONDS,
+    SHORT_TIMEOUT_SECONDS,
     TOGETHER,
     TURN_SECONDS,
     Job,
@@ -24,6 +25,7 @@ from openclaw_ocm.core.backup.schedule import (
     next_due,
     parse_rule,
 )
+from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
@@ -77,22 +79,19 @@ def log_file(directory: PurePosixPath, name: str) -> PurePosixPath:
 
 
 class Jobs:
-    """The jobs that the files in `schedules` ask for; `timers` holds when each was run last.
-
-    `what` is the word for one of them.
-    """
+    """The jobs of a purpose that the files in `schedules` ask for; `timers` holds when each was run last."""
 
     def __init__(
         self,
         schedules: PurePosixPath,
         timers: PurePosixPath,
         log: Callable[[str], None],
-        what: str = "backup",
+        purpose: Purpose = Purpose.BACKUP,
     ) -> None:
         self._schedules = schedules
         self._timers = timers
         self._log = log
-        self._what = what
+        self._purpose = purpose
         self._running: dict[int, _Running] = {}
         self._looked = 0.0
         self._refused: set[tuple[str, str]] = set()
@@ -134,7 +133,8 @@ class Jobs:
         if running is None:
             return
         code = os.waitstatus_to_exitcode(status)
-        self._log(f"the {self._what} of {running.name} ended with {code}")
+        if code or self._purpose in OF_INSTANCES:
+            self._log(f"the {self._what} of {running.name} ended with {code}")
         # Where the time is kept no more, nothing is left of it.
         if Path(self._schedules, f"{running.name}.toml").exists():
             self._write(running.name, Stamp(last=running.since, code=code))
@@ -143,6 +143,10 @@ class Jobs:
         """Have the jobs that run end."""
         for running in self._running.values():
             _end(running)
+
+    @property
+    def _what(self) -> str:
+        return self._purpose.value
 
     def _names(self) -> frozenset[InstanceName]:
         return frozenset(running.name for running in self._running.values())
@@ -178,15 +182,17 @@ class Jobs:
             self._log(f"the {self._what} of {name} could not be started: {error}")
             self._write(name, Stamp(last=now, code=_NOT_FOUND))
             return
-        began = time.monotonic()
+        began, of_instance = time.monotonic(), self._purpose in OF_INSTANCES
         self._running[pid] = _Running(
             name=name,
             pid=pid,
             since=now,
             turn=began + TURN_SECONDS,
-            deadline=began + RUN_TIMEOUT_SECONDS,
+            deadline=began + (RUN_TIMEOUT_SECONDS if of_instance else SHORT_TIMEOUT_SECONDS),
         )
-        self._log(f"the {self._what} of {name} is due and was started as PID {pid}")
+        # What is done every few minutes is told where it fails.
+        if of_instance:
+            self._log(f"the {self._what} of {name} is due and was started as PID {pid}")
 
     def _job(self, name: InstanceName) -> Job:
         data = Path(self._schedules, f"{name}.toml").read_bytes()

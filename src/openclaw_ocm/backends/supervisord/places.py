@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
+from openclaw_ocm.core.purpose import OF_ALL, OF_INSTANCES, Purpose
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.paths import HostPaths, InstancePaths
 
 # Below the directory of programs, and below that of supervisord's state.
-SCHEDULES = {Purpose.BACKUP: "schedules", Purpose.UPGRADE: "upgrades", Purpose.NOTIFY: "notify"}
-TIMERS = {Purpose.BACKUP: "timers", Purpose.UPGRADE: "upgrade-timers", Purpose.NOTIFY: "notify-timers"}
+SCHEDULES = {
+    Purpose.BACKUP: "schedules",
+    Purpose.UPGRADE: "upgrades",
+    **{purpose: purpose.value for purpose in OF_ALL},
+}
+TIMERS = {
+    Purpose.BACKUP: "timers",
+    Purpose.UPGRADE: "upgrade-timers",
+    **{purpose: f"{purpose.value}-timers" for purpose in OF_ALL},
+}
 
 
 def config(host: HostPaths) -> PurePosixPath:

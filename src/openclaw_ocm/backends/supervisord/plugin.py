@@ -84,7 +84,7 @@ class Supervision:
                 PurePosixPath(self._programs, SCHEDULES[purpose]),
                 state / TIMERS[purpose],
                 self.log,
-                purpose.value,
+                purpose,
             )
             for purpose in Purpose
         }

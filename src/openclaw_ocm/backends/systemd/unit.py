@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import signed
 from openclaw_ocm.backends.systemd.places import unit_name, uplink_name
-from openclaw_ocm.core.backup.schedule import RUN_TIMEOUT_SECONDS
+from openclaw_ocm.core.backup.schedule import RUN_TIMEOUT_SECONDS, SHORT_TIMEOUT_SECONDS
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
@@ -37,7 +37,6 @@ Directive = tuple[str, str]
 
 # Backups wait for each other in a queue of OCM's own: this only keeps many from being started at one moment.
 RANDOM_DELAY_SECONDS = 15
-_SHORT_SECONDS = 600
 
 # With what the program of the uplink ends where no gateway came (EX_UNAVAILABLE).
 NO_GATEWAY = 69
@@ -254,7 +253,7 @@ def render_timed(name: InstanceName, argv: Iterable[str], purpose: Purpose) -> s
         *patient,
         # What runs every few minutes fills no log with that it did.
         *(() if of_instance else (("LogLevelMax", "notice"),)),
-        ("TimeoutStartSec", str(RUN_TIMEOUT_SECONDS if of_instance else _SHORT_SECONDS)),
+        ("TimeoutStartSec", str(RUN_TIMEOUT_SECONDS if of_instance else SHORT_TIMEOUT_SECONDS)),
     )
     unit = (("Description", _described(name, purpose)),)
     sections = (("Unit", unit), ("Service", service))

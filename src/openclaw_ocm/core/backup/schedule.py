@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 NEVER = "never"
 # A run may have to wait for those of other instances; one that takes that long is stuck.
 RUN_TIMEOUT_SECONDS = 24 * 3600
+# What is done every few minutes waits for nothing.
+SHORT_TIMEOUT_SECONDS = 600
 # So many are made at once. One that takes longer than its turn goes on beside them: an instance can have its
 # own take hours, and another's is not to wait for it.
 TOGETHER = 2

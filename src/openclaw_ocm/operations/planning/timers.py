@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from openclaw_ocm.backends.definition import Standing, compare
-from openclaw_ocm.core.backup.schedule import LATE_AFTER, LastRun, trouble
+from openclaw_ocm.core.backup.schedule import LATE_AFTER, LastRun, Timer, trouble
 from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.core.steps import SetTimer
 from openclaw_ocm.core.text import printable
@@ -22,7 +22,7 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import PurePosixPath
 
     from openclaw_ocm.backends.protocol import Backend, Timers
@@ -89,31 +89,38 @@ def timer_faults(worker: Instance) -> tuple[str, ...]:
 
 
 def _faults(worker: Instance, purpose: Purpose) -> tuple[str, ...]:
-    name, backend, every = worker.name, worker.backend, worker.record.times(purpose)
-    timers, what = backend.timers(purpose), purpose.plural
+    every = worker.record.times(purpose)
     if every is None:
         kept = _is_kept(worker, purpose)
-        return (f"{what} are scheduled that the record does not ask for",) if kept else ()
+        return (f"{purpose.plural} are scheduled that the record does not ask for",) if kept else ()
+    return faults(worker.backend, worker.name, purpose, every, lambda: worker.timer(purpose))
+
+
+def faults(
+    backend: Backend, name: InstanceName, purpose: Purpose, every: str, observe: Callable[[], Timer]
+) -> tuple[str, ...]:
+    """Return in words in what a timer that is to keep the times `every` is otherwise."""
+    timers, what = backend.timers(purpose), purpose.plural
     impossible = _impossible(timers, every)
     if impossible is not None:
         return (impossible,)
-    faults = []
+    found = []
     for wanted in timers.definitions(name, every):
         try:
             standing = compare(wanted, files.read_own(wanted.path)).standing
         except UnreadableFile as error:
-            faults.append(error.message)
+            found.append(error.message)
             continue
         if standing is Standing.MISSING:
-            faults.append(f"{wanted.path} is missing, which has {what} made")
+            found.append(f"{wanted.path} is missing, which has {what} made")
         elif standing is not Standing.CURRENT:
-            faults.append(f"{wanted.path} is not as the record and this ocm ask for")
-    timer = worker.timer(purpose)
-    if not faults and timer.stale:
-        faults.append(f"{backend.name} has not read when to make {what}")
-    if not faults and not timer.active:
-        faults.append(f"{backend.name} does not make the scheduled {what}")
-    return tuple(faults)
+            found.append(f"{wanted.path} is not as the record and this ocm ask for")
+    timer = observe()
+    if not found and timer.stale:
+        found.append(f"{backend.name} has not read when to make {what}")
+    if not found and not timer.active:
+        found.append(f"{backend.name} does not make the scheduled {what}")
+    return tuple(found)
 
 
 def look(worker: Instance) -> Backups | None:
