@@ -12,6 +12,7 @@ from tests.operations.kept import NAME, OTHER, Kept, keep
 
 from openclaw_ocm.cli import frame, main
 from openclaw_ocm.cli import open as opening
+from openclaw_ocm.operations import open as operation
 
 if TYPE_CHECKING:
     import subprocess
@@ -66,6 +67,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
     kept.deploy()
     kept.deploy(OTHER)
     monkeypatch.setattr(frame, "this_host", lambda _ctx: kept.host)
+    monkeypatch.setattr(operation, "is_booted", lambda: True)
     return Person(kept, monkeypatch)
 
 
@@ -91,6 +93,14 @@ def test_where_nobody_knows_the_line_is_a_hint(person: Person) -> None:
     code, out, err = person.open(NAME, OTHER)
     assert (code, out.splitlines()) == (0, links(person))
     assert "these are addresses of this machine alone; from another one, first: ssh -N -L 19001:" in err
+
+
+def test_in_a_container_nobody_is_sent_to_ssh(person: Person) -> None:
+    person.patch.setattr(operation, "is_booted", lambda: False)
+    code, out, err = person.open(NAME, OTHER)
+    assert (code, out.splitlines()) == (0, links(person))
+    assert "addresses of this machine or container alone; ocm expose opens an instance to others\n" in err
+    assert "ssh" not in err
 
 
 @pytest.mark.parametrize("environ", [{}, SSH, DESK], ids=str)

@@ -14,6 +14,7 @@ from tests.operations.kept import NAME, OTHER
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.status import Activity, Answer, Listener
 from openclaw_ocm.core.tunnel import Server
+from openclaw_ocm.operations import open as operation
 from openclaw_ocm.operations.open import ControlUi, Found, Seat, find, hidden, seat, show
 from openclaw_ocm.operations.planning import pages
 from openclaw_ocm.system.kept.records import encode_record
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
 
-PLACE = Seat(desktop=False, remote=True, user="ann", server=Server("203.0.113.5"))
+PLACE = Seat(desktop=False, remote=True, container=False, user="ann", server=Server("203.0.113.5"))
 NOBODY = parse_name("nobody")
 
 
@@ -238,10 +239,19 @@ SSH = {"SSH_CONNECTION": "198.51.100.7 50514 203.0.113.5 2222"}
     ],
 )
 def test_where_a_person_sits_is_seen_by_the_environment(  # noqa: PLR0913 - the environment, and what is seen
-    kept: Kept, environ: dict[str, str], *, desktop: bool, remote: bool, user: str, server: Server
+    kept: Kept,
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+    *,
+    desktop: bool,
+    remote: bool,
+    user: str,
+    server: Server,
 ) -> None:
-    found = seat(kept.host, environ)
-    assert found == Seat(desktop=desktop, remote=remote, user=user, server=server)
+    for booted in (True, False):
+        monkeypatch.setattr(operation, "is_booted", lambda booted=booted: booted)
+        expected = Seat(desktop=desktop, remote=remote, container=not booted, user=user, server=server)
+        assert seat(kept.host, environ) == expected
 
 
 def test_a_browser_is_given_the_token_and_nobody_else_is(kept: Kept, tmp_path: Path) -> None:

@@ -177,8 +177,7 @@ def test_what_removes_a_page_is_there_before_it(desk: Desk, monkeypatch: pytest.
     monkeypatch.setattr(os, "posix_spawn", begin)
     monkeypatch.setattr(files, "write_new", full)
     desk.add("xdg-open")
-    with pytest.raises(OSError, match="No space"):
-        desk.show()
+    assert "could not be written: No space" in (desk.show() or "")
     ((*_words, page, seconds),) = began
     assert page.startswith(f"{desk.runtime}/ocm-open-")
     assert seconds == "10"

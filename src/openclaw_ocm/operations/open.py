@@ -21,6 +21,7 @@ from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.planning.pages import page_here, pages_elsewhere
 from openclaw_ocm.system import desktop, programs
+from openclaw_ocm.system.host import is_booted
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.config import read_config
 
@@ -65,11 +66,13 @@ class Found(NamedTuple):
 class Seat:
     """Where the person sits: at a `desktop` of this machine, `remote` by ssh, or neither that anybody knows.
 
-    `user` and `server` are what is typed to get here by ssh.
+    `user` and `server` are what is typed to get here by ssh; in a `container`, where no systemd runs, nobody
+    serves that.
     """
 
     desktop: bool
     remote: bool
+    container: bool
     user: str
     server: tunnel.Server
 
@@ -81,6 +84,7 @@ def seat(host: Host, environ: Mapping[str, str]) -> Seat:
     return Seat(
         desktop=desktop.is_graphical(environ) and not connection,
         remote=bool(connection),
+        container=not is_booted(),
         # Who became another user by sudo logged in as himself.
         user=environ.get("SUDO_USER") or host.user,
         server=tunnel.parse_connection(connection) or named,

@@ -54,7 +54,10 @@ def show(host: Host, environ: Mapping[str, str], document: str) -> str | None:
     argv = [word.replace("%s", f"file://{page}") for word in opener]
     remover = ("-I", "-S", "-c", programs.text("remove_later.py"), str(page), str(_KEPT_SECONDS))
     os.posix_spawn(sys.executable, [sys.executable, *remover], {}, file_actions=_SILENT, setsid=True)
-    files.write_new(page, document.encode())
+    try:
+        files.write_new(page, document.encode())
+    except OSError as error:
+        return f"what a browser is to read could not be written: {error.strerror}"
     host.runner.show(tuple(argv))
     try:
         process = os.posix_spawn(argv[0], argv, dict(environ), file_actions=_SILENT, setsid=True)

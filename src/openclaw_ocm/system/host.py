@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.names import InstanceName
 
-# As sd_booted(3) tells.
 _BOOTED = "/run/systemd/system"
 _LOCAL_TIME = "/etc/localtime"
 _UTC = ("UTC", "Etc/UTC", "Etc/UCT", "UCT", "Universal", "Etc/Universal", "Zulu", "Etc/Zulu")
@@ -104,6 +103,11 @@ def _escaped(name: str) -> str:
     )
 
 
+def is_booted() -> bool:
+    """Tell whether this is a machine that systemd started, and no container without it (sd_booted(3))."""
+    return Path(_BOOTED).exists()
+
+
 def user_manager_answers(host: Host) -> bool:
     """Tell whether the user manager is there: its private socket belongs to a process.
 
@@ -149,7 +153,7 @@ def container_zone() -> str | None:
     """
     from zoneinfo import ZoneInfo
 
-    if Path(_BOOTED).exists() or machine_zone() not in (None, *_UTC):
+    if is_booted() or machine_zone() not in (None, *_UTC):
         return None
     for given in (_first_process().get("TZ"), os.environ.get(ZONE_VARIABLE), os.environ.get("TZ")):
         if given:

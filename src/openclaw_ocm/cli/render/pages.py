@@ -21,6 +21,10 @@ def show_links(pages: Sequence[ControlUi], place: Seat) -> None:
         show_notes(["on the machine where your browser is, type this and leave it running:"])
         click.echo(line)
         show_notes(["then open there:"])
+    elif place.container:
+        show_notes(
+            ["these are addresses of this machine or container alone; ocm expose opens an instance to others"]
+        )
     elif not place.desktop:
         show_notes([f"these are addresses of this machine alone; from another one, first: {line}"])
     width = max(len(page.name) for page in pages)
