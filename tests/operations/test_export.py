@@ -102,6 +102,8 @@ def test_what_is_half_written_is_not_called_as_the_collector_reads(
         ("below a file", "it is no directory"),
         ("foreign", "it belongs to somebody else"),
         ("foreign link", "is a link of somebody else's"),
+        ("of another user", "belongs to another user"),
+        ("taken", "ocm.prom is a directory there"),
         ("of an instance", "which could read and change it"),
     ],
 )
@@ -117,6 +119,12 @@ def test_a_directory_that_is_not_one_for_it_is_refused(
         where = place / ("file" if trouble == "file" else "file/below")
     elif trouble == "of an instance":
         where = Path(kept.paths(NAME).state)
+    elif trouble == "taken":
+        (place / FILE).mkdir()
+    elif trouble == "of another user":
+        (place / FILE).touch()
+        monkeypatch.setattr(textfile, "_ROOT", kept.host.uid)
+        monkeypatch.setattr(type(kept.host), "uid", kept.host.uid + 1)
     else:
         if trouble == "foreign link":
             where = place.with_name("link")
@@ -149,7 +157,7 @@ def test_it_is_written_now_and_from_then_on(kept: Kept, place: Path) -> None:
     assert (again.changed, again.message) == (False, f"already {place / FILE} is written each 1m")
     (place / FILE).unlink()
     export.write_scheduled(kept.context)
-    assert read(place)["ocm_instances"] == 1
+    assert (read(place)["ocm_instances"], read(place)["ocm_collection_interval_seconds"]) == (1, 60)
 
 
 def test_another_directory_or_time_is_taken_and_the_old_file_goes(

@@ -18,6 +18,7 @@ from openclaw_ocm.core.backup.retention import backup_stem
 from openclaw_ocm.core.backup.schedule import LastRun
 from openclaw_ocm.core.metrics.sizes import Size
 from openclaw_ocm.core.metrics.text import open_metrics
+from openclaw_ocm.core.record import Limits
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.operations import metrics as module
 from openclaw_ocm.operations.metrics import collect
@@ -49,7 +50,7 @@ def of(name: InstanceName) -> Labels:
 
 
 def test_everything_is_told_of_an_instance_that_is_ready(kept: Kept) -> None:
-    kept.create(OTHER)
+    kept.create(OTHER, limits=Limits(memory="2G"))
     kept.deploy(autostart=True)
     found = told(kept)
     assert found["ocm_instance_ready"] == {of(NAME): 1, of(OTHER): 0}
@@ -58,6 +59,7 @@ def test_everything_is_told_of_an_instance_that_is_ready(kept: Kept) -> None:
     assert found["ocm_instance_restarts_total"][of(NAME)] == 0
     assert found["ocm_instance_memory_bytes"] == {of(NAME): 2**20}
     assert found["ocm_instance_cpu_seconds_total"] == {of(NAME): 1}
+    assert found["ocm_instance_memory_limit_bytes"] == {of(OTHER): 2**31}
     assert found["ocm_instance_sealed"] == {of(NAME): 1, of(OTHER): 1}
     assert found["ocm_instance_start_time_seconds"][of(NAME)] == pytest.approx(time.time(), abs=600)
     assert found["ocm_instance_backups_scheduled"] == {of(NAME): 0, of(OTHER): 0}

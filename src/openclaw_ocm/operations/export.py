@@ -31,11 +31,24 @@ if TYPE_CHECKING:
 _NAME = Purpose.METRICS.value
 
 
-def write(context: Context, directory: PurePosixPath, *, dry_run: bool = False) -> Outcome:
-    """Write the metrics of all instances into a directory; raises `OcmError` where that is not one for it."""
+def write(
+    context: Context,
+    directory: PurePosixPath,
+    *,
+    dry_run: bool = False,
+    interval_seconds: float | None = None,
+) -> Outcome:
+    """Write the metrics of all instances into a directory; raises `OcmError` where that is not one for it.
+
+    `interval_seconds` is how far apart that is done, where it is done by itself.
+    """
     notes = check_textfile(context.host, directory)
     if not dry_run:
-        write_textfile(context.host, directory, prometheus(collect(context, keep=True)))
+        write_textfile(
+            context.host,
+            directory,
+            prometheus(collect(context, keep=True, interval_seconds=interval_seconds)),
+        )
     return Outcome(
         name=_NAME,
         operation=_NAME,
@@ -52,7 +65,7 @@ def write_scheduled(context: Context) -> Outcome:
     if export is None:
         hint = "ocm metrics --textfile DIR --every 1m has them written"
         raise OcmError("no metrics are written by themselves", hint=hint, code="not_scheduled")
-    return write(context, PurePosixPath(export.textfile))
+    return write(context, PurePosixPath(export.textfile), interval_seconds=export.seconds)
 
 
 def export_from_now(
@@ -71,7 +84,7 @@ def export_from_now(
             raise OcmError(message, hint="ocm metrics --textfile DIR --every 1m", code="textfile_refused")
         place = directory or PurePosixPath(before.textfile if before else "")
         wanted = Export(textfile=str(place), every=every)
-        first = write(context, place, dry_run=dry_run)
+        first = write(context, place, dry_run=dry_run, interval_seconds=wanted.seconds)
         steps: list[Step] = []
         if wanted != before:
             text = None if before is None else encode_export(before)

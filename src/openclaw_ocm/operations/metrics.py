@@ -12,6 +12,7 @@ from openclaw_ocm.core.backup.retention import parse_backup_file
 from openclaw_ocm.core.metrics.families import Sample, metrics
 from openclaw_ocm.core.metrics.sizes import MOST_SECONDS, MOST_SECONDS_TOGETHER, Size, in_turn
 from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.record import memory_bytes
 from openclaw_ocm.core.status import State
 from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.operations.planning.timers import read_last
@@ -32,8 +33,12 @@ if TYPE_CHECKING:
     from openclaw_ocm.operations.status import Row
 
 
-def collect(context: Context, *, keep: bool = False) -> tuple[Metric, ...]:
+def collect(
+    context: Context, *, keep: bool = False, interval_seconds: float | None = None
+) -> tuple[Metric, ...]:
     """Return the metrics of all instances, and of OCM itself; with `keep` how large states are is kept.
+
+    `interval_seconds` is how far apart that is done, where it is done by itself.
 
     What cannot be looked at has no number, and `ocm_instance_observed` tells of which that is so: a backend
     that does not answer is no error here. One call to each backend, as `list` has it.
@@ -58,6 +63,8 @@ def collect(context: Context, *, keep: bool = False) -> tuple[Metric, ...]:
         Sample(of="ocm_collection_timestamp_seconds", value=now, labels={}),
         Sample(of="ocm_collection_duration_seconds", value=time.monotonic() - began, labels={}),
     ]
+    if interval_seconds is not None:
+        samples.append(Sample(of="ocm_collection_interval_seconds", value=interval_seconds, labels={}))
     return metrics(samples)
 
 
@@ -91,6 +98,8 @@ def _of_row(row: Row, one: Instance | None, stored: float | None) -> Iterator[Sa
     yield from sample("_start_time_seconds", process.since if process.pid is not None else None)
     yield from sample("_restarts", process.restarts)
     yield from sample("_memory_bytes", memory)
+    limit = record.limits.memory
+    yield from sample("_memory_limit_bytes", None if limit is None else memory_bytes(limit))
     yield from sample("_cpu_seconds", seconds)
     yield from sample("_sealed", record.sealed)
     yield from sample("_boxes", row.boxes)

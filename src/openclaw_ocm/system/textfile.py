@@ -30,6 +30,7 @@ def write_textfile(host: Host, directory: PurePosixPath, text: str) -> None:
     Raises `OcmError` where the directory is not one to write it into.
     """
     with _opened(host, directory) as opened:
+        _refuse_foreign(host, directory, opened)
         try:
             files.write_in(opened, FILE, text.encode(), mode=_FOR_ALL)
         except OSError as error:
@@ -38,7 +39,8 @@ def write_textfile(host: Host, directory: PurePosixPath, text: str) -> None:
 
 def check_textfile(host: Host, directory: PurePosixPath) -> tuple[str, ...]:
     """Raise `OcmError` where the file could not be written; return what to know of the place."""
-    with _opened(host, directory):
+    with _opened(host, directory) as opened:
+        _refuse_foreign(host, directory, opened)
         if not os.access(directory, os.W_OK | os.X_OK):
             raise _refused(directory, "you may not write there")
     closed = [path for path in (Path(directory), *Path(directory).parents) if not _lets_in(path)]
@@ -83,6 +85,16 @@ def _opened(host: Host, directory: PurePosixPath) -> Iterator[int]:
         yield opened
     finally:
         os.close(opened)
+
+
+def _refuse_foreign(host: Host, directory: PurePosixPath, opened: int) -> None:
+    """Raise `OcmError` where the file is that of another user, whose instances would be told no more."""
+    with contextlib.suppress(FileNotFoundError):
+        status = os.stat(FILE, dir_fd=opened, follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            raise _refused(directory, f"{FILE} is a directory there")
+        if stat.S_ISREG(status.st_mode) and status.st_uid != host.uid:
+            raise _refused(directory, f"{FILE} there belongs to another user")
 
 
 def _lets_in(path: Path) -> bool:

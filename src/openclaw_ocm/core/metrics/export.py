@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timezone
 from typing import Annotated
 
 import msgspec
 
+from openclaw_ocm.core.backup.schedule import dues, parse_rule
 from openclaw_ocm.core.times import parse_interval
 from openclaw_ocm.errors import Invalid
 
@@ -34,6 +36,12 @@ class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             parse_interval(self.every)
         except Invalid as error:
             raise ValueError(error.message) from None
+
+    @property
+    def seconds(self) -> float:
+        """Return how far apart they are written."""
+        moments = dues(parse_rule(self.times), 0, timezone.utc, 2)
+        return moments[1] - moments[0]
 
     @property
     def times(self) -> str:

@@ -99,6 +99,7 @@ KNOWN = (
         help="How often its gateway was started again by itself since somebody started it.",
     ),
     _gauge("ocm_instance_memory_bytes", "Memory that its gateway uses."),
+    _gauge("ocm_instance_memory_limit_bytes", "Memory that it may use at most."),
     Known(
         name="ocm_instance_cpu_seconds",
         kind=Kind.COUNTER,
@@ -130,6 +131,7 @@ KNOWN = (
     Known(name="ocm_build", kind=Kind.INFO, help="The version of OCM."),
     _gauge("ocm_collection_timestamp_seconds", "When all this was looked up, in seconds since 1970."),
     _gauge("ocm_collection_duration_seconds", "How long that took."),
+    _gauge("ocm_collection_interval_seconds", "How far apart that is done by itself."),
 )
 
 
