@@ -7,13 +7,18 @@ import errno
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.sandbox.mounts import Mounted, parse_mountinfo
 from openclaw_ocm.core.sandbox.probe import NAMESPACES, NETWORK, WAITER, Kernel
 from openclaw_ocm.core.text import printable
 
+_ATTEMPTS = 3
 # Of /proc/PID/stat after the name of the program: when the process was started (proc(5), field 22).
 _STARTED = 19
+
+if TYPE_CHECKING:
+    import psutil
 
 
 def can_bind(port: int) -> bool:
@@ -111,19 +116,33 @@ def parent(pid: int) -> int | None:
 
 
 def memory_and_cpu(pid: int) -> tuple[int | None, float | None]:
-    """Return the proportional memory in bytes and the CPU seconds of a process and all below it."""
+    """Return the proportional memory in bytes and the CPU seconds of a process and all below it.
+
+    Those that have ended count as well, with whoever waited for them: what was used never becomes less.
+    """
     import psutil
 
-    memory, seconds = 0, 0.0
+    memory = 0
     try:
         root = psutil.Process(pid)
         for process in (root, *root.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
                 memory += process.memory_full_info().pss
-                seconds += sum(process.cpu_times()[:2])
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                return memory, _cpu_seconds(root)
     except psutil.Error:
         return None, None
-    return memory, seconds
+    return memory, None
+
+
+def _cpu_seconds(root: psutil.Process) -> float:
+    """Return the CPU seconds of a process and all below it, raise `NoSuchProcess` where one ended meanwhile.
+
+    Where its time went to would be known of some and not of others.
+    """
+    # User, system, and both of the children that it waited for.
+    return sum(sum(one.cpu_times()[:4]) for one in (root, *root.children(recursive=True)))
 
 
 def mounts(pid: int) -> tuple[Mounted, ...]:
