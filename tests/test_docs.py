@@ -129,6 +129,8 @@ def test_every_command_that_answers_or_changes_says_so_in_its_options() -> None:
         "channel list",
         "history",
         "logs",
+        "notify list",
+        "notify test",
         "secret list",
         "runtime list",
         "outdated",

@@ -21,11 +21,23 @@ AddRecord = Callable[..., Path]
 LONG = "a" * 64
 ENVELOPE = {"version", "ok", "command", "results", "errors", "warnings"}
 ERROR = {"name", "code", "message", "hint", "details"}
-NAMELESS = ("adopt", "list", "metrics", "edit", "setup", "doctor", "restore", "backups verify")
-_OTHERS = ("use", "enter", "supervise", "completion", "secret", "token", "channel", "runtime", "backups")
+_NOTIFY = tuple(f"notify {one}" for one in ("add", "list", "remove", "test", "check"))
+NAMELESS = ("adopt", "list", "metrics", "edit", "setup", "doctor", "restore", "backups verify", *_NOTIFY)
+_OTHERS = (
+    "use",
+    "enter",
+    "supervise",
+    "completion",
+    "secret",
+    "token",
+    "channel",
+    "runtime",
+    "backups",
+    "notify",
+)
 _BELOW = (
     *("secret set", "secret unset", "secret list", "token rotate", "runtime use"),
-    *("backups list", "backups verify", "backups prune"),
+    *("backups list", "backups verify", "backups prune", *_NOTIFY),
 )
 ANSWERS_IN_JSON = [*(name for name in COMMANDS if name not in _OTHERS), *_BELOW]
 

@@ -41,6 +41,7 @@ COMMANDS = {
     "health": ("inspect", "Tell whether instances are ready; exit 1 if one is not."),
     "check": ("check", "Ask an instance something; exit 1 if it does not answer."),
     "history": ("inspect", "Tell what was changed, when, and how it ended."),
+    "notify": ("notify", "Have yourself told what is wrong, and when it is well again."),
     "logs": ("inspect", "Print what an instance logged."),
     "metrics": ("metrics", "Print how all instances are, as metrics for Prometheus."),
     "use": ("session", "Run openclaw as an instance, in its sandbox."),

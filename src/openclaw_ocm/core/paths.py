@@ -116,6 +116,16 @@ class HostPaths:
         return self.ocm_state / "sizes.json"
 
     @property
+    def ways(self) -> PurePosixPath:
+        """By which ways messages go, and where to: with secrets."""
+        return self.ocm_config / "notify.toml"
+
+    @property
+    def notices(self) -> PurePosixPath:
+        """What was told last, and what is still to be sent."""
+        return self.ocm_state / "notify.json"
+
+    @property
     def newest(self) -> PurePosixPath:
         """Directory of what npm's registry said was newest, a file for each channel."""
         return self.ocm_state / "newest"

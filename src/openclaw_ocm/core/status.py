@@ -106,7 +106,8 @@ class Listener:
 class Health:
     """The verdict on one instance, with the reason where it is not ready; `fatal` where waiting is no use.
 
-    `taken` where somebody else has its port.
+    `taken` where somebody else has its port. `failing` is what the gateway says does not work, None where it
+    says nothing of that.
     """
 
     state: State
@@ -114,6 +115,7 @@ class Health:
     version: str | None = None
     fatal: bool = False
     taken: bool = False
+    failing: tuple[str, ...] | None = None
 
 
 def judge(  # noqa: PLR0911 - one for each state
@@ -138,7 +140,7 @@ def judge(  # noqa: PLR0911 - one for each state
     if answer.phase == "draining":
         return Health(state=State.DRAINING, reason="draining", version=answer.version)
     if answer.ready:
-        return Health(state=State.READY, version=answer.version)
+        return Health(state=State.READY, version=answer.version, failing=())
     return _not_ready(process, answer, now)
 
 
@@ -146,7 +148,9 @@ def _not_ready(process: Process, answer: Answer, now: float) -> Health:
     age = now - process.since if process.since is not None else 0.0
     reason = answer.problem or ", ".join(answer.failing) or "not ready"
     if answer.phase == "started":
-        return Health(state=State.FAILED, reason=f"not ready: {reason}", version=answer.version)
+        return Health(
+            state=State.FAILED, reason=f"not ready: {reason}", version=answer.version, failing=answer.failing
+        )
     if age > START_GRACE_SECONDS:
         return Health(
             state=State.FAILED, reason=f"not ready after {round(age)} s: {reason}", version=answer.version

@@ -20,6 +20,7 @@ from openclaw_ocm.operations.planning.agents import agent_findings
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.export import export_findings
 from openclaw_ocm.operations.planning.findings import firewall_findings, network_findings
+from openclaw_ocm.operations.planning.noticing import RUN_AGAIN, notice_problems, run_again
 from openclaw_ocm.operations.planning.outside import outside_findings
 from openclaw_ocm.operations.planning.problems import (
     MACHINE,
@@ -130,6 +131,8 @@ def _fix_machine(context: Context, before: Diagnosis, report: Callable[[Progress
     steps = [step for found in before.setup.findings if _is_linger(found) for step in found.steps]
     # An install also clears what those before it left.
     install(context.host, dict.fromkeys(steps) if before.setup.root else (), report)
+    if any(problem.fix == RUN_AGAIN for problem in before.problems):
+        run_again(context)
     return [
         f"{problem.what}: {problem.fix}"
         for problem in before.problems
@@ -161,6 +164,7 @@ def _problems(
         _strangers_named_ocm(host),
         _left_of_backups(host),
         _left_of_installs(host),
+        notice_problems(context),
         _record_problems(context, names, opened),
     ):
         yield from as_far(MACHINE, found)

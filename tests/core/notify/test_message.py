@@ -95,7 +95,7 @@ def test_ntfy_is_told_what_is_urgent() -> None:
 
 
 def test_a_test_says_that_it_is_one() -> None:
-    found = message.test_message("box", SINCE)
+    found = message.trial_message("box", SINCE)
     assert found.turn == "test"
     assert not found.urgent
     assert "box" in found.text

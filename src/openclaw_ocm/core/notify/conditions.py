@@ -77,9 +77,10 @@ class Trouble(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """What a timer does for an instance, and what is wrong with it."""
+    """What a timer does for an instance, and what is wrong with it, `since` when where that is known."""
 
     trouble: Trouble | None = None
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +180,7 @@ class _Finding:
     what: str | None = None
     known: bool = True
     busy: bool = False
+    since: float | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -234,15 +236,15 @@ def _judge(look: _Look, finding: _Finding) -> None:
         # Another kind of the same is no news: one message, and one when it is well again.
         look.kept.append(old)
         return
-    since = look.now if old is None or look.gap else min(old.since, look.now)
+    seen = look.now if old is None or look.gap else min(old.since, look.now)
     hold = max(finding.kind.hold_seconds, BUSY_SECONDS if finding.busy else 0.0)
     condition = Condition(
         about=finding.about,
         subject=finding.subject,
         kind=finding.kind,
-        since=since,
+        since=seen if finding.since is None else min(max(finding.since, 0.0), seen),
         what=finding.what,
-        told=look.now - since >= hold,
+        told=look.now - seen >= hold,
     )
     look.kept.append(condition)
     if condition.told:
@@ -274,7 +276,7 @@ def _of_instance(one: Instance, samples: tuple[Sample, ...], look: _Look) -> Ite
     ):
         if timed is not None:
             kind = None if timed.trouble is None else kinds[timed.trouble]
-            yield _Finding(about=one.name, subject=subject, kind=kind)
+            yield _Finding(about=one.name, subject=subject, kind=kind, since=timed.since)
 
 
 _BACKUP_KINDS = {

@@ -137,7 +137,7 @@ def message_of(change: Change, machine: str, zone: tzinfo) -> Message:
     )
 
 
-def test_message(machine: str, now: float) -> Message:
+def trial_message(machine: str, now: float) -> Message:
     """Return the message by which a person sees that messages arrive."""
     return Message(
         machine=machine,

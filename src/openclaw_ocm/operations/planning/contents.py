@@ -39,12 +39,14 @@ _ATTEMPTS = 5
 class Contents:
     """What is to be in the files of an instance, None for what stays as it is.
 
-    `config` is what the config holds and what it is to hold. `gateway` are the steps by which a gateway gets
-    all that, and is proved; `process` notes before what an undo brings back, or stops it.
+    `ways` are those by which the user is told something. `config` is what the config holds and what it is to
+    hold. `gateway` are the steps by which a gateway gets all that, and is proved; `process` notes before what
+    an undo brings back, or stops it.
     """
 
     secrets: bytes | None = field(default=None, repr=False)
     inherited: bytes | None = field(default=None, repr=False)
+    ways: bytes | None = field(default=None, repr=False)
     config: tuple[bytes, bytes] | None = field(default=None, repr=False)
     process: Remember | Stop | None = None
     gateway: Sequence[Step] = ()
@@ -130,7 +132,11 @@ def _planned(
 
 def _own_files(paths: InstancePaths, contents: Contents, token: str) -> dict[PurePosixPath, _Staged]:
     """Return what takes the place of which file of OCM's, beside it: so it is on the same file system."""
-    wanted = ((paths.secrets, contents.secrets), (paths.inherited, contents.inherited))
+    wanted = (
+        (paths.secrets, contents.secrets),
+        (paths.inherited, contents.inherited),
+        (paths.host.ways, contents.ways),
+    )
     return {
         path: _Staged(path=path.with_name(temporary.beside(path.name, token)), data=data)
         for path, data in wanted

@@ -1,0 +1,154 @@
+"""The facts from which messages are made: what `list` and `history` know, and how full disks are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.names import is_drill
+from openclaw_ocm.core.notify import conditions
+from openclaw_ocm.core.notify.conditions import Disk, Facts, Timed, Trouble
+from openclaw_ocm.core.openclaw.channels import OTHERS, TELEGRAM
+from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.status import State
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.history import DONE, read_history
+from openclaw_ocm.instances.instance import observed, open_all
+from openclaw_ocm.instances.verify import verdicts
+from openclaw_ocm.operations.planning import timers
+from openclaw_ocm.operations.planning.upgrading import look_at_upgrades
+from openclaw_ocm.system import files
+from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.openclaw.plugins import official_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from openclaw_ocm.core.status import Health
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.history import HistoryEntry
+    from openclaw_ocm.instances.instance import Instance
+
+# What has an instance run, or stopped, by its user's word.
+_MOVING = {"start", "restart", "deploy", "stop"}
+_CHANNEL = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+
+def gather(context: Context) -> Facts:
+    """Return what is so now of all instances and of the disks that they are on.
+
+    One that cannot be looked at costs the others nothing.
+    """
+    paths = context.host.paths
+    names = [name for name in instance_names(paths) if not is_drill(name)]
+    opened = open_all(context, names)
+    seen = observed(opened.instances.values()).instances
+    judged = verdicts(seen.values())
+    stopped = _stopped(read_history(paths))
+    found = []
+    for name in names:
+        busy = files.is_locked(paths.locks / f"{name}.lock")
+        fact = conditions.Instance(name=name, unreadable=True, busy=busy)
+        if name in seen:
+            with contextlib.suppress(OcmError, OSError):
+                fact = _of_instance(seen[name], judged[name], busy=busy, stopped=name in stopped)
+        found.append(fact)
+    records = (one.record.backups for one in opened.instances.values())
+    elsewhere = [one.directory for one in records if one is not None and one.directory is not None]
+    return Facts(instances=tuple(found), disks=tuple(_disks(context, elsewhere)))
+
+
+def _stopped(history: Iterable[HistoryEntry]) -> set[str]:
+    """Return the instances that their user stopped, and did not start since."""
+    stopped: set[str] = set()
+    for change in history:
+        verb = change.command.partition(" ")[0]
+        if verb in _MOVING and change.ended == DONE:
+            (stopped.add if verb == "stop" else stopped.discard)(change.instance)
+    return stopped
+
+
+def _of_instance(one: Instance, verdict: Health, *, busy: bool, stopped: bool) -> conditions.Instance:
+    process, failing = one.process, verdict.failing
+    lost = None if failing is None else _channels(one, failing)
+    return conditions.Instance(
+        name=one.name,
+        busy=busy,
+        state=verdict.state,
+        activity=process.activity,
+        autostart=process.autostart,
+        wanted_stopped=stopped and not process.missed,
+        restarts=process.restarts,
+        lost=lost,
+        only_channels=verdict.state is State.FAILED and bool(lost) and set(lost or ()) == set(failing or ()),
+        backups=_backups(one),
+        upgrades=_upgrades(one),
+    )
+
+
+def _channels(one: Instance, failing: Iterable[str]) -> tuple[str, ...]:
+    """Return which of the words are channels that its OpenClaw knows: an instance says what it likes."""
+    package = PurePosixPath(one.record.runtime.openclaw)
+    known: Mapping[str, str] = official_plugins(package).channels
+    return tuple(
+        word
+        for word in dict.fromkeys(failing)
+        if word == TELEGRAM
+        or word in OTHERS
+        or word in known
+        or (_CHANNEL.fullmatch(word) and Path(package, "dist", "extensions", word).is_dir())
+    )
+
+
+def _backups(one: Instance) -> Timed | None:
+    found = timers.look(one)
+    if found is None:
+        return None
+    if found.problem is None:
+        return Timed()
+    if found.last is not None and found.last.error is not None:
+        return Timed(trouble=Trouble.FAILED, since=found.last.ended)
+    timer = one.timer(Purpose.BACKUP)
+    if timer.failure is not None:
+        return Timed(trouble=Trouble.FAILED)
+    return Timed(trouble=Trouble.LATE if timer.active else Trouble.IDLE)
+
+
+def _upgrades(one: Instance) -> Timed | None:
+    found = look_at_upgrades(one)
+    if found is None:
+        return None
+    if found.problem is None:
+        return Timed()
+    if found.last is not None and found.last.error is not None:
+        return Timed(trouble=Trouble.FAILED, since=found.last.ended)
+    failed = one.timer(Purpose.UPGRADE).failure is not None
+    return Timed(trouble=Trouble.FAILED if failed else Trouble.IDLE)
+
+
+def _disks(context: Context, elsewhere: Iterable[str]) -> Iterator[Disk]:
+    """Yield each file system on which OCM has something, once."""
+    paths = context.host.paths
+    own = (paths.home, paths.ocm_config, paths.ocm_state, paths.ocm_data, paths.backups)
+    seen: set[int] = set()
+    for place in (*map(str, own), *elsewhere):
+        try:
+            path = next(one for one in (Path(place), *Path(place).parents) if one.exists())
+            device = path.stat().st_dev
+            if device in seen:
+                continue
+            seen.add(device)
+            disk = os.statvfs(path)
+        except OSError:
+            yield Disk(path=place)
+            continue
+        yield Disk(
+            path=str(path),
+            free=disk.f_bavail * disk.f_frsize,
+            size=disk.f_blocks * disk.f_frsize,
+            names_free=disk.f_favail,
+            names=disk.f_files,
+        )
