@@ -46,7 +46,8 @@ def test_what_only_prints_text_imports_nothing_heavy(tmp_path: Path, arguments: 
 
 
 @pytest.mark.parametrize(
-    "command", ["create", "deploy", "expose", "list", "logs", "use", "edit", "update-models", "backup"]
+    "command",
+    ["create", "deploy", "expose", "list", "logs", "use", "edit", "update-models", "backup", "metrics"],
 )
 def test_the_help_of_a_command_imports_nothing_heavy(tmp_path: Path, command: str) -> None:
     assert modules(tmp_path, command, "--help") & HEAVY == set()

@@ -38,6 +38,12 @@ Directive = tuple[str, str]
 # Backups wait for each other in a queue of OCM's own: this only keeps many from being started at one moment.
 RANDOM_DELAY_SECONDS = 15
 
+# What runs every few minutes fills no log with that it did, and tells why it did not.
+_QUIET = (
+    *(("StandardOutput", "null"), ("StandardError", "journal")),
+    *(("SyslogLevel", "notice"), ("LogLevelMax", "notice")),
+)
+
 # With what the program of the uplink ends where no gateway came (EX_UNAVAILABLE).
 NO_GATEWAY = 69
 
@@ -251,8 +257,7 @@ def render_timed(name: InstanceName, argv: Iterable[str], purpose: Purpose) -> s
         ("WorkingDirectory", "/"),
         ("UMask", "0077"),
         *patient,
-        # What runs every few minutes fills no log with that it did.
-        *(() if of_instance else (("LogLevelMax", "notice"),)),
+        *(() if of_instance else _QUIET),
         ("TimeoutStartSec", str(RUN_TIMEOUT_SECONDS if of_instance else SHORT_TIMEOUT_SECONDS)),
     )
     unit = (("Description", _described(name, purpose)),)

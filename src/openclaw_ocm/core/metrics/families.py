@@ -68,7 +68,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A metric with its numbers. Its `kind` and its names are those of OpenMetrics."""
+    """A metric with its numbers. Its `kind` and its names are those of OpenMetrics.
+
+    With `--textfile`, or `--every`, `ocm metrics` answers with an `Outcome` instead.
+    """
 
     name: str
     sample: str
