@@ -70,6 +70,16 @@ def test_what_is_shown_completes_where_it_is_to_be_hidden(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_the_ways_of_messages_complete(ocm: Run, home: Path, shell: str) -> None:
+    ways = home / ".config/ocm/notify.toml"
+    ways.parent.mkdir(parents=True)
+    ways.write_text("[[way]]\ntype = 'command'\nname = 'phone'\nargv = ['/bin/true']\n")
+    assert complete(ocm, shell, "notify", "test", "p") == ["phone"]
+    assert complete(ocm, shell, "notify", "remove", "x") == []
+    assert complete(ocm, shell, "notify", "add", "em") == ["email"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_words_of_env_complete_by_their_place(ocm: Run, add_record: AddRecord, shell: str) -> None:
     with add_record("worker1").open("a") as record:
         record.write("[environment]\nTZ = 'UTC'\nLANG = 'C'\n")
