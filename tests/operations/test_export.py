@@ -11,10 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.operations.kept import NAME
 
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
+from openclaw_ocm.core.backup.schedule import Timer
 from openclaw_ocm.core.metrics.export import FILE, Export
 from openclaw_ocm.core.purpose import ALL, Purpose
 from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
 from openclaw_ocm.operations import export
+from openclaw_ocm.operations.planning.export import WRITE_AGAIN
 from openclaw_ocm.system import textfile
 from openclaw_ocm.system.kept.export import read_export
 
@@ -234,18 +236,44 @@ def test_what_says_where_is_refused_when_it_was_damaged_and_still_ends(kept: Kep
     assert not path.exists()
 
 
-def test_doctor_tells_of_a_timer_that_is_no_more_as_it_was_asked_for(kept: Kept, place: Path) -> None:
+def about_metrics(kept: Kept) -> dict[str, str | None]:
+    """Return what the doctor finds, and what it does about it."""
+    return {one.what: one.fix for one in kept.examine().problems if "metrics" in f"{one.what} {one.fix}"}
+
+
+def test_doctor_mends_a_timer_that_is_no_more_as_it_was_asked_for(kept: Kept, place: Path) -> None:
     kept.create()
     from_now(kept, place)
-    told = {problem.what for problem in kept.examine().problems}
-    assert not any("metrics" in what for what in told)
+    assert about_metrics(kept) == {}
     assert not any(problem.about == ALL for problem in kept.examine().problems), "it is no instance"
     (definition,) = kept.context.backend.timers(Purpose.METRICS).definitions(ALL, "*:0/1")
-    Path(definition.path).write_text("edited")
-    (problem,) = (one for one in kept.examine().problems if "metrics" in (one.mend or ""))
-    assert problem.mend == "ocm metrics --every 1m mends it"
-    assert from_now(kept, None).changed
-    assert not any("metrics" in (one.mend or "") for one in kept.examine().problems)
+    for damage in (lambda: Path(definition.path).write_text("edited"), Path(definition.path).unlink):
+        damage()
+        assert set(about_metrics(kept).values()) == {WRITE_AGAIN}
+        kept.fix(kept.examine())
+        assert about_metrics(kept) == {}
+        assert Path(definition.path).read_text() == definition.text
+
+
+def test_doctor_ends_what_nobody_asked_for(kept: Kept, place: Path) -> None:
+    from_now(kept, place)
+    Path(kept.host.paths.export).unlink()
+    assert about_metrics(kept) == {"fake has metrics written, which nobody asked it for": WRITE_AGAIN}
+    kept.fix(kept.examine())
+    assert about_metrics(kept) == {}
+    assert timed(kept) is None
+
+
+def test_doctor_says_how_to_learn_why_nothing_was_written(
+    kept: Kept, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from_now(kept, place)
+    failed = Timer(active=True, failure="it ended with exit 1")
+    timers = type(kept.context.backend.timers(Purpose.METRICS))
+    monkeypatch.setattr(timers, "observe", lambda _self, names: dict.fromkeys(names, failed))
+    (problem,) = (one for one in kept.examine().problems if "metrics" in one.what)
+    assert problem.what == "metrics were not written: it ended with exit 1"
+    assert problem.mend == f"ocm metrics --textfile '{place}' tells why"
 
 
 def test_another_backend_has_them_written_no_more(

@@ -18,7 +18,7 @@ from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.backups import cut_off
 from openclaw_ocm.operations.planning.agents import agent_findings
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
-from openclaw_ocm.operations.planning.export import export_findings
+from openclaw_ocm.operations.planning.export import WRITE_AGAIN, export_problems, write_again
 from openclaw_ocm.operations.planning.findings import firewall_findings, network_findings
 from openclaw_ocm.operations.planning.noticing import RUN_AGAIN, notice_problems, run_again
 from openclaw_ocm.operations.planning.outside import outside_findings
@@ -94,7 +94,6 @@ def examine(context: Context) -> Diagnosis:
         lambda: agent_findings(opened.instances.values()),
         lambda: twin_findings(host),
         lambda: outside_findings(host, tuple(opened.instances)),
-        lambda: export_findings(context),
     ):
         try:
             told += look()
@@ -133,6 +132,8 @@ def _fix_machine(context: Context, before: Diagnosis, report: Callable[[Progress
     install(context.host, dict.fromkeys(steps) if before.setup.root else (), report)
     if any(problem.fix == RUN_AGAIN for problem in before.problems):
         run_again(context)
+    if any(problem.fix == WRITE_AGAIN for problem in before.problems):
+        write_again(context)
     return [
         f"{problem.what}: {problem.fix}"
         for problem in before.problems
@@ -165,6 +166,7 @@ def _problems(
         _left_of_backups(host),
         _left_of_installs(host),
         notice_problems(context),
+        export_problems(context),
         _record_problems(context, names, opened),
     ):
         yield from as_far(MACHINE, found)

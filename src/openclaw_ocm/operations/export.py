@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.metrics.export import FILE, Export
 from openclaw_ocm.core.metrics.text import prometheus
 from openclaw_ocm.core.names import MAIN
-from openclaw_ocm.core.purpose import ALL, Purpose
-from openclaw_ocm.core.steps import RemoveFile, SetTimer, WriteRecord
+from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.core.steps import RemoveFile, WriteRecord
 from openclaw_ocm.core.times import parse_interval
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.metrics import collect
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
-from openclaw_ocm.operations.planning.export import export_faults
+from openclaw_ocm.operations.planning.export import end_others, ending_steps, export_steps
 from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.system.kept.export import encode_export, read_export
 from openclaw_ocm.system.textfile import check_textfile, remove_textfile, write_textfile
 
 if TYPE_CHECKING:
-    from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
 
@@ -75,7 +74,7 @@ def export_from_now(
 
     Raises `OcmError` where there is none, or it is not one to write them into.
     """
-    times = parse_interval(every)
+    parse_interval(every)
     with locked(context, MAIN):
         paths = context.host.paths
         before = read_export(paths)
@@ -89,12 +88,9 @@ def export_from_now(
         if wanted != before:
             text = None if before is None else encode_export(before)
             steps.append(WriteRecord(path=str(paths.export), text=encode_export(wanted), previous=text))
-        previous = before.times if before else None
-        if times != previous or export_faults(context, wanted):
-            steps.append(SetTimer(name=ALL, every=times, previous=previous, purpose=Purpose.METRICS))
+        steps += export_steps(context, before, wanted)
         said = f"{place / FILE} is written each {every}"
-        for backend in _others(context):
-            _end(context, backend, dry_run=dry_run)
+        end_others(context, _NAME, dry_run=dry_run)
         outcome = carry_out(
             context,
             make_plan(context.backend, _NAME, MAIN, steps),
@@ -115,9 +111,8 @@ def export_no_more(context: Context, *, dry_run: bool) -> Outcome:
         # Whatever it says, it is to go.
         with contextlib.suppress(OcmError):
             before = read_export(paths)
-        for backend in _others(context):
-            _end(context, backend, dry_run=dry_run)
-        steps = _ending(context.backend)
+        end_others(context, _NAME, dry_run=dry_run)
+        steps = ending_steps(context.backend)
         for path in (paths.export, paths.sizes):
             # One that cannot be read is there as well. What was measured goes with what it was measured for.
             if os.path.lexists(path) and (steps or path == paths.export):
@@ -139,19 +134,3 @@ def _forget_place(
     """Remove the file where it is written no more."""
     if before is not None and not dry_run and before.textfile != str(place):
         remove_textfile(context.host, PurePosixPath(before.textfile))
-
-
-def _others(context: Context) -> list[Backend]:
-    """Return the backends beside the chosen one that have metrics written: it was another one then."""
-    return [one for one in context.backends.values() if one.name != context.backend.name and _ending(one)]
-
-
-def _end(context: Context, backend: Backend, *, dry_run: bool) -> None:
-    plan = make_plan(backend, _NAME, MAIN, _ending(backend))
-    carry_out(context, plan, done="", nothing="", dry_run=dry_run)
-
-
-def _ending(backend: Backend) -> list[Step]:
-    if ALL not in backend.timers(Purpose.METRICS).known():
-        return []
-    return [SetTimer(name=ALL, every=None, previous=None, purpose=Purpose.METRICS)]

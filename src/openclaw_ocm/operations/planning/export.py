@@ -1,39 +1,92 @@
-"""Whether metrics are written by themselves as they were asked for."""
+"""Which backend has metrics written by themselves, and in what that is otherwise than it was asked for."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.purpose import ALL, Purpose
-from openclaw_ocm.operations.planning.findings import Finding
+from openclaw_ocm.core.steps import SetTimer
+from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
+from openclaw_ocm.operations.planning.problems import MACHINE, Problem
 from openclaw_ocm.operations.planning.timers import faults
 from openclaw_ocm.system.kept.export import read_export
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.backup.schedule import Timer
     from openclaw_ocm.core.metrics.export import Export
+    from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
 
+# What doctor does about it.
+WRITE_AGAIN = "have metrics written as they were asked for"
+_PURPOSE = Purpose.METRICS
 
-def export_faults(context: Context, export: Export) -> tuple[str, ...]:
-    """Return in words in what the timer that writes metrics is otherwise than it was asked for."""
-    return faults(context.backend, ALL, Purpose.METRICS, export.times, lambda: _timer(context))
+
+def export_steps(context: Context, before: Export | None, wanted: Export) -> list[Step]:
+    """Return the step that has them written at the times that are `wanted`, none where they are."""
+    previous = None if before is None else before.times
+    if wanted.times == previous and not _faults(context, wanted):
+        return []
+    return [SetTimer(name=ALL, every=wanted.times, previous=previous, purpose=_PURPOSE)]
 
 
-def export_findings(context: Context) -> tuple[Finding, ...]:
-    """Return what is wrong with metrics that are to be written by themselves."""
+def ending_steps(backend: Backend) -> list[Step]:
+    """Return the step that ends what a backend has written, none where that is nothing."""
+    if ALL not in backend.timers(_PURPOSE).known():
+        return []
+    return [SetTimer(name=ALL, every=None, previous=None, purpose=_PURPOSE)]
+
+
+def end_others(context: Context, operation: str, *, dry_run: bool) -> None:
+    """Have no backend write them beside the chosen one: it was another one once."""
+    for backend in _others(context):
+        plan = make_plan(backend, operation, MAIN, ending_steps(backend))
+        carry_out(context, plan, done="", nothing="", dry_run=dry_run)
+
+
+def export_problems(context: Context) -> Iterator[Problem]:
+    """Yield what is wrong with metrics that are to be written by themselves, or are and are not to be."""
     export = read_export(context.host.paths)
+    kept = [backend for backend in context.backends.values() if ending_steps(backend)]
+    for backend in kept:
+        if export is None or backend.name != context.backend.name:
+            what = f"{backend.name} has metrics written, which nobody asked it for"
+            yield Problem(about=MACHINE, what=what, fix=WRITE_AGAIN)
     if export is None:
-        return ()
-    found = list(export_faults(context, export))
+        return
+    found = _faults(context, export)
+    for fault in found:
+        yield Problem(about=MACHINE, what=fault, fix=WRITE_AGAIN)
     failure = None if found else _timer(context).failure
     if failure is not None:
-        found.append(f"metrics were not written: {failure}")
-    why = f"ocm metrics --textfile {shlex.quote(export.textfile)} tells why"
-    mend = why if failure else f"ocm metrics --every {export.every} mends it"
-    return tuple(Finding(problem=one, mend=mend, wrong=True) for one in found)
+        mend = f"ocm metrics --textfile {shlex.quote(export.textfile)} tells why"
+        yield Problem(about=MACHINE, what=f"metrics were not written: {failure}", mend=mend)
+
+
+def write_again(context: Context) -> None:
+    """Have metrics written as they were asked for, and not otherwise."""
+    with locked(context, MAIN):
+        export = read_export(context.host.paths)
+        end_others(context, "doctor", dry_run=False)
+        steps = ending_steps(context.backend) if export is None else export_steps(context, export, export)
+        plan = make_plan(context.backend, "doctor", MAIN, steps)
+        carry_out(context, plan, done="", nothing="", dry_run=False)
+
+
+def _faults(context: Context, export: Export) -> tuple[str, ...]:
+    return faults(context.backend, ALL, _PURPOSE, export.times, lambda: _timer(context))
+
+
+def _others(context: Context) -> list[Backend]:
+    return [
+        one for one in context.backends.values() if one.name != context.backend.name and ending_steps(one)
+    ]
 
 
 def _timer(context: Context) -> Timer:
-    return context.backend.timers(Purpose.METRICS).observe([ALL])[ALL]
+    return context.backend.timers(_PURPOSE).observe([ALL])[ALL]
