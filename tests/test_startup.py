@@ -74,14 +74,17 @@ def test_the_list_imports_nothing_to_talk_with_where_nobody_is_asked(tmp_path: P
     assert modules(tmp_path, "list", "--json") & {"ctypes", "xmlrpc", "urllib3"} == set()
 
 
-def test_metrics_import_no_library_that_the_list_does_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [("metrics",), ("notify", "check")], ids=" ".join)
+def test_what_runs_every_few_minutes_imports_no_library_that_the_list_does_not(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
     records = tmp_path / ".config/ocm/instances"
     records.mkdir(parents=True)
     (records / "worker1.toml").write_text(
         'name = "worker1"\nport = 19001\nbackend = "supervisord"\n[runtime]\nnode = "/n"\nopenclaw = "/o"\n'
     )
     there = {name.partition(".")[0] for name in modules(tmp_path, "list")}
-    assert {name.partition(".")[0] for name in modules(tmp_path, "metrics")} - there == set()
+    assert {name.partition(".")[0] for name in modules(tmp_path, *arguments)} - there == set()
 
 
 def test_the_check_sees_what_a_command_imports(tmp_path: Path) -> None:

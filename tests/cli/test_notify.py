@@ -66,7 +66,8 @@ def test_what_is_no_address_is_refused_without_it(
         (["notify", "add", "command"], "name the program"),
         (["notify", "add", "command", "/gone/away"], "there is no program /gone/away"),
         (["notify", "add", "command", "--name", "A B", "true"], "is no name of a way"),
-        (["notify", "remove"], "Missing argument 'NAME...'"),
+        (["notify", "remove"], "name one or more ways, or say --all"),
+        (["notify", "remove", "phone", "--all"], "name one or more ways, or say --all"),
         (["notify", "nonsense"], "No such command"),
     ],
 )
@@ -85,6 +86,7 @@ def test_without_any_way_nothing_is_wrong(ocm: Run) -> None:
     assert done.returncode == 0
     assert "nobody is told: ocm notify add" in done.stderr
     assert json.loads(ocm("notify", "list", "--json").stdout)["results"] == []
+    assert ocm("notify", "remove", "--all").returncode == 0
     done = ocm("notify", "check")
     assert (done.returncode, done.stdout) == (0, "nothing to tell\n")
 

@@ -4,8 +4,9 @@ Runs inside the machine. Stdlib only; knows nothing of OCM. Once it listens it p
 kernel chooses where it was told port 0. It serves any bot, each by the number that its token begins with, at
 /botTOKEN/METHOD and /file/botTOKEN/PATH. A method that it does not know is answered with `true`.
 A test has its own way in, which wants no token: `POST /test/NUMBER` with `{"message": {}, "files": {}}` has
-the bot receive a message, and its files by their id; `GET /test/NUMBER` tells which messages of the bot are
-there now, which methods it called, and with which tokens.
+the bot receive a message, and its files by their id, `{"refused": true}` has its token refused from then on;
+`GET /test/NUMBER` tells which messages of the bot are there now, which methods it called, and with which
+tokens.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Bot:
     methods: list[str] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     last: int = field(default_factory=lambda: int(time.time()))
+    refused: bool = False
 
     def call(self, method: str, given: dict[str, Any]) -> object:
         """Return the result of a method, which another process of the bot's may wait for."""
@@ -139,7 +141,10 @@ class FakeTelegram(BaseHTTPRequestHandler):
         place, _, rest = path.partition("/")
         if place == "test":
             given = json.loads(body)
-            bot_of(rest).receive(given["message"], given.get("files", {}))
+            bot = bot_of(rest)
+            bot.refused = given.get("refused", bot.refused)
+            if "message" in given:
+                bot.receive(given["message"], given.get("files", {}))
             self.send_json(200, {"ok": True})
             return
         token = unquote(place.removeprefix("bot"))
@@ -148,6 +153,9 @@ class FakeTelegram(BaseHTTPRequestHandler):
             self.send_json(404, {"ok": False, "error_code": 404, "description": "Not Found"})
             return
         bot = bot_of(number)
+        if bot.refused:
+            self.send_json(401, {"ok": False, "error_code": 401, "description": "Unauthorized"})
+            return
         bot.tokens.add(token)
         given = {**dict(parse_qsl(query)), **self.parameters(body)}
         try:

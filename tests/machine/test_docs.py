@@ -75,6 +75,21 @@ def test_monitor(ocm: Ocm) -> None:
 
 
 @pytest.mark.usefixtures("worker1")
+def test_notify(machine: Machine, ocm: Ocm) -> None:
+    sendmail = "/usr/local/bin/sendmail"
+    machine.write(sendmail, "#!/bin/sh\nexec cat > /dev/null\n", user="root", mode=0o755)
+    try:
+        said = reader(ocm, typed="https://127.0.0.1:9/topic").play("docs/how-to/notify.md")
+    finally:
+        machine.run(["rm", sendmail], user="root")
+    told = f"{HOME}/told.txt"
+    assert "A test of ocm notify" in machine.read(told)
+    assert re.search(r"phone +ntfy +https://127\.0\.0\.1:9/\.\.\. +-", said)
+    assert "file: a test message went to /usr/bin/tee and 2 arguments" in said
+    machine.run(["rm", told])
+
+
+@pytest.mark.usefixtures("worker1")
 def test_troubleshooting(ocm: Ocm) -> None:
     said = reader(ocm).play("docs/troubleshooting.md")
     assert "nothing is wrong" in said

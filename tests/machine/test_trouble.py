@@ -22,7 +22,7 @@ from .instances import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .checkout import Ocm
     from .machine import Machine, Result
@@ -271,9 +271,28 @@ def test_state_that_the_instance_made_hostile_is_refused_in_one_sentence(
     assert machine.read(CONFIG) == before
 
 
-def test_config_that_openclaw_refuses_is_exit_78_with_its_last_words(
-    machine: Machine, ocm: Ocm, worker: str
+TOLD = f"{HOME}/told.txt"
+
+
+@pytest.fixture
+def told(machine: Machine, ocm: Ocm, worker: str) -> Iterator[Callable[[], list[str]]]:
+    """Have messages go to a file; give what has the timer's unit run, and tells the titles on the worker."""
+
+    def look() -> list[str]:
+        machine.run(["systemctl", "--user", "start", "ocm-notify-all.service"])
+        return [line for line in machine.read(TOLD).splitlines() if line.startswith(worker)]
+
+    machine.write(TOLD, "")
+    ocm("notify", "add", "command", "--", "tee", "-a", TOLD)
+    yield look
+    ocm("notify", "remove", "command")
+    machine.run(["rm", TOLD])
+
+
+def test_config_that_openclaw_refuses_is_exit_78_with_its_last_words_and_told_once(
+    machine: Machine, ocm: Ocm, worker: str, told: Callable[[], list[str]]
 ) -> None:
+    assert told() == []
     ocm("stop", worker)
     before = machine.read(CONFIG)
     machine.write(CONFIG, json.dumps({**json.loads(before), "foo": 1}), mode=0o600)
@@ -284,8 +303,12 @@ def test_config_that_openclaw_refuses_is_exit_78_with_its_last_words(
     wait_for(lambda: rows(ocm)[worker]["state"] == "failed", 90, "failed state")
     assert "exit 78" in rows(ocm)[worker]["reason"]
     assert ocm("health", check=False).returncode == 1
+    for _look in range(2):
+        assert told() == [f"{worker} is down"]
     machine.write(CONFIG, before, mode=0o600)
     assert "ready and sealed" in ocm("start", worker).stdout
+    for _look in range(2):
+        assert told() == [f"{worker} is down", f"{worker} is ready again"]
 
 
 def test_nothing_of_the_state_is_run_before_openclaws_own_code(

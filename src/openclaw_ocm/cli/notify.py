@@ -125,19 +125,31 @@ def list_(ctx: click.Context, *, as_json: bool) -> int:
 
 
 @notify.command("remove", epilog="Example: ocm notify remove phone")
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=_complete_way)
+@click.argument("names", metavar="NAME...", nargs=-1, shell_complete=_complete_way)
+@click.option("--all", "everything", is_flag=True, help="All ways.")
 @dry_run_option
 @json_option
 @click.pass_context
-def remove(ctx: click.Context, names: tuple[str, ...], *, dry_run: bool, as_json: bool) -> int:
+def remove(
+    ctx: click.Context, names: tuple[str, ...], *, everything: bool, dry_run: bool, as_json: bool
+) -> int:
     """Have no more messages go by a way.
 
     With the last one the timer goes, and what was told is forgotten.
     """
+    from openclaw_ocm.operations.notify import list_ways
     from openclaw_ocm.operations.notify import remove as run
 
+    if bool(names) == everything:
+        message = "name one or more ways, or say --all"
+        raise click.UsageError(message)
+    context = frame.open_context(ctx)
     return frame.run_each(
-        ctx, names, lambda context, name: run(context, name, dry_run=dry_run), as_json=as_json
+        ctx,
+        [way.name for way in list_ways(context)] if everything else names,
+        lambda context, name: run(context, name, dry_run=dry_run),
+        as_json=as_json,
+        context=context,
     )
 
 

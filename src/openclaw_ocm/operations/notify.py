@@ -23,7 +23,7 @@ from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents
 from openclaw_ocm.operations.planning.facts import gather
 from openclaw_ocm.operations.planning.noticing import end_steps, keeper, keeping_steps
-from openclaw_ocm.system import files, posting
+from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.notices import (
     encode_ways,
@@ -243,16 +243,27 @@ def _way(ways: tuple[Way, ...], name: str) -> Way:
 def send_test(context: Context, name: str) -> Tested:
     """Send a test message by a way; raises `OcmError` where it did not get there."""
     way = _way(read_ways(context.host.paths).way, name)
-    try:
-        posting.send(context.host, way, trial_message(_machine(), time.time()))
-    except posting.NotSentError as error:
-        raise _refusal(name, error) from None
+    why = _send(context.host, way, trial_message(_machine(), time.time()))
+    if why is not None:
+        raise _refusal(name, why)
     return Tested(name=name, kind=_kind(way), target=way.shown)
 
 
-def _refusal(name: str, error: posting.NotSentError) -> OcmError:
+def _send(host: Host, way: Way, message: Message) -> str | None:
+    """Send a message by a way, and return in words why it did not get there; None where it did."""
+    # Most looks find nothing to send, and need no TLS.
+    from openclaw_ocm.system import posting
+
+    try:
+        posting.send(host, way, message)
+    except posting.NotSentError as error:
+        return str(error)
+    return None
+
+
+def _refusal(name: str, why: str) -> OcmError:
     hint = f"ocm notify test {name} tries it again"
-    return OcmError(f"a message did not go by {name}: {error}", hint=hint, code="not_sent")
+    return OcmError(f"a message did not go by {name}: {why}", hint=hint, code="not_sent")
 
 
 def check(context: Context, *, dry_run: bool) -> Notified:
@@ -319,11 +330,10 @@ class _Run:
         """Send what waits for a way, until something does not get there; each is noted."""
         while self._notices.ways[way.name].waiting:
             message = self._notices.ways[way.name].waiting[0]
-            try:
-                posting.send(self._context.host, way, message)
-            except posting.NotSentError as error:
-                self._failures.append((way.name, _refusal(way.name, error)))
-                self._keep(not_sent(self._notices, way.name, str(error), time.time()))
+            why = _send(self._context.host, way, message)
+            if why is not None:
+                self._failures.append((way.name, _refusal(way.name, why)))
+                self._keep(not_sent(self._notices, way.name, why, time.time()))
                 return
             self._keep(sent(self._notices, way.name, time.time()))
 

@@ -79,6 +79,17 @@ def test_a_restart_of_a_minute_is_not_told() -> None:
     assert looks.for_seconds(3600, worker()) == []
 
 
+def test_one_that_starts_for_long_is_told_later_than_one_that_failed_to() -> None:
+    """Of thirty that start in turns the last ones wait for the others."""
+    looks = Looks()
+    assert looks.for_seconds(BUSY_SECONDS - 2 * STEP, worker(state=State.STARTING)) == []
+    assert looks.look(worker(**NOT_READY)) == told(Kind.NOT_READY, Turn.PROBLEM)
+    looks = Looks()
+    assert looks.for_seconds(2 * BUSY_SECONDS, worker(state=State.STARTING)) == told(
+        Kind.NOT_READY, Turn.PROBLEM
+    )
+
+
 def test_since_when_is_the_first_look_that_saw_it() -> None:
     looks = Looks()
     looks.for_seconds(LONG, worker(**NOT_READY))
@@ -107,7 +118,6 @@ def test_what_does_not_pass_by_itself_is_told_at_once(facts: dict[str, object], 
     [
         ({"unreadable": True}, Kind.UNREADABLE),
         ({"state": State.STOPPED, "activity": Activity.STOPPED}, Kind.STOPPED),
-        ({"state": State.STARTING, "activity": Activity.STARTING}, Kind.NOT_READY),
         ({"state": State.DRAINING}, Kind.NOT_READY),
         ({"lost": ("telegram",), "only_channels": True, "state": State.FAILED}, Kind.CHANNEL),
         ({"backups": Timed(trouble=Trouble.IDLE)}, Kind.BACKUP_IDLE),

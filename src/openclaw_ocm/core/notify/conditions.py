@@ -266,9 +266,10 @@ def _of_instance(one: Instance, samples: tuple[Sample, ...], look: _Look) -> Ite
     if not _is_at_rest(one):
         old = look.before.get((one.name, HEALTH))
         looped = old is not None and old.told and old.kind is Kind.RESTARTS
-        yield _Finding(
-            about=one.name, subject=HEALTH, kind=_health(one, samples, looped=looped), busy=one.busy
-        )
+        kind = _health(one, samples, looped=looped)
+        # Many that start at once wait for each other; one that takes too long is failed by then.
+        starts = kind is Kind.NOT_READY and one.state is State.STARTING
+        yield _Finding(about=one.name, subject=HEALTH, kind=kind, busy=one.busy or starts)
         yield from _channels(one, mine)
     for subject, timed, kinds in (
         (BACKUPS, one.backups, _BACKUP_KINDS),
