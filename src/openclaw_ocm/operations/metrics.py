@@ -47,8 +47,9 @@ def collect(
     names = instance_names(paths)
     opened = open_all(context, names)
     seen = observed(opened.instances.values())
-    stored, sizes = _newest_stored(paths), _sizes(paths, names, now)
-    if keep:
+    stored, kept = _newest_stored(paths), read_sizes(paths)
+    sizes = _sizes(paths, names, kept, now)
+    if keep and sizes != kept:
         keep_sizes(paths, sizes)
     samples = [
         *(
@@ -144,9 +145,11 @@ def _newest_stored(paths: HostPaths) -> dict[str, float]:
     return newest
 
 
-def _sizes(paths: HostPaths, names: tuple[InstanceName, ...], now: float) -> Mapping[str, Size]:
-    """Return how large states are: measured now, or kept from when that was done last."""
-    sizes = {name: size for name, size in read_sizes(paths).items() if name in names}
+def _sizes(
+    paths: HostPaths, names: tuple[InstanceName, ...], kept: Mapping[str, Size], now: float
+) -> dict[str, Size]:
+    """Return how large states are: measured now, or `kept` from when that was done last."""
+    sizes = {name: size for name, size in kept.items() if name in names}
     until = time.monotonic() + MOST_SECONDS_TOGETHER
     for name in in_turn(names, sizes, now):
         began = time.monotonic()
