@@ -77,24 +77,24 @@ def _write(
     import os.path
 
     from openclaw_ocm.core.backup.schedule import NEVER
-    from openclaw_ocm.core.metrics.export import parse_directory
-    from openclaw_ocm.operations import export
+    from openclaw_ocm.core.metrics.textfile import parse_directory
+    from openclaw_ocm.operations import textfile as operation
 
     if directory == "":
         message = "--textfile needs a directory"
         raise click.UsageError(message)
     place = None if directory is None else PurePosixPath(parse_directory(os.path.abspath(directory)))  # noqa: PTH100
     if scheduled:
-        return export.write_scheduled(frame.look(ctx))
+        return operation.write_scheduled(frame.look(ctx))
     if every is None and place is not None:
-        return export.write(frame.look(ctx), place, dry_run=dry_run)
+        return operation.write(frame.look(ctx), place, dry_run=dry_run)
     times = (every or "").strip().lower()
     if times == NEVER:
         if place is not None:
             message = "--every never takes no --textfile: it ends what is written by itself"
             raise click.UsageError(message)
-        return export.export_no_more(frame.open_context(ctx), dry_run=dry_run)
-    return export.export_from_now(frame.open_context(ctx), times, place, dry_run=dry_run)
+        return operation.write_no_more(frame.open_context(ctx), dry_run=dry_run)
+    return operation.write_from_now(frame.open_context(ctx), times, place, dry_run=dry_run)
 
 
 COMMANDS = {"metrics": metrics}

@@ -106,7 +106,7 @@ class HostPaths:
         return self.ocm_state / "upgrades"
 
     @property
-    def export(self) -> PurePosixPath:
+    def textfile(self) -> PurePosixPath:
         """Where metrics are written by themselves, and how often."""
         return self.ocm_config / "metrics.toml"
 

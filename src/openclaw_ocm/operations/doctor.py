@@ -18,7 +18,6 @@ from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.backups import cut_off
 from openclaw_ocm.operations.planning.agents import agent_findings
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
-from openclaw_ocm.operations.planning.export import WRITE_AGAIN, export_problems, write_again
 from openclaw_ocm.operations.planning.findings import firewall_findings, network_findings
 from openclaw_ocm.operations.planning.noticing import RUN_AGAIN, notice_problems, run_again
 from openclaw_ocm.operations.planning.outside import outside_findings
@@ -32,6 +31,7 @@ from openclaw_ocm.operations.planning.problems import (
     remains,
     silent_backends,
 )
+from openclaw_ocm.operations.planning.textfile import WRITE_AGAIN, textfile_problems, write_again
 from openclaw_ocm.operations.planning.twins import twin_findings
 from openclaw_ocm.operations.setup import look as look_at_machine
 from openclaw_ocm.system import files, listening
@@ -166,7 +166,7 @@ def _problems(
         _left_of_backups(host),
         _left_of_installs(host),
         notice_problems(context),
-        export_problems(context),
+        textfile_problems(context),
         _record_problems(context, names, opened),
     ):
         yield from as_far(MACHINE, found)

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.metrics.export import FILE
+from openclaw_ocm.core.metrics.textfile import FILE
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.ways import refuse_reached

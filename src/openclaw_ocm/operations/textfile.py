@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.metrics.export import FILE, Export
 from openclaw_ocm.core.metrics.text import prometheus
+from openclaw_ocm.core.metrics.textfile import FILE, Textfile
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.steps import RemoveFile, WriteRecord
@@ -17,9 +17,9 @@ from openclaw_ocm.core.times import parse_interval
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.metrics import collect
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
-from openclaw_ocm.operations.planning.export import end_others, ending_steps, export_steps
 from openclaw_ocm.operations.planning.result import Outcome
-from openclaw_ocm.system.kept.export import encode_export, read_export
+from openclaw_ocm.operations.planning.textfile import end_others, ending_steps, writing_steps
+from openclaw_ocm.system.kept.textfile import encode_textfile, read_textfile
 from openclaw_ocm.system.textfile import check_textfile, remove_textfile, write_textfile
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ def write(
 
 def write_scheduled(context: Context) -> Outcome:
     """Write them where a timer is to; raises `OcmError` where they are to be written nowhere."""
-    export = read_export(context.host.paths)
-    if export is None:
+    textfile = read_textfile(context.host.paths)
+    if textfile is None:
         hint = "ocm metrics --textfile DIR --every 1m has them written"
         raise OcmError("no metrics are written by themselves", hint=hint, code="not_scheduled")
-    return write(context, PurePosixPath(export.textfile), interval_seconds=export.seconds)
+    return write(context, PurePosixPath(textfile.directory), interval_seconds=textfile.seconds)
 
 
-def export_from_now(
+def write_from_now(
     context: Context, every: str, directory: PurePosixPath | None, *, dry_run: bool
 ) -> Outcome:
     """Have metrics written each so often, and once now; without a directory it is the one until now.
@@ -77,18 +77,18 @@ def export_from_now(
     parse_interval(every)
     with locked(context, MAIN):
         paths = context.host.paths
-        before = read_export(paths)
+        before = read_textfile(paths)
         if directory is None and before is None:
             message = "say where metrics are to be written"
             raise OcmError(message, hint="ocm metrics --textfile DIR --every 1m", code="textfile_refused")
-        place = directory or PurePosixPath(before.textfile if before else "")
-        wanted = Export(textfile=str(place), every=every)
+        place = directory or PurePosixPath(before.directory if before else "")
+        wanted = Textfile(directory=str(place), every=every)
         first = write(context, place, dry_run=dry_run, interval_seconds=wanted.seconds)
         steps: list[Step] = []
         if wanted != before:
-            text = None if before is None else encode_export(before)
-            steps.append(WriteRecord(path=str(paths.export), text=encode_export(wanted), previous=text))
-        steps += export_steps(context, before, wanted)
+            text = None if before is None else encode_textfile(before)
+            steps.append(WriteRecord(path=str(paths.textfile), text=encode_textfile(wanted), previous=text))
+        steps += writing_steps(context, before, wanted)
         said = f"{place / FILE} is written each {every}"
         end_others(context, _NAME, dry_run=dry_run)
         outcome = carry_out(
@@ -103,19 +103,19 @@ def export_from_now(
         return replace(outcome, name=_NAME)
 
 
-def export_no_more(context: Context, *, dry_run: bool) -> Outcome:
+def write_no_more(context: Context, *, dry_run: bool) -> Outcome:
     """Have no metrics written by themselves any more, and remove the file: its numbers would never change."""
     with locked(context, MAIN):
         paths = context.host.paths
-        before: Export | None = None
+        before: Textfile | None = None
         # Whatever it says, it is to go.
         with contextlib.suppress(OcmError):
-            before = read_export(paths)
+            before = read_textfile(paths)
         end_others(context, _NAME, dry_run=dry_run)
         steps = ending_steps(context.backend)
-        for path in (paths.export, paths.sizes):
+        for path in (paths.textfile, paths.sizes):
             # One that cannot be read is there as well. What was measured goes with what it was measured for.
-            if os.path.lexists(path) and (steps or path == paths.export):
+            if os.path.lexists(path) and (steps or path == paths.textfile):
                 steps.append(RemoveFile(path=str(path)))
         outcome = carry_out(
             context,
@@ -129,8 +129,8 @@ def export_no_more(context: Context, *, dry_run: bool) -> Outcome:
 
 
 def _forget_place(
-    context: Context, before: Export | None, place: PurePosixPath | None, *, dry_run: bool
+    context: Context, before: Textfile | None, place: PurePosixPath | None, *, dry_run: bool
 ) -> None:
     """Remove the file where it is written no more."""
-    if before is not None and not dry_run and before.textfile != str(place):
-        remove_textfile(context.host, PurePosixPath(before.textfile))
+    if before is not None and not dry_run and before.directory != str(place):
+        remove_textfile(context.host, PurePosixPath(before.directory))

@@ -12,13 +12,13 @@ from tests.operations.kept import NAME
 
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core.backup.schedule import Timer
-from openclaw_ocm.core.metrics.export import FILE, Export
+from openclaw_ocm.core.metrics.textfile import FILE, Textfile
 from openclaw_ocm.core.purpose import ALL, Purpose
 from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
-from openclaw_ocm.operations import export
-from openclaw_ocm.operations.planning.export import WRITE_AGAIN
+from openclaw_ocm.operations import textfile as operation
+from openclaw_ocm.operations.planning.textfile import WRITE_AGAIN
 from openclaw_ocm.system import textfile
-from openclaw_ocm.system.kept.export import read_export
+from openclaw_ocm.system.kept.textfile import read_textfile
 
 if TYPE_CHECKING:
     from tests.operations.kept import Kept
@@ -34,16 +34,16 @@ def place(tmp_path: Path) -> Path:
 
 
 def write(kept: Kept, place: Path, *, dry_run: bool = False) -> Outcome:
-    return export.write(kept.context, PurePosixPath(place), dry_run=dry_run)
+    return operation.write(kept.context, PurePosixPath(place), dry_run=dry_run)
 
 
 def from_now(kept: Kept, place: Path | None, every: str = "1m", *, dry_run: bool = False) -> Outcome:
     directory = None if place is None else PurePosixPath(place)
-    return export.export_from_now(kept.context, every, directory, dry_run=dry_run)
+    return operation.write_from_now(kept.context, every, directory, dry_run=dry_run)
 
 
 def no_more(kept: Kept, *, dry_run: bool = False) -> Outcome:
-    return export.export_no_more(kept.context, dry_run=dry_run)
+    return operation.write_no_more(kept.context, dry_run=dry_run)
 
 
 def timed(kept: Kept) -> str | None:
@@ -152,13 +152,13 @@ def test_it_is_written_now_and_from_then_on(kept: Kept, place: Path) -> None:
     said = from_now(kept, place)
     assert said.message == f"{place / FILE} is written each 1m from now on"
     assert read(place)["ocm_instances"] == 1
-    assert read_export(kept.host.paths) == Export(textfile=str(place), every="1m")
+    assert read_textfile(kept.host.paths) == Textfile(directory=str(place), every="1m")
     assert "*:0/1 " in (timed(kept) or "")
     assert "metrics --scheduled" in (timed(kept) or "")
     again = from_now(kept, None)
     assert (again.changed, again.message) == (False, f"already {place / FILE} is written each 1m")
     (place / FILE).unlink()
-    export.write_scheduled(kept.context)
+    operation.write_scheduled(kept.context)
     assert (read(place)["ocm_instances"], read(place)["ocm_collection_interval_seconds"]) == (1, 60)
 
 
@@ -187,7 +187,7 @@ def test_it_ends_without_a_trace(kept: Kept, place: Path) -> None:
     assert not list(place.iterdir()), "its numbers would never change"
     assert kept.files() == before
     with pytest.raises(OcmError, match="no metrics are written by themselves"):
-        export.write_scheduled(kept.context)
+        operation.write_scheduled(kept.context)
 
 
 def test_a_dry_run_tells_and_does_nothing(kept: Kept, place: Path) -> None:
@@ -214,22 +214,22 @@ def test_a_timer_that_cannot_be_had_leaves_nothing_behind(
     monkeypatch.setattr(type(kept.context.backend.timers(Purpose.METRICS)), "set", refuse)
     with pytest.raises(OcmError, match="no"):
         from_now(kept, place)
-    assert read_export(kept.host.paths) is None
+    assert read_textfile(kept.host.paths) is None
     assert timed(kept) is None
 
 
 def test_what_says_where_is_refused_when_it_was_damaged_and_still_ends(kept: Kept, place: Path) -> None:
     from_now(kept, place)
-    path = Path(kept.host.paths.export)
+    path = Path(kept.host.paths.textfile)
     for text in (
         "nonsense",
-        'textfile = "here"\nevery = "1m"\n',
-        'textfile = "/x"\nevery = "7m"\n',
+        'directory = "here"\nevery = "1m"\n',
+        'directory = "/x"\nevery = "7m"\n',
         "\udcff",
     ):
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
         with pytest.raises(OcmError, match="is corrupt"):
-            export.write_scheduled(kept.context)
+            operation.write_scheduled(kept.context)
         assert any("is corrupt" in problem.what for problem in kept.examine().problems)
     no_more(kept)
     assert timed(kept) is None
@@ -257,7 +257,7 @@ def test_doctor_mends_a_timer_that_is_no_more_as_it_was_asked_for(kept: Kept, pl
 
 def test_doctor_ends_what_nobody_asked_for(kept: Kept, place: Path) -> None:
     from_now(kept, place)
-    Path(kept.host.paths.export).unlink()
+    Path(kept.host.paths.textfile).unlink()
     assert about_metrics(kept) == {"fake has metrics written, which nobody asked it for": WRITE_AGAIN}
     kept.fix(kept.examine())
     assert about_metrics(kept) == {}
@@ -291,4 +291,4 @@ def test_another_backend_has_them_written_no_more(
 def test_a_time_that_no_backend_keeps_is_refused(kept: Kept, place: Path, every: str) -> None:
     with pytest.raises(Invalid, match="is no time between two runs"):
         from_now(kept, place, every)
-    assert read_export(kept.host.paths) is None
+    assert read_textfile(kept.host.paths) is None

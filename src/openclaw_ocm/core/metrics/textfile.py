@@ -24,11 +24,13 @@ def parse_directory(path: str) -> str:
     return path
 
 
-class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Textfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What `ocm metrics --textfile DIR --every TIME` asked for."""
 
-    textfile: Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]*\Z", max_length=_MOST)]
+    directory: Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]*\Z", max_length=_MOST)]
+    """Where they are written."""
     every: Annotated[str, msgspec.Meta(max_length=16)]
+    """How far apart, such as `1m`."""
 
     def __post_init__(self) -> None:
         """Refuse what the command would not have written."""

@@ -11,14 +11,14 @@ from openclaw_ocm.core.steps import SetTimer
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.problems import MACHINE, Problem
 from openclaw_ocm.operations.planning.timers import faults
-from openclaw_ocm.system.kept.export import read_export
+from openclaw_ocm.system.kept.textfile import read_textfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.backup.schedule import Timer
-    from openclaw_ocm.core.metrics.export import Export
+    from openclaw_ocm.core.metrics.textfile import Textfile
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
 
@@ -27,7 +27,7 @@ WRITE_AGAIN = "have metrics written as they were asked for"
 _PURPOSE = Purpose.METRICS
 
 
-def export_steps(context: Context, before: Export | None, wanted: Export) -> list[Step]:
+def writing_steps(context: Context, before: Textfile | None, wanted: Textfile) -> list[Step]:
     """Return the step that has them written at the times that are `wanted`, none where they are."""
     previous = None if before is None else before.times
     if wanted.times == previous and not _faults(context, wanted):
@@ -49,37 +49,39 @@ def end_others(context: Context, operation: str, *, dry_run: bool) -> None:
         carry_out(context, plan, done="", nothing="", dry_run=dry_run)
 
 
-def export_problems(context: Context) -> Iterator[Problem]:
+def textfile_problems(context: Context) -> Iterator[Problem]:
     """Yield what is wrong with metrics that are to be written by themselves, or are and are not to be."""
-    export = read_export(context.host.paths)
+    textfile = read_textfile(context.host.paths)
     kept = [backend for backend in context.backends.values() if ending_steps(backend)]
     for backend in kept:
-        if export is None or backend.name != context.backend.name:
+        if textfile is None or backend.name != context.backend.name:
             what = f"{backend.name} has metrics written, which nobody asked it for"
             yield Problem(about=MACHINE, what=what, fix=WRITE_AGAIN)
-    if export is None:
+    if textfile is None:
         return
-    found = _faults(context, export)
+    found = _faults(context, textfile)
     for fault in found:
         yield Problem(about=MACHINE, what=fault, fix=WRITE_AGAIN)
     failure = None if found else _timer(context).failure
     if failure is not None:
-        mend = f"ocm metrics --textfile {shlex.quote(export.textfile)} tells why"
+        mend = f"ocm metrics --textfile {shlex.quote(textfile.directory)} tells why"
         yield Problem(about=MACHINE, what=f"metrics were not written: {failure}", mend=mend)
 
 
 def write_again(context: Context) -> None:
     """Have metrics written as they were asked for, and not otherwise."""
     with locked(context, MAIN):
-        export = read_export(context.host.paths)
+        textfile = read_textfile(context.host.paths)
         end_others(context, "doctor", dry_run=False)
-        steps = ending_steps(context.backend) if export is None else export_steps(context, export, export)
+        steps = (
+            ending_steps(context.backend) if textfile is None else writing_steps(context, textfile, textfile)
+        )
         plan = make_plan(context.backend, "doctor", MAIN, steps)
         carry_out(context, plan, done="", nothing="", dry_run=False)
 
 
-def _faults(context: Context, export: Export) -> tuple[str, ...]:
-    return faults(context.backend, ALL, _PURPOSE, export.times, lambda: _timer(context))
+def _faults(context: Context, textfile: Textfile) -> tuple[str, ...]:
+    return faults(context.backend, ALL, _PURPOSE, textfile.times, lambda: _timer(context))
 
 
 def _others(context: Context) -> list[Backend]:
