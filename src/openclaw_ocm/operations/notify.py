@@ -35,7 +35,7 @@ from openclaw_ocm.system.kept.notices import (
 from openclaw_ocm.system.runner import SAFE_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from openclaw_ocm.core.notify.message import Message
     from openclaw_ocm.core.notify.queue import Notices
@@ -278,7 +278,8 @@ def check(context: Context, *, dry_run: bool) -> Notified:
     with _noticing(context):
         ways = read_ways(paths).way
         notices, _ = _look(context, ways)
-        keep_notices(paths, notices)
+        if ways:
+            keep_notices(paths, notices)
         run = _Run(context, notices)
         for way in ways:
             run.send_all(way)
@@ -296,16 +297,20 @@ def _would(context: Context) -> Notified:
 
 def _look(context: Context, ways: tuple[Way, ...]) -> tuple[Notices, tuple[Message, ...]]:
     """Return what is to be kept after a look, and the messages that are new."""
-    now, machine, zone = time.time(), _machine(), local_zone()
-    before = read_notices(context.host.paths)
+    now, before = time.time(), read_notices(context.host.paths)
     memory, changes = compare(before.memory, gather(context), now)
-    new = tuple(message_of(change, machine, zone) for change in changes)
-    standing = tuple(
-        message_of(Change(condition=condition, turn=Turn.PROBLEM, at=now), machine, zone)
-        for condition in memory.conditions
-        if condition.told
-    )
-    return enqueue(before, memory, [way.name for way in ways], new, standing), new
+    told = (condition for condition in memory.conditions if condition.told)
+    standing = [Change(condition=condition, turn=Turn.PROBLEM, at=now) for condition in told]
+    new = _messages(changes)
+    return enqueue(before, memory, [way.name for way in ways], new, _messages(standing)), new
+
+
+def _messages(changes: Sequence[Change]) -> tuple[Message, ...]:
+    """Return the messages on changes; most looks find none, and need no time zone."""
+    if not changes:
+        return ()
+    machine, zone = _machine(), local_zone()
+    return tuple(message_of(change, machine, zone) for change in changes)
 
 
 def _by_message(notices: Notices) -> dict[Message, tuple[str, ...]]:
