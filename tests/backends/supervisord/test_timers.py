@@ -266,17 +266,18 @@ def test_supervisord_stays_for_what_is_done_once_for_all_and_goes_with_it(home: 
 
 
 def test_a_run_for_all_that_goes_well_is_not_worth_a_line_in_the_log(home: Supervised) -> None:
-    timers, paths = home.backend.timers(Purpose.METRICS), home.backend.host.paths
-    timers.set({ALL: "*:0/1"})
-    # As if the last run had been a while ago.
+    paths = home.backend.host.paths
+    plan, ran = places.schedule(paths.instance(ALL), Purpose.METRICS), places.timers(paths, Purpose.METRICS)
     for command, code in ("/bin/true", 0), ("/bin/false", 1):
-        job, ran = Job(every="*:0/1", command=(command,)), places.timers(paths, Purpose.METRICS) / "all.json"
-        files.write_file(places.schedule(paths.instance(ALL), Purpose.METRICS), msgspec.toml.encode(job))
-        files.write_file(ran, msgspec.json.encode(Stamp(last=0)))
-        wait_for(lambda: msgspec.json.decode(Path(ran).read_bytes(), type=Stamp).code == code)  # noqa: B023
-        assert ("the metrics of all ended with 1" in Path(places.log(paths)).read_text()) == bool(code)
-    assert "was started as PID" not in Path(places.log(paths)).read_text()
-    timers.clear([ALL])
+        files.write_file(plan, msgspec.toml.encode(Job(every="*:0/1", command=(command,))))
+        # As if the last run had been a while ago.
+        files.write_file(ran / "all.json", msgspec.json.encode(Stamp(last=0)))
+        run_supervisord(home)
+        wait_for(lambda: json.loads(Path(ran, "all.json").read_text())["code"] == code)  # noqa: B023
+        log = Path(places.log(paths)).read_text()
+        assert ("the metrics of all ended with 1" in log) == bool(code)
+        assert "was started as PID" not in log
+    home.backend.timers(Purpose.METRICS).clear([ALL])
 
 
 def test_an_end_of_supervisord_ends_the_run(home: Supervised) -> None:
