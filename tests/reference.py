@@ -17,6 +17,7 @@ import msgspec
 from tests import samples
 
 from openclaw_ocm.cli.session import _PASSED
+from openclaw_ocm.core.metrics.families import KNOWN
 from openclaw_ocm.core.openclaw.run import environment
 from openclaw_ocm.core.record import AutoUpgrade, Keep, Limits, Record, Runtime, Schedule, Settings, Shown
 
@@ -352,7 +353,13 @@ They are also `PIP_...`, `NPM_CONFIG_...`, `SSL_CERT_FILE`, `SSL_CERT_DIR`, `NOD
 def references() -> dict[Path, str]:
     """Return the text of each reference that is made here, by file."""
     folder = ROOT / "docs" / "reference"
-    made = {"record": record, "settings": settings, "json": answers, "environment": variables}
+    made = {
+        "record": record,
+        "settings": settings,
+        "json": answers,
+        "environment": variables,
+        "metrics": told_metrics,
+    }
     return {folder / f"{name}.md": "\n".join(make()) for name, make in made.items()}
 
 
@@ -477,6 +484,19 @@ def _answer(kind: str) -> Iterator[str]:
             name = field.target.id
             meaning = MEANINGS.get(f"{kind}.{name}") or MEANINGS[name]
             yield f"| `{name}` | {_words(ast.unparse(field.annotation))} | {meaning} |"
+    yield ""
+
+
+def told_metrics() -> Iterator[str]:
+    """Yield the lines of the reference of metrics."""
+    yield from ("# Metrics", "", MADE, "")
+    yield "[Monitor](../how-to/monitor.md#prometheus) says how to collect what `ocm metrics` tells."
+    yield "What is 0 or 1 is no or yes. What is not known has no line."
+    yield "A counter begins anew when its gateway is started by somebody."
+    yield from ("", "| name | type | labels | meaning |", "|---|---|---|---|")
+    for known in KNOWN:
+        labels = ", ".join(f"`{label}`" for label in known.labels)
+        yield f"| `{known.sample}` | {known.kind.value} | {labels} | {known.help} |"
     yield ""
 
 

@@ -16,6 +16,7 @@ from tests.operations.test_status import DOWN, move_to
 from openclaw_ocm import __version__
 from openclaw_ocm.core.backup.retention import backup_stem
 from openclaw_ocm.core.backup.schedule import LastRun
+from openclaw_ocm.core.metrics.families import KNOWN
 from openclaw_ocm.core.metrics.sizes import Size
 from openclaw_ocm.core.metrics.text import open_metrics
 from openclaw_ocm.core.record import Limits
@@ -39,8 +40,10 @@ Labels = tuple[tuple[str, str], ...]
 def told(kept: Kept) -> dict[str, dict[Labels, float]]:
     """Return what is printed, as a parser that is not OCM's reads it, by the names of samples."""
     found: dict[str, dict[Labels, float]] = {}
+    labels = {known.sample: known.labels for known in KNOWN}
     for metric in text_string_to_metric_families(open_metrics(collect(kept.context))):
         for sample in metric.samples:
+            assert tuple(sample.labels) == labels[sample.name], "as the reference has it"
             found.setdefault(sample.name, {})[tuple(sample.labels.items())] = sample.value
     return found
 
@@ -108,16 +111,13 @@ def test_no_backend_that_answers_is_no_error(kept: Kept) -> None:
     assert "ocm_instance_ready" not in found
 
 
-def test_what_a_gateway_says_of_itself_stays_in_its_label(kept: Kept) -> None:
+def test_a_gateway_that_says_of_itself_what_it_likes_makes_no_new_series(kept: Kept) -> None:
     kept.deploy()
-    version = '1"} 7\nocm_instance_ready{instance="other"} 0\n# EOF\n\x1b[31m\\' + "x" * 10_000
-    kept.world.answers[NAME] = Answer(ready=True, phase="started", version=version)
+    before = told(kept)["ocm_instance_info"]
+    kept.world.answers[NAME] = Answer(ready=True, phase="started", version='1"} 7\n# EOF\n')
     found = told(kept)
     assert found["ocm_instance_ready"] == {of(NAME): 1}
-    ((labels, _value),) = found["ocm_instance_info"].items()
-    shown = dict(labels)["version"]
-    assert shown.startswith('1"} 7 ocm_instance_ready{instance="other"} 0 # EOF')
-    assert len(shown) <= 200
+    assert found["ocm_instance_info"] == before
 
 
 def test_how_backups_go_is_told(kept: Kept) -> None:

@@ -16,7 +16,7 @@ from openclaw_ocm.core.record import memory_bytes
 from openclaw_ocm.core.status import State
 from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.operations.planning.timers import read_last
-from openclaw_ocm.operations.status import rows, use_of
+from openclaw_ocm.operations.status import installed_version, rows, use_of
 from openclaw_ocm.system.disk_use import disk_use
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.newest import read_newest
@@ -90,7 +90,8 @@ def _of_row(row: Row, one: Instance | None, stored: float | None) -> Iterator[Sa
         isolation=row.isolation or "",
         network=row.network or "",
         port=str(record.port),
-        version=row.version or "",
+        # A gateway may say of itself what it likes, and each time another thing.
+        version=installed_version(record.runtime.openclaw) or "",
     )
     yield from sample("_ready", row.state == State.READY)
     yield from sample("_wanted", row.autostart or row.state != State.STOPPED)

@@ -158,7 +158,7 @@ def _known(context: Context, name: InstanceName) -> Process:
 def _row(one: Instance, verdict: Health, agent: str | None, newest: Mapping[str, Newest]) -> Row:
     backups, upgrades = look(one), look_at_upgrades(one)
     record, process = one.record, one.process
-    have = _installed_version(record.runtime.openclaw)
+    have = installed_version(record.runtime.openclaw)
     known = None if have is None else newest.get(channel_of(have))
     running = process.pid is not None and process.since is not None
     return Row(
@@ -186,7 +186,8 @@ def _row(one: Instance, verdict: Health, agent: str | None, newest: Mapping[str,
 
 
 @functools.cache
-def _installed_version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """Return the version of an OpenClaw by its package directory, None where that cannot be read."""
     try:
         return package_version(PurePosixPath(package))
     except OcmError:

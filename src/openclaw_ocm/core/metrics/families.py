@@ -31,11 +31,12 @@ SUFFIXES = {Kind.COUNTER: "_total", Kind.INFO: "_info"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A metric that there is. `help` is a sentence."""
+    """A metric that there is. `help` is a sentence; `labels` tell one of its numbers from another."""
 
     name: str
     kind: Kind
     help: str
+    labels: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -81,25 +82,36 @@ class Metric:
     readings: tuple[Reading, ...]
 
 
-def _gauge(name: str, text: str) -> Known:
-    return Known(name=name, kind=Kind.GAUGE, help=text)
+def _gauge(name: str, text: str, *labels: str) -> Known:
+    return Known(name=name, kind=Kind.GAUGE, help=text, labels=labels or _of(name))
+
+
+def _of(name: str) -> tuple[str, ...]:
+    return ("instance",) if name.startswith("ocm_instance_") else ()
 
 
 KNOWN = (
     Known(
         name="ocm_instance",
         kind=Kind.INFO,
-        help="What an instance is; version is what is installed of OpenClaw for it.",
+        help="What an instance is.",
+        labels=("instance", "backend", "isolation", "network", "port", "version"),
     ),
     _gauge("ocm_instance_observed", "Whether it could be looked at; if not, most else of it is missing."),
     _gauge("ocm_instance_ready", "Whether its gateway answers that it is ready."),
     _gauge("ocm_instance_wanted", "Whether it is to be ready: it starts with the machine, or was started."),
-    Known(name="ocm_instance_state", kind=Kind.STATESET, help="What it is doing."),
+    Known(
+        name="ocm_instance_state",
+        kind=Kind.STATESET,
+        help="What it is doing.",
+        labels=("instance", "ocm_instance_state"),
+    ),
     _gauge("ocm_instance_start_time_seconds", "When its gateway was started, in seconds since 1970."),
     Known(
         name="ocm_instance_restarts",
         kind=Kind.COUNTER,
         help="How often its gateway was started again by itself since somebody started it.",
+        labels=("instance",),
     ),
     _gauge("ocm_instance_memory_bytes", "Memory that its gateway uses."),
     _gauge("ocm_instance_memory_limit_bytes", "Memory that it may use at most."),
@@ -107,6 +119,7 @@ KNOWN = (
         name="ocm_instance_cpu_seconds",
         kind=Kind.COUNTER,
         help="CPU time that its gateway used since it was started.",
+        labels=("instance",),
     ),
     _gauge("ocm_instance_sealed", "Whether it has a sandbox."),
     _gauge("ocm_instance_boxes", "Whether tools of sessions other than main have boxes."),
@@ -126,12 +139,18 @@ KNOWN = (
         "When that was measured or tried last, in seconds since 1970.",
     ),
     _gauge("ocm_instances", "How many instances there are."),
-    Known(name="ocm_newest_openclaw", kind=Kind.INFO, help="The newest OpenClaw of a channel that is known."),
+    Known(
+        name="ocm_newest_openclaw",
+        kind=Kind.INFO,
+        help="The newest OpenClaw of a channel that is known.",
+        labels=("channel", "version"),
+    ),
     _gauge(
         "ocm_newest_openclaw_asked_timestamp_seconds",
         "When the registry of npm was asked for that, in seconds since 1970.",
+        "channel",
     ),
-    Known(name="ocm_build", kind=Kind.INFO, help="The version of OCM."),
+    Known(name="ocm_build", kind=Kind.INFO, help="The version of OCM.", labels=("version",)),
     _gauge("ocm_collection_timestamp_seconds", "When all this was looked up, in seconds since 1970."),
     _gauge("ocm_collection_duration_seconds", "How long that took."),
     _gauge("ocm_collection_interval_seconds", "How far apart that is done by itself."),
