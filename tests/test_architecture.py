@@ -31,7 +31,7 @@ ENTRY = "__main__"
 SIDE_EFFECTS = {
     *("asyncio", "ctypes", "fcntl", "glob", "http", "importlib", "io", "logging", "multiprocessing", "os"),
     *("pwd", "random", "secrets", "select", "shutil", "signal", "socket", "subprocess", "sys", "tempfile"),
-    *("threading", "time", "urllib", "uuid", "psutil", "click", "rich"),
+    *("threading", "time", "urllib", "uuid", "psutil", "click", "rich", "textual"),
 }
 CALLS_WITH_SIDE_EFFECTS = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"}
 METHODS_WITH_SIDE_EFFECTS = {"now", "today", "utcnow"}
@@ -111,6 +111,7 @@ MADE_OF = {
     "scheduled": {"backup", "backups", "repository"},
     "textfile": {"metrics"},
     "token": {"edit"},
+    "top": {"status"},
     "sync": {"edit", "session"},
     "rollback": {"backup"},
     "unadopt": {"delete"},

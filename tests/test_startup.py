@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 HEAVY = {
     *("asyncio", "http", "importlib.metadata", "msgspec", "psutil", "pyjson5", "rich", "ssl", "tarfile"),
-    *("backports", "compression", "pyrage", "sqlite3"),
+    *("backports", "compression", "curses", "pyrage", "sqlite3", "textual"),
     *("tomli", "tomli_w", "tomllib", "urllib3", "zipfile"),
 }
 SCRIPT = (
@@ -47,7 +47,19 @@ def test_what_only_prints_text_imports_nothing_heavy(tmp_path: Path, arguments: 
 
 @pytest.mark.parametrize(
     "command",
-    ["create", "deploy", "expose", "list", "logs", "use", "edit", "update-models", "backup", "metrics"],
+    [
+        "create",
+        "deploy",
+        "expose",
+        "list",
+        "logs",
+        "use",
+        "edit",
+        "update-models",
+        "backup",
+        "metrics",
+        "top",
+    ],
 )
 def test_the_help_of_a_command_imports_nothing_heavy(tmp_path: Path, command: str) -> None:
     assert modules(tmp_path, command, "--help") & HEAVY == set()

@@ -28,6 +28,7 @@ _OTHERS = (
     "enter",
     "supervise",
     "completion",
+    "top",
     "secret",
     "token",
     "channel",

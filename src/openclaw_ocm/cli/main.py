@@ -36,6 +36,7 @@ COMMANDS = {
     "mount": ("mount", "Show an instance a file or folder of this machine, or list what it is shown."),
     "unmount": ("mount", "Show an instance a file or folder no longer."),
     "list": ("inspect", "List the instances and how they are."),
+    "top": ("top", "Show all instances live: memory, CPU, logs, and keys to start and stop them."),
     "status": ("inspect", "Show everything about an instance."),
     "open": ("open", "Open the Control UI of instances, with the token that lets you in."),
     "health": ("inspect", "Tell whether instances are ready; exit 1 if one is not."),
@@ -165,18 +166,33 @@ def _silence(stream: TextIO) -> None:
     os.close(nowhere)
 
 
-def _unwritten() -> OcmError | None:
-    """Return why what was printed went nowhere, None where it did not; what follows does."""
-    problem = None
+def _unwritten(error: OSError | None = None) -> OcmError | None:
+    """Return why what was printed went nowhere, None where it did not; what follows does.
+
+    `error` is one that was raised: of what is longer than a buffer nothing is left to be flushed.
+    """
+    problem = _not_written(error) if error is not None and _was_printing(error) else None
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError as error:
+        except OSError as failed:
             _silence(stream)
-            message = f"the answer could not be written: {error.strerror}"
-            hint = "what was done is done: ocm list and ocm history tell"
-            problem = OcmError(message, hint=hint, code="unwritten")
+            problem = _not_written(failed)
     return problem
+
+
+def _was_printing(error: OSError) -> bool:
+    """Tell whether an error was raised by what prints."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and at.tb_frame.f_code is click.echo.__code__
+
+
+def _not_written(error: OSError) -> OcmError:
+    message = f"the answer could not be written: {error.strerror}"
+    hint = "what was done is done: ocm list and ocm history tell"
+    return OcmError(message, hint=hint, code="unwritten")
 
 
 def _run(words: list[str]) -> int:
@@ -189,7 +205,7 @@ def _run(words: list[str]) -> int:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort: no user meets a traceback
-        unwritten = _unwritten() if isinstance(error, OSError) else None
+        unwritten = _unwritten(error) if isinstance(error, OSError) else None
         return _answer(unwritten or _explain(error, debug="--debug" in words), words)
     return result if isinstance(result, int) else 0
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm import __version__
-from openclaw_ocm.core.backup.retention import parse_backup_file
 from openclaw_ocm.core.metrics.families import Sample, metrics
 from openclaw_ocm.core.metrics.sizes import MOST_SECONDS, MOST_SECONDS_TOGETHER, Size, in_turn
 from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.record import memory_bytes
 from openclaw_ocm.core.status import State
 from openclaw_ocm.instances.instance import observed, open_all
+from openclaw_ocm.operations.planning.stored import newest_stored
 from openclaw_ocm.operations.planning.timers import read_last
 from openclaw_ocm.operations.status import installed_version, rows, use_of
 from openclaw_ocm.system.disk_use import disk_use
@@ -47,7 +45,7 @@ def collect(
     names = instance_names(paths)
     opened = open_all(context, names)
     seen = observed(opened.instances.values())
-    stored, kept = _newest_stored(paths), read_sizes(paths)
+    stored, kept = newest_stored(paths), read_sizes(paths)
     sizes = _sizes(paths, names, kept, now)
     if keep and sizes != kept:
         keep_sizes(paths, sizes)
@@ -133,17 +131,6 @@ def _of_newest(paths: HostPaths) -> Iterator[Sample]:
         labels = {"channel": channel}
         yield Sample(of="ocm_newest_openclaw", value=1, labels={**labels, "version": known.version})
         yield Sample(of="ocm_newest_openclaw_asked_timestamp_seconds", value=known.asked, labels=labels)
-
-
-def _newest_stored(paths: HostPaths) -> dict[str, float]:
-    """Return when the newest backup of each instance in the usual place was made, by the names of files."""
-    newest: dict[str, float] = {}
-    with contextlib.suppress(OSError):
-        for path in Path(paths.backups).iterdir():
-            backup = parse_backup_file(path.name)
-            if backup is not None:
-                newest[backup.name] = max(newest.get(backup.name, 0.0), backup.time.timestamp())
-    return newest
 
 
 def _sizes(

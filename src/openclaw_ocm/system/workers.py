@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Report = Callable[[str], None]
 
 _I = TypeVar("_I", bound=str)
-_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_SECONDS = 0.1
 # Less than a pipe takes in one piece (pipe(7)): an interruption leaves none of them half told.
 _LONGEST = 500
@@ -71,7 +71,7 @@ def run_all(
     as `Ended`. On an interruption, or where `told` raises, nothing more is begun; what is under way is
     interrupted once and awaited, and then the same is raised here. Called in the main thread alone.
     """
-    crew = _Crew(work=work, told=told)
+    crew = Crew(work=work, told=told)
     waiting = deque(items)
     with _noticing() as noticed:
         answered = 0
@@ -90,7 +90,7 @@ def run_all(
         raise KeyboardInterrupt
 
 
-class _Crew:
+class Crew:
     """The processes at work, by the pipe through which each tells of itself."""
 
     def __init__(self, *, work: Callable[[Any, Report], Any], told: Callable[[Event | None], None]) -> None:
@@ -106,7 +106,7 @@ class _Crew:
         ours, theirs = self._forks.Pipe(duplex=False)
         process = self._forks.Process(target=_be_worker, args=(self._work, item, theirs, ours))
         # Until the new process is ready for a signal it must not get one.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTING)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTING)
         try:
             process.start()
         except OSError as failure:
@@ -122,10 +122,11 @@ class _Crew:
     def listen(self) -> None:
         """Wait a moment for what the processes tell, and tell that."""
         for channel in wait(list(self.members), _TICK_SECONDS):
-            self._hear(channel)  # type: ignore[arg-type] # wait() returns what it was given
+            self.hear(channel)  # type: ignore[arg-type] # wait() returns what it was given
         self._tell(None)
 
-    def _hear(self, channel: Connection) -> None:
+    def hear(self, channel: Connection) -> None:
+        """Tell what a process told, or that it ended."""
         item, process = self.members[channel]
         try:
             kind, value = channel.recv()
@@ -140,11 +141,11 @@ class _Crew:
         interrupted = kind == _INTERRUPTED
         self._tell(Ended(item=item, value=value, interrupted=interrupted, killed=kind is None))
 
-    def interrupt(self) -> None:
-        """Interrupt all that is under way."""
-        for _item, process in self.members.values():
+    def interrupt(self, only: str | None = None) -> None:
+        """Interrupt all that is under way, or the work on one item."""
+        for item, process in self.members.values():
             # Not yet waited for, so that the number is nobody else's.
-            if process.pid is not None:
+            if process.pid is not None and only in (None, item):
                 os.kill(process.pid, signal.SIGTERM)
 
     def has_just_failed(self) -> bool:
@@ -170,7 +171,7 @@ def _noticing() -> Iterator[list[int]]:
     noticed: list[int] = []
     before = {
         number: signal.signal(number, lambda received, _frame: noticed.append(received))
-        for number in _INTERRUPTING
+        for number in INTERRUPTING
     }
     try:
         yield noticed
@@ -185,7 +186,7 @@ def _be_worker(work: Callable[[Any, Report], Any], item: str, channel: Connectio
     # Ctrl-C goes to the terminal's foreground group: to who waits, who passes it on once.
     os.setpgid(0, 0)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    for number in _INTERRUPTING:
+    for number in INTERRUPTING:
         signal.signal(number, _interrupt)
 
     def report(words: str) -> None:
@@ -195,10 +196,10 @@ def _be_worker(work: Callable[[Any, Report], Any], item: str, channel: Connectio
 
     try:
         try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTING)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTING)
             answer = (_DONE, work(item, report))
         finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTING)
+            signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTING)
     except KeyboardInterrupt:
         answer = (_INTERRUPTED, None)
     with contextlib.suppress(OSError):

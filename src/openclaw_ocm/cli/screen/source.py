@@ -1,0 +1,35 @@
+"""What the screen asks: all instances, and the log and some more of the chosen one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.cli.screen.state import Log
+from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.errors import OcmError, as_ocm_error
+from openclaw_ocm.operations.logs import logs
+from openclaw_ocm.operations.top import watch
+
+if TYPE_CHECKING:
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.operations.top import Watched
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Asks of one host; nothing here changes anything."""
+
+    context: Context
+
+    def look(self, chosen: str | None, turn: int) -> tuple[Watched, ...]:
+        """Return all instances; raises `OcmError` where none can be seen."""
+        return watch(self.context, chosen=chosen, turn=turn)
+
+    def log(self, name: str, lines: int) -> Log:
+        """Return the last lines of a log, or why they cannot be read."""
+        try:
+            entries = tuple(logs(self.context, InstanceName(name), lines=lines, follow=False, since=None))
+        except (OcmError, OSError) as error:
+            return Log(name=name, problem=as_ocm_error(error).message)
+        return Log(name=name, entries=entries[-lines:])
