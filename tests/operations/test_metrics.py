@@ -19,6 +19,7 @@ from openclaw_ocm.core.backup.schedule import LastRun
 from openclaw_ocm.core.metrics.families import KNOWN
 from openclaw_ocm.core.metrics.sizes import Size
 from openclaw_ocm.core.metrics.text import open_metrics
+from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.record import Limits
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.operations import metrics as module
@@ -101,6 +102,22 @@ def test_an_instance_that_cannot_be_looked_at_is_told_to_be_that(kept: Kept, tro
     assert found["ocm_instance_ready"] == {of(NAME): 1}
     assert found["ocm_instance_disk_bytes"].keys() == {of(NAME), of(OTHER)}
     assert all(("instance", OTHER) not in labels for labels in found["ocm_instance_state"])
+
+
+def test_an_instance_that_is_changed_now_is_told_to_be_that(kept: Kept) -> None:
+    kept.create()
+    kept.create(OTHER)
+    with files.lock(kept.host.paths.locks / f"{NAME}.lock", NAME):
+        assert told(kept)["ocm_instance_changing"] == {of(NAME): 1, of(OTHER): 0}
+    assert told(kept)["ocm_instance_changing"][of(NAME)] == 0
+
+
+def test_a_throw_away_instance_in_which_a_backup_is_tried_out_is_not_told_of(kept: Kept) -> None:
+    kept.create()
+    kept.create(parse_name("drill-0123abcd"))
+    found = told(kept)
+    assert found["ocm_instances"] == {(): 1}
+    assert found["ocm_instance_observed"].keys() == {of(NAME)}
 
 
 def test_no_backend_that_answers_is_no_error(kept: Kept) -> None:

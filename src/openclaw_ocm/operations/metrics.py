@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm import __version__
 from openclaw_ocm.core.metrics.families import Sample, metrics
 from openclaw_ocm.core.metrics.sizes import MOST_SECONDS, MOST_SECONDS_TOGETHER, Size, in_turn
+from openclaw_ocm.core.names import is_drill
 from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.record import memory_bytes
 from openclaw_ocm.core.status import State
@@ -15,6 +16,7 @@ from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.operations.planning.stored import newest_stored
 from openclaw_ocm.operations.planning.timers import read_last
 from openclaw_ocm.operations.status import installed_version, rows, use_of
+from openclaw_ocm.system import files
 from openclaw_ocm.system.disk_use import disk_use
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.newest import read_newest
@@ -42,7 +44,8 @@ def collect(
     that does not answer is no error here. One call to each backend, as `list` has it.
     """
     now, began, paths = time.time(), time.monotonic(), context.host.paths
-    names = instance_names(paths)
+    # Those in which backups are tried out are there for a moment only.
+    names = tuple(name for name in instance_names(paths) if not is_drill(name))
     opened = open_all(context, names)
     seen = observed(opened.instances.values())
     stored, kept = newest_stored(paths), read_sizes(paths)
@@ -53,7 +56,7 @@ def collect(
         *(
             sample
             for name, row in zip(names, rows(context, names, opened, seen), strict=True)
-            for sample in _of_row(row, seen.instances.get(name), stored.get(name))
+            for sample in _of_row(paths, row, seen.instances.get(name), stored.get(name))
         ),
         *(sample for name in names if name in sizes for sample in _of_size(name, sizes[name])),
         Sample(of="ocm_instances", value=len(names), labels={}),
@@ -67,14 +70,16 @@ def collect(
     return metrics(samples)
 
 
-def _of_row(row: Row, one: Instance | None, stored: float | None) -> Iterator[Sample]:
+def _of_row(paths: HostPaths, row: Row, one: Instance | None, stored: float | None) -> Iterator[Sample]:
     """Yield the numbers of one instance; `one` is None where it cannot be looked at."""
 
     def sample(of: str, value: float | None, **labels: str) -> Iterator[Sample]:
         if value is not None:
             yield Sample(of=f"ocm_instance{of}", value=value, labels={"instance": row.name, **labels})
 
+    lock = paths.locks / f"{row.name}.lock"
     yield from sample("_observed", one is not None)
+    yield from sample("_changing", files.is_locked(lock))
     if one is None:
         yield from sample("_last_backup_timestamp_seconds", stored)
         return
