@@ -199,7 +199,9 @@ def test_what_does_not_go_by_one_way_waits_and_keeps_it_from_no_other(kept: Kept
     assert post.taken() == [("second", f"{NAME} is down"), ("second", f"{NAME} is ready again")]
     assert list_ways(kept.context)[0].failing_since == first.failing_since
     post.broken = set()
-    assert look(kept).failures == ()
+    found = look(kept)
+    assert found.failures == ()
+    assert [told.message.title for told in found.told] == [f"{NAME} is down", f"{NAME} is ready again"]
     assert post.taken() == [("first", f"{NAME} is down"), ("first", f"{NAME} is ready again")]
     assert list_ways(kept.context)[0].failure is None
     assert look(kept).told == ()

@@ -314,12 +314,12 @@ def _messages(changes: Sequence[Change]) -> tuple[Message, ...]:
 
 
 def _by_message(notices: Notices) -> dict[Message, tuple[str, ...]]:
-    """Return what waits, and for which ways."""
+    """Return what waits, oldest first, and for which ways."""
     found: dict[Message, tuple[str, ...]] = {}
     for name, state in notices.ways.items():
         for message in state.waiting:
             found[message] = (*found.get(message, ()), name)
-    return found
+    return dict(sorted(found.items(), key=lambda item: item[0].at))
 
 
 class _Run:
