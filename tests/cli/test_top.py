@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 import threading
+import time
 from collections import deque
 from functools import partial
 from pathlib import Path
@@ -156,6 +159,28 @@ def test_instances_are_there_with_what_is_known_of_them_and_a_log(kept: Kept, sc
         assert f"log of {NAME}" in screen.lines
 
     screen.drive(play)
+
+
+def test_what_is_dear_is_asked_of_one_that_stays_chosen(kept: Kept, screen: Screen) -> None:
+    kept.deploy()
+    agent = Path(kept.paths(NAME).state) / "agents/main/agent/openclaw-agent.sqlite"
+    agent.parent.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(agent)) as database, database:
+        database.execute("create table transcript_events (created_at)")
+        database.execute("insert into transcript_events values (?)", (int((time.time() - 7300) * 1000),))
+    kept.create(OTHER)
+
+    async def play(pilot: Pilot[None]) -> None:
+        assert "last message not known" in screen.text
+        await screen.again(pilot, lambda: "last message 2h ago" in screen.text)
+        assert screen.lines[2].split()[6] == "2h"
+        assert "; state not known" not in screen.text
+        await pilot.press("down")
+        assert "last message not known" in screen.text
+        await screen.again(pilot, lambda: OTHER in screen.app.shown.details)
+        assert "last message not known" in screen.text, "it is not ready"
+
+    screen.drive(play, size=(110, 30))
 
 
 def test_keys_start_and_stop_the_chosen_one_by_the_commands_own_operations(

@@ -111,6 +111,12 @@ if "since" in request:
             counted = database.execute(query, (request["since"],)).fetchone()
             print(json.dumps([agent, *counted]))
     print(json.dumps(["end"]))
+if any("as last from" in word for word in sys.argv):
+    query = "select max(created_at) from transcript_events"
+    for _kind, agent, path in (place for place in databases() if place[0] == "agent"):
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            print(json.dumps([agent, *database.execute(query).fetchone()]))
+    print(json.dumps(["end"]))
 for index, path in enumerate(request.get("paths", ())):
     os.makedirs(request["into"], 0o700, exist_ok=True)
     source, target = sqlite3.connect(path), sqlite3.connect(f"{request['into']}/{index}")

@@ -6,14 +6,20 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.metrics.sizes import MOST_SECONDS, Size
 from openclaw_ocm.core.top.history import Use
-from openclaw_ocm.instances.instance import observed, open_all
+from openclaw_ocm.instances.instance import observed, open_all, open_instance
+from openclaw_ocm.instances.last_message import last_message
 from openclaw_ocm.operations.planning.stored import newest_stored
 from openclaw_ocm.operations.planning.timers import read_last
 from openclaw_ocm.operations.status import rows, use_of
+from openclaw_ocm.system.disk_use import disk_use
 from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.kept.sizes import read_sizes
 
 if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.openclaw.last_message import LastMessage
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.status import Row
@@ -29,6 +35,19 @@ class Watched:
     row: Row
     use: Use | None
     backup: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What is too dear to be asked of all instances: `asked` then, in seconds since the epoch.
+
+    `message` tells when the last message came or went, `size` what its state takes on the disk; None where
+    that is not known.
+    """
+
+    asked: float
+    message: LastMessage | None = None
+    size: Size | None = None
 
 
 def watch(context: Context, *, chosen: str | None = None, turn: int = 0) -> tuple[Watched, ...]:
@@ -77,15 +96,16 @@ def _last_backup(one: Instance | None, stored: float | None) -> float | None:
     return max(moments, default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
-    """What is too dear to be asked of all instances: `asked` then, in seconds since the epoch.
+def detail(context: Context, name: InstanceName, before: Detail | None, *, ready: bool) -> Detail:
+    """Return what is dear to ask of an instance; of what was told `before` that which is new enough is kept.
 
-    `message` is when the last message came or went, None for none; `messages_known` whether that could be
-    told; `state_bytes` what its state takes on the disk, None where that is not known.
+    Its messages are read in its sandbox, where it is `ready`. Raises `OcmError` where it is gone.
     """
-
-    asked: float
-    message: float | None = None
-    messages_known: bool = False
-    state_bytes: int | None = None
+    worker, now = open_instance(context, name), time.time()
+    old = None if before is None else before.message
+    size = before.size if before is not None else read_sizes(context.host.paths).get(name)
+    if size is None or size.is_due(now):
+        began = time.monotonic()
+        found = disk_use(worker.paths.state, seconds=MOST_SECONDS)
+        size = Size(measured=now, took=time.monotonic() - began, bytes=found)
+    return Detail(asked=now, message=last_message(worker) if ready else old, size=size)

@@ -37,11 +37,16 @@ if TYPE_CHECKING:
     from openclaw_ocm.cli.screen.keys import Effect
     from openclaw_ocm.cli.screen.paint import Line
     from openclaw_ocm.cli.screen.source import Source
+    from openclaw_ocm.operations.top import Detail
 
 _T = TypeVar("_T")
 _COLOURS = {"red", "green", "yellow", "cyan"}
 # While something goes on it is looked more often, whatever that costs.
 _BUSY_SECONDS, _SETTLE_SECONDS, _TICK_SECONDS = 1.0, 0.15, 1.0
+# How often what is dear is asked of the chosen one.
+_DEAR_SECONDS = 120.0
+# Until what is drawn last is seen.
+_BLANK_SECONDS = 0.05
 _LOG_LINES = 500
 _GONE = "what began the work is gone: leave, and start ocm top again"
 
@@ -120,6 +125,8 @@ class Top(App[None], inherit_bindings=False):
         self._again = asyncio.Event()
         self._read = asyncio.Event()
         self._turn = 0
+        self._asking = False
+        self._left = False
         self.page = Page(colours=terminal.colours)
         self.shown = State()
         # What came to its end after it was left.
@@ -149,7 +156,7 @@ class Top(App[None], inherit_bindings=False):
         """Look no more."""
         with contextlib.suppress(RuntimeError, OSError, ValueError):
             asyncio.get_running_loop().remove_reader(self._works.fileno())
-        for task in self._tasks:
+        for task in tuple(self._tasks):
             task.cancel()
 
     def on_resize(self) -> None:
@@ -176,7 +183,7 @@ class Top(App[None], inherit_bindings=False):
     def _carry_out(self, effect: Effect) -> None:
         match effect.what:
             case What.LEAVE:
-                self.exit()
+                self._leave()
             case What.LOOK:
                 self._again.set()
             case What.UNDO_ALL:
@@ -238,7 +245,13 @@ class Top(App[None], inherit_bindings=False):
         if leaving:
             self.last_words.append((ok, lines))
             if not self.shown.doing:
-                self.exit()
+                self._leave()
+
+    def _leave(self) -> None:
+        """Leave an empty screen behind, where a terminal has no other one to go back to."""
+        self._left = True
+        self.page.show(())
+        self.set_timer(_BLANK_SECONDS, self.exit)
 
     def _end(self) -> None:
         """Undo what goes on, and leave: the terminal is closed, or the machine shuts down."""
@@ -258,6 +271,8 @@ class Top(App[None], inherit_bindings=False):
                 self._become(screen.with_trouble(self.shown, bug(error).message))
             else:
                 self._become(screen.with_seen(self.shown, looked, now=time.time()))
+            if chosen is not None and chosen == self.shown.chosen:
+                self._ask_more(chosen)
             self._turn += 1
             self._read.set()
             spent = _spent() - began
@@ -265,6 +280,23 @@ class Top(App[None], inherit_bindings=False):
             self._again.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._again.wait(), pause(spent=spent, least=least))
+
+    def _ask_more(self, name: str) -> None:
+        """Ask what is dear of one that is looked at for a while, now and then."""
+        before, at = self.shown.details.get(name), self.shown.at
+        due = before is None or time.time() - before.asked > _DEAR_SECONDS
+        if due and at is not None and not self._asking:
+            self._asking = True
+            ready = at.row.state == "ready"
+            self._go_on(self._detail(partial(self._source.detail, name, before, ready=ready), name))
+
+    async def _detail(self, ask: Callable[[], Detail | None], name: str) -> None:
+        try:
+            found = await _in_thread(ask)
+        finally:
+            self._asking = False
+        if found is not None:
+            self._become(screen.with_detail(self.shown, name, found))
 
     async def _follow(self) -> None:
         """Read the log of the chosen one after each look, and once another is chosen."""
@@ -289,7 +321,7 @@ class Top(App[None], inherit_bindings=False):
             self._draw()
 
     def _draw(self) -> None:
-        if self.page.is_mounted:
+        if self.page.is_mounted and not self._left:
             self.page.show(paint(self.shown, self._view()))
 
     def _view(self) -> View:
@@ -313,6 +345,7 @@ class Top(App[None], inherit_bindings=False):
 
         task = asyncio.get_running_loop().create_task(guarded())
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 async def _in_thread(work: Callable[[], _T]) -> _T:

@@ -130,9 +130,10 @@ def _cpu(state: State, _view: View, seen: Seen) -> Cell:
 
 def _message(state: State, view: View, seen: Seen) -> Cell:
     detail = state.details.get(seen.row.name)
-    if detail is None or not detail.messages_known:
+    if detail is None or detail.message is None:
         return UNKNOWN, ""
-    return NOTHING if detail.message is None else ago(view.now - detail.message), ""
+    at = detail.message.at
+    return NOTHING if at is None else ago(view.now - at), ""
 
 
 def _backup(_state: State, view: View, seen: Seen) -> Cell:

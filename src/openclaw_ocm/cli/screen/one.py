@@ -95,9 +95,11 @@ def _share(point: Point) -> float | None:
 def _facts(state: State, view: View, seen: Seen) -> list[str]:
     row, detail = seen.row, state.details.get(seen.row.name)
     message = "not known"
-    if detail is not None and detail.messages_known:
-        message = "none" if detail.message is None else f"{ago(view.now - detail.message)} ago"
-    size = "not known" if detail is None or detail.state_bytes is None else amount(detail.state_bytes)
+    if detail is not None and detail.message is not None:
+        at = detail.message.at
+        message = "none" if at is None else f"{ago(view.now - at)} ago"
+    taken = None if detail is None or detail.size is None else detail.size.bytes
+    size = "not known" if taken is None else amount(taken)
     backup = "none known" if seen.backup is None else f"{ago(view.now - seen.backup)} ago"
     known = (
         f"last message {message}",

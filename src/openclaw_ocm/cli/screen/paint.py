@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LEAST_WIDTH, LEAST_HEIGHT = 44, 10
 # Below so many lines the log, and below so many more of the chosen one than its name, have no room.
 _FOR_LOG, _FOR_GRAPHS = 20, 14
-_MOST_BOTTOM = 3
+_MOST_BOTTOM, _LEAST_ABOUT = 3, 6
 
 
 class Piece(NamedTuple):
@@ -87,9 +87,10 @@ _HELP = (
     "Space   look now",
     "q       leave; what goes on is waited for, or undone",
     "",
-    "- is nothing, ? is not known. MEMORY and CPU are of the whole instance, CPU of one core.",
-    "BACKUP is how old the last one is; ! where scheduled ones fail or are late.",
-    "A * at a version: a newer one is there, as ocm outdated found.",
+    "- is nothing, ? is not known. CPU is of one core.",
+    "MESSAGE is how old the last message is, of those that were chosen.",
+    "BACKUP is how old the last backup is; ! where scheduled ones fail or are late.",
+    "A * at a version: there is a newer one, as ocm outdated found.",
     "",
     "Any key goes back.",
 )
@@ -116,7 +117,7 @@ def _divided(state: State, view: View, bottom: int) -> tuple[int, int, int]:
     """Return how many lines instances, the chosen one, and its log have."""
     free = view.height - 2 - bottom
     said = len(about(state, view))
-    more = 0 if view.height < _FOR_GRAPHS else min(said, max(free // 3, 5))
+    more = 0 if view.height < _FOR_GRAPHS else min(said, max(free // 3, _LEAST_ABOUT))
     free -= more
     wanted = max(len(state.shown), 1)
     if view.height < _FOR_LOG:

@@ -9,11 +9,11 @@ from openclaw_ocm.cli.screen.state import Log
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.errors import OcmError, as_ocm_error
 from openclaw_ocm.operations.logs import logs
-from openclaw_ocm.operations.top import watch
+from openclaw_ocm.operations.top import detail, watch
 
 if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.top import Watched
+    from openclaw_ocm.operations.top import Detail, Watched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,3 +33,10 @@ class Source:
         except (OcmError, OSError) as error:
             return Log(name=name, problem=as_ocm_error(error).message)
         return Log(name=name, entries=entries[-lines:])
+
+    def detail(self, name: str, before: Detail | None, *, ready: bool) -> Detail | None:
+        """Return what is dear to ask of one instance, None where it is gone."""
+        try:
+            return detail(self.context, InstanceName(name), before, ready=ready)
+        except (OcmError, OSError):
+            return None
