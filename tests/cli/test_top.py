@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests import screens
 from tests.operations.kept import NAME, OTHER, keep
 
 from openclaw_ocm.cli import top as command
@@ -469,6 +470,11 @@ def test_every_key_is_a_command_and_a_check_that_fails_says_what_is_missing(
         assert f"ocm model {NAME}" in screen.text
 
     screen.drive(play)
+
+
+def test_the_picture_in_the_readme_shows_what_is_drawn() -> None:
+    drawn = screens.draw(screens.MadeUp(), screens.SIZE, "down", "down")
+    assert screens.words(screens.PICTURE.read_text()) == screens.words(drawn), "script/docs draws it anew"
 
 
 NO_TERMINAL = "ocm: ocm top needs a terminal to draw on"

@@ -24,6 +24,7 @@ _WIDEST_GRAPH = 120
 # The least that the highest bar stands for: else an idle gateway would look busy.
 _TOP_SHARE, _TOP_BYTES = 0.5, 256 * 2**20
 _MOST_SAID = 12
+_PASSING = ("starting", "draining", "ready")
 
 
 def about(state: State, view: View) -> list[tuple[Cell, ...]]:
@@ -59,7 +60,7 @@ def _said(state: State, view: View, seen: Seen) -> list[Cell]:
         found += [(printable(line), "") for line in others[:_MOST_SAID]]
     wrong = note(state, seen) if doing is None else ""
     if wrong:
-        found.append((wrong, "red" if seen.row.unhealthy else "yellow"))
+        found.append((wrong, "yellow" if seen.row.state in _PASSING else "red"))
     width = max(view.width - 2, 1)
     return [(part, style) for text, style in found for part in chop_cells(text, width)]
 

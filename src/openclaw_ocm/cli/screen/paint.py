@@ -139,10 +139,10 @@ def _title(state: State, view: View) -> Line:
     shown = f"{len(state.shown)} of {total}" if state.find else str(total)
     how = ", ".join(f"{count} {word}" for word, count in sorted(counts.items(), key=lambda one: -one[1]))
     words = f"  {shown} instance{'' if total == 1 else 's'}{': ' if how else ''}{how}"
-    by = f"  by {state.order.value}"
-    clock = _clock(state.seen, view)
-    gap = view.width - len("ocm top") - len(words) - len(by) - len(clock)
-    return (Piece("ocm top", "bold"), Piece(f"{words}{by}{' ' * max(gap, 2)}{clock}"))
+    by, clock = f"  by {state.order.value}", _clock(state.seen, view)
+    room = view.width - len("ocm top") - len(words) - len(clock) - 2
+    middle = by if len(by) <= room else ""
+    return (Piece("ocm top", "bold"), Piece(f"{words}{middle}{' ' * (room + 2 - len(middle))}{clock}"))
 
 
 def _clock(moment: float, view: View) -> str:
