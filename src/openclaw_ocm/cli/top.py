@@ -12,7 +12,7 @@ import click
 
 from openclaw_ocm.cli import frame
 from openclaw_ocm.cli.frame import Finite
-from openclaw_ocm.errors import Invalid, bug
+from openclaw_ocm.errors import FAILED, Invalid, bug
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ def _run(host: Host, every: float) -> int:
         raise bug(failure) from failure
     for ok, lines in app.last_words:
         click.echo("\n".join(lines), err=not ok)
-    return 0
+    return 0 if all(ok for ok, _lines in app.last_words) else FAILED
 
 
 def _screen(host: Host, works: object, every: float) -> Top:

@@ -148,6 +148,7 @@ class Top(App[None], inherit_bindings=False):
             loop.add_signal_handler(signal.SIGINT, self._press, INTERRUPT)
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, self._end)
+        self.app_resume_signal.subscribe(self, lambda _app: self._draw_anew())
         self._go_on(self._watch())
         self._go_on(self._follow())
         self.set_interval(_TICK_SECONDS, self._tick)
@@ -168,6 +169,9 @@ class Top(App[None], inherit_bindings=False):
         """Do what a key is for."""
         event.stop()
         event.prevent_default()
+        if event.key == "ctrl+z":
+            self.action_suspend_process()
+            return
         self._press(event.key, event.character)
 
     def _press(self, key: str, character: str | None = None) -> None:
@@ -186,6 +190,7 @@ class Top(App[None], inherit_bindings=False):
                 self._leave()
             case What.LOOK:
                 self._again.set()
+                self._draw_anew()
             case What.UNDO_ALL:
                 self._ask_works(self._works.interrupt)
             case What.UNDO if effect.verb is not None:
@@ -323,6 +328,11 @@ class Top(App[None], inherit_bindings=False):
     def _draw(self) -> None:
         if self.page.is_mounted and not self._left:
             self.page.show(paint(self.shown, self._view()))
+
+    def _draw_anew(self) -> None:
+        """Draw all lines, whatever was printed over them meanwhile."""
+        self.page.refresh(layout=True)
+        self.screen.refresh(layout=True)
 
     def _view(self) -> View:
         size, terminal = self.size, self._terminal
