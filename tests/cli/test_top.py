@@ -94,7 +94,7 @@ class Screen:
     def __init__(self, kept: Kept, **terminal: Any) -> None:  # noqa: ANN401 - those of `Terminal`
         self.works = Threads(kept)
         options = {"colours": True, "plain": False, "every": 3600.0, **terminal}
-        self.app = Top(Source(context=kept.context), self.works, Terminal(**options))
+        self.app = Top(Source(host=kept.host), self.works, Terminal(**options))
 
     @property
     def lines(self) -> list[str]:

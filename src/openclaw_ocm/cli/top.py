@@ -88,13 +88,12 @@ def _run(host: Host, every: float) -> int:
 def _screen(host: Host, works: object, every: float) -> Top:
     from openclaw_ocm.cli.screen.app import Terminal, Top
     from openclaw_ocm.cli.screen.source import Source
-    from openclaw_ocm.instances.context import make_context
     from openclaw_ocm.system.host import local_zone
 
     terminal = Terminal(
         colours=has_colours(os.environ), plain=not knows_unicode(os.environ), every=every, zone=local_zone()
     )
-    return Top(Source(context=make_context(host, lambda _phase: None)), works, terminal)  # type: ignore[arg-type]
+    return Top(Source(host=host), works, terminal)  # type: ignore[arg-type]
 
 
 def has_colours(environ: Mapping[str, str]) -> bool:

@@ -12,7 +12,7 @@ from openclaw_ocm.instances.instance import observed, open_all, open_instance
 from openclaw_ocm.instances.last_message import last_message
 from openclaw_ocm.operations.planning.stored import newest_stored
 from openclaw_ocm.operations.planning.timers import read_last
-from openclaw_ocm.operations.status import rows, use_of
+from openclaw_ocm.operations.status import installed_version, rows, use_of
 from openclaw_ocm.system.disk_use import disk_use
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.sizes import read_sizes
@@ -56,6 +56,8 @@ def watch(context: Context, *, chosen: str | None = None, turn: int = 0) -> tupl
     What a backend keeps no account of is dear to ask: it is asked of the `chosen` one, and of another at each
     `turn`. Raises `OcmError` where no backend answers.
     """
+    # What is installed may change between two looks.
+    installed_version.cache_clear()
     names = instance_names(context.host.paths)
     opened = open_all(context, names)
     seen = observed(opened.instances.values())

@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.cli.screen.state import Log
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.errors import OcmError, as_ocm_error
+from openclaw_ocm.instances.context import make_context
 from openclaw_ocm.operations.logs import logs
 from openclaw_ocm.operations.top import detail, watch
 
 if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.top import Detail, Watched
+    from openclaw_ocm.system.host import Host
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Asks of one host; nothing here changes anything."""
+    """Asks of one host, each time anew; nothing here changes anything."""
 
-    context: Context
+    host: Host
+
+    @property
+    def context(self) -> Context:
+        """What operations work with; what it has learnt once may be otherwise the next time."""
+        return make_context(self.host, lambda _phase: None)
 
     def look(self, chosen: str | None, turn: int) -> tuple[Watched, ...]:
         """Return all instances; raises `OcmError` where none can be seen."""
