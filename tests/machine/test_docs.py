@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .checkout import Ocm
-from .instances import CERTIFICATE, HOME, MODEL, PROVIDER, answer, home_files, rows
+from .instances import CERTIFICATE, HOME, MODEL, PROVIDER, answer, home_files, rows, wait_for
 from .reading import SOURCE, Reader, push_repository
 from .telegram import fake_telegram, message
 
@@ -23,6 +24,8 @@ FOLDER = f"{HOME}/handbook"
 # That of the machine on which tests run, which takes it for its own tests.
 RESTIC = "/usr/bin/restic"
 BACKUPS = f"{HOME}/backups"
+BROWSE = Path(__file__).with_name("browse.mjs")
+CHROMIUM = "chromium-headless-shell"
 # Of the documentation of age; nobody has what opens it.
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 KEY = "sk-fake"
@@ -221,6 +224,54 @@ def test_reach_a_gateway_from_elsewhere(machine: Machine, ocm: Ocm) -> None:
     assert any(re.search(r"\b[0-9a-f]{64}\b", block) for block in said)
     assert any("exposed:    10.8.0.0/24" in block for block in said)
     assert "reached from this machine alone" in said[-1]
+
+
+@pytest.fixture
+def browser(machine: Machine) -> Iterator[str]:
+    """Bring a Chromium; return the command that opens an address in it, and tells what came of that."""
+    debian = {"DEBIAN_FRONTEND": "noninteractive"}
+    for words in (("update",), ("install", "--yes", "--no-install-recommends", CHROMIUM)):
+        machine.run(["apt-get", "-qq", *words], user="root", network="host", env=debian, timeout=300)
+    machine.push(BROWSE, f"{FOLDER}/browse.mjs")
+    yield f"node {FOLDER}/browse.mjs {FOLDER}/page.json"
+    machine.run(["apt-get", "-qq", "purge", "--yes", "--autoremove", CHROMIUM], user="root", env=debian)
+    machine.run(["rm", "-rf", "/var/lib/apt/lists"], user="root")
+
+
+def seen(machine: Machine) -> dict[str, Any]:
+    """Return what came of the address that a browser opened last, once it is told."""
+    told = f"{FOLDER}/page.json"
+    wait_for(lambda: machine.run(["test", "-e", told], check=False).returncode == 0, 90, "page")
+    found: dict[str, Any] = json.loads(machine.read(told))
+    machine.run(["rm", told])
+    return found
+
+
+@pytest.mark.usefixtures("worker1")
+def test_a_browser_that_is_led_to_the_page_is_let_in(machine: Machine, ocm: Ocm, browser: str) -> None:
+    """By the link that is typed, and by the file that a browser gets in a graphical session."""
+    command = [f"{FOLDER}/ocm.py", "open", "worker1"]
+    printed = machine.pty(command).output
+    (link,) = re.findall(r"http://127\.0\.0\.1:\d+/#token=\S+", printed)
+    page, token = link.split("#token=")
+    assert (
+        json.loads(machine.read(f"{HOME}/.openclaw-worker1/openclaw.json"))["gateway"]["auth"]["token"]
+        == token
+    )
+    assert token not in ocm("open", "worker1").stdout
+    machine.run([*browser.split(), page], timeout=90)
+    assert "Gateway secret" in seen(machine)["text"], "it asks who has no token"
+    machine.run([*browser.split(), link], timeout=90)
+    let_in = seen(machine)
+    assert "Skip to main content" in let_in["text"]
+    assert token not in let_in["address"]
+    opened = ocm("open", "worker1", env={"DISPLAY": ":0", "BROWSER": browser})
+    assert opened.stdout == f"worker1: {page} is in the browser\n"
+    led = seen(machine)
+    assert "Skip to main content" in led["text"]
+    assert led["address"].startswith(page)
+    assert led["asked"].startswith("file:///run/user/")
+    assert token not in "".join((led["address"], led["asked"], *led["processes"])), "nobody else sees it"
 
 
 @pytest.mark.full
