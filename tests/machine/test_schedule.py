@@ -36,6 +36,12 @@ MISSED = {
     "systemd": f"systemctl --user stop {TIMER}; {OLD['systemd']}; systemctl --user start {TIMER}",
     "supervisord": OLD["supervisord"],
 }
+# What is due each minute is run now.
+WRITE_METRICS = {
+    "systemd": "systemctl --user start ocm-metrics-all.service",
+    "supervisord": "cd ~/.local/state/ocm/supervisord/metrics-timers; "
+    'echo "{\\"last\\": 0}" > all.new; mv all.new all.json',
+}
 # A version that never starts, and then one that does; what npm's registry says of them.
 BROKEN, GOOD = "2026.9.77", "2026.9.78"
 REGISTRY = f"{HOME}/registry"
@@ -75,12 +81,32 @@ def empty(machine: Machine, ocm: Ocm, backend: str) -> str:
 def timers(machine: Machine) -> list[str]:
     """Return what is left of timers, loaded or as files, and of what is kept of them."""
     script = (
-        "systemctl --user list-units --all --no-legend --plain 'ocm-backup*' 'ocm-upgrade*'; "
+        "systemctl --user list-units --all --no-legend --plain 'ocm-backup*' 'ocm-upgrade*' 'ocm-metrics*'; "
         "find ~/.config/systemd ~/.config/ocm ~/.local/state/ocm ~/.local/share/systemd"
         f" -name '*ocm-backup*' -o -name '*ocm-upgrade*' -o -path '*/schedules/*' -o -path '*timers/*{NAME}*'"
+        " -o -name 'ocm-metrics*' -o -name metrics.toml -o -path '*/metrics*/all*'"
         f" -o -path '*/backups/*{NAME}*' -o -path '*/upgrades/*'"
     )
     return machine.run(["bash", "-c", script], check=False).stdout.splitlines()
+
+
+def test_metrics_are_written_by_themselves(machine: Machine, ocm: Ocm, backend: str) -> None:
+    place, settings = f"{HOME}/metrics", f"{HOME}/.config/ocm/settings.toml"
+    machine.run(["mkdir", place])
+    machine.write(settings, f'backend = "{backend}"\n')
+    said = ocm("metrics", "--textfile", place, "--every", "1m").stdout
+    assert said == f"metrics: {place}/ocm.prom is written each 1m from now on\n"
+    machine.run(["rm", f"{place}/ocm.prom"])
+    machine.run(["bash", "-c", WRITE_METRICS[backend]])
+    wait_for(lambda: "ocm.prom" in archives(machine, place), PATIENCE_SECONDS, "file of metrics")
+    assert f'ocm_instance_ready{{instance="{NAME}"}} 0\n' in machine.read(f"{place}/ocm.prom")
+    assert machine.run(["stat", "-c", "%a", f"{place}/ocm.prom"]).stdout == "644\n"
+    assert "metrics" not in ocm("doctor", check=False).stdout
+    logged = machine.run(["journalctl", "--user", "--user-unit=ocm-metrics-all.service"], check=False).stdout
+    assert "Scheduled run" not in logged, "it would push out what gateways say"
+    assert ocm("metrics", "--every", "never").stdout == "metrics: metrics are written by themselves no more\n"
+    machine.run(["rmdir", place])
+    machine.run(["rm", settings])
 
 
 def archives(machine: Machine, directory: str = BACKUPS) -> list[str]:
