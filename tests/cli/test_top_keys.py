@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timezone
 
 import pytest
 from tests.screens import row, stopped
 
 from openclaw_ocm.cli.screen import state as screen
 from openclaw_ocm.cli.screen.keys import INTERRUPT, Effect, What, press, question_before
+from openclaw_ocm.cli.screen.one import line_of
 from openclaw_ocm.cli.screen.paint import View, paint
 from openclaw_ocm.cli.screen.state import Leaving, Log, Mode, Order, State, Told, Verb
 from openclaw_ocm.core.log import Entry
@@ -191,3 +193,17 @@ def test_an_outcome_of_many_lines_and_a_long_error_leave_room_for_the_table() ->
     assert [line.split()[0] for line in drawn[2:5]] == ["a", "b", "c"]
     assert len(drawn) == 24
     assert all(len(line) <= 80 for line in drawn)
+
+
+@pytest.mark.parametrize(
+    ("logged", "drawn"),
+    [
+        ("2026-11-28T12:42:26.957+00:00 [shutdown] done", "12:42:26 [shutdown] done"),
+        ("2026-11-28T12:42:26.957+02:00 [shutdown] done", "10:42:26 [shutdown] done"),
+        ("2026-99-28T12:42:26.957+00:00 x", "2026-99-28T12:42:26.957+00:00 x"),
+        ("at 2026-11-28T12:42:26.957+00:00 x", "at 2026-11-28T12:42:26.957+00:00 x"),
+    ],
+)
+def test_the_time_at_the_beginning_of_a_line_is_short(logged: str, drawn: str) -> None:
+    entry = Entry(time="2026-11-28T12:42:26.957+00:00", source="gateway", message=logged)
+    assert line_of(entry, replace(VIEW, zone=timezone.utc)) == drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.top.history import Point
 
 _LABEL, _VALUE = 8, 10
+# As OpenClaw 2026.9.6 begins a line of its log.
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d) ", re.ASCII)
 _WIDEST_GRAPH = 120
 # The least that the highest bar stands for: else an idle gateway would look busy.
 _TOP_SHARE, _TOP_BYTES = 0.5, 256 * 2**20
@@ -146,10 +149,13 @@ def log_rows(state: State, view: View, height: int, *, wrapped: bool) -> list[st
 
 
 def line_of(entry: Entry, view: View) -> str:
-    """Return a line of a log as `ocm logs` has it, with nothing in it that a terminal would obey."""
+    """Return a line of a log with a short time, and nothing in it that a terminal would obey."""
     text = entry.message
     if entry.source != "gateway":
         text = f"{_clock(entry.time, view)} [{entry.source}] {entry.message}"
+    elif stamp := _STAMP.match(text):
+        # What it says of the time takes a third of a narrow screen.
+        text = f"{_clock(stamp[1], view)} {text[stamp.end() :]}"
     return printable(text).replace("\t", "    ")
 
 
