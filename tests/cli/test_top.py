@@ -180,6 +180,8 @@ def test_what_is_dear_is_asked_of_one_that_stays_chosen(kept: Kept, screen: Scre
         assert "last message not known" in screen.text
         await screen.again(pilot, lambda: OTHER in screen.app.shown.details)
         assert "last message not known" in screen.text, "it is not ready"
+        kept.start(OTHER)
+        await screen.again(pilot, lambda: "last message none" in screen.text)
 
     screen.drive(play, size=(110, 30))
 

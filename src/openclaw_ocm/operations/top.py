@@ -42,10 +42,11 @@ class Detail:
     """What is too dear to be asked of all instances: `asked` then, in seconds since the epoch.
 
     `message` tells when the last message came or went, `size` what its state takes on the disk; None where
-    that is not known.
+    that is not known. Only of one that was `ready` then its messages are.
     """
 
     asked: float
+    ready: bool = False
     message: LastMessage | None = None
     size: Size | None = None
 
@@ -110,4 +111,5 @@ def detail(context: Context, name: InstanceName, before: Detail | None, *, ready
         began = time.monotonic()
         found = disk_use(worker.paths.state, seconds=MOST_SECONDS)
         size = Size(measured=now, took=time.monotonic() - began, bytes=found)
-    return Detail(asked=now, message=last_message(worker) if ready else old, size=size)
+    message = last_message(worker) if ready else old
+    return Detail(asked=now, ready=ready, message=message, size=size)

@@ -266,6 +266,8 @@ class Top(App[None], inherit_bindings=False):
     async def _watch(self) -> None:
         """Look again and again."""
         while True:
+            # Before it looks: what happens meanwhile is to be seen by the next look.
+            self._again.clear()
             began = _spent()
             chosen = self.shown.chosen
             try:
@@ -282,17 +284,16 @@ class Top(App[None], inherit_bindings=False):
             self._read.set()
             spent = _spent() - began
             least = _BUSY_SECONDS if self.shown.doing else self._terminal.every
-            self._again.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._again.wait(), pause(spent=spent, least=least))
 
     def _ask_more(self, name: str) -> None:
         """Ask what is dear of one that is looked at for a while, now and then."""
         before, at = self.shown.details.get(name), self.shown.at
-        due = before is None or time.time() - before.asked > _DEAR_SECONDS
+        ready = at is not None and at.row.state == "ready"
+        due = before is None or time.time() - before.asked > _DEAR_SECONDS or (ready and not before.ready)
         if due and at is not None and not self._asking:
             self._asking = True
-            ready = at.row.state == "ready"
             self._go_on(self._detail(partial(self._source.detail, name, before, ready=ready), name))
 
     async def _detail(self, ask: Callable[[], Detail | None], name: str) -> None:
