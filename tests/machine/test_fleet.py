@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, MAIN_CONFIG, MODEL, answer, home_files, rows, say
+from .instances import HOME, MAIN_CONFIG, MODEL, PROVIDER, answer, home_files, rows, say
 from .telegram import fake_telegram
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def telegram(machine: Machine, ocm: Ocm) -> Iterator[Telegram]:
     before = home_files(machine)
     with fake_telegram(machine) as running:
         machine.run(["mkdir", "-p", "-m", "700", f"{HOME}/.openclaw", FOLDER])
-        machine.write(f"{HOME}/.openclaw/openclaw.json", json.dumps(MAIN_CONFIG), mode=0o600)
+        main = {**MAIN_CONFIG, "models": {"mode": "replace", "providers": {"fake": PROVIDER}}}
+        machine.write(f"{HOME}/.openclaw/openclaw.json", json.dumps(main), mode=0o600)
         text = FILE.format(model=MODEL, place=running.place, address=running.address)
         for name in BOTS:
             text += ONE.format(name=name, user=USER)

@@ -6,13 +6,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.fleet.export import fleet_text
+from openclaw_ocm.core.fleet.export import Kept, fleet_text
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.fleet import have
 from openclaw_ocm.operations.status import selected
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.openclaw.versions import place
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -48,11 +49,11 @@ def export(
     Raises `OcmError` where something is there already, unless `force`.
     """
     chosen = selected(context, names or instance_names(context.host.paths))
-    found = [(one, _own(context, one)) for one in (have(context, name) for name in chosen)]
+    found = [_kept(context, have(context, name)) for name in chosen]
     folder = _SECRETS if secrets is None else _relative(secrets, output)
     text = fleet_text(found, secrets=folder)
     wanted = (
-        {secrets / one.record.name / key: one.secrets[key] for one, own in found for key in own}
+        {secrets / one.have.record.name / key: one.have.secrets[key] for one in found for key in one.secrets}
         if secrets
         else {}
     )
@@ -73,11 +74,12 @@ def export(
     )
 
 
-def _own(context: Context, one: Have) -> tuple[str, ...]:
-    """Return the secrets of an instance that do not come by inheritance."""
+def _kept(context: Context, one: Have) -> Kept:
+    """Return an instance with those of its secrets that do not come by inheritance."""
     inherited = read_inherited(context.host.instance(one.record.name))
     come = set(inherited.secrets) if inherited is not None and inherited.source else set[str]()
-    return tuple(key for key in one.secrets if key not in come)
+    pinned = one.record.runtime.openclaw == str(place(context.host.paths, one.version))
+    return Kept(one, tuple(key for key in one.secrets if key not in come), pinned)
 
 
 def _relative(secrets: PurePosixPath, output: PurePosixPath | None) -> str:
@@ -87,8 +89,8 @@ def _relative(secrets: PurePosixPath, output: PurePosixPath | None) -> str:
     return str(secrets)
 
 
-def _notes(found: list[tuple[Have, tuple[str, ...]]], *, wrote: bool, folder: str) -> list[str]:
-    wanted = sorted(f"{folder}/{one.record.name}/{key}" for one, own in found for key in own)
+def _notes(found: list[Kept], *, wrote: bool, folder: str) -> list[str]:
+    wanted = sorted(f"{folder}/{one.have.record.name}/{key}" for one in found for key in one.secrets)
     if wrote or not wanted:
         return []
     return [f"the file reads secrets that were not written, for --secrets does: {', '.join(wanted)}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -29,12 +29,20 @@ _COMMON = (
 _USER = re.compile(r"[1-9][0-9]{0,19}")
 
 
-def fleet_text(instances: Iterable[tuple[Have, tuple[str, ...]]], *, secrets: str) -> str:
-    """Return the text of the fleet file of instances, each with the names of the secrets of its own.
+class Kept(NamedTuple):
+    """An instance, the names of the secrets of its own, and whether OCM installed its OpenClaw."""
+
+    have: Have
+    secrets: tuple[str, ...]
+    pinned: bool
+
+
+def fleet_text(instances: Iterable[Kept], *, secrets: str) -> str:
+    """Return the text of the fleet file of instances.
 
     `secrets` is the directory, beside the file, in which they are read: as NAME/KEY.
     """
-    tables = {have.record.name: _table(have, own, secrets) for have, own in instances}
+    tables = {one.have.record.name: _table(one, secrets) for one in instances}
     common = _common(list(tables.values()))
     for table in tables.values():
         for key in common:
@@ -55,14 +63,15 @@ def _common(tables: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _table(have: Have, own: tuple[str, ...], secrets: str) -> dict[str, Any]:
-    record = have.record
+def _table(kept: Kept, secrets: str) -> dict[str, Any]:
+    have, record = kept.have, kept.have.record
     told: dict[str, Any] = {
         "running": have.running,
         "autostart": record.autostart,
         "inherit_from": have.source or False,
         "model": have.model,
-        "openclaw": have.version,
+        # That of the PATH is whatever the machine has.
+        "openclaw": have.version if kept.pinned else None,
         "port": record.port,
         "network": record.network,
         "allow": record.allow,
@@ -76,7 +85,7 @@ def _table(have: Have, own: tuple[str, ...], secrets: str) -> dict[str, Any]:
     found = {key: value for key, value in told.items() if value not in (None, (), [], {})}
     if not record.sealed:
         found["sealed"] = False
-    sources = {key: {"file": f"{secrets}/{record.name}/{key}"} for key in own}
+    sources = {key: {"file": f"{secrets}/{record.name}/{key}"} for key in kept.secrets}
     entry = as_object(lookup(have.config, f"channels.{TELEGRAM}"))
     if entry and TOKEN in sources:
         bot = {"token": sources.pop(TOKEN), "allow": _allowed(entry)}
