@@ -199,3 +199,24 @@ def test_what_a_group_left_in_the_background_keeps_nobody_from_stopping(agents: 
     assert agents.machine.run(running, check=False).stdout == ""
     clean = "[shutdown] completed cleanly"
     assert ocm("logs", worker, "-n", "20000").stdout.count(clean) == before.count(clean) + 1
+
+
+def test_the_live_screen_stops_and_starts_it_and_says_so(agents: Agents, worker: str) -> None:
+    before = rows(agents.ocm)[worker]["pid"]
+    answers = (
+        (" ready ", f"/{worker}\rx"),
+        (f"Stop {worker}?", "y"),
+        (f"{worker}: stopped", "s"),
+        (f"{worker}: ready and sealed", "l"),
+        (f"log of {worker}", "q"),
+    )
+    screen = agents.machine.pty([f"{agents.ocm.folder}/ocm.py", "top"], answers=answers, timeout=400)
+    assert screen.returncode == 0
+    assert "\x1b[?1049l" in screen.output, "the terminal is as it was"
+    after = rows(agents.ocm)[worker]
+    assert (after["state"], after["isolation"]) == ("ready", "sealed")
+    assert after["pid"] != before
+    told = agents.ocm("history", worker, "-n", "2").stdout
+    assert "top: stop" in told
+    assert "top: start" in told
+    assert agents.ocm("top", check=False).returncode == 2
