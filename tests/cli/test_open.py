@@ -79,7 +79,7 @@ def links(person: Person) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("words", [(NAME, OTHER), (NAME, OTHER, NAME)], ids=" ".join)
+@pytest.mark.parametrize("words", [(NAME, OTHER), (NAME, OTHER, NAME)], ids=len)
 def test_over_ssh_the_one_line_and_the_links_are_printed(person: Person, words: tuple[str, ...]) -> None:
     code, out, err = person.open(*words, environ=SSH)
     assert (code, out.splitlines()) == (0, [LINE, *links(person)])

@@ -169,6 +169,7 @@ def test_a_config_that_cannot_be_read_is_an_error_and_no_page_without_a_token(ke
         ({"mode": "token", "token": {"source": "file", "provider": "f", "id": "x"}}, "auth-token --show"),
         ({"mode": "token"}, f"ocm token rotate {NAME} gives it one"),
     ],
+    ids=["password", "none", "reference", "token"],
 )
 def test_where_no_link_lets_in_the_page_is_told_and_why(kept: Kept, auth: dict[str, Any], told: str) -> None:
     kept.deploy()
