@@ -153,7 +153,7 @@ def test_the_address_of_an_exposed_instance_is_that_by_which_others_reach_it(
     kept.create()
     assert kept.status().url == "http://127.0.0.1:19001/"
     set_exposure(kept.context, NAME, ("10.0.0.0/8",), kept.effort(), dry_run=False)
-    monkeypatch.setattr("openclaw_ocm.operations.status.address_towards", lambda _source: "10.1.2.3")
+    monkeypatch.setattr("openclaw_ocm.operations.planning.pages.address_towards", lambda _source: "10.1.2.3")
     assert kept.status().url == "http://10.1.2.3:19001/"
-    monkeypatch.setattr("openclaw_ocm.operations.status.address_towards", lambda _source: "fd00::1")
+    monkeypatch.setattr("openclaw_ocm.operations.planning.pages.address_towards", lambda _source: "fd00::1")
     assert kept.status().url == "http://[fd00::1]:19001/"
