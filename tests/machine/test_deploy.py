@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from .access import assert_documented, table
 from .instances import (
@@ -164,6 +165,21 @@ class TestDeployed:
         assert status["drift"] == []
         assert not any("signal" in gap or "bubblewrap" in gap for gap in status["gaps"])
         assert not any("Docker" in note for note in status["notes"])
+
+    def test_metrics_tell_of_a_gateway_what_status_tells(self, ocm: Ocm) -> None:
+        row = rows(ocm)["worker1"]
+        found = {
+            sample.name: sample.value
+            for metric in text_string_to_metric_families(ocm("metrics").stdout)
+            for sample in metric.samples
+            if sample.labels.get("instance") == "worker1"
+        }
+        assert found["ocm_instance_ready"] == found["ocm_instance_observed"] == 1
+        assert found["ocm_instance_sealed"] == (row["isolation"] == "sealed")
+        assert found["ocm_instance_restarts_total"] == row["restarts"]
+        assert found["ocm_instance_memory_bytes"] > 100 * 2**20
+        assert found["ocm_instance_cpu_seconds_total"] > 1
+        assert found["ocm_instance_disk_bytes"] > 2**16
 
     def test_every_other_command_works_here_too(self, ocm: Ocm) -> None:
         assert ocm("stop", "worker1").stdout == "worker1: stopped\n"

@@ -10,7 +10,7 @@ import msgspec
 
 from openclaw_ocm.core.notify.queue import Notices
 from openclaw_ocm.core.notify.ways import Ways
-from openclaw_ocm.errors import NO_ROOM, OcmError
+from openclaw_ocm.errors import OcmError, is_full
 from openclaw_ocm.system import files, reserve
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def keep_notices(paths: HostPaths, notices: Notices) -> None:
     try:
         files.write_file(paths.notices, data)
     except OSError as error:
-        if error.errno not in NO_ROOM or not (_in_reserve(paths, data) or _in_place(paths.notices, data)):
+        if not is_full(error) or not (_in_reserve(paths, data) or _in_place(paths.notices, data)):
             raise
         return
     reserve.keep(kept, _RESERVED)
