@@ -24,10 +24,12 @@ from openclaw_ocm.core.purpose import ALL, Purpose
 from openclaw_ocm.core.record import AutoUpgrade, Schedule
 from openclaw_ocm.core.status import Activity, Answer
 from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
+from openclaw_ocm.instances.history import DONE, FINISHED_LATER, UNDONE_LATER, HistoryEntry
 from openclaw_ocm.operations import notify
 from openclaw_ocm.operations.notify import add, check, list_ways, remove, send_test
 from openclaw_ocm.operations.planning import facts
 from openclaw_ocm.operations.planning.upgrading import LastUpgrade
+from openclaw_ocm.operations.start import start, stop
 from openclaw_ocm.system import files, posting
 from openclaw_ocm.system.kept.notices import read_notices, read_ways
 from openclaw_ocm.system.kept.records import encode_record
@@ -459,6 +461,32 @@ def test_one_that_its_user_stopped_is_not_told_whatever_was_changed_since(kept: 
     kept.world.gateways[NAME].activity, kept.world.gateways[NAME].pid = Activity.STOPPED, None
     look(kept)
     assert post.taken() == [("webhook", f"{NAME} is stopped")], "ocm did not stop it this time"
+
+
+@pytest.mark.parametrize("command", ["top: stop", "apply --yes"])
+def test_whatever_command_stopped_it_is_its_users_word(kept: Kept, post: Post, command: str) -> None:
+    kept.deploy(autostart=True)
+    add_webhook(kept)
+    stop(replace(kept.context, command=command), NAME, dry_run=False)
+    assert look(kept).told == ()
+    start(replace(kept.context, command=command), NAME, kept.effort(), dry_run=False)
+    kept.world.gateways[NAME].activity, kept.world.gateways[NAME].pid = Activity.STOPPED, None
+    look(kept)
+    assert post.taken() == [("webhook", f"{NAME} is stopped")]
+
+
+def test_a_stop_that_was_cut_off_and_one_under_another_name_are_its_users_word_too() -> None:
+    def entry(operation: str | None, ended: str = DONE, **more: object) -> HistoryEntry:
+        given = {"command": operation or "stop --now", "instance": "a", **more}
+        return HistoryEntry(when="2026-01-01T00:00:00+00:00", operation=operation, ended=ended, **given)  # type: ignore[arg-type]
+
+    stopped = facts._stopped
+    assert stopped([entry(None)]) == {"a"}, "as an older ocm noted it"
+    assert stopped([entry("stop", FINISHED_LATER)]) == {"a"}
+    assert stopped([entry("stop", UNDONE_LATER)]) == set()
+    assert stopped([entry("stop"), entry("rename", others=("b", "heir"))]) == {"b"}
+    assert stopped([entry("rename", others=("b",))]) == set()
+    assert stopped([entry("stop"), entry("start", command="apply --yes")]) == set()
 
 
 def test_one_that_is_deleted_is_over(kept: Kept, post: Post) -> None:

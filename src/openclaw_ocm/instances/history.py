@@ -36,12 +36,14 @@ FINISHED_LATER = "cut off, finished later"
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A change of an instance, and of `others` with it.
 
-    `when` it began, in ISO 8601, UTC; `command` with the names of its options; how it `ended`; how many
-    seconds it took, where that is known; the slug of the `error` that ended it.
+    `when` it began, in ISO 8601, UTC; `command` with the names of its options, and the `operation` of which
+    that was one, such as the stop of an apply; how it `ended`; how many seconds it took, where that is known;
+    the slug of the `error` that ended it.
     """
 
     when: str
     command: str
+    operation: str | None = None
     instance: str
     others: tuple[str, ...] = ()
     ended: str
@@ -59,6 +61,7 @@ def note(
         HistoryEntry(
             when=_iso(began),
             command=context.command or plan.operation,
+            operation=plan.operation,
             instance=plan.name,
             others=plan.others,
             ended=ended if error is None else f"{word}, {ended}",
@@ -77,6 +80,7 @@ def note_refusal(
         HistoryEntry(
             when=_iso(began),
             command=context.command or operation,
+            operation=operation,
             instance=name,
             ended="interrupted" if isinstance(error, KeyboardInterrupt) else REFUSED,
             seconds=round(time.time() - began, 1),
@@ -92,6 +96,7 @@ def note_recovery(context: Context, plan: Plan, ended: str) -> None:
         HistoryEntry(
             when=_iso(time.time()),
             command=plan.operation,
+            operation=plan.operation,
             instance=plan.name,
             others=plan.others,
             ended=ended,

@@ -15,7 +15,7 @@ from openclaw_ocm.core.openclaw.channels import OTHERS, TELEGRAM
 from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.status import State
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.history import DONE, read_history
+from openclaw_ocm.instances.history import DONE, FINISHED_LATER, read_history
 from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.planning import timers
@@ -62,12 +62,19 @@ def gather(context: Context) -> Facts:
 
 
 def _stopped(history: Iterable[HistoryEntry]) -> set[str]:
-    """Return the instances that their user stopped, and did not start since."""
+    """Return the instances that their user stopped, by whatever command, and did not start since."""
     stopped: set[str] = set()
     for change in history:
-        verb = change.command.partition(" ")[0]
-        if verb in _MOVING and change.ended == DONE:
-            (stopped.add if verb == "stop" else stopped.discard)(change.instance)
+        if change.ended not in (DONE, FINISHED_LATER):
+            continue
+        # An older ocm noted the command alone.
+        verb, name = change.operation or change.command.partition(" ")[0], change.instance
+        if verb in _MOVING:
+            (stopped.add if verb == "stop" else stopped.discard)(name)
+        elif verb == "rename" and name in stopped:
+            stopped.discard(name)
+            # After it come those that inherit from it.
+            stopped.update(change.others[:1])
     return stopped
 
 
