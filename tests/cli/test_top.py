@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from datetime import timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,12 @@ from tests.operations.kept import NAME, OTHER, keep
 
 from openclaw_ocm.cli import top as command
 from openclaw_ocm.cli.screen.app import Terminal, Top
+from openclaw_ocm.cli.screen.paint import View, paint
 from openclaw_ocm.cli.screen.source import Source
-from openclaw_ocm.cli.screen.state import Leaving, Verb
+from openclaw_ocm.cli.screen.state import Leaving, Seen, State, Verb
 from openclaw_ocm.cli.screen.work import perform
 from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.top.history import History
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system.workers import Began, Ended, Event, Said
 
@@ -388,6 +391,38 @@ def test_a_log_is_printable_whatever_the_instance_writes(kept: Kept, screen: Scr
         assert screen.lines[0].startswith("ocm top")
 
     screen.drive(play)
+
+
+@pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00.000+14:00", "9999-12-31T23:59:59.999-14:00"])
+def test_a_time_that_no_clock_shows_is_a_line_like_others(kept: Kept, stamp: str) -> None:
+    screen = Screen(kept, zone=timezone.utc)
+    kept.create()
+    kept.world.tell(NAME, "gateway", f"{stamp} look here")
+
+    async def play(pilot: Pilot[None]) -> None:
+        await screen.until(pilot, lambda: f"{stamp} look here" in screen.lines)
+
+    screen.drive(play)
+
+
+def test_a_log_that_ocm_stumbles_over_ends_no_screen(kept: Kept, screen: Screen) -> None:
+    kept.create()
+    kept.world.failing["log"] = ZeroDivisionError("oops")  # type: ignore[assignment] # a bug
+
+    async def play(pilot: Pilot[None]) -> None:
+        await screen.until(pilot, lambda: "ZeroDivisionError" in screen.text)
+        await screen.again(pilot, lambda: screen.app.shown.instances)
+
+    screen.drive(play)
+
+
+def test_whatever_is_told_of_an_instance_no_terminal_obeys_it() -> None:
+    evil = "a\x1b]0;owned\x07\x1b[2J\u202eb\tc\x9b31m"
+    shown = Seen(row=screens.row("worker1", version=evil, network=evil), history=History(), backup=None)
+    state = State(instances=(shown,), chosen="worker1", seen=0.0, notice=evil)
+    for width in (80, 200):
+        lines = paint(state, View(width=width, height=24, now=0.0, clock=0.0, zone=timezone.utc))
+        assert all(piece.text.isprintable() for line in lines for piece in line)
 
 
 def make_many(kept: Kept, count: int) -> None:

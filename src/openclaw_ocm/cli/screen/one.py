@@ -162,5 +162,6 @@ def line_of(entry: Entry, view: View) -> str:
 def _clock(stamp: str, view: View) -> str:
     try:
         return f"{datetime.fromisoformat(stamp).astimezone(view.zone):%H:%M:%S}"
-    except ValueError:
+    except (ValueError, OverflowError):
+        # An instance writes what it likes, such as the first day of all in a zone where it is not yet.
         return stamp

@@ -222,12 +222,13 @@ def _plain(text: str) -> Line:
 
 
 def _fitted(line: Line, width: int) -> Line:
-    """Return a line that is not too wide."""
+    """Return a line that is not too wide, and in which nothing is that a terminal would obey."""
     fitted: list[Piece] = []
     room = width
-    for text, style in line:
+    for piece, style in line:
         if room <= 0:
             break
+        text = piece if piece.isprintable() else printable(piece).replace("\t", " ")
         rows = chop_cells(text, room) if text else [""]
         fitted.append(Piece(rows[0], style))
         room -= cell_len(rows[0])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.cli.screen.state import Log
 from openclaw_ocm.core.names import InstanceName
-from openclaw_ocm.errors import OcmError, as_ocm_error
+from openclaw_ocm.errors import OcmError, as_ocm_error, bug
 from openclaw_ocm.instances.context import make_context
 from openclaw_ocm.operations.logs import logs
 from openclaw_ocm.operations.top import detail, watch
@@ -39,11 +39,13 @@ class Source:
             entries = tuple(logs(self.context, InstanceName(name), lines=lines, follow=False, since=None))
         except (OcmError, OSError) as error:
             return Log(name=name, problem=as_ocm_error(error).message)
+        except Exception as error:  # noqa: BLE001 - the screen goes on
+            return Log(name=name, problem=bug(error).message)
         return Log(name=name, entries=entries[-lines:])
 
     def detail(self, name: str, before: Detail | None, *, ready: bool) -> Detail | None:
         """Return what is dear to ask of one instance, None where it is gone."""
         try:
             return detail(self.context, InstanceName(name), before, ready=ready)
-        except (OcmError, OSError):
+        except Exception:  # noqa: BLE001 - what cannot be told is not known, and the screen goes on
             return None
