@@ -71,6 +71,34 @@ def test_no_install_fails_with_a_line_for_each_thing_that_is_missing(
     assert files(home) == []
 
 
+def test_a_fleet_file_brings_what_this_machine_lacks_too_and_its_plan_tells_that_once(
+    ocm: Run, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("fleet") / "fleet.toml"
+    file.write_text(
+        '[defaults]\ninherit_from = false\nbackend = "supervisord"\nsealed = false\nnetwork = "shared"\n'
+        "[instances.ada]\n[instances.ben]\n"
+    )
+    refused = ocm("apply", "-f", str(file))
+    assert refused.returncode == 2
+    question, hint = refused.stderr.splitlines()
+    assert f"nstall Node {NODE_VERSION} into {home}/.local/share/ocm/node-{NODE_VERSION}, {STEP}" in question
+    assert hint == "ocm: --yes answers"
+    planned = ocm("plan", "-f", str(file))
+    assert planned.returncode == 0, planned.stderr
+    assert planned.stdout.count(STEP) == 1
+    first, second = json.loads(ocm("plan", "-f", str(file), "--json").stdout)["results"]
+    assert first["steps"][1].startswith(STEP)
+    assert second["changes"] == first["changes"] == ["make it", "start it"]
+    assert second["steps"] == [
+        step.replace("ada", "ben").replace("19001", "19021") for step in first["steps"][2:]
+    ]
+    lacking = ocm("apply", "-f", str(file), "--no-install")
+    assert lacking.returncode == 1
+    assert "this machine lacks Node, OpenClaw" in lacking.stderr
+    assert files(home) == []
+
+
 def test_setup_shows_a_table_and_a_dry_run_the_steps(ocm: Run, home: Path) -> None:
     done = ocm("setup", "--dry-run")
     header, *lines = done.stdout.splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -202,6 +203,31 @@ def test_the_file_of_what_there_is_makes_the_same_elsewhere(kept: Kept, tmp_path
             dry_run=True,
         )
         assert bring(kept.context, job).changes == ()
+
+
+def test_what_was_set_in_its_config_is_in_the_file_and_its_secrets_are_not(kept: Kept) -> None:
+    brought(kept, NAME)
+    path = Path(kept.paths(NAME).config)
+    config = json.loads(path.read_text())
+    config["channels"] = {"irc": {"host": "irc.example.org", "nick": None}, "signal": {"cli": "x"}}
+    config["agents"]["defaults"] |= {"heartbeat": {"every": "0m"}, "model": "lab"}
+    config["models"] = {"providers": {"lab": {"baseUrl": "http://lab/v1", "apiKey": "sk-of-the-lab-itself"}}}
+    path.write_text(json.dumps(config))
+    done = export(kept.context, (NAME,), output=None, secrets=None, force=False)
+    described = parsed(kept, done.text.replace("{", "{{").replace("}", "}}")).instances[NAME]
+    assert described.config == {
+        "channels.signal": {"cli": "x"},
+        "agents.defaults.heartbeat": {"every": "0m"},
+    }
+    assert described.model is None
+    assert "sk-of-the-lab" not in f"{done}"
+    assert done.notes[1:] == (
+        f"left out of the file, set it by hand: {NAME}: channels.irc, which holds what TOML has no word for",
+        f"left out of the file, set it by hand: {NAME}: models.providers, which holds a secret",
+    )
+    path.write_text('{"broken')
+    with pytest.raises(OcmError, match="is not valid JSON5"):
+        export(kept.context, (NAME,), output=None, secrets=None, force=False)
 
 
 def test_without_a_directory_it_is_said_which_secrets_the_file_reads(kept: Kept) -> None:

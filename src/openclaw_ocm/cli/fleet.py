@@ -168,13 +168,15 @@ class _Doing:
             what = (is_new, described.openclaw, described.backend, described.sealed)
             if what not in known:
                 try:
-                    known[what] = self._brought(name, options, is_new=is_new)
+                    known[what] = self.brought[name] = self._brought(name, options, is_new=is_new)
                 except OcmError as error:
                     if error.code == "not_confirmed":
                         raise
                     # The others go on.
-                    known[what] = error
-            self.brought[name] = known[what]
+                    known[what] = self.brought[name] = error
+            else:
+                found = known[what]
+                self.brought[name] = found if isinstance(found, OcmError) else found._replace(installs=())
 
     def _brought(self, name: InstanceName, options: dict[str, Any], *, is_new: bool) -> Brought:
         from openclaw_ocm.cli import runtime
@@ -191,8 +193,9 @@ class _Doing:
             "unsealed": not described.sealed,
         }
         setup, version = prepare(host, (name,), {**options, **said}, dry_run=self.dry_run)
-        planned = setup.runtime if self.dry_run and setup is not None and setup.steps else None
-        return Brought(version, planned)
+        if self.dry_run and setup is not None and setup.steps:
+            return Brought(version, setup.runtime, setup.describe())
+        return Brought(version, None)
 
     def run(self, *, as_json: bool, prune: bool = False, jobs: int = 1) -> int:
         """Go through the waves; those that inherit from one that failed are not tried."""

@@ -30,7 +30,7 @@ from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.config import candidate, read_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Step
@@ -94,10 +94,22 @@ def set_value(  # noqa: PLR0913 - what the command says
     dry_run: bool,
 ) -> Edited:
     """Set a dotted key; raises `OcmError` where OpenClaw would refuse the result, and changes nothing."""
-    configs.parse_key(key)
-    return change_config(
-        context, name, lambda config: configs.with_value(config, key, value), effort=effort, dry_run=dry_run
-    )
+    return set_values(context, name, {key: value}, effort=effort, dry_run=dry_run)
+
+
+def set_values(
+    context: Context, name: InstanceName, values: Mapping[str, Any], *, effort: Effort, dry_run: bool
+) -> Edited:
+    """Set dotted keys, all of them or none: so they are judged together, and with one restart at most."""
+    for key in values:
+        configs.parse_key(key)
+
+    def change(config: dict[str, Any]) -> dict[str, Any]:
+        for key, value in values.items():
+            config = configs.with_value(config, key, value)
+        return config
+
+    return change_config(context, name, change, effort=effort, dry_run=dry_run)
 
 
 def unset_value(context: Context, name: InstanceName, key: str, *, effort: Effort, dry_run: bool) -> Edited:

@@ -118,7 +118,7 @@ def bring(context: Context, job: Job) -> Outcome:
         message=_message(words, done, job, is_new=is_new),
         dry_run=job.dry_run,
         changes=tuple(words),
-        steps=tuple(step for one in done for step in one.steps),
+        steps=(*(job.brought.installs if done else ()), *(step for one in done for step in one.steps)),
         notes=tuple(dict.fromkeys(note for one in done for note in one.notes)),
     )
 

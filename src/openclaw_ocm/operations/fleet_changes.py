@@ -18,7 +18,7 @@ from openclaw_ocm.operations.auto_upgrade import set_auto
 from openclaw_ocm.operations.autostart import set_autostart
 from openclaw_ocm.operations.channel import Bot
 from openclaw_ocm.operations.channel import add as add_bot
-from openclaw_ocm.operations.edit import set_value
+from openclaw_ocm.operations.edit import set_values
 from openclaw_ocm.operations.environment import change_variables
 from openclaw_ocm.operations.expose import set_exposure
 from openclaw_ocm.operations.limits import set_limits
@@ -63,10 +63,14 @@ class Read:
 
 
 class Brought(NamedTuple):
-    """What one is to run: the version, and in a dry run what that would be where it is not there."""
+    """What one is to run: the version, and in a dry run what that would be where it is not there.
+
+    `installs` is what a dry run would bring of it first, in words, unless another is told of it already.
+    """
 
     version: str | None
     planned: Runtime | None
+    installs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +140,8 @@ def _set_model(context: Context, job: Job, _change: Change) -> Any:  # noqa: ANN
     return choose(context, job.name, Wanted(need=need), job.effort, dry_run=job.dry_run)
 
 
-def _set_value(context: Context, job: Job, change: Change) -> Any:  # noqa: ANN401 - of each verb its own
-    value = job.described.config[change.key]
-    return set_value(context, job.name, change.key, value, effort=job.effort, dry_run=job.dry_run)
+def _set_values(context: Context, job: Job, _change: Change) -> Any:  # noqa: ANN401 - of each verb its own
+    return set_values(context, job.name, job.described.config, effort=job.effort, dry_run=job.dry_run)
 
 
 def _give_bot(context: Context, job: Job, _change: Change) -> Outcome:
@@ -205,7 +208,7 @@ BY_KIND: Mapping[Kind, Callable[[Context, Job, Change], Any]] = {
     "limits": _set_limits,
     "secret": _set_secret,
     "model": _set_model,
-    "config": _set_value,
+    "config": _set_values,
     "telegram": _give_bot,
     "port": _move,
     "expose": _expose,

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.fleet.export import Kept, fleet_text
+from openclaw_ocm.core.fleet.export import Kept, bot_allowed, fleet_text
+from openclaw_ocm.core.fleet.settings import own_settings
+from openclaw_ocm.core.openclaw.channels import TOKEN, with_telegram
+from openclaw_ocm.core.openclaw.settings import initial_config
+from openclaw_ocm.core.ports import CDP_OFFSET
+from openclaw_ocm.core.text import counted, printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.fleet import have
 from openclaw_ocm.operations.status import selected
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
+from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.versions import place
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
 
 _SECRETS = "secrets"
+_MOST_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +57,11 @@ def export(
     Raises `OcmError` where something is there already, unless `force`.
     """
     chosen = selected(context, names or instance_names(context.host.paths))
-    found = [_kept(context, have(context, name)) for name in chosen]
+    found, left_out = [], []
+    for name in chosen:
+        kept, left = _kept(context, have(context, name))
+        found.append(kept)
+        left_out += left
     folder = _SECRETS if secrets is None else _relative(secrets, output)
     text = fleet_text(found, secrets=folder)
     wanted = (
@@ -70,16 +82,32 @@ def export(
         text=text,
         output=None if output is None else str(output),
         secrets=tuple(map(str, wanted)),
-        notes=tuple(_notes(found, wrote=secrets is not None, folder=folder)),
+        notes=(*_notes(found, wrote=secrets is not None, folder=folder), *_left_out(left_out)),
     )
 
 
-def _kept(context: Context, one: Have) -> Kept:
-    """Return an instance with those of its secrets that do not come by inheritance."""
-    inherited = read_inherited(context.host.instance(one.record.name))
-    come = set(inherited.secrets) if inherited is not None and inherited.source else set[str]()
+def _kept(context: Context, one: Have) -> tuple[Kept, list[str]]:
+    """Return an instance with those of its secrets and settings that do not come by inheritance.
+
+    With it go the settings that no fleet file can hold. Raises `OcmError` where its config cannot be read.
+    """
+    paths = context.host.instance(one.record.name)
+    # Not as for a plan, where one that cannot be read is told when it is changed.
+    read_config(paths)
+    inherited = read_inherited(paths)
+    followed = inherited is not None and inherited.source
+    come = set(inherited.secrets) if inherited is not None and followed else set[str]()
+    secrets = tuple(key for key in one.secrets if key not in come)
+    made = initial_config(
+        paths, port=one.record.port, cdp_port=one.record.port + CDP_OFFSET, token="", model=one.model
+    )
+    allowed = bot_allowed(one.config) if TOKEN in secrets else None
+    if allowed is not None:
+        with contextlib.suppress(OcmError):
+            made = with_telegram(made, allowed)
+    own = own_settings(one.config, made=made, inherited=inherited.config if inherited and followed else {})
     pinned = one.record.runtime.openclaw == str(place(context.host.paths, one.version))
-    return Kept(one, tuple(key for key in one.secrets if key not in come), pinned)
+    return Kept(one, secrets, pinned, own.values), [f"{paths.name}: {why}" for why in own.left_out]
 
 
 def _relative(secrets: PurePosixPath, output: PurePosixPath | None) -> str:
@@ -94,3 +122,10 @@ def _notes(found: list[Kept], *, wrote: bool, folder: str) -> list[str]:
     if wrote or not wanted:
         return []
     return [f"the file reads secrets that were not written, for --secrets does: {', '.join(wanted)}"]
+
+
+def _left_out(settings: list[str]) -> list[str]:
+    """Return what to know of settings that no file can hold: an instance may have any number of them."""
+    told = [f"left out of the file, set it by hand: {printable(one)[:200]}" for one in settings[:_MOST_TOLD]]
+    more = len(settings) - len(told)
+    return [*told, *([f"and {counted(more, 'more setting')} like these"] if more else [])]

@@ -74,8 +74,9 @@ def differences(
         *_mounts(mounts, have.record),
         *_limits(described.limits, have.record.limits),
         *_secrets(secrets, have.secrets),
-        *_model(described, have),
+        # Before the model, whose provider it may describe.
         *_config(described, have.config),
+        *_model(described, have),
         *_telegram(described, have, bot),
         *_port(described, have.record),
         *_expose(described, have.record),
@@ -145,9 +146,9 @@ def _model(described: Described, have: Have) -> Iterator[Change]:
 
 
 def _config(described: Described, config: Mapping[str, Any]) -> Iterator[Change]:
-    for key, value in described.config.items():
-        if lookup(config, key) != value:
-            yield Change(kind="config", key=key, words=f"set {key} in its config")
+    changed = [key for key, value in described.config.items() if lookup(config, key) != value]
+    if changed:
+        yield Change(kind="config", words=f"set {', '.join(changed)} in its config")
 
 
 def _telegram(described: Described, have: Have, bot: str | None) -> Iterator[Change]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,9 +11,11 @@ import msgspec
 from openclaw_ocm.core.fleet.file import VERSION
 from openclaw_ocm.core.openclaw.channels import TELEGRAM, TOKEN
 from openclaw_ocm.core.openclaw.document import as_object, lookup
+from openclaw_ocm.core.record import parse_model
+from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from openclaw_ocm.core.fleet.difference import Have
 
@@ -24,17 +27,21 @@ _HEAD = """\
 # Said of all where all have it.
 _COMMON = (
     "running", "autostart", "inherit_from", "model", "openclaw", "network", "expose", "limits",
-    "environment", "backups", "auto_upgrade",
+    "environment", "backups", "auto_upgrade", "config",
 )  # fmt: skip
 _USER = re.compile(r"[1-9][0-9]{0,19}")
 
 
 class Kept(NamedTuple):
-    """An instance, the names of the secrets of its own, and whether OCM installed its OpenClaw."""
+    """An instance, the names of the secrets of its own, and whether OCM installed its OpenClaw.
+
+    `settings` are those values of its config that are its own, without what `channels` says of its bot.
+    """
 
     have: Have
     secrets: tuple[str, ...]
     pinned: bool
+    settings: Mapping[str, Any]
 
 
 def fleet_text(instances: Iterable[Kept], *, secrets: str) -> str:
@@ -69,7 +76,7 @@ def _table(kept: Kept, secrets: str) -> dict[str, Any]:
         "running": have.running,
         "autostart": record.autostart,
         "inherit_from": have.source or False,
-        "model": have.model,
+        "model": _model(have.model),
         # That of the PATH is whatever the machine has.
         "openclaw": have.version if kept.pinned else None,
         "port": record.port,
@@ -86,19 +93,30 @@ def _table(kept: Kept, secrets: str) -> dict[str, Any]:
     if not record.sealed:
         found["sealed"] = False
     sources = {key: {"file": f"{secrets}/{record.name}/{key}"} for key in kept.secrets}
-    entry = as_object(lookup(have.config, f"channels.{TELEGRAM}"))
-    if entry and TOKEN in sources:
-        bot = {"token": sources.pop(TOKEN), "allow": _allowed(entry)}
+    allowed = bot_allowed(have.config) if TOKEN in sources else None
+    if allowed is not None:
+        bot = {"token": sources.pop(TOKEN), "allow": list(allowed)}
         found["channels"] = {"telegram": {key: value for key, value in bot.items() if value}}
     if sources:
         found["secrets"] = sources
+    if kept.settings:
+        found["config"] = dict(kept.settings)
     return found
 
 
-def _allowed(entry: dict[str, Any]) -> list[str]:
+def _model(model: str | None) -> str | None:
+    """Return the model of a config where that is one that a fleet file may name."""
+    with contextlib.suppress(Invalid):
+        return None if model is None else parse_model(model)
+    return None
+
+
+def bot_allowed(config: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the users who may write to the Telegram bot of a config, None where it has no bot."""
+    entry = as_object(lookup(config, f"channels.{TELEGRAM}"))
     allowed = entry.get("allowFrom")
     texts = (f"{one}" for one in allowed) if isinstance(allowed, list) else ()
-    return [text for text in texts if _USER.fullmatch(text)]
+    return tuple(text for text in texts if _USER.fullmatch(text)) if entry else None
 
 
 def _without_defaults(struct: msgspec.Struct) -> dict[str, Any]:
