@@ -310,6 +310,20 @@ def test_a_program_is_found_when_it_is_added(kept: Kept) -> None:
     assert notify.command_way(host, ("sendmail", "-x"))("a").shown == f"{tell.parent}/sendmail and 1 argument"
 
 
+@pytest.mark.parametrize("words", [100 * ("x",), ("x" * 4097,), ("\udcff",)], ids=["many", "long", "no text"])
+def test_a_program_that_the_file_cannot_keep_is_refused(kept: Kept, words: tuple[str, ...]) -> None:
+    with pytest.raises(Invalid) as caught:
+        notify.command_way(kept.host, ("/bin/echo", *words))
+    assert (caught.value.exit_code, caught.value.code) == (2, "way_invalid")
+
+
+def test_what_a_program_is_called_with_is_kept_as_it_is(kept: Kept) -> None:
+    words = ("", "a\nb", "\x1b[0m", "é" * 4096, *(95 * ("x",)))
+    add(kept.context, "command", None, notify.command_way(kept.host, ("/bin/echo", *words)), dry_run=False)
+    (way,) = read_ways(kept.host.paths).way
+    assert getattr(way, "argv", None) == ("/bin/echo", *words)
+
+
 def test_a_file_of_ways_that_is_damaged_is_told_without_what_is_in_it(kept: Kept) -> None:
     add_webhook(kept)
     ways = Path(kept.host.paths.ways)

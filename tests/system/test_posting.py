@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
+import signal
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
@@ -145,9 +148,17 @@ def test_of_a_huge_answer_no_more_than_a_bit_is_read(server: Server) -> None:
     assert server.cut_off.wait(30)
 
 
-def test_an_answer_of_a_byte_a_moment_holds_nobody_up(server: Server) -> None:
+def test_what_a_server_says_after_that_it_took_a_message_has_it_sent_no_second_time(server: Server) -> None:
     server.drip = True
-    assert why(server.url, seconds=0.5) == "there was no answer within 0.5 s"
+    post(server.url, b"{}", {}, seconds=5)
+    for rest in (b"Transfer-Encoding: chunked\r\n\r\nnonsense", b"Content-Length: 9\r\n\r\nx"):
+        port = talking(b"HTTP/1.1 200 OK\r\n" + rest)()
+        post(f"http://127.0.0.1:{port}/{SECRET}", b"{}", {})
+
+
+def test_an_answer_of_a_byte_a_moment_holds_nobody_up() -> None:
+    port = talking(b"HTTP/1.1 200 OK\r\nA: " + b"b" * 50, moment=0.05)()
+    assert why(f"http://127.0.0.1:{port}/{SECRET}", seconds=0.5) == "there was no answer within 0.5 s"
 
 
 def test_a_server_that_hangs_is_given_up() -> None:
@@ -171,6 +182,64 @@ def test_a_name_that_is_looked_up_for_ever_is_given_up(monkeypatch: pytest.Monke
     over.set()
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".example", "x-.example.", "[::]:1"])
+def test_a_name_that_cannot_be_one_is_no_answer(host: str) -> None:
+    assert "HTTP" not in why(f"https://{host}/{SECRET}")
+
+
+def looked_up(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
+    asked: list[str] = []
+
+    def look_up(host: str, port: int, *_given: object, **_more: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
+
+
+@pytest.mark.parametrize("addresses", [("203.0.113.9",), ("127.0.0.1", "203.0.113.9")])
+def test_no_address_goes_out_of_private_networks_in_the_clear(
+    server: Server, monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]
+) -> None:
+    looked_up(monkeypatch, *addresses)
+    said = why(f"http://ops.example:{server.port}/{SECRET}")
+    assert said == "its address is http and leads out of your networks: only https goes there"
+    assert server.got == []
+
+
+def test_a_name_of_a_private_network_is_looked_up_once_and_is_called_by_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = looked_up(monkeypatch, "127.0.0.1")
+    post(f"http://box.example:{server.port}/x", b"{}", {})
+    assert [host for host in asked if host != "127.0.0.1"] == ["box.example"]
+    ((_path, headers, _body),) = server.got
+    assert headers["Host"] == f"box.example:{server.port}"
+
+
+def test_an_address_of_ipv6_is_asked() -> None:
+    with contextlib.closing(socket.create_server(("::1", 0), family=socket.AF_INET6)) as listener:
+        port = listener.getsockname()[1]
+        threading.Thread(target=answer_once, args=(listener,), daemon=True).start()
+        post(f"http://[::1]:{port}/x", b"{}", {})
+
+
+def answer_once(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        head = connection.recv(65536)
+        good = b"Host: [::1]:" in head
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" if good else b"HTTP/1.1 400 Bad\r\n\r\n")
+
+
+def test_no_proxy_of_the_environment_gets_an_address(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    post(server.url, b"{}", {})
+    assert len(server.got) == 1
+
+
 def test_where_nobody_listens_that_is_told() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -181,8 +250,8 @@ def test_a_name_that_there_is_not_is_told() -> None:
     assert why(f"https://nowhere.invalid/{SECRET}") == "the name of its server cannot be looked up"
 
 
-def talking(answer: bytes) -> Callable[[], int]:
-    """Serve one connection with some bytes, and return what tells the port."""
+def talking(answer: bytes, moment: float = 0.0) -> Callable[[], int]:
+    """Serve one connection with some bytes, one a `moment`, and return what tells the port."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -190,7 +259,10 @@ def talking(answer: bytes) -> Callable[[], int]:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(answer)
+                for byte in answer if moment else ():
+                    connection.sendall(bytes([byte]))
+                    threading.Event().wait(moment)
+                connection.sendall(b"" if moment else answer)
 
     threading.Thread(target=serve, daemon=True).start()
     return lambda: int(listener.getsockname()[1])
@@ -279,6 +351,37 @@ def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(posting, "_PROGRAM_SECONDS", 0.5)
     way = Command(name="a", argv=("/bin/sleep", "99"))
     assert refused(tmp_path, way) == "it did not end within 0.5 s"
+
+
+def test_a_command_that_prints_without_an_end_takes_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting, "_PROGRAM_SECONDS", 1.0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refused(tmp_path, Command(name="a", argv=("/usr/bin/yes",))) == "it did not end within 1 s"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
+
+
+def test_a_command_that_leaves_something_behind_has_sent_the_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a program of mail that delivers later: it would be sent every few minutes."""
+    monkeypatch.setattr(posting, "_PROGRAM_SECONDS", 5.0)
+    tell = program(tmp_path, f"sleep 60 & echo $! > {tmp_path}/left")
+    send(context(tmp_path).host, Command(name="a", argv=(str(tell),)), MESSAGE)
+    left = int((tmp_path / "left").read_text())
+    os.kill(left, signal.SIGKILL)
+
+
+def test_of_a_command_that_hangs_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "_PROGRAM_SECONDS", 1.0)
+    tell = program(tmp_path, f"sleep 600 & echo $! > {tmp_path}/left; wait; sleep 600")
+    assert "did not end" in refused(tmp_path, Command(name="a", argv=(str(tell),)))
+    left = Path("/proc", (tmp_path / "left").read_text().strip(), "stat")
+    ended = time.monotonic() + 10
+    while left.exists() and ") Z " not in left.read_text() and time.monotonic() < ended:
+        os.sched_yield()
+    assert not left.exists() or ") Z " in left.read_text()
 
 
 def test_a_mail_goes_by_sendmail_with_its_headers_on_standard_input(tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ def command_way(host: Host, argv: tuple[str, ...]) -> Callable[[str], Way]:
     if program is None:
         message = f"there is no program {printable(argv[0])}"
         raise Invalid(message, hint="name it by its path", code="way_invalid")
-    return lambda name: core.Command(name=name, argv=(program, *argv[1:]))
+    words = core.parse_words((program, *argv[1:]))
+    return lambda name: core.Command(name=name, argv=words)
 
 
 def email_way(host: Host, to: str) -> Callable[[str], Way]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from openclaw_ocm import __version__
-from openclaw_ocm.core.models.endpoint import is_loopback, is_name, is_private
+from openclaw_ocm.core.models.endpoint import is_loopback
 from openclaw_ocm.core.models.listing import Page, parse_page
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.system.in_the_clear import private_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -115,20 +116,9 @@ def _server(url: str, headers: Mapping[str, str]) -> _Server:
 
 
 def _private_address(address: Url) -> str | None:
-    """Return the address of a host all of whose addresses are private ones, None for any other host."""
-    import socket
-
-    host = (address.host or "").strip("[]")
-    if is_private(host):
-        return host
-    if not is_name(host):
-        return None
-    try:
-        found = socket.getaddrinfo(host, address.port or 80, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return None
-    addresses = [str(one[4][0]) for one in found]
-    return addresses[0] if addresses and all(map(is_private, addresses)) else None
+    with contextlib.suppress(OSError, UnicodeError):
+        return private_address((address.host or "").strip("[]"), address.port or 80)
+    return None
 
 
 def _first_list(servers: Sequence[_Server], report: Callable[[str], None]) -> Page:

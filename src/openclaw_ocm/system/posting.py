@@ -14,6 +14,7 @@ from openclaw_ocm import __version__
 from openclaw_ocm.core.notify.message import as_json, as_mail, as_text, ntfy_headers
 from openclaw_ocm.core.notify.ways import Command, Email, Webhook, redirect_in_words, split_url
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.in_the_clear import private_address
 from openclaw_ocm.system.runner import SAFE_PATH
 from openclaw_ocm.system.runner import Command as Program
 
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 _HTTP_SECONDS, _PROGRAM_SECONDS = 10.0, 30.0
-_MAX_ANSWER = 64 * 1024
 # The more special ones first.
 _FAILURES: tuple[tuple[type[Exception], str], ...] = (
     (socket.gaierror, "the name of its server cannot be looked up"),
     (ConnectionRefusedError, "the connection was refused"),
     (ssl.SSLCertVerificationError, "the certificate of its server is not one that this machine trusts"),
     (ssl.SSLError, "its server does not speak TLS as it should"),
+    (UnicodeError, "the name of its server cannot be looked up"),
     (http.client.HTTPException, "what its server answers is no HTTP"),
     (ValueError, "what its server answers is no HTTP"),
 )
@@ -58,8 +59,8 @@ def send(host: Host, way: Way, message: Message) -> None:
 def post(url: str, body: bytes, headers: Mapping[str, str], *, seconds: float = _HTTP_SECONDS) -> None:
     """Post to an address and return once that answered well; no redirect is followed.
 
-    All of it has `seconds`: an answer of a byte a second holds nobody up, nor does a name that is looked up
-    for ever. Raises `NotSentError`.
+    Of the answer nothing but the status is read. All has `seconds`: an answer of a byte a second holds nobody
+    up, nor does a name that is looked up for ever. Raises `NotSentError`.
     """
     ended: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(
@@ -89,15 +90,19 @@ def _posted(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -
 
 def _answered(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> str | None:
     parts = split_url(url)
+    # Whoever is on the way could read the address, and post.
+    address = parts.host if parts.secure else private_address(parts.host, parts.port)
+    if address is None:
+        return "its address is http and leads out of your networks: only https goes there"
     kind = http.client.HTTPSConnection if parts.secure else http.client.HTTPConnection
-    connection = kind(parts.host, parts.port, timeout=seconds)
-    given = {"User-Agent": f"ocm/{__version__}", "Connection": "close", **headers}
+    connection = kind(address, parts.port, timeout=seconds)
+    given = {"Host": parts.server, "User-Agent": f"ocm/{__version__}", "Connection": "close", **headers}
     if parts.user is not None:
         given["Authorization"] = f"Basic {_in_base64(unquote(parts.user))}"
     try:
         connection.request("POST", parts.path, body, given)
+        # What it says by its status is all: who waited for the rest would send again what was taken.
         answer = connection.getresponse()
-        answer.read(_MAX_ANSWER)
         if answer.status in _REDIRECTS:
             where = redirect_in_words(url, answer.getheader("Location") or "")
             return f"it leads to {where}, which is not followed (HTTP {answer.status})"
@@ -117,7 +122,7 @@ def _late(seconds: float) -> str:
 
 
 def _run(host: Host, argv: tuple[str, ...], text: str) -> None:
-    """Run a program with `text` on its standard input; what it prints is read by nobody."""
+    """Run a program with `text` on its standard input; what it prints nobody reads."""
     program = Program(
         argv=argv,
         timeout_seconds=_PROGRAM_SECONDS,
@@ -126,14 +131,17 @@ def _run(host: Host, argv: tuple[str, ...], text: str) -> None:
         directory=str(host.paths.home),
     )
     try:
-        done = host.runner.run(program, check=False)
-    except OcmError as error:
-        late = error.code == "timeout"
-        why = f"it did not end within {_PROGRAM_SECONDS:g} s" if late else "the program is not there"
+        status = host.runner.feed(program)
+    except OcmError:
+        why = f"it did not end within {_PROGRAM_SECONDS:g} s"
+        raise NotSentError(why) from None
+    except FileNotFoundError:
+        # Of its interpreter and of the home that it starts in as well.
+        why = "the program is not there"
         raise NotSentError(why) from None
     except OSError as error:
         why = f"the program cannot be run: {error.strerror or type(error).__name__}"
         raise NotSentError(why) from None
-    if done.returncode:
-        how = f"exit {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
+    if status:
+        how = f"exit {status}" if status > 0 else f"signal {-status}"
         raise NotSentError(f"the program ended with {how}")

@@ -11,12 +11,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, NoReturn, cast
 
 from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
+from openclaw_ocm.system.streams import copy_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -191,6 +191,31 @@ class Runner:
                 raise
         return Completed(returncode=status, stdout=printed.decode(errors="replace"), stderr="")
 
+    def feed(self, command: Command) -> int:
+        """Run a program that reads its input, whose output nobody reads, and return its exit status.
+
+        It leads a session: what takes too long (`OcmError`) is ended with all that it started. What a program
+        leaves behind when it ends, as one that delivers later does, goes on.
+        """
+        self.show(command.argv)
+        with _as_file(command.stdin) as stdin:
+            process = subprocess.Popen(
+                command.argv,
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=self._environment(command.env),
+                cwd=command.directory,
+                start_new_session=True,
+            )
+        try:
+            return process.wait(command.timeout_seconds)
+        except BaseException as error:
+            _end_group(process)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise _too_long(command) from None
+            raise
+
     def pass_through(self, argv: tuple[str, ...], on_signal: Callable[[int], None], *, terminal: bool) -> int:
         """Run a program on the caller's standard streams and return its exit status.
 
@@ -214,7 +239,8 @@ class Runner:
                 stderr=stream,
                 env=self._environment(_PLAIN_TERMINAL),
             )
-            copies = [] if terminal else _copy_streams(process)
+            pipes = process.stdin, process.stdout, process.stderr
+            copies = [] if terminal else copy_streams(*pipes, lambda: process.poll() is not None)
             status = process.wait()
             for copy in copies:
                 copy.join()
@@ -339,42 +365,6 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
                 process.wait(_GRACE_SECONDS)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _copy_streams(process: subprocess.Popen[bytes]) -> list[threading.Thread]:
-    """Copy between the caller's standard streams and a program's pipes; return the copiers of its output."""
-    copiers = []
-    for source, target in ((0, process.stdin), (process.stdout, 1), (process.stderr, 2)):
-        copier = threading.Thread(target=_copy, args=(source, target, process), daemon=True)
-        copier.start()
-        copiers.append(copier)
-    return copiers[1:]
-
-
-def _has_more(source: int, process: subprocess.Popen[bytes]) -> bool:
-    """Wait for data or an end; False where the program is gone and nothing came for a while.
-
-    What then still holds the other end has outlived its session, and is not waited for.
-    """
-    poll = select.poll()
-    poll.register(source, select.POLLIN)
-    while not poll.poll(_SILENCE_MILLISECONDS):
-        if process.poll() is not None:
-            return False
-    return True
-
-
-def _copy(source: IO[bytes] | int, target: IO[bytes] | int, process: subprocess.Popen[bytes]) -> None:
-    """Copy until either end is closed, then close the pipe, so that the other side learns of it."""
-    source_number, target_number = (end if isinstance(end, int) else end.fileno() for end in (source, target))
-    with contextlib.suppress(OSError):
-        while _has_more(source_number, process) and (data := os.read(source_number, _CHUNK)):
-            while data:
-                data = data[os.write(target_number, data) :]
-    for pipe in (source, target):
-        if not isinstance(pipe, int):
-            with contextlib.suppress(OSError):
-                pipe.close()
 
 
 def failure(argv: tuple[str, ...], returncode: int, stderr: str) -> CommandFailed:

@@ -64,6 +64,32 @@ def test_another_text_is_no_address_and_is_not_told_back(text: str) -> None:
     assert text not in said
 
 
+@pytest.mark.parametrize("host", ["203.0.113.9", "[2001:db8::1]", "0x7f.1", "2130706433"])
+def test_an_address_in_the_clear_leads_to_a_private_network_or_to_none(host: str) -> None:
+    with pytest.raises(Invalid, match="is http and leads out of your networks"):
+        parse_url(f"http://{host}/T0PSECRET")
+    assert parse_url(f"https://{host}/x")
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "[fd00::1]", "[::1]", "localhost", "ntfy.lan"])
+def test_at_home_an_address_may_be_in_the_clear(host: str) -> None:
+    assert parse_url(f"http://{host}/x")
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("https://x", "x"),
+        ("https://x:443/a", "x"),
+        ("http://x:443", "x:443"),
+        ("http://[::1]:8080/a", "[::1]:8080"),
+        ("http://[::1]/a", "[::1]"),
+    ],
+)
+def test_a_server_is_called_as_the_address_has_it(url: str, server: str) -> None:
+    assert split_url(url).server == server
+
+
 @pytest.mark.parametrize("url", ["https://ntfy.sh", "https://ntfy.sh/", "https://ntfy.sh//"])
 def test_a_server_of_ntfy_without_a_topic_is_refused(url: str) -> None:
     with pytest.raises(Invalid, match="no topic"):

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from openclaw_ocm.core.models.endpoint import is_private
+from openclaw_ocm.core.models.endpoint import is_name, is_private
 from openclaw_ocm.errors import Invalid
 
 # As many as any household has telephones.
@@ -25,14 +25,15 @@ KINDS = ("command", "webhook", "ntfy", "email")
 _HINT = "it is read from standard input: one line, https://HOST/..."
 
 Name = Annotated[str, msgspec.Meta(pattern=rf"\A{_NAME.pattern}\Z")]
-Word = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"\A[^\x00]*\Z")]
+_MOST_WORDS, _LONGEST_WORD = 100, 4096
+Word = Annotated[str, msgspec.Meta(max_length=_LONGEST_WORD, pattern=r"\A[^\x00]*\Z")]
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="command"):
     """A program, which reads the message on standard input."""
 
     name: Name
-    argv: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1, max_length=100)]
+    argv: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1, max_length=_MOST_WORDS)]
 
     @property
     def shown(self) -> str:
@@ -111,6 +112,12 @@ class Url(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     user: str | None = None
 
+    @property
+    def server(self) -> str:
+        """What the server is called, with its port where that is not the usual one (RFC 9110, Host)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
+
 
 def parse_way_name(text: str) -> str:
     """Return the name of a way, or raise `Invalid`."""
@@ -135,6 +142,17 @@ def parse_address(text: str) -> str:
     return text
 
 
+def parse_words(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a program and its arguments; raise `Invalid`, without them, where no file could keep them."""
+    hint = "write a script that calls it, and name that"
+    if len(argv) > _MOST_WORDS or any(len(word) > _LONGEST_WORD for word in argv):
+        message = f"a program has {_MOST_WORDS - 1} arguments of {_LONGEST_WORD} characters at most"
+        raise Invalid(message, hint=hint, code="way_invalid")
+    if any("\ud800" <= character <= "\udfff" for word in argv for character in word):
+        raise Invalid("the program or an argument is no UTF-8 text", hint=hint, code="way_invalid")
+    return argv
+
+
 def parse_url(text: str, *, topic: bool = False) -> str:
     """Return an address for messages; raise `Invalid`, which does not hold the text, where it is none.
 
@@ -145,6 +163,9 @@ def parse_url(text: str, *, topic: bool = False) -> str:
         raise Invalid(message, hint=_HINT, code="way_invalid")
     if match["port"] and not 0 < int(match["port"]) <= _LAST_PORT:
         raise Invalid("the address names a port that there is not", hint=_HINT, code="way_invalid")
+    if match["scheme"] == "http" and _is_foreign(match["host"].strip("[]")):
+        message = "the address is http and leads out of your networks: who is on the way would read it"
+        raise Invalid(message, hint="write it with https://", code="way_invalid")
     if topic and len((match["path"] or "").strip("/")) == 0:
         hint = "write it with its topic: https://ntfy.sh/TOPIC"
         raise Invalid("the address names a server of ntfy and no topic", hint=hint, code="way_invalid")
@@ -189,6 +210,11 @@ def redirect_in_words(url: str, location: str) -> str:
     if host != own.host.lower():
         return "another server"
     return "the same server over https" if match["scheme"] == "https" and not own.secure else "another path"
+
+
+def _is_foreign(host: str) -> bool:
+    """Tell whether a host is an address outside of private networks; of a name that is not known yet."""
+    return not is_name(host) and not is_private(host)
 
 
 def _is_loopback(host: str) -> bool:
