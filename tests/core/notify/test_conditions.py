@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openclaw_ocm.core.notify.conditions import (
+    AGAIN,
+    AGAIN_SECONDS,
     BUSY_SECONDS,
     GAP_SECONDS,
     HOLD_SECONDS,
     LOOP,
     LOOP_SECONDS,
+    WELL_SECONDS,
     Change,
     Disk,
     Facts,
@@ -102,7 +105,6 @@ def test_since_when_is_the_first_look_that_saw_it() -> None:
     [
         ({"state": State.FAILED, "activity": Activity.FAILED}, Kind.FAILED),
         ({"backups": Timed(trouble=Trouble.FAILED)}, Kind.BACKUP_FAILED),
-        ({"backups": Timed(trouble=Trouble.LATE)}, Kind.BACKUP_LATE),
         ({"upgrades": Timed(trouble=Trouble.FAILED)}, Kind.UPGRADE_FAILED),
     ],
 )
@@ -120,6 +122,7 @@ def test_what_does_not_pass_by_itself_is_told_at_once(facts: dict[str, object], 
         ({"state": State.STOPPED, "activity": Activity.STOPPED}, Kind.STOPPED),
         ({"state": State.DRAINING}, Kind.NOT_READY),
         ({"lost": ("telegram",), "only_channels": True, "state": State.FAILED}, Kind.CHANNEL),
+        ({"backups": Timed(trouble=Trouble.LATE)}, Kind.BACKUP_LATE),
         ({"backups": Timed(trouble=Trouble.IDLE)}, Kind.BACKUP_IDLE),
         ({"upgrades": Timed(trouble=Trouble.IDLE)}, Kind.UPGRADE_IDLE),
     ],
@@ -141,6 +144,52 @@ def test_while_somebody_changes_it_nothing_is_told_but_not_for_ever() -> None:
     looks = Looks()
     assert looks.for_seconds(BUSY_SECONDS - 2 * STEP, worker(**NOT_READY, busy=True)) == []
     assert looks.for_seconds(4 * STEP, worker(**NOT_READY, busy=True)) == told(Kind.NOT_READY, Turn.PROBLEM)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"state": State.FAILED, "activity": Activity.FAILED}, NOT_READY], ids=["down", "not ready"]
+)
+def test_what_comes_and_goes_is_told_a_few_times_until_it_is_well_for_a_while(
+    facts: dict[str, object],
+) -> None:
+    looks = Looks()
+    said = []
+    for _ in range(20):
+        said += looks.for_seconds(LONG, worker(**facts))
+        said += looks.for_seconds(WELL_SECONDS - 2 * STEP, worker())
+    turns = [*(AGAIN * (Turn.PROBLEM, Turn.WELL)), Turn.PROBLEM]
+    assert [turn for _name, _kind, turn in said] == turns
+    assert [turn for _name, _kind, turn in looks.for_seconds(WELL_SECONDS, worker())] == [Turn.WELL]
+    assert looks.for_seconds(AGAIN_SECONDS, worker()) == []
+    looks.for_seconds(LONG, worker(**facts))
+    assert [turn for _name, _kind, turn in looks.look(worker())] == [Turn.WELL], "it is another time"
+
+
+def test_a_sleep_is_no_time_in_which_it_was_well() -> None:
+    looks = Looks()
+    down = worker(state=State.FAILED, activity=Activity.FAILED)
+    for seen in (*(AGAIN * (down, worker())), down, worker()):
+        looks.look(seen)
+    assert looks.look(worker(), after=AGAIN_SECONDS) == []
+    assert looks.for_seconds(WELL_SECONDS, worker()) == told(Kind.FAILED, Turn.WELL)
+
+
+def test_a_backup_that_is_late_for_the_machine_was_off_is_made_before_that_is_told() -> None:
+    looks = Looks()
+    assert looks.look(worker(backups=Timed())) == []
+    late = worker(backups=Timed(trouble=Trouble.LATE))
+    assert looks.look(late, after=3 * 86400) == []
+    assert looks.for_seconds(LONG, late) == []
+    assert looks.for_seconds(3600, worker(backups=Timed())) == []
+
+
+def test_the_disk_of_backups_is_not_over_because_a_record_cannot_be_read() -> None:
+    looks = Looks()
+    disk = Disk(path="/srv", free=0, size=20 * GIB)
+    assert looks.look(worker(), disk) == [(None, Kind.DISK, Turn.PROBLEM)]
+    assert looks.look(worker(unreadable=True)) == []
+    assert looks.look(worker(), disk) == []
+    assert looks.look(worker()) == [(None, Kind.DISK, Turn.OVER)]
 
 
 def test_one_that_its_user_stopped_is_not_told() -> None:

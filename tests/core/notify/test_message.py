@@ -38,7 +38,9 @@ def test_a_problem_and_its_end_have_one_key() -> None:
     problem, well = (message_of(change(turn=turn), "box", ZONE) for turn in (Turn.PROBLEM, Turn.WELL))
     assert problem.key == well.key == "box/worker1/health/2023-11-14T22:13:20+00:00"
     assert (well.title, well.type) == ("worker1 is ready again", None)
-    assert well.text == "It was wrong since 2023-11-14 23:13 CET on box: worker1 is not ready."
+    assert well.text == (
+        "It was wrong from 2023-11-14 23:13 CET to 2023-11-14 23:18 CET on box: worker1 is not ready."
+    )
 
 
 @pytest.mark.parametrize(("kind", "turn"), list(itertools.product(Kind, Turn)))
@@ -81,6 +83,7 @@ def test_a_mail_has_its_headers_before_an_empty_line() -> None:
         "Subject: worker1 is not ready (box)",
         "MIME-Version: 1.0",
         "Content-Type: text/plain; charset=utf-8",
+        "Content-Transfer-Encoding: 8bit",
         "Auto-Submitted: auto-generated",
     ]
     assert "Type: ocm status worker1" in body

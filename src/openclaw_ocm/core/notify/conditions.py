@@ -20,6 +20,8 @@ HOLD_SECONDS = 300.0
 BUSY_SECONDS = 1800.0
 # What was seen longer ago was not so all the time in between: the machine was off, or asleep.
 GAP_SECONDS = 900.0
+# What was told to be well so often in so many seconds comes and goes: then it is once it was for a while.
+AGAIN, AGAIN_SECONDS, WELL_SECONDS = 2, 3600.0, 600.0
 # So many restarts in so many seconds are a loop; it is over after so many without one.
 LOOP, LOOP_SECONDS = 3, 600.0
 _MOST_SAMPLES = 64
@@ -48,6 +50,9 @@ class Kind(str, Enum):
     @property
     def hold_seconds(self) -> float:
         """How long it lasts before it is told: what ended by itself will not pass by itself."""
+        if self is Kind.BACKUP_LATE:
+            # A machine that was off for days makes up for it once it is on.
+            return BUSY_SECONDS
         return HOLD_SECONDS if self in _MAY_PASS else 0.0
 
 
@@ -130,7 +135,8 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Something that is wrong with an instance, or with the machine where `about` is None.
 
     Of each `subject` of an instance one thing is told at a time. `what` is the channel, or a path of the
-    disk; `since` is when it was first seen.
+    disk; `since` is when it was first seen. `again` where it comes and goes; then it has to be `well` for a
+    while, and that is since when it is.
     """
 
     about: str | None
@@ -139,10 +145,25 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     since: Moment
     what: str | None = None
     told: bool = False
+    again: bool = False
+    well: Moment | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         """By which it is known again."""
+        return self.about or "", self.subject
+
+
+class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When something was told to be well again."""
+
+    about: str | None
+    subject: str
+    at: Moment
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """By which what was wrong is known."""
         return self.about or "", self.subject
 
 
@@ -159,6 +180,7 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     looked: Moment = 0.0
     conditions: tuple[Condition, ...] = ()
     restarts: dict[str, tuple[Sample, ...]] = msgspec.field(default_factory=dict)
+    recovered: tuple[Recovery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,10 +216,14 @@ class _Look:
     now: float
     before: Mapping[tuple[str, str], Condition]
     gap: bool
+    recovered: list[Recovery]
     kept: list[Condition] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
 
     def tell(self, condition: Condition, turn: Turn) -> None:
+        if turn is Turn.WELL:
+            told = Recovery(about=condition.about, subject=condition.subject, at=self.now)
+            self.recovered.append(told)
         self.changes.append(Change(condition=condition, turn=turn, at=self.now))
 
 
@@ -207,7 +233,9 @@ def compare(before: Memory, facts: Facts, now: float) -> tuple[Memory, tuple[Cha
     Each problem is told once, when it lasted as long as its kind asks for, and once more when it is over.
     """
     known = {condition.key: condition for condition in before.conditions}
-    look = _Look(now=now, before=known, gap=not 0 <= now - before.looked <= GAP_SECONDS)
+    recent = [one for one in before.recovered if 0 <= now - one.at <= AGAIN_SECONDS]
+    gap = not 0 <= now - before.looked <= GAP_SECONDS
+    look = _Look(now=now, before=known, gap=gap, recovered=recent)
     counted = {} if look.gap else before.restarts
     samples = {one.name: _samples(counted.get(one.name, ()), one, now) for one in facts.instances}
     findings = [found for one in facts.instances for found in _of_instance(one, samples[one.name], look)]
@@ -215,11 +243,22 @@ def compare(before: Memory, facts: Facts, now: float) -> tuple[Memory, tuple[Cha
     for finding in findings:
         _judge(look, finding)
     asked = {finding.key for finding in findings}
+    # Where the backups of one go, its record tells.
+    all_known = not any(one.unreadable for one in facts.instances)
     for key, condition in known.items():
-        if key not in asked and condition.told:
+        if key in asked or not condition.told:
+            continue
+        if condition.about is None and not all_known:
+            look.kept.append(condition)
+        else:
             look.tell(condition, Turn.OVER)
-    restarts = {name: its for name, its in samples.items() if its}
-    return Memory(looked=now, conditions=tuple(look.kept), restarts=restarts), tuple(look.changes)
+    memory = Memory(
+        looked=now,
+        conditions=tuple(look.kept),
+        restarts={name: its for name, its in samples.items() if its},
+        recovered=tuple(look.recovered),
+    )
+    return memory, tuple(look.changes)
 
 
 def _judge(look: _Look, finding: _Finding) -> None:
@@ -230,11 +269,11 @@ def _judge(look: _Look, finding: _Finding) -> None:
         return
     if finding.kind is None:
         if old is not None and old.told:
-            look.tell(old, Turn.WELL)
+            _seems_well(look, old)
         return
     if old is not None and old.told:
         # Another kind of the same is no news: one message, and one when it is well again.
-        look.kept.append(old)
+        look.kept.append(msgspec.structs.replace(old, well=None))
         return
     seen = look.now if old is None or look.gap else min(old.since, look.now)
     hold = max(finding.kind.hold_seconds, BUSY_SECONDS if finding.busy else 0.0)
@@ -245,10 +284,19 @@ def _judge(look: _Look, finding: _Finding) -> None:
         since=seen if finding.since is None else min(max(finding.since, 0.0), seen),
         what=finding.what,
         told=look.now - seen >= hold,
+        again=sum(one.key == finding.key for one in look.recovered) >= AGAIN,
     )
     look.kept.append(condition)
     if condition.told:
         look.tell(condition, Turn.PROBLEM)
+
+
+def _seems_well(look: _Look, old: Condition) -> None:
+    since = look.now if old.well is None or look.gap else min(old.well, look.now)
+    if old.again and look.now - since < WELL_SECONDS:
+        look.kept.append(msgspec.structs.replace(old, well=since))
+    else:
+        look.tell(old, Turn.WELL)
 
 
 HEALTH, BACKUPS, UPGRADES, _CHANNEL, _DISK = "health", "backups", "upgrades", "channel ", "disk "

@@ -118,7 +118,8 @@ def message_of(change: Change, machine: str, zone: tzinfo) -> Message:
     if change.turn is Turn.PROBLEM:
         text = f"{sentence} Since {since} on {machine}. Type: {command}"
     elif change.turn is Turn.WELL:
-        text = f"It was wrong since {since} on {machine}: {title}."
+        # It may be told late, where a way did not work.
+        text = f"It was wrong from {since} to {_in_words(change.at, zone)} on {machine}: {title}."
         title = _filled(_WELL[condition.kind], condition)
     else:
         text = f"{_OVER} It was wrong since {since} on {machine}."
@@ -172,6 +173,7 @@ def as_mail(message: Message, to: str) -> str:
         "Subject": f"{message.title} ({message.machine})",
         "MIME-Version": "1.0",
         "Content-Type": "text/plain; charset=utf-8",
+        "Content-Transfer-Encoding": "8bit",
         "Auto-Submitted": "auto-generated",
     }
     lines = [f"{name}: {value}" for name, value in headers.items()]

@@ -14,6 +14,7 @@ from openclaw_ocm.core.notify.conditions import Disk, Facts, Timed, Trouble
 from openclaw_ocm.core.openclaw.channels import OTHERS, TELEGRAM
 from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.status import State
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.history import DONE, FINISHED_LATER, read_history
 from openclaw_ocm.instances.instance import observed, open_all
@@ -143,19 +144,27 @@ def _disks(context: Context, elsewhere: Iterable[str]) -> Iterator[Disk]:
     seen: set[int] = set()
     for place in (*map(str, own), *elsewhere):
         try:
-            path = next(one for one in (Path(place), *Path(place).parents) if one.exists())
+            path = next(one for one in (Path(place), *Path(place).parents) if one.exists()).resolve()
             device = path.stat().st_dev
             if device in seen:
                 continue
             seen.add(device)
             disk = os.statvfs(path)
+            top = _top(path, device)
         except OSError:
-            yield Disk(path=place)
+            yield Disk(path=printable(place))
             continue
         yield Disk(
-            path=str(path),
+            path=printable(str(top)),
             free=disk.f_bavail * disk.f_frsize,
             size=disk.f_blocks * disk.f_frsize,
             names_free=disk.f_favail,
             names=disk.f_files,
         )
+
+
+def _top(path: Path, device: int) -> Path:
+    """Return where a file system begins: one disk has one name, whatever of OCM's lies on it."""
+    while path != path.parent and path.parent.stat().st_dev == device:
+        path = path.parent
+    return path
