@@ -209,6 +209,21 @@ def test_what_does_not_go_by_one_way_waits_and_keeps_it_from_no_other(kept: Kept
     assert look(kept).told == ()
 
 
+def test_a_way_that_is_slow_goes_on_at_the_next_look(
+    kept: Kept, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.deploy()
+    add_webhook(kept)
+    give_up(kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(notify, "_WAY_SECONDS", 0.0)
+        found = look(kept)
+    assert ([told.waits_for for told in found.told], found.failures) == ([("webhook",)], ())
+    assert post.taken() == []
+    look(kept)
+    assert post.taken() == [("webhook", f"{NAME} is down")]
+
+
 def test_a_kill_after_a_message_went_repeats_it_and_loses_none(kept: Kept, post: Post) -> None:
     kept.deploy()
     kept.create(OTHER)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.notify import ways as core
 from openclaw_ocm.core.notify.conditions import Change, Turn, compare
-from openclaw_ocm.core.notify.message import message_of, trial_message
+from openclaw_ocm.core.notify.message import messages_of, trial_message
 from openclaw_ocm.core.notify.queue import WayState, enqueue, forget, not_sent, sent
 from openclaw_ocm.core.steps import RemoveFile
 from openclaw_ocm.core.text import printable
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 # A look takes seconds, and a way that hangs some more.
 _PATIENCE_SECONDS = 120.0
+# For so long one message after the other goes by a way.
+_WAY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,8 +312,7 @@ def _messages(changes: Sequence[Change]) -> tuple[Message, ...]:
     """Return the messages on changes; most looks find none, and need no time zone."""
     if not changes:
         return ()
-    machine, zone = _machine(), local_zone()
-    return tuple(message_of(change, machine, zone) for change in changes)
+    return messages_of(changes, _machine(), local_zone())
 
 
 def _by_message(notices: Notices) -> dict[Message, tuple[str, ...]]:
@@ -333,8 +334,12 @@ class _Run:
         self._failures: list[tuple[str, OcmError]] = []
 
     def send_all(self, way: Way) -> None:
-        """Send what waits for a way, until something does not get there; each is noted."""
-        while self._notices.ways[way.name].waiting:
+        """Send what waits for a way, until something does not get there; each is noted.
+
+        One that is slow goes on at the next look: others wait for it, and the timer is not patient for ever.
+        """
+        began = time.monotonic()
+        while self._notices.ways[way.name].waiting and time.monotonic() - began < _WAY_SECONDS:
             message = self._notices.ways[way.name].waiting[0]
             why = _send(self._context.host, way, message)
             if why is not None:

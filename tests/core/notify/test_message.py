@@ -10,15 +10,26 @@ import pytest
 
 from openclaw_ocm.core.notify import message
 from openclaw_ocm.core.notify.conditions import Change, Condition, Kind, Turn
-from openclaw_ocm.core.notify.message import as_json, as_mail, as_text, message_of, ntfy_headers
+from openclaw_ocm.core.notify.message import (
+    MOST_ALIKE,
+    Message,
+    as_json,
+    as_mail,
+    as_text,
+    message_of,
+    messages_of,
+    ntfy_headers,
+)
 
 SINCE = 1_700_000_000.0
 ZONE = timezone(timedelta(hours=1), "CET")
 
 
-def change(kind: Kind = Kind.NOT_READY, turn: Turn = Turn.PROBLEM, what: str | None = None) -> Change:
-    about = None if kind is Kind.DISK else "worker1"
-    condition = Condition(about=about, subject="health", kind=kind, since=SINCE, what=what, told=True)
+def change(
+    kind: Kind = Kind.NOT_READY, turn: Turn = Turn.PROBLEM, what: str | None = None, about: str = "worker1"
+) -> Change:
+    named = None if kind is Kind.DISK else about
+    condition = Condition(about=named, subject="health", kind=kind, since=SINCE, what=what, told=True)
     return Change(condition=condition, turn=turn, at=SINCE + 300)
 
 
@@ -41,6 +52,26 @@ def test_a_problem_and_its_end_have_one_key() -> None:
     assert well.text == (
         "It was wrong from 2023-11-14 23:13 CET to 2023-11-14 23:18 CET on box: worker1 is not ready."
     )
+
+
+def test_what_befalls_very_many_at_once_is_one_message() -> None:
+    def of_many(count: int, turn: Turn = Turn.PROBLEM) -> tuple[Message, ...]:
+        changes = [change(turn=turn, about=f"w{number}") for number in range(count)]
+        return messages_of([change(Kind.DISK), *changes], "box", ZONE)
+
+    assert len(of_many(MOST_ALIKE)) == 1 + MOST_ALIKE
+    disk, found = of_many(100)
+    assert (disk.condition, disk.others) == ("disk_full", ())
+    assert found.title == "w0 is not ready, and 99 more like it"
+    assert found.text.startswith("On box at 2023-11-14 23:18 CET: w0, w1, w2, ")
+    assert found.text.endswith(", w19 and 80 more. Type: ocm list")
+    assert (found.instance, found.type, found.urgent) == (None, "ocm list", True)
+    assert found.key == "box/w0/health/2023-11-14T22:13:20+00:00"
+    assert found.others[0] == "box/w1/health/2023-11-14T22:13:20+00:00"
+    assert len(found.others) == 99
+    _disk, well = of_many(100, Turn.WELL)
+    assert well.title == "w0 is ready again, and 99 more like it"
+    assert (well.key, well.others, well.type) == (found.key, found.others, None)
 
 
 @pytest.mark.parametrize(("kind", "turn"), list(itertools.product(Kind, Turn)))

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.notify.conditions import Kind, Turn
+from openclaw_ocm.core.text import some_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import tzinfo
 
     from openclaw_ocm.core.notify.conditions import Change, Condition
@@ -82,12 +84,15 @@ _WELL = {
 }
 _OVER = "It was stopped by hand, is not there any more, or this is not scheduled any more."
 _HIGH, _USUAL = "4", "3"
+# What goes wrong with more instances at once is one message: nobody reads a hundred.
+MOST_ALIKE, _MOST_NAMED = 10, 20
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is sent: `turn` is problem, well, over or test; times are in ISO 8601, UTC.
 
-    A problem and its end have the same `key`. `type` is the command to type, if there is one.
+    A problem and its end have the same `key`. Where much of the same kind is told in one message, it has the
+    keys of the `others`. `type` is the command to type, if there is one.
     """
 
     version: int = VERSION
@@ -101,6 +106,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     title: str
     text: str
     type: str | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def urgent(self) -> bool:
@@ -135,6 +141,38 @@ def message_of(change: Change, machine: str, zone: tzinfo) -> Message:
         title=title,
         text=text,
         type=command if change.turn is Turn.PROBLEM else None,
+    )
+
+
+def messages_of(changes: Sequence[Change], machine: str, zone: tzinfo) -> tuple[Message, ...]:
+    """Return the messages on changes, in their order: one on each, or on all of a kind that are very many."""
+    alike: dict[tuple[Kind, Turn], list[Change]] = {}
+    for change in changes:
+        alike.setdefault((change.condition.kind, change.turn), []).append(change)
+    found = []
+    for change in changes:
+        group = alike[change.condition.kind, change.turn]
+        if len(group) <= MOST_ALIKE:
+            found.append(message_of(change, machine, zone))
+        elif change is group[0]:
+            found.append(_together(group, machine, zone))
+    return tuple(found)
+
+
+def _together(group: Sequence[Change], machine: str, zone: tzinfo) -> Message:
+    """Return the message on the first, which tells of the others too."""
+    first, *others = (message_of(change, machine, zone) for change in group)
+    names = list(dict.fromkeys(change.condition.about or machine for change in group))
+    typed = "ocm list" if first.type else None
+    return msgspec.structs.replace(
+        first,
+        instance=None,
+        since=min(one.since for one in (first, *others)),
+        title=f"{first.title}, and {len(others)} more like it",
+        text=f"On {machine} at {_in_words(group[0].at, zone)}: {some_of(names, _MOST_NAMED)}."
+        + (f" Type: {typed}" if typed else ""),
+        type=typed,
+        others=tuple(one.key for one in others),
     )
 
 

@@ -13,7 +13,7 @@ from openclaw_ocm.core.notify.message import Message
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# More than anybody reads. Of a way that does not work for days the oldest go.
+# More than anybody reads, of a way that does not work for days.
 MOST_WAITING = 100
 
 
@@ -51,9 +51,25 @@ def enqueue(
         more = standing if state is None else new
         state = state or WayState()
         waiting = (*state.waiting, *more)
-        dropped = max(len(waiting) - MOST_WAITING, 0)
-        ways[name] = msgspec.structs.replace(state, waiting=waiting[dropped:], lost=state.lost + dropped)
+        kept = _bounded(waiting)
+        lost = state.lost + len(waiting) - len(kept)
+        ways[name] = msgspec.structs.replace(state, waiting=kept, lost=lost)
     return Notices(memory=memory, ways=ways)
+
+
+def _bounded(waiting: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return as many as are kept: what came and went goes first, for what is still wrong is told once."""
+    excess = len(waiting) - MOST_WAITING
+    began: dict[str, int] = {}
+    gone: set[int] = set()
+    for place, one in enumerate(waiting):
+        if len(gone) >= excess:
+            break
+        if one.urgent and not one.others:
+            began[one.key] = place
+        elif not one.others and one.key in began:
+            gone |= {began.pop(one.key), place}
+    return tuple(one for place, one in enumerate(waiting) if place not in gone)[-MOST_WAITING:]
 
 
 def forget(notices: Notices, name: str) -> Notices:
