@@ -70,7 +70,7 @@ class World:
 
     `calls` are the methods that were called, with the instances; `failing` raise their error when they are;
     `refused` cannot be started at all; `exits` end at once with a status; `answers` say something else than
-    that they are ready; `violations` is what changes a sandbox from outside.
+    that they are ready; `queued` wait for their turn; `violations` is what changes a sandbox from outside.
     """
 
     gateways: dict[InstanceName, Gateway] = field(default_factory=dict)
@@ -84,6 +84,7 @@ class World:
     refused: set[InstanceName] = field(default_factory=set)
     exits: dict[InstanceName, int] = field(default_factory=dict)
     answers: dict[InstanceName, Answer] = field(default_factory=dict)
+    queued: set[InstanceName] = field(default_factory=set)
     violations: dict[InstanceName, tuple[str, ...]] = field(default_factory=dict)
     foreground: tuple[str, ...] | None = None
 
@@ -257,6 +258,7 @@ class Fake:
             if loaded is None or name in self.world.refused:
                 raise CommandFailed(f"{name} could not be started", returncode=1, stderr="")
             gateway = self._gateway(name)
+            self.world.queued.discard(name)
             if gateway.activity not in (Activity.RUNNING, Activity.STARTING):
                 gateway.loaded, gateway.restarts = loaded, 0
                 self._run(name, gateway)
@@ -275,6 +277,7 @@ class Fake:
 
     def stop(self, names: Collection[InstanceName]) -> None:
         self._called("stop", names)
+        self.world.queued -= set(names)
         for name in names:
             gateway = self.world.gateways.get(name)
             if gateway is None:
@@ -379,7 +382,8 @@ class Fake:
         gateway, on_disk = self.world.gateways.get(name, Gateway()), self._read(name)
         number = signal_in(gateway.exit_status)
         return Process(
-            activity=gateway.activity,
+            activity=Activity.STARTING if name in self.world.queued else gateway.activity,
+            queued=name in self.world.queued,
             installed=on_disk is not None,
             autostart=name in self.world.enabled,
             pid=gateway.pid,

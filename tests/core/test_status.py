@@ -48,6 +48,11 @@ def ended(**changes: Any) -> Process:  # noqa: ANN401
         (RUNNING, READY, (State.READY, None)),
         (RUNNING, REFUSED, (State.STARTING, "not listening yet")),
         (process(activity=Activity.STARTING), REFUSED, (State.STARTING, "not listening yet")),
+        (
+            process(activity=Activity.STARTING, queued=True, pid=None, since=NOW - 1000),
+            REFUSED,
+            (State.STARTING, "waits for its turn: not all start at once"),
+        ),
         (RUNNING, Answer(phase="starting"), (State.STARTING, "not ready")),
         (
             RUNNING,

@@ -5,9 +5,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from openclaw_ocm.core.load import STARTING, WAITING
 from openclaw_ocm.core.paths import host_paths
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.operations.planning.jobs import STARTING, WAITING, jobs
+from openclaw_ocm.operations.planning.jobs import jobs
 from openclaw_ocm.system import capacity
 
 GIGABYTE = 10**9

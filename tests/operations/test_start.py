@@ -468,3 +468,24 @@ def test_nothing_is_left_of_one_that_is_deleted(kept: Kept) -> None:
     assert kept.files() == before
     assert kept.world.gateways == {}
     assert kept.world.enabled == set()
+
+
+def test_one_that_waits_for_its_turn_begins_at_once_when_it_is_asked_for(kept: Kept) -> None:
+    kept.deploy()
+    kept.stop()
+    kept.world.queued.add(NAME)
+    row = kept.row()
+    assert (row.state, row.reason) == ("starting", "waits for its turn: not all start at once")
+    kept.world.calls.clear()
+    assert kept.start().message == "ready and sealed"
+    assert ("start", (NAME,)) in kept.world.calls
+    assert "stop" not in [method for method, _names in kept.world.calls]
+    assert not kept.world.queued
+
+
+def test_one_that_waits_for_its_turn_is_stopped(kept: Kept) -> None:
+    kept.deploy()
+    kept.stop()
+    kept.world.queued.add(NAME)
+    assert kept.stop().changed
+    assert kept.process(NAME).activity == "stopped"

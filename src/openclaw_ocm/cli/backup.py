@@ -120,9 +120,9 @@ def backup(  # noqa: PLR0913 - one for each option
 
     from openclaw_ocm.cli.render.backups import show_backup
     from openclaw_ocm.core.backup.patterns import parse_patterns
+    from openclaw_ocm.core.load import WORKING
     from openclaw_ocm.operations.backup import Request
     from openclaw_ocm.operations.backup import backup as run
-    from openclaw_ocm.operations.planning.jobs import WORKING
     from openclaw_ocm.operations.repository import backup_to
     from openclaw_ocm.system.archive.age import parse_recipient
 

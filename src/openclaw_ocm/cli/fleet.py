@@ -107,8 +107,8 @@ def apply(  # noqa: PLR0913 - one for each option
     that. Where one fails the others go on, and the exit code is 3. Nothing is deleted without --prune.
     ocm plan --example prints a file to begin with.
     """
+    from openclaw_ocm.core.load import STARTING
     from openclaw_ocm.operations.fleet import too_many
-    from openclaw_ocm.operations.planning.jobs import STARTING
 
     if prune and names:
         message = "--prune is about all instances: it takes no NAME"

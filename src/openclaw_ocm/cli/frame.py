@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from openclaw_ocm.cli.answers import Answers
+    from openclaw_ocm.core.load import Load
     from openclaw_ocm.core.names import BackendName
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.operations.planning.jobs import Load
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
     from openclaw_ocm.system.host import Host

@@ -182,8 +182,8 @@ def deploy(ctx: click.Context, /, names: Names, *, dry_run: bool, as_json: bool,
     with --check stays, and the exit code is 1. What it needs and this machine lacks is installed first, as by
     ocm setup. On a terminal it offers to choose a model where there is none.
     """
+    from openclaw_ocm.core.load import STARTING
     from openclaw_ocm.operations.create import deploy as run
-    from openclaw_ocm.operations.planning.jobs import STARTING
 
     effort, checking = frame.effort(options), options["checking"] and not dry_run
     ask = frame.streams_are_terminals() and not (options["yes"] or as_json)
@@ -263,9 +263,9 @@ def delete(  # noqa: PLR0913 - one for each option
     Removes definition, state, config link, record, secrets and scheduled backups. Nothing else is touched,
     backups that were made neither. Nothing can be undone. An instance whose last backup fails stays.
     """
+    from openclaw_ocm.core.load import WAITING, WORKING
     from openclaw_ocm.operations.delete import delete as run
     from openclaw_ocm.operations.delete import has_backup, taken_over
-    from openclaw_ocm.operations.planning.jobs import WAITING, WORKING
     from openclaw_ocm.operations.status import selected
 
     context = frame.open_context(ctx)

@@ -84,8 +84,8 @@ def update_models(  # noqa: PLR0913 - one for each option
     """
     from openclaw_ocm.cli.progress import progress
     from openclaw_ocm.cli.render.outcome import show_models
+    from openclaw_ocm.core.load import WORKING
     from openclaw_ocm.operations import models as operation
-    from openclaw_ocm.operations.planning.jobs import WORKING
 
     if sync and (names or everything):
         message = "--sync is for what inherits from main: the instances named are updated themselves"
@@ -114,8 +114,8 @@ def update_models(  # noqa: PLR0913 - one for each option
 
 def _sync(context: Context, effort: Effort, *, sync: bool, jobs: int | None, as_json: bool) -> frame.Attempts:
     """Have what inherits from main follow it: with `sync`, or where the user says so on a terminal."""
+    from openclaw_ocm.core.load import STARTING
     from openclaw_ocm.operations.planning.followers import followers
-    from openclaw_ocm.operations.planning.jobs import STARTING
     from openclaw_ocm.operations.sync import sync as follow
 
     names = followers(context.host)

@@ -43,8 +43,8 @@ def _starting_command(word: str, help_text: str) -> click.Command:
         as_json: bool,
         **options: Any,  # noqa: ANN401 - of many types
     ) -> int:
+        from openclaw_ocm.core.load import STARTING
         from openclaw_ocm.operations import start as verbs
-        from openclaw_ocm.operations.planning.jobs import STARTING
 
         run, effort = verbs.start, frame.effort(options)
         if word == "restart":
@@ -84,7 +84,7 @@ def stop(  # noqa: PLR0913 - one for each option
 
     An agent that is at work may bring that to its end first, for five minutes at most.
     """
-    from openclaw_ocm.operations.planning.jobs import WAITING
+    from openclaw_ocm.core.load import WAITING
     from openclaw_ocm.operations.start import stop as run
 
     # Else what was cut off is mended at each of them, and told: the way out waits for no other instance.

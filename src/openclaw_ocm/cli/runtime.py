@@ -202,7 +202,7 @@ def use(
     is a Node, a package of OpenClaw, or a directory with programs of these names. What is named changes and
     the rest stays. A gateway that runs is restarted and proved.
     """
-    from openclaw_ocm.operations.planning.jobs import STARTING
+    from openclaw_ocm.core.load import STARTING
     from openclaw_ocm.operations.runtime import use_runtime, without_runtime
     from openclaw_ocm.operations.runtimes import is_runtime, place_of
 

@@ -46,7 +46,7 @@ def sync(
     validates the result before it is written. A gateway is restarted only for what it does not take up while
     it runs, such as a new key. One with an instance for its source follows that instance.
     """
-    from openclaw_ocm.operations.planning.jobs import STARTING
+    from openclaw_ocm.core.load import STARTING
     from openclaw_ocm.operations.sync import end_inheriting
     from openclaw_ocm.operations.sync import sync as follow
 

@@ -240,7 +240,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     backend: Backend | None = None
     """What keeps new gateways running, in the place of what suits the machine."""
     jobs: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
-    """On how many instances a command works at once; as many as this machine bears if left out."""
+    """How many instances a command works on, and a boot starts, at once; as many as fit if left out."""
     main: Annotated[str, msgspec.Meta(pattern=r"^(/|~/)[^\x00-\x1f]*$")] | None = None
     """State directory of main, your own OpenClaw, where OCM does not find it by itself."""
     environment: dict[str, str] = msgspec.field(default_factory=dict)

@@ -9,6 +9,7 @@ from openclaw_ocm.core.sandbox.obstacle import NOT_STARTED, setup_failure
 
 CONFIG_ERROR = 78
 MISSED = "enabled, not started since the user manager began before the home was there: ocm start --all"
+QUEUED = "waits for its turn: not all start at once"
 OUT_OF_MEMORY = "oom-kill"
 # How what runs a program for another, a shell or the init of a sandbox, tells that a signal ended it.
 _SIGNAL_BASE = 128
@@ -63,7 +64,8 @@ class Process:
     `exit_status` is that of the last process that ended; `since` is in seconds since the epoch;
     `definition` is the file that defines the process for the backend, `overrides` are those that
     change it; `memory_bytes` and `cpu_seconds` are None where the backend keeps no account. `missed` means
-    that it was to start with the backend, which began before it could be seen.
+    that it was to start with the backend, which began before it could be seen; `queued` that it starts when
+    it is its turn, and has no process yet.
     """
 
     activity: Activity
@@ -81,6 +83,7 @@ class Process:
     definition: str | None = None
     overrides: tuple[str, ...] = ()
     missed: bool = False
+    queued: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +133,8 @@ def judge(  # noqa: PLR0911 - one for each state
         return Health(state=State.DRAINING, reason="stopping, work in progress may finish")
     if stranger is not None and process.activity is not Activity.STOPPED:
         return Health(state=State.FAILED, reason=taken_in_words(port, stranger), fatal=True, taken=True)
+    if process.queued:
+        return Health(state=State.STARTING, reason=QUEUED)
     if process.activity is Activity.FAILED:
         return Health(state=State.FAILED, reason=_failure(process), fatal=True)
     if process.activity is Activity.STOPPED:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.hosts import context
 
+from openclaw_ocm.backends.systemd import places
 from openclaw_ocm.backends.systemd.asking import show
 from openclaw_ocm.backends.systemd.manager import Systemd
 from openclaw_ocm.core.names import parse_name
-from openclaw_ocm.core.status import Answer, judge
+from openclaw_ocm.core.status import Activity, Answer, judge
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import host as host_module
 from openclaw_ocm.system.runner import Completed, Runner, failure
@@ -186,3 +187,92 @@ def test_an_enabled_gateway_that_the_manager_did_not_see_when_it_began_is_told_a
     runner.asked.clear()
     Systemd(host=host).start([NAME])
     assert ("daemon-reload" in runner.asked) is missed
+
+
+QUEUED = """\
+Id=openclaw-gateway-worker1.service
+LoadState=loaded
+ActiveState={active}
+SubState={sub}
+UnitFileState=enabled
+ActiveEnterTimestamp=@1000
+InactiveExitTimestamp=
+InvocationID=
+{job}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turning(Runner):
+    """Answers as a user manager that has one gateway; `seen` are the passes that were there at its start."""
+
+    shown: str
+    passes: Path
+    asked: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+    def run(self, command: Command, *, check: bool = True) -> Completed:
+        del check
+        self.asked.append(command.argv[2])
+        if command.argv[2] == "start" and self.passes.is_dir():
+            self.seen.extend(path.name for path in self.passes.iterdir())
+        return Completed(returncode=0, stdout=self.shown if command.argv[2] == "show" else "", stderr="")
+
+
+@pytest.mark.parametrize(
+    ("active", "sub", "job", "activity"),
+    [
+        ("inactive", "dead", "Job=12\n", Activity.STARTING),
+        ("failed", "failed", "Job=12\n", Activity.STARTING),
+        ("inactive", "dead", "", Activity.STOPPED),
+        ("inactive", "dead", "Job=0\n", Activity.STOPPED),
+        ("failed", "failed", "", Activity.FAILED),
+        # It is being stopped, and crashed and waits for its restart, which is told by itself.
+        ("deactivating", "stop-sigterm", "Job=12\n", Activity.STOPPING),
+        ("activating", "auto-restart", "Job=12\n", Activity.WAITING),
+        ("active", "running", "", Activity.RUNNING),
+    ],
+)
+def test_a_gateway_that_waits_for_its_turn_is_starting(
+    tmp_path: Path, active: str, sub: str, job: str, activity: Activity
+) -> None:
+    runner = Turning(
+        shown=QUEUED.format(active=active, sub=sub, job=job),
+        passes=tmp_path,
+        environ={"HOME": str(tmp_path)},
+    )
+    process = Systemd(host=replace(context(tmp_path).host, runner=runner)).observe([NAME])[NAME]
+    assert process.activity is activity
+    assert process.queued is (activity is Activity.STARTING)
+    assert (process.since is None) is process.queued, "it has not begun"
+
+
+@pytest.mark.parametrize("wants", [True, False])
+def test_who_is_started_by_ocm_is_let_pass_and_turns_are_there(tmp_path: Path, *, wants: bool) -> None:
+    base = context(tmp_path).host
+    runtime = tmp_path / "run"
+    runner = Turning(
+        shown=QUEUED.format(active="inactive", sub="dead", job="").replace("enabled", "disabled"),
+        passes=runtime / "ocm-turns",
+        environ={"HOME": str(tmp_path)},
+    )
+    host = replace(base, runner=runner, runtime=PurePosixPath(runtime))
+    unit = Path(places.unit(host.instance(NAME)))
+    unit.parent.mkdir(parents=True)
+    unit.write_text(f"[Unit]\nWants=ocm-turn@{NAME}.service\n" if wants else "[Unit]\n")
+    systemd = Systemd(host=host)
+    files = [Path(places.turn(host.paths)), Path(places.turn_program(host.paths))]
+    for reloads in (wants, False):
+        runner.asked.clear()
+        systemd.start([NAME])
+        assert ("daemon-reload" in runner.asked) is reloads
+    assert runner.seen == ([f"{NAME}.pass"] * 2 if wants else [])
+    assert not (wants and list((runtime / "ocm-turns").iterdir())), "a pass is good for one start"
+    assert [path.exists() for path in files] == [wants, wants]
+    # The next start brings what another OCM left there.
+    for path in files if wants else ():
+        path.write_text("of another OCM")
+    systemd.start([NAME])
+    assert ("daemon-reload" in runner.asked) is wants
+    unit.unlink()
+    systemd.load([NAME])
+    assert not any(path.exists() for path in files), "with the last gateway they go"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 import pytest
@@ -8,12 +9,14 @@ from hypothesis import strategies as st
 from tests import samples
 
 from openclaw_ocm.backends.definition import is_edited
+from openclaw_ocm.backends.systemd.places import turn_program
 from openclaw_ocm.backends.systemd.unit import (
     limit_directives,
     quote,
     quote_argument,
     render_timed,
     render_timer,
+    render_turn,
     render_unit,
     render_uplink,
     sandbox_directives,
@@ -386,3 +389,42 @@ def test_what_is_done_once_for_all_instances_fills_no_log() -> None:
     text = render_timed(ALL, ["/bin/true"], Purpose.NOTIFY)
     assert directive(text, "LogLevelMax") == "notice"
     assert directive(text, "TimeoutStartSec") == "600"
+
+
+def test_a_gateway_begins_after_its_turn_and_whatever_becomes_of_that() -> None:
+    policy = instance_policy(samples.paths(), samples.record())
+    text = render_unit(samples.paths(), samples.record(), policy, systemd_version=257)
+    turn = f"ocm-turn@{samples.NAME}.service"
+    assert f"Wants={turn}\nAfter={turn}\n" in text
+    assert not {"Requires=", "Requisite=", "BindsTo="} & set(re.findall(r"^\w+=", text, re.MULTILINE))
+    # It gives up after a while where no gateway comes.
+    assert "After=ocm-turn@%i.service\n" in render_uplink(samples.paths().host)
+
+
+@pytest.mark.parametrize("home", ["/home/ann", "/home/a%i @b\"'c", "/home/a*b[c] $HOME"])
+def test_one_template_has_every_instance_wait_for_its_turn(home: str) -> None:
+    paths = host_paths(PurePosixPath(home), {})
+    text = render_turn(paths)
+    assert not is_edited(text)
+    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    split = words(lines["ExecStart"].replace("%%", "\1").replace("$$", "\2"))
+    filled = [word.replace("%i", "w1").replace("\1", "%").replace("\2", "$") for word, _ in split]
+    program, slots, name, record, settings = filled[4:9]
+    # Without env -i the manager would hand over what its user has set, such as PERL5OPT.
+    assert filled[:4] == ["/usr/bin/env", "-i", "NOTIFY_SOCKET=${NOTIFY_SOCKET}", "/usr/bin/perl"]
+    assert (program, settings) == (str(turn_program(paths)), str(paths.settings))
+    assert (slots, name, record) == ("%t/ocm-turns", "w1", str(paths.instance(parse_name("w1")).record))
+    keeps, waits = map(int, filled[-2:])
+    assert int(directive(text, "TimeoutStartSec")) > waits > keeps
+    assert directive(text, "Type") == "notify"
+    assert directive(text, "PartOf") == "openclaw-gateway-%i.service"
+    assert directive(text, "StopWhenUnneeded") == "yes"
+
+
+def test_the_slots_are_nowhere_that_a_sandbox_shows() -> None:
+    policy = instance_policy(samples.paths(), samples.record())
+    mounts = [mount.source for mount in policy.mounts]
+    runtime = PurePosixPath("/run/user/1000/ocm-turns")
+    for place in (runtime, turn_program(samples.paths().host), samples.paths().host.settings):
+        assert not any(place.is_relative_to(mount) for mount in mounts)
+    assert "/run:ro" in dict(sandbox_directives(policy, systemd_version=257))["TemporaryFileSystem"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
-from openclaw_ocm.backends.systemd import places, uplink
+from openclaw_ocm.backends.systemd import places, turns, uplink
 from openclaw_ocm.backends.systemd.asking import changes, show
 from openclaw_ocm.backends.systemd.shown import (
     PROPERTIES,
@@ -143,7 +143,9 @@ class Systemd:
     def load(self, names: Collection[InstanceName]) -> None:
         """Have the manager read its unit files anew."""
         if names:
-            uplink.keep(self.host.paths, _units_in(self.host.paths.units))
+            defined = _units_in(self.host.paths.units)
+            uplink.keep(self.host.paths, defined)
+            turns.keep(self.host.paths, defined)
             self._change("daemon-reload")
 
     def remove(self, names: Collection[InstanceName]) -> None:
@@ -151,8 +153,8 @@ class Systemd:
         for name in names:
             unit = places.unit(self.host.instance(name))
             files.remove_file(unit)
-            for one in (unit, self.host.paths.units / places.uplink_name(name)):
-                files.remove(PurePosixPath(f"{one}.d"))
+            for one in (unit.name, places.uplink_name(name), places.turn_name(name)):
+                files.remove(self.host.paths.units / f"{one}.d")
             files.remove_file(self.host.paths.units / "default.target.wants" / unit.name)
         self.load(names)
 
@@ -215,14 +217,16 @@ class Systemd:
         }
 
     def start(self, names: Collection[InstanceName]) -> None:
-        """Start gateways; their count of failed starts begins anew."""
+        """Start gateways at once; their count of failed starts begins anew."""
         units = [places.unit_name(name) for name in names]
         if units:
-            if any(process.missed for process in self.observe(names).values()):
+            missed = any(process.missed for process in self.observe(names).values())
+            if turns.bring(self.host.paths, names) or missed:
                 # It then knows what starts with it, and what of that has been started.
                 self._change("daemon-reload")
             self._systemctl("reset-failed", *units, check=False)
-            self._change("start", *units)
+            with turns.passed(self.host, names):
+                self._change("start", *units)
 
     def stop(self, names: Collection[InstanceName]) -> None:
         """Stop gateways, and forget that one failed."""

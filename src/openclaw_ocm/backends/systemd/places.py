@@ -19,12 +19,19 @@ def unit_name(name: InstanceName) -> str:
     return f"openclaw-gateway-{name}.service"
 
 
-UPLINK = "ocm-uplink@"
+UPLINK, TURN = "ocm-uplink@", "ocm-turn@"
+# Below the user's runtime directory, which is empty after each boot.
+TURNS = "ocm-turns"
 
 
 def uplink_name(name: str) -> str:
     """Return the name of the unit that gives the sandbox of an isolated gateway its network."""
     return f"{UPLINK}{name}.service"
+
+
+def turn_name(name: str) -> str:
+    """Return the name of the unit that has a gateway begin when it is its turn."""
+    return f"{TURN}{name}.service"
 
 
 def timer_name(name: InstanceName, purpose: Purpose) -> str:
@@ -48,6 +55,16 @@ def unit(paths: InstancePaths) -> PurePosixPath:
 def uplink(paths: HostPaths) -> PurePosixPath:
     """Return the template of the units that give gateways their networks: one for all."""
     return paths.units / uplink_name("")
+
+
+def turn(paths: HostPaths) -> PurePosixPath:
+    """Return the template of the units that have gateways start in turns: one for all."""
+    return paths.units / turn_name("")
+
+
+def turn_program(paths: HostPaths) -> PurePosixPath:
+    """Return the program that these run."""
+    return paths.ocm_data / "take-turn"
 
 
 def timer(paths: InstancePaths, purpose: Purpose) -> PurePosixPath:

@@ -15,7 +15,7 @@ PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "MainPID", "NRestarts"),
     *("ExecMainStatus", "ExecMainCode", "ActiveEnterTimestamp", "MemoryCurrent", "CPUUsageNSec"),
     *("NeedDaemonReload", "DropInPaths", "FragmentPath", "InvocationID", "Wants"),
-    "InactiveExitTimestamp",
+    *("InactiveExitTimestamp", "Job"),
 )
 _NOT_LOADED = "not-found"
 _KILLED_CODES = ("2", "3")  # CLD_KILLED, CLD_DUMPED (sigaction(2))
@@ -37,6 +37,7 @@ def process_in(properties: Mapping[str, str]) -> Process:
     killed = properties.get("ExecMainCode") in _KILLED_CODES
     status = _number(properties.get("ExecMainStatus"))
     number = status if killed else signal_in(status)
+    queued = is_queued(properties)
     return Process(
         activity=_activity(properties),
         installed=properties.get("LoadState") != _NOT_LOADED,
@@ -46,12 +47,14 @@ def process_in(properties: Mapping[str, str]) -> Process:
         killed_by=number,
         result=properties.get("Result", "success"),
         restarts=_number(properties.get("NRestarts")) or 0,
-        since=_number(properties.get("ActiveEnterTimestamp", "").lstrip("@")),
+        # While it waits that is of the time before.
+        since=None if queued else _number(properties.get("ActiveEnterTimestamp", "").lstrip("@")),
         memory_bytes=_number(properties.get("MemoryCurrent")),
         cpu_seconds=_nanoseconds(properties.get("CPUUsageNSec")),
         changed_on_disk=properties.get("NeedDaemonReload") == "yes",
         definition=properties.get("FragmentPath") or None,
         overrides=tuple(properties.get("DropInPaths", "").split()),
+        queued=queued,
     )
 
 
@@ -75,7 +78,14 @@ def was_killed(process: Process) -> bool:
     return process.killed_by == signal.SIGKILL and process.activity is not Activity.RUNNING
 
 
+def is_queued(properties: Mapping[str, str]) -> bool:
+    """Tell whether a unit is to be started and waits for others: without a process, and with a job."""
+    return properties.get("ActiveState") in ("inactive", "failed") and bool(_number(properties.get("Job")))
+
+
 def _activity(properties: Mapping[str, str]) -> Activity:
+    if is_queued(properties):
+        return Activity.STARTING
     active, sub = properties.get("ActiveState", ""), properties.get("SubState", "")
     if sub in ("auto-restart", "auto-restart-queued"):
         return Activity.WAITING

@@ -10,14 +10,22 @@ import re
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.backends.definition import signed
-from openclaw_ocm.backends.systemd.places import unit_name, uplink_name
+from openclaw_ocm.backends.systemd.places import (
+    TURNS,
+    turn_name,
+    turn_program,
+    unit_name,
+    uplink_name,
+)
 from openclaw_ocm.core.backup.schedule import RUN_TIMEOUT_SECONDS, SHORT_TIMEOUT_SECONDS
+from openclaw_ocm.core.load import STARTING, TURN_SECONDS, WAIT_FOR_TURN_SECONDS
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.core.sandbox.launch import (
     ENV,
     GATEWAY_RULES,
+    PERL,
     PYTHON,
     UPLINK_NAME,
     UPLINK_OPTIONS,
@@ -172,6 +180,9 @@ def render_unit(paths: InstancePaths, record: Record, policy: Policy, *, systemd
         ("Description", f"OpenClaw gateway {record.name} (ocm)"),
         ("StartLimitIntervalSec", "300"),
         ("StartLimitBurst", "10"),
+        # Wants= and no more: whatever becomes of its turn, it starts once that is over.
+        ("Wants", turn_name(record.name)),
+        ("After", turn_name(record.name)),
         # A plus before ExecStartPost= would not help: it is of the sandbox too, as far as that is a root.
         *([("Wants", uplink_name(record.name))] if record.isolated else []),
     )
@@ -224,6 +235,44 @@ def render_uplink(paths: HostPaths) -> str:
         # Without an order: both are to be there, and to end, at the same time. And without asking for it:
         # what a gateway wants is started as it waits for its restart, and that would start it at once.
         ("PartOf", unit_name(InstanceName("%i"))),
+        # It gives up where no gateway comes, so it does not begin before that has its turn.
+        ("After", turn_name("%i")),
+        ("StartLimitIntervalSec", "0"),
+    )
+    return signed("\n".join(_section(*section) for section in (("Unit", unit), ("Service", service))))
+
+
+def render_turn(paths: HostPaths) -> str:
+    """Return the text of the template by whose units gateways start in turns.
+
+    How many start at once is found out whenever one begins: what the machine has left changes meanwhile.
+    """
+    record = paths.instance(InstanceName("\0")).record
+
+    def literal(path: PurePosixPath) -> str:
+        return _literal(quote_argument(str(path))).replace("\0", "%i")
+
+    argv = (
+        *(ENV, "-i", "NOTIFY_SOCKET=${NOTIFY_SOCKET}", PERL, literal(turn_program(paths))),
+        *(f"%t/{TURNS}", "%i", literal(record), literal(paths.settings)),
+        *(str(STARTING.memory), str(TURN_SECONDS), str(WAIT_FOR_TURN_SECONDS)),
+    )
+    service = (
+        ("Type", "notify"),
+        ("ExecStart", " ".join(argv)),
+        ("Slice", "ocm.slice"),
+        ("TimeoutStartSec", str(WAIT_FOR_TURN_SECONDS + 60)),
+        ("TimeoutStopSec", "10"),
+        ("NoNewPrivileges", "yes"),
+        ("LimitCORE", "0"),
+        ("UMask", "0077"),
+        *_QUIET,
+    )
+    unit = (
+        ("Description", "Turn to start of OpenClaw gateway %i (ocm)"),
+        # A gateway that is stopped, or given up, waits for nothing and keeps nobody waiting.
+        ("PartOf", unit_name(InstanceName("%i"))),
+        ("StopWhenUnneeded", "yes"),
         ("StartLimitIntervalSec", "0"),
     )
     return signed("\n".join(_section(*section) for section in (("Unit", unit), ("Service", service))))

@@ -1,32 +1,17 @@
-"""How many instances are worked on at once."""
+"""On how many instances a command works at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.load import STARTING, together
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import capacity
 from openclaw_ocm.system.kept.records import read_settings
 
 if TYPE_CHECKING:
+    from openclaw_ocm.core.load import Load
     from openclaw_ocm.core.paths import HostPaths
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What work on one instance takes: how many of it a core bears, and how much memory each needs."""
-
-    per_core: int
-    memory: int
-
-
-# A gateway of OpenClaw 2026.9.6 takes 17 seconds of a core and 0.8 GB until it is ready.
-STARTING = Load(per_core=1, memory=800_000_000)
-# Compressing keeps a core busy; OpenClaw that validates a config, or copies databases, takes this much.
-WORKING = Load(per_core=1, memory=300_000_000)
-# For a gateway that ends nothing is done but wait.
-WAITING = Load(per_core=4, memory=50_000_000)
 
 
 def jobs(paths: HostPaths, load: Load, asked: int | None) -> int:
@@ -43,6 +28,4 @@ def jobs(paths: HostPaths, load: Load, asked: int | None) -> int:
         wanted = 1
     if wanted is not None:
         return wanted
-    by_cores, free = capacity.cores() * load.per_core, capacity.free_memory()
-    by_memory = by_cores if free is None else free // load.memory
-    return max(1, min(by_cores, by_memory))
+    return together(load, cores=capacity.cores(), free=capacity.free_memory())

@@ -59,7 +59,8 @@ def start_steps(worker: Instance, effort: Effort) -> list[Step]:
     """Return what is missing between the instance as it is and a proved, ready gateway."""
     name, verify = worker.name, effort.verify(worker.name)
     steps = repair_steps(worker, repair=effort.repair)
-    if not worker.process.activity.has_process:
+    # One that waits for its turn gets it by this.
+    if worker.process.queued or not worker.process.activity.has_process:
         return [*steps, Start(name=name), verify]
     if steps:
         return [remember(worker), *steps, Restart(name=name), verify]
