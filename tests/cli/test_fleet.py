@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ from click.testing import CliRunner
 from tests.operations.kept import NAME, OTHER, keep
 
 from openclaw_ocm.cli import fleet, frame, main, runtime
+from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations import fleet as operations
 from openclaw_ocm.system import capacity
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ class Fleet:
     def write(self, text: str) -> None:
         self.path.write_text(text)
 
-    def run(self, command: click.Command, *words: str, typed: str = "") -> tuple[int, str, str]:
+    def run(self, command: click.Command, *words: str, typed: str | bytes = "") -> tuple[int, str, str]:
         obj = {"verbose": False, "debug": False}
         file = () if command is fleet.export else ("-f", str(self.path))
         done = CliRunner().invoke(
@@ -116,6 +119,7 @@ def test_what_the_file_does_not_name_is_told_and_deleted_only_when_asked(home: F
     home.write(f"{DEFAULTS}[instances.{OTHER}]\nrunning = false\n")
     code, _out, err = home.apply("--yes")
     assert (code, err) == (0, f"ocm: not in the file, and left alone: {NAME}\n")
+    assert json.loads(home.plan("--json")[1])["warnings"] == [f"not in the file, and left alone: {NAME}"]
     code, out, err = home.apply("--prune", "--dry-run")
     assert f"{NAME}: delete would do this:\n  back up {NAME}\n" in out
     assert set(home.kept.rows()) == {NAME, OTHER}
@@ -126,6 +130,56 @@ def test_what_the_file_does_not_name_is_told_and_deleted_only_when_asked(home: F
     code, out, _err = home.apply("--prune", "--yes")
     assert (code, set(home.kept.rows())) == (0, {OTHER})
     assert list(home.kept.home.glob(f"backups/{NAME}-*")), "a last backup was made"
+
+
+def test_a_file_that_describes_nothing_prunes_nothing(home: Fleet) -> None:
+    home.write(TWO)
+    home.apply("--yes")
+    for text in ("", "version = 1\n", "[instances]\n", "[instances\n"):
+        home.write(text)
+        code, out, err = home.apply("--prune", "--yes")
+        assert (code, out) == (2 if text == "[instances\n" else 1, ""), text
+        assert "the file describes no instance" in err or "is no TOML" in err
+    assert set(home.kept.rows()) == {NAME, OTHER}
+
+
+def test_only_what_was_there_when_it_was_asked_is_pruned(
+    home: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.kept.create(parse_name("drill-0123abcd"))
+    home.kept.create(OTHER)
+    home.write(f"{DEFAULTS}[instances.{NAME}]\n")
+    late = parse_name("made-meanwhile")
+    read = operations.read_sources
+
+    def reading(*given: Any) -> Any:  # noqa: ANN401 - as the function
+        home.kept.create(late)
+        return read(*given)
+
+    monkeypatch.setattr(operations, "read_sources", reading)
+    code, _out, _err = home.apply("--prune", "--yes", "--jobs", "1")
+    assert (code, set(home.kept.rows())) == (0, {NAME, late, "drill-0123abcd"})
+    assert "drill" not in home.plan()[2]
+
+
+def test_what_another_inherits_from_is_not_pruned(home: Fleet) -> None:
+    home.write(TWO)
+    home.apply("--yes")
+    home.write(f'{DEFAULTS}[instances.{NAME}]\ninherit_from = "{OTHER}"\n')
+    code, _out, err = home.apply("--prune", "--yes")
+    assert (code, f"{NAME} inherits from {OTHER}, which the file does not name" in err) == (1, True)
+    assert set(home.kept.rows()) == {NAME, OTHER}
+
+
+def test_one_whose_record_is_damaged_costs_the_others_nothing(home: Fleet) -> None:
+    home.write(TWO)
+    home.apply("--yes", "--jobs", "1")
+    Path(home.kept.paths(OTHER).record).write_text("nonsense")
+    home.write(TWO.replace("2G", "3G"))
+    # Nobody answers, and there is nothing to ask.
+    code, out, err = home.apply("--jobs", "1")
+    assert (code, out) == (3, f"{NAME}: memory 2G -> 3G\n")
+    assert "is corrupt" in err
 
 
 def test_more_gateways_than_the_memory_holds_are_refused_before_anything_is_made(
@@ -188,6 +242,28 @@ def test_a_file_that_others_may_write_is_not_read(home: Fleet) -> None:
     assert (code, f"{home.path} can be written by others" in err) == (1, True)
     home.path.unlink()
     assert "ocm export -o" in home.plan()[2]
+
+
+@pytest.mark.parametrize("given", [b"\xff\xfe[", b"x" * (2**20 + 1)])
+def test_what_is_no_text_or_has_no_end_is_no_fleet_file(home: Fleet, given: bytes) -> None:
+    home.path.write_bytes(given)
+    for words in ((), ("-f", "-")):
+        code, out, err = home.run(fleet.plan, *words, typed=given)
+        assert (code, out) == (1, "")
+        assert "is no UTF-8 text" in err or "is larger than" in err
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_no_error(home: Fleet) -> None:
+    home.path.write_bytes(b"\xef\xbb\xbf" + TWO.encode())
+    assert home.plan()[0] == 0
+
+
+def test_what_is_no_file_is_not_waited_for(home: Fleet) -> None:
+    os.mkfifo(home.path)
+    assert "it is no file" in home.plan()[2]
+    home.path.unlink()
+    home.path.mkdir()
+    assert home.plan()[0] == 2
 
 
 def test_an_instance_that_the_file_does_not_describe_is_none(home: Fleet) -> None:

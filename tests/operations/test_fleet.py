@@ -158,7 +158,13 @@ def test_what_was_done_before_a_failure_stays_and_is_told(
             "the command sh: it ended with 3: locked",
         ),
         ('command = ["true"]', "the command true: the secret is empty"),
-        ('command = ["/none/of/that"]', "the command /none/of/that: "),
+        ('command = ["/none/of/that"]', "the command /none/of/that: there is no such program"),
+        ('command = ["/etc/passwd"]', "the command /etc/passwd: it cannot be run: "),
+        ('command = ["printf", "\\\\377\\\\376"]', "the command printf: what it prints is no UTF-8 text"),
+        ('command = ["yes"]', "the command yes: yes printed more than 65536 bytes"),
+        ('command = ["sh", "-c", "echo sk-half; echo more"]', "the command sh: a secret is one line"),
+        ('file = "~"', "the file {home}: cannot be read: it is no file"),
+        ('file = "~/key/none"', "the file {home}/key/none: cannot be read: Not a directory"),
     ],
 )
 def test_a_source_that_fails_is_named_and_nothing_is_made(kept: Kept, source: str, said: str) -> None:
@@ -170,9 +176,20 @@ def test_a_source_that_fails_is_named_and_nothing_is_made(kept: Kept, source: st
     assert not Path(kept.paths(NAME).record).exists()
 
 
+def test_a_secret_that_others_can_read_is_told(kept: Kept) -> None:
+    key = kept.home / "key"
+    key.write_text("sk-first")
+    key.chmod(0o644)
+    note = f"other users can read {key}: chmod go-rwx {key}"
+    assert note in brought(kept, NAME, dry_run=True).notes
+    key.chmod(0o600)
+    assert note not in brought(kept, NAME).notes
+
+
 def test_what_an_instance_is_made_with_for_good_is_said(kept: Kept) -> None:
     brought(kept, NAME)
     text = FILE.replace('network = "shared"', 'network = "shared"\nsealed = false')
+    text = text.replace('mounts = [{{ path = "~/papers", at = "/srv/papers" }}]', "")
     with pytest.raises(OcmError, match="has a sandbox, and is to have no sandbox by the file"):
         brought(kept, NAME, text)
 

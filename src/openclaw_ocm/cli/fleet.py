@@ -119,9 +119,11 @@ def apply(  # noqa: PLR0913 - one for each option
     if crowd is not None and not (overcommit or dry_run):
         raise crowd
     doing = _Doing(ctx, context, fleet, names, frame.effort(options), dry_run=dry_run)
-    doing.ask(prune=prune, yes=options["yes"])
+    if prune:
+        doing.prune()
+    doing.ask(yes=options["yes"])
     doing.bring(options)
-    return doing.run(as_json=as_json, prune=prune, jobs=frame.at_once(context, STARTING, jobs))
+    return doing.run(as_json=as_json, jobs=frame.at_once(context, STARTING, jobs))
 
 
 class _Doing:
@@ -140,21 +142,42 @@ class _Doing:
         self.ctx, self.context, self.fleet, self.effort, self.dry_run = ctx, context, fleet, effort, dry_run
         self.names = names or tuple(fleet.instances)
         self.brought: dict[InstanceName, Brought | OcmError] = {}
+        self.doomed: Names = ()
         for name in self.names:
             if name not in fleet.instances:
                 has = ", ".join(fleet.instances) or "none"
                 message = f"the file describes no instance {name}; its instances: {has}"
                 raise OcmError(message, code="unknown_instance")
 
-    def ask(self, *, prune: bool, yes: bool) -> None:
+    def prune(self) -> None:
+        """Have what the file does not name be deleted: what is there now, and is told."""
+        from openclaw_ocm.operations.fleet import beside
+
+        if not self.fleet.instances:
+            message = "the file describes no instance, and --prune would delete all that there are"
+            raise OcmError(message, hint="ocm delete NAME deletes one", code="fleet_empty")
+        self.doomed = beside(self.context, self.fleet)
+        for name, described in self.fleet.instances.items():
+            if described.inherit_from in self.doomed:
+                source = described.inherit_from
+                message = f"{name} inherits from {source}, which the file does not name and --prune deletes"
+                raise OcmError(message, hint=f"describe {source} in the file too", code="fleet_invalid")
+
+    def ask(self, *, yes: bool) -> None:
         """Ask what is to be asked before anything is changed."""
-        from openclaw_ocm.operations.fleet import beside, questions
+        from openclaw_ocm.operations.fleet import questions
 
         if self.dry_run or yes:
             return
-        asked = [one for name in self.names for one in questions(self.context, self.fleet, name)]
-        if prune and (gone := beside(self.context, self.fleet)):
-            asked.append(f"Delete {', '.join(gone)} with all that belongs to them?")
+        asked: list[str] = []
+        for name in self.names:
+            try:
+                asked += questions(self.context, self.fleet, name)
+            except OcmError as error:
+                # The others go on; it does not, for nobody was asked about it.
+                self.brought[name] = error
+        if self.doomed:
+            asked.append(f"Delete {', '.join(self.doomed)} with all that belongs to them?")
         for question in asked:
             frame.confirm(question)
 
@@ -197,8 +220,9 @@ class _Doing:
             return Brought(version, setup.runtime, setup.describe())
         return Brought(version, None)
 
-    def run(self, *, as_json: bool, prune: bool = False, jobs: int = 1) -> int:
+    def run(self, *, as_json: bool, jobs: int = 1) -> int:
         """Go through the waves; those that inherit from one that failed are not tried."""
+        from openclaw_ocm.cli.render.envelope import WARNINGS
         from openclaw_ocm.cli.render.fleet import Told
         from openclaw_ocm.operations.fleet import beside, read_sources, too_many
 
@@ -214,14 +238,19 @@ class _Doing:
             )
             results += found
             errors += failed
-        others = beside(self.context, self.fleet)
-        if prune and others:
-            found, failed = frame.attempt_each(self.context, others, self._delete, as_json=as_json)
+        if self.doomed:
+            found, failed = frame.attempt_each(self.context, self.doomed, self._delete, as_json=as_json)
             results += found
             errors += failed
-        elif not as_json:
-            crowd = too_many(self.fleet)
-            shown.end(others, None if crowd is None else crowd.message)
+        crowd, others = too_many(self.fleet), () if self.doomed else beside(self.context, self.fleet)
+        told = (
+            *([f"not in the file, and left alone: {', '.join(others)}"] if others else []),
+            *([crowd.message] if crowd is not None else []),
+        )
+        if as_json:
+            self.ctx.meta[WARNINGS] = (*self.ctx.meta.get(WARNINGS, ()), *told)
+        else:
+            shown.end(told)
         return frame.conclude(self.ctx, (results, errors), as_json=as_json)
 
     def _operation(self, read: Read, failed: frozenset[str]) -> Callable[[Context, InstanceName], Outcome]:
@@ -259,11 +288,11 @@ class _Doing:
 def _fleet(host: Host, path: str) -> Fleet:
     """Read a fleet file; raise `OcmError` for one that describes what cannot be."""
     from openclaw_ocm.core.fleet.parse import parse_fleet
-    from openclaw_ocm.system.fleet_file import read_fleet_file
+    from openclaw_ocm.system.fleet_file import read_fleet_file, read_fleet_stream
 
     here = PurePosixPath(Path.cwd())
     if path == _STANDARD:
-        return parse_fleet(sys.stdin.read(), home=host.paths.home, folder=here)
+        return parse_fleet(read_fleet_stream(sys.stdin.buffer), home=host.paths.home, folder=here)
     whole = here / path
     return parse_fleet(read_fleet_file(whole), home=host.paths.home, folder=whole.parent)
 

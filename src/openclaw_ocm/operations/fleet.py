@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.fleet.difference import UNTIL_RESTART, Have, differences
-from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.names import InstanceName, is_drill
 from openclaw_ocm.core.record import Record, Runtime
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.errors import OcmError
@@ -23,13 +23,13 @@ from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.package import version_of
-from openclaw_ocm.system.secret_sources import read_source
+from openclaw_ocm.system.secret_sources import read_source, source_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from openclaw_ocm.core.fleet.difference import Change
-    from openclaw_ocm.core.fleet.file import Source
+    from openclaw_ocm.core.fleet.file import Described, Source
     from openclaw_ocm.core.fleet.parse import Fleet
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.fleet_changes import Job
@@ -43,8 +43,7 @@ def read_sources(context: Context, fleet: Fleet, names: Iterable[InstanceName]) 
     """Ask each source of these instances once."""
     values: dict[Source, str | OcmError] = {}
     for described in (fleet.instances[name] for name in names):
-        telegram = described.channels.telegram
-        for source in (*described.secrets.values(), *(() if telegram is None else (telegram.token,))):
+        for source in _sources(described):
             if source not in values:
                 try:
                     values[source] = read_source(context.host, source)
@@ -53,9 +52,18 @@ def read_sources(context: Context, fleet: Fleet, names: Iterable[InstanceName]) 
     return Read(values=values)
 
 
+def _sources(described: Described) -> tuple[Source, ...]:
+    telegram = described.channels.telegram
+    return (*described.secrets.values(), *(() if telegram is None else (telegram.token,)))
+
+
 def beside(context: Context, fleet: Fleet) -> tuple[InstanceName, ...]:
-    """Return the instances that there are and that a fleet file does not name."""
-    return tuple(name for name in instance_names(context.host.paths) if name not in fleet.instances)
+    """Return the instances that there are and that a fleet file does not name.
+
+    Those in which backups are tried out are there for a moment only.
+    """
+    known = instance_names(context.host.paths)
+    return tuple(name for name in known if name not in fleet.instances and not is_drill(name))
 
 
 def questions(context: Context, fleet: Fleet, name: InstanceName) -> tuple[str, ...]:
@@ -119,8 +127,12 @@ def bring(context: Context, job: Job) -> Outcome:
         dry_run=job.dry_run,
         changes=tuple(words),
         steps=(*(job.brought.installs if done else ()), *(step for one in done for step in one.steps)),
-        notes=tuple(dict.fromkeys(note for one in done for note in one.notes)),
+        notes=tuple(dict.fromkeys((*(note for one in done for note in one.notes), *_source_notes(job)))),
     )
+
+
+def _source_notes(job: Job) -> tuple[str, ...]:
+    return tuple(filter(None, map(source_note, _sources(job.described))))
 
 
 def _message(words: list[str], done: list[Any], job: Job, *, is_new: bool) -> str:

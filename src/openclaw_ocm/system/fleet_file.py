@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
@@ -26,9 +26,19 @@ def read_fleet_file(path: PurePosixPath) -> str:
     if status.st_uid not in (os.getuid(), 0) or status.st_mode & _OTHERS:
         message = f"{path} can be written by others, and it says which programs are run"
         raise OcmError(message, hint=f"chmod go-w {path}", code="fleet_unsafe")
+    return _text(data, str(path))
+
+
+def read_fleet_stream(stream: IO[bytes]) -> str:
+    """Return the text of a fleet file that comes on a stream; raises `OcmError` where it is none."""
+    return _text(stream.read(_MOST + 1), "standard input")
+
+
+def _text(data: bytes, where: str) -> str:
     if len(data) > _MOST:
-        raise OcmError(f"{path} is larger than {_MOST} bytes", code="fleet_invalid")
+        raise OcmError(f"{where} is larger than {_MOST} bytes", code="fleet_invalid")
     try:
-        return data.decode()
+        # Some editors begin a file with a mark.
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise OcmError(f"{path} is no UTF-8 text", code="fleet_invalid") from None
+        raise OcmError(f"{where} is no UTF-8 text", code="fleet_invalid") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 # A program may ask its user for a password.
 _SECONDS = 120.0
 _SHOWN = 300
+_OTHERS = stat.S_IROTH | stat.S_IWOTH
+# What stands in a text for bytes that are none.
+_NO_TEXT = "\ufffd"
 
 
 def read_source(host: Host, source: Source) -> str:
@@ -27,25 +31,52 @@ def read_source(host: Host, source: Source) -> str:
         return parse_value(_text(host, source))
     except OcmError as error:
         message = f"{source.describe()}: {error.message}"
-        raise OcmError(message, hint=error.hint, code="source_failed") from None
+        raise OcmError(message, code="source_failed") from None
+
+
+def source_note(source: Source) -> str | None:
+    """Return what to know of a source: that others read the file, or write it."""
+    if source.file is None:
+        return None
+    try:
+        mode = os.stat(source.file).st_mode  # noqa: PTH116 - no Path in this module's hands
+    except OSError:
+        return None
+    return f"other users can read {source.file}: chmod go-rwx {source.file}" if mode & _OTHERS else None
 
 
 def _text(host: Host, source: Source) -> str:
     if source.file is not None:
-        data = files.read_own(PurePosixPath(source.file), limit=MAX_VALUE + 3)
-        if data is None:
-            raise OcmError("there is no such file")
-        return data.decode("utf-8", "surrogateescape")
+        return _of_file(source.file)
     if source.env is not None:
         if source.env not in os.environ:
             raise OcmError("it is not set")
         return os.environ[source.env]
-    command = Command(
-        argv=source.command or (), timeout_seconds=_SECONDS, env=dict(os.environ), limit=2 * MAX_VALUE
-    )
-    done = host.runner.run(command, check=False)
+    return _printed(host, source.command or ())
+
+
+def _of_file(path: str) -> str:
+    try:
+        data = files.read_own(PurePosixPath(path), limit=MAX_VALUE + 3)
+    except OcmError as error:
+        raise OcmError(error.message.removeprefix(f"{path} ")) from None
+    if data is None:
+        raise OcmError("there is no such file")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _printed(host: Host, argv: tuple[str, ...]) -> str:
+    command = Command(argv=argv, timeout_seconds=_SECONDS, env=dict(os.environ), limit=2 * MAX_VALUE)
+    try:
+        done = host.runner.run(command, check=False)
+    except OcmError as error:
+        raise OcmError("there is no such program" if error.code == "missing" else error.message) from None
+    except OSError as error:
+        raise OcmError(f"it cannot be run: {error.strerror}") from None
     if done.returncode:
         # What it printed may be part of a secret; what it says of an error is for a person.
         said = printable(done.stderr.strip().rpartition("\n")[2], limit=_SHOWN)
         raise OcmError(f"it ended with {done.returncode}{f': {said}' if said else ''}")
+    if _NO_TEXT in done.stdout:
+        raise OcmError("what it prints is no UTF-8 text")
     return done.stdout

@@ -94,7 +94,7 @@ def test_those_that_inherit_come_after_those_from_which_they_do() -> None:
             "[instances.a.secrets]\nK = { file = 'a', env = 'b' }",
             "instances.a.secrets.K cannot be: one",
         ),
-        ("[instances.a.secrets]\nK = 'sk-plain'", "instances.a.secrets.K cannot be: Expected `object`"),
+        ("[instances.a.secrets]\nK = 'sk-plain'", "instances.a.secrets.K cannot be: write where it is read"),
         ("[instances.a]\nlimits.memory = '2K'", "instances.a.limits.memory cannot be: write 2G or 1536M"),
         ("[instances.a]\nlimits.memory = '2M'", "instances.a.limits cannot be: 2M is too little"),
         ("[instances.a]\nopenclaw = 'latest'", "instances.a.openclaw cannot be: write a version"),
@@ -134,6 +134,50 @@ def test_those_that_inherit_come_after_those_from_which_they_do() -> None:
         ("[instances.a]\ninherit_from = 'a'", "instances inherit in a circle: a from a"),
         ("version = 2", "version is 2, and this OCM knows 1"),
         ("version = ", "the file is no TOML: "),
+        ("version = true", "version is True, and this OCM knows 1"),
+        ("running = true\nautostart = yes", "the file is no TOML: Invalid value (at line 2, column 13)"),
+        (f"a = {'[' * 5000}{']' * 5000}", "the file is no TOML: it is nested too deeply"),
+        ("groups.g.groups = ['h']", "groups.g.groups is of instances: a group names no other group"),
+        ('[instances."\\u001b[31mx"]', "instances.x: "),
+        (f"{'x' * 9000} = 1", f"the file has an unknown key '{'x' * 80}'"),
+        ("[instances.drill-0123abcd]", "instances.drill-0123abcd is a name of throw-away instances"),
+        (
+            "[instances.a]\nmounts = [{ path = '/srv/a' }, { path = '/srv/b/../a', at = '/srv/c' }]",
+            "instances.a: mounts names /srv/a twice",
+        ),
+        (
+            "[instances.a]\nmounts = [{ path = '/srv/a', at = '/x' }, { path = '/srv/b', at = '/x' }]",
+            "instances.a: mounts names /x twice",
+        ),
+        (
+            "[instances.a]\nsealed = false\nmounts = [{ path = '/srv/a' }]",
+            "instances.a: an unsealed instance",
+        ),
+        ("[instances.a]\nconfig = { 'a.b' = 1979-05-27 }", "instances.a: config.a.b holds a date or a time"),
+        (
+            "[instances.a]\nconfig = { a = [{ b = 07:32:00 }] }",
+            "instances.a: config.a holds a date or a time",
+        ),
+        ("[instances.a]\nconfig = { 'a.b' = nan }", "instances.a: config.a.b holds a number without an end"),
+        (
+            "[instances.a]\nconfig = { 'a.b' = 1, a = { b = 2 } }",
+            "instances.a: config.a.b and config.a say the same thing",
+        ),
+        (
+            "[instances.a]\nmodel = 'x/y'\nconfig = { 'agents.defaults.model.primary' = 'x/z' }",
+            "instances.a: config.agents.defaults.model.primary and model say the same thing",
+        ),
+        (
+            "[instances.a]\nchannels.telegram.token.env = 'T'\nconfig = { 'channels.telegram.x' = false }",
+            "instances.a: config.channels.telegram.x and channels.telegram say the same thing",
+        ),
+        (
+            "[instances.a]\nchannels.telegram.token.env = 'T'\nsecrets.TELEGRAM_BOT_TOKEN.env = 'U'",
+            "instances.a: secrets.TELEGRAM_BOT_TOKEN and channels.telegram.token are the same",
+        ),
+        ('[instances.a]\nsecrets.K.file = "a\\u0000b"', "instances.a: secrets.K holds a null byte"),
+        ("[instances.a]\nsecrets.K.env = 'A-B'", "instances.a: secrets.K.env is no name of a variable"),
+        ("[instances.a]\nsecrets.K.command = [' ']", "instances.a: secrets.K.command names no program"),
     ],
 )
 def test_what_cannot_be_is_named_with_its_place(text: str, said: str) -> None:
@@ -154,3 +198,46 @@ def test_the_example_says_all_that_can_be_said() -> None:
 def test_the_schema_knows_every_key_and_what_it_is_for() -> None:
     known = schema()["$defs"]["Described"]["properties"]
     assert set(known) == set(Described.__struct_fields__)
+
+
+LITERAL = "sk-12345678901234567890123456789"
+BOT = "123456:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghi"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"secrets.K = '{LITERAL}'",
+        f"secrets.K = ['{LITERAL}']",
+        f"secrets.K = {{ '{LITERAL}' = 1 }}",
+        f"secrets.K = {{ value = '{LITERAL}' }}",
+        f"secrets = {{ '{LITERAL}' = 1 }}",
+        f"secrets = {{ '{LITERAL}' = {{ file = 'a' }} }}",
+        f"secrets.K.file = '{LITERAL}'",
+        f"secrets.K.env = '{LITERAL}'",
+        f"secrets.K.command = ['echo', '{LITERAL}']",
+        f"channels.telegram.token = '{BOT}'",
+        f"channels.telegram.token.file = '{BOT}'",
+        f"channels.telegram.token.command = ['echo', '{BOT}']",
+        f"channels.telegram = {{ '{BOT}' = 1, token = {{ env = '{BOT}' }} }}",
+        f"config = {{ 'a.b' = '{LITERAL}' }}",
+        f"environment.FOO = '{LITERAL}'",
+        f"'{LITERAL}' = 1",
+        f"groups = ['{LITERAL}']",
+        f"model = '{LITERAL}'",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parsed(f"[instances.a]\n{text}")
+    told = f"{caught.value.message} {caught.value.hint} {caught.value.details}"
+    assert LITERAL not in told
+    assert BOT not in told
+
+
+def test_a_program_with_a_path_lies_beside_the_file_and_another_one_in_the_path() -> None:
+    found = parsed("[instances.mira]\nsecrets = { A.command = ['./get', 'x'], B.command = ['pass', 'x/y'] }")
+    assert [one.command for one in found.instances[MIRA].secrets.values()] == [
+        ("/srv/fleet/get", "x"),
+        ("pass", "x/y"),
+    ]

@@ -42,17 +42,15 @@ class Told:
         show_notes([note for note in outcome.notes if note not in self.said])
         self.said.update(outcome.notes)
 
-    def end(self, beside: Sequence[str], crowd: str | None) -> None:
-        """Print of all what was not said of one; `crowd` is why the machine cannot hold them."""
+    def end(self, told: Sequence[str]) -> None:
+        """Print of all what was not said of one, `told` are sentences."""
         if self.same:
             are = "instance is" if self.same == 1 else "instances are"
             click.echo(f"{self.same} {are} as the file says")
         elif not self.others and self.dry_run:
             click.echo("nothing to change")
-        if beside:
-            click.echo(f"ocm: not in the file, and left alone: {', '.join(beside)}", err=True)
-        if crowd is not None:
-            click.echo(f"ocm: {crowd}", err=True)
+        for sentence in told:
+            click.echo(f"ocm: {sentence}", err=True)
 
 
 def example_text() -> str:

@@ -14,14 +14,17 @@ import msgspec
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.environment import checked
 from openclaw_ocm.core.firewall import exposure
+from openclaw_ocm.core.fleet.checks import check, check_shown
 from openclaw_ocm.core.fleet.file import VERSION, Channels, Described, Mount, Source, Telegram
-from openclaw_ocm.core.names import MAIN, parse_name
+from openclaw_ocm.core.names import is_drill, parse_name
 from openclaw_ocm.core.network import allowance
-from openclaw_ocm.core.openclaw.document import overlay, parse_key
-from openclaw_ocm.core.openclaw.secret_places import masked
-from openclaw_ocm.core.record import AutoUpgrade, Keep, Limits, Schedule, Shown, parse_model
+from openclaw_ocm.core.openclaw.channels import is_token
+from openclaw_ocm.core.openclaw.document import overlay
+from openclaw_ocm.core.openclaw.secret_places import is_secret
+from openclaw_ocm.core.record import AutoUpgrade, Keep, Limits, Schedule, Shown
 from openclaw_ocm.core.sandbox.shown import parse_shown
-from openclaw_ocm.core.secrets import parse_key as parse_secret
+from openclaw_ocm.core.secrets import is_key
+from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
 
 MOST = 1000
+_MOST_SHOWN = 80
 _TOP = ("version", "defaults", "groups", "instances")
 # What no two instances have in common.
 _OF_ONE = ("port", "channels")
@@ -57,6 +61,7 @@ _WORDS = {
     "auto_upgrade.at": "write a time of day, such as 04:30",
     "channels.telegram.allow": "write the number of a Telegram user, in quotes",
 }
+_SOURCE = 'write where it is read, such as { file = "key" }'
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<place>[^`]*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
@@ -84,37 +89,57 @@ def parse_fleet(text: str, *, home: PurePosixPath, folder: PurePosixPath) -> Fle
 
     Raises `Invalid`, with the place in the file, for what no instance can be.
     """
-    try:
-        top = msgspec.toml.decode(text)
-    except msgspec.DecodeError as error:
-        raise _invalid("the file", f"is no TOML: {error}") from None
-    for key in top:
-        if key not in _TOP:
-            raise _invalid("the file", f"has an unknown key {key!r}{_near(key, _TOP)}")
-    if top.get("version", VERSION) != VERSION:
-        raise _invalid("version", f"is {top['version']!r}, and this OCM knows {VERSION}")
+    top = _decoded(text)
     defaults, groups, given = (_table(top, key) for key in _TOP[1:])
     _described(defaults, "defaults", of_all=True)
-    for name, group in groups.items():
-        _described(group, f"groups.{name}", of_all=True)
+    _check_groups(groups)
     if len(given) > MOST:
         raise _invalid("instances", f"are {len(given)}, and {MOST} are the most")
     found: dict[InstanceName, Described] = {}
     for text_of_name, own in given.items():
-        place = f"instances.{text_of_name}"
+        place = f"instances.{_shown(text_of_name)}"
         with _at(place):
             name = parse_name(text_of_name)
+        if is_drill(name):
+            raise _invalid(place, "is a name of throw-away instances, in which backups are tried out")
         _described(own, place)
         merged = defaults
         for group in own.get("groups", defaults.get("groups", ())):
             if group not in groups:
-                raise _invalid(f"{place}.groups", f"names {group!r}, which is no group{_near(group, groups)}")
+                what = f"names{_named(group)}, which is no group{_near(group, groups)}"
+                raise _invalid(f"{place}.groups", what)
             merged = _over(merged, groups[group])
         described = _described(_over(merged, own), place)
         with _at(place):
             found[name] = _settled(described, home, folder)
     _refuse_ports(found)
     return Fleet(instances=found, waves=_waves(found))
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    """Return the tables of a fleet file; raise `Invalid` for what is none."""
+    try:
+        top = msgspec.toml.decode(text)
+    except msgspec.DecodeError as error:
+        raise _invalid("the file", f"is no TOML: {error}") from None
+    except RecursionError:
+        raise _invalid("the file", "is no TOML: it is nested too deeply") from None
+    for key in top:
+        if key not in _TOP:
+            raise _invalid("the file", f"has an unknown key{_named(key)}{_near(key, _TOP)}")
+    version = top.get("version", VERSION)
+    if version != VERSION or type(version) is not int:
+        raise _invalid("version", f"is {_shown(f'{version!r}')}, and this OCM knows {VERSION}")
+    found: dict[str, Any] = top
+    return found
+
+
+def _check_groups(groups: Mapping[str, Any]) -> None:
+    for name, group in groups.items():
+        place = f"groups.{_shown(name)}"
+        if isinstance(group, dict) and "groups" in group:
+            raise _invalid(f"{place}.groups", "is of instances: a group names no other group")
+        _described(group, place, of_all=True)
 
 
 def _over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +165,7 @@ def _described(value: object, place: str, *, of_all: bool = False) -> Described:
             raise _invalid(f"{place}.{shared[0]}", "cannot be of several instances")
         sources = value.get("secrets")
         for key, source in sources.items() if isinstance(sources, dict) else ():
-            _converted(source, Source, place, f".secrets.{key}")
+            _converted(source, Source, place, f".secrets{_member(key)}")
     return _converted(value, Described, place)
 
 
@@ -154,7 +179,10 @@ def _converted(value: object, kind: type[_Kind], place: str, within: str = "") -
         if unknown := _UNKNOWN.fullmatch(what):
             table = kind if kind is Source else _TABLES.get(_table_of(below), Described)
             near = _near(unknown[1], table.__struct_fields__)
-            raise _invalid(where, f"has an unknown key {unknown[1]!r}{near}") from None
+            raise _invalid(where, f"has an unknown key{_named(unknown[1])}{near}") from None
+        of_source = _TABLES.get(_table_of(below)) is Source if kind is not Source else not below
+        if of_source and what.startswith("Expected `object`"):
+            raise _invalid(where, f"cannot be: {_SOURCE}") from None
         wanted = _WORDS.get(_table_of(below))
         raise _invalid(where, f"cannot be: {wanted or what}") from None
 
@@ -166,21 +194,16 @@ def _table_of(below: str) -> str:
 
 def _settled(described: Described, home: PurePosixPath, folder: PurePosixPath) -> Described:
     """Return a description as records have it, with absolute paths. Raises `Invalid`."""
-    _check(described)
-    sources = {
-        key: msgspec.structs.replace(source, file=_path(source.file, home, folder))
-        for key, source in described.secrets.items()
-    }
+    check(described)
+    sources = {key: _found(source, home, folder) for key, source in described.secrets.items()}
     mounts = tuple(
         msgspec.structs.replace(one, path=_path(one.path, home, folder), at=_path(one.at, home, folder))
         for one in described.mounts
     )
-    for one in mounts:
-        parse_shown(one.path, one.at, writable=one.writable)
+    check_shown(tuple(parse_shown(one.path, one.at, writable=one.writable) for one in mounts))
     telegram = described.channels.telegram
     if telegram is not None:
-        token = msgspec.structs.replace(telegram.token, file=_path(telegram.token.file, home, folder))
-        telegram = msgspec.structs.replace(telegram, token=token)
+        telegram = msgspec.structs.replace(telegram, token=_found(telegram.token, home, folder))
     return msgspec.structs.replace(
         described,
         expose=exposure(described.expose),
@@ -192,30 +215,18 @@ def _settled(described: Described, home: PurePosixPath, folder: PurePosixPath) -
     )
 
 
-def _check(described: Described) -> None:
-    """Raise `OcmError` for what `ocm create`, `secret` and `edit` would not take."""
-    if described.model is not None:
-        parse_model(described.model)
-    if described.port is not None and ports.parse_port(described.port) == ports.MAIN_PORT:
-        raise Invalid(f"port {ports.MAIN_PORT} belongs to main", code="port_invalid")
-    if described.inherit_from not in (None, False, MAIN):
-        parse_name(f"{described.inherit_from}")
-    if described.network not in (None, "shared") and not described.sealed:
-        raise Invalid(f"an unsealed instance has no network {described.network}", code="usage")
-    for key in described.secrets:
-        parse_secret(key)
-        if key in described.environment:
-            raise Invalid(f"{key} is a secret and a variable", code="variable_twice")
-    for key, value in described.config.items():
-        if masked(value, parse_key(key)) != value:
-            message = f"config.{key} holds a secret, which is no matter of this file"
-            raise Invalid(message, hint="name it in secrets, and write ${NAME} there", code="fleet_invalid")
+def _found(source: Source, home: PurePosixPath, folder: PurePosixPath) -> Source:
+    """Return a source with absolute paths; a program without a slash is one of the PATH."""
+    command = source.command
+    if command is not None and "/" in command[0]:
+        command = (_path(command[0], home, folder) or "", *command[1:])
+    return msgspec.structs.replace(source, file=_path(source.file, home, folder), command=command)
 
 
 def _path(path: str | None, home: PurePosixPath, folder: PurePosixPath) -> str | None:
     if path is None or path.startswith("/"):
         return path
-    return str(home / path[2:] if path.startswith("~/") else folder / path)
+    return str(home / path[2:] if path == "~" or path.startswith("~/") else folder / path)
 
 
 def _refuse_ports(found: Mapping[InstanceName, Described]) -> None:
@@ -249,11 +260,32 @@ def _at(place: str) -> Iterator[None]:
     try:
         yield
     except OcmError as error:
-        raise Invalid(f"{place}: {error.message}", hint=error.hint, code="fleet_invalid") from None
+        said = "a secret is in the wrong place" if _is_secret(error.message) else error.message
+        raise Invalid(f"{place}: {said}", hint=error.hint, code="fleet_invalid") from None
 
 
 def _invalid(place: str, what: str) -> Invalid:
-    return Invalid(f"{place} {what}", hint="ocm apply --help shows an example", code="fleet_invalid")
+    hint = "ocm plan --example prints all that can be said"
+    return Invalid(f"{place} {what}", hint=hint, code="fleet_invalid")
+
+
+def _is_secret(text: str) -> bool:
+    return is_secret((), text) or is_token(text)
+
+
+def _shown(text: str) -> str:
+    """Return what stands in a file as it may be printed: no more than a few words, and no secret."""
+    return "..." if _is_secret(text) else printable(text, limit=_MOST_SHOWN)
+
+
+def _named(key: str) -> str:
+    """Return a key with a space before it; nothing of one that may be a secret in the wrong place."""
+    return "" if _is_secret(key) else f" {printable(key, limit=_MOST_SHOWN)!r}"
+
+
+def _member(key: str) -> str:
+    """Return the place of a secret; nothing of one whose name may be the secret itself."""
+    return f".{key}" if is_key(key) else "[...]"
 
 
 def _near(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:

@@ -80,10 +80,15 @@ def parse_channel(text: str, name: str) -> str:
 
 def parse_token(text: str) -> str:
     """Return a bot's token; raise `Invalid`, which does not hold the text, where it is none."""
-    if not _BOT_TOKEN.fullmatch(text):
+    if not is_token(text):
         message = "that is no token of a Telegram bot, such as BotFather gives: DIGITS:LETTERS"
         raise Invalid(message, hint="copy all of the line", code="value_invalid")
     return text
+
+
+def is_token(text: str) -> bool:
+    """Tell whether a text has the shape of a bot's token."""
+    return _BOT_TOKEN.fullmatch(text) is not None
 
 
 def parse_user(text: str) -> str:
