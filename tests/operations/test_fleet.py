@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.operations.kept import NAME, OTHER
 
+from openclaw_ocm.core.fleet.file import Source
 from openclaw_ocm.core.fleet.parse import Fleet, parse_fleet
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations import fleet as operations
 from openclaw_ocm.operations import fleet_changes
 from openclaw_ocm.operations.fleet import bring, read_sources
 from openclaw_ocm.operations.fleet_changes import Brought, Job
 from openclaw_ocm.operations.fleet_export import export
+from openclaw_ocm.operations.limits import set_limits
+from openclaw_ocm.operations.planning.making import choose_port
+from openclaw_ocm.system.fleet_file import read_fleet_file
 from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.secret_sources import read_source
 
 if TYPE_CHECKING:
     from tests.operations.kept import Kept
@@ -60,6 +67,7 @@ def brought(kept: Kept, name: InstanceName, text: str = FILE, *, dry_run: bool =
         brought=Brought(None, None),
         effort=kept.effort(),
         dry_run=dry_run,
+        spared=tuple(one.port for one in described.instances.values() if one.port is not None),
     )
     return bring(replace(kept.context, dry_run=dry_run), job)
 
@@ -130,6 +138,83 @@ def test_a_secret_that_is_another_by_now_is_taken_up_with_one_restart(kept: Kept
     assert not any("sk-second" in text for text in (*done.changes, *done.steps, *done.notes, done.message))
     assert read_secrets(kept.paths(NAME)) == {"SOME_API_KEY": "sk-second"}
     assert kept.world.gateways[NAME].pid not in (None, first)
+
+
+@pytest.mark.parametrize("changed", [("2G", "3G"), ("~/key", "~/other"), ("/srv/papers", "/srv/texts")])
+def test_what_a_gateway_did_not_take_up_is_taken_up_the_next_time(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, changed: tuple[str, str]
+) -> None:
+    brought(kept, NAME)
+    (kept.home / "other").write_text("sk-other")
+    later = time.time() + 60
+    with monkeypatch.context() as patch:
+        patch.setattr(operations, "restart", _no_restart)
+        with pytest.raises(OcmError, match="it was interrupted"):
+            brought(kept, NAME, FILE.replace(*changed))
+    # As long after the start as a restart takes.
+    if "other" in changed[1]:
+        os.utime(kept.paths(NAME).secrets, (later, later))
+    words = ("restart it: it runs as it was before",)
+    assert brought(kept, NAME, FILE.replace(*changed), dry_run=True).changes == words
+    first = kept.world.gateways[NAME].pid
+    assert brought(kept, NAME, FILE.replace(*changed)).changes == words
+    assert kept.world.gateways[NAME].pid != first
+
+
+def _no_restart(*_args: object, **_options: object) -> Any:  # noqa: ANN401 - as the verb
+    raise OcmError("it was interrupted", code="failed")
+
+
+def test_what_was_limited_by_hand_and_not_restarted_shows(kept: Kept) -> None:
+    brought(kept, NAME)
+    set_limits(kept.context, NAME, {"memory": "3G"}, kept.effort(), restart=False, dry_run=False)
+    text = FILE.replace("2G", "3G")
+    assert brought(kept, NAME, text).changes == ("restart it: it runs as it was before",)
+    assert brought(kept, NAME, text, dry_run=True).changes == ()
+
+
+def test_a_free_port_is_none_that_another_one_of_the_file_is_to_have(kept: Kept) -> None:
+    free = allocated(kept)
+    text = FILE.replace("[instances.{other}]", f"[instances.{{other}}]\nport = {free}")
+    brought(kept, NAME, text)
+    assert kept.record(NAME).port != free
+    brought(kept, OTHER, text)
+    assert kept.record(OTHER).port == free
+
+
+def allocated(kept: Kept) -> int:
+    return choose_port(kept.host, None)
+
+
+def test_a_variable_that_names_a_file_by_a_link_is_set_once(kept: Kept) -> None:
+    (kept.home / "ca.pem").write_text("x")
+    (kept.home / "link.pem").symlink_to(kept.home / "ca.pem")
+    text = FILE.replace("TZ =", "NODE_EXTRA_CA_CERTS =").replace("Europe/Berlin", f"{kept.home}/link.pem")
+    brought(kept, NAME, text)
+    assert brought(kept, NAME, text, dry_run=True).changes == ()
+
+
+MOUNTS = 'mounts = [{{ path = "~/papers", at = "/srv/papers" }}]'
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [
+        'mounts = [{{ path = "~/more", at = "/srv/papers" }}]',
+        'mounts = [{{ path = "~/more", at = "/srv/papers" }}, {{ path = "~/papers", at = "/srv/more" }}]',
+        'mounts = [{{ path = "~/papers", at = "/srv/papers", writable = true }}]',
+    ],
+)
+def test_what_is_to_be_seen_in_the_place_of_another_is(kept: Kept, mounts: str) -> None:
+    (kept.home / "more").mkdir()
+    two = 'mounts = [{{ path = "~/papers", at = "/srv/papers" }}, {{ path = "~/more", at = "/srv/more" }}]'
+    for before in (MOUNTS, two):
+        brought(kept, NAME, FILE.replace(MOUNTS, before))
+        text = FILE.replace(MOUNTS, mounts)
+        planned = brought(kept, NAME, text, dry_run=True).changes
+        assert planned
+        assert brought(kept, NAME, text).changes == planned
+        assert brought(kept, NAME, text, dry_run=True).changes == ()
 
 
 def test_what_was_done_before_a_failure_stays_and_is_told(
@@ -255,3 +340,39 @@ def test_without_a_directory_it_is_said_which_secrets_the_file_reads(kept: Kept)
         f"the file reads secrets that were not written, for --secrets does: secrets/{NAME}/SOME_API_KEY",
     )
     assert not os.path.lexists(kept.home / "secrets")
+
+
+@pytest.mark.parametrize("place", ["state", "scratch", "link", "mount"])
+def test_what_an_instance_can_change_is_neither_read_nor_run(kept: Kept, place: str) -> None:
+    brought(kept, NAME)
+    paths = kept.paths(NAME)
+    folder = {"state": paths.state, "scratch": paths.scratch}.get(place, kept.home / "papers")
+    if place == "link":
+        Path(paths.state, "inner").symlink_to(kept.home / "papers")
+        folder = paths.state / "inner"
+    elif place == "mount":
+        shown = MOUNTS.replace('" }}', '", writable = true }}')
+        brought(kept, NAME, FILE.replace(MOUNTS, shown))
+    key, program = Path(folder, "key"), Path(folder, "get")
+    key.write_text("sk-other")
+    program.write_text("#!/bin/sh\necho sk-other\n")
+    program.chmod(0o755)
+    for source in (Source(file=str(key)), Source(command=(str(program),))):
+        with pytest.raises(OcmError, match=f"{NAME} can change it"):
+            read_source(kept.host, source)
+    with pytest.raises(OcmError, match=f"can be changed by {NAME}") as caught:
+        read_fleet_file(kept.host.paths, PurePosixPath(key))
+    assert caught.value.code == "fleet_unsafe"
+    with pytest.raises(OcmError, match=NAME):
+        export(kept.context, (), output=PurePosixPath(folder, "out"), secrets=None, force=False)
+    with pytest.raises(OcmError, match=NAME):
+        export(kept.context, (), output=None, secrets=PurePosixPath(folder, "out"), force=False)
+    assert not Path(folder, "out").exists()
+
+
+def test_what_no_file_can_say_of_an_instance_is_told_when_it_is_exported(kept: Kept) -> None:
+    kept.create()
+    record = Path(kept.paths(NAME).record)
+    record.write_text(record.read_text().replace("docker = false", "docker = true"))
+    done = export(kept.context, (), output=None, secrets=None, force=False)
+    assert done.notes == (f"{NAME} reaches Docker, which no file says",)

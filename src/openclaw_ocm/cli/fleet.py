@@ -274,6 +274,7 @@ class _Doing:
                 brought=brought,
                 effort=self.effort,
                 dry_run=self.dry_run,
+                spared=tuple(one.port for one in self.fleet.instances.values() if one.port is not None),
             )
             return bring(context, job)
 
@@ -294,7 +295,7 @@ def _fleet(host: Host, path: str) -> Fleet:
     if path == _STANDARD:
         return parse_fleet(read_fleet_stream(sys.stdin.buffer), home=host.paths.home, folder=here)
     whole = here / path
-    return parse_fleet(read_fleet_file(whole), home=host.paths.home, folder=whole.parent)
+    return parse_fleet(read_fleet_file(host.paths, whole), home=host.paths.home, folder=whole.parent)
 
 
 @click.command(epilog="Example: ocm export -o fleet.toml --secrets secrets")

@@ -49,10 +49,14 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bot:
-    """A Telegram bot's token, and who may write to it: without any, whoever is approved."""
+    """A Telegram bot's token, and who may write to it: without any, whoever is approved.
+
+    Whoever was allowed before still is, unless `only` those may.
+    """
 
     token: str = field(repr=False)
     allow: tuple[str, ...] = ()
+    only: bool = False
 
 
 def list_channels(context: Context, name: InstanceName) -> tuple[Channel, ...]:
@@ -87,7 +91,7 @@ def _add_once(worker: Instance, bot: Bot, effort: Effort, *, dry_run: bool) -> O
     written = write_both(
         worker,
         "channel",
-        lambda config: with_telegram(config, bot.allow, worker.name),
+        lambda config: with_telegram(config, bot.allow, worker.name, only=bot.only),
         {**read_secrets(worker.paths), TOKEN: bot.token},
         own=TOKEN,
         effort=effort,

@@ -62,7 +62,8 @@ class Wanted:
 
     `openclaw` is the version of one that OCM installed, else that of the PATH is run. `planned` is the
     runtime that a dry run takes for there, where it would first be installed; `inherit_from` is where
-    providers, models and keys come from, main or an instance, unless `no_inherit`.
+    providers, models and keys come from, main or an instance, unless `no_inherit`. `spared` are ports that
+    others are to have.
     """
 
     name: InstanceName
@@ -76,6 +77,7 @@ class Wanted:
     openclaw: str | None = None
     planned: Runtime | None = None
     inherit_from: InstanceName | None = None
+    spared: tuple[int, ...] = ()
     no_inherit: bool = False
 
     @property
@@ -260,7 +262,12 @@ def _planned(context: Context, wanted: Wanted, had: _Gathered) -> tuple[Instance
         name=wanted.name,
         backend=context.backend.name,
         sealed=wanted.sealed,
-        port=choose_port(context.host, wanted.port, main=inheritance.port if inheritance else None),
+        port=choose_port(
+            context.host,
+            wanted.port,
+            main=inheritance.port if inheritance else None,
+            spared=wanted.spared,
+        ),
         autostart=wanted.autostart,
         network=network,
         allow=allowance(itertools.chain(*needed.values(), *places.values())),

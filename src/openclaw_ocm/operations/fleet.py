@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from openclaw_ocm.backends.definition import Standing, compare
 from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.fleet.difference import UNTIL_RESTART, Have, differences
 from openclaw_ocm.core.names import InstanceName, is_drill
@@ -14,16 +18,18 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.create import Wanted, create, model_of
 from openclaw_ocm.operations.expose import questions as exposure_questions
-from openclaw_ocm.operations.fleet_changes import BY_KIND, Read
+from openclaw_ocm.operations.fleet_changes import AFTER, BY_KIND, Read
+from openclaw_ocm.operations.planning.repair import runs_with_older_secrets
 from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.operations.start import restart
-from openclaw_ocm.system import capacity
+from openclaw_ocm.system import capacity, files
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.secret_sources import read_source, source_note
+from openclaw_ocm.system.variables import settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.fleet.file import Described, Source
     from openclaw_ocm.core.fleet.parse import Fleet
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.fleet_changes import Job
 
 # An idle gateway of OpenClaw 2026.9.6 with OCM's flags, by its proportional share (bench).
@@ -115,6 +122,7 @@ def bring(context: Context, job: Job) -> Outcome:
     secrets, bot = job.secrets, job.bot
     done = [_made(context, job)] if is_new else []
     found = _planned(job) if is_new and job.dry_run else have(context, job.name)
+    job = replace(job, described=_settled(context, job.described, found.record))
     changes = differences(job.described, found, mounts=job.mounts, secrets=secrets, bot=bot)
     words = [*(["make it"] if is_new else []), *(change.words for change in changes)]
     if not (is_new and job.dry_run):
@@ -129,6 +137,13 @@ def bring(context: Context, job: Job) -> Outcome:
         steps=(*(job.brought.installs if done else ()), *(step for one in done for step in one.steps)),
         notes=tuple(dict.fromkeys((*(note for one in done for note in one.notes), *_source_notes(job)))),
     )
+
+
+def _settled(context: Context, described: Described, record: Record) -> Described:
+    """Return a description with variables as a record has them: with files by their real paths."""
+    new = {key: value for key, value in described.environment.items() if record.environment.get(key) != value}
+    environment = {**described.environment, **settled(context.host.paths, new)}
+    return msgspec.structs.replace(described, environment=environment)
 
 
 def _source_notes(job: Job) -> tuple[str, ...]:
@@ -157,6 +172,7 @@ def _made(context: Context, job: Job) -> Outcome:
         network=described.network,
         limits=described.limits,
         environment=described.environment,
+        spared=job.spared,
         openclaw=job.brought.version,
         planned=job.brought.planned,
         inherit_from=InstanceName(source) if isinstance(source, str) else None,
@@ -174,11 +190,24 @@ def have(context: Context, name: InstanceName) -> Have:
         record=worker.record,
         version=version_of(worker.record.runtime),
         running=worker.process.activity.will_run,
+        behind=_is_behind(worker),
         source=None if inherited is None else inherited.source or None,
         model=model_of(worker),
         config=worker.config,
         secrets=read_secrets(worker.paths),
     )
+
+
+def _is_behind(worker: Instance) -> bool:
+    """Tell whether a gateway runs as it was before its record or its secrets were changed."""
+    if not worker.process.activity.will_run:
+        return False
+    with contextlib.suppress(OSError):
+        if runs_with_older_secrets(worker):
+            return True
+    definition = worker.definition
+    is_old = compare(definition, files.read_own(definition.path)).standing is Standing.OLD
+    return is_old or worker.process.changed_on_disk
 
 
 def _planned(job: Job) -> Have:
@@ -215,7 +244,12 @@ def _carried_out(
     waiting = [change for change in changes if change.kind in UNTIL_RESTART]
     try:
         for change in changes:
-            done.append(BY_KIND[change.kind](context, job, change))
+            before = {other.kind for other in changes[: changes.index(change)]}
+            try:
+                done.append(BY_KIND[change.kind](context, job, change))
+            except OcmError:
+                if not (job.dry_run and before & AFTER.get(change.kind, frozenset())):
+                    raise
             told.append(change.words)
             if waiting and runs and change is waiting[-1]:
                 done.append(restart(context, job.name, job.effort, dry_run=job.dry_run, stopped_too=False))

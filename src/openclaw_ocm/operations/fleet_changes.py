@@ -29,7 +29,7 @@ from openclaw_ocm.operations.network import set_network
 from openclaw_ocm.operations.port import move_port
 from openclaw_ocm.operations.schedule import Asked, set_schedule
 from openclaw_ocm.operations.secret import set_secret
-from openclaw_ocm.operations.start import start, stop
+from openclaw_ocm.operations.start import restart, start, stop
 from openclaw_ocm.operations.sync import end_inheriting, sync
 from openclaw_ocm.operations.upgrade import Request, upgrade
 from openclaw_ocm.system.openclaw.package import version_of
@@ -75,7 +75,10 @@ class Brought(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to become of one instance: what is described, what its sources said, and what it is to run."""
+    """What is to become of one instance: what is described, what its sources said, and what it is to run.
+
+    `spared` are ports that others are to have.
+    """
 
     name: InstanceName
     described: Described
@@ -84,6 +87,7 @@ class Job:
     brought: Brought
     effort: Effort
     dry_run: bool
+    spared: tuple[int, ...] = ()
 
     @property
     def bot(self) -> str | None:
@@ -146,7 +150,7 @@ def _set_values(context: Context, job: Job, _change: Change) -> Any:  # noqa: AN
 
 def _give_bot(context: Context, job: Job, _change: Change) -> Outcome:
     telegram = job.described.channels.telegram
-    bot = Bot(token=job.bot or "", allow=() if telegram is None else telegram.allow)
+    bot = Bot(token=job.bot or "", allow=() if telegram is None else telegram.allow, only=True)
     return add_bot(context, job.name, bot, job.effort, dry_run=job.dry_run)
 
 
@@ -195,10 +199,22 @@ def _start(context: Context, job: Job, _change: Change) -> Outcome:
     return start(context, job.name, job.effort, dry_run=job.dry_run)
 
 
+def _restart(context: Context, job: Job, _change: Change) -> Outcome:
+    return restart(context, job.name, job.effort, dry_run=job.dry_run, stopped_too=False)
+
+
 def _stop(context: Context, job: Job, _change: Change) -> Outcome:
     return stop(context, job.name, dry_run=job.dry_run)
 
 
+# What may come true only by changes before it, which a dry run does not make.
+AFTER: Mapping[Kind, frozenset[Kind]] = {
+    "mount": frozenset({"unmount", "mount"}),
+    "secret": frozenset({"source"}),
+    "model": frozenset({"source", "secret", "environment", "config"}),
+    "config": frozenset({"source", "secret", "environment"}),
+    "telegram": frozenset({"source", "secret", "model", "config"}),
+}
 BY_KIND: Mapping[Kind, Callable[[Context, Job, Change], Any]] = {
     "source": _set_source,
     "network": _set_network,
@@ -218,4 +234,5 @@ BY_KIND: Mapping[Kind, Callable[[Context, Job, Change], Any]] = {
     "auto_upgrade": _set_auto,
     "start": _start,
     "stop": _stop,
+    "restart": _restart,
 }

@@ -21,6 +21,7 @@ from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.versions import place
+from openclaw_ocm.system.ways import refuse_reached
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -54,8 +55,12 @@ def export(
     """Return the fleet file of instances, all of them without `names`.
 
     It is written to `output` where that is named, and the instances' own secrets into `secrets`, 0600.
-    Raises `OcmError` where something is there already, unless `force`.
+    Raises `OcmError` where something is there already, unless `force`, or where an instance reaches it.
     """
+    if output is not None:
+        refuse_reached(context.host.paths, output, output.parent)
+    if secrets is not None:
+        refuse_reached(context.host.paths, secrets, secrets)
     chosen = selected(context, names or instance_names(context.host.paths))
     found, left_out = [], []
     for name in chosen:
@@ -82,7 +87,11 @@ def export(
         text=text,
         output=None if output is None else str(output),
         secrets=tuple(map(str, wanted)),
-        notes=(*_notes(found, wrote=secrets is not None, folder=folder), *_left_out(left_out)),
+        notes=(
+            *_notes(found, wrote=secrets is not None, folder=folder),
+            *(f"{one.have.record.name} reaches Docker, which no file says" for one in found if _docker(one)),
+            *_left_out(left_out),
+        ),
     )
 
 
@@ -115,6 +124,10 @@ def _relative(secrets: PurePosixPath, output: PurePosixPath | None) -> str:
     if output is not None and secrets.is_relative_to(output.parent):
         return str(secrets.relative_to(output.parent))
     return str(secrets)
+
+
+def _docker(kept: Kept) -> bool:
+    return kept.have.record.docker
 
 
 def _notes(found: list[Kept], *, wrote: bool, folder: str) -> list[str]:

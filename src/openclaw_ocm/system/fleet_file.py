@@ -8,16 +8,22 @@ from typing import IO, TYPE_CHECKING
 
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
+from openclaw_ocm.system.ways import changed_by
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.paths import HostPaths
 
 _MOST = 2**20
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-def read_fleet_file(path: PurePosixPath) -> str:
+def read_fleet_file(paths: HostPaths, path: PurePosixPath) -> str:
     """Return the text of a fleet file; raises `OcmError` where there is none, or others may write it."""
+    if (name := changed_by(paths, path)) is not None:
+        message = f"{path} can be changed by {name}, and it says which programs are run"
+        raise OcmError(message, hint="keep it where no instance writes", code="fleet_unsafe")
     data = files.read_own(path, limit=_MOST + 1)
     if data is None:
         message = f"there is no {path}"

@@ -12,6 +12,7 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.runner import Command
+from openclaw_ocm.system.ways import changed_by
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.fleet.file import Source
@@ -46,6 +47,10 @@ def source_note(source: Source) -> str | None:
 
 
 def _text(host: Host, source: Source) -> str:
+    program = (source.command or ("",))[0]
+    path = source.file or (program if program.startswith("/") else None)
+    if path is not None and (name := changed_by(host.paths, PurePosixPath(path))) is not None:
+        raise OcmError(f"{name} can change it")
     if source.file is not None:
         return _of_file(source.file)
     if source.env is not None:

@@ -14,6 +14,7 @@ from openclaw_ocm.system.kept.records import readable_records
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.record import Record
 
@@ -66,20 +67,37 @@ def written(records: Iterable[Record]) -> Iterator[tuple[PurePosixPath, str]]:
                 yield way_to(shown.path).real, f"which {record.name} may write"
 
 
+def changed_by(paths: HostPaths, path: PurePosixPath) -> InstanceName | None:
+    """Return an instance that can change what is at a path, or what the path leads to; None for none."""
+    way = way_to(str(path))
+    for name in instance_names(paths):
+        one = paths.instance(name)
+        for place in (one.state, one.scratch):
+            if leads_through(way, place) or leads_through(way, way_to(str(place)).real):
+                return name
+    for record in readable_records(paths):
+        for shown in record.mounts:
+            place = way_to(shown.path).real
+            if shown.writable and (leads_through(way, place) or way.real == place):
+                return record.name
+    return None
+
+
 def refuse_reached(paths: HostPaths, backup: PurePosixPath, directory: PurePosixPath) -> None:
     """Raise `Invalid` where `backup` lies in a directory that an instance reaches: it holds keys."""
     parent = Path(directory).absolute()
     for name in instance_names(paths):
-        state = Path(paths.instance(name).state)
-        # By its name too: a link on the way is the instance's, and may lead elsewhere the next moment.
-        if parent.is_relative_to(state) or files.real_path(parent).is_relative_to(files.real_path(state)):
-            message = f"{backup} lies in the state of {name}, which could read and change it"
-            raise Invalid(message, hint="choose a place outside", code="output_invalid")
+        one = paths.instance(name)
+        for what, place in (("state", Path(one.state)), ("/tmp", Path(one.scratch))):  # noqa: S108 - its own
+            # By its name too: a link on the way is the instance's, and may lead elsewhere the next moment.
+            if parent.is_relative_to(place) or files.real_path(parent).is_relative_to(files.real_path(place)):
+                message = f"{backup} lies in the {what} of {name}, which could read and change it"
+                raise Invalid(message, hint="choose a place outside", code="output_invalid")
     way = way_to(str(parent))
     for record in readable_records(paths):
         for shown in record.mounts:
-            place = way_to(shown.path).real
-            if way.real.is_relative_to(place) or (shown.writable and leads_through(way, place)):
+            shown_place = way_to(shown.path).real
+            if way.real.is_relative_to(shown_place) or (shown.writable and leads_through(way, shown_place)):
                 message = f"{backup} lies in {shown.path}, which {record.name} is shown"
                 hint = f"choose a place outside, or ocm unmount {record.name} {shlex.quote(shown.path)}"
                 raise Invalid(message, hint=hint, code="output_invalid")

@@ -158,18 +158,22 @@ def test_those_that_inherit_come_after_those_from_which_they_do() -> None:
             "[instances.a]\nconfig = { a = [{ b = 07:32:00 }] }",
             "instances.a: config.a holds a date or a time",
         ),
+        (
+            "[instances.a]\nnetwork = 'shared'\nallow = ['192.168.1.1:80']",
+            "instances.a: what shares the network of this machine reaches all that is near",
+        ),
         ("[instances.a]\nconfig = { 'a.b' = nan }", "instances.a: config.a.b holds a number without an end"),
         (
             "[instances.a]\nconfig = { 'a.b' = 1, a = { b = 2 } }",
-            "instances.a: config.a.b and config.a say the same thing",
+            "instances.a: config.a and config.a.b say the same thing",
         ),
         (
             "[instances.a]\nmodel = 'x/y'\nconfig = { 'agents.defaults.model.primary' = 'x/z' }",
             "instances.a: config.agents.defaults.model.primary and model say the same thing",
         ),
         (
-            "[instances.a]\nchannels.telegram.token.env = 'T'\nconfig = { 'channels.telegram.x' = false }",
-            "instances.a: config.channels.telegram.x and channels.telegram say the same thing",
+            "[instances.a]\nchannels.telegram.token.env = 'T'\nconfig = { 'channels.telegram' = {} }",
+            "instances.a: config.channels.telegram and channels.telegram say the same thing",
         ),
         (
             "[instances.a]\nchannels.telegram.token.env = 'T'\nsecrets.TELEGRAM_BOT_TOKEN.env = 'U'",
@@ -198,6 +202,21 @@ def test_the_example_says_all_that_can_be_said() -> None:
 def test_the_schema_knows_every_key_and_what_it_is_for() -> None:
     known = schema()["$defs"]["Described"]["properties"]
     assert set(known) == set(Described.__struct_fields__)
+
+
+def test_what_only_the_config_can_say_of_a_bot_and_a_model_is_taken() -> None:
+    text = """
+        [instances.mira]
+        model = "x/y"
+        channels.telegram = { token = { env = "T" }, allow = ["1"] }
+        [instances.mira.config]
+        "agents.defaults.model.fallbacks" = ["x/z"]
+        "channels.telegram.streaming" = true
+        """
+    assert len(parsed(text).instances[MIRA].config) == 2
+    with pytest.raises(Invalid, match=r"config.channels.telegram.dmPolicy and channels.telegram"):
+        parsed(f"{text}\n'channels.telegram.dmPolicy' = 'open'")
+    assert parsed(f"{text}\n'channels.telegram.dmPolicy' = 'open'".replace(', allow = ["1"]', ""))
 
 
 LITERAL = "sk-12345678901234567890123456789"

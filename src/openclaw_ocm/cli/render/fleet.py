@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,4 +65,24 @@ def schema_text() -> str:
 
     from openclaw_ocm.core.fleet.schema import schema
 
-    return msgspec.json.format(msgspec.json.encode(schema()), indent=1).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(schema(_fields())), indent=1).decode() + "\n"
+
+
+def _fields() -> dict[str, dict[str, str]]:
+    """Return what each field of a fleet file is for, by the names of its tables: the string below it."""
+    import ast
+    import inspect
+
+    from openclaw_ocm.core import record
+    from openclaw_ocm.core.fleet import file, schema
+
+    found: dict[str, dict[str, str]] = {}
+    for module in (file, record, schema):
+        for table in ast.parse(inspect.getsource(module)).body:
+            for line, below in itertools.pairwise(table.body if isinstance(table, ast.ClassDef) else ()):
+                match line, below:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
+                        value=ast.Constant(value=str(text))
+                    ):
+                        found.setdefault(getattr(table, "name", ""), {})[name] = text
+    return found

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Shown
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_MODEL_KEY = "agents.defaults.model"
+_MODEL_KEYS = ("agents.defaults.model.primary",)
+# What `channels.telegram` says of a config, and what its `allow` does.
+_OF_BOT = ("enabled", "botToken", "tokenFile")
+_RULES = ("dmPolicy", "allowFrom", "groupPolicy", "groupAllowFrom")
 
 
 def check(described: Described) -> None:
@@ -34,10 +37,7 @@ def check(described: Described) -> None:
         _check_port(described.port)
     if described.inherit_from not in (None, False, MAIN):
         parse_name(f"{described.inherit_from}")
-    if described.network not in (None, "shared") and not described.sealed:
-        raise Invalid(f"an unsealed instance has no network {described.network}", code="usage")
-    if described.mounts and not described.sealed:
-        raise Invalid("an unsealed instance has no mounts: it reaches all that you reach", code="usage")
+    _check_reach(described)
     for key, source in described.secrets.items():
         parse_secret(key)
         if key in described.environment:
@@ -50,6 +50,16 @@ def check(described: Described) -> None:
             message = f"secrets.{TOKEN} and channels.telegram.token are the same secret"
             raise Invalid(message, hint="leave one of them out", code="fleet_invalid")
     _check_config(described)
+
+
+def _check_reach(described: Described) -> None:
+    if described.network not in (None, "shared") and not described.sealed:
+        raise Invalid(f"an unsealed instance has no network {described.network}", code="usage")
+    if described.mounts and not described.sealed:
+        raise Invalid("an unsealed instance has no mounts: it reaches all that you reach", code="usage")
+    if described.allow and (described.network == "shared" or not described.sealed):
+        message = "what shares the network of this machine reaches all that is near: it has no allow"
+        raise Invalid(message, code="usage")
 
 
 def check_shown(mounts: tuple[Shown, ...]) -> None:
@@ -89,16 +99,31 @@ def _check_config(described: Described) -> None:
         if masked(value, parts) != value:
             message = f"config.{key} holds a secret, which is no matter of this file"
             raise Invalid(message, hint="name it in secrets, and write ${NAME} there", code="fleet_invalid")
-    said = [("config." + key, tuple(key.split("."))) for key in described.config]
-    if described.model is not None:
-        said.append(("model", tuple(_MODEL_KEY.split("."))))
-    if described.channels.telegram is not None:
-        said.append(("channels.telegram", ("channels", TELEGRAM)))
-    for (one, its), (other, others) in combinations(said, 2):
-        most = min(len(its), len(others))
-        if its[:most] == others[:most]:
-            message = f"{one} and {other} say the same thing"
+    for key in described.config:
+        twice = _said_twice(described, key)
+        if twice is not None:
+            message = f"config.{key} and {twice} say the same thing"
             raise Invalid(message, hint="leave one of them out", code="fleet_invalid")
+
+
+def _said_twice(described: Described, key: str) -> str | None:
+    """Return what says the same as a key of the config, None where nothing does."""
+    for other in described.config:
+        if other != key and f"{other}.".startswith(f"{key}."):
+            return f"config.{other}"
+    if described.model is not None and _meets(key, _MODEL_KEYS):
+        return "model"
+    telegram = described.channels.telegram
+    if telegram is not None:
+        ruled = (*_OF_BOT, *(_RULES if telegram.allow else ()))
+        if _meets(key, tuple(f"channels.{TELEGRAM}.{one}" for one in ruled)):
+            return "channels.telegram"
+    return None
+
+
+def _meets(key: str, places: tuple[str, ...]) -> bool:
+    """Tell whether a key is or holds one of these, or lies in it."""
+    return any(f"{one}.".startswith(f"{key}.") or f"{key}.".startswith(f"{one}.") for one in places)
 
 
 def _no_json(value: object) -> str | None:

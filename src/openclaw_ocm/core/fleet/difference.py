@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from openclaw_ocm.core.openclaw.channels import TELEGRAM, TOKEN, with_telegram
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.record import AutoUpgrade, Schedule, changed_limits
+from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.core.sandbox.shown import in_words
 from openclaw_ocm.errors import OcmError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 # What a change is of: `mount` and `unmount` name a path, `secret` a key, the others say all by themselves.
 Kind = Literal[
     "source", "network", "environment", "mount", "unmount", "limits", "secret", "model", "config", "telegram",
-    "port", "expose", "openclaw", "autostart", "backups", "auto_upgrade", "start", "stop",
+    "port", "expose", "openclaw", "autostart", "backups", "auto_upgrade", "start", "stop", "restart",
 ]  # fmt: skip
 # Those that a gateway which runs takes up with the restart that follows them all.
 UNTIL_RESTART: frozenset[Kind] = frozenset({"environment", "mount", "unmount", "limits", "secret"})
@@ -39,12 +40,14 @@ class Change:
 class Have:
     """What an instance is: `source` is where it inherits from, None for nowhere.
 
-    `config` is the instance's own word, which OpenClaw judges when it is changed.
+    `config` is the instance's own word, which OpenClaw judges when it is changed. `behind` tells whether what
+    runs has not taken up all that was changed.
     """
 
     record: Record
     version: str
     running: bool
+    behind: bool = False
     source: str | None
     model: str | None
     config: Mapping[str, Any] = field(repr=False)
@@ -66,14 +69,19 @@ def differences(
     """
     _refuse_fixed(described, have.record)
     stops = have.running and not described.running
-    return (
-        *([Change(kind="stop", words="stop it")] if stops else []),
-        *_source(described, have),
-        *_network(described, have.record),
+    until_restart = (
         *_environment(described, have.record),
         *_mounts(mounts, have.record),
         *_limits(described.limits, have.record.limits),
         *_secrets(secrets, have.secrets),
+    )
+    behind = have.behind and described.running and not until_restart
+    return (
+        *([Change(kind="stop", words="stop it")] if stops else []),
+        *_source(described, have),
+        *_network(described, have.record),
+        *until_restart,
+        *([Change(kind="restart", words="restart it: it runs as it was before")] if behind else []),
         # Before the model, whose provider it may describe.
         *_config(described, have.config),
         *_model(described, have),
@@ -121,8 +129,11 @@ def _environment(described: Described, record: Record) -> Iterator[Change]:
 
 
 def _mounts(wanted: tuple[Shown, ...], record: Record) -> Iterator[Change]:
+    paths = {one.path for one in wanted}
+    places = {one.at: one.path for one in wanted}
     for one in record.mounts:
-        if one.path not in {other.path for other in wanted}:
+        # What is to be where another one is now waits until that has gone.
+        if one.path not in paths or places.get(one.at, one.path) != one.path:
             yield Change(kind="unmount", key=one.path, words=f"hide {one.path}")
     for one in wanted:
         if one not in record.mounts:
@@ -157,7 +168,7 @@ def _telegram(described: Described, have: Have, bot: str | None) -> Iterator[Cha
         return
     if have.secrets.get(TOKEN) != bot or not as_object(lookup(config, f"channels.{TELEGRAM}")):
         yield Change(kind="telegram", words="give it a Telegram bot")
-    elif with_telegram(config, wanted.allow, have.record.name) != config:
+    elif with_telegram(config, wanted.allow, have.record.name, only=True) != config:
         yield Change(kind="telegram", words="change who may write to its Telegram bot")
 
 
@@ -173,7 +184,10 @@ def _expose(described: Described, record: Record) -> Iterator[Change]:
 
 
 def _openclaw(described: Described, version: str) -> Iterator[Change]:
-    if described.openclaw not in (None, version):
+    wanted = described.openclaw
+    # Where newer ones are taken by themselves it is what to begin with.
+    goes_on = wanted is not None and auto_upgrade(described) is not None and is_newer(version, wanted)
+    if wanted not in (None, version) and not goes_on:
         yield Change(kind="openclaw", words=f"OpenClaw {version} -> {described.openclaw}")
 
 

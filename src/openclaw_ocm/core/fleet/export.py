@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from openclaw_ocm.core.fleet.file import VERSION
+from openclaw_ocm.core.fleet.file import VERSION, is_version
 from openclaw_ocm.core.openclaw.channels import TELEGRAM, TOKEN
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.record import parse_model
@@ -78,10 +78,10 @@ def _table(kept: Kept, secrets: str) -> dict[str, Any]:
         "inherit_from": have.source or False,
         "model": _model(have.model),
         # That of the PATH is whatever the machine has.
-        "openclaw": have.version if kept.pinned else None,
+        "openclaw": have.version if kept.pinned and is_version(have.version) else None,
         "port": record.port,
         "network": record.network,
-        "allow": record.allow,
+        "allow": record.allow if record.isolated else (),
         "expose": record.expose,
         "environment": record.environment,
         "mounts": [msgspec.to_builtins(one) for one in record.mounts],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -10,7 +11,15 @@ from openclaw_ocm.core.network import Kind
 from openclaw_ocm.core.record import MOST_SHOWN, AutoUpgrade, Backend, Limits, Schedule
 
 VERSION = 1
+# What no two instances have in common.
+OF_ONE = ("port", "channels")
+_OPENCLAW = re.compile(r"[0-9]{4}\.[0-9]{1,2}\.[0-9]{1,3}")
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+
+
+def is_version(text: str) -> bool:
+    """Tell whether a file can say this version of OpenClaw: no release candidate of it."""
+    return _OPENCLAW.fullmatch(text) is not None
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,7 +85,7 @@ class Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """`main` or an instance, where its providers, models and keys come from; `false` for nowhere."""
     model: Text | None = None
     """The agent's model, such as `minimax/MiniMax-M2.7`."""
-    openclaw: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{4}\.[0-9]{1,2}\.[0-9]{1,3}\Z")] | None = None
+    openclaw: Annotated[str, msgspec.Meta(pattern=rf"\A{_OPENCLAW.pattern}\Z")] | None = None
     """The version of OpenClaw that it runs, installed where it is not."""
     backend: Backend | None = None
     """What keeps its gateway running."""

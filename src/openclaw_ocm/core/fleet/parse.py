@@ -15,7 +15,7 @@ from openclaw_ocm.core import ports
 from openclaw_ocm.core.environment import checked
 from openclaw_ocm.core.firewall import exposure
 from openclaw_ocm.core.fleet.checks import check, check_shown
-from openclaw_ocm.core.fleet.file import VERSION, Channels, Described, Mount, Source, Telegram
+from openclaw_ocm.core.fleet.file import OF_ONE, VERSION, Channels, Described, Mount, Source, Telegram
 from openclaw_ocm.core.names import is_drill, parse_name
 from openclaw_ocm.core.network import allowance
 from openclaw_ocm.core.openclaw.channels import is_token
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 MOST = 1000
 _MOST_SHOWN = 80
 _TOP = ("version", "defaults", "groups", "instances")
-# What no two instances have in common.
-_OF_ONE = ("port", "channels")
 # Tables whose members are replaced whole.
 _WHOLE = ("secrets", "config")
 _TABLES: dict[str, type[msgspec.Struct]] = {
@@ -161,7 +159,7 @@ def _table(top: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _described(value: object, place: str, *, of_all: bool = False) -> Described:
     """Return what a table says; raises `Invalid` for an unknown key and a wrong value."""
     if isinstance(value, dict):
-        if of_all and (shared := [key for key in _OF_ONE if key in value]):
+        if of_all and (shared := [key for key in OF_ONE if key in value]):
             raise _invalid(f"{place}.{shared[0]}", "cannot be of several instances")
         sources = value.get("secrets")
         for key, source in sources.items() if isinstance(sources, dict) else ():

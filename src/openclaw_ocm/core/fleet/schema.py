@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import copy
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from openclaw_ocm.core.fleet.file import Described
+from openclaw_ocm.core.fleet.file import OF_ONE, Described
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_DEFINITIONS = "$defs"
+# Editors read patterns as JavaScript does, which knows neither of the two.
+_ANCHORS = (("\\A", "^"), ("\\Z", "$"))
+_NULL = {"type": "null"}
+# As core.names and core.openclaw.traits have them.
+_NAME = "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -22,6 +33,54 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """The instances, by their names."""
 
 
-def schema() -> dict[str, Any]:
-    """Return the schema."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(_File)}
+def schema(told: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Any]:
+    """Return the schema; `told` says what fields are for, by the names of their tables."""
+    made = msgspec.json.schema(_File)
+    definitions: dict[str, Any] = made[_DEFINITIONS]
+    for node in _nodes(made):
+        _as_editors_read(node)
+    for table, texts in (told or {}).items():
+        for field, node in definitions.get(table, {}).get("properties", {}).items():
+            if field in texts:
+                definitions[table]["properties"][field] = {**node, "description": texts[field]}
+    for field in ("inherit_from", "backups", "auto_upgrade"):
+        choices = definitions["Described"]["properties"][field]["anyOf"]
+        choices[:] = [{"const": False} if one == {"type": "boolean"} else one for one in choices]
+    definitions["Source"] |= {"minProperties": 1, "maxProperties": 1}
+    definitions["Defaults"] = _without(definitions["Described"], OF_ONE)
+    definitions["Group"] = _without(definitions["Described"], (*OF_ONE, "groups"))
+    top = definitions["_File"]["properties"]
+    top["defaults"]["$ref"] = f"#/{_DEFINITIONS}/Defaults"
+    top["groups"]["additionalProperties"] = {"$ref": f"#/{_DEFINITIONS}/Group"}
+    top["instances"]["propertyNames"] = {"pattern": _NAME}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _as_editors_read(node: dict[str, Any]) -> None:
+    if isinstance(pattern := node.get("pattern"), str):
+        for old, new in _ANCHORS:
+            pattern = pattern.replace(old, new)
+        node["pattern"] = pattern
+    if isinstance(choices := node.get("anyOf"), list) and _NULL in choices:
+        # TOML has no such value.
+        choices.remove(_NULL)
+    if isinstance(node.get("default", ""), dict | list) or node.get("default", "") is None:
+        del node["default"]
+
+
+def _without(table: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    found = copy.deepcopy(table)
+    for field in fields:
+        del found["properties"][field]
+    return found
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any JSON value
+    """Yield every object of a schema."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            yield one
+        if isinstance(one, dict | list):
+            waiting += one.values() if isinstance(one, dict) else one

@@ -100,13 +100,16 @@ def parse_user(text: str) -> str:
     return text
 
 
-def with_telegram(config: Mapping[str, Any], allow: tuple[str, ...], name: str = "NAME") -> dict[str, Any]:
+def with_telegram(
+    config: Mapping[str, Any], allow: tuple[str, ...], name: str = "NAME", *, only: bool = False
+) -> dict[str, Any]:
     """Return the `config` of the instance `name` with a Telegram bot, whose token is in the secret `TOKEN`.
 
-    Those of `allow` and whoever was allowed by name may write to it, alone and in groups, where it answers
-    when it is mentioned; nobody else, whatever the config said. Without any, all is as it was: in a new one
-    who writes to it alone is to be approved, and in groups it answers nobody. Of several agents the default
-    one has it. Raises `OcmError` where the channel has accounts, each of which has rules of its own.
+    Those of `allow` and, unless `only` those, whoever was allowed by name may write to it, alone and in
+    groups, where it answers when it is mentioned; nobody else, whatever the config said. Without any, all is
+    as it was: in a new one who writes to it alone is to be approved, and in groups it answers nobody. Of
+    several agents the default one has it. Raises `OcmError` where the channel has accounts, each of which has
+    rules of its own.
     """
     changed = copy.deepcopy(dict(config))
     channels = changed.setdefault("channels", {})
@@ -121,7 +124,8 @@ def with_telegram(config: Mapping[str, Any], allow: tuple[str, ...], name: str =
     access = {key: old.get(key, value) for key, value in _ACCESS.items()}
     groups = old.get("groups") or _IF_MENTIONED
     if allow:
-        named = list(dict.fromkeys((*_named(old.get("allowFrom")), *allow)))
+        before = [] if only else _named(old.get("allowFrom"))
+        named = list(dict.fromkeys((*before, *allow)))
         # An approval for messages to the bot alone does not count in groups.
         access = {
             "dmPolicy": "allowlist",

@@ -69,12 +69,18 @@ def refuse_existing(worker: Instance, *, but: Collection[PurePosixPath] = ()) ->
 
 
 def choose_port(
-    host: Host, port: int | None, *, main: int | None = None, moving: Record | None = None
+    host: Host,
+    port: int | None,
+    *,
+    main: int | None = None,
+    moving: Record | None = None,
+    spared: Collection[int] = (),
 ) -> int:
     """Return `port`, or a free one for None; raise `OcmError` where it is not to be had.
 
     What is stopped has its port as well: instances, main, profiles of OpenClaw's and other users. `main` is
-    the port of main where that is known already; `moving` is the instance that is to leave its own.
+    the port of main where that is known already; `moving` is the instance that is to leave its own; of
+    `spared` none is chosen.
     """
     paths = host.paths
     owners = {_port_of(paths, name): str(name) for name in instance_names(paths)}
@@ -83,7 +89,9 @@ def choose_port(
     if port is None:
         settings = read_settings(paths)
         first = settings.first_port or ports.first_port(host.uid)
-        return ports.allocate_port(owners, step=settings.port_step, is_free=processes.can_bind, first=first)
+        return ports.allocate_port(
+            (*owners, *spared), step=settings.port_step, is_free=processes.can_bind, first=first
+        )
     if moving is not None:
         owners = {base: whose for base, whose in owners.items() if whose != moving.name}
     other = ports.overlap(ports.parse_port(port), owners)
