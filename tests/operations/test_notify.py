@@ -21,7 +21,7 @@ from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.notify import conditions
 from openclaw_ocm.core.notify.queue import MOST_WAITING
 from openclaw_ocm.core.purpose import ALL, Purpose
-from openclaw_ocm.core.record import AutoUpgrade, Schedule
+from openclaw_ocm.core.record import AutoUpgrade, Schedule, Shown
 from openclaw_ocm.core.status import Activity, Answer
 from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
 from openclaw_ocm.instances.history import DONE, FINISHED_LATER, UNDONE_LATER, HistoryEntry
@@ -335,6 +335,27 @@ def test_a_program_that_the_file_cannot_keep_is_refused(kept: Kept, words: tuple
     assert (caught.value.exit_code, caught.value.code) == (2, "way_invalid")
 
 
+def test_no_program_of_an_instance_runs_outside_of_its_sandbox(kept: Kept) -> None:
+    kept.deploy()
+    tell = Path(kept.paths(NAME).state) / "tell"
+    tell.write_text("#!/bin/sh\n")
+    tell.chmod(0o755)
+    link = kept.home / "tell"
+    link.symlink_to(tell)
+    ours = kept.home / "ours"
+    ours.mkdir()
+    record = msgspec.structs.replace(
+        kept.record(NAME), mounts=(Shown(path=str(ours), at="/srv/ours", writable=True),)
+    )
+    Path(kept.paths(NAME).record).write_text(encode_record(record))
+    for argv in ((str(tell),), (str(link),), ("sh", str(tell)), ("tee", "-a", str(ours / "told"))):
+        with pytest.raises(Invalid, match=f"lies where {NAME} can write") as caught:
+            notify.command_way(kept.host, argv)
+        assert caught.value.code == "way_invalid"
+    made = notify.command_way(kept.host, ("tee", "-a", str(kept.home / "told")))
+    assert made("a").shown.endswith("tee and 2 arguments")
+
+
 def test_what_a_program_is_called_with_is_kept_as_it_is(kept: Kept) -> None:
     words = ("", "a\nb", "\x1b[0m", "é" * 4096, *(95 * ("x",)))
     add(kept.context, "command", None, notify.command_way(kept.host, ("/bin/echo", *words)), dry_run=False)
@@ -519,6 +540,21 @@ def test_a_stop_that_was_cut_off_and_one_under_another_name_are_its_users_word_t
     assert stopped([entry("stop"), entry("rename", others=("b", "heir"))]) == {"b"}
     assert stopped([entry("rename", others=("b",))]) == set()
     assert stopped([entry("stop"), entry("start", command="apply --yes")]) == set()
+
+
+def test_where_the_history_cannot_be_read_nobody_is_told_that_ocm_did_not_stop_it(
+    kept: Kept, post: Post
+) -> None:
+    kept.deploy(autostart=True)
+    add_webhook(kept)
+    kept.stop()
+    history = Path(kept.host.paths.history)
+    history.unlink()
+    history.mkdir()
+    assert look(kept).told == ()
+    history.rmdir()
+    look(kept)
+    assert post.taken() == [("webhook", f"{NAME} is stopped")]
 
 
 def test_one_that_is_deleted_is_over(kept: Kept, post: Post) -> None:

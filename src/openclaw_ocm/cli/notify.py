@@ -158,7 +158,7 @@ def remove(
 @json_option
 @click.pass_context
 def test(ctx: click.Context, names: tuple[str, ...], *, as_json: bool) -> int:
-    """Send a test message by the ways named, or by all; exit 1 where one does not get there."""
+    """Send a test message by the ways named, or by all; it fails where one does not get there."""
     from openclaw_ocm.cli.render.notify import show_tested
     from openclaw_ocm.operations.notify import chosen, send_test
 

@@ -22,7 +22,12 @@ from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents
 from openclaw_ocm.operations.planning.facts import gather
-from openclaw_ocm.operations.planning.noticing import end_steps, keeper, keeping_steps
+from openclaw_ocm.operations.planning.noticing import (
+    end_steps,
+    keeper,
+    keeping_steps,
+    refuse_programs_of_instances,
+)
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.notices import (
@@ -104,6 +109,7 @@ def command_way(host: Host, argv: tuple[str, ...]) -> Callable[[str], Way]:
         message = f"there is no program {printable(argv[0])}"
         raise Invalid(message, hint="name it by its path", code="way_invalid")
     words = core.parse_words((program, *argv[1:]))
+    refuse_programs_of_instances(host, words)
     return lambda name: core.Command(name=name, argv=words)
 
 

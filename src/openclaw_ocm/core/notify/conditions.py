@@ -93,9 +93,9 @@ class Instance:
     """The facts of one instance.
 
     `unreadable` means that nothing else is known of it; `busy` that somebody changes it, `wanted_stopped`
-    that its user stopped it. `lost` are the channels that its gateway says do not work, None where it tells
-    nothing of them; `only_channels` that nothing else keeps it from being ready. Without a schedule
-    `backups` and `upgrades` are None.
+    that its user stopped it, None where that is not known. `lost` are the channels that its gateway says do
+    not work, None where it tells nothing of them; `only_channels` that nothing else keeps it from being
+    ready. Without a schedule `backups` and `upgrades` are None.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Instance:
     state: State = State.READY
     activity: Activity = Activity.RUNNING
     autostart: bool = True
-    wanted_stopped: bool = False
+    wanted_stopped: bool | None = False
     restarts: int = 0
     lost: tuple[str, ...] | None = ()
     only_channels: bool = False
@@ -317,7 +317,8 @@ def _of_instance(one: Instance, samples: tuple[Sample, ...], look: _Look) -> Ite
         kind = _health(one, samples, looped=looped)
         # Many that start at once wait for each other; one that takes too long is failed by then.
         starts = kind is Kind.NOT_READY and one.state is State.STARTING
-        yield _Finding(about=one.name, subject=HEALTH, kind=kind, busy=one.busy or starts)
+        known = kind is not Kind.STOPPED or one.wanted_stopped is not None
+        yield _Finding(about=one.name, subject=HEALTH, kind=kind, known=known, busy=one.busy or starts)
         yield from _channels(one, mine)
     for subject, timed, kinds in (
         (BACKUPS, one.backups, _BACKUP_KINDS),

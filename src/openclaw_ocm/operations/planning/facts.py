@@ -16,7 +16,7 @@ from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.status import State
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.history import DONE, FINISHED_LATER, read_history
+from openclaw_ocm.instances.history import DONE, FINISHED_LATER, readable_history
 from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.planning import timers
@@ -48,14 +48,16 @@ def gather(context: Context) -> Facts:
     opened = open_all(context, names)
     seen = observed(opened.instances.values()).instances
     judged = verdicts(seen.values())
-    stopped = _stopped(read_history(paths))
+    history, refused = readable_history(paths)
+    stopped = _stopped(history)
     found = []
     for name in names:
         busy = files.is_locked(paths.locks / f"{name}.lock")
         fact = conditions.Instance(name=name, unreadable=True, busy=busy)
         if name in seen:
             with contextlib.suppress(OcmError, OSError):
-                fact = _of_instance(seen[name], judged[name], busy=busy, stopped=name in stopped)
+                by_user = None if refused else name in stopped
+                fact = _of_instance(seen[name], judged[name], busy=busy, stopped=by_user)
         found.append(fact)
     records = (one.record.backups for one in opened.instances.values())
     elsewhere = [one.directory for one in records if one is not None and one.directory is not None]
@@ -79,7 +81,7 @@ def _stopped(history: Iterable[HistoryEntry]) -> set[str]:
     return stopped
 
 
-def _of_instance(one: Instance, verdict: Health, *, busy: bool, stopped: bool) -> conditions.Instance:
+def _of_instance(one: Instance, verdict: Health, *, busy: bool, stopped: bool | None) -> conditions.Instance:
     process, failing = one.process, verdict.failing
     lost = None if failing is None else _channels(one, failing)
     return conditions.Instance(

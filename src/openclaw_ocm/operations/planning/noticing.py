@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.purpose import ALL, Purpose
 from openclaw_ocm.core.steps import SetTimer
-from openclaw_ocm.core.text import counted
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.core.text import counted, printable
+from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.problems import MACHINE, Problem
 from openclaw_ocm.operations.planning.timers import faults
 from openclaw_ocm.system.host import local_zone
+from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.notices import read_notices, read_ways
+from openclaw_ocm.system.kept.records import read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.backup.schedule import Timer
+    from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.system.host import Host
 
 # What doctor does about it.
 RUN_AGAIN = "have it run"
@@ -100,6 +106,31 @@ def run_again(context: Context) -> None:
         backend = keeper(context)
         plan = make_plan(backend, "doctor", MAIN, keeping_steps(backend))
         carry_out(context, plan, done="", nothing="", dry_run=False)
+
+
+def refuse_programs_of_instances(host: Host, argv: Iterable[str]) -> None:
+    """Raise `Invalid` where a word is a path that an instance can write: that would be run unsealed."""
+    places = {PurePosixPath(os.path.realpath(place)): name for name, place in _writable(host)}
+    for word in argv:
+        if "/" not in word:
+            continue
+        path = PurePosixPath(os.path.realpath(word))
+        owner = next((places[one] for one in (path, *path.parents) if one in places), None)
+        if owner is not None:
+            message = f"{printable(word)} lies where {owner} can write, and would run outside of its sandbox"
+            raise Invalid(message, hint="put it where no instance can write", code="way_invalid")
+
+
+def _writable(host: Host) -> Iterator[tuple[InstanceName, PurePosixPath]]:
+    """Yield what each instance can write: what a record shows it where that can be read."""
+    for name in instance_names(host.paths):
+        paths = host.instance(name)
+        yield name, paths.state
+        yield name, paths.scratch
+        with contextlib.suppress(OcmError):
+            for shown in read_record(host.paths, name).mounts:
+                if shown.writable:
+                    yield name, PurePosixPath(shown.path)
 
 
 def _in_words(moment: float) -> str:
