@@ -71,6 +71,11 @@ class Bot:
         }
         self._receive({**_alone(user), "document": document, "caption": caption}, {name: content})
 
+    def refuse(self, *, refused: bool) -> None:
+        """Have its token refused from now on, or taken again."""
+        sent = json.dumps({"refused": refused})
+        self.telegram.machine.run(["curl", "-sf", "--data-binary", "@-", self._place], input=sent)
+
     def hears(self, chat: int, text: str) -> None:
         """Wait until a message of the bot's in a chat holds `text`."""
         wait_for(lambda: any(text in one for one in self.said(chat)), ANSWER_SECONDS, f"{text!r} in {chat}")
