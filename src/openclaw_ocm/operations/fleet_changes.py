@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from openclaw_ocm.core.fleet.difference import auto_upgrade, schedule
+from openclaw_ocm.core.fleet.difference import auto_upgrade, opened, schedule
 from openclaw_ocm.core.models.choice import parse_choice
 from openclaw_ocm.core.openclaw.channels import parse_token
 from openclaw_ocm.core.record import Keep
@@ -109,7 +109,8 @@ def _set_source(context: Context, job: Job, _change: Change) -> Outcome:
 
 
 def _set_network(context: Context, job: Job, _change: Change) -> Outcome:
-    wanted = NetworkChange(network=job.described.network, allow=job.described.allow)
+    record = open_instance(context, job.name).record
+    wanted = NetworkChange(network=job.described.network, allow=opened(job.described, record))
     return set_network(context, job.name, wanted, job.effort, dry_run=job.dry_run)
 
 

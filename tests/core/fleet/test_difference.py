@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
 
 from openclaw_ocm.core.fleet.difference import Change, Have, differences
 from openclaw_ocm.core.fleet.file import Described
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.record import Record, Runtime
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.network import Kind
 
 RECORD = Record(
     name=parse_name("mira"),
@@ -17,9 +23,9 @@ RECORD = Record(
 )
 
 
-def changes(described: Described, config: dict[str, Any]) -> tuple[Change, ...]:
+def changes(described: Described, config: dict[str, Any], record: Record = RECORD) -> tuple[Change, ...]:
     have = Have(
-        record=RECORD, version="2026.9.6", running=True, source=None, model=None, config=config, secrets={}
+        record=record, version="2026.9.6", running=True, source=None, model=None, config=config, secrets={}
     )
     return differences(described, have, mounts=(), secrets={}, bot=None)
 
@@ -31,3 +37,21 @@ def test_all_of_a_config_is_one_change_before_the_model_whose_provider_it_may_de
         ("config", "set models.providers.lab, tools.deny in its config"),
         ("model", "model none -> lab/one"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("network", "wanted", "words"),
+    [
+        ("own", None, ["let it reach 10.0.0.1:80"]),
+        ("own", "shared", ["network own -> shared"]),
+        ("shared", "own", ["network shared -> own; let it reach 10.0.0.1:80"]),
+        ("shared", None, []),
+        ("shared", "shared", []),
+    ],
+)
+def test_in_the_network_of_the_machine_nothing_near_has_to_be_opened(
+    network: Kind, wanted: Kind | None, words: list[str]
+) -> None:
+    record = msgspec.structs.replace(RECORD, network=network)
+    found = changes(Described(network=wanted, allow=("10.0.0.1:80",)), {}, record)
+    assert [one.words for one in found] == words

@@ -115,11 +115,19 @@ def _source(described: Described, have: Have) -> Iterator[Change]:
 
 def _network(described: Described, record: Record) -> Iterator[Change]:
     kind = described.network
-    more = [place for place in described.allow if place not in record.allow]
+    more = [place for place in opened(described, record) if place not in record.allow]
     words = [f"network {record.network} -> {kind}"] if kind not in (None, record.network) else []
     words += [f"let it reach {', '.join(more)}"] if more else []
     if words:
         yield Change(kind="network", words="; ".join(words))
+
+
+def opened(described: Described, record: Record) -> tuple[str, ...]:
+    """Return what is near and is to be opened: nothing in the machine's network, which has all of that.
+
+    In that is an instance, too, whose machine lacks what a network of its own takes.
+    """
+    return () if (described.network or record.network) == "shared" else described.allow
 
 
 def _environment(described: Described, record: Record) -> Iterator[Change]:
