@@ -15,6 +15,8 @@ from openclaw_ocm.cli import fleet, frame, main, runtime
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations import fleet as operations
+from openclaw_ocm.operations import fleet_changes
+from openclaw_ocm.operations.create import create
 from openclaw_ocm.system import capacity
 
 if TYPE_CHECKING:
@@ -182,6 +184,42 @@ def test_one_whose_record_is_damaged_costs_the_others_nothing(home: Fleet) -> No
     assert "is corrupt" in err
 
 
+def test_interrupted_it_keeps_what_was_done_and_goes_on_from_there_the_next_time(
+    home: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    home.write(TWO)
+    home.apply("--yes", "--jobs", "1")
+    both = TWO.replace("running = false", 'running = false\nlimits.memory = "4G"').replace("2G", "3G")
+    home.write(both.replace('memory = "3G"', 'memory = "3G"\nautostart = true'))
+    with monkeypatch.context() as patch:
+        patch.setitem(fleet_changes.BY_KIND, "autostart", interrupt)
+        done = CliRunner().invoke(
+            fleet.apply, ["-f", str(home.path), "--jobs", "1"], obj={"verbose": False, "debug": False}
+        )
+        assert done.exit_code != 0
+    assert home.kept.record(NAME).limits.memory == "3G"
+    assert home.kept.record(OTHER).limits.memory is None
+    changes = [one["changes"] for one in json.loads(home.plan("--json")[1])["results"]]
+    assert changes == [["start with the machine"], ["memory none -> 4G"]]
+
+
+def test_two_at_once_make_one_fleet(home: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def after_another(context: Any, wanted: Any, **options: Any) -> Any:  # noqa: ANN401 - as the verb
+        made.append(create(context, wanted, **options).message)
+        return create(context, wanted, **options)
+
+    monkeypatch.setattr(operations, "create", after_another)
+    home.write(TWO)
+    code, out, _err = home.apply("--yes", "--jobs", "1")
+    assert (code, len(made)) == (0, 2)
+    assert f"{NAME}: made, ready and sealed" in out
+
+
 def test_more_gateways_than_the_memory_holds_are_refused_before_anything_is_made(
     home: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +231,12 @@ def test_more_gateways_than_the_memory_holds_are_refused_before_anything_is_made
     assert home.kept.rows() == {}
     code, out, err = home.plan()
     assert (code, "2 gateways are to run" in err) == (0, True)
-    assert home.apply("--yes", "--overcommit")[0] == 0
+    assert home.apply("--yes", "--overcommit", "--jobs", "1")[0] == 0
+    # What the file does not name is there all the same.
+    home.write(f"{DEFAULTS}[instances.third]\n")
+    code, out, err = home.apply("--yes")
+    assert (code, out) == (1, "")
+    assert "1 gateway is to run beside 2 others" in err
 
 
 def test_a_newer_version_is_brought_for_those_that_are_there_and_an_older_one_is_not(

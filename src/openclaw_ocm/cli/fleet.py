@@ -115,8 +115,8 @@ def apply(  # noqa: PLR0913 - one for each option
         raise click.UsageError(message)
     context = frame.open_context(ctx)
     fleet = _fleet(context.host, path)
-    crowd = too_many(fleet)
-    if crowd is not None and not (overcommit or dry_run):
+    crowd = None if overcommit or dry_run else too_many(context, fleet)
+    if crowd is not None:
         raise crowd
     doing = _Doing(ctx, context, fleet, names, frame.effort(options), dry_run=dry_run)
     if prune:
@@ -242,7 +242,10 @@ class _Doing:
             found, failed = frame.attempt_each(self.context, self.doomed, self._delete, as_json=as_json)
             results += found
             errors += failed
-        crowd, others = too_many(self.fleet), () if self.doomed else beside(self.context, self.fleet)
+        crowd, others = (
+            too_many(self.context, self.fleet),
+            () if self.doomed else beside(self.context, self.fleet),
+        )
         told = (
             *([f"not in the file, and left alone: {', '.join(others)}"] if others else []),
             *([crowd.message] if crowd is not None else []),

@@ -14,8 +14,9 @@ from openclaw_ocm.core.fleet.difference import UNTIL_RESTART, Have, differences
 from openclaw_ocm.core.names import InstanceName, is_drill
 from openclaw_ocm.core.record import Record, Runtime
 from openclaw_ocm.core.releases import is_newer
+from openclaw_ocm.core.text import counted
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.instance import open_instance
+from openclaw_ocm.instances.instance import observed, open_all, open_instance
 from openclaw_ocm.operations.create import Wanted, create, model_of
 from openclaw_ocm.operations.expose import questions as exposure_questions
 from openclaw_ocm.operations.fleet_changes import AFTER, BY_KIND, Read
@@ -102,13 +103,23 @@ def lacking(
     return tuple(found)
 
 
-def too_many(fleet: Fleet) -> OcmError | None:
-    """Return why this machine cannot hold all gateways that a fleet file has run, None where it can."""
-    running, memory = sum(one.running for one in fleet.instances.values()), capacity.memory()
-    if memory is None or running * IDLE_BYTES <= memory:
+def too_many(context: Context, fleet: Fleet) -> OcmError | None:
+    """Return why this machine cannot hold all gateways that are to run, None where it can.
+
+    Those of a fleet file, and what runs beside them.
+    """
+    described = sum(one.running for one in fleet.instances.values())
+    memory = capacity.memory()
+    if memory is None:
+        return None
+    seen = observed(open_all(context, beside(context, fleet)).instances.values())
+    others = sum(one.process.activity.will_run for one in seen.instances.values())
+    if (described + others) * IDLE_BYTES <= memory or not described:
         return None
     fit = memory // IDLE_BYTES
-    message = f"{running} gateways are to run, and the memory of this machine is enough for about {fit}"
+    more = f" beside {counted(others, 'other')}" if others else ""
+    to_run = f"{counted(described, 'gateway')} {'is' if described == 1 else 'are'} to run{more}"
+    message = f"{to_run}, and the memory of this machine is enough for about {fit}"
     return OcmError(message, hint="running = false for some, or --overcommit", code="fleet_too_large")
 
 
@@ -202,12 +213,14 @@ def _is_behind(worker: Instance) -> bool:
     """Tell whether a gateway runs as it was before its record or its secrets were changed."""
     if not worker.process.activity.will_run:
         return False
+    is_old = worker.process.changed_on_disk
     with contextlib.suppress(OSError):
-        if runs_with_older_secrets(worker):
-            return True
-    definition = worker.definition
-    is_old = compare(definition, files.read_own(definition.path)).standing is Standing.OLD
-    return is_old or worker.process.changed_on_disk
+        is_old = is_old or runs_with_older_secrets(worker)
+    # What cannot be read is told when it is to be replaced.
+    with contextlib.suppress(OcmError):
+        found = compare(worker.definition, files.read_own(worker.definition.path))
+        is_old = is_old or found.standing is Standing.OLD
+    return is_old
 
 
 def _planned(job: Job) -> Have:
