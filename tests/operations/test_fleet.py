@@ -95,6 +95,21 @@ def test_what_is_missing_is_made_and_there_is_nothing_more_to_do(kept: Kept) -> 
         assert (again.message, again.changes, again.steps) == ("as the file says", (), ())
 
 
+def test_what_the_file_itself_brings_is_not_told_to_be_missing(kept: Kept) -> None:
+    fal = {"id": "fal", "setup": {"providers": [{"id": "fal", "envVars": ["FAL_KEY"]}]}}
+    place = ".npm-global/lib/node_modules/openclaw/dist/extensions/fal/openclaw.plugin.json"
+    (kept.home / place).parent.mkdir(parents=True)
+    (kept.home / place).write_text(json.dumps(fal))
+    lacking = (
+        f'[defaults]\ninherit_from = false\nnetwork = "shared"\nrunning = false\nmodel = "fal/m"\n'
+        f"[instances.{OTHER}]\n[instances.{NAME}]\n"
+    )
+    told = f"it has no key for fal: ocm model {OTHER} fal/m asks for it"
+    assert told in brought(kept, OTHER, lacking).notes
+    notes = brought(kept, NAME, f'{lacking}secrets.FAL_KEY.file = "~/key"\n').notes
+    assert "fal" not in "".join(notes)
+
+
 def test_one_that_is_not_to_run_is_made_and_not_started(kept: Kept) -> None:
     assert brought(kept, OTHER).message == "made, not started"
     assert OTHER not in kept.world.gateways or kept.world.gateways[OTHER].pid is None

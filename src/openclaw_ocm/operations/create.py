@@ -63,7 +63,7 @@ class Wanted:
     `openclaw` is the version of one that OCM installed, else that of the PATH is run. `planned` is the
     runtime that a dry run takes for there, where it would first be installed; `inherit_from` is where
     providers, models and keys come from, main or an instance, unless `no_inherit`. `spared` are ports that
-    others are to have.
+    others are to have. With `unfinished` the caller gives it more, and tells then what it misses.
     """
 
     name: InstanceName
@@ -78,6 +78,7 @@ class Wanted:
     planned: Runtime | None = None
     inherit_from: InstanceName | None = None
     spared: tuple[int, ...] = ()
+    unfinished: bool = False
     no_inherit: bool = False
 
     @property
@@ -325,13 +326,18 @@ def _needed(wanted: Wanted, inheritance: Inheritance | None) -> dict[str, tuple[
 def _notes(wanted: Wanted, worker: Instance, inheritance: Inheritance | None) -> tuple[str, ...]:
     """Return what to know of what a new instance inherits, may reach and misses, and of its model."""
     if inheritance is None:
-        return missed(worker, None, wanted.model) or model_note(wanted.name, wanted.model)
-    providers = lookup(inheritance.config, "models.providers")
+        return () if wanted.unfinished else _misses(wanted, worker, None)
+    closed = () if wanted.unfinished else closed_places(worker.record, inheritance.config)
+    misses = () if wanted.unfinished else _misses(wanted, worker, inheritance)
+    return (*inheritance.notes, *_unseen_certificates(inheritance), *closed, *misses)
+
+
+def _misses(wanted: Wanted, worker: Instance, inheritance: Inheritance | None) -> tuple[str, ...]:
+    """Return what a new instance misses, or may: its model's provider, a key."""
+    providers = lookup(inheritance.config, "models.providers") if inheritance else None
     known = frozenset(providers) if isinstance(providers, dict) else frozenset[str]()
-    closed = closed_places(worker.record, inheritance.config)
-    misses = missed(worker, inheritance, wanted.model, inheritance.notes)
-    model = () if misses else model_note(wanted.name, wanted.model, known)
-    return (*inheritance.notes, *_unseen_certificates(inheritance), *closed, *misses, *model)
+    misses = missed(worker, inheritance, wanted.model, inheritance.notes if inheritance else ())
+    return misses or model_note(wanted.name, wanted.model, known)
 
 
 def _unseen_certificates(inheritance: Inheritance) -> tuple[str, ...]:

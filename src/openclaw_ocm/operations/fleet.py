@@ -20,6 +20,8 @@ from openclaw_ocm.instances.instance import observed, open_all, open_instance
 from openclaw_ocm.operations.create import Wanted, create, model_of
 from openclaw_ocm.operations.expose import questions as exposure_questions
 from openclaw_ocm.operations.fleet_changes import AFTER, BY_KIND, Read
+from openclaw_ocm.operations.planning.able import ability
+from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.repair import runs_with_older_secrets
 from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.operations.start import restart
@@ -138,6 +140,7 @@ def bring(context: Context, job: Job) -> Outcome:
     words = [*(["make it"] if is_new else []), *(change.words for change in changes)]
     if not (is_new and job.dry_run):
         done += _carried_out(context, job, found, changes, is_new=is_new)
+    misses = _misses(open_instance(context, job.name)) if is_new and not job.dry_run else ()
     return Outcome(
         name=job.name,
         operation="apply",
@@ -146,8 +149,15 @@ def bring(context: Context, job: Job) -> Outcome:
         dry_run=job.dry_run,
         changes=tuple(words),
         steps=(*(job.brought.installs if done else ()), *(step for one in done for step in one.steps)),
-        notes=tuple(dict.fromkeys((*(note for one in done for note in one.notes), *_source_notes(job)))),
+        notes=tuple(
+            dict.fromkeys((*(note for one in done for note in one.notes), *misses, *_source_notes(job)))
+        ),
     )
+
+
+def _misses(worker: Instance) -> tuple[str, ...]:
+    """Return what to know of a new instance once it has all that the file says."""
+    return (*closed_places(worker.record, worker.config), *ability(worker).notes)
 
 
 def _settled(context: Context, described: Described, record: Record) -> Described:
@@ -184,6 +194,7 @@ def _made(context: Context, job: Job) -> Outcome:
         limits=described.limits,
         environment=described.environment,
         spared=job.spared,
+        unfinished=True,
         openclaw=job.brought.version,
         planned=job.brought.planned,
         inherit_from=InstanceName(source) if isinstance(source, str) else None,
