@@ -136,16 +136,25 @@ def log_rows(state: State, view: View, height: int, *, wrapped: bool) -> list[st
         return ["reading"]
     if log.problem is not None:
         return list(chop_cells(printable(log.problem), view.width))[:height]
-    entries = log.entries[: len(log.entries) - state.scrolled] if wrapped else log.entries
+    entries = log.entries[: max(len(log.entries) - state.scrolled, 0)] if wrapped else log.entries
     rows: list[str] = []
     for entry in reversed(entries):
-        text = line_of(entry, view)
-        cut = set_cell_size(text, view.width).rstrip()
-        parts = chop_cells(text, view.width) if wrapped and text else [cut]
-        rows = [*parts, *rows]
+        rows = [*_rows_of(entry, view, wrapped=wrapped), *rows]
+        if len(rows) >= height:
+            return rows[-height:]
+    # Who went up to the first line sees what came after it.
+    for entry in log.entries[len(entries) :]:
+        rows += _rows_of(entry, view, wrapped=wrapped)
         if len(rows) >= height:
             break
-    return rows[-height:] if rows else ["nothing logged"]
+    return rows[:height] if rows else ["nothing logged"]
+
+
+def _rows_of(entry: Entry, view: View, *, wrapped: bool) -> list[str]:
+    text = line_of(entry, view)
+    if wrapped and text:
+        return list(chop_cells(text, view.width))
+    return [set_cell_size(text, view.width).rstrip()]
 
 
 def line_of(entry: Entry, view: View) -> str:
