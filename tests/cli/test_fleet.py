@@ -14,6 +14,7 @@ from tests.operations.kept import NAME, OTHER, keep
 from openclaw_ocm.cli import fleet, frame, main, runtime
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.operations import delete as deleting
 from openclaw_ocm.operations import fleet as operations
 from openclaw_ocm.operations import fleet_changes
 from openclaw_ocm.operations.create import create
@@ -323,6 +324,41 @@ def test_what_export_writes_makes_nothing_new(home: Fleet, tmp_path: Path) -> No
     assert home.run(fleet.export, "-o", str(there))[0] == 1, "it is there already"
     home.path = there
     assert home.plan()[1] == "2 instances are as the file says\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-o", "{home}/folder"),
+        ("-o", "{home}/file/there.toml"),
+        ("-o", "/proc/x"),
+        ("--secrets", "{home}/file"),
+    ],
+)
+def test_where_nothing_can_be_written_export_says_which_place_that_is(
+    home: Fleet, words: tuple[str, str]
+) -> None:
+    home.write(TWO.replace("limits.memory", "secrets.SOME_KEY.file = 'key'\nlimits.memory"))
+    (home.kept.home / "key").write_text("sk-first")
+    home.apply("--yes", "--jobs", "1")
+    (home.kept.home / "folder").mkdir()
+    (home.kept.home / "file").touch()
+    option, place = words[0], words[1].format(home=home.kept.home)
+    code, out, err = home.run(fleet.export, option, place, "--force")
+    assert (code, out) == (1, "")
+    assert err.startswith(place)
+    assert " cannot be written: " in err
+    assert not [path for path in home.kept.files() if path.endswith(".ocm")]
+
+
+def test_what_an_instance_was_before_is_told_before_it_is_pruned(
+    home: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.kept.create(OTHER)
+    home.write(f"{DEFAULTS}[instances.{NAME}]\n")
+    said = f"{OTHER} was an OpenClaw of yours before"
+    monkeypatch.setattr(deleting, "taken_over", lambda _context, names: [said] * (names == (OTHER,)))
+    assert f"ocm: {said}\n" in home.apply("--prune")[2]
 
 
 @pytest.mark.parametrize("option", ["--example", "--schema"])

@@ -165,6 +165,7 @@ class _Doing:
 
     def ask(self, *, yes: bool) -> None:
         """Ask what is to be asked before anything is changed."""
+        from openclaw_ocm.operations.delete import taken_over
         from openclaw_ocm.operations.fleet import questions
 
         if self.dry_run or yes:
@@ -177,6 +178,8 @@ class _Doing:
                 # The others go on; it does not, for nobody was asked about it.
                 self.brought[name] = error
         if self.doomed:
+            for said in taken_over(self.context, self.doomed):
+                click.echo(f"ocm: {said}", err=True)
             asked.append(f"Delete {', '.join(self.doomed)} with all that belongs to them?")
         for question in asked:
             frame.confirm(question)

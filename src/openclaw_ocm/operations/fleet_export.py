@@ -13,7 +13,7 @@ from openclaw_ocm.core.openclaw.channels import TOKEN, with_telegram
 from openclaw_ocm.core.openclaw.settings import initial_config
 from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.core.text import counted, printable
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, room_or_writable
 from openclaw_ocm.operations.fleet import have
 from openclaw_ocm.operations.status import selected
 from openclaw_ocm.system import files
@@ -79,10 +79,9 @@ def export(
         message = f"{there[0]} is there already"
         raise OcmError(message, hint="--force writes over it", code="exists")
     for path, value in wanted.items():
-        files.make_directory(path.parent)
-        files.write_file(path, f"{value}\n".encode())
+        _write(path, f"{value}\n")
     if output is not None:
-        files.write_file(output, text.encode())
+        _write(output, text)
     return Exported(
         text=text,
         output=None if output is None else str(output),
@@ -124,6 +123,16 @@ def _relative(secrets: PurePosixPath, output: PurePosixPath | None) -> str:
     if output is not None and secrets.is_relative_to(output.parent):
         return str(secrets.relative_to(output.parent))
     return str(secrets)
+
+
+def _write(path: PurePosixPath, text: str) -> None:
+    try:
+        files.write_file(path, text.encode())
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise OcmError(
+            message, hint=room_or_writable(error) or "name another place", code="os_error"
+        ) from None
 
 
 def _docker(kept: Kept) -> bool:

@@ -6,8 +6,7 @@ import os
 import stat
 from typing import IO, TYPE_CHECKING
 
-from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import files
+from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system.ways import changed_by
 
 if TYPE_CHECKING:
@@ -24,14 +23,25 @@ def read_fleet_file(paths: HostPaths, path: PurePosixPath) -> str:
     if (name := changed_by(paths, path)) is not None:
         message = f"{path} can be changed by {name}, and it says which programs are run"
         raise OcmError(message, hint="keep it where no instance writes", code="fleet_unsafe")
-    data = files.read_own(path, limit=_MOST + 1)
-    if data is None:
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
         message = f"there is no {path}"
-        raise OcmError(message, hint=f"ocm export -o {path} writes what there is", code="fleet_missing")
-    status = os.stat(path)  # noqa: PTH116 - no Path in this module's hands
-    if status.st_uid not in (os.getuid(), 0) or status.st_mode & _OTHERS:
-        message = f"{path} can be written by others, and it says which programs are run"
-        raise OcmError(message, hint=f"chmod go-w {path}", code="fleet_unsafe")
+        hint = f"ocm plan --example prints one; ocm export -o {path} writes what there is"
+        raise OcmError(message, hint=hint, code="fleet_missing") from None
+    except OSError as error:
+        raise UnreadableFile(path, error.strerror or str(error)) from None
+    try:
+        # Of what was opened: by its path it may be another one the next moment.
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableFile(path, "it is no file")
+        if status.st_uid not in (os.getuid(), 0) or status.st_mode & _OTHERS:
+            message = f"{path} can be written by others, and it says which programs are run"
+            raise OcmError(message, hint=f"chmod go-w {path}", code="fleet_unsafe")
+        data = os.read(opened, _MOST + 1)
+    finally:
+        os.close(opened)
     return _text(data, str(path))
 
 

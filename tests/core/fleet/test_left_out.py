@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from openclaw_ocm.core.fleet.difference import Have, differences
+from openclaw_ocm.core.fleet.export import bot_allowed
 from openclaw_ocm.core.fleet.parse import parse_fleet
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.openclaw.channels import TOKEN, with_telegram
@@ -34,12 +35,22 @@ def words(text: str, *, version: str = "2026.9.6", config: dict[str, Any] | None
     return tuple(one.words for one in found)
 
 
-@pytest.mark.parametrize("allow", [["1"], ["1", "1"], ["2", "1"]])
+@pytest.mark.parametrize("allow", [["1"], ["1", "1"], ["3", "1"]])
 def test_who_is_no_longer_in_the_file_may_write_to_the_bot_no_more(allow: list[str]) -> None:
     text = f"channels.telegram = {{ token = {{ env = 'T' }}, allow = {allow} }}"
     before = with_telegram({}, ("1", "2"))
     assert words(text, config=before) == ("change who may write to its Telegram bot",)
-    assert words(text, config=with_telegram(before, tuple(allow), only=True)) == ()
+    after = with_telegram(before, tuple(allow), only=True)
+    assert set(after["channels"]["telegram"]["allowFrom"]) == set(allow)
+    assert words(text, config=after) == ()
+
+
+@pytest.mark.parametrize("allowed", [["1", "tg:2"], ["*", "1"], ["@ann"], ["*"]])
+def test_whom_no_file_can_name_is_left_alone_by_the_file_of_what_there_is(allowed: list[str]) -> None:
+    config = with_telegram({}, ("1",))
+    config["channels"]["telegram"] |= {"allowFrom": allowed, "groupAllowFrom": allowed}
+    found = list(bot_allowed(config) or ())
+    assert words(f"channels.telegram = {{ token = {{ env = 'T' }}, allow = {found} }}", config=config) == ()
 
 
 def test_without_a_list_who_may_write_to_the_bot_stays() -> None:

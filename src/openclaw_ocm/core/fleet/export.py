@@ -30,6 +30,7 @@ _COMMON = (
     "environment", "backups", "auto_upgrade", "config",
 )  # fmt: skip
 _USER = re.compile(r"[1-9][0-9]{0,19}")
+_EVERYBODY = "*"
 
 
 class Kept(NamedTuple):
@@ -112,10 +113,15 @@ def _model(model: str | None) -> str | None:
 
 
 def bot_allowed(config: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the users who may write to the Telegram bot of a config, None where it has no bot."""
+    """Return the users who may write to the Telegram bot of a config, None where it has no bot.
+
+    Where everybody may there are none: a fleet file would let those alone.
+    """
     entry = as_object(lookup(config, f"channels.{TELEGRAM}"))
     allowed = entry.get("allowFrom")
-    texts = (f"{one}" for one in allowed) if isinstance(allowed, list) else ()
+    texts = [f"{one}" for one in allowed] if isinstance(allowed, list) else []
+    if _EVERYBODY in texts:
+        return ()
     return tuple(text for text in texts if _USER.fullmatch(text)) if entry else None
 
 

@@ -105,11 +105,11 @@ def with_telegram(
 ) -> dict[str, Any]:
     """Return the `config` of the instance `name` with a Telegram bot, whose token is in the secret `TOKEN`.
 
-    Those of `allow` and, unless `only` those, whoever was allowed by name may write to it, alone and in
-    groups, where it answers when it is mentioned; nobody else, whatever the config said. Without any, all is
-    as it was: in a new one who writes to it alone is to be approved, and in groups it answers nobody. Of
-    several agents the default one has it. Raises `OcmError` where the channel has accounts, each of which has
-    rules of its own.
+    Those of `allow` and whoever was allowed by name may write to it, alone and in groups, where it answers
+    when it is mentioned; nobody else, whatever the config said. With `only` no other number may. Without any,
+    all is as it was: in a new one who writes to it alone is to be approved, and in groups it answers nobody.
+    Of several agents the default one has it. Raises `OcmError` where the channel has accounts, each of which
+    has rules of its own.
     """
     changed = copy.deepcopy(dict(config))
     channels = changed.setdefault("channels", {})
@@ -124,7 +124,9 @@ def with_telegram(
     access = {key: old.get(key, value) for key, value in _ACCESS.items()}
     groups = old.get("groups") or _IF_MENTIONED
     if allow:
-        before = [] if only else _named(old.get("allowFrom"))
+        before = _named(old.get("allowFrom"))
+        if only:
+            before = [one for one in before if one in allow or not _USER.fullmatch(one)]
         named = list(dict.fromkeys((*before, *allow)))
         # An approval for messages to the bot alone does not count in groups.
         access = {
