@@ -288,6 +288,22 @@ def test_with_a_first_definition_that_is_undone_goes_supervisord(home: Supervise
     assert not Path(places.output(home.backend.host.instance(name))).exists()
 
 
+def test_enabled_gateways_start_in_turns(home: Supervised) -> None:
+    names, other = {home.make("w1"), home.make("w2")}, home.make("other")
+    home.backend.enable(names)
+    home.starts_at_once(1)
+    home.start(other)
+    seen = home.backend.observe(names)
+    (queued,) = (name for name in names if seen[name].queued)
+    (first,) = names - {queued}
+    assert (seen[queued].activity, seen[queued].pid) == ("starting", None)
+    home.wait_for_word(first)
+    home.backend.stop([first, other])
+    assert not home.wait_for_word(queued).queued
+    home.backend.stop([queued])
+    assert home.observe(queued).activity == "stopped"
+
+
 def test_a_supervisord_in_the_foreground_starts_the_enabled_ones_and_outlives_the_last(
     home: Supervised,
 ) -> None:

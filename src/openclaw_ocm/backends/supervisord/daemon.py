@@ -47,7 +47,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What supervisord and the plug-in in it know of a program.
 
     `pid` is the process that supervisord started; `code` is `restarts.History.code`; `loaded` is the
-    fingerprint of the definition that it runs by.
+    fingerprint of the definition that it runs by; `queued` that it waits for its turn to start.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None = None
     code: int | None = None
     loaded: str | None = None
+    queued: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

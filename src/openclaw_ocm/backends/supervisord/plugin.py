@@ -29,7 +29,9 @@ from openclaw_ocm.backends.supervisord.restarts import (
     after_end,
     after_start,
 )
+from openclaw_ocm.backends.supervisord.turns import Turns, jobs_in, port_in
 from openclaw_ocm.core.purpose import Purpose
+from openclaw_ocm.system import capacity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +79,7 @@ class Supervision:
         self._programs = Path(self._options.configfile).with_suffix("")
         self._histories: dict[str, History] = {}
         self._loaded: dict[str, str | None] = {}
+        self._turns = Turns()
         self._ended: tuple[int, int] = (0, 0)
         state = PurePosixPath(self._options.pidfile).parent
         self._jobs = {
@@ -121,6 +124,7 @@ class Supervision:
     def stop(self, name: str) -> bool:
         """Ask a program to stop, and forget its history; it is stopped once `observe` says so."""
         self._histories.pop(name, None)
+        self._turns.over(name)
         process = self._process(name)
         if process is not None and process.get_state() in _STOPPABLE:
             _wait_for_exec(process.pid)
@@ -152,8 +156,9 @@ class Supervision:
 
     @_guarded
     def on_start(self, event: Foreign) -> None:  # noqa: D102 - by its name
-        name = event.process.config.name
-        self._histories[name] = after_start(self._histories.get(name, History()), time.monotonic())
+        name, now = event.process.config.name, time.monotonic()
+        self._histories[name] = after_start(self._histories.get(name, History()), now)
+        self._turns.began(name, port_in(event.process.config.command), now)
 
     @_guarded
     def on_end(self, event: Foreign) -> None:  # noqa: D102 - by its name
@@ -162,6 +167,7 @@ class Supervision:
         code = os.waitstatus_to_exitcode(status) if pid and pid == process.pid else None
         history = after_end(self._histories.get(name, History()), code, time.monotonic())
         self._histories[name] = history
+        self._turns.over(name)
         if history.gave_up:
             self.log(f"{name} was started too often, it stays down")
         elif history.due is None:
@@ -177,7 +183,8 @@ class Supervision:
     def on_running(self, _event: Foreign) -> None:  # noqa: D102 - by its name
         for name in self._supervisord.process_groups:
             if (self._programs / "enabled" / name).exists():
-                self._spawn(name)
+                self._turns.wait(name)
+        self._start_due()
 
     @_guarded
     def on_stopping(self, _event: Foreign) -> None:  # noqa: D102 - by its name
@@ -194,13 +201,22 @@ class Supervision:
         now = time.monotonic()
         for name, history in list(self._histories.items()):
             if history.due is not None and history.due <= now:
-                self._spawn(name)
+                self._turns.wait(name)
+        self._start_due()
         for jobs in self._jobs.values():
             jobs.tend()
+
+    def _start_due(self) -> None:
+        """Start whose turn it is: as many at a time as a command would."""
+        jobs = jobs_in(self._programs.with_name("settings.toml"))
+        now, cores, free = time.monotonic(), capacity.cores(), capacity.free_memory()
+        for name in self._turns.due(now, cores=cores, free=free, jobs=jobs):
+            self._spawn(name)
 
     @_guarded
     def _spawn(self, name: str) -> None:
         process = self._process(name)
+        self._turns.over(name)
         if process is None:
             self._histories.pop(name, None)
         elif not process.pid:
@@ -228,6 +244,7 @@ class Supervision:
             "restarts": history.restarts,
             "gave_up": history.gave_up,
             "loaded": self._loaded.get(name),
+            "queued": not alive and history.due is None and self._turns.is_waiting(name),
         }
 
     def _process(self, name: str) -> Foreign:

@@ -354,8 +354,10 @@ def _process(paths: InstancePaths, seen: Seen | None) -> Process:
     if pid is not None and data is not None and BWRAP.encode() in data:
         pid = _first_inside(pid)
     number = -seen.code if seen.code is not None and seen.code < 0 else signal_in(seen.code)
+    begins = seen.queued or (seen.pid is not None and pid is None)
     return Process(
-        activity=Activity.STARTING if seen.pid is not None and pid is None else seen.activity,
+        activity=Activity.STARTING if begins else seen.activity,
+        queued=seen.queued,
         installed=installed,
         autostart=autostart,
         pid=pid,
