@@ -104,7 +104,7 @@ def test_setup_shows_a_table_and_a_dry_run_the_steps(ocm: Run, home: Path) -> No
     header, *lines = done.stdout.splitlines()
     assert header.split()[:3] == ["WHAT", "STATE", "WHY"]
     whats = ["Python", "Node", "OpenClaw", "programs", "user", "user", "linger", "journal", "user"]
-    whats += ["bubblewrap", "networks", "inotify", "free", "UFW"]
+    whats += ["bubblewrap", "networks", "inotify", "tasks", "memory", "free", "UFW"]
     assert [line.split()[0] for line in lines[: len(whats)]] == whats
     assert lines[len(whats)] == "setup would do this:"
     assert f"  {STEP}{home}/.npm-global (npm install --global openclaw@{OPENCLAW_VERSION})" in lines

@@ -183,7 +183,7 @@ def test_a_backend_that_asks_nothing_of_the_machine_is_not_given_what_others_nee
     needed = {what for what, state in states(machine, ELSEWHERE).items() if state != "unneeded"}
     assert needed == {
         *("Python", "Node", "OpenClaw", "programs of the system", "networks of their own", "inotify"),
-        *("free space", "UFW"),
+        *("tasks", "memory", "free space", "UFW"),
     }
     assert installs(findings(machine, ELSEWHERE), root=True, recommended=True) == (NODE, OPENCLAW)
     for what in ("user manager", "linger", "bubblewrap"):

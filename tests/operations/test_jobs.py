@@ -89,3 +89,36 @@ def test_a_container_has_what_it_was_given(  # noqa: PLR0913, PLR0917 - one for 
     assert capacity.cores() == (cores or len(os.sched_getaffinity(0)))
     found = capacity.free_memory()
     assert found == free if free is not None else (found or 0) > 0
+
+
+USER = "user.slice/user-1000.slice"
+
+
+@pytest.mark.parametrize(
+    ("own", "bounding"),
+    [
+        (f"{USER}/session-3.scope", {f"/{USER}", "/user.slice"}),
+        (
+            f"{USER}/user@1000.service/app.slice/x.service",
+            {"/user.slice", f"/{USER}", f"/{USER}/user@1000.service"},
+        ),
+        ("box/init.scope", {"/box", "/box/init.scope"}),
+    ],
+)
+def test_what_bounds_the_tasks_of_gateways_is_found_in_the_control_groups_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, bounding: set[str]
+) -> None:
+    directory = tmp_path
+    for part in PurePosixPath(own).parts:
+        directory /= part
+        directory.mkdir()
+        (directory / "pids.max").write_text("77\n")
+    (tmp_path / "pids.max").write_text("max\n")
+    read = capacity._read
+    monkeypatch.setattr(capacity, "_CGROUP", tmp_path)
+    monkeypatch.setattr(
+        capacity, "_read", lambda path: f"0::/{own}" if path == Path("/proc/self/cgroup") else read(path)
+    )
+    found = {limit.place: limit.most for limit in capacity.task_limits()}
+    assert {place for place, most in found.items() if most == 77} == bounding
+    assert found["kernel.pid_max"] > 1000

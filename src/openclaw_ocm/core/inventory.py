@@ -48,6 +48,8 @@ def findings(machine: Machine, keeper: Keeper) -> tuple[Finding, ...]:
         _bubblewrap(machine, keeper),
         _network(machine),
         _simple(machine, Need.WATCHERS, "enough for these instances", required=False),
+        _simple(machine, Need.TASKS, "enough for these instances", required=False),
+        _simple(machine, Need.MEMORY, "enough for these instances", required=False),
         _simple(machine, Need.ROOM, "enough"),
         _ufw(machine),
     )
@@ -66,6 +68,8 @@ _WHY = {
     NETWORK: "in one an instance reaches the internet, and nothing near",
     "journal": "it has what the gateways say",
     "inotify": "by it gateways see that files change",
+    "tasks": "each gateway is some thirty processes and threads",
+    "memory": "an idle gateway takes 0.65 GB",
     "free space": "on a full disk nothing can be changed",
     "UFW": "a firewall: recommended",
 }

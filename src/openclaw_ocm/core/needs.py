@@ -44,6 +44,8 @@ class Need(str, Enum):
     BOXES = "boxes"
     PROGRAMS = "programs of the system"
     WATCHERS = "inotify"
+    TASKS = "tasks"
+    MEMORY = "memory"
     ROOM = "free space"
 
 
@@ -271,7 +273,7 @@ class Finding:
     @property
     def worth_knowing(self) -> bool:
         """Tell whether it is missing, and instances that are there do worse without it."""
-        short = (Need.JOURNAL.value, Need.WATCHERS.value)
+        short = (Need.JOURNAL.value, Need.WATCHERS.value, Need.TASKS.value, Need.MEMORY.value)
         helpless = self.what == Need.LINGER.value and not self.steps
         return self.state is Presence.MISSING and (self.what in short or helpless)
 

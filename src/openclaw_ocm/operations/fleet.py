@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from openclaw_ocm.backends.definition import Standing, compare
+from openclaw_ocm.core.crowd import IDLE_BYTES
 from openclaw_ocm.core.firewall import ANY
 from openclaw_ocm.core.fleet.difference import UNTIL_RESTART, Have, differences
 from openclaw_ocm.core.names import InstanceName, is_drill
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.fleet_changes import Job
 
-# An idle gateway of OpenClaw 2026.9.6 with OCM's flags, by its proportional share (bench).
-IDLE_BYTES = 650_000_000
 _NOWHERE = Runtime(node="/", openclaw="/")
 
 

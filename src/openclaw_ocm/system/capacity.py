@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
+import resource
+from pathlib import Path, PurePosixPath
+
+from openclaw_ocm.core.crowd import TaskLimit
 
 _CGROUP = Path("/sys/fs/cgroup")  # of version 2; a container finds its own limits at the top
+
+_KERNEL = Path("/proc/sys/kernel")
 
 
 def cores() -> int:
@@ -40,6 +45,31 @@ def memory() -> int | None:
     ]
     limit = _read(_CGROUP / "memory.max")
     return min([*found, *([int(limit)] if limit.isdigit() else [])], default=None)
+
+
+def task_limits() -> tuple[TaskLimit, ...]:
+    """Return what bounds how many tasks this user's processes may be, as far as the kernel tells."""
+    found = []
+    _, _, own = _read(Path("/proc/self/cgroup")).rpartition("0::/")
+    group = PurePosixPath("/", own.split("\n")[0])
+    for place in filter(_holds_gateways, (group, *group.parents)):
+        most = _read(_CGROUP / place.relative_to("/") / "pids.max")
+        if most.isdigit():
+            found.append(TaskLimit(str(place), int(most)))
+    for name in ("pid_max", "threads-max"):
+        most = _read(_KERNEL / name)
+        if most.isdigit():
+            found.append(TaskLimit(f"kernel.{name}", int(most)))
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    if soft != resource.RLIM_INFINITY:
+        found.append(TaskLimit("nproc", soft))
+    return tuple(found)
+
+
+def _holds_gateways(group: PurePosixPath) -> bool:
+    """Tell whether a control group that this process is in has gateways too: a login of its user has none."""
+    inside = any(part.startswith("user-") and part.endswith(".slice") for part in group.parts[:-1])
+    return not inside or group.name.startswith("user@")
 
 
 def watchers_left(most: int) -> int:

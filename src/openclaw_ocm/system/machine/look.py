@@ -10,11 +10,12 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.crowd import few_tasks, little_memory
 from openclaw_ocm.core.needs import Found, Lacking, Machine, Need
 from openclaw_ocm.core.releases import Release, parse_range
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import packages
+from openclaw_ocm.system import capacity, packages
 from openclaw_ocm.system.host import has_linger, user_manager_answers
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.machine import lacking
@@ -80,11 +81,15 @@ def observe_machine(host: Host, *, sealed: bool = True, release: Release | None 
 
 
 def _lacks(host: Host, *, bringing: bool) -> Iterator[tuple[Need, Lacking]]:
+    gateways = len(instance_names(host.paths))
+    root = packages.as_root("")
     found = {
         Need.PROGRAMS: lacking.no_programs(),
         Need.BUS: lacking.no_bus(host),
         Need.JOURNAL: lacking.no_journal(host),
-        Need.WATCHERS: lacking.few_watchers(host, len(instance_names(host.paths))),
+        Need.WATCHERS: lacking.few_watchers(host, gateways),
+        Need.TASKS: few_tasks(capacity.task_limits(), gateways + 1, user=host.user, root=root),
+        Need.MEMORY: little_memory(capacity.memory(), max(gateways, 1)),
         Need.ROOM: lacking.no_room(host, bringing=bringing),
     }
     return ((need, what) for need, what in found.items() if what is not None)
