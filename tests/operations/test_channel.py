@@ -15,6 +15,7 @@ from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.channels import TOKEN, bots, with_telegram
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.channel import Bot, add, list_channels, remove
+from openclaw_ocm.operations.planning import agents
 from openclaw_ocm.operations.planning.twins import bots_in, pollers, refuse_twin, twin_findings
 from openclaw_ocm.system.kept.records import encode_record, read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
@@ -53,6 +54,18 @@ def test_a_bot_is_there_with_its_token_apart_and_what_to_do_next_is_told(worker:
     (found,) = list_channels(worker.context, NAME)
     assert (found.channel, found.enabled, found.access) == ("telegram", True, "whoever is approved")
     assert not added(worker).changed
+
+
+def test_where_no_box_can_be_made_it_is_told_that_nobody_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    record, config = samples.record(), with_telegram({}, ())
+    open_to_all = {**config, "agents": {"defaults": {"sandbox": {"mode": "off"}}}}
+    monkeypatch.setattr(agents, "BWRAP", "/nowhere/bwrap")
+    (told,) = agents.unanswered(record, config)
+    assert told.startswith(f"{NAME} answers in no chat, for that takes a box, and a box takes bubblewrap: ")
+    assert "install bubblewrap" in told
+    assert agents.unanswered(record, {}) == agents.unanswered(record, open_to_all) == ()
+    monkeypatch.setattr(agents, "BWRAP", "/")
+    assert agents.unanswered(record, config) == ()
 
 
 def test_who_is_allowed_is_so_from_the_start(worker: Worker) -> None:

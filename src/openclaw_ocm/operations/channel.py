@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.openclaw.channels import (
@@ -20,6 +20,7 @@ from openclaw_ocm.core.openclaw.secret_places import references
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.edit import write_both
+from openclaw_ocm.operations.planning.agents import unanswered
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import with_attempts
 from openclaw_ocm.operations.planning.twins import refuse_twin
@@ -106,7 +107,8 @@ def _add_once(worker: Instance, bot: Bot, effort: Effort, *, dry_run: bool) -> O
     )
     if not worker.process.activity.will_run:
         next_step = f"ocm start {worker.name}, then {next_step}"
-    return _told(written, f"has a Telegram bot, its token in {TOKEN}; {next_step}", dry_run=dry_run)
+    told = _told(written, f"has a Telegram bot, its token in {TOKEN}; {next_step}", dry_run=dry_run)
+    return replace(told, notes=(*told.notes, *unanswered(worker.record, written.proposal.after)))
 
 
 def remove(context: Context, name: InstanceName, channel: str, effort: Effort, *, dry_run: bool) -> Outcome:
@@ -142,8 +144,6 @@ def _remove_once(worker: Instance, channel: str, effort: Effort, *, dry_run: boo
 
 
 def _told(written: Written, done: str, *, dry_run: bool) -> Outcome:
-    from dataclasses import replace
-
     outcome = written.outcome
     message = done if outcome.changed else outcome.message
     return replace(

@@ -22,7 +22,7 @@ from openclaw_ocm.operations.create import Wanted, create, model_of
 from openclaw_ocm.operations.expose import questions as exposure_questions
 from openclaw_ocm.operations.fleet_changes import AFTER, BY_KIND, Read
 from openclaw_ocm.operations.planning.able import ability
-from openclaw_ocm.operations.planning.agents import closed_places
+from openclaw_ocm.operations.planning.agents import closed_places, unanswered
 from openclaw_ocm.operations.planning.repair import runs_with_older_secrets
 from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.operations.start import restart
@@ -156,7 +156,8 @@ def bring(context: Context, job: Job) -> Outcome:
 
 def _misses(worker: Instance) -> tuple[str, ...]:
     """Return what to know of a new instance once it has all that the file says."""
-    return (*closed_places(worker.record, worker.config), *ability(worker).notes)
+    record, config = worker.record, worker.config
+    return (*closed_places(record, config), *unanswered(record, config), *ability(worker).notes)
 
 
 def _settled(context: Context, described: Described, record: Record) -> Described:

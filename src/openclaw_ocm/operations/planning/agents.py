@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.network import near_places
-from openclaw_ocm.core.openclaw.channels import channel_addresses
+from openclaw_ocm.core.openclaw.channels import channel_addresses, channels_in
+from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.openclaw.settings import provider_addresses, proxy_address
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
@@ -18,6 +19,7 @@ from openclaw_ocm.operations.planning.able import ability, behind_main
 from openclaw_ocm.operations.planning.browser import browser_findings
 from openclaw_ocm.operations.planning.findings import Finding
 from openclaw_ocm.operations.planning.offers import read_around
+from openclaw_ocm.system import packages
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.secrets import read_secrets
 
@@ -37,6 +39,15 @@ def has_boxes(record: Record) -> bool | None:
     if record.makes_boxes:
         return Path(BWRAP).exists()
     return None if Path(DOCKER_SOCKET).exists() else False
+
+
+def unanswered(record: Record, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return why nobody in a chat is answered where there are channels, and no boxes for what they ask."""
+    boxed = record.makes_boxes and lookup(config, "agents.defaults.sandbox.mode") != "off"
+    if not boxed or not channels_in(config) or has_boxes(record) is not False:
+        return ()
+    mend = packages.line("bubblewrap")
+    return (f"{record.name} answers in no chat, for that takes a box, and a box takes bubblewrap: {mend}",)
 
 
 def closed_places(record: Record, config: Mapping[str, Any]) -> tuple[str, ...]:
