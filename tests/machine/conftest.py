@@ -28,7 +28,7 @@ LONG = (
     *("test_restore", "test_trouble", "test_deploy", "test_docs", "test_recovery", "test_contents"),
     *("test_chats", "test_boxes", "test_ends", "test_schedule", "test_firewall", "test_supervisord"),
 )
-HOST_NETWORK = ("test_bare", "test_fresh")
+HOST_NETWORK = ("test_bare", "test_fresh", "test_fresh_fleet")
 HAS_MACHINE = (Machine, Ocm, Agents)
 BEGAN = pytest.StashKey[float]()
 TOLD = pytest.StashKey[bool]()
