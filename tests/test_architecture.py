@@ -85,7 +85,7 @@ MADE_OF = {
     "doctor": {"backups", "setup"},
     "drill": {"delete", "restore"},
     "edit": {"session"},
-    "fleet": {"create", "expose", "fleet_changes", "start"},
+    "fleet": {"create", "expose", "fleet_changes", "fleet_checks", "start"},
     "fleet_changes": {
         *(
             "auto_upgrade",
@@ -100,6 +100,7 @@ MADE_OF = {
         ),
         *("network", "port", "schedule", "secret", "start", "sync", "upgrade"),
     },
+    "fleet_checks": {"fleet_changes"},
     "fleet_export": {"fleet", "status"},
     "model": {"edit", "network", "session"},
     "metrics": {"status"},

@@ -46,6 +46,8 @@ secrets.SOME_API_KEY.file = "~/key"
 running = false
 """
 
+MOUNTS = 'mounts = [{{ path = "~/papers", at = "/srv/papers" }}]'
+
 
 def parsed(kept: Kept, text: str = FILE) -> Fleet:
     home = PurePosixPath(kept.home)
@@ -209,9 +211,6 @@ def test_a_variable_that_names_a_file_by_a_link_is_set_once(kept: Kept) -> None:
     assert brought(kept, NAME, text, dry_run=True).changes == ()
 
 
-MOUNTS = 'mounts = [{{ path = "~/papers", at = "/srv/papers" }}]'
-
-
 @pytest.mark.parametrize(
     "mounts",
     [
@@ -274,6 +273,47 @@ def test_a_source_that_fails_is_named_and_nothing_is_made(kept: Kept, source: st
     assert caught.value.message.startswith(said.format(home=kept.home))
     assert "sk-half" not in repr(caught.value.args)
     assert not Path(kept.paths(NAME).record).exists()
+
+
+NIGHTLY = 'backups = {{ every = "03:00" }}'
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ((MOUNTS, MOUNTS.replace("~/papers", "~/none")), "none is not there"),
+        ((MOUNTS, MOUNTS.replace("/srv/papers", "/etc/x")), "/etc/x would cover, or lie in, /etc"),
+        ((MOUNTS, MOUNTS.replace("~/papers", "~/.ssh")), "where your keys lie"),
+        ((NIGHTLY, NIGHTLY.replace("03", "99")), "'99:00' is no time for backups"),
+        (
+            (NIGHTLY, NIGHTLY.replace('00"', '00", directory = "/none"')),
+            "are to go to /none, which is no dir",
+        ),
+        ((NIGHTLY, NIGHTLY.replace('00"', '00", encrypt_to = ["AGE-SECRET-KEY-1QQ"]')), "is no public key"),
+        (("inherit_from = false", 'inherit_from = "none"'), "there is no instance none"),
+    ],
+)
+def test_what_this_machine_cannot_give_is_told_by_the_plan_and_nothing_is_made(
+    kept: Kept, changed: tuple[str, str], said: str
+) -> None:
+    (kept.home / ".ssh").mkdir()
+    text = FILE.replace(*changed)
+    assert text != FILE
+    for dry_run in (True, False):
+        with pytest.raises(OcmError) as caught:
+            brought(kept, NAME, text, dry_run=dry_run)
+        assert said in caught.value.message
+        assert "QQ" not in f"{caught.value.message} {caught.value.details}"
+        assert not Path(kept.paths(NAME).record).exists()
+
+
+@pytest.mark.parametrize("more", ['directory = "/none"', 'encrypt_to = ["age1"]'])
+def test_backups_that_would_fail_each_night_are_not_scheduled(kept: Kept, more: str) -> None:
+    brought(kept, NAME)
+    text = FILE.replace(NIGHTLY, NIGHTLY.replace('00"', f'00", {more}'))
+    with pytest.raises(OcmError, match=f"backups of {NAME} are to "):
+        brought(kept, NAME, text)
+    assert brought(kept, NAME, dry_run=True).changes == ()
 
 
 def test_a_secret_that_others_can_read_is_told(kept: Kept) -> None:

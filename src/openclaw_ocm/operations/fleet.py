@@ -21,6 +21,7 @@ from openclaw_ocm.instances.instance import observed, open_all, open_instance
 from openclaw_ocm.operations.create import Wanted, create, model_of
 from openclaw_ocm.operations.expose import questions as exposure_questions
 from openclaw_ocm.operations.fleet_changes import AFTER, BY_KIND, Read
+from openclaw_ocm.operations.fleet_checks import refuse_impossible
 from openclaw_ocm.operations.planning.able import ability
 from openclaw_ocm.operations.planning.agents import closed_places, unanswered
 from openclaw_ocm.operations.planning.repair import runs_with_older_secrets
@@ -132,8 +133,11 @@ def bring(context: Context, job: Job) -> Outcome:
     is_new = job.name not in instance_names(context.host.paths)
     # Read before anything is made.
     secrets, bot = job.secrets, job.bot
+    found = _planned(context, job) if is_new else have(context, job.name)
+    refuse_impossible(context, job, found.record, is_new=is_new)
     done = [_made(context, job)] if is_new else []
-    found = _planned(job) if is_new and job.dry_run else have(context, job.name)
+    if is_new and not job.dry_run:
+        found = have(context, job.name)
     job = replace(job, described=_settled(context, job.described, found.record))
     changes = differences(job.described, found, mounts=job.mounts, secrets=secrets, bot=bot)
     words = [*(["make it"] if is_new else []), *(change.words for change in changes)]
@@ -234,12 +238,12 @@ def _is_behind(worker: Instance) -> bool:
     return is_old
 
 
-def _planned(job: Job) -> Have:
+def _planned(context: Context, job: Job) -> Have:
     """Return what an instance would be once it is made, as far as that is for the rest of its plan."""
     described, source = job.described, job.described.inherit_from
     record = Record(
         name=job.name,
-        backend=described.backend or "systemd",
+        backend=described.backend or context.backend.name,
         sealed=described.sealed,
         port=described.port or 1024,
         autostart=described.autostart,

@@ -179,6 +179,10 @@ def test_those_that_inherit_come_after_those_from_which_they_do() -> None:
             "[instances.a]\nchannels.telegram.token.env = 'T'\nsecrets.TELEGRAM_BOT_TOKEN.env = 'U'",
             "instances.a: secrets.TELEGRAM_BOT_TOKEN and channels.telegram.token are the same",
         ),
+        (
+            "[instances.a]\nconfig = { 'gateway.port' = 19001 }",
+            "instances.a: config.gateway.port and port say the same thing",
+        ),
         ('[instances.a]\nsecrets.K.file = "a\\u0000b"', "instances.a: secrets.K holds a null byte"),
         ("[instances.a]\nsecrets.K.env = 'A-B'", "instances.a: secrets.K.env is no name of a variable"),
         ("[instances.a]\nsecrets.K.command = [' ']", "instances.a: secrets.K.command names no program"),

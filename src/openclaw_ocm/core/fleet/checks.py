@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Shown
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_OF_RECORD = ("gateway.port",)
 _MODEL_KEYS = ("agents.defaults.model.primary",)
 # What `channels.telegram` says of a config, and what its `allow` does.
 _OF_BOT = ("enabled", "botToken", "tokenFile")
@@ -111,6 +112,8 @@ def _said_twice(described: Described, key: str) -> str | None:
     for other in described.config:
         if other != key and f"{other}.".startswith(f"{key}."):
             return f"config.{other}"
+    if _meets(key, _OF_RECORD):
+        return "port"
     if described.model is not None and _meets(key, _MODEL_KEYS):
         return "model"
     telegram = described.channels.telegram
