@@ -310,6 +310,15 @@ def test_what_is_no_file_is_not_waited_for(home: Fleet) -> None:
     assert home.plan()[0] == 2
 
 
+def test_a_plan_that_fails_does_not_say_that_there_is_nothing_to_change(home: Fleet) -> None:
+    home.write(f"{DEFAULTS}[instances.{NAME}]\nsecrets.SOME_KEY.file = 'none'\n")
+    code, out, err = home.plan()
+    assert (code, out) == (1, "")
+    assert "there is no such file" in err
+    home.write(DEFAULTS)
+    assert home.plan()[:2] == (0, "nothing to change\n")
+
+
 def test_an_instance_that_the_file_does_not_describe_is_none(home: Fleet) -> None:
     home.write(TWO)
     assert "the file describes no instance nosuch" in home.plan("nosuch")[2]

@@ -256,7 +256,7 @@ class _Doing:
         if as_json:
             self.ctx.meta[WARNINGS] = (*self.ctx.meta.get(WARNINGS, ()), *told)
         else:
-            shown.end(told)
+            shown.end(told, failed=bool(errors))
         return frame.conclude(self.ctx, (results, errors), as_json=as_json)
 
     def _operation(self, read: Read, failed: frozenset[str]) -> Callable[[Context, InstanceName], Outcome]:

@@ -43,12 +43,12 @@ class Told:
         show_notes([note for note in outcome.notes if note not in self.said])
         self.said.update(outcome.notes)
 
-    def end(self, told: Sequence[str]) -> None:
-        """Print of all what was not said of one, `told` are sentences."""
+    def end(self, told: Sequence[str], *, failed: bool) -> None:
+        """Print of all what was not said of one, `told` are sentences; `failed` whether any was an error."""
         if self.same:
             are = "instance is" if self.same == 1 else "instances are"
             click.echo(f"{self.same} {are} as the file says")
-        elif not self.others and self.dry_run:
+        elif not self.others and self.dry_run and not failed:
             click.echo("nothing to change")
         for sentence in told:
             click.echo(f"ocm: {sentence}", err=True)
