@@ -21,6 +21,7 @@ from openclaw_ocm.operations.fleet_changes import Brought, Job
 from openclaw_ocm.operations.fleet_export import export
 from openclaw_ocm.operations.limits import set_limits
 from openclaw_ocm.operations.planning.making import choose_port
+from openclaw_ocm.system import secret_sources
 from openclaw_ocm.system.fleet_file import read_fleet_file
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.secret_sources import read_source
@@ -314,6 +315,15 @@ def test_backups_that_would_fail_each_night_are_not_scheduled(kept: Kept, more: 
     with pytest.raises(OcmError, match=f"backups of {NAME} are to "):
         brought(kept, NAME, text)
     assert brought(kept, NAME, dry_run=True).changes == ()
+
+
+def test_a_program_that_does_not_end_is_waited_for_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secret_sources, "_SECONDS", 0.1)
+    text = "".join(f"secrets.KEY_{one}.command = ['sleep', '{one}000']\n" for one in (1, 2, 3))
+    described = parsed(kept, f"[instances.{{name}}]\n{text}")
+    said = [f"{one}" for one in read_sources(kept.context, described, [NAME]).values.values()]
+    assert said[0].startswith("the command sleep: sleep did not end within")
+    assert said[1:] == ["the command sleep: it was not run, for it did not end for another secret"] * 2
 
 
 def test_a_secret_that_others_can_read_is_told(kept: Kept) -> None:

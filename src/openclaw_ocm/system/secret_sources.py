@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # A program may ask its user for a password.
 _SECONDS = 120.0
 _SHOWN = 300
+# The slug of a program that did not end in time.
+LATE = "timeout"
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
 # What stands in a text for bytes that are none.
 _NO_TEXT = "\ufffd"
@@ -32,7 +34,7 @@ def read_source(host: Host, source: Source) -> str:
         return parse_value(_text(host, source))
     except OcmError as error:
         message = f"{source.describe()}: {error.message}"
-        raise OcmError(message, code="source_failed") from None
+        raise OcmError(message, code=LATE if error.code == LATE else "source_failed") from None
 
 
 def source_note(source: Source) -> str | None:
@@ -75,7 +77,8 @@ def _printed(host: Host, argv: tuple[str, ...]) -> str:
     try:
         done = host.runner.run(command, check=False)
     except OcmError as error:
-        raise OcmError("there is no such program" if error.code == "missing" else error.message) from None
+        said = "there is no such program" if error.code == "missing" else error.message
+        raise OcmError(said, code=error.code) from None
     except OSError as error:
         raise OcmError(f"it cannot be run: {error.strerror}") from None
     if done.returncode:
