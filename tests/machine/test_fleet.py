@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .instances import HOME, MAIN_CONFIG, MODEL, PROVIDER, answer, home_files, rows, say
+from .fleets import BOTS, ONE, USER, assert_all_answer, changes, token
+from .instances import HOME, MAIN_CONFIG, MODEL, PROVIDER, home_files, rows
 from .telegram import fake_telegram
 
 if TYPE_CHECKING:
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from .machine import Machine
     from .telegram import Telegram
 
-USER = 4242
-BOTS = {"ada": 47201, "ben": 47202, "cleo": 47203}
 FOLDER = f"{HOME}/fleet"
+PATH = f"{FOLDER}/fleet.toml"
 FILE = """
 version = 1
 [defaults]
@@ -29,15 +29,6 @@ backups = {{ every = "03:00" }}
 allow = ["{model}", "{place}"]
 config = {{ "channels.telegram.apiRoot" = "{address}", "agents.defaults.heartbeat.every" = "0m" }}
 """
-ONE = """
-[instances.{name}.channels.telegram]
-token = {{ file = "{name}.token" }}
-allow = ["{user}"]
-"""
-
-
-def token(name: str) -> str:
-    return f"{BOTS[name]}:{'Tk' * 20}"
 
 
 @pytest.fixture(scope="module")
@@ -53,30 +44,16 @@ def telegram(machine: Machine, ocm: Ocm) -> Iterator[Telegram]:
         for name in BOTS:
             text += ONE.format(name=name, user=USER)
             machine.write(f"{FOLDER}/{name}.token", token(name), mode=0o600)
-        machine.write(f"{FOLDER}/fleet.toml", text)
+        machine.write(PATH, text)
         yield running
         ocm("delete", "--all", "--force", "--yes", check=False)
         machine.run(["rm", "-rf", f"{HOME}/.openclaw", FOLDER])
     assert home_files(machine) == before
 
 
-def changes(ocm: Ocm, file: str = "fleet.toml") -> dict[str, list[str]]:
-    """Return what the plan has to say of each."""
-    planned = answer(ocm, "plan", "-f", f"{FOLDER}/{file}")["results"]
-    return {one["name"]: one["changes"] for one in planned}
-
-
-def answers(ocm: Ocm, telegram: Telegram) -> None:
-    for name, number in BOTS.items():
-        bot = telegram.bot(number)
-        bot.write(USER, f"ECHO:{name}")
-        bot.hears(USER, name)
-        assert name in say(ocm, name, f"ECHO:{name}")
-
-
 def test_a_fleet_is_made_at_once_answers_and_nothing_is_left_to_do(ocm: Ocm, telegram: Telegram) -> None:
-    assert all(found[0] == "make it" for found in changes(ocm).values())
-    made = ocm("apply", "-f", f"{FOLDER}/fleet.toml", "--yes", timeout=600)
+    assert all(found[0] == "make it" for found in changes(ocm, PATH).values())
+    made = ocm("apply", "-f", PATH, "--yes", timeout=600)
     assert [line for line in made.stdout.splitlines() if "made, ready and sealed" in line] == [
         f"{name}: made, ready and sealed" for name in BOTS
     ]
@@ -84,42 +61,36 @@ def test_a_fleet_is_made_at_once_answers_and_nothing_is_left_to_do(ocm: Ocm, tel
     assert {name: (row["state"], row["isolation"]) for name, row in rows(ocm).items()} == dict.fromkeys(
         BOTS, ("ready", "sealed")
     )
-    assert changes(ocm) == {name: [] for name in BOTS}
-    answers(ocm, telegram)
+    assert changes(ocm, PATH) == {name: [] for name in BOTS}
+    assert_all_answer(ocm, telegram)
 
 
 @pytest.mark.usefixtures("telegram")
 def test_a_line_changes_what_it_says(machine: Machine, ocm: Ocm) -> None:
-    text, before = machine.read(f"{FOLDER}/fleet.toml"), rows(ocm)
+    text, before = machine.read(PATH), rows(ocm)
     changed = text.replace("[instances.ben.", '[instances.ben.limits]\nmemory = "2G"\n\n[instances.ben.')
-    machine.write(f"{FOLDER}/fleet.toml", changed)
-    assert changes(ocm) == {"ada": [], "ben": ["memory none -> 2G"], "cleo": []}
-    ocm("apply", "-f", f"{FOLDER}/fleet.toml", "--yes")
-    assert changes(ocm) == {name: [] for name in BOTS}
+    machine.write(PATH, changed)
+    assert changes(ocm, PATH) == {"ada": [], "ben": ["memory none -> 2G"], "cleo": []}
+    ocm("apply", "-f", PATH, "--yes")
+    assert changes(ocm, PATH) == {name: [] for name in BOTS}
     after = rows(ocm)
     assert {name for name in BOTS if after[name]["pid"] != before[name]["pid"]} == {"ben"}
     # By hand, and taken back.
     ocm("disable", "ada")
-    assert changes(ocm)["ada"] == ["start with the machine"]
-    ocm("apply", "-f", f"{FOLDER}/fleet.toml", "ada")
+    assert changes(ocm, PATH)["ada"] == ["start with the machine"]
+    ocm("apply", "-f", PATH, "ada")
     assert rows(ocm)["ada"]["autostart"] is True
 
 
 @pytest.mark.full
-def test_the_file_of_what_there_is_makes_the_same_fleet(
-    machine: Machine, ocm: Ocm, telegram: Telegram
-) -> None:
+def test_the_file_of_what_there_is_makes_the_same_fleet(ocm: Ocm, telegram: Telegram) -> None:
     before = rows(ocm)
     ocm("export", "-o", f"{FOLDER}/there.toml", "--secrets", f"{FOLDER}/secrets")
-    assert changes(ocm, "there.toml") == {name: [] for name in BOTS}
+    assert changes(ocm, f"{FOLDER}/there.toml") == {name: [] for name in BOTS}
     ocm("delete", "--all", "--force", "--yes")
-    # What no fleet file has: where the tests' Bot API is.
-    exported = machine.read(f"{FOLDER}/there.toml")
-    config = f'config = {{ "channels.telegram.apiRoot" = "{telegram.address}" }}\n'
-    machine.write(f"{FOLDER}/there.toml", exported.replace("[defaults]\n", f"[defaults]\n{config}"))
     ocm("apply", "-f", f"{FOLDER}/there.toml", "--yes", timeout=600)
     kept = ("port", "autostart", "isolation", "version")
     assert {name: [row[key] for key in kept] for name, row in rows(ocm).items()} == {
         name: [row[key] for key in kept] for name, row in before.items()
     }
-    answers(ocm, telegram)
+    assert_all_answer(ocm, telegram)
