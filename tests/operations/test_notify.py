@@ -356,6 +356,24 @@ def test_no_program_of_an_instance_runs_outside_of_its_sandbox(kept: Kept) -> No
     assert made("a").shown.endswith("tee and 2 arguments")
 
 
+def test_a_program_that_an_instance_was_shown_since_is_not_run(kept: Kept, post: Post) -> None:
+    kept.deploy()
+    tell = kept.home / "ours" / "tell"
+    tell.parent.mkdir()
+    tell.write_text("#!/bin/sh\n")
+    tell.chmod(0o755)
+    add(kept.context, "command", None, notify.command_way(kept.host, (str(tell),)), dry_run=False)
+    send_test(kept.context, "command")
+    assert len(post.taken()) == 1
+    shown = Shown(path=str(tell.parent), at="/srv/ours", writable=True)
+    Path(kept.paths(NAME).record).write_text(
+        encode_record(msgspec.structs.replace(kept.record(NAME), mounts=(shown,)))
+    )
+    with pytest.raises(OcmError, match=f"{NAME} can write what would be run"):
+        send_test(kept.context, "command")
+    assert post.taken() == []
+
+
 def test_what_a_program_is_called_with_is_kept_as_it_is(kept: Kept) -> None:
     words = ("", "a\nb", "\x1b[0m", "é" * 4096, *(95 * ("x",)))
     add(kept.context, "command", None, notify.command_way(kept.host, ("/bin/echo", *words)), dry_run=False)

@@ -27,6 +27,7 @@ from openclaw_ocm.operations.planning.noticing import (
     keeper,
     keeping_steps,
     refuse_programs_of_instances,
+    who_writes,
 )
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
@@ -263,6 +264,10 @@ def _send(host: Host, way: Way, message: Message) -> str | None:
     # Most looks find nothing to send, and need no TLS.
     from openclaw_ocm.system import posting
 
+    # It may have been shown to an instance since it was added.
+    owner = who_writes(host, way.argv) if isinstance(way, core.Command) else None
+    if owner is not None:
+        return f"{owner} can write what would be run"
     try:
         posting.send(host, way, message)
     except posting.NotSentError as error:

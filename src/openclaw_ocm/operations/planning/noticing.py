@@ -110,15 +110,19 @@ def run_again(context: Context) -> None:
 
 def refuse_programs_of_instances(host: Host, argv: Iterable[str]) -> None:
     """Raise `Invalid` where a word is a path that an instance can write: that would be run unsealed."""
-    places = {PurePosixPath(os.path.realpath(place)): name for name, place in _writable(host)}
     for word in argv:
-        if "/" not in word:
-            continue
-        path = PurePosixPath(os.path.realpath(word))
-        owner = next((places[one] for one in (path, *path.parents) if one in places), None)
+        owner = who_writes(host, (word,))
         if owner is not None:
             message = f"{printable(word)} lies where {owner} can write, and would run outside of its sandbox"
             raise Invalid(message, hint="put it where no instance can write", code="way_invalid")
+
+
+def who_writes(host: Host, argv: Iterable[str]) -> InstanceName | None:
+    """Return the instance that can write a path which is one of these words, None where none can."""
+    paths = [PurePosixPath(os.path.realpath(word)) for word in argv if "/" in word]
+    places = {PurePosixPath(os.path.realpath(place)): name for name, place in _writable(host)}
+    around = (place for path in paths for place in (path, *path.parents))
+    return next((places[place] for place in around if place in places), None)
 
 
 def _writable(host: Host) -> Iterator[tuple[InstanceName, PurePosixPath]]:
