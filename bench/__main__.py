@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 HOME, UNITS = "/home/debian", "/home/debian/.config/systemd/user"
 NAME, PORT, UNIT = "bench", 19001, "openclaw-gateway-bench.service"
+# What makes its network is a unit of its own, and counts.
+UPLINK = "ocm-uplink@bench.service"
 MAIN_PORT, MAIN_UNIT = 18789, "openclaw-gateway.service"
 # As `openclaw gateway install` of 2026.9.6 writes it.
 MAIN_COMMAND = f"/usr/local/bin/node --max-old-space-size=8192 {{}}/dist/index.js gateway --port {MAIN_PORT}"
-IDLE_SECONDS, COUNTS, LIST_ROUNDS = 45, (1, 10, 100), 9
+IDLE_SECONDS, COUNTS, LIST_ROUNDS = 60, (1, 10, 100), 9
 MEASURES = {
     "pss_mb": "memory of an idle gateway (PSS), MB",
     "anonymous_mb": "of it anonymous, MB",
@@ -39,7 +41,6 @@ VARIANTS: dict[str, tuple[str | None, ...]] = {
     "MALLOC_ARENA_MAX": ("2", None),
     "UV_THREADPOOL_SIZE": ("2", None),
     "--optimize-for-size": ("", None),
-    "NODE_DISABLE_COMPILE_CACHE": ("1", None),
 }
 
 Samples = dict[str, list[float]]
@@ -78,26 +79,25 @@ def sides(machine: Machine, rounds: int) -> dict[str, Samples]:
     package = machine.run(["sh", "-c", "dirname $(realpath $(command -v openclaw))"]).stdout.strip()
     machine.write(f"{UNITS}/{MAIN_UNIT}", f"[Service]\nExecStart={MAIN_COMMAND.format(package)}\n")
     machine.run(["systemctl", "--user", "daemon-reload"])
-    plain = partial(start, machine, "plain unit", MAIN_UNIT, MAIN_PORT)
+    plain = partial(start, machine, "plain unit", MAIN_PORT, MAIN_UNIT)
     plain(0)
-    return by_turns({"ocm": partial(start, machine, "ocm", UNIT, PORT), "plain": plain}, rounds)
+    return by_turns({"ocm": partial(start, machine, "ocm", PORT, UNIT, UPLINK), "plain": plain}, rounds)
 
 
 def variants(machine: Machine, rounds: int) -> dict[str, Samples]:
-    """Measure the instance as deployed and with each change; each has a compile cache of its own."""
+    """Measure the instance as deployed and with each change; by turns."""
     text = machine.read(f"{UNITS}/{UNIT}")
     command = next(line for line in text.splitlines() if line.startswith("ExecStart="))
     commands = {"as deployed": command}
     for option, value in ((option, value) for option, values in VARIANTS.items() for value in values):
         if (changed := varied(command, option, value)) != command:
             label = f"without {option}" if value is None else f"{option}={value}".rstrip("=")
-            cache = f"{HOME}/.openclaw-{NAME}/cache/variant-{len(commands)}"
-            commands[label] = varied(changed, "NODE_COMPILE_CACHE", cache)
+            commands[label] = changed
 
     def one(label: str, idle_seconds: int) -> dict[str, float]:
         machine.write(f"{UNITS}/{UNIT}", text.replace(command, commands[label]))
         machine.run(["systemctl", "--user", "daemon-reload"])
-        return start(machine, label, UNIT, PORT, idle_seconds)
+        return start(machine, label, PORT, UNIT, UPLINK, idle_seconds)
 
     for label in commands:
         one(label, 0)
@@ -125,8 +125,10 @@ def by_turns(measures: dict[str, Callable[[int], dict[str, float]]], rounds: int
     return taken
 
 
-def start(machine: Machine, label: str, unit: str, port: int, idle_seconds: int) -> dict[str, float]:
-    found: dict[str, float] = inside(machine, "start", unit, port, idle_seconds, user="root")
+def start(machine: Machine, label: str, port: int, unit: str, *rest: str | int) -> dict[str, float]:
+    """Start a unit with those beside it; the last of the rest is how many seconds it idles."""
+    *beside, idle_seconds = rest
+    found: dict[str, float] = inside(machine, "start", port, idle_seconds, unit, *beside, user="root")
     print(f"bench: {label}, {idle_seconds} s idle: {json.dumps(found)}", file=sys.stderr, flush=True)
     return found
 

@@ -89,7 +89,7 @@ def show(what: str, those: list[float], others: list[float]) -> None:
 
 
 def start_seconds(agents: Agents, names: Sequence[str], rounds: int) -> dict[str, list[float]]:
-    """Return how long starts took until ready, by turns; the first of each, that compiles, is left out."""
+    """Return how long starts took until ready, by turns; the first of each is left out."""
     ports = {name: rows(agents.ocm)[name]["port"] for name in names}
     taken: dict[str, list[float]] = {name: [] for name in names}
     agents.ocm("stop", *names)

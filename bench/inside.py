@@ -20,22 +20,51 @@ RECORDS, UNITS = Path("/home/debian/.config/ocm/instances"), Path("/home/debian/
 ONE_BY_ONE = 'for unit; do systemctl --user show --property=ActiveState,MainPID,NRestarts -- "$unit"; done'
 
 
-def one_start(unit: str, port: str, idle_seconds: str) -> dict[str, float]:
-    """Start a unit of the user's as root, wait until it is ready and settled, and stop it."""
+def one_start(port: str, idle_seconds: str, unit: str, *beside: str) -> dict[str, float]:
+    """Start a unit of the user's as root, wait until it is ready and settled, and stop it.
+
+    Memory and CPU are those of the unit and of those that it starts `beside` itself.
+    """
     load, began = os.getloadavg()[0], time.monotonic()
     subprocess.run([*OF_DEBIAN, "start", unit], check=True)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/readyz")
         seconds = time.monotonic() - began
-        group = Path("/sys/fs/cgroup" + shown(unit, "ControlGroup"))
-        cpu = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+        groups = [group_of(one) for one in (unit, *beside)]
+        cpu = sum(map(cpu_seconds, groups))
         time.sleep(float(idle_seconds))
-        memory = memory_of(group)
+        memory = memory_of(groups)
         if shown(unit, "NRestarts") != "0":
             raise SystemExit(f"{unit} restarted while it was measured")
     finally:
-        subprocess.run([*OF_DEBIAN, "stop", unit], check=True)
-    return {**memory, "ready_s": seconds, "cpu_s": int(cpu["usage_usec"]) / 1e6, "load": load}
+        subprocess.run([*OF_DEBIAN, "stop", unit, *beside], check=True)
+    return {**memory, "ready_s": seconds, "cpu_s": cpu, "load": load}
+
+
+def together(idle_seconds: str, count: str, *units_and_ports: str) -> dict[str, float]:
+    """Start that many of some units one after another, and return what all take when they rest.
+
+    Each comes as its name, that of the unit beside it (or nothing) and its port.
+    """
+    each = [units_and_ports[at : at + 3] for at in range(0, 3 * int(count), 3)]
+    started = [name for unit, beside, _ in each for name in (unit, beside) if name]
+    try:
+        for unit, _, port in each:
+            subprocess.run([*OF_DEBIAN, "start", unit], check=True)
+            wait_until_ready(f"http://127.0.0.1:{port}/readyz")
+        time.sleep(float(idle_seconds))
+        return memory_of([group_of(name) for name in started])
+    finally:
+        subprocess.run([*OF_DEBIAN, "stop", *started], check=True)
+
+
+def group_of(unit: str) -> Path:
+    return Path("/sys/fs/cgroup" + shown(unit, "ControlGroup"))
+
+
+def cpu_seconds(group: Path) -> float:
+    words = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+    return int(words["usage_usec"]) / 1e6
 
 
 def wait_until_ready(url: str) -> None:
@@ -84,10 +113,10 @@ def shown(unit: str, name: str) -> str:
     return subprocess.check_output(argv, text=True).strip()
 
 
-def memory_of(group: Path) -> dict[str, float]:
-    """Return the proportional memory of all processes of a unit, and how much of it is no file's."""
+def memory_of(groups: list[Path]) -> dict[str, float]:
+    """Return the proportional memory of all processes of some units, and how much of it is no file's."""
     total = {"Pss": 0, "Pss_Anon": 0}
-    for pid in (group / "cgroup.procs").read_text().split():
+    for pid in (pid for group in groups for pid in (group / "cgroup.procs").read_text().split()):
         with contextlib.suppress(OSError):  # it may have ended meanwhile
             words = Path(f"/proc/{pid}/smaps_rollup").read_text().split()
             total = {key: size + int(words[words.index(f"{key}:") + 1]) for key, size in total.items()}
@@ -156,6 +185,8 @@ def backups(ocm: str, name: str, count: str, size: str, rounds: str) -> dict[str
 if __name__ == "__main__":
     if sys.argv[1] == "start":
         found: object = one_start(*sys.argv[2:])
+    elif sys.argv[1] == "together":
+        found = together(*sys.argv[2:])
     elif sys.argv[1] == "silence":
         found = silence(*sys.argv[2:])
     else:

@@ -31,7 +31,6 @@ ROWS = (
     ("name servers, `/etc/resolv.conf`", "/etc/resolv.conf"),
     ("certificates that the machine trusts, `/etc/ssl/certs/`", "/etc/ssl/certs"),
     ("its OpenClaw", "{openclaw}"),
-    ("what Node compiled of it, `~/.local/share/ocm/compiled/`", "{home}/.local/share/ocm/compiled"),
     ("its config link in `~/.openclaw/`", "{home}/.openclaw/openclaw-{name}.json"),
     ("its own secrets, `/run/ocm/secrets.env`", "/run/ocm/secrets.env"),
     ("main's config", "{home}/.openclaw/openclaw.json"),

@@ -168,27 +168,6 @@ ls .local/share/ocm/venv-*/complete
 rm -r /opt/first
 """
 
-# What the first start makes. A build lets no bwrap mount /proc: bare and fresh machines show that sandbox.
-COMPILED_SCRIPT = """
-runuser -u debian -- env HOME=/home/debian sh -euc '
-cd
-PYTHONPATH=/opt/compiled .local/share/ocm/venv-*/bin/python -c "
-import os, socket
-from openclaw_ocm.system.host import current_host
-from openclaw_ocm.system.openclaw import compiled
-from openclaw_ocm.system.openclaw.find import find_runtime
-compiled.sandbox = lambda *_: ()
-# Without a sandbox it is the host that it listens on, beside whatever runs there.
-with socket.create_server((str(), 0)) as free:
-    compiled._PORT = free.getsockname()[1]
-host = current_host(os.environ)
-compiled.keep(host, find_runtime(host), print)
-"'
-rm -r /opt/compiled
-"""
-SOURCES = (".py", ".mjs", ".pl")
-COMPILING = ("system/openclaw/compiled.py", "programs/start_once.py", "core/openclaw/run.py")
-
 PIP_CONF = """
 [global]
 no-index = true
@@ -211,16 +190,12 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True)
 class Layer:
-    """One step of an image: files put in place, then a script run as root inside.
-
-    What is `beside` the files is put in place too, but a change of it makes no other layer.
-    """
+    """One step of an image: files put in place, then a script run as root inside."""
 
     release: str
     name: str
     script: str
     files: tuple[tuple[str, str], ...] = ()
-    beside: tuple[tuple[str, str], ...] = ()
     bootstrap: tuple[str, ...] = ()
     below: Layer | None = None
 
@@ -285,19 +260,7 @@ def ready_layers(debian: Layer) -> Layer:
     first = tuple(
         (f"/opt/first/{name}", (REPOSITORY / name).read_text()) for name in ("ocm.py", "requirements.txt")
     )
-    environment = Layer(release, "environment", ENVIRONMENT_SCRIPT, files=first, below=ocm)
-    package = REPOSITORY / "src" / "openclaw_ocm"
-    files = sorted(path for path in package.rglob("*") if path.suffix in SOURCES)
-    sources = {str(path.relative_to(package)): path.read_text() for path in files}
-    placed = {name: (f"/opt/compiled/openclaw_ocm/{name}", text) for name, text in sources.items()}
-    return Layer(
-        release,
-        "compiled",
-        COMPILED_SCRIPT,
-        files=tuple(placed[name] for name in COMPILING),
-        beside=tuple(placed[name] for name in sources if name not in COMPILING),
-        below=environment,
-    )
+    return Layer(release, "environment", ENVIRONMENT_SCRIPT, files=first, below=ocm)
 
 
 def ocm_files() -> tuple[tuple[str, str], ...]:
@@ -405,7 +368,7 @@ def host_apt_proxies() -> list[str]:
 
 
 def put_files(layer: Layer, upper: Path) -> None:
-    for name, text in (*layer.files, *layer.beside):
+    for name, text in layer.files:
         path = upper / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

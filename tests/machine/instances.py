@@ -271,8 +271,7 @@ def home_files(machine: Machine) -> set[str]:
     script = (
         "find ~ -path ~/ocm -prune -o -path ~/.npm -prune -o -path ~/.cache -prune -o"
         " -path ~/.npm-global -prune -o -path ~/.local/share/ocm/venv\\* -prune"
-        " -o -path ~/.local/share/ocm/node\\* -prune -o -path ~/.local/share/ocm/compiled\\* -prune"
-        " -o -path ~/.openclaw-\\*/cache -prune"
+        " -o -path ~/.local/share/ocm/node\\* -prune -o -path ~/.openclaw-\\*/cache -prune"
         " -o -path ~/.openclaw/\\* -type d -prune -o ! -type d ! -name @\\*.lock ! -name \\*.reserve"
         " ! -name history.jsonl -print"
         " -o -type d -name .openclaw\\* -print"

@@ -39,6 +39,22 @@ DEFINITIONS = {
 }
 
 
+# Holds 80 MB, lets go of them, and tells after two seconds whether that much went back, and who finds gc().
+HELD = """
+const v8 = require("node:v8");
+const heap = () => v8.getHeapStatistics().total_heap_size / 2 ** 20;
+let kept = Array.from({ length: 2e6 }, (_, i) => ({ i }));
+const held = heap();
+kept = null;
+const busy = process.argv[1] === "busy";
+setInterval(() => { if (busy) for (const end = performance.now() + 40; performance.now() < end; ); }, 50);
+setTimeout(() => {
+  console.log(heap() < held - 50, typeof gc, require("node:vm").runInNewContext("typeof gc"));
+  process.exit();
+}, 2000);
+"""
+
+
 @dataclass(frozen=True)
 class Setting:
     """The machine before the first command: `main` is None where there is no main."""
@@ -165,6 +181,25 @@ class TestDeployed:
         assert status["drift"] == []
         assert not any("signal" in gap or "bubblewrap" in gap for gap in status["gaps"])
         assert not any("Docker" in note for note in status["notes"])
+
+    def test_a_gateway_that_rests_gives_memory_back_and_one_that_works_does_not(
+        self, machine: Machine, ocm: Ocm
+    ) -> None:
+        place = f"{HOME}/.local/share/ocm/instances/worker1/bin/collect-when-idle.cjs"
+        pid = rows(ocm)["worker1"]["pid"]
+        running = machine.run(["bash", "-c", f"cat /proc/{pid}/cmdline | tr '\\0' '\\n'"]).stdout
+        assert f"--require={place}" in running.splitlines()
+        text = machine.read(place)
+        assert text.count("15_000") == 1
+        machine.write("/tmp/sooner.cjs", text.replace("15_000", "300"))
+
+        def told(*words: str) -> str:
+            return machine.run(["node", *words]).stdout.strip()
+
+        loaded = "--require=/tmp/sooner.cjs"
+        assert told(loaded, "-e", HELD) == "true undefined undefined"
+        assert told(loaded, "-e", HELD, "busy") == "false undefined undefined"
+        assert told("-e", HELD) == "false undefined undefined"
 
     def test_metrics_tell_of_a_gateway_what_status_tells(self, ocm: Ocm) -> None:
         row = rows(ocm)["worker1"]

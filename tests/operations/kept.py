@@ -19,7 +19,6 @@ from openclaw_ocm.backends.systemd.manager import Systemd
 from openclaw_ocm.core.firewall import Firewall
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.paths import host_paths
-from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.core.status import Listener
 from openclaw_ocm.instances import last_words, verify
 from openclaw_ocm.instances.context import make_context
@@ -37,10 +36,9 @@ from openclaw_ocm.operations.session import Terminal, enter, enter_box, use
 from openclaw_ocm.operations.start import restart, start, stop
 from openclaw_ocm.operations.status import observe, selected, status
 from openclaw_ocm.operations.supervise import supervise
-from openclaw_ocm.system import files, health, listening, processes, ufw
+from openclaw_ocm.system import health, listening, processes, ufw
 from openclaw_ocm.system.host import Host
 from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.openclaw.compiled import mark
 from openclaw_ocm.system.runner import Runner
 
 if TYPE_CHECKING:
@@ -280,10 +278,7 @@ def make_home(tmp_path: Path) -> Host:
     node.write_text(NODE.format(python=sys.executable, home=home, identity=nodes.identity("24.19.0")))
     node.chmod(0o755)
     (home / "node.py").write_text(NODE_PROGRAM)
-    # Nothing of a stand-in is to be compiled.
-    runtime = Runtime(node=str(node), openclaw=str(package))
     paths = host_paths(PurePosixPath(home), {})
-    files.write_file(mark(paths, runtime), b"")
     settings = home / ".config/ocm/settings.toml"
     settings.parent.mkdir(parents=True)
     settings.write_text(f'backend = "{fake.NAME}"\nfirst_port = 19001\n')

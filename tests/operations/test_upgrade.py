@@ -16,7 +16,6 @@ import pytest
 from tests.operations.cutting import cut_at
 from tests.operations.kept import NAME
 
-from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances import schemas, verify
@@ -28,9 +27,8 @@ from openclaw_ocm.operations.planning.change import recover_all
 from openclaw_ocm.operations.rollback import rollback, rollback_question
 from openclaw_ocm.operations.runtime import use_runtime
 from openclaw_ocm.operations.upgrade import Request, any_older, upgrade
-from openclaw_ocm.system import files, health
+from openclaw_ocm.system import health
 from openclaw_ocm.system.before import find_before, leftovers
-from openclaw_ocm.system.openclaw.compiled import mark
 from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
@@ -79,8 +77,6 @@ class Upgraded:
         versions = {"schemaVersions": {"state": state, "agent": agent}}
         stated = {"name": "openclaw", "version": version, "openclaw": versions}
         (package / "package.json").write_text(json.dumps(stated))
-        runtime = Runtime(node=str(self.kept.home / ".npm-global/bin/node"), openclaw=str(package))
-        files.write_file(mark(self.kept.host.paths, runtime), b"")
 
     def write_databases(self, version: str, *agents: str) -> None:
         """Write the databases of the gateway and of agents as a version has them."""

@@ -41,7 +41,6 @@ def test_what_is_shown_below_it_has_its_mount_point_of_its_own_kind(
     local = Path(paths.local)
     assert (local / "lib/node/bin/node").read_bytes() == b""
     assert (local / "lib/openclaw").is_dir()
-    assert (local / "share/ocm/compiled").is_dir()
     assert is_local_current(paths, record)
 
 

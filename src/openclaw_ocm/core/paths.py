@@ -81,11 +81,6 @@ class HostPaths:
         return self.ocm_data / "runtimes"
 
     @property
-    def compiled(self) -> PurePosixPath:
-        """Directory of what Node compiled of OpenClaw, which sealed instances see read-only."""
-        return self.ocm_data / "compiled"
-
-    @property
     def npm_prefix(self) -> PurePosixPath:
         """Where npm keeps the user's global packages, as OpenClaw's own documentation has it."""
         return self.home / ".npm-global"

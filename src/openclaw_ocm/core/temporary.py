@@ -22,8 +22,6 @@ _COPIES = re.compile(rf"\.ocm-backup-{_LONG_TOKEN}")
 _CANDIDATE = ".ocm-candidate-"
 _STAGING = ".ocm-staging-"
 STAGING_GLOB = f"{_STAGING}*"
-_COMPILING = ".ocm-compiling-"
-COMPILING_GLOB = f"{_COMPILING}*"
 # Whatever of all this is found in a state, it is no part of it.
 ANY = r"\.ocm-.+|\..+\.ocm"
 
@@ -112,11 +110,6 @@ def _is_of_instance(what: str, instance: str, found: str) -> bool:
 def staging(token: str) -> str:
     """Return the name of a directory in which something is installed before it gets its place."""
     return f"{_STAGING}{token}"
-
-
-def compiling(token: str) -> str:
-    """Return the name of the home in which a gateway has Node compile OpenClaw."""
-    return f"{_COMPILING}{token}"
 
 
 def removed(token: str) -> str:

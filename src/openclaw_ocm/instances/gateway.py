@@ -10,7 +10,6 @@ from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.instances.last_words import last_words
 from openclaw_ocm.system import files
-from openclaw_ocm.system.openclaw.compiled import have_compiled
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -38,7 +37,6 @@ def launch(context: Context, name: InstanceName) -> None:
     paths, began = context.host.instance(name), time.time()
     # An instance may have opened its state to other users of the machine.
     files.open_up(paths.state)
-    have_compiled(context.host, name, context.report)
     try:
         context.backend.start([name])
     except CommandFailed as error:

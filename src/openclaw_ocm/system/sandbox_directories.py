@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import prefix
 from openclaw_ocm.core.network import own_name_servers, ruleset
-from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS, SHELL_NAME
+from openclaw_ocm.core.openclaw.run import COLLECT_NAME, ENTRY, NODE_FLAGS, SHELL_NAME
 from openclaw_ocm.core.sandbox.launch import (
     DOCKER_NAME,
     GATEWAY_RULES,
@@ -55,7 +55,7 @@ def check_state(paths: InstancePaths) -> None:
 def make_shell(paths: InstancePaths, record: Record) -> None:
     """Make what is missing of an instance's shell, and bring what is there in step with its record."""
     own = (paths.root, paths.link_directory, paths.bin, paths.network, paths.scratch, paths.uplink)
-    for directory in (*own, paths.host.compiled):
+    for directory in own:
         files.make_directory(directory)
     for path in map(paths.temporary, TEMPORARY):
         files.make_directory(path)
@@ -85,7 +85,6 @@ def is_current(paths: InstancePaths, record: Record) -> bool:
     """Tell whether the shell of an instance is whole and as its record and this OCM want it."""
     return (
         all(Path(path).is_dir() for path in (paths.root, *map(paths.temporary, TEMPORARY)))
-        and Path(paths.host.compiled).is_dir()
         and bool(files.read_own(paths.secrets, limit=1))
         and all(files.link_target(link) == target for link, target in _links(paths, record).items())
         and all(files.read_own(path) == content for path, content in _programs(paths, record).items())
@@ -160,6 +159,7 @@ def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes
         paths.bin / SHELL_NAME: shell.encode(),
         paths.bin / INIT_NAME: programs.text("init.pl").encode(),
         paths.bin / SECRETS_NAME: programs.text("with_secrets.pl").encode(),
+        paths.bin / COLLECT_NAME: programs.text("collect_when_idle.cjs").encode(),
         **({paths.bin / TOOL_HOST_NAME: programs.archive("tool_host")} if record.sealed else {}),
         **({paths.bin / DOCKER_NAME: programs.text("docker.py").encode()} if record.makes_boxes else {}),
     }

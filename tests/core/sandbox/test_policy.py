@@ -63,7 +63,6 @@ def test_it_sees_of_the_home_its_state_its_commands_its_openclaw_and_one_directo
         "/home/ann/.openclaw-worker1",
         "/home/ann/.openclaw",
         "/home/ann/.local",
-        "/home/ann/.local/share/ocm/compiled",
         "/home/ann/.local/share/ocm/instances/worker1/bin",
         samples.NODE,
         "/home/ann/.local/lib/node/lib/node_modules/npm",

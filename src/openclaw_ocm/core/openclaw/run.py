@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record
 
 ENTRY = "openclaw.mjs"
-# Set, they keep the launcher from starting itself a second time for a cache path of its own.
-STARTED_ONCE = {"OPENCLAW_PACKAGED_COMPILE_CACHE_RESPAWNED": "1", "OPENCLAW_NODE_OPTIONS_READY": "1"}
+# Node holds in memory what it once read of a cache, 57 MB in a gateway, and runs it without a look at its
+# source: whoever can write there decides what OpenClaw does. With the others the launcher starts once.
+WITHOUT_CACHE = {
+    "NODE_DISABLE_COMPILE_CACHE": "1",
+    "OPENCLAW_PACKAGED_COMPILE_CACHE_RESPAWNED": "1",
+    "OPENCLAW_NODE_OPTIONS_READY": "1",
+}
 # OpenClaw asks by its name which shell it is.
 SHELL_NAME = "bash"
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -25,8 +30,11 @@ SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sb
 # SIGUSR1 would open Node's debugger on the loopback: before systemd 257 another instance can send it.
 NODE_FLAGS = ("--disable-warning=ExperimentalWarning", "--disable-sigusr1")
 
+# In the directory of an instance's commands: what has its gateway give memory back.
+COLLECT_NAME = "collect-when-idle.cjs"
+# As OpenClaw's own unit has it (2026.9.6): what ends a gateway is its memory limit or the machine's memory.
+_HEAP_MB = 8192
 # Measured on OpenClaw 2026.9.6 (bench/): less memory for an idle gateway at the same CPU time.
-_HEAP_MB = 1024
 _SEMI_SPACE_MB = 2
 _HEAP_SHARE = 0.6
 
@@ -51,9 +59,7 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
         "XDG_STATE_HOME": str(state / "xdg" / "state"),
         "NPM_CONFIG_CACHE": str(state / "cache" / "npm"),
         **prefix.variables(state),
-        # What is kept there is run: a sealed instance must not write what another runs, or itself later.
-        "NODE_COMPILE_CACHE": str(paths.host.compiled if record.sealed else state / "cache" / "node"),
-        **STARTED_ONCE,
+        **WITHOUT_CACHE,
         "OPENCLAW_STATE_DIR": str(state),
         "OPENCLAW_CONFIG_PATH": str(paths.config),
         "OPENCLAW_OAUTH_DIR": str(state / "credentials"),
@@ -85,12 +91,13 @@ def _shown_programs(record: Record) -> Iterator[str]:
             yield str(at / "bin")
 
 
-def node_flags(record: Record) -> tuple[str, ...]:
-    """Return the V8 flags of the gateway, the heap bounded by the record's memory limit."""
+def node_flags(paths: InstancePaths, record: Record) -> tuple[str, ...]:
+    """Return Node's flags of the gateway, the heap bounded by the record's memory limit."""
     heap = _HEAP_MB
     if record.limits.memory is not None:
-        heap = min(heap, int(memory_bytes(record.limits.memory) * _HEAP_SHARE) // 2**20)
-    return (f"--max-old-space-size={heap}", f"--max-semi-space-size={_SEMI_SPACE_MB}")
+        heap = int(memory_bytes(record.limits.memory) * _HEAP_SHARE) // 2**20
+    sizes = (f"--max-old-space-size={heap}", f"--max-semi-space-size={_SEMI_SPACE_MB}")
+    return (*sizes, f"--require={paths.bin / COLLECT_NAME}")
 
 
 def openclaw_argv(record: Record, arguments: tuple[str, ...], *flags: str) -> tuple[str, ...]:

@@ -141,9 +141,7 @@ def _granted(paths: InstancePaths, policy: Policy) -> Iterator[Check]:
             # That it is there its identity shows; an empty one cannot be read.
             yield _denied(WRITE, mount.target)
         elif not mount.writable and not mount.optional:
-            # Without bubblewrap nothing is compiled, and a directory without a name counts as unreadable.
-            if mount.target != paths.host.compiled:
-                yield Check(action=READ, path=str(mount.target), allowed=True)
+            yield Check(action=READ, path=str(mount.target), allowed=True)
             yield _denied(WRITE, mount.target)
     named = tuple(mount.target for mount in policy.named)
     yield from (_denied(WRITE, path) for path in named)

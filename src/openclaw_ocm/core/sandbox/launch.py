@@ -46,7 +46,7 @@ TOOL_HOST_SOCKET = PurePosixPath("/tmp/.ocm-tool-host")  # noqa: S108 - its name
 
 def gateway_argv(paths: InstancePaths, record: Record) -> tuple[str, ...]:
     """Return the argument vector of the gateway, where it is sealed below the tool host that makes boxes."""
-    openclaw = openclaw_argv(record, ("gateway", "--port", str(record.port)), *node_flags(record))
+    openclaw = openclaw_argv(record, ("gateway", "--port", str(record.port)), *node_flags(paths, record))
     argv = with_secrets(paths, record, openclaw)
     if record.sealed:
         roots = (paths.state, *TEMPORARY)

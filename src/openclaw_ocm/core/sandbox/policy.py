@@ -164,7 +164,6 @@ def instance_policy(
     instance has name servers of its own.
     """
     read = system_mounts(record.runtime, opt=_shows_opt(paths, private))
-    read.append(Mount(source=paths.host.compiled, target=paths.host.compiled))
     read.append(Mount(source=paths.bin, target=paths.bin))
     read.append(Mount(source=paths.link_directory, target=paths.host.main_state))
     read.append(Mount(source=paths.secrets, target=SECRETS))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS, STARTED_ONCE
+from openclaw_ocm.core.openclaw.run import ENTRY, NODE_FLAGS, WITHOUT_CACHE
 from openclaw_ocm.core.openclaw.verdict import Verdict, parse_verdict
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.sandbox.launch import BWRAP
@@ -72,14 +72,13 @@ def judge_text(
 
     One that is not `trusted`, for an instance wrote of it, is not judged where there is no sandbox.
     """
-    compiled = str(host.paths.compiled)
     with _room() as room:
         config = PurePosixPath(room, CONFIG_NAME)
         files.write_file(config, text)
         inside = [*("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")]  # noqa: S108 - the sandbox's own
         for mount in system_mounts(runtime):
             inside += ["--ro-bind-try", str(mount.source), str(mount.target)]
-        inside += ["--ro-bind-try", compiled, compiled, "--bind", room, room]
+        inside += ["--bind", room, room]
         question = _Question(
             config=config, room=room, inside=tuple(inside), variables=variables, trusted=trusted
         )
@@ -94,8 +93,7 @@ def _asked(host: Host, runtime: Runtime, question: _Question) -> Verdict:
         **dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), question.room),
         "OPENCLAW_STATE_DIR": str(PurePosixPath(question.room, "state")),
         "OPENCLAW_CONFIG_PATH": str(question.config),
-        "NODE_COMPILE_CACHE": str(host.paths.compiled),
-        **STARTED_ONCE,
+        **WITHOUT_CACHE,
         "OPENCLAW_NO_AUTO_UPDATE": "1",
     }
     verdict = Verdict(valid=None, issues=("bubblewrap is not installed",))
