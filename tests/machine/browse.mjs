@@ -5,7 +5,7 @@
 // `address` and `text` are the page's once it knows whether it is let in, `asked` is what the browser was given,
 // and `processes` are the arguments of all processes that can be seen meanwhile.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 
 const [file, asked] = process.argv.slice(2);
 const BROWSER = "chromium-headless-shell";
@@ -19,6 +19,8 @@ const flags = ["--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", `--
 const browser = spawn(BROWSER, [...flags, "about:blank"], {
   stdio: ["ignore", "ignore", "pipe"],
   env: { ...process.env, HOME: profile },
+  // A group of its own: what it starts besides goes on writing when it alone is killed.
+  detached: true,
 });
 
 function listening() {
@@ -86,5 +88,12 @@ try {
 }
 writeFileSync(`${file}.new`, JSON.stringify(told));
 renameSync(`${file}.new`, file);
-browser.kill("SIGKILL");
+const ended = new Promise((exited) => (browser.exitCode === null ? browser.once("exit", exited) : exited()));
+try {
+  process.kill(-browser.pid, "SIGKILL");
+} catch {
+  // It never was, or has ended.
+}
+if (browser.pid) await ended;
+rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
 process.exit(0);

@@ -185,18 +185,18 @@ class TestDeployed:
     def test_a_gateway_that_rests_gives_memory_back_and_one_that_works_does_not(
         self, machine: Machine, ocm: Ocm
     ) -> None:
-        place = f"{HOME}/.local/share/ocm/instances/worker1/bin/collect-when-idle.cjs"
+        place = f"{HOME}/.local/share/ocm/instances/worker1/bin/collect-when-idle.mjs"
         pid = rows(ocm)["worker1"]["pid"]
         running = machine.run(["bash", "-c", f"cat /proc/{pid}/cmdline | tr '\\0' '\\n'"]).stdout
-        assert f"--require={place}" in running.splitlines()
+        assert f"--import={place}" in running.splitlines()
         text = machine.read(place)
         assert text.count("15_000") == 1
-        machine.write("/tmp/sooner.cjs", text.replace("15_000", "300"))
+        machine.write("/tmp/sooner.mjs", text.replace("15_000", "300"))
 
         def told(*words: str) -> str:
             return machine.run(["node", *words]).stdout.strip()
 
-        loaded = "--require=/tmp/sooner.cjs"
+        loaded = "--import=/tmp/sooner.mjs"
         assert told(loaded, "-e", HELD) == "true undefined undefined"
         assert told(loaded, "-e", HELD, "busy") == "false undefined undefined"
         assert told("-e", HELD) == "false undefined undefined"

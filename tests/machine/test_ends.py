@@ -202,6 +202,7 @@ def test_what_a_group_left_in_the_background_keeps_nobody_from_stopping(agents: 
 
 
 def test_the_live_screen_stops_and_starts_it_and_says_so(agents: Agents, worker: str) -> None:
+    agents.ready(next(backend for backend, name in NAMES.items() if name == worker))
     before = rows(agents.ocm)[worker]["pid"]
     answers = (
         (" ready ", f"/{worker}\rx"),

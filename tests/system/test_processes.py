@@ -6,7 +6,7 @@ import sys
 from openclaw_ocm.system.processes import memory_and_cpu
 
 # A child takes a while of the processor and ends; its parent waits for it, and then for the end of its input.
-BUSY = "import time\nwhile time.process_time() < 0.3: pass"
+BUSY = "import time\nwhile time.process_time() < 0.4: pass"
 PARENT = f"""
 import subprocess, sys
 subprocess.run([sys.executable, "-c", {BUSY!r}])

@@ -159,7 +159,7 @@ def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes
         paths.bin / SHELL_NAME: shell.encode(),
         paths.bin / INIT_NAME: programs.text("init.pl").encode(),
         paths.bin / SECRETS_NAME: programs.text("with_secrets.pl").encode(),
-        paths.bin / COLLECT_NAME: programs.text("collect_when_idle.cjs").encode(),
+        paths.bin / COLLECT_NAME: programs.text("collect_when_idle.mjs").encode(),
         **({paths.bin / TOOL_HOST_NAME: programs.archive("tool_host")} if record.sealed else {}),
         **({paths.bin / DOCKER_NAME: programs.text("docker.py").encode()} if record.makes_boxes else {}),
     }

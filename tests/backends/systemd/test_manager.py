@@ -67,6 +67,35 @@ def test_a_gateway_is_stopped_although_the_manager_reads_nothing_anew(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ending(Manager):
+    """Has sessions that end by themselves, one at each of the first calls, or refuses for another reason."""
+
+    times: int = 1
+    status: int = 5
+
+    def run(self, command: Command, *, check: bool = True) -> Completed:
+        done = super().run(command, check=check)
+        if command.argv[2] == "stop" and len(self.asked) <= self.times:
+            unit = "ocm-session.worker1.0123abcd.service"
+            raise failure(command.argv, self.status, f"Failed to stop {unit}: Unit {unit} not loaded")
+        return done
+
+
+def test_a_session_that_ends_by_itself_meanwhile_keeps_none_from_being_stopped(tmp_path: Path) -> None:
+    runner = Ending(environ={"HOME": str(tmp_path)}, times=2)
+    Systemd(host=replace(context(tmp_path).host, runner=runner)).stop_sessions([NAME])
+    assert runner.asked == ["stop"] * 3
+
+
+@pytest.mark.parametrize(("status", "calls"), [(5, 5), (1, 1)])
+def test_sessions_that_cannot_be_stopped_are_told(tmp_path: Path, status: int, calls: int) -> None:
+    runner = Ending(environ={"HOME": str(tmp_path)}, times=99, status=status)
+    with pytest.raises(OcmError, match="not loaded"):
+        Systemd(host=replace(context(tmp_path).host, runner=runner)).stop_sessions([NAME])
+    assert runner.asked == ["stop"] * calls
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reexecuted(Manager):
     """Drops the first that ask, as a manager does that executes itself anew."""
 

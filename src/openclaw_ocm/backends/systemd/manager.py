@@ -33,7 +33,7 @@ from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.sandbox.launch import clean, on_own_terminal, under_tool_host, uplink_argv
 from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process
-from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.errors import CommandFailed, Invalid, OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import has_linger, user_manager_answers
 from openclaw_ocm.system.kept.names import names_in
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 _SYSTEMCTL = ("systemctl", "--user")
 _QUERY_SECONDS = 30.0
 _CHANGE_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
+# systemctl(1), "Exit status": no such unit.
+_NOT_LOADED, _STOP_TRIES = 5, 5
 # SD_MESSAGE_UNIT_OUT_OF_MEMORY (sd-messages.h): a process of the unit was killed for want of memory.
 _OOM_MESSAGE = "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef"
 
@@ -247,8 +249,16 @@ class Systemd:
 
     def stop_sessions(self, names: Collection[InstanceName]) -> None:
         """Stop every session in the sandboxes of `names`."""
-        if names:
-            self._change("stop", *(_session_unit(name, "*") for name in names))
+        patterns = tuple(_session_unit(name, "*") for name in names)
+        # systemctl looks first which there are; one that ends by itself meanwhile fails the call.
+        for left in reversed(range(_STOP_TRIES if patterns else 0)):
+            try:
+                self._change("stop", *patterns)
+            except CommandFailed as error:
+                if error.returncode != _NOT_LOADED or not left:
+                    raise
+            else:
+                return
 
     def in_session(self) -> tuple[InstanceName, ...]:
         """Return the instances, with a record or without, in whose sandboxes sessions are."""

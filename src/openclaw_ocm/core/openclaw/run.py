@@ -31,7 +31,7 @@ SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sb
 NODE_FLAGS = ("--disable-warning=ExperimentalWarning", "--disable-sigusr1")
 
 # In the directory of an instance's commands: what has its gateway give memory back.
-COLLECT_NAME = "collect-when-idle.cjs"
+COLLECT_NAME = "collect-when-idle.mjs"
 # As OpenClaw's own unit has it (2026.9.6): what ends a gateway is its memory limit or the machine's memory.
 _HEAP_MB = 8192
 # Measured on OpenClaw 2026.9.6 (bench/): less memory for an idle gateway at the same CPU time.
@@ -97,7 +97,7 @@ def node_flags(paths: InstancePaths, record: Record) -> tuple[str, ...]:
     if record.limits.memory is not None:
         heap = int(memory_bytes(record.limits.memory) * _HEAP_SHARE) // 2**20
     sizes = (f"--max-old-space-size={heap}", f"--max-semi-space-size={_SEMI_SPACE_MB}")
-    return (*sizes, f"--require={paths.bin / COLLECT_NAME}")
+    return (*sizes, f"--import={paths.bin / COLLECT_NAME}")
 
 
 def openclaw_argv(record: Record, arguments: tuple[str, ...], *flags: str) -> tuple[str, ...]:

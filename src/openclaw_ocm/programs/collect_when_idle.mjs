@@ -1,10 +1,9 @@
 // Loaded before OpenClaw by its gateway: gives memory back to the system once the gateway rests.
 // V8 collects as it allocates: what a start or a turn left stays as long as nothing more is asked of it.
-"use strict";
-const { performance } = require("node:perf_hooks");
-const v8 = require("node:v8");
-const vm = require("node:vm");
-const { isMainThread } = require("node:worker_threads");
+import { performance } from "node:perf_hooks";
+import v8 from "node:v8";
+import vm from "node:vm";
+import { isMainThread } from "node:worker_threads";
 
 const EVERY_MS = 15_000;
 // Of the time since the last look; a gateway that nobody asks for anything uses one percent.
