@@ -87,7 +87,7 @@ def test_the_list_imports_nothing_to_talk_with_where_nobody_is_asked(tmp_path: P
 
 
 @pytest.mark.parametrize("arguments", [("metrics",), ("notify", "check")], ids=" ".join)
-def test_what_runs_every_few_minutes_imports_no_library_that_the_list_does_not(
+def test_what_runs_every_few_minutes_imports_no_library_that_the_list_and_a_stop_do_not(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     records = tmp_path / ".config/ocm/instances"
@@ -95,8 +95,29 @@ def test_what_runs_every_few_minutes_imports_no_library_that_the_list_does_not(
     (records / "worker1.toml").write_text(
         'name = "worker1"\nport = 19001\nbackend = "supervisord"\n[runtime]\nnode = "/n"\nopenclaw = "/o"\n'
     )
-    there = {name.partition(".")[0] for name in modules(tmp_path, "list")}
+    # What takes a lock may bring what a change does.
+    others = modules(tmp_path, "list") | modules(tmp_path, "stop", "worker1", "--dry-run")
+    there = {name.partition(".")[0] for name in others}
     assert {name.partition(".")[0] for name in modules(tmp_path, *arguments)} - there == set()
+
+
+def test_the_list_imports_nothing_that_only_changes_need(tmp_path: Path) -> None:
+    records = tmp_path / ".config/ocm/instances"
+    records.mkdir(parents=True)
+    (records / "worker1.toml").write_text(
+        'name = "worker1"\nport = 19001\nbackend = "supervisord"\n[runtime]\nnode = "/n"\nopenclaw = "/o"\n'
+    )
+    own = {name for name in modules(tmp_path, "list") if name.startswith("openclaw_ocm.")}
+    above = {name for name in own if name.startswith("openclaw_ocm.operations.planning.")}
+    assert "openclaw_ocm.operations.status" in own
+    for needed in ("instances.apply", "instances.transaction", "system.archive.reader"):
+        assert f"openclaw_ocm.{needed}" not in own
+    for needed in ("able", "adoption", "change", "drift", "repair"):
+        assert f"openclaw_ocm.operations.planning.{needed}" not in above
+
+
+def test_the_list_of_what_does_not_run_asks_nobody(tmp_path: Path) -> None:
+    assert modules(tmp_path, "list", "--json") & {"http.client", "ssl"} == set()
 
 
 def test_the_check_sees_what_a_command_imports(tmp_path: Path) -> None:

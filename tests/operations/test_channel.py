@@ -19,6 +19,7 @@ from openclaw_ocm.operations.planning import agents
 from openclaw_ocm.operations.planning.twins import bots_in, pollers, refuse_twin, twin_findings
 from openclaw_ocm.system.kept.records import encode_record, read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.machine import boxes
 
 if TYPE_CHECKING:
     from openclaw_ocm.operations.planning.result import Outcome
@@ -59,12 +60,12 @@ def test_a_bot_is_there_with_its_token_apart_and_what_to_do_next_is_told(worker:
 def test_where_no_box_can_be_made_it_is_told_that_nobody_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     record, config = samples.record(), with_telegram({}, ())
     open_to_all = {**config, "agents": {"defaults": {"sandbox": {"mode": "off"}}}}
-    monkeypatch.setattr(agents, "BWRAP", "/nowhere/bwrap")
+    monkeypatch.setattr(boxes, "BWRAP", "/nowhere/bwrap")
     (told,) = agents.unanswered(record, config)
     assert told.startswith(f"{NAME} answers in no chat, for that takes a box, and a box takes bubblewrap: ")
     assert "install bubblewrap" in told
     assert agents.unanswered(record, {}) == agents.unanswered(record, open_to_all) == ()
-    monkeypatch.setattr(agents, "BWRAP", "/")
+    monkeypatch.setattr(boxes, "BWRAP", "/")
     assert agents.unanswered(record, config) == ()
 
 

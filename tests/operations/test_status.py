@@ -23,11 +23,11 @@ from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.core.steps import WriteRecord
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.operations.planning import agents
 from openclaw_ocm.operations.planning.change import recover_all
 from openclaw_ocm.operations.schedule import Asked, set_schedule
 from openclaw_ocm.operations.status import observe
 from openclaw_ocm.system.kept.records import encode_record
+from openclaw_ocm.system.machine import boxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,11 +95,11 @@ def test_of_an_openclaw_that_tells_of_no_provider_nothing_is_said(kept: Kept) ->
 def test_whether_there_are_boxes_is_told(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.create()
     docker = kept.home / "docker.sock"
-    monkeypatch.setattr(agents, "DOCKER_SOCKET", docker)
-    monkeypatch.setattr(agents, "BWRAP", kept.home)
+    monkeypatch.setattr(boxes, "DOCKER_SOCKET", docker)
+    monkeypatch.setattr(boxes, "BWRAP", kept.home)
     assert kept.row().boxes is True
     assert not [gap for gap in kept.status().gaps if "bubblewrap" in gap]
-    monkeypatch.setattr(agents, "BWRAP", kept.home / "nowhere")
+    monkeypatch.setattr(boxes, "BWRAP", kept.home / "nowhere")
     assert kept.row().boxes is False
     assert [gap for gap in kept.status().gaps if "bubblewrap is not installed" in gap]
     record = kept.record(NAME)

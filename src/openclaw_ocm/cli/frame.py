@@ -193,7 +193,6 @@ def open_context(
     with --dry-run they are told. `backend` is the one that the user asked for.
     """
     from openclaw_ocm.instances.context import make_context
-    from openclaw_ocm.operations.planning.change import recover_all
 
     context = make_context(this_host(ctx), lambda _phase: None, wanted=backend)
     dry_run = bool(ctx.params.get("dry_run"))
@@ -201,8 +200,11 @@ def open_context(
     if dry_run and recover:
         tell_interrupted(ctx)
         return context
-    ctx.meta[_TOLD] = recover_all(context, debug=_is_debugging()) if recover else ()
-    for sentence in ctx.meta[_TOLD]:
+    if recover:
+        from openclaw_ocm.operations.planning.change import recover_all
+
+        ctx.meta[_TOLD] = recover_all(context, debug=_is_debugging())
+    for sentence in ctx.meta.get(_TOLD, ()):
         click.echo(f"ocm: {sentence}", err=True)
     return context
 
@@ -234,7 +236,7 @@ def look(ctx: click.Context) -> Context:
 def tell_interrupted(ctx: click.Context) -> None:
     """Say of each change that was cut off that it is still to be mended: here, and in the answer in JSON."""
     from openclaw_ocm.cli.render.envelope import WARNINGS
-    from openclaw_ocm.operations.planning.change import interrupted
+    from openclaw_ocm.system.kept.journals import interrupted
 
     ctx.meta[WARNINGS] = interrupted(this_host(ctx).paths)
     for sentence in ctx.meta[WARNINGS]:

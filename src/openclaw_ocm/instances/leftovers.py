@@ -9,14 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import temporary
-from openclaw_ocm.core.names import parse_name
-from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.leftovers import sweep_backups
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.instances.context import Context
 
 # Of a state, before the search is given up.
@@ -36,16 +34,6 @@ def sweep(context: Context, name: InstanceName) -> None:
     for found in os.listdir(paths.state.parent):  # noqa: PTH208 - a pure path
         if temporary.is_rehearsal(found, name):
             files.remove_tree(paths.state.parent / found)
-
-
-def half_written_journals(paths: HostPaths) -> tuple[InstanceName, ...]:
-    """Return the instances of which no more than the beginning of a journal was written, or is just now."""
-    found = []
-    for path in sorted(Path(paths.transactions).glob(temporary.BESIDE_GLOB)):
-        owner = temporary.owner_of_journal(path.name)
-        with contextlib.suppress(Invalid):
-            found += [parse_name(owner)] if owner is not None else []
-    return tuple(found)
 
 
 def _sweep_state(path: PurePosixPath) -> None:

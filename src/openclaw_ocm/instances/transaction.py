@@ -22,15 +22,15 @@ from openclaw_ocm.core.steps import Remember, Stop, WriteRecord
 from openclaw_ocm.errors import InTheWay, OcmError, UndoIncomplete, UnreadableFile, is_full, room_or_writable
 from openclaw_ocm.instances import history
 from openclaw_ocm.instances.apply import apply_step, undo_step
-from openclaw_ocm.instances.leftovers import half_written_journals, sweep
+from openclaw_ocm.instances.leftovers import sweep
 from openclaw_ocm.system import files, reserve
-from openclaw_ocm.system.kept.names import instance_names, names_in
+from openclaw_ocm.system.kept.journals import unfinished_in
+from openclaw_ocm.system.kept.names import instance_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import PurePosixPath
 
-    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Plan, Step
     from openclaw_ocm.instances.context import Context
 
@@ -255,12 +255,6 @@ def _unless_unsealed(step: Step, cause: BaseException | None) -> Step:
 def unfinished(context: Context) -> tuple[InstanceName, ...]:
     """Return the instances, main among them, with a journal left behind or with the beginning of one."""
     return unfinished_in(context.host.paths)
-
-
-def unfinished_in(paths: HostPaths) -> tuple[InstanceName, ...]:
-    """Return what `unfinished` does, of a user whose backends need not be known."""
-    main = (MAIN,) if os.path.lexists(paths.transactions / f"{MAIN}.jsonl") else ()
-    return (*main, *names_in(paths.transactions, suffix=".jsonl"), *half_written_journals(paths))
 
 
 def involved(context: Context, names: Collection[InstanceName]) -> frozenset[InstanceName]:

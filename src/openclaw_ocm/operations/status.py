@@ -17,17 +17,12 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.history import last_change
 from openclaw_ocm.instances.instance import context_of, observed, open_all, open_instance
 from openclaw_ocm.instances.verify import verdicts
-from openclaw_ocm.operations.planning.able import ability, agent_obstacle
-from openclaw_ocm.operations.planning.agents import behind_source, has_boxes, others_closed
-from openclaw_ocm.operations.planning.browser import browser_findings
-from openclaw_ocm.operations.planning.drift import drift
-from openclaw_ocm.operations.planning.guard import rules_in_words
-from openclaw_ocm.operations.planning.pages import page_here, pages_elsewhere
 from openclaw_ocm.operations.planning.timers import look
 from openclaw_ocm.operations.planning.upgrading import look_at_upgrades
 from openclaw_ocm.system import processes
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.newest import read_newest
+from openclaw_ocm.system.machine.boxes import has_boxes
 from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
@@ -138,14 +133,21 @@ def rows(
 ) -> tuple[Row, ...]:
     """Return a row for each of the instances that were `opened` and `seen`, broken ones too."""
     judged = verdicts(seen.instances.values())
+    obstacles = _agent_obstacles(seen) if agents else {}
     newest, _refused = read_newest(context.host.paths)
     found = {
-        name: _row(one, judged[name], agent_obstacle(one) if agents else None, newest)
-        for name, one in seen.instances.items()
+        name: _row(one, judged[name], obstacles.get(name), newest) for name, one in seen.instances.items()
     }
     found |= {name: _broken_row(name, error, _known(context, name)) for name, error in opened.broken.items()}
     found |= {name: _broken_row(name, error, _UNKNOWN) for name, error in seen.broken.items()}
     return tuple(found[name] for name in names)
+
+
+def _agent_obstacles(seen: Opened) -> dict[InstanceName, str | None]:
+    # The list is to begin at once, and never needs them.
+    from openclaw_ocm.operations.planning.able import agent_obstacle
+
+    return {name: agent_obstacle(one) for name, one in seen.instances.items()}
 
 
 def _known(context: Context, name: InstanceName) -> Process:
@@ -223,6 +225,11 @@ def selected(context: Context, names: tuple[InstanceName, ...]) -> tuple[Instanc
 
 def status(context: Context, name: InstanceName) -> Status:
     """Return everything about one instance; `OcmError` where there is none."""
+    from openclaw_ocm.operations.planning.able import ability
+    from openclaw_ocm.operations.planning.agents import behind_source, others_closed
+    from openclaw_ocm.operations.planning.drift import drift
+    from openclaw_ocm.operations.planning.guard import rules_in_words
+
     worker = open_instance(context, name)
     record, process, paths = worker.record, worker.process, worker.paths
     backups, upgrades = look(worker), look_at_upgrades(worker)
@@ -291,6 +298,8 @@ def _lease_note(worker: Instance, row: Row) -> Iterator[str]:
 
 def _url(worker: Instance) -> str:
     """Return where a gateway is reached: by those that it is exposed to, or else from this machine."""
+    from openclaw_ocm.operations.planning.pages import page_here, pages_elsewhere
+
     elsewhere = pages_elsewhere(worker.config, worker.record)
     return next(iter(elsewhere.values()), page_here(worker.config, worker.record))
 
@@ -316,6 +325,8 @@ def _boxes_gap(record: Record) -> tuple[str, ...]:
 
 
 def _browser_notes(worker: Instance) -> tuple[str, ...]:
+    from openclaw_ocm.operations.planning.browser import browser_findings
+
     return tuple(f"{found.problem}: {found.mend}" for found in browser_findings(worker))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import queue
 import threading
@@ -48,6 +47,8 @@ def ask_all(ports: Mapping[InstanceName, int], *, deadline_seconds: float) -> di
 
 def ask(port: int, timeout_seconds: float) -> Answer:
     """Return what the gateway on a loopback port says of itself (GET /startupz and /readyz)."""
+    import http.client
+
     try:
         startup = _get(port, "/startupz", timeout_seconds)
         readiness = _get(port, "/readyz", timeout_seconds)
@@ -69,6 +70,9 @@ def ask(port: int, timeout_seconds: float) -> Answer:
 
 
 def _get(port: int, path: str, timeout_seconds: float) -> dict[str, Any]:
+    # A tenth of what a list of stopped instances takes.
+    import http.client
+
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_seconds)
     try:
         connection.request("GET", path)

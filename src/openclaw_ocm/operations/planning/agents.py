@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.network import near_places
 from openclaw_ocm.core.openclaw.channels import channel_addresses, channels_in
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.openclaw.settings import provider_addresses, proxy_address
-from openclaw_ocm.core.sandbox.launch import BWRAP
-from openclaw_ocm.core.sandbox.policy import DOCKER_SOCKET
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.able import ability, behind_main
@@ -22,6 +20,7 @@ from openclaw_ocm.operations.planning.offers import read_around
 from openclaw_ocm.system import packages
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.machine.boxes import has_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,13 +31,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.instance import Instance
 
 _MOST_ADDRESSES, _MOST_TOLD, _MOST_NAME = 200, 10, 40
-
-
-def has_boxes(record: Record) -> bool | None:
-    """Tell whether tools of sessions other than main have boxes; None where they would be Docker's."""
-    if record.makes_boxes:
-        return Path(BWRAP).exists()
-    return None if Path(DOCKER_SOCKET).exists() else False
 
 
 def unanswered(record: Record, config: Mapping[str, Any]) -> tuple[str, ...]:

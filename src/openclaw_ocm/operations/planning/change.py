@@ -11,7 +11,7 @@ from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.steps import Verify, WriteRecord
 from openclaw_ocm.errors import Locked, OcmError, as_ocm_error, bug
 from openclaw_ocm.instances.instance import known, open_instance
-from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished, unfinished_in
+from openclaw_ocm.instances.transaction import Transaction, involved, recover, unfinished
 from openclaw_ocm.operations.planning.result import Outcome
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names, names_in
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.paths import HostPaths
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.instances.context import Context
@@ -209,23 +208,6 @@ def recover_all(context: Context, *, debug: bool = False) -> tuple[str, ...]:
                 raise
             done.append(_could_not_be_mended(name, error))
     return tuple(sentence for sentence in done if sentence)
-
-
-def interrupted(paths: HostPaths) -> tuple[str, ...]:
-    """Return a sentence on each change that was cut off and is still to be finished or undone.
-
-    One on which another ocm is at work is none. Nothing is changed, and no lock is waited for.
-    """
-    try:
-        names = unfinished_in(paths)
-    except OcmError as error:
-        return (f"cannot tell whether a change was interrupted: {error.message}",)
-    return tuple(
-        f"a change of {name} was interrupted: the next command that changes something mends it, "
-        "or ocm doctor --fix"
-        for name in dict.fromkeys(names)
-        if not files.is_locked(paths.locks / f"{name}.lock")
-    )
 
 
 def make_plan(  # noqa: PLR0913 - all but what is to be done have a default
