@@ -563,10 +563,12 @@ class Running:
 @pytest.mark.parametrize("sealed_too", [True, False])
 def test_a_session_is_signalled_by_its_token(shared: Supervised, *, sealed_too: bool) -> None:
     name = shared.make(f"signal-{int(sealed_too)}", sealed=sealed_too)
-    trap = "trap 'exit 9' INT; while :; do sleep 0.05; done"
+    trap = "trap 'exit 9' INT; echo begun; while :; do sleep 0.05; done"
     one = Running(shared, name, trap, sealed=sealed_too)
     two = Running(shared, name, "exec sleep 300", sealed=sealed_too)
     three = Running(shared, name, "trap '' TERM INT; sleep 300", sealed=sealed_too)
+    assert one.process.stdout
+    assert one.process.stdout.readline().strip() == "begun"
     shared.backend.signal_session(one.session.token, signal.SIGINT)
     assert one.end() == 9
     shared.backend.signal_session(two.session.token, signal.SIGTERM)
