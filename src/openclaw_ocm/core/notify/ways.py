@@ -42,8 +42,8 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return self.argv[0] if not more else f"{self.argv[0]} and {more} argument{'s' if more > 1 else ''}"
 
 
-class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="webhook"):
-    """An address that takes JSON by POST; it is a secret, for whoever has it can post."""
+class _Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where something is posted; it is a secret, for whoever has it can post or read there."""
 
     name: Name
     url: str
@@ -58,20 +58,12 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         _checked(self.url)
 
 
-class Ntfy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="ntfy"):
-    """A topic of an ntfy server, by its address; it is a secret, for whoever has it can read."""
+class Webhook(_Address, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="webhook"):
+    """An address that takes JSON by POST."""
 
-    name: Name
-    url: str
 
-    @property
-    def shown(self) -> str:
-        """What is told of it: the server."""
-        return masked(self.url)
-
-    def __post_init__(self) -> None:
-        """Refuse what `ocm notify add` would not have written."""
-        _checked(self.url)
+class Ntfy(_Address, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="ntfy"):
+    """A topic of an ntfy server, by its address."""
 
 
 class Email(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="email"):
