@@ -56,6 +56,7 @@ def clear(home: Home[Backend]) -> None:
     home.backend.remove(names)
     for name in names:
         files.remove_file(home.host.instance(name).secrets)
+    files.remove_file(home.host.paths.settings)
     files.remove_tree(PurePosixPath(home.home))
 
 
