@@ -112,6 +112,15 @@ def test_an_instance_that_is_changed_now_is_told_to_be_that(kept: Kept) -> None:
     assert told(kept)["ocm_instance_changing"][of(NAME)] == 0
 
 
+def test_an_instance_that_waits_for_its_turn_is_told_to_do_so(kept: Kept) -> None:
+    kept.deploy()
+    kept.create(OTHER)
+    kept.stop()
+    kept.world.queued.add(NAME)
+    assert told(kept)["ocm_instance_queued"] == {of(NAME): 1, of(OTHER): 0}
+    assert told(kept)["ocm_instance_ready"][of(NAME)] == 0
+
+
 def test_a_throw_away_instance_in_which_a_backup_is_tried_out_is_not_told_of(kept: Kept) -> None:
     kept.create()
     kept.create(parse_name("drill-0123abcd"))

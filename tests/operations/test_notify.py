@@ -107,6 +107,21 @@ def test_one_message_when_it_is_down_and_one_when_it_is_back(kept: Kept, post: P
     assert post.taken() == [("webhook", f"{NAME} is down"), ("webhook", f"{NAME} is ready again")]
 
 
+def test_of_one_that_waits_for_its_turn_nothing_is_told(
+    kept: Kept, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conditions, "BUSY_SECONDS", 0.0)
+    kept.deploy(autostart=True)
+    add_webhook(kept)
+    give_up(kept)
+    kept.world.queued.add(NAME)
+    look(kept)
+    assert post.taken() == []
+    kept.world.queued.clear()
+    look(kept)
+    assert post.taken() == [("webhook", f"{NAME} is down")]
+
+
 def test_the_first_way_brings_the_timer_and_the_last_one_takes_it_along(kept: Kept) -> None:
     before = kept.files()
     first = add_webhook(kept)

@@ -93,6 +93,24 @@ def test_one_that_starts_for_long_is_told_later_than_one_that_failed_to() -> Non
     )
 
 
+def test_one_that_waits_for_its_turn_is_no_trouble_however_long_that_takes() -> None:
+    waits = worker(state=State.STARTING, activity=Activity.STARTING, queued=True)
+    looks = Looks()
+    assert looks.for_seconds(3 * BUSY_SECONDS, waits) == []
+    assert looks.for_seconds(HOLD_SECONDS - 2 * STEP, worker(**NOT_READY)) == [], (
+        "it has its time from then on"
+    )
+    assert looks.for_seconds(LONG, worker(**NOT_READY)) == told(Kind.NOT_READY, Turn.PROBLEM)
+
+
+def test_what_was_told_is_not_over_before_one_that_waits_for_its_turn_is_ready() -> None:
+    looks = Looks()
+    looks.for_seconds(LONG, worker(**NOT_READY))
+    waits = worker(state=State.STARTING, activity=Activity.STARTING, queued=True)
+    assert looks.for_seconds(3 * BUSY_SECONDS, waits) == []
+    assert looks.look(worker()) == told(Kind.NOT_READY, Turn.WELL)
+
+
 def test_since_when_is_the_first_look_that_saw_it() -> None:
     looks = Looks()
     looks.for_seconds(LONG, worker(**NOT_READY))

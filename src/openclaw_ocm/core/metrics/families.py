@@ -100,6 +100,7 @@ KNOWN = (
     _gauge("ocm_instance_observed", "Whether it could be looked at; if not, most else of it is missing."),
     _gauge("ocm_instance_ready", "Whether its gateway answers that it is ready."),
     _gauge("ocm_instance_wanted", "Whether it is to be ready: it starts with the machine, or was started."),
+    _gauge("ocm_instance_queued", "Whether it waits for its turn to start: not all do so at once."),
     _gauge("ocm_instance_changing", "Whether an ocm changes it now, or makes a backup of it."),
     Known(
         name="ocm_instance_state",

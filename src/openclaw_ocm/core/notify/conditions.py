@@ -95,7 +95,8 @@ class Instance:
     `unreadable` means that nothing else is known of it; `busy` that somebody changes it, `wanted_stopped`
     that its user stopped it, None where that is not known. `lost` are the channels that its gateway says do
     not work, None where it tells nothing of them; `only_channels` that nothing else keeps it from being
-    ready. Without a schedule `backups` and `upgrades` are None.
+    ready; `queued` that it waits for its turn to start, which is no trouble however long it takes. Without
+    a schedule `backups` and `upgrades` are None.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Instance:
     restarts: int = 0
     lost: tuple[str, ...] | None = ()
     only_channels: bool = False
+    queued: bool = False
     backups: Timed | None = None
     upgrades: Timed | None = None
 
@@ -313,17 +315,17 @@ def _of_instance(one: Instance, samples: tuple[Sample, ...], look: _Look) -> Ite
         return
     if not _is_at_rest(one):
         old = look.before.get((one.name, HEALTH))
-        looped = old is not None and old.told and old.kind is Kind.RESTARTS
-        kind = _health(one, samples, looped=looped)
-        # Many that start at once wait for each other; one that takes too long is failed by then.
+        kind = _health(one, samples, old)
+        # One of many that start at once takes long; one that takes too long is failed by then.
         starts = kind is Kind.NOT_READY and one.state is State.STARTING
         known = kind is not Kind.STOPPED or one.wanted_stopped is not None
+        if one.queued:
+            # What was told before is over once it is ready.
+            kind, known = None, old is None or not old.told
         yield _Finding(about=one.name, subject=HEALTH, kind=kind, known=known, busy=one.busy or starts)
         yield from _channels(one, mine)
-    for subject, timed, kinds in (
-        (BACKUPS, one.backups, _BACKUP_KINDS),
-        (UPGRADES, one.upgrades, _UPGRADE_KINDS),
-    ):
+    timers = (BACKUPS, one.backups, _BACKUP_KINDS), (UPGRADES, one.upgrades, _UPGRADE_KINDS)
+    for subject, timed, kinds in timers:
         if timed is not None:
             kind = None if timed.trouble is None else kinds[timed.trouble]
             yield _Finding(about=one.name, subject=subject, kind=kind, since=timed.since)
@@ -346,7 +348,8 @@ def _is_at_rest(one: Instance) -> bool:
     return one.state is State.STOPPED and (one.wanted_stopped or not one.autostart)
 
 
-def _health(one: Instance, samples: tuple[Sample, ...], *, looped: bool) -> Kind | None:
+def _health(one: Instance, samples: tuple[Sample, ...], old: Condition | None) -> Kind | None:
+    looped = old is not None and old.told and old.kind is Kind.RESTARTS
     recent = samples[-1].count - samples[0].count if samples else 0
     if one.state is State.STOPPED:
         return Kind.STOPPED

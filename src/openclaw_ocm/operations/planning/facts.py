@@ -93,6 +93,7 @@ def _of_instance(one: Instance, verdict: Health, *, busy: bool, stopped: bool | 
         wanted_stopped=stopped and not process.missed,
         restarts=process.restarts,
         lost=lost,
+        queued=process.queued,
         only_channels=verdict.state is State.FAILED and bool(lost) and set(lost or ()) == set(failing or ()),
         backups=_backups(one),
         upgrades=_upgrades(one),
