@@ -50,4 +50,4 @@ def test_so_many_gateways_fit_as_idle_ones_find_memory() -> None:
     assert little_memory(None, 1000) is None
     lacking = little_memory(12 * IDLE_BYTES - 1, 30)
     assert lacking is not None
-    assert lacking.why == "7.8 GB of memory are little for 30 gateways: idle they take 19.5 GB"
+    assert lacking.why == "7.8 GB of memory and swap are little for 30 gateways: idle they take 19.5 GB"

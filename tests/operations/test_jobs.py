@@ -91,6 +91,44 @@ def test_a_container_has_what_it_was_given(  # noqa: PLR0913, PLR0917 - one for 
     assert found == free if free is not None else (found or 0) > 0
 
 
+@pytest.mark.parametrize(
+    ("limit", "swap", "memory"),
+    [
+        (None, None, 12 * 1024),
+        ("max", "max", 12 * 1024),
+        ("2048", "max", 2048 + 4096),
+        ("2048", "0", 2048),
+        ("max", "1024", 9 * 1024),
+    ],
+)
+def test_the_memory_of_a_machine_or_container_has_its_swap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None, swap: str | None, memory: int
+) -> None:
+    for name, text in (("memory.max", limit), ("memory.swap.max", swap)):
+        if text is not None:
+            (tmp_path / name).write_text(f"{text}\n")
+    (tmp_path / "meminfo").write_text("MemTotal:  8 kB\nMemFree:  1 kB\nSwapTotal:  4 kB\n")
+    kernel(monkeypatch, tmp_path, {"/proc/meminfo": tmp_path / "meminfo"})
+    assert capacity.memory() == memory
+
+
+def test_memory_that_nobody_tells_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel(monkeypatch, tmp_path, {"/proc/meminfo": tmp_path / "none"})
+    assert capacity.memory() is None
+    assert capacity.free_memory() is None
+
+
+def kernel(monkeypatch: pytest.MonkeyPatch, groups: Path, instead: dict[str, Path]) -> None:
+    """Have the kernel tell of control groups what is in `groups`, and other files read for some paths."""
+    read = capacity._read
+    monkeypatch.setattr(capacity, "_CGROUP", groups)
+
+    def read_instead(path: Path) -> str:
+        return read(instead.get(str(path), path))
+
+    monkeypatch.setattr(capacity, "_read", read_instead)
+
+
 USER = "user.slice/user-1000.slice"
 
 

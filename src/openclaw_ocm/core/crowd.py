@@ -55,9 +55,9 @@ def _lifted(place: str, larger: int, *, user: str, root: str) -> str:
 
 
 def little_memory(memory: int | None, gateways: int) -> Lacking | None:
-    """Return why not so many idle gateways fit into memory, None where they do or nobody knows it."""
+    """Return why not so many idle gateways fit into memory and swap, None where they do or nobody knows."""
     if memory is None or IDLE_BYTES * gateways <= memory:
         return None
     have, need = (f"{size / _GIGABYTE:.1f} GB" for size in (memory, IDLE_BYTES * gateways))
-    why = f"{have} of memory are little for {counted(gateways, 'gateway')}: idle they take {need}"
+    why = f"{have} of memory and swap are little for {counted(gateways, 'gateway')}: idle they take {need}"
     return Lacking(why=why, mend="stop some, or have more memory or swap")

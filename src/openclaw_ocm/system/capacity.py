@@ -25,11 +25,7 @@ def cores() -> int:
 
 def free_memory() -> int | None:
     """Return how many bytes new processes may take without swapping, None where the kernel does not tell."""
-    found = [
-        int(line.split()[1]) * 1024
-        for line in _read(Path("/proc/meminfo")).splitlines()
-        if line.startswith("MemAvailable:")
-    ]
+    found = _meminfo("MemAvailable")
     limit, used = _read(_CGROUP / "memory.max"), _read(_CGROUP / "memory.current")
     if limit.isdigit() and used.isdigit():
         found.append(max(int(limit) - int(used), 0))
@@ -37,14 +33,25 @@ def free_memory() -> int | None:
 
 
 def memory() -> int | None:
-    """Return how many bytes this machine, or the container that it is, has; None where nobody tells."""
-    found = [
-        int(line.split()[1]) * 1024
-        for line in _read(Path("/proc/meminfo")).splitlines()
-        if line.startswith("MemTotal:")
-    ]
-    limit = _read(_CGROUP / "memory.max")
-    return min([*found, *([int(limit)] if limit.isdigit() else [])], default=None)
+    """Return how many bytes this machine, or the container that it is, has; None where nobody tells.
+
+    Swap is part of it: gateways that rest may lie there.
+    """
+    own = min([*_meminfo("MemTotal"), *_limit("memory.max")], default=None)
+    swap = min([*_meminfo("SwapTotal"), *_limit("memory.swap.max")], default=0)
+    return None if own is None else own + swap
+
+
+def _meminfo(what: str) -> list[int]:
+    """Return the one number of bytes that the kernel tells of its memory, none where it does not."""
+    lines = _read(Path("/proc/meminfo")).splitlines()
+    return [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:")]
+
+
+def _limit(name: str) -> list[int]:
+    """Return the one bound at the top of the control groups, none where there is none."""
+    limit = _read(_CGROUP / name)
+    return [int(limit)] if limit.isdigit() else []
 
 
 def task_limits() -> tuple[TaskLimit, ...]:
