@@ -326,6 +326,8 @@ def test_where_nothing_goes_on_q_leaves_at_once(kept: Kept, screen: Screen) -> N
 
     async def play(pilot: Pilot[None]) -> None:
         await pilot.press("q")
+        # A moment later, when the screen is empty.
+        await screen.until(pilot, lambda: screen.app.return_code is not None)
 
     screen.drive(play)
     assert screen.app.return_code == 0
