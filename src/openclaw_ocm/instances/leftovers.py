@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import temporary
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.leftovers import sweep_backups
+from openclaw_ocm.system.half_written import remove_half_written
 
 if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
 
@@ -29,7 +31,7 @@ def sweep(context: Context, name: InstanceName) -> None:
         if path == paths.config:
             _sweep_state(path)
         else:
-            _sweep(path)
+            remove_half_written(path)
     sweep_backups(paths.host.backups, name)
     for found in os.listdir(paths.state.parent):  # noqa: PTH208 - a pure path
         if temporary.is_rehearsal(found, name):
@@ -50,9 +52,3 @@ def _sweep_state(path: PurePosixPath) -> None:
             if temporary.is_beside(entry.name, path.name):
                 with contextlib.suppress(OSError):
                     os.unlink(entry.name, dir_fd=directory)
-
-
-def _sweep(path: PurePosixPath) -> None:
-    for found in list(Path(path.parent).glob(temporary.BESIDE_GLOB)):
-        if temporary.is_beside(found.name, path.name):
-            files.remove(PurePosixPath(found))

@@ -305,3 +305,18 @@ def test_who_is_started_by_ocm_is_let_pass_and_turns_are_there(tmp_path: Path, *
     unit.unlink()
     systemd.load([NAME])
     assert not any(path.exists() for path in files), "with the last gateway they go"
+
+
+def test_what_a_kill_left_of_a_template_goes_with_the_next_change(tmp_path: Path, manager: Manager) -> None:
+    host = replace(context(tmp_path).host, runner=manager)
+    templates = [places.uplink(host.paths), places.turn(host.paths), places.turn_program(host.paths)]
+    left = [Path(path.with_name(f".{path.name}.64469fee6b49.ocm")) for path in templates]
+    mine = Path(templates[0].with_name(".notes.64469fee6b49.ocm"))
+    for path in (*left, mine):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    systemd = Systemd(host=host)
+    with pytest.raises(OcmError, match="Refused"):
+        systemd.load([NAME])
+    assert [path.exists() for path in left] == [False] * 3
+    assert mine.exists()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
-from openclaw_ocm.backends.systemd import places, turns, uplink
+from openclaw_ocm.backends.systemd import places, templates, turns, uplink
 from openclaw_ocm.backends.systemd.asking import changes, show
 from openclaw_ocm.backends.systemd.shown import (
     PROPERTIES,
@@ -146,8 +146,9 @@ class Systemd:
         """Have the manager read its unit files anew."""
         if names:
             defined = _units_in(self.host.paths.units)
-            uplink.keep(self.host.paths, defined)
-            turns.keep(self.host.paths, defined)
+            with templates.alone(self.host.paths):
+                uplink.keep(self.host.paths, defined)
+                turns.keep(self.host.paths, defined)
             self._change("daemon-reload")
 
     def remove(self, names: Collection[InstanceName]) -> None:
@@ -223,7 +224,9 @@ class Systemd:
         units = [places.unit_name(name) for name in names]
         if units:
             missed = any(process.missed for process in self.observe(names).values())
-            if turns.bring(self.host.paths, names) or missed:
+            with templates.alone(self.host.paths):
+                brought = turns.bring(self.host.paths, names)
+            if brought or missed:
                 # It then knows what starts with it, and what of that has been started.
                 self._change("daemon-reload")
             self._systemctl("reset-failed", *units, check=False)
