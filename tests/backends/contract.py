@@ -265,10 +265,10 @@ def what_is_removed_leaves_nothing(home: Home[Backend]) -> None:
 
 
 def kept(home: Home[Backend]) -> set[str]:
-    """Return every file and link in the home, and where units are, but the state's."""
+    """Return every file and link in the home and where units are, but the state's and OCM's own locks."""
     places = (home.home, Path(home.host.paths.config_home))
     found = (path for place in places for path in place.rglob("*") if not path.is_dir() or path.is_symlink())
-    return {str(path) for path in found if ".openclaw-" not in str(path)}
+    return {str(path) for path in found if ".openclaw-" not in str(path) and not path.match("locks/@*.lock")}
 
 
 def a_session_has_the_environment_it_is_given_and_begins_in_the_state(home: Home[Backend]) -> None:
