@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition
 from openclaw_ocm.backends.protocol import Session, is_ours
-from openclaw_ocm.backends.systemd import places, templates, turns, uplink
+from openclaw_ocm.backends.systemd import places, templates, turns
 from openclaw_ocm.backends.systemd.asking import changes, show
 from openclaw_ocm.backends.systemd.shown import (
     PROPERTIES,
@@ -138,17 +138,14 @@ class Systemd:
         """Yield where other units are loaded than OCM's, or a drop-in changes what the sandbox is made of."""
         paths = self.host.instance(name)
         yield from changes(str(places.unit(paths)), process.definition, process.overrides)
-        if uplink.is_wanted(paths.host, name):
+        if templates.is_wanted(paths.host, places.UPLINK, name):
             loaded = self._show("--property=FragmentPath", "--value", "--", places.uplink_name(name)).strip()
             yield from changes(str(places.uplink(paths.host)), loaded or None, ())
 
     def load(self, names: Collection[InstanceName]) -> None:
         """Have the manager read its unit files anew."""
         if names:
-            defined = _units_in(self.host.paths.units)
-            with templates.alone(self.host.paths):
-                uplink.keep(self.host.paths, defined)
-                turns.keep(self.host.paths, defined)
+            templates.keep(self.host.paths, _units_in(self.host.paths.units))
             self._change("daemon-reload")
 
     def remove(self, names: Collection[InstanceName]) -> None:
@@ -179,7 +176,7 @@ class Systemd:
         for unit in self._missed(waiting):
             found[unit] = replace(found[unit], missed=True)
         isolated = [block["Id"] for block in blocks if places.UPLINK in block.get("Wants", "")]
-        if isolated and not uplink.is_current(self.host.paths):
+        if isolated and not templates.is_current(self.host.paths, places.UPLINK):
             found |= {unit: replace(found[unit], changed_on_disk=True) for unit in isolated}
         for block in shown:
             gateway = networks.get(block.get("Id", ""), "")
@@ -224,9 +221,7 @@ class Systemd:
         units = [places.unit_name(name) for name in names]
         if units:
             missed = any(process.missed for process in self.observe(names).values())
-            with templates.alone(self.host.paths):
-                brought = turns.bring(self.host.paths, names)
-            if brought or missed:
+            if templates.bring(self.host.paths, places.TURN, names) or missed:
                 # It then knows what starts with it, and what of that has been started.
                 self._change("daemon-reload")
             self._systemctl("reset-failed", *units, check=False)
@@ -238,8 +233,8 @@ class Systemd:
         units = self._installed(names)
         if units:
             paths = self.host.paths
-            networks = [places.uplink_name(name) for name in names if uplink.is_wanted(paths, name)]
-            self._change("stop", *units, *networks)
+            wanting = [name for name in names if templates.is_wanted(paths, places.UPLINK, name)]
+            self._change("stop", *units, *map(places.uplink_name, wanting))
             self._systemctl("reset-failed", *units, check=False)
 
     def kill(self, names: Collection[InstanceName]) -> tuple[InstanceName, ...]:

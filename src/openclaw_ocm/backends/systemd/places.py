@@ -24,14 +24,19 @@ UPLINK, TURN = "ocm-uplink@", "ocm-turn@"
 TURNS = "ocm-turns"
 
 
+def of_template(template: str, name: str) -> str:
+    """Return the name of an instance's unit of a template."""
+    return f"{template}{name}.service"
+
+
 def uplink_name(name: str) -> str:
     """Return the name of the unit that gives the sandbox of an isolated gateway its network."""
-    return f"{UPLINK}{name}.service"
+    return of_template(UPLINK, name)
 
 
 def turn_name(name: str) -> str:
     """Return the name of the unit that has a gateway begin when it is its turn."""
-    return f"{TURN}{name}.service"
+    return of_template(TURN, name)
 
 
 def timer_name(name: InstanceName, purpose: Purpose) -> str:
