@@ -383,6 +383,13 @@ def test_one_template_serves_every_instance_by_its_name(home: str) -> None:
     assert file.replace("[[]", "[").replace("[*]", "*") == str(own.network / "options")
 
 
+def test_units_of_scheduled_backups_bear_the_names_that_older_ones_have() -> None:
+    timer = render_timer(samples.NAME, "daily", Purpose.BACKUP)
+    timed = render_timed(samples.NAME, ["/x"], Purpose.BACKUP)
+    assert directive(timer, "Description") == "Scheduled backups of OpenClaw instance worker1 (ocm)"
+    assert directive(timed, "Description") == "Scheduled backup of OpenClaw instance worker1 (ocm)"
+
+
 def test_what_is_done_once_for_all_instances_fills_no_log() -> None:
     timer = render_timer(ALL, "*:0/2", Purpose.NOTIFY)
     assert directive(timer, "Description") == "Scheduled run of ocm notify check"

@@ -288,7 +288,7 @@ def render_timer(name: InstanceName, every: str, purpose: Purpose) -> str:
         ("AccuracySec", "1s"),
     )
     sections = (
-        ("Unit", (("Description", _described(name, purpose)),)),
+        ("Unit", (("Description", _described(name, purpose, purpose.plural)),)),
         ("Timer", timer),
         ("Install", (("WantedBy", "timers.target"),)),
     )
@@ -309,15 +309,15 @@ def render_timed(name: InstanceName, argv: Iterable[str], purpose: Purpose) -> s
         *(() if of_instance else _QUIET),
         ("TimeoutStartSec", str(RUN_TIMEOUT_SECONDS if of_instance else SHORT_TIMEOUT_SECONDS)),
     )
-    unit = (("Description", _described(name, purpose)),)
+    unit = (("Description", _described(name, purpose, purpose.value)),)
     sections = (("Unit", unit), ("Service", service))
     return signed("\n".join(_section(title, directives) for title, directives in sections))
 
 
-def _described(name: InstanceName, purpose: Purpose) -> str:
+def _described(name: InstanceName, purpose: Purpose, what: str) -> str:
     if purpose not in OF_INSTANCES:
         return f"Scheduled run of {purpose.typed}"
-    return f"Scheduled {purpose.value} of OpenClaw instance {name} (ocm)"
+    return f"Scheduled {what} of OpenClaw instance {name} (ocm)"
 
 
 def _literal(value: str) -> str:
