@@ -52,6 +52,9 @@ _QUIET = (
     *(("SyslogLevel", "notice"), ("LogLevelMax", "notice")),
 )
 
+# In a template, in the place of an instance's name: no path holds this character.
+_ANY = InstanceName("\0")
+
 # With what the program of the uplink ends where no gateway came (EX_UNAVAILABLE).
 NO_GATEWAY = 69
 
@@ -196,18 +199,13 @@ def render_uplink(paths: HostPaths) -> str:
 
     What is of one instance alone is read from its own files when the unit starts.
     """
-    # No path holds this character.
-    instance = paths.instance(InstanceName("\0"))
-
-    def of_instance(path: PurePosixPath) -> str:
-        return _literal(quote_argument(str(path))).replace("\0", "%i")
-
+    instance = paths.instance(_ANY)
     # Taken as it is, quotes and all, but for what glob(3) would find others by.
-    options = _literal(_GLOB.sub(r"[\g<0>]", str(instance.network / UPLINK_OPTIONS))).replace("\0", "%i")
+    options = _literal(_GLOB.sub(r"[\g<0>]", str(instance.network / UPLINK_OPTIONS))).replace(_ANY, "%i")
     argv = (
-        *(ENV, "-i", "XDG_RUNTIME_DIR=%t", PYTHON, "-IS", of_instance(instance.network / UPLINK_NAME)),
-        *("--rules", of_instance(instance.network / GATEWAY_RULES)),
-        *("--state", of_instance(instance.uplink), "$OPTIONS"),
+        *(ENV, "-i", "XDG_RUNTIME_DIR=%t", PYTHON, "-IS", _of_template(instance.network / UPLINK_NAME)),
+        *("--rules", _of_template(instance.network / GATEWAY_RULES)),
+        *("--state", _of_template(instance.uplink), "$OPTIONS"),
         *("--of-unit", unit_name(InstanceName("%i"))),
     )
     service = (
@@ -247,14 +245,9 @@ def render_turn(paths: HostPaths) -> str:
 
     How many start at once is found out whenever one begins: what the machine has left changes meanwhile.
     """
-    record = paths.instance(InstanceName("\0")).record
-
-    def literal(path: PurePosixPath) -> str:
-        return _literal(quote_argument(str(path))).replace("\0", "%i")
-
     argv = (
-        *(ENV, "-i", "NOTIFY_SOCKET=${NOTIFY_SOCKET}", PERL, literal(turn_program(paths))),
-        *(f"%t/{TURNS}", "%i", literal(record), literal(paths.settings)),
+        *(ENV, "-i", "NOTIFY_SOCKET=${NOTIFY_SOCKET}", PERL, _of_template(turn_program(paths))),
+        *(f"%t/{TURNS}", "%i", _of_template(paths.instance(_ANY).record), _of_template(paths.settings)),
         *(str(STARTING.memory), str(TURN_SECONDS), str(WAIT_FOR_TURN_SECONDS)),
     )
     service = (
@@ -318,6 +311,11 @@ def _described(name: InstanceName, purpose: Purpose, what: str) -> str:
     if purpose not in OF_INSTANCES:
         return f"Scheduled run of {purpose.typed}"
     return f"Scheduled {what} of OpenClaw instance {name} (ocm)"
+
+
+def _of_template(path: PurePosixPath) -> str:
+    """Return a path as a word of a template's command, with the instance's name where it is of `_ANY`."""
+    return _literal(quote_argument(str(path))).replace(_ANY, "%i")
 
 
 def _literal(value: str) -> str:
