@@ -37,9 +37,9 @@ def process_in(properties: Mapping[str, str]) -> Process:
     killed = properties.get("ExecMainCode") in _KILLED_CODES
     status = _number(properties.get("ExecMainStatus"))
     number = status if killed else signal_in(status)
-    queued = is_queued(properties)
+    queued = _is_queued(properties)
     return Process(
-        activity=_activity(properties),
+        activity=Activity.STARTING if queued else _activity(properties),
         installed=properties.get("LoadState") != _NOT_LOADED,
         autostart=properties.get("UnitFileState") in ("enabled", "enabled-runtime"),
         pid=_number(properties.get("MainPID")) or None,
@@ -78,14 +78,12 @@ def was_killed(process: Process) -> bool:
     return process.killed_by == signal.SIGKILL and process.activity is not Activity.RUNNING
 
 
-def is_queued(properties: Mapping[str, str]) -> bool:
+def _is_queued(properties: Mapping[str, str]) -> bool:
     """Tell whether a unit is to be started and waits for others: without a process, and with a job."""
     return properties.get("ActiveState") in ("inactive", "failed") and bool(_number(properties.get("Job")))
 
 
 def _activity(properties: Mapping[str, str]) -> Activity:
-    if is_queued(properties):
-        return Activity.STARTING
     active, sub = properties.get("ActiveState", ""), properties.get("SubState", "")
     if sub in ("auto-restart", "auto-restart-queued"):
         return Activity.WAITING
