@@ -16,7 +16,7 @@ from openclaw_ocm.core.releases import Release, parse_range
 from openclaw_ocm.core.sandbox.launch import BWRAP
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import capacity, packages
-from openclaw_ocm.system.host import has_linger, user_manager_answers
+from openclaw_ocm.system.host import has_linger, is_booted, user_manager_answers
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.machine import lacking
 from openclaw_ocm.system.machine.npm import has_npm
@@ -53,7 +53,7 @@ def observe_machine(host: Host, *, sealed: bool = True, release: Release | None 
         # Asked for only where it is needed: each answer is a start of Node.
         npm=isinstance(openclaw, Found) or has_npm(host),
         openclaw=openclaw,
-        booted=Path("/run/systemd/system").is_dir(),
+        booted=is_booted(),
         manager=user_manager_answers(host),
         linger=has_linger(host),
         namespaces=namespaces,
