@@ -39,7 +39,7 @@ DEFINITIONS = {
 }
 
 
-# Holds 80 MB, lets go of them, and tells after two seconds whether that much went back, and who finds gc().
+# Holds 80 MB, lets go of them, and tells after four seconds whether that much went back, and who finds gc().
 HELD = """
 const v8 = require("node:v8");
 const heap = () => v8.getHeapStatistics().total_heap_size / 2 ** 20;
