@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOME, UNITS = "/home/debian", "/home/debian/.config/systemd/user"
 NAME, PORT, UNIT = "bench", 19001, "openclaw-gateway-bench.service"
 # What makes its network is a unit of its own, and counts.
-UPLINK = "ocm-uplink@bench.service"
+OURS = (UNIT, "ocm-uplink@bench.service")
 MAIN_PORT, MAIN_UNIT = 18789, "openclaw-gateway.service"
 # As `openclaw gateway install` of 2026.9.6 writes it.
 MAIN_COMMAND = f"/usr/local/bin/node --max-old-space-size=8192 {{}}/dist/index.js gateway --port {MAIN_PORT}"
@@ -79,13 +79,13 @@ def sides(machine: Machine, rounds: int) -> dict[str, Samples]:
     package = machine.run(["sh", "-c", "dirname $(realpath $(command -v openclaw))"]).stdout.strip()
     machine.write(f"{UNITS}/{MAIN_UNIT}", f"[Service]\nExecStart={MAIN_COMMAND.format(package)}\n")
     machine.run(["systemctl", "--user", "daemon-reload"])
-    plain = partial(start, machine, "plain unit", MAIN_PORT, MAIN_UNIT)
+    plain = partial(start, machine, "plain unit", MAIN_PORT, (MAIN_UNIT,))
     plain(0)
-    return by_turns({"ocm": partial(start, machine, "ocm", PORT, UNIT, UPLINK), "plain": plain}, rounds)
+    return by_turns({"ocm": partial(start, machine, "ocm", PORT, OURS), "plain": plain}, rounds)
 
 
 def variants(machine: Machine, rounds: int) -> dict[str, Samples]:
-    """Measure the instance as deployed and with each change; by turns."""
+    """Measure the instance as deployed and with each change, by turns."""
     text = machine.read(f"{UNITS}/{UNIT}")
     command = next(line for line in text.splitlines() if line.startswith("ExecStart="))
     commands = {"as deployed": command}
@@ -97,7 +97,7 @@ def variants(machine: Machine, rounds: int) -> dict[str, Samples]:
     def one(label: str, idle_seconds: int) -> dict[str, float]:
         machine.write(f"{UNITS}/{UNIT}", text.replace(command, commands[label]))
         machine.run(["systemctl", "--user", "daemon-reload"])
-        return start(machine, label, PORT, UNIT, UPLINK, idle_seconds)
+        return start(machine, label, PORT, OURS, idle_seconds)
 
     for label in commands:
         one(label, 0)
@@ -125,10 +125,11 @@ def by_turns(measures: dict[str, Callable[[int], dict[str, float]]], rounds: int
     return taken
 
 
-def start(machine: Machine, label: str, port: int, unit: str, *rest: str | int) -> dict[str, float]:
-    """Start a unit with those beside it; the last of the rest is how many seconds it idles."""
-    *beside, idle_seconds = rest
-    found: dict[str, float] = inside(machine, "start", port, idle_seconds, unit, *beside, user="root")
+def start(
+    machine: Machine, label: str, port: int, units: tuple[str, ...], idle_seconds: int
+) -> dict[str, float]:
+    """Start the first of some units, with which the others start, and let them idle."""
+    found: dict[str, float] = inside(machine, "start", port, idle_seconds, *units, user="root")
     print(f"bench: {label}, {idle_seconds} s idle: {json.dumps(found)}", file=sys.stderr, flush=True)
     return found
 

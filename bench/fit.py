@@ -75,7 +75,7 @@ def write_plain(machine: Machine, package: str, at: int) -> None:
 def memory(machine: Machine, gateways: tuple[Gateway, ...]) -> float:
     """Return how many megabytes some gateways take together when they rest (PSS)."""
     words = [word for one in gateways for word in (one.unit, one.beside, one.port)]
-    found = inside(machine, "together", IDLE_SECONDS, len(gateways), *words, user="root")
+    found = inside(machine, "together", IDLE_SECONDS, *words, user="root")
     print(f"bench: {len(gateways)} of {gateways[0].unit}: {json.dumps(found)}", file=sys.stderr, flush=True)
     return float(found["pss_mb"])
 

@@ -43,12 +43,12 @@ def one_start(port: str, idle_seconds: str, unit: str, *beside: str) -> dict[str
     return {**memory, "ready_s": seconds, "cpu_s": cpu, "load": load}
 
 
-def together(idle_seconds: str, count: str, *units_and_ports: str) -> dict[str, float]:
-    """Start that many of some units one after another, and return what all take when they rest.
+def together(idle_seconds: str, *units_and_ports: str) -> dict[str, float]:
+    """Start some units one after another, and return what all take when they rest.
 
     Each comes as its name, that of the unit beside it (or nothing) and its port.
     """
-    each = [units_and_ports[at : at + 3] for at in range(0, 3 * int(count), 3)]
+    each = [units_and_ports[at : at + 3] for at in range(0, len(units_and_ports), 3)]
     started = [name for unit, beside, _ in each for name in (unit, beside) if name]
     try:
         for unit, _, port in each:
