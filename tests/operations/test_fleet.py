@@ -25,6 +25,7 @@ from openclaw_ocm.system import secret_sources
 from openclaw_ocm.system.fleet_file import read_fleet_file
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.secret_sources import read_source
+from openclaw_ocm.system.ways import writable_places
 
 if TYPE_CHECKING:
     from tests.operations.kept import Kept
@@ -424,7 +425,7 @@ def test_what_an_instance_can_change_is_neither_read_nor_run(kept: Kept, place: 
     program.chmod(0o755)
     for source in (Source(file=str(key)), Source(command=(str(program),))):
         with pytest.raises(OcmError, match=f"{NAME} can change it"):
-            read_source(kept.host, source)
+            read_source(kept.host, source, writable_places(kept.host.paths))
     with pytest.raises(OcmError, match=f"can be changed by {NAME}") as caught:
         read_fleet_file(kept.host.paths, PurePosixPath(key))
     assert caught.value.code == "fleet_unsafe"

@@ -35,6 +35,7 @@ from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.secret_sources import LATE, read_source, source_note
 from openclaw_ocm.system.variables import settled
+from openclaw_ocm.system.ways import writable_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,22 +52,21 @@ _NOWHERE = Runtime(node="/", openclaw="/")
 
 def read_sources(context: Context, fleet: Fleet, names: Iterable[InstanceName]) -> Read:
     """Ask each source of these instances once; a program that did not end is not run for another secret."""
+    sources = dict.fromkeys(source for name in names for source in _sources(fleet.instances[name]))
+    writable = writable_places(context.host.paths) if sources else {}
     values: dict[Source, str | OcmError] = {}
     late: set[str] = set()
-    for described in (fleet.instances[name] for name in names):
-        for source in _sources(described):
-            program = (source.command or ("",))[0]
-            if source in values:
-                continue
-            if program in late:
-                message = f"{source.describe()}: it was not run, for it did not end for another secret"
-                values[source] = OcmError(message, code="source_failed")
-                continue
-            try:
-                values[source] = read_source(context.host, source)
-            except OcmError as error:
-                values[source] = error
-                late |= {program} if error.code == LATE else set()
+    for source in sources:
+        program = (source.command or ("",))[0]
+        if program in late:
+            message = f"{source.describe()}: it was not run, for it did not end for another secret"
+            values[source] = OcmError(message, code="source_failed")
+            continue
+        try:
+            values[source] = read_source(context.host, source, writable)
+        except OcmError as error:
+            values[source] = error
+            late |= {program} if error.code == LATE else set()
     return Read(values=values)
 
 

@@ -7,7 +7,7 @@ import stat
 from typing import IO, TYPE_CHECKING
 
 from openclaw_ocm.errors import OcmError, UnreadableFile
-from openclaw_ocm.system.ways import changed_by
+from openclaw_ocm.system.ways import changed_by, writable_places
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -20,7 +20,7 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 def read_fleet_file(paths: HostPaths, path: PurePosixPath) -> str:
     """Return the text of a fleet file; raises `OcmError` where there is none, or others may write it."""
-    if (name := changed_by(paths, path)) is not None:
+    if (name := changed_by(writable_places(paths), path)) is not None:
         message = f"{path} can be changed by {name}, and it says which programs are run"
         raise OcmError(message, hint="keep it where no instance writes", code="fleet_unsafe")
     try:

@@ -15,7 +15,10 @@ from openclaw_ocm.system.runner import Command
 from openclaw_ocm.system.ways import changed_by
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from openclaw_ocm.core.fleet.file import Source
+    from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.system.host import Host
 
 # A program may ask its user for a password.
@@ -28,10 +31,13 @@ _OTHERS = stat.S_IROTH | stat.S_IWOTH
 _NO_TEXT = "\ufffd"
 
 
-def read_source(host: Host, source: Source) -> str:
-    """Return the secret that a source holds; raises `OcmError`, which holds none, where it cannot be had."""
+def read_source(host: Host, source: Source, writable: Mapping[PurePosixPath, InstanceName]) -> str:
+    """Return the secret that a source holds; raises `OcmError`, which holds none, where it cannot be had.
+
+    `writable` are the places that instances can write.
+    """
     try:
-        return parse_value(_text(host, source))
+        return parse_value(_text(host, source, writable))
     except OcmError as error:
         message = f"{source.describe()}: {error.message}"
         raise OcmError(message, code=LATE if error.code == LATE else "source_failed") from None
@@ -48,10 +54,10 @@ def source_note(source: Source) -> str | None:
     return f"other users can read {source.file}: chmod go-rwx {source.file}" if mode & _OTHERS else None
 
 
-def _text(host: Host, source: Source) -> str:
+def _text(host: Host, source: Source, writable: Mapping[PurePosixPath, InstanceName]) -> str:
     program = (source.command or ("",))[0]
     path = source.file or (program if program.startswith("/") else None)
-    if path is not None and (name := changed_by(host.paths, PurePosixPath(path))) is not None:
+    if path is not None and (name := changed_by(writable, PurePosixPath(path))) is not None:
         raise OcmError(f"{name} can change it")
     if source.file is not None:
         return _of_file(source.file)

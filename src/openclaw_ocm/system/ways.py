@@ -12,7 +12,7 @@ from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import readable_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.paths import HostPaths
@@ -67,20 +67,29 @@ def written(records: Iterable[Record]) -> Iterator[tuple[PurePosixPath, str]]:
                 yield way_to(shown.path).real, f"which {record.name} may write"
 
 
-def changed_by(paths: HostPaths, path: PurePosixPath) -> InstanceName | None:
-    """Return an instance that can change what is at a path, or what the path leads to; None for none."""
-    way = way_to(str(path))
+def writable_places(paths: HostPaths) -> dict[PurePosixPath, InstanceName]:
+    """Return what instances can write, with one that can: as it is called, and where that leads."""
+    places: dict[PurePosixPath, InstanceName] = {}
     for name in instance_names(paths):
         one = paths.instance(name)
         for place in (one.state, one.scratch):
-            if leads_through(way, place) or leads_through(way, way_to(str(place)).real):
-                return name
+            places.setdefault(place, name)
+            places.setdefault(way_to(str(place)).real, name)
     for record in readable_records(paths):
         for shown in record.mounts:
-            place = way_to(shown.path).real
-            if shown.writable and (leads_through(way, place) or way.real == place):
-                return record.name
-    return None
+            if shown.writable:
+                places.setdefault(way_to(shown.path).real, record.name)
+    return places
+
+
+def changed_by(places: Mapping[PurePosixPath, InstanceName], path: PurePosixPath) -> InstanceName | None:
+    """Return an instance that can change what is at a path, or what the path leads to; None for none.
+
+    `places` are those that instances can write.
+    """
+    way = way_to(str(path))
+    around = (above for one in (way.real, *way.through) for above in (one, *one.parents))
+    return next((places[above] for above in around if above in places), None)
 
 
 def refuse_reached(paths: HostPaths, backup: PurePosixPath, directory: PurePosixPath) -> None:
