@@ -39,7 +39,6 @@ from openclaw_ocm.system.host import container_zone
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record, read_settings
-from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.openclaw.versions import place
 from openclaw_ocm.system.variables import settled
@@ -209,8 +208,7 @@ def _refuse_other_source(worker: Instance, wanted: Wanted) -> None:
 
 def model_of(worker: Instance) -> str | None:
     """Return the primary model in an instance's config, None where it has none or cannot be read."""
-    config = find_config(worker.paths.state)
-    model = lookup(config, "agents.defaults.model")
+    model = lookup(worker.config, "agents.defaults.model")
     found = lookup(model, "primary") if isinstance(model, dict) else model
     return found if isinstance(found, str) else None
 
@@ -325,11 +323,11 @@ def _needed(wanted: Wanted, inheritance: Inheritance | None) -> dict[str, tuple[
 
 def _notes(wanted: Wanted, worker: Instance, inheritance: Inheritance | None) -> tuple[str, ...]:
     """Return what to know of what a new instance inherits, may reach and misses, and of its model."""
-    if inheritance is None:
-        return () if wanted.unfinished else _misses(wanted, worker, None)
-    closed = () if wanted.unfinished else closed_places(worker.record, inheritance.config)
-    misses = () if wanted.unfinished else _misses(wanted, worker, inheritance)
-    return (*inheritance.notes, *_unseen_certificates(inheritance), *closed, *misses)
+    notes = () if inheritance is None else (*inheritance.notes, *_unseen_certificates(inheritance))
+    if wanted.unfinished:
+        return notes
+    closed = () if inheritance is None else closed_places(worker.record, inheritance.config)
+    return (*notes, *closed, *_misses(wanted, worker, inheritance))
 
 
 def _misses(wanted: Wanted, worker: Instance, inheritance: Inheritance | None) -> tuple[str, ...]:
