@@ -44,17 +44,18 @@ def ending_steps(backend: Backend) -> list[Step]:
 
 def end_others(context: Context, operation: str, *, dry_run: bool) -> None:
     """Have no backend write them beside the chosen one: it was another one once."""
-    for backend in _others(context):
-        plan = make_plan(backend, operation, MAIN, ending_steps(backend))
-        carry_out(context, plan, done="", nothing="", dry_run=dry_run)
+    for backend in context.backends.values():
+        if backend.name != context.backend.name and (steps := ending_steps(backend)):
+            plan = make_plan(backend, operation, MAIN, steps)
+            carry_out(context, plan, done="", nothing="", dry_run=dry_run)
 
 
 def textfile_problems(context: Context) -> Iterator[Problem]:
     """Yield what is wrong with metrics that are to be written by themselves, or are and are not to be."""
     textfile = read_textfile(context.host.paths)
-    kept = [backend for backend in context.backends.values() if ending_steps(backend)]
-    for backend in kept:
-        if textfile is None or backend.name != context.backend.name:
+    for backend in context.backends.values():
+        is_wanted = textfile is not None and backend.name == context.backend.name
+        if not is_wanted and ending_steps(backend):
             what = f"{backend.name} has metrics written, which nobody asked it for"
             yield Problem(about=MACHINE, what=what, fix=WRITE_AGAIN)
     if textfile is None:
@@ -82,12 +83,6 @@ def write_again(context: Context) -> None:
 
 def _faults(context: Context, textfile: Textfile) -> tuple[str, ...]:
     return faults(context.backend, ALL, _PURPOSE, textfile.times, lambda: _timer(context))
-
-
-def _others(context: Context) -> list[Backend]:
-    return [
-        one for one in context.backends.values() if one.name != context.backend.name and ending_steps(one)
-    ]
 
 
 def _timer(context: Context) -> Timer:
