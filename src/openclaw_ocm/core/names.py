@@ -17,7 +17,7 @@ BackendName = str
 
 # OpenClaw 2026.9.6 takes ^[a-z0-9][a-z0-9_-]{0,63}$ in either case. OCM is stricter by a trailing
 # separator and by case, so that a name is at once a file name, a unit name and a firewall tag.
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 MAX_LENGTH = 63
 # The user's own OpenClaw, where a command takes it beside instances: none of these can have its name.
 MAIN = InstanceName("main")
@@ -38,7 +38,7 @@ def parse_name(text: str) -> InstanceName:
     if len(text) > MAX_LENGTH:
         message = f"an instance name has at most {MAX_LENGTH} characters, this one has {len(text)}"
         raise Invalid(message, code="name_invalid")
-    if not _NAME.fullmatch(text):
+    if not NAME.fullmatch(text):
         message = (
             f"{text!r} is no instance name: use lower-case letters, digits, '-' and '_', "
             "beginning and ending with a letter or digit"

@@ -76,11 +76,16 @@ def _check_port(port: int) -> None:
         raise Invalid(f"port {ports.MAIN_PORT} belongs to main", code="port_invalid")
 
 
+def looks_secret(text: str) -> bool:
+    """Tell whether a text looks like a key, or like the token of a bot."""
+    return is_secret((), text) or is_token(text)
+
+
 def _check_source(place: str, source: Source) -> None:
     """Raise `Invalid`, which does not hold it, where a source is the secret itself, or no text."""
     words = (source.file, source.env, *(source.command or ()))
     for word in words:
-        if word is not None and (is_secret((), word) or is_token(word)):
+        if word is not None and looks_secret(word):
             message = f"{place} holds the secret itself, and is to say where it is read"
             raise Invalid(message, hint="write it into a file, and name that here", code="fleet_invalid")
         if word is not None and "\0" in word:

@@ -14,13 +14,11 @@ import msgspec
 from openclaw_ocm.core import ports
 from openclaw_ocm.core.environment import checked
 from openclaw_ocm.core.firewall import exposure
-from openclaw_ocm.core.fleet.checks import check, check_shown
+from openclaw_ocm.core.fleet.checks import check, check_shown, looks_secret
 from openclaw_ocm.core.fleet.file import OF_ONE, VERSION, Channels, Described, Mount, Source, Telegram
 from openclaw_ocm.core.names import is_drill, parse_name
 from openclaw_ocm.core.network import allowance
-from openclaw_ocm.core.openclaw.channels import is_token
 from openclaw_ocm.core.openclaw.document import overlay
-from openclaw_ocm.core.openclaw.secret_places import is_secret
 from openclaw_ocm.core.record import AutoUpgrade, Keep, Limits, Schedule, Shown
 from openclaw_ocm.core.sandbox.shown import parse_shown
 from openclaw_ocm.core.secrets import is_key
@@ -258,7 +256,7 @@ def _at(place: str) -> Iterator[None]:
     try:
         yield
     except OcmError as error:
-        said = "a secret is in the wrong place" if _is_secret(error.message) else error.message
+        said = "a secret is in the wrong place" if looks_secret(error.message) else error.message
         raise Invalid(f"{place}: {said}", hint=error.hint, code="fleet_invalid") from None
 
 
@@ -267,18 +265,14 @@ def _invalid(place: str, what: str) -> Invalid:
     return Invalid(f"{place} {what}", hint=hint, code="fleet_invalid")
 
 
-def _is_secret(text: str) -> bool:
-    return is_secret((), text) or is_token(text)
-
-
 def _shown(text: str) -> str:
     """Return what stands in a file as it may be printed: no more than a few words, and no secret."""
-    return "..." if _is_secret(text) else printable(text, limit=_MOST_SHOWN)
+    return "..." if looks_secret(text) else printable(text, limit=_MOST_SHOWN)
 
 
 def _named(key: str) -> str:
     """Return a key with a space before it; nothing of one that may be a secret in the wrong place."""
-    return "" if _is_secret(key) else f" {printable(key, limit=_MOST_SHOWN)!r}"
+    return "" if looks_secret(key) else f" {printable(key, limit=_MOST_SHOWN)!r}"
 
 
 def _member(key: str) -> str:

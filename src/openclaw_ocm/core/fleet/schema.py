@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from openclaw_ocm.core.fleet.file import OF_ONE, Described
+from openclaw_ocm.core.names import NAME
+from openclaw_ocm.core.openclaw.document import as_object, objects_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 _DEFINITIONS = "$defs"
 # Editors read patterns as JavaScript does, which knows neither of the two.
 _ANCHORS = (("\\A", "^"), ("\\Z", "$"))
 _NULL = {"type": "null"}
-# As core.names and core.openclaw.traits have them.
-_NAME = "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +37,7 @@ def schema(told: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Any
     """Return the schema; `told` says what fields are for, by the names of their tables."""
     made = msgspec.json.schema(_File)
     definitions: dict[str, Any] = made[_DEFINITIONS]
-    for node in _nodes(made):
+    for node in map(as_object, objects_in(made)):
         _as_editors_read(node)
     for table, texts in (told or {}).items():
         for field, node in definitions.get(table, {}).get("properties", {}).items():
@@ -52,7 +52,7 @@ def schema(told: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Any
     top = definitions["_File"]["properties"]
     top["defaults"]["$ref"] = f"#/{_DEFINITIONS}/Defaults"
     top["groups"]["additionalProperties"] = {"$ref": f"#/{_DEFINITIONS}/Group"}
-    top["instances"]["propertyNames"] = {"pattern": _NAME}
+    top["instances"]["propertyNames"] = {"pattern": f"^{NAME.pattern}$"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 
@@ -73,14 +73,3 @@ def _without(table: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
     for field in fields:
         del found["properties"][field]
     return found
-
-
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any JSON value
-    """Yield every object of a schema."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            yield one
-        if isinstance(one, dict | list):
-            waiting += one.values() if isinstance(one, dict) else one
