@@ -120,11 +120,11 @@ def too_many(context: Context, fleet: Fleet) -> OcmError | None:
     """
     described = sum(one.running for one in fleet.instances.values())
     memory = capacity.memory()
-    if memory is None:
+    if memory is None or not described:
         return None
     seen = observed(open_all(context, beside(context, fleet)).instances.values())
     others = sum(one.process.activity.will_run for one in seen.instances.values())
-    if (described + others) * IDLE_BYTES <= memory or not described:
+    if (described + others) * IDLE_BYTES <= memory:
         return None
     fit = memory // IDLE_BYTES
     more = f" beside {counted(others, 'other')}" if others else ""
