@@ -245,10 +245,8 @@ class _Doing:
             found, failed = frame.attempt_each(self.context, self.doomed, self._delete, as_json=as_json)
             results += found
             errors += failed
-        crowd, others = (
-            too_many(self.context, self.fleet),
-            () if self.doomed else beside(self.context, self.fleet),
-        )
+        crowd = too_many(self.context, self.fleet)
+        others = () if self.doomed else beside(self.context, self.fleet)
         told = (
             *([f"not in the file, and left alone: {', '.join(others)}"] if others else []),
             *([crowd.message] if crowd is not None else []),

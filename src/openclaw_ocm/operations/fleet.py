@@ -40,7 +40,7 @@ from openclaw_ocm.system.ways import writable_places
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from openclaw_ocm.core.fleet.difference import Change
+    from openclaw_ocm.core.fleet.difference import Change, Kind
     from openclaw_ocm.core.fleet.file import Described, Source
     from openclaw_ocm.core.fleet.parse import Fleet
     from openclaw_ocm.instances.context import Context
@@ -278,14 +278,15 @@ def _carried_out(
     told = ["it was made, not started"] if is_new else []
     runs = found.running and job.described.running
     waiting = [change for change in changes if change.kind in UNTIL_RESTART]
+    before: set[Kind] = set()
     try:
         for change in changes:
-            before = {other.kind for other in changes[: changes.index(change)]}
             try:
                 done.append(BY_KIND[change.kind](context, job, change))
             except OcmError:
                 if not (job.dry_run and before & AFTER.get(change.kind, frozenset())):
                     raise
+            before.add(change.kind)
             told.append(change.words)
             if waiting and runs and change is waiting[-1]:
                 done.append(restart(context, job.name, job.effort, dry_run=job.dry_run, stopped_too=False))

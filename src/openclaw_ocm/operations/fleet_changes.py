@@ -10,7 +10,6 @@ import msgspec
 from openclaw_ocm.core.fleet.difference import auto_upgrade, opened, schedule
 from openclaw_ocm.core.models.choice import parse_choice
 from openclaw_ocm.core.openclaw.channels import parse_token
-from openclaw_ocm.core.record import Keep
 from openclaw_ocm.core.releases import is_newer
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
@@ -182,11 +181,9 @@ def _set_schedule(context: Context, job: Job, _change: Change) -> Outcome:
     asked = None
     if wanted is not None:
         # All of it: what a file does not say is not as it was.
-        given = {
-            key: getattr(wanted, key) for key in wanted.__struct_fields__ if key not in ("every", "keep")
-        }
-        keep = {key: getattr(wanted.keep, key) for key in Keep.__struct_fields__}
-        asked = Asked(every=wanted.every, keep=keep, given=given)
+        given = msgspec.structs.asdict(wanted)
+        every, keep = given.pop("every"), given.pop("keep")
+        asked = Asked(every=every, keep=msgspec.structs.asdict(keep), given=given)
     return set_schedule(context, job.name, asked, dry_run=job.dry_run)
 
 

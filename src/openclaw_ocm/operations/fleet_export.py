@@ -88,7 +88,11 @@ def export(
         secrets=tuple(map(str, wanted)),
         notes=(
             *_notes(found, wrote=secrets is not None, folder=folder),
-            *(f"{one.have.record.name} reaches Docker, which no file says" for one in found if _docker(one)),
+            *(
+                f"{one.have.record.name} reaches Docker, which no file says"
+                for one in found
+                if one.have.record.docker
+            ),
             *_left_out(left_out),
         ),
     )
@@ -103,8 +107,8 @@ def _kept(context: Context, one: Have) -> tuple[Kept, list[str]]:
     # Not as for a plan, where one that cannot be read is told when it is changed.
     read_config(paths)
     inherited = read_inherited(paths)
-    followed = inherited is not None and inherited.source
-    come = set(inherited.secrets) if inherited is not None and followed else set[str]()
+    followed = inherited if inherited is not None and inherited.source else None
+    come = () if followed is None else followed.secrets
     secrets = tuple(key for key in one.secrets if key not in come)
     made = initial_config(
         paths, port=one.record.port, cdp_port=one.record.port + CDP_OFFSET, token="", model=one.model
@@ -113,7 +117,7 @@ def _kept(context: Context, one: Have) -> tuple[Kept, list[str]]:
     if allowed is not None:
         with contextlib.suppress(OcmError):
             made = with_telegram(made, allowed)
-    own = own_settings(one.config, made=made, inherited=inherited.config if inherited and followed else {})
+    own = own_settings(one.config, made=made, inherited={} if followed is None else followed.config)
     pinned = one.record.runtime.openclaw == str(place(context.host.paths, one.version))
     return Kept(one, secrets, pinned, own.values), [f"{paths.name}: {why}" for why in own.left_out]
 
@@ -133,10 +137,6 @@ def _write(path: PurePosixPath, text: str) -> None:
         raise OcmError(
             message, hint=room_or_writable(error) or "name another place", code="os_error"
         ) from None
-
-
-def _docker(kept: Kept) -> bool:
-    return kept.have.record.docker
 
 
 def _notes(found: list[Kept], *, wrote: bool, folder: str) -> list[str]:

@@ -38,7 +38,7 @@ def own_settings(
     """
     values: dict[str, Any] = {}
     left_out = []
-    base = overlay(dict(inherited), dict(made))
+    base = overlay(inherited, made)
     for place, value in _differing(config, base, made, ()):
         why = _unfit(place, value)
         if why is None:
