@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.history import HistoryEntry
     from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.operations.planning.timers import Backups
+    from openclaw_ocm.operations.planning.upgrading import Upgrades
 
 # What has an instance run, or stopped, by its user's word.
 _MOVING = {"start", "restart", "deploy", "stop"}
@@ -95,8 +97,8 @@ def _of_instance(one: Instance, verdict: Health, *, busy: bool, stopped: bool | 
         lost=lost,
         queued=process.queued,
         only_channels=verdict.state is State.FAILED and bool(lost) and set(lost or ()) == set(failing or ()),
-        backups=_backups(one),
-        upgrades=_upgrades(one),
+        backups=_timed(one, Purpose.BACKUP, timers.look(one)),
+        upgrades=_timed(one, Purpose.UPGRADE, look_at_upgrades(one)),
     )
 
 
@@ -114,30 +116,18 @@ def _channels(one: Instance, failing: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def _backups(one: Instance) -> Timed | None:
-    found = timers.look(one)
+def _timed(one: Instance, purpose: Purpose, found: Backups | Upgrades | None) -> Timed | None:
+    """Return in what trouble scheduled backups or upgrades are, None where none are scheduled."""
     if found is None:
         return None
     if found.problem is None:
         return Timed()
     if found.last is not None and found.last.error is not None:
         return Timed(trouble=Trouble.FAILED, since=found.last.ended)
-    timer = one.timer(Purpose.BACKUP)
+    timer = one.timer(purpose)
     if timer.failure is not None:
         return Timed(trouble=Trouble.FAILED)
     return Timed(trouble=Trouble.LATE if timer.active else Trouble.IDLE)
-
-
-def _upgrades(one: Instance) -> Timed | None:
-    found = look_at_upgrades(one)
-    if found is None:
-        return None
-    if found.problem is None:
-        return Timed()
-    if found.last is not None and found.last.error is not None:
-        return Timed(trouble=Trouble.FAILED, since=found.last.ended)
-    failed = one.timer(Purpose.UPGRADE).failure is not None
-    return Timed(trouble=Trouble.FAILED if failed else Trouble.IDLE)
 
 
 def _disks(context: Context, elsewhere: Iterable[str]) -> Iterator[Disk]:
