@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import socket
 import subprocess
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.readiness import answering
 
 from openclaw_ocm.core.load import STARTING, together
 from openclaw_ocm.core.sandbox.launch import PERL
@@ -87,25 +86,6 @@ def turns(tmp_path: Path) -> Iterator[Turns]:
     made = Turns(tmp_path)
     yield made
     made.end()
-
-
-@contextlib.contextmanager
-def answering(status: int, body: bytes) -> Iterator[int]:
-    """Serve one answer on a port of the loopback."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status if self.path == "/readyz" else 404)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
-        server.shutdown()
 
 
 GIGABYTE = 1_000_000  # in kB

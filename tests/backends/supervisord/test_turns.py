@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import http.server
 import socket
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.readiness import answering
 
 from openclaw_ocm.backends.supervisord.turns import Question, Turns, jobs_in, port_in
 from openclaw_ocm.core.load import TURN_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 NOBODY = 1
@@ -62,30 +61,6 @@ def test_what_runs_no_gateway_keeps_nobody_waiting(waiting: Turns) -> None:
     assert due(waiting) == ["w2"]
 
 
-@pytest.fixture
-def answer() -> list[bytes]:
-    return [b'{"ready":true}', b"200"]
-
-
-@pytest.fixture
-def port(answer: list[bytes]) -> Iterator[int]:
-    """Serve what `answer` says on a port of the loopback."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(int(answer[1]) if self.path == "/readyz" else 404)
-            self.end_headers()
-            self.wfile.write(answer[0])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
-        server.shutdown()
-
-
 def looks(port: int, times: int = 200) -> bool:
     """Tell whether it says that it is ready within so many looks; none of them waits."""
     question, pause = Question(port=port), threading.Event()
@@ -95,18 +70,17 @@ def looks(port: int, times: int = 200) -> bool:
         question.close()
 
 
-def test_a_gateway_that_says_so_is_ready(port: int) -> None:
-    assert looks(port)
+def test_a_gateway_that_says_so_is_ready() -> None:
+    with answering(200, b'{"ready":true}') as port:
+        assert looks(port)
 
 
 @pytest.mark.parametrize(
-    "said", [(b'{"ready":true}', b"503"), (b'{"ready":false}', b"200"), (b"x" * 9999, b"200")]
+    ("status", "body"), [(503, b'{"ready":true}'), (200, b'{"ready":false}'), (200, b"x" * 9999)]
 )
-def test_another_answer_does_not_make_it_ready(
-    port: int, answer: list[bytes], said: tuple[bytes, bytes]
-) -> None:
-    answer[:] = said
-    assert not looks(port, 60)
+def test_another_answer_does_not_make_it_ready(status: int, body: bytes) -> None:
+    with answering(status, body) as port:
+        assert not looks(port, 60)
 
 
 def test_one_that_never_answers_is_asked_anew() -> None:
