@@ -1,6 +1,7 @@
 """Measures what boxes cost: a tool call in one beside main's, start-up with and without, memory.
 
-As root: python3 -m bench.boxes [--release trixie] [--rounds N] [--json]. It knows no thresholds.
+As root: PYTHONPATH=src python3 -m bench.boxes [--release trixie] [--rounds N] [--json].
+It knows no thresholds.
 """
 
 from __future__ import annotations

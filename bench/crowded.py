@@ -1,6 +1,7 @@
 """Measures `ocm list` while an instance holds as many processes and descriptors as it may, and while not.
 
-As root: python3 -m bench.crowded [--release trixie] [--rounds N] [--json]. It knows no thresholds.
+As root: PYTHONPATH=src python3 -m bench.crowded [--release trixie] [--rounds N] [--json].
+It knows no thresholds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measures how many idle gateways fit in 8 GB, as OCM runs them and as OpenClaw's own units, in one run.
 
-As root: python3 -m bench.fit [--release trixie] [--rounds N] [--json]. It knows no thresholds.
+As root: PYTHONPATH=src python3 -m bench.fit [--release trixie] [--rounds N] [--json]. It knows no thresholds.
 The first takes more than the others, which share its files: three on each side tell what one more takes.
 """
 

@@ -1,6 +1,7 @@
 """Measures what an instance's own network costs beside the shared one: port, way out, start, memory.
 
-As root: python3 -m bench.network [--release trixie] [--rounds N] [--json]. It knows no thresholds.
+As root: PYTHONPATH=src python3 -m bench.network [--release trixie] [--rounds N] [--json].
+It knows no thresholds.
 """
 
 from __future__ import annotations
