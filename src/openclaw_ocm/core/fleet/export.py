@@ -127,10 +127,9 @@ def bot_allowed(config: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def _without_defaults(struct: msgspec.Struct) -> dict[str, Any]:
     """Return what of a struct is not as it is by itself."""
-    fields = zip(struct.__struct_fields__[::-1], struct.__struct_defaults__[::-1], strict=False)
-    usual = dict(fields)
+    usual = {one.name: one.default for one in msgspec.structs.fields(struct)}
     return {
         key: value
         for key, value in msgspec.to_builtins(struct).items()
-        if value is not None and getattr(struct, key) != usual.get(key, msgspec.NODEFAULT)
+        if value is not None and getattr(struct, key) != usual[key]
     }
