@@ -13,7 +13,7 @@ from openclaw_ocm.cli.screen.columns import cells, fitting, heading
 from openclaw_ocm.cli.screen.keys import going_on, quit_question
 from openclaw_ocm.cli.screen.one import about, log_rows
 from openclaw_ocm.cli.screen.state import Leaving, Mode
-from openclaw_ocm.core.text import printable
+from openclaw_ocm.core.text import counted, printable
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -136,9 +136,9 @@ def _title(state: State, view: View) -> Line:
     for one in state.instances:
         counts[one.row.state] = counts.get(one.row.state, 0) + 1
     total = len(state.instances)
-    shown = f"{len(state.shown)} of {total}" if state.find else str(total)
+    shown = f"{len(state.shown)} of " if state.find else ""
     how = ", ".join(f"{count} {word}" for word, count in sorted(counts.items(), key=lambda one: -one[1]))
-    words = f"  {shown} instance{'' if total == 1 else 's'}{': ' if how else ''}{how}"
+    words = f"  {shown}{counted(total, 'instance')}{': ' if how else ''}{how}"
     by, clock = f"  by {state.order.value}", _clock(state.seen, view)
     room = view.width - len("ocm top") - len(words) - len(clock) - 2
     middle = by if len(by) <= room else ""

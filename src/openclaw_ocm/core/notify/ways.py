@@ -9,6 +9,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from openclaw_ocm.core.models.endpoint import is_name, is_private
+from openclaw_ocm.core.text import counted
 from openclaw_ocm.errors import Invalid
 
 # As many as any household has telephones.
@@ -21,7 +22,6 @@ _URL = re.compile(
 )
 _ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}(?:@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}))?")
 _MOST_URL, _LAST_PORT = 2048, 65535
-KINDS = ("command", "webhook", "ntfy", "email")
 _HINT = "it is read from standard input: one line, https://HOST/..."
 
 Name = Annotated[str, msgspec.Meta(pattern=rf"\A{_NAME.pattern}\Z")]
@@ -39,7 +39,7 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def shown(self) -> str:
         """What is told of it: the program, without its arguments."""
         more = len(self.argv) - 1
-        return self.argv[0] if not more else f"{self.argv[0]} and {more} argument{'s' if more > 1 else ''}"
+        return f"{self.argv[0]} and {counted(more, 'argument')}" if more else self.argv[0]
 
 
 class _Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
