@@ -27,7 +27,7 @@ from openclaw_ocm.operations.planning.noticing import (
     keeper,
     keeping_steps,
     refuse_programs_of_instances,
-    who_writes,
+    writable_by_instance,
 )
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
@@ -265,9 +265,9 @@ def _send(host: Host, way: Way, message: Message) -> str | None:
     from openclaw_ocm.system import posting
 
     # It may have been shown to an instance since it was added.
-    owner = who_writes(host, way.argv) if isinstance(way, core.Command) else None
-    if owner is not None:
-        return f"{owner} can write what would be run"
+    found = writable_by_instance(host, way.argv) if isinstance(way, core.Command) else None
+    if found is not None:
+        return f"{found[1]} can write what would be run"
     try:
         posting.send(host, way, message)
     except posting.NotSentError as error:

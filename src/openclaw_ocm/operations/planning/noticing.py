@@ -110,19 +110,19 @@ def run_again(context: Context) -> None:
 
 def refuse_programs_of_instances(host: Host, argv: Iterable[str]) -> None:
     """Raise `Invalid` where a word is a path that an instance can write: that would be run unsealed."""
-    for word in argv:
-        owner = who_writes(host, (word,))
-        if owner is not None:
-            message = f"{printable(word)} lies where {owner} can write, and would run outside of its sandbox"
-            raise Invalid(message, hint="put it where no instance can write", code="way_invalid")
+    found = writable_by_instance(host, argv)
+    if found is not None:
+        word, owner = found
+        message = f"{printable(word)} lies where {owner} can write, and would run outside of its sandbox"
+        raise Invalid(message, hint="put it where no instance can write", code="way_invalid")
 
 
-def who_writes(host: Host, argv: Iterable[str]) -> InstanceName | None:
-    """Return the instance that can write a path which is one of these words, None where none can."""
-    paths = [PurePosixPath(os.path.realpath(word)) for word in argv if "/" in word]
+def writable_by_instance(host: Host, argv: Iterable[str]) -> tuple[str, InstanceName] | None:
+    """Return the first of these words that is a path which an instance can write, and who; None for none."""
     places = {PurePosixPath(os.path.realpath(place)): name for name, place in _writable(host)}
-    around = (place for path in paths for place in (path, *path.parents))
-    return next((places[place] for place in around if place in places), None)
+    paths = ((word, PurePosixPath(os.path.realpath(word))) for word in argv if "/" in word)
+    around = ((word, place) for word, path in paths for place in (path, *path.parents))
+    return next(((word, places[place]) for word, place in around if place in places), None)
 
 
 def _writable(host: Host) -> Iterator[tuple[InstanceName, PurePosixPath]]:
