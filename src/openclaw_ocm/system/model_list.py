@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import queue
-import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ from openclaw_ocm.core.models.listing import Page, parse_page
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.system.in_the_clear import private_address
+from openclaw_ocm.system.in_time import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -132,28 +131,8 @@ def _first_list(servers: Sequence[_Server], report: Callable[[str], None]) -> Pa
 
 
 def _within(seconds: float, work: Callable[[], Page]) -> Page:
-    """Return what `work` returns; raise `OcmError` where it takes longer than `seconds`.
-
-    The time limits of a socket bound each wait and not their sum, and names are resolved without any. So the
-    work has a thread of its own, which is left to itself when it is late.
-    """
-    answers: queue.SimpleQueue[Page | Exception] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            answers.put(work())
-        except Exception as error:  # noqa: BLE001 - raised again where the answer is awaited
-            answers.put(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        message = f"the list did not arrive within {seconds:g} s"
-        raise OcmError(message, hint="try again", code="timeout") from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    message = f"the list did not arrive within {seconds:g} s"
+    return within(seconds, work, late=OcmError(message, hint="try again", code="timeout"))
 
 
 def _read_pages(server: _Server, report: Callable[[str], None], *, optional: bool = False) -> Page | None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import http.client
-import queue
 import socket
 import ssl
-import threading
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -15,6 +13,7 @@ from openclaw_ocm.core.notify.message import as_json, as_mail, as_text, ntfy_hea
 from openclaw_ocm.core.notify.ways import Command, Email, Webhook, redirect_in_words, split_url
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.in_the_clear import private_address
+from openclaw_ocm.system.in_time import within
 from openclaw_ocm.system.runner import SAFE_PATH
 from openclaw_ocm.system.runner import Command as Program
 
@@ -62,15 +61,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, seconds: float = 
     Of the answer nothing but the status is read. All has `seconds`: an answer of a byte a second holds nobody
     up, nor does a name that is looked up for ever. Raises `NotSentError`.
     """
-    ended: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(
-        target=lambda: ended.put(_posted(url, body, headers, seconds)),
-        daemon=True,
-    ).start()
-    try:
-        why = ended.get(timeout=seconds)
-    except queue.Empty:
-        why = _late(seconds)
+    late = NotSentError(_late(seconds))
+    why = within(seconds, lambda: _posted(url, body, headers, seconds), late=late)
     if why is not None:
         raise NotSentError(why)
 
