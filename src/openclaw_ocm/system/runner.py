@@ -163,19 +163,8 @@ class Runner:
         is asked to end by SIGINT, as by Ctrl-C, for dpkg must not be cut off, and is killed after 10 s.
         `stdout` of the answer holds both streams.
         """
-        self.show(command.argv)
         try:
-            with _as_file(command.stdin) as stdin:
-                process = subprocess.Popen(
-                    command.argv,
-                    stdin=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    env=self._environment(command.env),
-                    cwd=command.directory,
-                    pass_fds=command.descriptors,
-                    start_new_session=True,
-                )
+            process = self._lead(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         except FileNotFoundError:
             raise _not_installed(command.argv[0]) from None
         deadline = time.monotonic() + command.timeout_seconds
@@ -197,17 +186,7 @@ class Runner:
         It leads a session: what takes too long (`OcmError`) is ended with all that it started. What a program
         leaves behind when it ends, as one that delivers later does, goes on.
         """
-        self.show(command.argv)
-        with _as_file(command.stdin) as stdin:
-            process = subprocess.Popen(
-                command.argv,
-                stdin=stdin,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=self._environment(command.env),
-                cwd=command.directory,
-                start_new_session=True,
-            )
+        process = self._lead(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             return process.wait(command.timeout_seconds)
         except BaseException as error:
@@ -215,6 +194,21 @@ class Runner:
             if isinstance(error, subprocess.TimeoutExpired):
                 raise _too_long(command) from None
             raise
+
+    def _lead(self, command: Command, *, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+        """Begin a program that leads a session, and so a group."""
+        self.show(command.argv)
+        with _as_file(command.stdin) as stdin:
+            return subprocess.Popen(
+                command.argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=self._environment(command.env),
+                cwd=command.directory,
+                pass_fds=command.descriptors,
+                start_new_session=True,
+            )
 
     def pass_through(self, argv: tuple[str, ...], on_signal: Callable[[int], None], *, terminal: bool) -> int:
         """Run a program on the caller's standard streams and return its exit status.
