@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.openclaw.answers import parse_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LAST = ["end"]
 _MILLISECONDS = 1000
 # A clock may have been set back since by so much.
 _AHEAD_SECONDS = 60.0
@@ -27,22 +27,17 @@ def parse_last(lines: Iterable[str], *, now: float) -> LastMessage | None:
 
     An instance can write there.
     """
-    newest: float | None = None
-    for line in lines:
-        try:
-            words = json.loads(line)
-        except (ValueError, RecursionError):
-            return None
-        if words == _LAST:
-            return LastMessage(at=newest)
+    answers = parse_answers(lines)
+    if answers is None:
+        return None
+    latest = (now + _AHEAD_SECONDS) * _MILLISECONDS
+    moments: list[int] = []
+    for words in answers:
         match words:
             case [str(), None]:
                 pass
-            case [str(), int(moment)] if not isinstance(moment, bool):
-                at = moment / _MILLISECONDS if 0 <= moment <= (now + _AHEAD_SECONDS) * _MILLISECONDS else None
-                if at is None:
-                    return None
-                newest = at if newest is None else max(newest, at)
+            case [str(), int(moment)] if not isinstance(moment, bool) and 0 <= moment <= latest:
+                moments.append(moment)
             case _:
                 return None
-    return None
+    return LastMessage(at=max(moments) / _MILLISECONDS if moments else None)

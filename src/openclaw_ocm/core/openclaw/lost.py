@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.openclaw.answers import parse_answers
 from openclaw_ocm.core.openclaw.channels import channels_in
 from openclaw_ocm.core.openclaw.document import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_LAST = ["end"]
 _MOST = 10**9
 # Whose logins change with each message, so that one of before may be refused, and what is done then: as
 # OpenClaw's docs say of WhatsApp (cli/backup), Matrix with encryption and Signal (channels/).
@@ -40,20 +39,17 @@ def parse_since(lines: Iterable[str]) -> Since | None:
 
     An instance can write there.
     """
+    answers = parse_answers(lines)
+    if answers is None:
+        return None
     messages = sessions = 0
-    for line in lines:
-        try:
-            words = json.loads(line)
-        except (ValueError, RecursionError):
-            return None
-        if words == _LAST:
-            return Since(messages=messages, sessions=sessions)
+    for words in answers:
         match words:
             case [str(), int(more), int(others)] if 0 <= more <= _MOST and 0 <= others <= _MOST:
                 messages, sessions = messages + more, sessions + others
             case _:
                 return None
-    return None
+    return Since(messages=messages, sessions=sessions)
 
 
 def in_words(since: Since | None) -> str:

@@ -6,10 +6,10 @@ An OpenClaw brings an older database up to its own version or refuses it, and re
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.openclaw.answers import parse_answers
 from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.core.text import printable
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # keeps it from what is no migration. Who starts the gateway is in the environment of every program inside.
 MIGRATE = ("doctor", "--fix", "--non-interactive", "--no-workspace-suggestions")
 MIGRATING = {"OPENCLAW_UPDATE_IN_PROGRESS": "1"}
-_LAST = ["end"]
 _LONGEST_NAME = 80
 
 
@@ -57,19 +56,16 @@ def parse_stated(package: Mapping[str, Any]) -> Stated | None:
 
 def parse_schemas(lines: Iterable[str]) -> tuple[Schema, ...] | None:
     """Return what read_schemas.mjs printed, None where that is not whole: an instance can write there."""
+    answers = parse_answers(lines)
+    if answers is None:
+        return None
     found: list[Schema] = []
-    for line in lines:
-        try:
-            words = json.loads(line)
-        except (ValueError, RecursionError):
-            return None
-        if words == _LAST:
-            return tuple(found)
+    for words in answers:
         if not isinstance(words, list) or len(words) != len(("kind", "agent", "version")):
             return None
         agent = printable(str(words[1]))[:_LONGEST_NAME] if words[0] == "agent" else None
         found.append(Schema(agent=agent, version=_version(words[2])))
-    return None
+    return tuple(found)
 
 
 def newer(found: Iterable[Schema], stated: Stated) -> Schema | None:
