@@ -1,4 +1,4 @@
-"""Text for a person: safe to print whoever wrote it, and amounts in words."""
+"""Text for a person: safe to print whoever wrote it, amounts and moments in words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import tzinfo
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _MAX_LINE = 4000
@@ -27,3 +28,10 @@ def some_of(words: Sequence[str], most: int) -> str:
 def counted(count: int, word: str) -> str:
     """Return how many there are of what `word` names, whose plural has an s."""
     return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def moment_in_words(seconds: float, zone: tzinfo) -> str:
+    """Return a moment, in seconds since the epoch, as a clock in `zone` shows it, with the name of that."""
+    from datetime import datetime
+
+    return f"{datetime.fromtimestamp(seconds, zone):%Y-%m-%d %H:%M %Z}"

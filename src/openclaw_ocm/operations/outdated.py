@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from openclaw_ocm.core.releases import channel_of, is_newer
+from openclaw_ocm.core.text import moment_in_words
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.system.host import local_zone
@@ -74,8 +74,8 @@ def _known_before(paths: HostPaths, channel: str) -> str | None:
     known = read_newest(paths)[0].get(channel)
     if known is None:
         return None
-    when = datetime.fromtimestamp(known.asked, local_zone())
-    return f"at {when:%Y-%m-%d %H:%M %Z} it was {known.version}: ocm status NAME tells it too"
+    when = moment_in_words(known.asked, local_zone())
+    return f"at {when} it was {known.version}: ocm status NAME tells it too"
 
 
 def _age(name: InstanceName, version: str, newest: dict[str, str]) -> Age:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from openclaw_ocm.core.text import moment_in_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -52,11 +54,9 @@ def duration(seconds: float | None) -> str:
 
 def moment(seconds: float | None) -> str:
     """Return a moment, in seconds since the epoch, as the machine's clock shows it, with the zone of that."""
-    from datetime import datetime
-
     from openclaw_ocm.system.host import local_zone
 
-    return "-" if seconds is None else f"{datetime.fromtimestamp(seconds, local_zone()):%Y-%m-%d %H:%M %Z}"
+    return "-" if seconds is None else moment_in_words(seconds, local_zone())
 
 
 def amount(size: int) -> str:

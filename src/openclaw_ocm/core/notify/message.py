@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openclaw_ocm.core.notify.conditions import Kind, Turn
-from openclaw_ocm.core.text import some_of
+from openclaw_ocm.core.text import moment_in_words, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,12 +120,12 @@ def message_of(change: Change, machine: str, zone: tzinfo) -> Message:
     heading, sentence, typed = _WORDS[condition.kind]
     title, sentence = _filled(heading, condition), _filled(sentence, condition)
     command = typed.format(name=condition.about, what=shlex.quote(condition.what or ""))
-    since = _in_words(condition.since, zone)
+    since = moment_in_words(condition.since, zone)
     if change.turn is Turn.PROBLEM:
         text = f"{sentence} Since {since} on {machine}. Type: {command}"
     elif change.turn is Turn.WELL:
         # It may be told late, where a way did not work.
-        text = f"It was wrong from {since} to {_in_words(change.at, zone)} on {machine}: {title}."
+        text = f"It was wrong from {since} to {moment_in_words(change.at, zone)} on {machine}: {title}."
         title = _filled(_WELL[condition.kind], condition)
     else:
         text = f"{_OVER} It was wrong since {since} on {machine}."
@@ -169,7 +169,7 @@ def _together(group: Sequence[Change], machine: str, zone: tzinfo) -> Message:
         instance=None,
         since=min(one.since for one in (first, *others)),
         title=f"{first.title}, and {len(others)} more like it",
-        text=f"On {machine} at {_in_words(group[0].at, zone)}: {some_of(names, _MOST_NAMED)}."
+        text=f"On {machine} at {moment_in_words(group[0].at, zone)}: {some_of(names, _MOST_NAMED)}."
         + (f" Type: {typed}" if typed else ""),
         type=typed,
         others=tuple(one.key for one in others),
@@ -233,7 +233,3 @@ def _filled(words: str, condition: Condition) -> str:
 
 def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="seconds")
-
-
-def _in_words(moment: float, zone: tzinfo) -> str:
-    return f"{datetime.fromtimestamp(moment, zone):%Y-%m-%d %H:%M %Z}"

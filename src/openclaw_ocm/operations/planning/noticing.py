@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.purpose import ALL, Purpose
 from openclaw_ocm.core.steps import SetTimer
-from openclaw_ocm.core.text import counted, printable
+from openclaw_ocm.core.text import counted, moment_in_words, printable
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.problems import MACHINE, Problem
@@ -84,7 +83,7 @@ def notice_problems(context: Context) -> Iterator[Problem]:
     for way in ways:
         state = states.get(way.name)
         if state is not None and state.failure is not None:
-            since = _in_words(state.failing_since or 0.0)
+            since = moment_in_words(state.failing_since or 0.0, local_zone())
             waiting = counted(len(state.waiting), "message")
             waits = f"{waiting} {'waits' if len(state.waiting) == 1 else 'wait'}"
             what = f"messages do not go by {way.name} since {since}: {state.failure}; {waits}"
@@ -135,7 +134,3 @@ def _writable(host: Host) -> Iterator[tuple[InstanceName, PurePosixPath]]:
             for shown in read_record(host.paths, name).mounts:
                 if shown.writable:
                     yield name, PurePosixPath(shown.path)
-
-
-def _in_words(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, local_zone()):%Y-%m-%d %H:%M %Z}"

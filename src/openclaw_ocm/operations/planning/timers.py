@@ -6,7 +6,6 @@ import contextlib
 import re
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +15,7 @@ from openclaw_ocm.backends.definition import Standing, compare
 from openclaw_ocm.core.backup.schedule import LATE_AFTER, LastRun, Timer, trouble
 from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.core.steps import SetTimer
-from openclaw_ocm.core.text import printable
+from openclaw_ocm.core.text import moment_in_words, printable
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
@@ -187,7 +186,7 @@ def next_due(timers: Timers, every: str) -> float | None:
 def due_in_words(timers: Timers, every: str) -> str:
     """Return in words when the next of the moments `every` is."""
     due = next_due(timers, every)
-    return "never" if due is None else f"{datetime.fromtimestamp(due, local_zone()):%Y-%m-%d %H:%M %Z}"
+    return "never" if due is None else moment_in_words(due, local_zone())
 
 
 def _late_after(worker: Instance, schedule: Schedule, last: LastRun | None) -> float | None:
