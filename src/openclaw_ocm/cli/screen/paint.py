@@ -65,7 +65,7 @@ def paint(state: State, view: View) -> tuple[Line, ...]:
 
 def table_height(state: State, view: View) -> int:
     """Return how many instances are seen at once."""
-    return _divided(state, view, len(_bottom(state, view)))[0]
+    return _divided(state, view, len(about(state, view)), len(_bottom(state, view)))[0]
 
 
 def _too_small(view: View) -> list[Line]:
@@ -103,9 +103,10 @@ def _screen(state: State, view: View) -> list[Line]:
         title = (Piece(f"log of {state.chosen}", "bold"), Piece(_scrolled(state)))
         logged = log_rows(state, view, height, wrapped=True)
         return [title, *map(_plain, logged), *[()] * (height - len(logged)), *bottom]
-    rows, more, below = _divided(state, view, len(bottom))
+    told = about(state, view)
+    rows, more, below = _divided(state, view, len(told), len(bottom))
     lines = [_title(state, view), *_table(state, view, rows)]
-    lines += [tuple(Piece(*piece) for piece in line) for line in about(state, view)[:more]]
+    lines += [tuple(Piece(*piece) for piece in line) for line in told[:more]]
     if below:
         lines.append((Piece(f"log of {state.chosen}" if state.chosen else "log", "bold"),))
         lines += map(_plain, log_rows(state, view, below - 1, wrapped=False))
@@ -113,11 +114,10 @@ def _screen(state: State, view: View) -> list[Line]:
     return [*lines, *bottom]
 
 
-def _divided(state: State, view: View, bottom: int) -> tuple[int, int, int]:
-    """Return how many lines instances, the chosen one, and its log have."""
+def _divided(state: State, view: View, told: int, bottom: int) -> tuple[int, int, int]:
+    """Return how many lines instances, the chosen one of which so many are `told`, and its log have."""
     free = view.height - 2 - bottom
-    said = len(about(state, view))
-    more = 0 if view.height < _FOR_GRAPHS else min(said, max(free // 3, _LEAST_ABOUT))
+    more = 0 if view.height < _FOR_GRAPHS else min(told, max(free // 3, _LEAST_ABOUT))
     free -= more
     wanted = max(len(state.shown), 1)
     if view.height < _FOR_LOG:
