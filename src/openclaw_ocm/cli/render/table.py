@@ -12,7 +12,8 @@ from openclaw_ocm.core.text import moment_in_words
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_COLOURS = {
+# Of states, in the words of click and of rich.
+COLOURS = {
     "ready": "green",
     "starting": "yellow",
     "draining": "yellow",
@@ -30,7 +31,7 @@ def show_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None
     for index, line in enumerate(lines):
         padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
         if index:
-            padded[1] = click.style(padded[1], fg=_COLOURS.get(line[1]))
+            padded[1] = click.style(padded[1], fg=COLOURS.get(line[1]))
         click.echo("  ".join((*padded, line[-1])).rstrip(), color=_colour())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.cli.render.table import duration
+from openclaw_ocm.cli.render.table import COLOURS, duration
 from openclaw_ocm.cli.screen.state import Verb
 from openclaw_ocm.core.text import printable
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.cli.screen.state import Seen, State
 
 NOTHING, UNKNOWN = "-", "?"
-_COLOURS = {"ready": "green", "starting": "yellow", "draining": "yellow", "failed": "red"}
 _LONGEST_NAME = 24
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _KIB = 1024
@@ -105,7 +104,7 @@ def _state(state: State, _view: View, seen: Seen) -> Cell:
         return f"{'stop' if doing.verb is Verb.STOP_NOW else doing.verb.value}..", "yellow"
     if state.trouble is not None:
         return UNKNOWN, ""
-    colour = "red" if seen.row.problem is not None else _COLOURS.get(seen.row.state, "")
+    colour = "red" if seen.row.problem is not None else COLOURS.get(seen.row.state, "")
     return seen.row.state, colour
 
 
