@@ -48,6 +48,7 @@ _DEAR_SECONDS = 120.0
 # Until what is drawn last is seen.
 _BLANK_SECONDS = 0.05
 _LOG_LINES = 500
+_KILLED = "was killed: what it had begun is undone or finished by the next ocm command"
 _GONE = "what began the work is gone: leave, and start ocm top again"
 
 
@@ -213,8 +214,7 @@ class Top(App[None], inherit_bindings=False):
     def _lose_works(self) -> None:
         asyncio.get_running_loop().remove_reader(self._works.fileno())
         for name, doing in self.shown.doing.items():
-            words = ("it was killed: what it had begun is undone or finished by the next ocm command",)
-            self._end_of(name, doing.verb, words, ok=False)
+            self._end_of(name, doing.verb, (f"it {_KILLED}",), ok=False)
         self._become(replace(self.shown, notice=_GONE))
 
     def _hear(self) -> None:
@@ -234,8 +234,7 @@ class Top(App[None], inherit_bindings=False):
             if event.interrupted:
                 ok, lines = False, (f"{name}: {verb.value}: interrupted, and undone",)
             elif event.killed:
-                words = "was killed: what it had begun is undone or finished by the next ocm command"
-                ok, lines = False, (f"{name}: the {verb.value} {words}",)
+                ok, lines = False, (f"{name}: the {verb.value} {_KILLED}",)
             else:
                 ok, lines = event.value
             self._end_of(name, verb, lines, ok=ok)

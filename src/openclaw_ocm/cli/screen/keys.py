@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from openclaw_ocm.cli.screen.state import Leaving, Mode, Order, Question, State, Verb, found, moved, ordered
+
+if TYPE_CHECKING:
+    from openclaw_ocm.cli.screen.state import Doing
 
 _KEYS = {
     "s": Verb.START,
@@ -197,7 +201,7 @@ def _ask(state: State, key: str) -> tuple[State, Effect | None]:
     verb = _KEYS[key]
     if verb is Verb.STOP and (at.row.state == "draining" or (doing is not None and doing.verb is Verb.STOP)):
         verb = Verb.STOP_NOW
-    if doing is not None and (verb, doing.verb) != (Verb.STOP_NOW, Verb.STOP):
+    if doing is not None and _has_to_wait(verb, doing):
         notice = f"{name}: one at a time, the {doing.verb.value} goes on; u undoes it"
         return replace(state, notice=notice), None
     asked = question_before(verb, name)
@@ -223,6 +227,11 @@ def question_before(verb: Verb, name: str) -> str | None:
 
 def _begin(state: State, verb: Verb, name: str) -> tuple[State, Effect | None]:
     doing = state.doing.get(name)
-    if doing is not None and (verb, doing.verb) != (Verb.STOP_NOW, Verb.STOP):
+    if doing is not None and _has_to_wait(verb, doing):
         return replace(state, notice=f"{name}: one at a time, the {doing.verb.value} goes on"), None
     return state, Effect(what=What.BEGIN, name=name, verb=verb)
+
+
+def _has_to_wait(verb: Verb, doing: Doing) -> bool:
+    """Tell whether something cannot be begun while that goes on; a stop alone can be cut short."""
+    return (verb, doing.verb) != (Verb.STOP_NOW, Verb.STOP)
