@@ -17,7 +17,7 @@ from openclaw_ocm.errors import FAILED, Invalid, bug
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openclaw_ocm.cli.screen.app import Top
+    from openclaw_ocm.cli.screen.app import Top, Works
     from openclaw_ocm.system.host import Host
 
 _NO_SCREEN = ("", "dumb", "unknown")
@@ -85,7 +85,7 @@ def _run(host: Host, every: float) -> int:
     return 0 if all(ok for ok, _lines in app.last_words) else FAILED
 
 
-def _screen(host: Host, works: object, every: float) -> Top:
+def _screen(host: Host, works: Works, every: float) -> Top:
     from openclaw_ocm.cli.screen.app import Terminal, Top
     from openclaw_ocm.cli.screen.source import Source
     from openclaw_ocm.system.host import local_zone
@@ -93,7 +93,7 @@ def _screen(host: Host, works: object, every: float) -> Top:
     terminal = Terminal(
         colours=has_colours(os.environ), plain=not knows_unicode(os.environ), every=every, zone=local_zone()
     )
-    return Top(Source(host=host), works, terminal)  # type: ignore[arg-type]
+    return Top(Source(host=host), works, terminal)
 
 
 def has_colours(environ: Mapping[str, str]) -> bool:
