@@ -13,7 +13,7 @@ from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.record import memory_bytes
 from openclaw_ocm.core.status import State
 from openclaw_ocm.instances.instance import observed, open_all
-from openclaw_ocm.operations.planning.stored import newest_stored
+from openclaw_ocm.operations.planning.stored import last_backup, newest_stored
 from openclaw_ocm.operations.planning.timers import read_last
 from openclaw_ocm.operations.status import installed_version, rows, use_of
 from openclaw_ocm.system import files
@@ -115,10 +115,7 @@ def _of_row(paths: HostPaths, row: Row, one: Instance | None, stored: float | No
         if last is not None or failure is not None:
             yield from sample("_backup_failed", failure is not None or bool(last and last.error))
         yield from sample("_backup_problem", row.backup is not None)
-    succeeded = None if last is None else last.succeeded
-    yield from sample(
-        "_last_backup_timestamp_seconds", max((t for t in (stored, succeeded) if t is not None), default=None)
-    )
+    yield from sample("_last_backup_timestamp_seconds", last_backup(stored, last))
     if record.auto_upgrade is not None:
         yield from sample("_upgrade_problem", row.upgrade is not None)
 

@@ -10,7 +10,7 @@ from openclaw_ocm.core.metrics.sizes import MOST_SECONDS, Size
 from openclaw_ocm.core.top.history import Use
 from openclaw_ocm.instances.instance import observed, open_all, open_instance
 from openclaw_ocm.instances.last_message import last_message
-from openclaw_ocm.operations.planning.stored import newest_stored
+from openclaw_ocm.operations.planning.stored import last_backup, newest_stored
 from openclaw_ocm.operations.planning.timers import read_last
 from openclaw_ocm.operations.status import installed_version, rows, use_of
 from openclaw_ocm.system.disk_use import disk_use
@@ -71,10 +71,11 @@ def watch(context: Context, *, chosen: str | None = None, turn: int = 0) -> tupl
     return tuple(
         Watched(
             row=row,
-            use=_use(seen.instances.get(name), ask=name not in dear or name in asked),
-            backup=_last_backup(seen.instances.get(name), stored.get(name)),
+            use=_use(one, ask=name not in dear or name in asked),
+            backup=last_backup(stored.get(name), read_last(one.paths) if one is not None else None),
         )
         for name, row in zip(names, found, strict=True)
+        for one in (seen.instances.get(name),)
     )
 
 
@@ -90,13 +91,6 @@ def _use(one: Instance | None, *, ask: bool) -> Use | None:
         return None
     memory, seconds = use_of(one.process) if one.process.pid is not None else (None, None)
     return Use(at=time.monotonic(), process=one.process.pid, memory_bytes=memory, cpu_seconds=seconds)
-
-
-def _last_backup(one: Instance | None, stored: float | None) -> float | None:
-    last = None if one is None else read_last(one.paths)
-    succeeded = None if last is None else last.succeeded
-    moments = [moment for moment in (stored, succeeded) if moment is not None]
-    return max(moments, default=None)
 
 
 def detail(context: Context, name: InstanceName, before: Detail | None, *, ready: bool) -> Detail:

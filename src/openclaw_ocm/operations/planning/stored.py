@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.backup.retention import parse_backup_file
 
 if TYPE_CHECKING:
+    from openclaw_ocm.core.backup.schedule import LastRun
     from openclaw_ocm.core.paths import HostPaths
 
 
@@ -21,3 +22,9 @@ def newest_stored(paths: HostPaths) -> dict[str, float]:
             if backup is not None:
                 newest[backup.name] = max(newest.get(backup.name, 0.0), backup.time.timestamp())
     return newest
+
+
+def last_backup(stored: float | None, last: LastRun | None) -> float | None:
+    """Return when the newest backup of an instance was made: one that is `stored`, or by its schedule."""
+    moments = (stored, None if last is None else last.succeeded)
+    return max((moment for moment in moments if moment is not None), default=None)
