@@ -45,9 +45,8 @@ _PLAIN = frozenset((string.ascii_letters + string.digits + "-._~").encode())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """How a gateway lets people in: its `mode`, a `token` that a link can carry, else `why` it has none."""
+    """How a gateway lets people in: by a `token` that a link can carry, else `why` there is none."""
 
-    mode: str
     token: str | None = field(default=None, repr=False)
     why: str | None = None
 
@@ -119,13 +118,11 @@ def admission(name: str, config: Mapping[str, Any], variables: Mapping[str, str]
     if mode == "token":
         return _by_token(name, config, variables)
     if mode == "none":
-        return Admission(mode=mode, why=f"{name} lets in whoever reaches it, without a token")
+        return Admission(why=f"{name} lets in whoever reaches it, without a token")
     if mode == "password":
-        why = f"the page of {name} asks for its password, which no link carries"
-        return Admission(mode=mode, why=why)
+        return Admission(why=f"the page of {name} asks for its password, which no link carries")
     shown = printable(str(mode), limit=60)
-    why = f"no link lets anybody into {name}: its gateway.auth.mode is {shown}"
-    return Admission(mode=shown, why=why)
+    return Admission(why=f"no link lets anybody into {name}: its gateway.auth.mode is {shown}")
 
 
 def _mode(config: Mapping[str, Any]) -> object:
@@ -150,8 +147,8 @@ def _by_token(name: str, config: Mapping[str, Any], variables: Mapping[str, str]
         if referred(token) is not None:
             why = f"the token of {name} is a reference that OCM cannot resolve: {shows}"
         elif 0 < len(token) <= _LONGEST and _is_encodable(token):
-            return Admission(mode="token", token=token)
-    return Admission(mode="token", why=why)
+            return Admission(token=token)
+    return Admission(why=why)
 
 
 def _includes(config: Mapping[str, Any]) -> bool:
