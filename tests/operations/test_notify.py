@@ -357,13 +357,21 @@ def test_no_program_of_an_instance_runs_outside_of_its_sandbox(kept: Kept) -> No
     tell.chmod(0o755)
     link = kept.home / "tell"
     link.symlink_to(tell)
+    turned = Path(kept.paths(NAME).state) / "turned"
+    turned.symlink_to("/usr/bin/true")
     ours = kept.home / "ours"
     ours.mkdir()
     record = msgspec.structs.replace(
         kept.record(NAME), mounts=(Shown(path=str(ours), at="/srv/ours", writable=True),)
     )
     Path(kept.paths(NAME).record).write_text(encode_record(record))
-    for argv in ((str(tell),), (str(link),), ("sh", str(tell)), ("tee", "-a", str(ours / "told"))):
+    for argv in (
+        (str(tell),),
+        (str(link),),
+        (str(turned),),
+        ("sh", str(tell)),
+        ("tee", "-a", str(ours / "told")),
+    ):
         with pytest.raises(Invalid, match=f"lies where {NAME} can write") as caught:
             notify.command_way(kept.host, argv)
         assert caught.value.code == "way_invalid"
@@ -390,7 +398,7 @@ def test_a_program_that_an_instance_was_shown_since_is_not_run(kept: Kept, post:
 
 
 def test_what_a_program_is_called_with_is_kept_as_it_is(kept: Kept) -> None:
-    words = ("", "a\nb", "\x1b[0m", "é" * 4096, *(95 * ("x",)))
+    words = ("", "a\nb", "\x1b[0m", "é" * 4096, "https://x.example/" + 4000 * "y", *(94 * ("x",)))
     add(kept.context, "command", None, notify.command_way(kept.host, ("/bin/echo", *words)), dry_run=False)
     (way,) = read_ways(kept.host.paths).way
     assert getattr(way, "argv", None) == ("/bin/echo", *words)

@@ -23,11 +23,11 @@ from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents
 from openclaw_ocm.operations.planning.facts import gather
 from openclaw_ocm.operations.planning.noticing import (
+    changed_by_instance,
     end_steps,
     keeper,
     keeping_steps,
     refuse_programs_of_instances,
-    writable_by_instance,
 )
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
@@ -265,7 +265,10 @@ def _send(host: Host, way: Way, message: Message) -> str | None:
     from openclaw_ocm.system import posting
 
     # It may have been shown to an instance since it was added.
-    found = writable_by_instance(host, way.argv) if isinstance(way, core.Command) else None
+    try:
+        found = changed_by_instance(host, way.argv) if isinstance(way, core.Command) else None
+    except OcmError as error:
+        return str(error)
     if found is not None:
         return f"{found[1]} can write what would be run"
     try:

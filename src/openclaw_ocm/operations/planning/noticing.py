@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import MAIN
@@ -16,9 +15,8 @@ from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.problems import MACHINE, Problem
 from openclaw_ocm.operations.planning.timers import faults
 from openclaw_ocm.system.host import local_zone
-from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.notices import read_notices, read_ways
-from openclaw_ocm.system.kept.records import read_record
+from openclaw_ocm.system.ways import changed_by, writable_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -108,29 +106,19 @@ def run_again(context: Context) -> None:
 
 
 def refuse_programs_of_instances(host: Host, argv: Iterable[str]) -> None:
-    """Raise `Invalid` where a word is a path that an instance can write: that would be run unsealed."""
-    found = writable_by_instance(host, argv)
+    """Raise `Invalid` where a word is a path that an instance can change: that would be run unsealed."""
+    found = changed_by_instance(host, argv)
     if found is not None:
         word, owner = found
         message = f"{printable(word)} lies where {owner} can write, and would run outside of its sandbox"
         raise Invalid(message, hint="put it where no instance can write", code="way_invalid")
 
 
-def writable_by_instance(host: Host, argv: Iterable[str]) -> tuple[str, InstanceName] | None:
-    """Return the first of these words that is a path which an instance can write, and who; None for none."""
-    places = {PurePosixPath(os.path.realpath(place)): name for name, place in _writable(host)}
-    paths = ((word, PurePosixPath(os.path.realpath(word))) for word in argv if "/" in word)
-    around = ((word, place) for word, path in paths for place in (path, *path.parents))
-    return next(((word, places[place]) for word, place in around if place in places), None)
+def changed_by_instance(host: Host, argv: Iterable[str]) -> tuple[str, InstanceName] | None:
+    """Return the first of these words that is a path which an instance can change, and who; None for none.
 
-
-def _writable(host: Host) -> Iterator[tuple[InstanceName, PurePosixPath]]:
-    """Yield what each instance can write: what a record shows it where that can be read."""
-    for name in instance_names(host.paths):
-        paths = host.instance(name)
-        yield name, paths.state
-        yield name, paths.scratch
-        with contextlib.suppress(OcmError):
-            for shown in read_record(host.paths, name).mounts:
-                if shown.writable:
-                    yield name, PurePosixPath(shown.path)
+    Raises `OcmError` where links of one go in a circle.
+    """
+    places = writable_places(host.paths)
+    found = ((word, changed_by(places, PurePosixPath(Path.cwd(), word))) for word in argv if "/" in word)
+    return next(((word, owner) for word, owner in found if owner is not None), None)
