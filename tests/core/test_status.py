@@ -37,6 +37,27 @@ def process(**changes: Any) -> Process:  # noqa: ANN401
     return dataclasses.replace(RUNNING, **changes)
 
 
+@pytest.mark.parametrize(
+    ("activity", "state", "words"),
+    [
+        (Activity.STOPPING, State.DRAINING, "its node does not answer"),
+        (Activity.FAILED, State.FAILED, "its node does not answer"),
+        (
+            Activity.WAITING,
+            State.FAILED,
+            "its node does not answer; it is started again by itself",
+        ),
+        (Activity.STARTING, State.STARTING, "its node does not answer"),
+        (Activity.STOPPED, State.STOPPED, None),
+    ],
+)
+def test_what_a_backend_knows_is_told_before_all_else(
+    activity: Activity, state: State, words: str | None
+) -> None:
+    seen = process(activity=activity, exit_status=1, reason="its node does not answer")
+    assert verdict(seen, REFUSED) == (state, words)
+
+
 def ended(**changes: Any) -> Process:  # noqa: ANN401
     failed = {"activity": Activity.FAILED, "pid": None, "since": None, "result": "exit-code"}
     return process(**{**failed, **changes})

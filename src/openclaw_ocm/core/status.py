@@ -65,7 +65,8 @@ class Process:
     `definition` is the file that defines the process for the backend, `overrides` are those that
     change it; `memory_bytes` and `cpu_seconds` are None where the backend keeps no account. `missed` means
     that it was to start with the backend, which began before it could be seen; `queued` that it starts when
-    it is its turn, and has no process yet.
+    it is its turn, and has no process yet. `reason` is what the backend says of it in words, where it knows
+    more than the exit status tells.
     """
 
     activity: Activity
@@ -84,6 +85,7 @@ class Process:
     overrides: tuple[str, ...] = ()
     missed: bool = False
     queued: bool = False
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,17 +132,18 @@ def judge(  # noqa: PLR0911 - one for each state
     seconds since the epoch.
     """
     if process.activity is Activity.STOPPING:
-        return Health(state=State.DRAINING, reason="stopping, work in progress may finish")
+        reason = process.reason or "stopping, work in progress may finish"
+        return Health(state=State.DRAINING, reason=reason)
     if stranger is not None and process.activity is not Activity.STOPPED:
         return Health(state=State.FAILED, reason=taken_in_words(port, stranger), fatal=True, taken=True)
     if process.queued:
         return Health(state=State.STARTING, reason=QUEUED)
     if process.activity is Activity.FAILED:
-        return Health(state=State.FAILED, reason=_failure(process), fatal=True)
+        return Health(state=State.FAILED, reason=process.reason or _failure(process), fatal=True)
     if process.activity is Activity.STOPPED:
         return Health(state=State.STOPPED, reason=MISSED if process.missed else None)
     if process.activity is Activity.WAITING:
-        reason = f"{_failure(process)}; it is started again by itself"
+        reason = f"{process.reason or _failure(process)}; it is started again by itself"
         return Health(state=State.FAILED, reason=reason, fatal=True)
     if answer.phase == "draining":
         return Health(state=State.DRAINING, reason="draining", version=answer.version)
@@ -151,7 +154,7 @@ def judge(  # noqa: PLR0911 - one for each state
 
 def _not_ready(process: Process, answer: Answer, now: float) -> Health:
     age = now - process.since if process.since is not None else 0.0
-    reason = answer.problem or ", ".join(answer.failing) or "not ready"
+    reason = process.reason or answer.problem or ", ".join(answer.failing) or "not ready"
     if answer.phase == "started":
         return Health(
             state=State.FAILED, reason=f"not ready: {reason}", version=answer.version, failing=answer.failing
