@@ -26,6 +26,7 @@ PURE = {
     "backends/definition",
     *(f"backends/systemd/{name}" for name in ("unit", "drop_ins", "journal", "places")),
     *(f"backends/supervisord/{name}" for name in ("program", "bubblewrap", "restarts", "lines", "places")),
+    *(f"backends/kubernetes/{name}" for name in ("manifests", "network_policy", "observed", "places", "pod")),
 }
 ENTRY = "__main__"
 SIDE_EFFECTS = {

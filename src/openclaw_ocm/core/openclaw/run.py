@@ -93,11 +93,15 @@ def _shown_programs(record: Record) -> Iterator[str]:
 
 def node_flags(paths: InstancePaths, record: Record) -> tuple[str, ...]:
     """Return Node's flags of the gateway, the heap bounded by the record's memory limit."""
+    return (*heap_flags(record), f"--import={paths.bin / COLLECT_NAME}")
+
+
+def heap_flags(record: Record) -> tuple[str, ...]:
+    """Return those of them that bound the heap."""
     heap = _HEAP_MB
     if record.limits.memory is not None:
         heap = int(memory_bytes(record.limits.memory) * _HEAP_SHARE) // 2**20
-    sizes = (f"--max-old-space-size={heap}", f"--max-semi-space-size={_SEMI_SPACE_MB}")
-    return (*sizes, f"--import={paths.bin / COLLECT_NAME}")
+    return (f"--max-old-space-size={heap}", f"--max-semi-space-size={_SEMI_SPACE_MB}")
 
 
 def openclaw_argv(record: Record, arguments: tuple[str, ...], *flags: str) -> tuple[str, ...]:

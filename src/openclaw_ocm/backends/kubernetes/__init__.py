@@ -1,0 +1,1 @@
+"""Kubernetes: each gateway is a pod in a namespace of its own."""

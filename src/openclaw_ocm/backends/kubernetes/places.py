@@ -1,0 +1,101 @@
+"""How what is an instance's is called in a cluster, and where its pod has what."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from openclaw_ocm.core.paths import CONFIG_NAME, host_paths
+from openclaw_ocm.errors import Invalid
+
+if TYPE_CHECKING:
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import InstancePaths
+
+# Labels: which instance's an object is, and whose. Without them nothing is taken for OCM's.
+INSTANCE, OWNER = "ocm.dev/instance", "ocm.dev/owner"
+COMPONENT = "app.kubernetes.io/component"
+# Annotations: the owner in words, and what has a pod made anew once its secrets are others.
+OWNED_BY, CONTENTS = "ocm.dev/owned-by", "ocm.dev/contents"
+# Of the StatefulSet, its Service, its ServiceAccount, its container and its port.
+GATEWAY = "gateway"
+ENVIRONMENT, FIRST_CONFIG, PULL = "gateway-env", "gateway-config", "gateway-pull"
+DEFAULT_DENY = "default-deny"
+# Volumes of the pod; the claim of the first is `CLAIM`.
+STATE, SCRATCH, CONFIG = "state", "scratch", "config"
+PREPARATION = "prepare"
+POD, CLAIM = f"{GATEWAY}-0", f"{STATE}-{GATEWAY}-0"
+# Directories in these volumes. The state lies below the root of its volume, as in a home: so it has the
+# rights of its user alone and no lost+found, and another one beside it can take its place by a rename.
+STATE_DIRECTORY = "state"
+TEMPORARY, VAR_TEMPORARY, CACHE = "tmp", "var-tmp", "cache"
+
+# As OpenClaw's own images have them (docs/install/kubernetes.md of OpenClaw 2026.9.6).
+HOME = PurePosixPath("/home/node")
+SHELL = "/bin/bash"
+USER = 1000
+# Where what runs before the gateway finds the volumes.
+VOLUME_ROOT, SCRATCH_ROOT = PurePosixPath("/volume"), PurePosixPath("/scratch")
+CONFIG_ROOT = PurePosixPath("/config")
+
+_PREFIX = "ocm-"
+# A DNS label (RFC 1123): no underscore, which names of instances may have.
+_MAX_LABEL, _DIGITS = 63, 10
+_PLAIN = re.compile(rf"(?!.*-[0-9a-f]{{{_DIGITS}}}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_OWNER_DIGITS = 20
+
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_HOST = (
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?::[0-9]{1,5})?"
+)
+_IMAGE = re.compile(
+    rf"(?P<name>(?:{_HOST}/)?{_PART}(?:/{_PART})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+_MAX_IMAGE = 400
+# OpenClaw's tags that move, such as latest, main-slim and extended-stable, have none.
+_DIGIT = re.compile(r"[0-9]")
+
+
+def namespace(name: InstanceName) -> str:
+    """Return the namespace of an instance, another one for each name.
+
+    One that is no DNS label, or too long for one, has its hash at the end; so has a name that ends alike.
+    """
+    if _PLAIN.fullmatch(name) and len(_PREFIX + name) <= _MAX_LABEL:
+        return _PREFIX + name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]
+    kept = name.replace("_", "-")[: _MAX_LABEL - len(_PREFIX) - len(digest) - 1].rstrip("-")
+    return f"{_PREFIX}{kept}-{digest}"
+
+
+def owner_label(identity: str) -> str:
+    """Return the value of the label that tells one OCM user's instances from another's.
+
+    `identity` is any text that no other user of the cluster has.
+    """
+    return hashlib.sha256(identity.encode(errors="replace")).hexdigest()[:_OWNER_DIGITS]
+
+
+def pod_paths(name: InstanceName) -> InstancePaths:
+    """Return the paths of an instance in its pod; those of OCM's own there lead nowhere."""
+    state = HOME / ".openclaw"
+    return replace(host_paths(HOME, {}).instance(name), state=state, config=state / CONFIG_NAME)
+
+
+def parse_image(text: str) -> str:
+    """Return `text` as the name of an image that is the same tomorrow; raise `Invalid` for another.
+
+    That is one by its digest, or by a tag that names a version.
+    """
+    match = _IMAGE.fullmatch(text) if len(text) <= _MAX_IMAGE else None
+    hint = "such as ghcr.io/openclaw/openclaw:2026.9.6-slim, or one by its digest: NAME@sha256:..."
+    if match is None:
+        raise Invalid(f"{text[:_MAX_IMAGE]!r} is no name of an image", hint=hint, code="image_invalid")
+    if match["digest"] is None and not _DIGIT.search(match["tag"] or ""):
+        message = f"{text} names no version: it may be another image tomorrow"
+        raise Invalid(message, hint=hint, code="image_invalid")
+    return text
