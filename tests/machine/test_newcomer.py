@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .instances import PROVIDER, answer, rows
+from .processes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +80,17 @@ def kept(machine: Machine) -> tuple[str, list[str]]:
     return machine.run(["bash", "-c", hashes]).stdout, gateways(machine)
 
 
+def at_rest(machine: Machine) -> tuple[str, list[str]]:
+    """Return that once a second changes nothing of it: what a wizard left behind was still ending."""
+
+    def same_twice() -> tuple[str, list[str]] | None:
+        found = kept(machine)
+        time.sleep(1)
+        return found if kept(machine) == found else None
+
+    return wait_for(same_twice, 60, "what is OpenClaw to rest")
+
+
 def gateways(machine: Machine) -> list[str]:
     """Return the command lines of all that is OpenClaw."""
     found = machine.run(["bash", "-c", "ps -eo args | grep -i '[o]penclaw' | sort"]).stdout
@@ -89,11 +102,11 @@ def gateways(machine: Machine) -> list[str]:
 def test_a_wizard_starts_and_is_left_with_ctrl_c(
     machine: Machine, ocm: Ocm, arguments: tuple[str, ...]
 ) -> None:
-    before = kept(machine)
+    before = at_rest(machine)
     shown = ocm.pty("use", NAME, *arguments, answers=[(WIZARDS[arguments], CTRL_C)])
     assert "ancelled." in shown.output
     assert "Traceback" not in shown.output
-    assert kept(machine) == before
+    wait_for(lambda: kept(machine) == before, 60, "what is OpenClaw to be as it was")
 
 
 @pytest.mark.usefixtures("answering")
