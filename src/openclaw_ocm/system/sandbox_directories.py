@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core import prefix
 from openclaw_ocm.core.network import own_name_servers, ruleset
-from openclaw_ocm.core.openclaw.run import COLLECT_NAME, ENTRY, NODE_FLAGS, SHELL_NAME
+from openclaw_ocm.core.openclaw.run import COLLECT_NAME, SHELL_NAME, openclaw_script, shell_script
 from openclaw_ocm.core.sandbox.launch import (
     DOCKER_NAME,
     GATEWAY_RULES,
@@ -148,15 +146,11 @@ def _network(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]
 
 def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes]:
     """Return the scripts of the shell: `openclaw`, always this instance, and what runs before a program."""
-    words = (record.runtime.node, *NODE_FLAGS, str(PurePosixPath(record.runtime.openclaw) / ENTRY))
-    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
-    wrapper = f'#!/bin/sh\nexec {quoted} --profile {record.name} "$@"\n'
-    steering = prefix.steering(paths.state).items()
-    exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in steering)
-    shell = f'#!/bin/sh\nexport {exports}\nexec /bin/bash "$@"\n'
+    package = PurePosixPath(record.runtime.openclaw)
+    wrapper = openclaw_script(record.runtime.node, package, "--profile", record.name)
     return {
         paths.bin / "openclaw": wrapper.encode(),
-        paths.bin / SHELL_NAME: shell.encode(),
+        paths.bin / SHELL_NAME: shell_script(paths.state).encode(),
         paths.bin / INIT_NAME: programs.text("init.pl").encode(),
         paths.bin / SECRETS_NAME: programs.text("with_secrets.pl").encode(),
         paths.bin / COLLECT_NAME: programs.text("collect_when_idle.mjs").encode(),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import prefix
 from openclaw_ocm.core.environment import seen_inside
+from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.record import memory_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
@@ -34,6 +36,16 @@ NODE_FLAGS = ("--disable-warning=ExperimentalWarning", "--disable-sigusr1")
 COLLECT_NAME = "collect-when-idle.mjs"
 # As OpenClaw's own unit has it (2026.9.6): what ends a gateway is its memory limit or the machine's memory.
 _HEAP_MB = 8192
+# What every gateway is told, wherever it runs: it looks after no service and no version of its own.
+MANNERS = {
+    "OPENCLAW_SUPERVISOR_MODE": "external",
+    "OPENCLAW_SERVICE_REPAIR_POLICY": "external",
+    "OPENCLAW_NO_AUTO_UPDATE": "1",
+    "OPENCLAW_DISABLE_BONJOUR": "1",
+    # What the machine trusts Node trusts too: read at the first connection over TLS, in some 20 ms.
+    "NODE_USE_SYSTEM_CA": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
 # Measured on OpenClaw 2026.9.6 (bench/): less memory for an idle gateway at the same CPU time.
 _SEMI_SPACE_MB = 2
 _HEAP_SHARE = 0.6
@@ -41,16 +53,29 @@ _HEAP_SHARE = 0.6
 
 def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
     """Return every environment variable of the instance's processes. Holds no secret."""
-    state = paths.state
     return {
-        "HOME": str(paths.host.home),
+        **places(paths.host.home, paths.state, paths.bin, _shown_programs(record)),
+        "OPENCLAW_PROFILE": paths.name,
+        "OPENCLAW_GATEWAY_PORT": str(record.port),
+        **MANNERS,
+        **(seen_inside(record.environment) if record.sealed else record.environment),
+    }
+
+
+def places(
+    home: PurePosixPath, state: PurePosixPath, programs: PurePosixPath, more: Iterable[str] = ()
+) -> dict[str, str]:
+    """Return the variables that tell a gateway where things are: its home, its state, OCM's `programs`.
+
+    `more` are directories of programs beside those of the system.
+    """
+    return {
+        "HOME": str(home),
         # What the instance can write comes last: it must not stand for what OCM or the system has.
-        "PATH": ":".join(
-            map(str, (paths.bin, *SYSTEM_PATH, *prefix.search_path(state), *_shown_programs(record)))
-        ),
+        "PATH": ":".join(map(str, (programs, *SYSTEM_PATH, *prefix.search_path(state), *more))),
         "LANG": "C.UTF-8",
         # By it OpenClaw runs what its agents ask for: it sets what OpenClaw takes away.
-        "SHELL": str(paths.bin / SHELL_NAME),
+        "SHELL": str(programs / SHELL_NAME),
         "TMPDIR": "/tmp",  # noqa: S108 - the sandbox has a /tmp of its own
         # The home itself is not writable inside: what tools keep there goes into the state instead.
         "XDG_CACHE_HOME": str(state / "cache"),
@@ -61,18 +86,8 @@ def environment(paths: InstancePaths, record: Record) -> dict[str, str]:
         **prefix.variables(state),
         **WITHOUT_CACHE,
         "OPENCLAW_STATE_DIR": str(state),
-        "OPENCLAW_CONFIG_PATH": str(paths.config),
+        "OPENCLAW_CONFIG_PATH": str(state / CONFIG_NAME),
         "OPENCLAW_OAUTH_DIR": str(state / "credentials"),
-        "OPENCLAW_PROFILE": paths.name,
-        "OPENCLAW_GATEWAY_PORT": str(record.port),
-        "OPENCLAW_SUPERVISOR_MODE": "external",
-        "OPENCLAW_SERVICE_REPAIR_POLICY": "external",
-        "OPENCLAW_NO_AUTO_UPDATE": "1",
-        "OPENCLAW_DISABLE_BONJOUR": "1",
-        # What the machine trusts Node trusts too: read at the first connection over TLS, in some 20 ms.
-        "NODE_USE_SYSTEM_CA": "1",
-        "MALLOC_ARENA_MAX": "2",
-        **(seen_inside(record.environment) if record.sealed else record.environment),
     }
 
 
@@ -102,6 +117,24 @@ def heap_flags(record: Record) -> tuple[str, ...]:
     if record.limits.memory is not None:
         heap = int(memory_bytes(record.limits.memory) * _HEAP_SHARE) // 2**20
     return (f"--max-old-space-size={heap}", f"--max-semi-space-size={_SEMI_SPACE_MB}")
+
+
+def memory_flags(programs: PurePosixPath) -> tuple[str, ...]:
+    """Return those of Node's flags that have a gateway take less memory, whatever its limit is."""
+    return (f"--max-semi-space-size={_SEMI_SPACE_MB}", f"--import={programs / COLLECT_NAME}")
+
+
+def openclaw_script(node: str, package: PurePosixPath, *options: str) -> str:
+    """Return the script that is `openclaw` for agents and in sessions."""
+    words = (node, *NODE_FLAGS, str(package / ENTRY))
+    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
+    return f'#!/bin/sh\nexec {" ".join((quoted, *options))} "$@"\n'
+
+
+def shell_script(state: PurePosixPath) -> str:
+    """Return the script that is the shell of agents: it sets what OpenClaw takes away."""
+    exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in prefix.steering(state).items())
+    return f'#!/bin/sh\nexport {exports}\nexec /bin/bash "$@"\n'
 
 
 def openclaw_argv(record: Record, arguments: tuple[str, ...], *flags: str) -> tuple[str, ...]:
