@@ -104,6 +104,7 @@ MADE_OF = {
     "fleet_checks": {"fleet_changes"},
     "fleet_export": {"fleet", "status"},
     "model": {"edit", "network", "session"},
+    "image": {"setup"},
     "metrics": {"status"},
     "models": {"edit"},
     "restore": {"backup"},
@@ -212,8 +213,8 @@ def test_a_module_is_of_human_size() -> None:
 
 
 # What starts a Python with the package on its path, where no file of it can be named, and two lines of shell
-# that each instance has of its own.
-PROGRAMS_IN_STRINGS = {"system/own", "backends/supervisord/daemon", "system/sandbox_directories"}
+# that each instance and each image has of its own.
+PROGRAMS_IN_STRINGS = {"system/own", "backends/supervisord/daemon", "core/openclaw/run"}
 # A list of words is long and no program.
 LONG_LINES, WORDS = 3, re.compile(r"[\w\s]*")
 OF_A_PROGRAM = re.compile(

@@ -52,6 +52,7 @@ COMMANDS = {
     "rollback": ("upgrade", "Bring an instance back to what it was before its last upgrade."),
     "outdated": ("upgrade", "Tell which instances run an older OpenClaw than there is."),
     "runtime": ("runtime", "Keep the Node and the OpenClaw that instances run."),
+    "image": ("image", "Make images that gateways run from in containers and clusters."),
     "doctor": ("setup", "Find what is wrong with this machine and with all that OCM made on it."),
     "model": ("model", "Give an instance a model and the key of its provider."),
     "limits": ("limits", "Show or change what an instance may use at most."),

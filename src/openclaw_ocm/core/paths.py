@@ -81,6 +81,11 @@ class HostPaths:
         return self.ocm_data / "runtimes"
 
     @property
+    def images(self) -> PurePosixPath:
+        """Directory of the images that OCM built, each a file."""
+        return self.ocm_data / "images"
+
+    @property
     def npm_prefix(self) -> PurePosixPath:
         """Where npm keeps the user's global packages, as OpenClaw's own documentation has it."""
         return self.home / ".npm-global"

@@ -1,0 +1,1 @@
+"""Images: Debian's packages fetched, layers and archives written, and pushed."""
