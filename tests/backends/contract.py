@@ -271,6 +271,40 @@ def kept(home: Home[Backend]) -> set[str]:
     return {str(path) for path in found if ".openclaw-" not in str(path) and not path.match("locks/@*.lock")}
 
 
+def what_is_not_up_is_not_proved_and_what_is_not_sealed_need_not_be(home: Home[Backend]) -> None:
+    one = make_one(home)
+    assert home.proof(one), "nothing was looked at"
+    other = home.make(other_of(home), sealed=False)
+    home.backend.load([other])
+    home.start(other)
+    assert home.proof(other, sealed=False) == ()
+
+
+def every_gateway_that_is_asked_after_has_an_answer(home: Home[Backend]) -> None:
+    one, other = make_one(home), make_other(home)
+    assert home.backend.ask([], deadline_seconds=1) == {}
+    assert home.backend.strangers([]) == {}
+    gateways = [home.gateway(name) for name in (one, other)]
+    # What else is on the machine may well listen where they would.
+    assert set(home.backend.ask(gateways, deadline_seconds=PATIENCE_SECONDS)) == {one, other}
+    assert {*home.backend.strangers(gateways)} <= {one, other}
+
+
+def only_of_one_that_lives_is_known_what_it_uses(home: Home[Backend]) -> None:
+    name = make_one(home)
+    down = home.observe(name)
+    assert not home.backend.lives(down)
+    assert home.backend.use(down) == (None, None)
+    home.backend.load([name])
+    (up,) = home.start(name)
+    assert home.backend.lives(up)
+    memory, seconds = home.backend.use(up)
+    assert memory is None or memory > 0
+    assert seconds is None or seconds >= 0
+    home.backend.stop([name])
+    assert not home.backend.lives(home.observe(name))
+
+
 def a_session_has_the_environment_it_is_given_and_begins_in_the_state(home: Home[Backend]) -> None:
     name = make_one(home)
     done = home.inside(name, "/bin/sh", "-c", 'pwd; echo "$HOME"; echo "${LANG-none}"; exit 7')
@@ -425,6 +459,9 @@ CHECKS: tuple[Callable[[Home[Backend]], None], ...] = (
     a_definition_edited_on_disk_shows_and_counts_from_the_next_start,
     a_definition_that_is_gone_is_taken_up_as_well,
     what_is_removed_leaves_nothing,
+    what_is_not_up_is_not_proved_and_what_is_not_sealed_need_not_be,
+    every_gateway_that_is_asked_after_has_an_answer,
+    only_of_one_that_lives_is_known_what_it_uses,
     a_session_has_the_environment_it_is_given_and_begins_in_the_state,
     sessions_end_when_they_are_stopped_those_of_the_longer_name_do_not,
     a_signal_reaches_the_program_of_a_session,

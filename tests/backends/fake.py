@@ -23,9 +23,9 @@ from openclaw_ocm.core.backup.schedule import Timer, dues, parse_rule
 from openclaw_ocm.core.log import Entry
 from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.sandbox.launch import ENV, clean
-from openclaw_ocm.core.status import CONFIG_ERROR, Activity, Answer, Process, signal_in
+from openclaw_ocm.core.status import CONFIG_ERROR, Activity, Answer, Listener, Process, signal_in
 from openclaw_ocm.errors import CommandFailed
-from openclaw_ocm.system import files
+from openclaw_ocm.system import files, processes
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.names import names_in
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.backends.protocol import Observed
     from openclaw_ocm.core.names import BackendName, InstanceName
     from openclaw_ocm.core.needs import Need
     from openclaw_ocm.core.paths import InstancePaths
@@ -70,7 +71,8 @@ class World:
 
     `calls` are the methods that were called, with the instances; `failing` raise their error when they are;
     `refused` cannot be started at all; `exits` end at once with a status; `answers` say something else than
-    that they are ready; `queued` wait for their turn; `violations` is what changes a sandbox from outside.
+    that they are ready; `queued` wait for their turn; `violations` is what changes a sandbox from outside,
+    `unproved` what a proof finds; `strangers` listen in the place of gateways, by their ports.
     """
 
     gateways: dict[InstanceName, Gateway] = field(default_factory=dict)
@@ -86,6 +88,8 @@ class World:
     answers: dict[InstanceName, Answer] = field(default_factory=dict)
     queued: set[InstanceName] = field(default_factory=set)
     violations: dict[InstanceName, tuple[str, ...]] = field(default_factory=dict)
+    unproved: dict[InstanceName, tuple[str, ...]] = field(default_factory=dict)
+    strangers: dict[int, Listener] = field(default_factory=dict)
     foreground: tuple[str, ...] | None = None
 
     def tell(self, name: InstanceName, source: str, message: str) -> None:
@@ -172,11 +176,6 @@ class FakeTimers:
         return world_of(self.host)
 
 
-def lives(pid: int) -> bool:
-    """Tell whether a process lives: those of the fake do until it knows them no more."""
-    return pid >= _FIRST_PID
-
-
 def definitions(host: Host) -> PurePosixPath:
     """Return the directory of the fake's definitions."""
     return host.paths.ocm_config / NAME
@@ -231,6 +230,39 @@ class Fake:
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:  # noqa: ARG002 - as injected
         self._called("violations", [name])
         yield from self.world.violations.get(name, ())
+
+    def prove(self, gateway: Observed, policy: Policy) -> tuple[str, ...]:  # noqa: ARG002 - as injected
+        name = gateway.record.name
+        self._called("prove", [name])
+        if gateway.process.pid is None:
+            return ("the gateway is not running",)
+        found = (*self.world.violations.get(name, ()), *self.world.unproved.get(name, ()))
+        return found if gateway.record.sealed else ()
+
+    def ask(
+        self,
+        gateways: Collection[Observed],
+        *,
+        deadline_seconds: float,  # noqa: ARG002 - nobody is waited for
+    ) -> dict[InstanceName, Answer]:
+        names = [one.record.name for one in gateways]
+        self._called("ask", names)
+        return {name: self.world.answer(name) for name in names}
+
+    def strangers(self, gateways: Collection[Observed]) -> dict[InstanceName, Listener]:
+        self._called("strangers", [one.record.name for one in gateways])
+        places = {one.record.name: one.record.port for one in gateways}
+        taken = self.world.strangers
+        return {name: taken[port] for name, port in places.items() if port in taken}
+
+    def lives(self, process: Process) -> bool:
+        self._called("lives")
+        return process.pid is not None
+
+    def use(self, process: Process) -> tuple[int | None, float | None]:
+        if process.pid is not None and process.memory_bytes is None:
+            return processes.memory_and_cpu(process.pid)
+        return process.memory_bytes, process.cpu_seconds
 
     def load(self, names: Collection[InstanceName]) -> None:
         self._called("load", names)

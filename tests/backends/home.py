@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from openclaw_ocm.backends import registry
-from openclaw_ocm.backends.protocol import Backend
+from openclaw_ocm.backends.protocol import Backend, Observed
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.record import Record, Runtime
 from openclaw_ocm.core.sandbox.policy import instance_policy
@@ -84,6 +84,15 @@ class Home(Generic[B_co]):
         """Return the definition that an instance is to have."""
         record = self.record(name, sealed=sealed)
         return self.backend.definition(record, instance_policy(self.host.instance(name), record))
+
+    def gateway(self, name: InstanceName, *, sealed: bool = True) -> Observed:
+        """Return what a backend is asked about the gateway of an instance by."""
+        return Observed(record=self.record(name, sealed=sealed), process=self.observe(name))
+
+    def proof(self, name: InstanceName, *, sealed: bool = True) -> tuple[str, ...]:
+        """Return what of the sandbox of an instance is not as its policy says."""
+        gateway = self.gateway(name, sealed=sealed)
+        return self.backend.prove(gateway, instance_policy(self.host.instance(name), gateway.record))
 
     def define(
         self, name: InstanceName, *, sealed: bool = True, change: Callable[[str], str] = lambda text: text

@@ -72,6 +72,17 @@ def unsigned(backend: Fake, record: Record, _policy: Policy) -> Definition:
         ),
         ("stop", nothing, contract.a_gateway_starts_once_and_stops_once),
         ("stop", nothing, contract.a_config_that_is_refused_keeps_a_gateway_down_until_it_is_forgotten),
+        ("prove", nothing, contract.what_is_not_up_is_not_proved_and_what_is_not_sealed_need_not_be),
+        (
+            "ask",
+            lambda _backend, _gateways, **_options: {},
+            contract.every_gateway_that_is_asked_after_has_an_answer,
+        ),
+        (
+            "lives",
+            lambda _backend, _process: True,
+            contract.only_of_one_that_lives_is_known_what_it_uses,
+        ),
         ("enable", nothing, contract.enabling_starts_nothing_and_disabling_stops_nothing),
         ("disable", nothing, contract.enabling_starts_nothing_and_disabling_stops_nothing),
         ("remove", nothing, contract.what_is_removed_leaves_nothing),

@@ -20,7 +20,7 @@ from openclaw_ocm.core.firewall import Firewall
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.paths import host_paths
 from openclaw_ocm.core.status import Listener
-from openclaw_ocm.instances import last_words, verify
+from openclaw_ocm.instances import last_words
 from openclaw_ocm.instances.context import make_context
 from openclaw_ocm.operations.autostart import set_autostart
 from openclaw_ocm.operations.backup import Request, backup
@@ -30,28 +30,26 @@ from openclaw_ocm.operations.delete import delete
 from openclaw_ocm.operations.doctor import examine, fix
 from openclaw_ocm.operations.drill import drill
 from openclaw_ocm.operations.logs import logs
-from openclaw_ocm.operations.planning import repair
 from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.session import Terminal, enter, enter_box, use
 from openclaw_ocm.operations.start import restart, start, stop
 from openclaw_ocm.operations.status import observe, selected, status
 from openclaw_ocm.operations.supervise import supervise
-from openclaw_ocm.system import health, listening, processes, ufw
+from openclaw_ocm.system import listening, processes, ufw
 from openclaw_ocm.system.host import Host
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.runner import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     import pytest
 
     from openclaw_ocm.core.log import Entry
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
-    from openclaw_ocm.core.status import Answer, Process
+    from openclaw_ocm.core.status import Process
     from openclaw_ocm.instances.context import Context
-    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.backup import Backup
     from openclaw_ocm.operations.doctor import Diagnosis
     from openclaw_ocm.operations.planning.result import Outcome
@@ -126,16 +124,10 @@ for index, path in enumerate(request.get("paths", ())):
 
 @dataclass(kw_only=True)
 class Kept:
-    """A user's home; what was reported stands in `said`, sandboxes that are not in force in `unproved`.
-
-    `looked_below` are the processes, by port, below which a listener was looked for first.
-    """
+    """A user's home; what was reported stands in `said`."""
 
     host: Host
     said: list[str] = field(default_factory=list)
-    unproved: dict[InstanceName, tuple[str, ...]] = field(default_factory=dict)
-    strangers: dict[int, Listener] = field(default_factory=dict)
-    looked_below: dict[int, int] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
@@ -148,6 +140,16 @@ class Kept:
     @property
     def context(self) -> Context:
         return make_context(self.host, self.said.append)
+
+    @property
+    def unproved(self) -> dict[InstanceName, tuple[str, ...]]:
+        """Return the sandboxes that are not in force."""
+        return self.world.unproved
+
+    @property
+    def strangers(self) -> dict[int, Listener]:
+        """Return who listens on ports beside the gateways."""
+        return self.world.strangers
 
     def paths(self, name: InstanceName) -> InstancePaths:
         return self.host.instance(name)
@@ -254,9 +256,8 @@ class Kept:
     def fix(self, before: Diagnosis) -> Diagnosis:
         return fix(self.context, before, lambda _progress: None)
 
-    def listeners(self, ports: Iterable[int], roots: Mapping[int, int] | None = None) -> dict[int, Listener]:
+    def listeners(self, ports: Iterable[int]) -> dict[int, Listener]:
         """Return who listens: strangers, and the gateways that run."""
-        self.looked_below.update(roots or {})
         found = {}
         for name, gateway in self.world.gateways.items():
             if gateway.pid is not None:
@@ -299,24 +300,12 @@ def keep(tmp_path: Path, patch: pytest.MonkeyPatch) -> Kept:
     """
     kept = Kept(host=make_home(tmp_path))
 
-    def ask_all(ports: Mapping[InstanceName, int], **_options: object) -> dict[InstanceName, Answer]:
-        return {name: kept.world.answer(name) for name in ports}
-
-    def proof(worker: Instance) -> tuple[str, ...]:
-        if worker.process.pid is None:
-            return ("the gateway is not running",)
-        return kept.unproved.get(worker.name, ()) if worker.record.sealed else ()
-
     patch.setitem(registry.BACKENDS, fake.NAME, fake.REGISTERED)
     patch.setattr(Systemd, "answers", lambda _self: False)
-    patch.setattr(health, "ask_all", ask_all)
     patch.setattr(listening, "listeners", kept.listeners)
     patch.setattr(processes, "can_bind", lambda port: port not in kept.strangers)
-    patch.setattr(processes, "lives", fake.lives)
     patch.setattr(ufw, "observe", lambda _host: Firewall(installed=False))
     patch.setattr(last_words, "_SETTLE_SECONDS", 0.0)
     # Nobody cuts the power here, and the disk is most of what a test takes.
     patch.setattr(os, "fsync", lambda _descriptor: None)
-    for module in (verify, repair):
-        patch.setattr(module, "prove", proof)
     return kept

@@ -43,12 +43,13 @@ from openclaw_ocm.operations.secret import set_secret, unset_secret
 from openclaw_ocm.operations.start import restart
 from openclaw_ocm.operations.sync import sync
 from openclaw_ocm.operations.token import rotate
-from openclaw_ocm.system import exchange, health, listening, processes
+from openclaw_ocm.system import exchange
 from openclaw_ocm.system.kept.records import encode_record, read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.runner import Completed
 
 if TYPE_CHECKING:
+    from openclaw_ocm.backends.protocol import Observed
     from openclaw_ocm.core.plan import Step
     from openclaw_ocm.instances.context import Context
 
@@ -125,20 +126,9 @@ class Worker:
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     monkeypatch.setitem(registry.BACKENDS, fake.NAME, fake.REGISTERED)
-    world: list[fake.World] = []
-
-    def ask_all(ports: dict[InstanceName, int], **_options: object) -> dict[InstanceName, Answer]:
-        return {name: world[0].answer(name) if world else fake.READY for name in ports}
-
-    monkeypatch.setattr(health, "ask_all", ask_all)
-    # Whoever listens on this machine is no matter of theirs.
-    monkeypatch.setattr(listening, "listeners", lambda *_: {})
-    monkeypatch.setattr(processes, "lives", fake.lives)
     verdict = Completed(returncode=0, stdout='{"valid": true}', stderr="")
     monkeypatch.setattr(models, "validate_main", lambda _host, _text: verdict)
-    made = Worker(tmp_path)
-    world.append(made.world)
-    return made
+    return Worker(tmp_path)
 
 
 Verb = Callable[..., Any]
@@ -337,11 +327,11 @@ def gateway_writes(worker: Worker, change: Callable[[dict[str, Any]], object]) -
 def while_it_is_verified(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
     """Have something happen while OCM waits for the gateway, which does not become ready."""
 
-    def ask_all(ports: dict[InstanceName, int], **_options: object) -> dict[InstanceName, Answer]:
+    def ask(_backend: fake.Fake, gateways: list[Observed], **_options: object) -> dict[InstanceName, Answer]:
         meanwhile()
-        return dict.fromkeys(ports, NOT_READY)
+        return {one.record.name: NOT_READY for one in gateways}
 
-    monkeypatch.setattr(health, "ask_all", ask_all)
+    monkeypatch.setattr(fake.Fake, "ask", ask)
 
 
 @pytest.mark.parametrize("verb", [syncing, editing, editing_what_takes_a_restart, updating])

@@ -37,22 +37,23 @@ from openclaw_ocm.operations.rename import rename
 from openclaw_ocm.operations.restore import name_of, restore
 from openclaw_ocm.operations.start import start
 from openclaw_ocm.operations.status import observe, status
-from openclaw_ocm.system import health, processes, ufw
+from openclaw_ocm.system import processes, ufw
 from openclaw_ocm.system.archive import age
 from openclaw_ocm.system.files import write_file
 from openclaw_ocm.system.kept import records
 from openclaw_ocm.system.kept.records import encode_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.names import InstanceName
-    from openclaw_ocm.core.status import Answer
     from openclaw_ocm.instances.context import Context
 
 ONE, TWO, NEW = map(parse_name, ("one", "two", "new"))
 EFFORT = Effort(timeout_seconds=1)
+# What is asked to judge one that is up.
+HEALTH = {"ask": 1, "strangers": 1}
 # The paths that are opened for reading while somebody counts; a hook cannot be taken away again.
 _COUNTING: list[Counter[str]] = []
 
@@ -136,14 +137,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
         monkeypatch.setattr(owner, name, counting)
 
-    def ready(ports: Mapping[InstanceName, int], **_options: object) -> dict[InstanceName, Answer]:
-        return {name: made.world.answer(name) for name in ports}
-
     monkeypatch.setattr(ufw, "observe", lambda _host: made.firewall)
-    monkeypatch.setattr(health, "ask_all", ready)
     monkeypatch.setattr(processes, "can_bind", lambda _port: True)
     count(ufw, "observe", "ufw")
-    count(health, "ask_all", "health")
     count(FakeTimers, "observe", "when")
     count(inheritance, "read_main_source", "main")
     count(inheritance, "read_instance_source", "source")
@@ -158,7 +154,7 @@ def test_status_reads_the_record_once_and_asks_backend_and_timers_once(place: Pl
         found = status(place.context, ONE)
     assert (found.row.state, found.backups is not None, found.drift) == ("ready", True, ())
     assert asked.read[place.record(ONE)] == 1
-    assert asked.of == {"observe": 1, "when": 1, "definition": 1, "ufw": 1, "health": 1}
+    assert asked.of == {"observe": 1, "when": 1, "definition": 1, "ufw": 1, **HEALTH}
 
 
 def test_list_asks_each_backend_once_for_all(place: Place) -> None:
@@ -179,7 +175,7 @@ def test_a_start_asks_once_whether_the_instance_runs_or_not(place: Place) -> Non
     place.context.backend.start([ONE])
     with place.asked() as asked:
         assert start(place.context, ONE, EFFORT, dry_run=False).message == "already ready, not sealed"
-    assert (asked.read[place.record(ONE)], asked.of) == (1, {**asked_once, "health": 1})
+    assert (asked.read[place.record(ONE)], asked.of) == (1, {**asked_once, **HEALTH, "prove": 1})
 
 
 def test_a_start_renders_the_definition_once_to_write_it(place: Place) -> None:

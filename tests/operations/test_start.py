@@ -31,14 +31,15 @@ from openclaw_ocm.operations import start as start_module
 from openclaw_ocm.operations.planning.change import allocating
 from openclaw_ocm.operations.start import start as run_start
 from openclaw_ocm.operations.start import stop as run_stop
-from openclaw_ocm.system import files, processes
+from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from tests.operations.kept import Kept
 
-    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.backends.protocol import Observed
+    from openclaw_ocm.core.sandbox.policy import Policy
 
 UNREADY = Answer(phase="starting", failing=("telegram",))
 
@@ -207,16 +208,16 @@ def test_a_sandbox_that_is_not_in_force_does_not_run_on(kept: Kept) -> None:
 def test_a_gateway_that_ends_while_it_is_proved_is_no_finding(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, *, seen_by_its_backend: bool
 ) -> None:
-    def prove(worker: Instance) -> tuple[str, ...]:
+    def prove(_backend: fake.Fake, gateway: Observed, _policy: Policy) -> tuple[str, ...]:
         kept.world.tell(NAME, "gateway", "TypeError: that was it")
         if seen_by_its_backend:
             kept.world.gateways[NAME].pid = None
         else:
-            monkeypatch.setattr(processes, "lives", lambda pid: pid != worker.process.pid)
+            monkeypatch.setattr(fake.Fake, "lives", lambda _backend, process: process != gateway.process)
         return ("no box can be made: Broken pipe",)
 
     kept.create()
-    monkeypatch.setattr(verify, "prove", prove)
+    monkeypatch.setattr(fake.Fake, "prove", prove)
     with pytest.raises(OcmError, match=f"the gateway of {NAME} ended while it was verified") as caught:
         kept.start()
     assert caught.value.code == "not_ready"

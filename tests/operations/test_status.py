@@ -128,14 +128,6 @@ def test_what_a_gateway_says_of_itself_is_judged(kept: Kept, answer: Answer, sta
     assert (row.state, row.reason, row.unhealthy) == (state, reason, True)
 
 
-def test_who_listens_is_looked_for_in_the_instance_first(kept: Kept) -> None:
-    """Else what another has open could keep it from being found in time."""
-    kept.deploy()
-    kept.looked_below.clear()
-    kept.rows()
-    assert kept.looked_below == {19001: kept.process(NAME).pid}
-
-
 def test_a_stranger_on_the_port_of_one_that_runs_is_told(kept: Kept) -> None:
     kept.deploy()
     kept.strangers[19001] = Listener(pid=1, command="nginx")

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.backends import fake
 from tests.operations.cutting import cut_at
 from tests.operations.kept import NAME
 
@@ -27,15 +28,13 @@ from openclaw_ocm.operations.planning.change import recover_all
 from openclaw_ocm.operations.rollback import rollback, rollback_question
 from openclaw_ocm.operations.runtime import use_runtime
 from openclaw_ocm.operations.upgrade import Request, any_older, upgrade
-from openclaw_ocm.system import health
 from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.openclaw.package import package_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tests.operations.kept import Kept
 
+    from openclaw_ocm.backends.protocol import Observed
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.operations.planning.result import Outcome
@@ -119,9 +118,9 @@ def upgraded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Upgraded:
     for version in (OLD, NEW):
         made.add(version)
 
-    def ask_all(ports: Mapping[InstanceName, int], **_options: object) -> dict[InstanceName, Answer]:
+    def ask(_backend: fake.Fake, gateways: list[Observed], **_options: object) -> dict[InstanceName, Answer]:
         found = {}
-        for name in ports:
+        for name in (one.record.name for one in gateways):
             answer = kept.world.answer(name)
             version = package_version(kept.host.paths.home / kept.record(name).runtime.openclaw)
             if answer.ready:
@@ -131,7 +130,7 @@ def upgraded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Upgraded:
             found[name] = answer
         return found
 
-    monkeypatch.setattr(health, "ask_all", ask_all)
+    monkeypatch.setattr(fake.Fake, "ask", ask)
     kept.deploy(openclaw=OLD)
     (made.state / "workspace").mkdir(exist_ok=True)
     (made.state / "workspace/said").write_text("before")

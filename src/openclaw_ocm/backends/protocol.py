@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
-    from openclaw_ocm.core.status import Process
+    from openclaw_ocm.core.status import Answer, Listener, Process
     from openclaw_ocm.system.host import Host
 
 
@@ -34,6 +34,14 @@ class Session:
 
     argv: tuple[str, ...]
     token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """A gateway as it was observed: the record of its instance, and what its backend said of it."""
+
+    record: Record
+    process: Process
 
 
 def scheduled_argv(host: Host, name: InstanceName, purpose: Purpose) -> tuple[str, ...]:
@@ -85,7 +93,8 @@ class Timers(Protocol):
 class Backend(Protocol):
     """Supervises gateways: keeps those running that were started, and each in its sandbox.
 
-    Where a record is not `sealed`, its gateway and its sessions run without a sandbox.
+    Where a record is not `sealed`, its gateway and its sessions run without a sandbox. One that does not
+    answer, or lacks what it works with, says so by `OcmError` where it is asked, and not where it is made.
     """
 
     @property
@@ -125,6 +134,32 @@ class Backend(Protocol):
 
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield in words what makes the sandbox another than the definition says."""
+
+    def prove(self, gateway: Observed, policy: Policy) -> tuple[str, ...]:
+        """Return in words what is not as the policy says; empty when the sandbox is proved from within.
+
+        One that is not running is not proved, and one that is not to be sealed has nothing to prove. Raises
+        `OcmError` where it could not be asked to the end.
+        """
+
+    def ask(self, gateways: Collection[Observed], *, deadline_seconds: float) -> dict[InstanceName, Answer]:
+        """Ask gateways over HTTP how they are, all at once, and return what each said by the deadline.
+
+        Of one that says nothing usable the answer is why; nobody's silence costs the others theirs.
+        """
+
+    def strangers(self, gateways: Collection[Observed]) -> dict[InstanceName, Listener]:
+        """Return who listens in the place of gateways, up or not, and is no process of theirs."""
+
+    def lives(self, process: Process) -> bool:
+        """Tell whether a gateway that was observed goes on: `observe` may tell its end a moment later."""
+
+    def use(self, process: Process) -> tuple[int | None, float | None]:
+        """Return the memory in bytes and the CPU seconds of a gateway that was observed.
+
+        What is not known is None. It is asked of many, one by one: what costs a call to somebody else is
+        told by `observe`.
+        """
 
     def load(self, names: Collection[InstanceName]) -> None:
         """Take up the definitions of `names` as they are on disk now, removed ones included.

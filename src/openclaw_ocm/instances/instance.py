@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from openclaw_ocm.backends.protocol import Observed
 from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.core.sandbox.policy import instance_policy
 from openclaw_ocm.core.sandbox.shown import with_shown
@@ -17,12 +18,12 @@ from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.private import in_system
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from openclaw_ocm.backends.definition import Definition
     from openclaw_ocm.backends.protocol import Backend
     from openclaw_ocm.core.backup.schedule import Timer
-    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.names import BackendName, InstanceName
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
@@ -67,6 +68,11 @@ class Instance:
         """What its backend says of its gateway; raises `OcmError` where that does not answer."""
         return self.seen or self.backend.observe([self.name])[self.name]
 
+    @property
+    def gateway(self) -> Observed:
+        """What its backend is asked about its gateway by; raises as `process` does."""
+        return Observed(record=self.record, process=self.process)
+
     def timer(self, purpose: Purpose) -> Timer:
         """Return what its backend says of its scheduled backups, or upgrades."""
         if purpose not in self.seen_timers:
@@ -100,6 +106,14 @@ class Instance:
     def definition(self) -> Definition:
         """The definition that its record asks for."""
         return self.backend.definition(self.record, self.policy)
+
+    def violations(self) -> tuple[str, ...]:
+        """Return in words what of its sandbox is not as its policy says; empty when it is proved."""
+        return self.backend.prove(self.gateway, self.policy)
+
+    def use(self) -> tuple[int | None, float | None]:
+        """Return the memory in bytes and the CPU seconds of its gateway; what is not known is None."""
+        return self.backend.use(self.process)
 
     def again(self) -> Instance:
         """Return it to be observed anew, after something was done to it."""
@@ -144,17 +158,22 @@ def open_all(context: Context, names: Iterable[InstanceName]) -> Opened:
     return Opened(instances, broken)
 
 
+def by_backend(instances: Iterable[Instance]) -> tuple[list[Instance], ...]:
+    """Return instances by the backend that they have, in their order."""
+    found: dict[BackendName, list[Instance]] = {}
+    for one in instances:
+        found.setdefault(one.record.backend, []).append(one)
+    return tuple(found.values())
+
+
 def observed(instances: Iterable[Instance]) -> Opened:
     """Return instances as they are observed now: one question to each backend, and one to its timers.
 
     One whose backend does not answer is among the broken.
     """
-    of_backend: dict[str, list[Instance]] = {}
-    for one in instances:
-        of_backend.setdefault(one.record.backend, []).append(one)
     found: dict[InstanceName, Instance] = {}
     broken: dict[InstanceName, OcmError] = {}
-    for its in of_backend.values():
+    for its in by_backend(instances):
         try:
             found |= {one.name: one for one in _observed(its[0].backend, its)}
         except (OcmError, OSError) as error:
@@ -162,7 +181,7 @@ def observed(instances: Iterable[Instance]) -> Opened:
     return Opened(found, broken)
 
 
-def _observed(backend: Backend, instances: list[Instance]) -> Iterator[Instance]:
+def _observed(backend: Backend, instances: Sequence[Instance]) -> Iterator[Instance]:
     seen = backend.observe([one.name for one in instances])
     timers = {purpose: _timers(backend, instances, purpose) for purpose in OF_INSTANCES}
     for one in instances:
@@ -170,7 +189,9 @@ def _observed(backend: Backend, instances: list[Instance]) -> Iterator[Instance]
         yield replace(one, seen=seen[one.name], seen_timers=known)
 
 
-def _timers(backend: Backend, instances: list[Instance], purpose: Purpose) -> Mapping[InstanceName, Timer]:
+def _timers(
+    backend: Backend, instances: Sequence[Instance], purpose: Purpose
+) -> Mapping[InstanceName, Timer]:
     scheduled = [one.name for one in instances if one.record.times(purpose) is not None]
     return backend.timers(purpose).observe(scheduled) if scheduled else {}
 

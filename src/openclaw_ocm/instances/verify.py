@@ -7,20 +7,21 @@ import time
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.status import Activity, Answer, Health, State, judge
-from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.instance import open_instance
+from openclaw_ocm.errors import OcmError, as_ocm_error
+from openclaw_ocm.instances.instance import by_backend, open_instance
 from openclaw_ocm.instances.last_words import last_words
-from openclaw_ocm.instances.prove import prove
-from openclaw_ocm.system import health, listening, processes, uplinks
 from openclaw_ocm.system.openclaw.package import version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.status import Listener
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance
+
+    # What a gateway answers, and who else listens in its place.
+    _Heard = tuple[Answer, Listener | None]
 
 _POLL_SECONDS = 0.5
 # When it is looked what keeps a gateway from being ready, and how patient one is who gets more patience.
@@ -39,7 +40,7 @@ def verify(context: Context, name: InstanceName, *, timeout_seconds: float) -> N
     context.report("wait for the gateway")
     worker = _wait_until_ready(worker, timeout_seconds)
     context.report("prove the sandbox")
-    found = prove(worker)
+    found = worker.violations()
     still = _is_still(worker)
     if found:
         worker.backend.stop([name])
@@ -57,9 +58,9 @@ def verify(context: Context, name: InstanceName, *, timeout_seconds: float) -> N
 
 
 def _is_still(worker: Instance) -> bool:
-    """Tell whether the process that was looked at goes on: its backend may learn of an end a moment later."""
-    pid = worker.process.pid
-    return pid is not None and processes.lives(pid) and worker.again().process.pid == pid
+    """Tell whether the process that was looked at goes on."""
+    process = worker.process
+    return worker.backend.lives(process) and worker.again().process.pid == process.pid
 
 
 def watch(context: Context, name: InstanceName, *, seconds: float) -> None:
@@ -138,40 +139,39 @@ def _hint(name: InstanceName, verdict: Health, words: tuple[str, ...]) -> str:
 
 
 def verdicts(instances: Collection[Instance]) -> dict[InstanceName, Health]:
-    """Return the verdict on each instance: one pass over the ports, and all gateways asked at once."""
-    ports = {one.name: one.record.port for one in instances if one.process.activity is not Activity.STOPPED}
-    # ask_all() for a single one too: its deadline is for the whole answer, which an instance may draw out.
-    answers = health.ask_all(ports, deadline_seconds=_ASK_SECONDS) if ports else {}
-    found = strangers([one for one in instances if one.name in ports])
-    return {
-        one.name: _verdict(one, answers.get(one.name, Answer()), found.get(one.name)) for one in instances
-    }
+    """Return the verdict on each instance: backends and gateways are all asked at once.
+
+    A backend that does not answer is the reason why its gateways are not ready, and costs the others nothing.
+    """
+    up = (one for one in instances if one.process.activity is not Activity.STOPPED)
+    heard = {name: found for its in _at_once(by_backend(up)) for name, found in its.items()}
+    return {one.name: _verdict(one, *heard.get(one.name, (Answer(), None))) for one in instances}
 
 
-def strangers(instances: Collection[Instance]) -> dict[InstanceName, Listener]:
-    """Return who listens on the ports of instances and is no process of theirs, by the instance's name."""
-    serving = {one.record.port: _serving(one) for one in instances}
-    roots = {port: pid for port, pid in serving.items() if pid is not None}
-    heard = listening.listeners(serving, roots)
-    met = ((one.name, one.record.port, heard.get(one.record.port)) for one in instances)
-    return {name: who for name, port, who in met if who is not None and not _is_own(who, serving[port])}
+def _at_once(groups: Sequence[Sequence[Instance]]) -> list[dict[InstanceName, _Heard]]:
+    """Return what is heard of the instances of each backend: one deadline holds for all."""
+    if len(groups) <= 1:
+        return list(map(_heard, groups))
+    # Few have two backends.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(groups)) as asking:
+        return list(asking.map(_heard, groups))
 
 
-def _serving(one: Instance) -> int | None:
-    """Return the process that is to listen on the host for a gateway that runs, None where there is none."""
-    if one.process.pid is None or not one.record.isolated:
-        return one.process.pid
-    # Nothing inside can listen on the host: what serves the port there is OCM's.
-    return uplinks.server(one.paths)
+def _heard(instances: Sequence[Instance]) -> dict[InstanceName, _Heard]:
+    """Return what gateways of one backend answer, and who else listens in their place."""
+    backend, gateways = instances[0].backend, [one.gateway for one in instances]
+    try:
+        answers = backend.ask(gateways, deadline_seconds=_ASK_SECONDS)
+        strangers = backend.strangers(gateways)
+    except (OcmError, OSError) as error:
+        silent = Answer(problem=as_ocm_error(error).message)
+        return {one.name: (silent, None) for one in instances}
+    return {one.name: (answers[one.name], strangers.get(one.name)) for one in instances}
 
 
 def _verdict(one: Instance, answer: Answer, stranger: Listener | None) -> Health:
     if not one.process.installed:
         return Health(state=State.FAILED, reason=f"no definition: ocm start {one.name} writes it")
     return judge(one.process, answer, port=one.record.port, stranger=stranger, now=time.time())
-
-
-def _is_own(heard: Listener, serving: int | None) -> bool:
-    if heard.pid is None or serving is None:
-        return False
-    return processes.is_same_or_below(heard.pid, serving)

@@ -12,7 +12,7 @@ from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.needs import EnableLinger, Presence
 from openclaw_ocm.core.status import State, taken_in_words
 from openclaw_ocm.errors import OcmError, as_ocm_error
-from openclaw_ocm.instances.instance import observed, open_all
+from openclaw_ocm.instances.instance import by_backend, observed, open_all
 from openclaw_ocm.instances.transaction import unfinished
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.backups import cut_off
@@ -34,7 +34,7 @@ from openclaw_ocm.operations.planning.problems import (
 from openclaw_ocm.operations.planning.textfile import WRITE_AGAIN, textfile_problems, write_again
 from openclaw_ocm.operations.planning.twins import twin_findings
 from openclaw_ocm.operations.setup import look as look_at_machine
-from openclaw_ocm.system import files, listening
+from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.machine.fetch import is_installing, leftovers
 from openclaw_ocm.system.machine.install import install
@@ -44,10 +44,9 @@ from openclaw_ocm.system.openclaw.source import read_main_port
 from openclaw_ocm.system.openclaw.whereabouts import find_main
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Sequence
 
     from openclaw_ocm.core.needs import Finding, Progress
-    from openclaw_ocm.core.status import Health
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.instances.instance import Instance, Opened
     from openclaw_ocm.operations.planning.findings import Finding as Told
@@ -172,7 +171,9 @@ def _problems(
         yield from as_far(MACHINE, found)
     seen = observed(opened.instances.values())
     judged = verdicts(seen.instances.values())
-    yield from as_far(MACHINE, _strangers(seen.instances, judged))
+    stopped = (one for one in seen.instances.values() if judged[one.name].state is State.STOPPED)
+    for its in by_backend(stopped):
+        yield from as_far(MACHINE, _strangers(its))
     waiting: tuple[InstanceName, ...] = ()
     try:
         waiting = unfinished(context)
@@ -278,12 +279,14 @@ def _record_problems(context: Context, names: tuple[InstanceName, ...], opened: 
                 yield Problem(about=name, what=what, mend=f"ocm port {name} takes another")
 
 
-def _strangers(
-    instances: Mapping[InstanceName, Instance], judged: Mapping[InstanceName, Health]
-) -> Iterator[Problem]:
-    """Yield the stopped instances on whose port somebody else listens; of the others their state tells it."""
-    names = [name for name, verdict in judged.items() if verdict.state is State.STOPPED]
-    stopped = {instances[name].record.port: name for name in names}
-    for port, listener in listening.listeners(stopped).items() if stopped else ():
-        mend = f"stop that program, or ocm port {stopped[port]} takes another"
-        yield Problem(about=stopped[port], what=taken_in_words(port, listener), mend=mend)
+def _strangers(stopped: Sequence[Instance]) -> Iterator[Problem]:
+    """Yield the stopped instances of a backend in whose place somebody else listens.
+
+    Of those that run their state tells it.
+    """
+    found = stopped[0].backend.strangers([one.gateway for one in stopped])
+    for one in stopped:
+        if one.name in found:
+            mend = f"stop that program, or ocm port {one.name} takes another"
+            what = taken_in_words(one.record.port, found[one.name])
+            yield Problem(about=one.name, what=what, mend=mend)

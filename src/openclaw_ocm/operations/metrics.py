@@ -15,7 +15,7 @@ from openclaw_ocm.core.status import State
 from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.operations.planning.stored import last_backup, newest_stored
 from openclaw_ocm.operations.planning.timers import read_last
-from openclaw_ocm.operations.status import installed_version, rows, use_of
+from openclaw_ocm.operations.status import installed_version, rows
 from openclaw_ocm.system import files
 from openclaw_ocm.system.disk_use import disk_use
 from openclaw_ocm.system.kept.names import instance_names
@@ -84,7 +84,7 @@ def _of_row(paths: HostPaths, row: Row, one: Instance | None, stored: float | No
         yield from sample("_last_backup_timestamp_seconds", stored)
         return
     record, process = one.record, one.process
-    (memory, seconds), last = use_of(process), read_last(one.paths)
+    (memory, seconds), last = one.use(), read_last(one.paths)
     failure = one.timer(Purpose.BACKUP).failure if record.backups is not None else None
     yield from sample(
         "",

@@ -18,7 +18,6 @@ from openclaw_ocm.core.status import taken_in_words
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import instance_of, open_instance
 from openclaw_ocm.instances.sandboxed import captured, refuse_obstacle
-from openclaw_ocm.instances.verify import strangers
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.system import boxes, packages
 from openclaw_ocm.system.kept.records import read_record
@@ -164,7 +163,7 @@ def capture(
 
 def refuse_stranger(worker: Instance) -> None:
     """Raise `OcmError` where somebody else listens on an instance's port, and would be sent its token."""
-    stranger = strangers([worker]).get(worker.name)
+    stranger = worker.backend.strangers([worker.gateway]).get(worker.name)
     if stranger is None:
         return
     message = f"{worker.name} is not who listens: {taken_in_words(worker.record.port, stranger)}"

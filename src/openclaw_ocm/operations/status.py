@@ -19,7 +19,6 @@ from openclaw_ocm.instances.instance import context_of, observed, open_all, open
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.planning.timers import look
 from openclaw_ocm.operations.planning.upgrading import look_at_upgrades
-from openclaw_ocm.system import processes
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.newest import read_newest
 from openclaw_ocm.system.machine.boxes import has_boxes
@@ -231,9 +230,9 @@ def status(context: Context, name: InstanceName) -> Status:
     from openclaw_ocm.operations.planning.guard import rules_in_words
 
     worker = open_instance(context, name)
-    record, process, paths = worker.record, worker.process, worker.paths
+    record, paths = worker.record, worker.paths
     backups, upgrades = look(worker), look_at_upgrades(worker)
-    memory, seconds = use_of(process)
+    memory, seconds = worker.use()
     able = ability(worker)
     newest, refused = read_newest(worker.host.paths)
     row = _row(worker, verdicts([worker])[name], able.agent, newest)
@@ -273,15 +272,6 @@ def status(context: Context, name: InstanceName) -> Status:
             *(f"{error.message}: {error.hint}" for error in refused),
         ),
     )
-
-
-def use_of(process: Process) -> tuple[int | None, float | None]:
-    """Return the memory in bytes and the CPU seconds of a process; what is not known is None."""
-    memory, seconds = process.memory_bytes, process.cpu_seconds
-    if process.pid is not None and (memory is None or seconds is None):
-        # Where the backend keeps no account, the kernel does.
-        return processes.memory_and_cpu(process.pid)
-    return memory, seconds
 
 
 def _lease_note(worker: Instance, row: Row) -> Iterator[str]:

@@ -12,7 +12,7 @@ from openclaw_ocm.instances.instance import observed, open_all, open_instance
 from openclaw_ocm.instances.last_message import last_message
 from openclaw_ocm.operations.planning.stored import last_backup, newest_stored
 from openclaw_ocm.operations.planning.timers import read_last
-from openclaw_ocm.operations.status import installed_version, rows, use_of
+from openclaw_ocm.operations.status import installed_version, rows
 from openclaw_ocm.system.disk_use import disk_use
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.sizes import read_sizes
@@ -89,7 +89,7 @@ def _use(one: Instance | None, *, ask: bool) -> Use | None:
         return Use(at=time.monotonic(), process=None, memory_bytes=None, cpu_seconds=None)
     if not ask:
         return None
-    memory, seconds = use_of(one.process) if one.process.pid is not None else (None, None)
+    memory, seconds = one.use() if one.process.pid is not None else (None, None)
     return Use(at=time.monotonic(), process=one.process.pid, memory_bytes=memory, cpu_seconds=seconds)
 
 

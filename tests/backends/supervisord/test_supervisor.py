@@ -39,7 +39,6 @@ from openclaw_ocm.core.record import Limits
 from openclaw_ocm.core.sandbox.policy import HIDDEN, instance_policy
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.instances.instance import Instance
-from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.system import files, processes
 from openclaw_ocm.system.host import current_host
 from openclaw_ocm.system.machine import lacking
@@ -349,7 +348,7 @@ def violations(home: Supervised, name: InstanceName, process: Process) -> str:
         record=home.record(name),
         seen=process,
     )
-    return "\n".join(prove(opened))
+    return "\n".join(opened.violations())
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition, fingerprint
+from openclaw_ocm.backends.local import LocalBackend
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.supervisord import places, sessions
 from openclaw_ocm.backends.supervisord.bubblewrap import (
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.paths import HostPaths, InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
-    from openclaw_ocm.system.host import Host
 
 _POLL_SECONDS = 0.1
 _CHECK_SECONDS = 30.0
@@ -63,12 +63,11 @@ _STOP_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Supervisord:
+class Supervisord(LocalBackend):
     """The supervisord that OCM runs for the user of `host`; it is started when it is needed."""
 
     name: ClassVar[BackendName] = "supervisord"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMESPACES, Need.BUBBLEWRAP, Need.BOXES})
-    host: Host
 
     def timers(self, purpose: Purpose = Purpose.BACKUP) -> SupervisordTimers:
         """Return what has scheduled backups made, or upgrades."""

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition
+from openclaw_ocm.backends.local import LocalBackend
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.systemd import places, templates, turns
 from openclaw_ocm.backends.systemd.asking import changes, show
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Policy
-    from openclaw_ocm.system.host import Host
     from openclaw_ocm.system.runner import Completed
 
 _SYSTEMCTL = ("systemctl", "--user")
@@ -60,14 +60,13 @@ _OOM_MESSAGE = "MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Systemd:
+class Systemd(LocalBackend):
     """The user manager of `host`."""
 
     name: ClassVar[BackendName] = "systemd"
     needs: ClassVar[frozenset[Need]] = frozenset(
         {Need.MANAGER, Need.BUS, Need.LINGER, Need.JOURNAL, Need.NAMESPACES, Need.BOXES}
     )
-    host: Host
 
     def timers(self, purpose: Purpose = Purpose.BACKUP) -> SystemdTimers:
         """Return the timers that have scheduled backups made, or upgrades."""

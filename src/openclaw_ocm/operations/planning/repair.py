@@ -18,7 +18,6 @@ from openclaw_ocm.core.steps import (
     WriteDefinition,
 )
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.prove import prove
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.package import version_of
@@ -64,7 +63,7 @@ def start_steps(worker: Instance, effort: Effort) -> list[Step]:
         return [*steps, Start(name=name), verify]
     if steps:
         return [remember(worker), *steps, Restart(name=name), verify]
-    if prove(worker):
+    if worker.violations():
         # What runs is not sealed, so an undo need not bring it back.
         return [Restart(name=name), verify]
     # One that starts or has lost a channel is not helped by being stopped: it is waited for.

@@ -19,34 +19,42 @@ from openclaw_ocm.system import boxes, processes, programs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from openclaw_ocm.instances.instance import Instance
+    from openclaw_ocm.backends.protocol import Observed
+    from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.system.boxes import Answer
+    from openclaw_ocm.system.host import Host
 
 # As long as the tool host gives a box.
 _MAKING_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 
 
-def box_violations(worker: Instance, tool_host: int, canaries: tuple[str, ...]) -> Iterator[str]:
+def box_violations(host: Host, gateway: Observed, policy: Policy, canaries: tuple[str, ...]) -> Iterator[str]:
     """Yield in words what a box of an instance is not as it must be, or why none can be made.
 
-    `tool_host` is the process that makes it, `canaries` are files that no box may see. Without bubblewrap
-    there are no boxes, which `status` tells; with the real Docker they are not OCM's.
+    `canaries` are files that no box may see. Without bubblewrap there are no boxes, which `status` tells;
+    with the real Docker they are not OCM's.
     """
-    if worker.record.docker or not Path(BWRAP).exists():
+    # Of a gateway that runs sealed it is the tool host, which makes them.
+    tool_host = gateway.process.pid
+    if tool_host is None or gateway.record.docker or not Path(BWRAP).exists():
         return
-    inside = TEMPORARY[0]
+    paths, inside = host.instance(gateway.record.name), TEMPORARY[0]
     # The gateway sees the directory: it is not to know the box by it.
     name, directory = f"ocm-proof-{secrets.token_hex(8)}", f"ocm-proof-{secrets.token_hex(8)}"
-    workspace = worker.paths.temporary(inside) / directory
-    socket = boxes.socket_of(worker.paths)
+    workspace = paths.temporary(inside) / directory
+    socket = boxes.socket_of(paths)
     ask = functools.partial(boxes.ask, socket, tool_host)
     try:
         Path(workspace).mkdir(mode=0o700)
         ask("create", "--name", name, "-v", f"{inside / directory}:/workspace", "proof", "sleep", "infinity")
         ask("start", name)
         yield from _lasting(functools.partial(_kernel_violations, tool_host))
-        yield from _answer_violations(worker, name, ask, canaries)
+        checks = (
+            *expectations.box_checks(paths, policy, runtime=host.runtime),
+            *expectations.canary_checks(canaries),
+        )
+        yield from _answer_violations(name, ask, checks)
     except OcmError as error:
         yield f"no box can be made for sessions other than main: {error.message}"
     except OSError as error:
@@ -91,12 +99,8 @@ def _filters(pids: Iterable[int]) -> Iterator[int]:
 
 
 def _answer_violations(
-    worker: Instance, name: str, ask: Callable[..., Answer], canaries: tuple[str, ...]
+    name: str, ask: Callable[..., Answer], checks: tuple[probe.Check, ...]
 ) -> Iterator[str]:
-    checks = (
-        *expectations.box_checks(worker.paths, worker.policy, runtime=worker.host.runtime),
-        *expectations.canary_checks(canaries),
-    )
     asked = {**probe.questions(checks, ()), "identity": [], "namespaces": []}
     answer = ask(
         "exec", "-i", name, PYTHON, "-ISc", programs.text("probe.py"), stdin=json.dumps(asked).encode()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.backends.local_box_proof import box_violations
 from openclaw_ocm.core import temporary
 from openclaw_ocm.core.environment import shown_files
 from openclaw_ocm.core.network import GATEWAY, parse_allowed
@@ -17,7 +18,6 @@ from openclaw_ocm.core.sandbox import expectations, mounts, probe
 from openclaw_ocm.core.sandbox.obstacle import obstacle
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances.prove_box import box_violations
 from openclaw_ocm.system import processes, programs
 from openclaw_ocm.system.beacons import beacons
 from openclaw_ocm.system.kept.names import instance_names
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.backends.protocol import Observed
+    from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.sandbox.policy import Mount, Policy
-    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.host import Host
 
 _PROBE_SECONDS = 60.0
@@ -37,50 +38,53 @@ _ENTERED = ("ipc", "net", "mnt")
 _TERMINALS = "/dev/pts"
 
 
-def prove(worker: Instance) -> tuple[str, ...]:
+def prove(host: Host, gateway: Observed, policy: Policy, outside: Iterable[str]) -> tuple[str, ...]:
     """Return in words what is not as the policy says; empty when the sandbox of the gateway is proved.
 
     Three proofs that do not trust each other: what a process in the gateway's namespaces can do, what the
-    kernel says of the gateway, and that nothing changes the sandbox from outside its definition. An instance
-    that is not to be sealed has nothing to prove.
+    kernel says of the gateway, and that nothing changes the sandbox from `outside` its definition, which the
+    backend tells. An instance that is not to be sealed has nothing to prove.
     """
-    pid = worker.process.pid
+    pid = gateway.process.pid
     if pid is None:
         return ("the gateway is not running",)
-    if not worker.record.sealed:
+    if not gateway.record.sealed:
         return ()
-    gateway = processes.gateway_below(pid)
-    if gateway is None:
+    first = processes.gateway_below(pid)
+    if first is None:
         return ("the tool host of the sandbox has started no gateway",)
     try:
-        kernel = processes.kernel_view(gateway)
-        host = processes.kernel_view(pid)
-        inside = processes.mounts(gateway)
+        kernel = processes.kernel_view(first)
+        above = processes.kernel_view(pid)
+        inside = processes.mounts(first)
     except OSError:
         return ("the gateway ended before it could be looked at",)
     return tuple(
         map(
             printable,
             (
-                *worker.backend.violations(worker.name, worker.process),
-                *probe.kernel_violations(kernel, host, isolated=worker.record.isolated),
-                *mounts.mount_violations(inside, processes.mounts(os.getpid()), worker.policy),
-                *_answer_violations(worker, pid, gateway, kernel.own_namespaces),
+                *outside,
+                *probe.kernel_violations(kernel, above, isolated=gateway.record.isolated),
+                *mounts.mount_violations(inside, processes.mounts(os.getpid()), policy),
+                *_answer_violations(host, gateway, policy, first, kernel.own_namespaces),
             ),
         )
     )
 
 
-def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozenset[str]) -> tuple[str, ...]:
+def _answer_violations(
+    host: Host, gateway: Observed, policy: Policy, pid: int, own: frozenset[str]
+) -> tuple[str, ...]:
     if not {"user", "mnt"} <= own:
         return ()  # There is no sandbox to ask in, and the kernel's word has said so.
-    paths, policy, runtime = worker.paths, worker.policy, worker.host.runtime
+    record, runtime = gateway.record, host.runtime
+    paths = host.instance(record.name)
     left = _left_of_mounts(policy)
     listings = expectations.listings(paths, policy, left)
-    others = tuple(other for other in instance_names(paths.host) if other != worker.name)
-    identities = _identities(worker)
+    others = tuple(other for other in instance_names(host.paths) if other != record.name)
+    identities = _identities(host, gateway, policy)
     places = expectations.canary_places(paths, runtime=runtime)
-    with _canaries(places) as canaries, _closed(worker) as closed:
+    with _canaries(places) as canaries, _closed(record) as closed:
         checks = (
             *closed,
             *expectations.checks(paths, policy, runtime=runtime, others=others, left=left),
@@ -91,8 +95,8 @@ def _answer_violations(worker: Instance, tool_host: int, pid: int, own: frozense
             "identity": [*identities, _TERMINALS],
             "namespaces": [f"/proc/{pid}/ns/{kind}" for kind in _ENTERED if kind in own],
         }
-        answers = _ask_inside(worker.host, asked)
-        of_box = tuple(box_violations(worker, tool_host, canaries))
+        answers = _ask_inside(host, asked)
+        of_box = tuple(box_violations(host, gateway, policy, canaries))
     return (
         *of_box,
         *probe.answer_violations(answers, checks=checks, listings=listings),
@@ -113,7 +117,7 @@ def _left_of_mounts(policy: Policy) -> dict[PurePosixPath, frozenset[str]]:
     return found
 
 
-def _identities(worker: Instance) -> dict[str, list[int]]:
+def _identities(host: Host, gateway: Observed, policy: Policy) -> dict[str, list[int]]:
     """Return device and inode number of what the policy binds and names, by where it is to be found inside.
 
     What may be replaced at any time, and was since the gateway began, is left out: it has the former file
@@ -122,12 +126,12 @@ def _identities(worker: Instance) -> dict[str, list[int]]:
     """
     found = {}
     replaceable = {
-        worker.paths.secrets,
-        *shown_files(worker.record.environment).values(),
-        *(mount.source for mount in worker.policy.named),
+        host.instance(gateway.record.name).secrets,
+        *shown_files(gateway.record.environment).values(),
+        *(mount.source for mount in policy.named),
     }
-    since = worker.process.since or 0
-    for mount in (*worker.policy.mounts, *worker.policy.named):
+    since = gateway.process.since or 0
+    for mount in (*policy.mounts, *policy.named):
         with contextlib.suppress(FileNotFoundError):
             status = Path(mount.source).stat()
             if mount.source not in replaceable or _latest_change(mount) < since:
@@ -161,16 +165,16 @@ def _ask_inside(host: Host, asked: Mapping[str, list[str]]) -> dict[str, object]
 
 
 @contextlib.contextmanager
-def _closed(worker: Instance) -> Iterator[tuple[probe.Check, ...]]:
+def _closed(record: Record) -> Iterator[tuple[probe.Check, ...]]:
     """Listen on the host, and yield that nobody in a network of its own gets there, but to its gateway."""
-    if not worker.record.isolated:
+    if not record.isolated:
         yield ()
         return
-    singles = [one for one in map(parse_allowed, worker.record.allow) if one.is_single and one.port is None]
+    singles = [one for one in map(parse_allowed, record.allow) if one.is_single and one.port is None]
     # An address of this machine that is allowed as such is reached.
     opened = tuple(f"{one.network.network_address} " for one in singles)
     with beacons(loopback_as=GATEWAY) as places:
-        own = probe.Check(action=probe.REACH, path=f"127.0.0.1 {worker.record.port}", allowed=True)
+        own = probe.Check(action=probe.REACH, path=f"127.0.0.1 {record.port}", allowed=True)
         closed = [place for place in places if not place.startswith(opened)]
         yield (own, *(probe.Check(action=probe.REACH, path=place, allowed=False) for place in closed))
 
