@@ -14,9 +14,11 @@ from openclaw_ocm.system.archive.leftovers import sweep_backups
 from openclaw_ocm.system.half_written import remove_half_written
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.instances.context import Context
 
 # Of a state, before the search is given up.
@@ -26,8 +28,7 @@ _LOOKED_AT = 100_000
 def sweep(context: Context, name: InstanceName) -> None:
     """Remove what was being written for an instance, whose lock is held: nobody else writes it now."""
     paths = context.host.instance(name)
-    own = (path for backend in context.backends.values() for path in backend.written(paths))
-    for path in (*paths.written, *own, paths.host.transactions / f"{name}.jsonl"):
+    for path in (*paths.written, *_of_backends(context, paths), paths.host.transactions / f"{name}.jsonl"):
         if path == paths.config:
             _sweep_state(path)
         else:
@@ -36,6 +37,13 @@ def sweep(context: Context, name: InstanceName) -> None:
     for found in os.listdir(paths.state.parent):  # noqa: PTH208 - a pure path
         if temporary.is_rehearsal(found, name):
             files.remove_tree(paths.state.parent / found)
+
+
+def _of_backends(context: Context, paths: InstancePaths) -> Iterator[PurePosixPath]:
+    """Yield the files that backends write for an instance; one that does not answer keeps nobody's."""
+    for backend in context.backends.values():
+        with contextlib.suppress(OcmError):
+            yield from backend.written(paths)
 
 
 def _sweep_state(path: PurePosixPath) -> None:

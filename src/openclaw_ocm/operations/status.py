@@ -134,9 +134,12 @@ def rows(
     judged = verdicts(seen.instances.values())
     obstacles = _agent_obstacles(seen) if agents else {}
     newest, _refused = read_newest(context.host.paths)
-    found = {
-        name: _row(one, judged[name], obstacles.get(name), newest) for name, one in seen.instances.items()
-    }
+    found = {}
+    for name, one in seen.instances.items():
+        try:
+            found[name] = _row(one, judged[name], obstacles.get(name), newest)
+        except OcmError as error:
+            found[name] = _broken_row(name, error, one.process)
     found |= {name: _broken_row(name, error, _known(context, name)) for name, error in opened.broken.items()}
     found |= {name: _broken_row(name, error, _UNKNOWN) for name, error in seen.broken.items()}
     return tuple(found[name] for name in names)

@@ -15,8 +15,16 @@ def supervise(context: Context) -> NoReturn:
 
     It is the one that new instances get, where that is a program of the user's.
     """
+    refused = None
     for backend in (context.backend, *context.backends.values()):
-        argv = backend.foreground_argv()
+        try:
+            argv = backend.foreground_argv()
+        except OcmError as error:
+            if backend.name == context.backend.name:
+                raise
+            # Nobody asked for this one.
+            refused = refused or error
+            continue
         if argv is not None:
             context.host.runner.become(argv)
-    raise OcmError("there is no backend to run in the foreground", code="not_needed")
+    raise refused or OcmError("there is no backend to run in the foreground", code="not_needed")

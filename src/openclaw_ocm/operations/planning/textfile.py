@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.purpose import ALL, Purpose
 from openclaw_ocm.core.steps import SetTimer
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.problems import MACHINE, Problem
 from openclaw_ocm.operations.planning.timers import faults
@@ -45,9 +47,16 @@ def ending_steps(backend: Backend) -> list[Step]:
 def end_others(context: Context, operation: str, *, dry_run: bool) -> None:
     """Have no backend write them beside the chosen one: it was another one once."""
     for backend in context.backends.values():
-        if backend.name != context.backend.name and (steps := ending_steps(backend)):
+        if backend.name != context.backend.name and (steps := _known_steps(backend)):
             plan = make_plan(backend, operation, MAIN, steps)
             carry_out(context, plan, done="", nothing="", dry_run=dry_run)
+
+
+def _known_steps(backend: Backend) -> list[Step]:
+    """Return the step that ends what a backend has written, none where it does not answer."""
+    with contextlib.suppress(OcmError):
+        return ending_steps(backend)
+    return []
 
 
 def textfile_problems(context: Context) -> Iterator[Problem]:
@@ -55,7 +64,7 @@ def textfile_problems(context: Context) -> Iterator[Problem]:
     textfile = read_textfile(context.host.paths)
     for backend in context.backends.values():
         is_wanted = textfile is not None and backend.name == context.backend.name
-        if not is_wanted and ending_steps(backend):
+        if not is_wanted and _known_steps(backend):
             what = f"{backend.name} has metrics written, which nobody asked it for"
             yield Problem(about=MACHINE, what=what, fix=WRITE_AGAIN)
     if textfile is None:
