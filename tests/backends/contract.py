@@ -66,7 +66,7 @@ def make_other(home: Home[Backend]) -> InstanceName:
 
 
 @contextlib.contextmanager
-def refused(kind: type[OcmError]) -> Iterator[None]:
+def refused(kind: type[Exception]) -> Iterator[None]:
     """Fail where the block raises no error of that kind with a sentence in it."""
     try:
         yield
@@ -305,6 +305,41 @@ def only_of_one_that_lives_is_known_what_it_uses(home: Home[Backend]) -> None:
     assert not home.backend.lives(home.observe(name))
 
 
+def what_a_state_holds_is_read_and_written_where_it_is(home: Home[Backend]) -> None:
+    one, other = make_one(home), make_other(home)
+    volume = home.backend.volume(one)
+    volume.write("config", b"one")
+    volume.write("config", b"another")
+    assert volume.read("config", limit=7) == b"another"
+    assert volume.read("config", limit=4, tail=True) == b"ther"
+    assert volume.place("config").endswith("config")
+    done = home.inside(one, "/bin/sh", "-c", "cat config; mkdir -p a/b; echo below >a/b/c")
+    assert done.stdout == "another", "it is what the instance itself has"
+    assert volume.read("a/b/c", limit=10) == b"below\n"
+    with refused(FileNotFoundError):
+        home.backend.volume(other).read("config", limit=7)
+
+
+def what_an_instance_puts_in_the_place_of_a_file_is_not_read(home: Home[Backend]) -> None:
+    name = make_one(home)
+    volume = home.backend.volume(name)
+    home.inside(name, "/bin/sh", "-c", "echo much >file; ln -s file link; mkfifo pipe; ln -s . r; mkdir d")
+    for found in ("link", "pipe", "d"):
+        with refused(OcmError):
+            volume.read(found, limit=9)
+    with refused(OcmError):
+        volume.read("file", limit=4)
+    with refused(OSError):
+        volume.read("r/file", limit=9)
+    for missing in ("nothing", "d/nothing", "nowhere/nothing"):
+        with refused(FileNotFoundError):
+            volume.read(missing, limit=9)
+    volume.write("link", b"its own")
+    assert volume.read("file", limit=9) == b"much\n", "a link is replaced and not followed"
+    with refused(OcmError):
+        home.backend.volume(of_this_run(home, "nobody")).read("file", limit=9)
+
+
 def a_session_has_the_environment_it_is_given_and_begins_in_the_state(home: Home[Backend]) -> None:
     name = make_one(home)
     done = home.inside(name, "/bin/sh", "-c", 'pwd; echo "$HOME"; echo "${LANG-none}"; exit 7')
@@ -462,6 +497,8 @@ CHECKS: tuple[Callable[[Home[Backend]], None], ...] = (
     what_is_not_up_is_not_proved_and_what_is_not_sealed_need_not_be,
     every_gateway_that_is_asked_after_has_an_answer,
     only_of_one_that_lives_is_known_what_it_uses,
+    what_a_state_holds_is_read_and_written_where_it_is,
+    what_an_instance_puts_in_the_place_of_a_file_is_not_read,
     a_session_has_the_environment_it_is_given_and_begins_in_the_state,
     sessions_end_when_they_are_stopped_those_of_the_longer_name_do_not,
     a_signal_reaches_the_program_of_a_session,

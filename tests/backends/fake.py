@@ -28,6 +28,7 @@ from openclaw_ocm.errors import CommandFailed
 from openclaw_ocm.system import files, processes
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.names import names_in
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -346,6 +347,9 @@ class Fake:
     def disable(self, names: Collection[InstanceName]) -> None:
         self._called("disable", names)
         self.world.enabled -= set(names)
+
+    def volume(self, name: InstanceName) -> Directory:
+        return Directory(self.host.instance(name).state)
 
     def session(
         self,

@@ -21,6 +21,7 @@ from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.source import read_instance_source, read_main_source
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -285,6 +286,7 @@ def test_an_openclaw_tells_its_providers_and_where_it_looks_for_their_keys(tmp_p
 def test_of_an_instance_nothing_is_read_to_which_it_could_lead(tmp_path: Path) -> None:
     context = hosts.context(tmp_path)
     paths = context.host.instance(samples.NAME)
+    volume = Directory(paths.state)
     main(tmp_path, {"models": {"providers": {"a": {"apiKey": "sk-main"}}}})
     state = tmp_path / ".openclaw-worker1"
     state.mkdir()
@@ -297,22 +299,20 @@ def test_of_an_instance_nothing_is_read_to_which_it_could_lead(tmp_path: Path) -
     (tmp_path / ".ssh/id").write_text("PRIVATE")
     (state / "openclaw.json").write_text(json.dumps(config))
     with pytest.raises(OcmError, match="there is no instance worker1"):
-        read_inheritance(context.host, "worker1", samples.record().runtime, parse_name("worker2"), {})
+        read_inheritance(context, "worker1", samples.record().runtime, parse_name("worker2"), {})
     (tmp_path / ".config/ocm/instances").mkdir(parents=True)
     (tmp_path / paths.record).write_text(encode_record(samples.record()))
-    found = read_instance_source(context.host, samples.NAME, PACKAGE, {})
+    found = read_instance_source(samples.NAME, volume, PACKAGE, {})
     assert found.resolve({"source": "file", "provider": "f", "id": "value"}) is None
     assert found.notes
-    inheritance = read_inheritance(
-        context.host, "worker1", samples.record().runtime, parse_name("worker2"), {}
-    )
+    inheritance = read_inheritance(context, "worker1", samples.record().runtime, parse_name("worker2"), {})
     assert inheritance.secrets == {}
     (state / "openclaw.json").unlink()
     with pytest.raises(OcmError, match="worker1 has no config"):
-        read_instance_source(context.host, paths.name, PACKAGE, {})
+        read_instance_source(paths.name, volume, PACKAGE, {})
     (state / "openclaw.json").symlink_to("../.openclaw/openclaw.json")
     with pytest.raises(OcmError, match="is a link"):
-        read_instance_source(context.host, paths.name, PACKAGE, {})
+        read_instance_source(paths.name, volume, PACKAGE, {})
 
 
 def creation(context: Context, *, inherit: str | None = "main", fails: bool = False) -> Plan:

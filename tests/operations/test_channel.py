@@ -20,6 +20,7 @@ from openclaw_ocm.operations.planning.twins import bots_in, pollers, refuse_twin
 from openclaw_ocm.system.kept.records import encode_record, read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.machine import boxes
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from openclaw_ocm.operations.planning.result import Outcome
@@ -121,7 +122,7 @@ def test_two_that_have_one_bot_all_the_same_are_found(worker: Worker) -> None:
     assert found.wrong
     assert {NAME, TWIN} <= set(found.problem.replace(":", " ").split())
     paths = worker.context.host.instance(TWIN)
-    its = bots_in(paths.state, paths.secrets)
+    its = bots_in(Directory(paths.state), paths.secrets)
     assert its == bots(with_telegram({}, ()), {TOKEN: BOT})
     with pytest.raises(OcmError):
         refuse_twin(worker.context.host, "a-third", its)

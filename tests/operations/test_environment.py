@@ -14,6 +14,7 @@ from openclaw_ocm.core.openclaw.run import environment
 from openclaw_ocm.core.sandbox.shown import parse_shown
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations import create as creating
 from openclaw_ocm.operations import environment as environments
 from openclaw_ocm.operations import restore as restoring
@@ -32,7 +33,6 @@ from openclaw_ocm.operations.secret import set_secret
 from openclaw_ocm.system import files, variables
 from openclaw_ocm.system.kept.inherited import Inherited, write_inherited
 from openclaw_ocm.system.kept.records import encode_record
-from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from tests.operations.kept import Kept
@@ -359,7 +359,7 @@ def test_the_proxy_of_mains_config_comes_along_and_may_be_reached(kept: Kept, pa
     proxy = {"proxyUrl": f"http://{password}127.0.0.1:3128", "tls": {"caFile": "/srv/ca.pem"}}
     (kept.home / ".openclaw/openclaw.json").write_text(json.dumps({"proxy": proxy}))
     notes = inheriting(kept)
-    inherited = read_config(kept.paths(NAME))[1]["proxy"]
+    inherited = open_instance(kept.context, NAME).read_config()[1]["proxy"]
     assert inherited["tls"] == proxy["tls"]
     assert inherited["proxyUrl"] == ("${PROXY_PROXYURL}" if password else proxy["proxyUrl"])
     assert kept.record(NAME).allow == ("127.0.0.1:3128",)

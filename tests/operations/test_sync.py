@@ -112,8 +112,9 @@ class Instance:
     def add(self, name: str, config: dict[str, Any], secrets: dict[str, str]) -> None:
         """Make another instance, as far as one can inherit from it."""
         paths = self.context.host.instance(parse_name(name))
+        record = msgspec.structs.replace(samples.record(name=paths.name, port=19021), backend="supervisord")
         for path, text in (
-            (paths.record, encode_record(samples.record(name=paths.name, port=19021))),
+            (paths.record, encode_record(record)),
             (paths.config, json.dumps(config)),
         ):
             Path(path).parent.mkdir(parents=True, exist_ok=True)

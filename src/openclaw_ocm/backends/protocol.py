@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.sandbox.policy import Policy
     from openclaw_ocm.core.status import Answer, Listener, Process
     from openclaw_ocm.system.host import Host
+    from openclaw_ocm.system.volume import Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +194,9 @@ class Backend(Protocol):
 
     def disable(self, names: Collection[InstanceName]) -> None:
         """Have gateways no longer start by themselves; nothing where none is known."""
+
+    def volume(self, name: InstanceName) -> Volume:
+        """Return what holds the state of an instance, whether or not there is one."""
 
     def session(
         self,

@@ -56,12 +56,13 @@ def _complete_agent(ctx: click.Context, param: click.Parameter, incomplete: str)
     from openclaw_ocm.core.openclaw.boxes import agents
     from openclaw_ocm.system.host import current_host
     from openclaw_ocm.system.openclaw.config import find_config
+    from openclaw_ocm.system.volume import Directory
 
     del param
     name = ctx.params.get("name")
     if name is None:
         return []
-    config = find_config(current_host(os.environ).instance(name).state)
+    config = find_config(Directory(current_host(os.environ).instance(name).state))
     return [agent for agent in agents(config) if agent.startswith(incomplete)]
 
 

@@ -12,13 +12,13 @@ from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.document import format_config, lookup, parse_config, with_value
 from openclaw_ocm.core.openclaw.moved import Move, moved_config
 from openclaw_ocm.core.openclaw.settings import BIND, on_port
+from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.configs import without_change
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.system import files, health
 from openclaw_ocm.system.kept.adopted import read_adopted
-from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw import own_dotenv, own_logins, own_prints, own_services, own_state
-from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.record import Record
@@ -85,12 +85,12 @@ def _take_back(step: steps.TakeBack, context: Context) -> None:
         raise OcmError(f"what {step.name} was before is not known any more", code="adopted_corrupt")
     move = Move(before=PurePosixPath(adopted.became), after=PurePosixPath(adopted.state), anywhere=True)
     after = format_config(moved_config(parse_config(adopted.after, source="the config"), move))
-    now = _as_adopted(read_record(context.host.paths, paths.name), after, read_config(paths)[1])
+    worker = open_instance(context, paths.name)
+    now = _as_adopted(worker.record, after, worker.read_config()[1])
     config, _said = without_change(adopted.before, after, format_config(now))
-    with files.open_state(paths.state) as directory:
-        files.write_in(directory, paths.config.name, config)
-        if adopted.dotenv is not None:
-            files.write_in(directory, ".env", own_dotenv.as_it_was(directory, adopted.dotenv))
+    worker.volume.write(CONFIG_NAME, config)
+    if adopted.dotenv is not None:
+        worker.volume.write(own_dotenv.NAME, own_dotenv.as_it_was(worker.volume, adopted.dotenv))
 
 
 def _as_adopted(record: Record, after: bytes, now: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.backends.protocol import is_ours
 from openclaw_ocm.core import steps
@@ -20,14 +20,13 @@ from openclaw_ocm.errors import InTheWay
 from openclaw_ocm.instances import adoption, upgrading
 from openclaw_ocm.instances.configs import put_config_back, replace_config
 from openclaw_ocm.instances.first_config import name_of_config, write_cloned_config, write_first_config
-from openclaw_ocm.instances.follow import rewrite_paths, rewrite_paths_back, write_changed
+from openclaw_ocm.instances.follow import rewrite_config, rewrite_paths, rewrite_paths_back
 from openclaw_ocm.instances.gateway import halt, launch
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.system import files, removable, ufw
 from openclaw_ocm.system.exchange import put_in_place, take_out_of_place
 from openclaw_ocm.system.kept.inherited import set_source
 from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.sandbox_directories import make_shell
 from openclaw_ocm.system.workspaces import copy_workspaces
 
@@ -110,12 +109,12 @@ def _remove_shell(step: steps.MakeShell, context: Context) -> None:
 
 @_apply.register(steps.WriteConfig)
 def _write_config(step: steps.WriteConfig, context: Context) -> None:
-    write_first_config(context.host, step, context.inheritance)
+    write_first_config(context, step)
 
 
 @_apply.register(steps.CloneConfig)
 def _clone_config(step: steps.CloneConfig, context: Context) -> None:
-    write_cloned_config(context.host, step, context.inheritance)
+    write_cloned_config(context, step)
 
 
 @_undo.register(steps.WriteConfig)
@@ -256,10 +255,10 @@ def _restore_bind(step: steps.SetBind, context: Context) -> None:
 
 
 def _write_bind(context: Context, step: steps.SetBind, bind: str | None) -> None:
-    paths = context.host.instance(InstanceName(step.name))
-    config = read_config(paths)[1]
-    changed = without_value(config, BIND) if bind is None else with_value(config, BIND, bind)
-    write_changed(paths, config, changed)
+    def change(config: dict[str, Any]) -> dict[str, Any]:
+        return without_value(config, BIND) if bind is None else with_value(config, BIND, bind)
+
+    rewrite_config(context, InstanceName(step.name), change)
 
 
 @_apply.register(steps.SetRules)

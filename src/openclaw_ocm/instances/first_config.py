@@ -10,9 +10,10 @@ from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.openclaw.document import format_config, overlay, refuse_large
 from openclaw_ocm.core.openclaw.settings import initial_config
 from openclaw_ocm.core.openclaw.traits import TOKEN_BYTES
+from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.instances.inheritance import read_duplicate, read_inheritance, write_duplicate
-from openclaw_ocm.system import files
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.system.kept.inherited import Inherited, write_inherited
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.kept.secrets import write_secrets
@@ -21,35 +22,39 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.inheritance.extract import Inheritance
     from openclaw_ocm.core.record import Record
     from openclaw_ocm.core.steps import CloneConfig, WriteConfig
+    from openclaw_ocm.instances.context import Context
     from openclaw_ocm.system.host import Host
 
 
-def write_first_config(host: Host, step: WriteConfig, found: Inheritance | None) -> None:
+def write_first_config(context: Context, step: WriteConfig) -> None:
     """Write the config of a new instance, and keep what it inherited; its gateway gets a new token.
 
-    `found` is what there is to inherit as it was read for the plan; for None it is read now.
+    What there is to inherit is what was read for the plan, or where that is not known what is read now.
     """
-    name = name_of_config(step.path)
+    host, name = context.host, name_of_config(step.path)
     record = read_record(host.paths, name)
     inheritance = None
     if step.inherit is not None:
-        inheritance = found or read_inheritance(host, step.inherit, record.runtime, name, record.environment)
+        inheritance = context.inheritance or read_inheritance(
+            context, step.inherit, record.runtime, name, record.environment
+        )
         names = tuple(sorted(inheritance.secrets))
         inherited = Inherited(source=step.inherit, config=inheritance.config, secrets=names)
         write_inherited(host.instance(name), inherited)
         write_secrets(host, name, inheritance.secrets)
-    _write(step.path, first_config(host, record, step.model, inheritance))
+    _write(context, name, first_config(host, record, step.model, inheritance))
 
 
-def write_cloned_config(host: Host, step: CloneConfig, found: Inheritance | None) -> None:
+def write_cloned_config(context: Context, step: CloneConfig) -> None:
     """Write the config of a clone: that of its source, but for what OCM puts into that of a new instance.
 
-    `found` is what the source has as it was read for the plan; for None it is read now.
+    What the source has is what was read for the plan, or where that is not known what is read now.
     """
+    host = context.host
     record, source = read_record(host.paths, name_of_config(step.path)), parse_name(step.source)
-    found = found or read_duplicate(host, source, record)
+    found = context.inheritance or read_duplicate(open_instance(context, source), record)
     write_duplicate(host, source, record.name, found)
-    _write(step.path, cloned_config(host, record, found))
+    _write(context, record.name, cloned_config(host, record, found))
 
 
 def first_config(
@@ -80,8 +85,7 @@ def _initial_config(host: Host, record: Record, model: str | None) -> dict[str, 
     )
 
 
-def _write(path: str, config: dict[str, Any]) -> None:
+def _write(context: Context, name: InstanceName, config: dict[str, Any]) -> None:
     text = format_config(config)
     refuse_large(text)
-    with files.open_state(PurePosixPath(path).parent) as directory:
-        files.write_in(directory, PurePosixPath(path).name, text)
+    context.backend.volume(name).write(CONFIG_NAME, text)

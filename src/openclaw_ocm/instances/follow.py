@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.moved import moved_config
+from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.sandboxed import run_node
@@ -17,8 +18,9 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from openclaw_ocm.core.openclaw.moved import Move
-    from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.instances.context import Context
 
 # Where OpenClaw has its databases, and how long they may take: an instance can make one that takes for ever.
@@ -30,44 +32,45 @@ _BYTES_PER_SECOND = 1_000_000
 
 def rewrite_paths(context: Context, name: InstanceName, move: Move, *, restored: bool) -> None:
     """Rewrite what holds the path of the state; `restored` means what it does to rewrite_paths.mjs."""
-    paths = context.host.instance(name)
-    _move_databases(context, paths, move, restored=restored)
+    _move_databases(context, name, move, restored=restored)
     if not restored:
         # What is restored has one that was moved when it was made ready, or none that can be read.
-        _move_config(paths, move)
+        rewrite_config(context, name, lambda config: moved_config(config, move))
 
 
 def rewrite_paths_back(context: Context, name: InstanceName, move: Move) -> None:
     """Undo that, under whichever of its two names the state is now."""
     # Where it failed once and the other steps were undone, the state is back under its old name.
     moved = Path(move.after).is_dir()
-    paths = context.host.instance(
-        name if moved else InstanceName(move.before.name.removeprefix(".openclaw-"))
-    )
+    name = name if moved else InstanceName(move.before.name.removeprefix(".openclaw-"))
     with contextlib.suppress(OcmError, FileNotFoundError):
         # One that cannot be read was not changed either.
-        _move_config(paths, move.back)
+        rewrite_config(context, name, lambda config: moved_config(config, move.back))
     try:
-        _move_databases(context, paths, move.back, back=True)
+        _move_databases(context, name, move.back, back=True)
     except OcmError as error:
         # One that an instance made to take for ever must not keep OCM from it, nor from its heirs.
         if error.code != "timeout":
             raise
 
 
-def write_changed(paths: InstancePaths, config: dict[str, Any], changed: dict[str, Any]) -> None:
-    """Write the config of a gateway that is stopped, where it changed."""
+def rewrite_config(
+    context: Context, name: InstanceName, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """Have the config of a gateway that is stopped be what `change` makes of it."""
+    volume = context.backend.volume(name)
+    config = read_config(volume, name)[1]
+    changed = change(config)
     if changed != config:
-        with files.open_state(paths.state) as directory:
-            files.write_in(directory, paths.config.name, format_config(changed))
+        volume.write(CONFIG_NAME, format_config(changed))
 
 
 def _move_databases(
-    context: Context, paths: InstancePaths, move: Move, *, back: bool = False, restored: bool = False
+    context: Context, name: InstanceName, move: Move, *, back: bool = False, restored: bool = False
 ) -> None:
-    worker = open_instance(context, paths.name)
+    worker = open_instance(context, name)
     request = json.dumps({"pairs": move.pairs, "back": back, "restored": restored}).encode()
-    with files.open_state(paths.state) as state:
+    with files.open_state(worker.paths.state) as state:
         sizes = [size for folder in _FOLDERS for size in files.sizes_in(state, *folder)]
     seconds = _START_SECONDS + _EACH_SECONDS * len(sizes) + sum(sizes) / _BYTES_PER_SECOND
     context.report(f"have its databases follow, for {seconds:.0f} s at the most")
@@ -76,11 +79,6 @@ def _move_databases(
     except OcmError as error:
         if error.code != "timeout":
             raise
-        message = f"the databases of {paths.name} did not follow within {seconds:.0f} s"
+        message = f"the databases of {name} did not follow within {seconds:.0f} s"
         hint = "it may have made one of them, by a trigger, so that no change of it ever ends"
         raise OcmError(message, hint=hint, code="timeout") from None
-
-
-def _move_config(paths: InstancePaths, move: Move) -> None:
-    config = read_config(paths)[1]
-    write_changed(paths, config, moved_config(config, move))

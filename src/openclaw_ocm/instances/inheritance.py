@@ -13,8 +13,8 @@ from openclaw_ocm.core.inheritance.extract import inherit
 from openclaw_ocm.core.names import MAIN, parse_name
 from openclaw_ocm.core.openclaw.main_place import variables_of
 from openclaw_ocm.core.openclaw.moved import Move
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.system.kept.inherited import read_inherited, write_inherited
-from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.kept.secrets import read_secrets, write_secrets
 from openclaw_ocm.system.openclaw.source import read_instance_source, read_main_source
 
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.openclaw.main_place import Variable
     from openclaw_ocm.core.record import Record, Runtime
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.host import Host
 
 
 def read_inheritance(
-    host: Host, source: str, runtime: Runtime, heir: InstanceName, given: Mapping[str, str]
+    context: Context, source: str, runtime: Runtime, heir: InstanceName, given: Mapping[str, str]
 ) -> Inheritance:
     """Return what main, or the instance `source`, now has for `heir`, which runs with `runtime`.
 
@@ -38,12 +40,11 @@ def read_inheritance(
     """
     package = PurePosixPath(runtime.openclaw)
     if source == MAIN:
-        return inherit(read_main_source(host, package, node=runtime.node, given=given), heir)
-    name = parse_name(source)
-    record = read_record(host.paths, name)
-    variables = {**record.environment, **read_secrets(host.instance(name))}
-    found = inherit(read_instance_source(host, name, package, variables, given=given), heir)
-    return replace(found, around=given_variables(record))
+        return inherit(read_main_source(context.host, package, node=runtime.node, given=given), heir)
+    worker = open_instance(context, parse_name(source))
+    variables = {**worker.record.environment, **read_secrets(worker.paths)}
+    found = inherit(read_instance_source(worker.name, worker.volume, package, variables, given=given), heir)
+    return replace(found, around=given_variables(worker.record))
 
 
 def given_variables(record: Record) -> dict[str, Variable]:
@@ -51,14 +52,14 @@ def given_variables(record: Record) -> dict[str, Variable]:
     return variables_of(record.environment, str(record.name))
 
 
-def read_duplicate(host: Host, source: InstanceName, record: Record) -> Inheritance:
+def read_duplicate(source: Instance, record: Record) -> Inheritance:
     """Return what the instance `source` now has that its clone, the instance of `record`, is to have."""
-    read_record(host.paths, source)
-    move = Move(before=host.instance(source).state, after=host.instance(record.name).state)
+    move = Move(before=source.paths.state, after=source.host.instance(record.name).state)
     package = PurePosixPath(record.runtime.openclaw)
     given = record.environment
-    variables = {**given, **read_secrets(host.instance(source))}
-    return duplicate(read_instance_source(host, source, package, variables, given=given), move, record.name)
+    variables = {**given, **read_secrets(source.paths)}
+    found = read_instance_source(source.name, source.volume, package, variables, given=given)
+    return duplicate(found, move, record.name)
 
 
 def write_duplicate(host: Host, source: InstanceName, clone: InstanceName, found: Inheritance) -> None:

@@ -14,7 +14,7 @@ from openclaw_ocm.core.sandbox.shown import with_shown
 from openclaw_ocm.errors import OcmError, as_ocm_error
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.named import named_files
-from openclaw_ocm.system.openclaw.config import find_config
+from openclaw_ocm.system.openclaw.config import find_config, read_config
 from openclaw_ocm.system.private import in_system
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.system.host import Host
     from openclaw_ocm.system.shown import Judged
+    from openclaw_ocm.system.volume import Volume
 
 
 # No slots: the answers are kept in its __dict__.
@@ -63,6 +64,15 @@ class Instance:
         """What keeps its gateway running."""
         return self.context.backend
 
+    @property
+    def volume(self) -> Volume:
+        """What holds its state."""
+        return self.backend.volume(self.name)
+
+    def read_config(self) -> tuple[bytes, dict[str, Any]]:
+        """Return its OpenClaw config as it is written now and as data; raises `OcmError` without."""
+        return read_config(self.volume, self.name)
+
     @cached_property
     def process(self) -> Process:
         """What its backend says of its gateway; raises `OcmError` where that does not answer."""
@@ -82,7 +92,7 @@ class Instance:
     @cached_property
     def config(self) -> dict[str, Any]:
         """What its OpenClaw config says, empty where it cannot be read; the instance wrote it."""
-        return find_config(self.paths.state)
+        return find_config(self.volume)
 
     @cached_property
     def policy(self) -> Policy:

@@ -31,7 +31,6 @@ from openclaw_ocm.system.archive.age import parse_recipient
 from openclaw_ocm.system.archive.file import write_backup
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies, open_copies, survey
-from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
@@ -147,7 +146,7 @@ def backup_locked(worker: Instance, request: Request) -> Backup:
     check_runtime(record)
     if not request.dry_run and not is_current(paths, record):
         make_shell(paths, record)
-    _refuse_unrestorable(paths)
+    _refuse_unrestorable(worker)
     with files.open_state(paths.state) as state:
         final = _place(paths, request)
         worker.context.report("looking at what there is")
@@ -161,12 +160,12 @@ def backup_locked(worker: Instance, request: Request) -> Backup:
         return _make(work, final, notes)
 
 
-def _refuse_unrestorable(paths: InstancePaths) -> None:
+def _refuse_unrestorable(worker: Instance) -> None:
     """Raise `OcmError` where the config is gone, a link or broken, before hours are spent on the rest."""
     # What else cannot be read is told by its path when it is stored.
     with contextlib.suppress(OSError):
         try:
-            read_config(paths)
+            worker.read_config()
         except OcmError as error:
             message = f"{error.message}: a backup without a usable config could not be restored"
             raise OcmError(message, hint=error.hint, code="backup_failed") from None

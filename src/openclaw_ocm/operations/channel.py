@@ -19,15 +19,14 @@ from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.openclaw.secret_places import references
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.edit import write_both
 from openclaw_ocm.operations.planning.agents import unanswered
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import with_attempts
 from openclaw_ocm.operations.planning.twins import refuse_twin
 from openclaw_ocm.operations.session import ready_for_session
-from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
-from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -62,8 +61,7 @@ class Bot:
 
 def list_channels(context: Context, name: InstanceName) -> tuple[Channel, ...]:
     """Return the channels in the config of an instance."""
-    read_record(context.host.paths, name)
-    config = read_config(context.host.instance(name))[1]
+    config = open_instance(context, name).read_config()[1]
     return tuple(
         Channel(
             name=name,
@@ -122,7 +120,7 @@ def remove(context: Context, name: InstanceName, channel: str, effort: Effort, *
 
 def _remove_once(worker: Instance, channel: str, effort: Effort, *, dry_run: bool) -> Outcome:
     secrets = read_secrets(worker.paths)
-    config = read_config(worker.paths)[1]
+    config = worker.read_config()[1]
     there = channels_in(config)
     if channel not in {*there, TELEGRAM, *OTHERS}:
         has = ", ".join(map(printable, there)) or "none"

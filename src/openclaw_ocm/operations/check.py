@@ -29,7 +29,6 @@ from openclaw_ocm.operations.planning.able import ability
 from openclaw_ocm.operations.planning.agents import behind_source
 from openclaw_ocm.operations.session import capture, ready_for_session, refuse_stranger
 from openclaw_ocm.system.kept.secrets import read_secrets
-from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.providers import known_providers
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def prepare(context: Context, name: InstanceName) -> Prepared:
         message = f"{name} is not ready: {verdict.reason or verdict.state.value}"
         raise OcmError(message, hint=f"ocm start {name}", code="not_ready")
     record = ready_for_session(context, name)
-    config = read_config(worker.paths)[1]
+    config = worker.read_config()[1]
     agent = agent_of(config)
     kept = read_secrets(worker.paths)
     found = agent_model(config, agent) or (_DEFAULT if has_default_model(kept) else None)

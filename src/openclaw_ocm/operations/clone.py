@@ -76,7 +76,7 @@ def clone(  # noqa: PLR0913 - what was asked for
         worker = _planned(original, new, port)
         refuse_existing(worker)
         context.report(f"look through {name}")
-        found = read_duplicate(context.host, name, worker.record)
+        found = read_duplicate(original, worker.record)
         selection, _outside = select(original)
         left_out = survey_workspaces(selection)
         config = cloned_config(context.host, worker.record, found)

@@ -234,7 +234,7 @@ def _gathered(context: Context, wanted: Wanted) -> _Gathered:
     environment = _environment(context, wanted)
     if wanted.source is None:
         return _Gathered(runtime, environment, None, ())
-    found = read_inheritance(context.host, wanted.source, runtime, wanted.name, environment)
+    found = read_inheritance(context, wanted.source, runtime, wanted.name, environment)
     notes = tuple[str, ...]()
     if wanted.planned is None and found.config:
         # The port is no matter of the config's validity.

@@ -18,6 +18,7 @@ from openclaw_ocm.core.secrets import format_file
 from openclaw_ocm.core.steps import Restart
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError, as_ocm_error
+from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.planning.agents import closed_places
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
@@ -25,9 +26,8 @@ from openclaw_ocm.operations.planning.repair import remember, restart_steps, run
 from openclaw_ocm.operations.session import capture, ready_for_session
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited, without_secret
-from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
-from openclaw_ocm.system.openclaw.config import candidate, read_config
+from openclaw_ocm.system.openclaw.config import candidate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -124,8 +124,7 @@ def open_editor(
     context: Context, name: InstanceName, editor: str, *, effort: Effort, dry_run: bool
 ) -> Edited:
     """Let the user change the config in an editor; what is refused or undone is kept in a file to mend."""
-    read_record(context.host.paths, name)
-    before = read_config(context.host.instance(name))[1]
+    before = open_instance(context, name).read_config()[1]
     descriptor, path = tempfile.mkstemp(prefix=f"ocm-{name}-", suffix=".json")
     with os.fdopen(descriptor, "wb") as file:
         file.write(configs.format_config(before))
@@ -279,7 +278,7 @@ def propose(worker: Instance, change: Callable[[dict[str, Any]], dict[str, Any]]
     Raises `OcmError` where OpenClaw, or OCM, refuses it.
     """
     name, record = worker.name, worker.record
-    data, before = read_config(worker.paths)
+    data, before = worker.read_config()
     after = change(before)
     keys = configs.changed_keys(before, after)
     _refuse_record_keys(name, keys)

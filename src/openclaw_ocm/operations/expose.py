@@ -17,7 +17,6 @@ from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan, record_steps
 from openclaw_ocm.operations.planning.guard import guard, in_words
 from openclaw_ocm.operations.planning.repair import repair_steps, shell_for_undo
-from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -62,7 +61,7 @@ def set_exposure(
     with changing(context, name) as worker:
         before = worker.record
         after = msgspec.structs.replace(before, expose=sources)
-        config = read_config(worker.paths)[1]
+        config = worker.read_config()[1]
         rules = guard(worker.host, before=before, after=after)
         bind = _bind_step(config, after)
         steps = [*rules.steps, *record_steps(worker, after), *([bind] if bind is not None else [])]

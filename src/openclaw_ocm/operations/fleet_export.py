@@ -14,12 +14,12 @@ from openclaw_ocm.core.openclaw.settings import initial_config
 from openclaw_ocm.core.ports import CDP_OFFSET
 from openclaw_ocm.core.text import counted, printable
 from openclaw_ocm.errors import OcmError, room_or_writable
+from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.fleet import have
 from openclaw_ocm.operations.status import selected
 from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
-from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.versions import place
 from openclaw_ocm.system.ways import refuse_reached
 
@@ -105,7 +105,7 @@ def _kept(context: Context, one: Have) -> tuple[Kept, list[str]]:
     """
     paths = context.host.instance(one.record.name)
     # Not as for a plan, where one that cannot be read is told when it is changed.
-    read_config(paths)
+    instance_of(context, one.record).read_config()
     inherited = read_inherited(paths)
     followed = inherited if inherited is not None and inherited.source else None
     come = () if followed is None else followed.secrets

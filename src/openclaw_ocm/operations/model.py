@@ -16,6 +16,7 @@ from openclaw_ocm.core.openclaw.turn import agent_of
 from openclaw_ocm.core.secrets import parse_key
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.operations.edit import write_both
 from openclaw_ocm.operations.network import Change, set_network
 from openclaw_ocm.operations.planning.change import changing
@@ -23,8 +24,9 @@ from openclaw_ocm.operations.planning.contents import with_attempts
 from openclaw_ocm.operations.session import capture, ready_for_session
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.model_list import download
-from openclaw_ocm.system.openclaw.config import find_config, read_config
+from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.providers import known_providers
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -107,7 +109,7 @@ def offers(context: Context, name: InstanceName, provider: str | None) -> Offers
     Raises `OcmError` where OpenClaw does not answer with a list.
     """
     record = ready_for_session(context, name)
-    config = read_config(context.host.instance(name))[1]
+    config = instance_of(context, record).read_config()[1]
     known, plugins = known_providers(PurePosixPath(record.runtime.openclaw))
     configured = as_object(as_object(config.get("models")).get("providers"))
     asked = ("--provider", provider) if provider else ("--all",)
@@ -160,7 +162,7 @@ def without_model(host: Host, names: Iterable[InstanceName]) -> tuple[InstanceNa
     found = []
     for name in names:
         paths = host.instance(name)
-        config = find_config(paths.state)
+        config = find_config(Directory(paths.state))
         if config and choices.agent_model(config, agent_of(config)) is None:
             with contextlib.suppress(OcmError):
                 found += [] if choices.has_default_model(read_secrets(paths)) else [name]
@@ -176,8 +178,8 @@ def look_up(
     and `Invalid` for a name that no secret may have.
     """
     record = ready_for_session(context, name)
-    paths = context.host.instance(name)
-    config, secrets = read_config(paths)[1], read_secrets(paths)
+    worker = instance_of(context, record)
+    config, secrets = worker.read_config()[1], read_secrets(worker.paths)
     known, plugins = known_providers(PurePosixPath(record.runtime.openclaw))
     named = plugins | ({choice.provider} if variable is not None else set())
     found = choices.located(config, choice, known, frozenset(named))

@@ -23,7 +23,6 @@ from openclaw_ocm.operations.planning.pages import page_here, pages_elsewhere
 from openclaw_ocm.system import desktop, programs
 from openclaw_ocm.system.host import is_booted
 from openclaw_ocm.system.kept.secrets import read_secrets
-from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -141,7 +140,7 @@ def _page(one: Instance, verdict: Health) -> ControlUi:
     name, record = one.name, one.record
     if verdict.state is not State.READY:
         raise _not_ready(name, verdict)
-    config = read_config(one.paths)[1]
+    config = one.read_config()[1]
     if not control_ui.is_served(config):
         message = f"{name} has no Control UI: its gateway.controlUi.enabled is false"
         raise OcmError(message, hint=f"ocm edit {name} gateway.controlUi.enabled true", code="no_control_ui")

@@ -15,7 +15,6 @@ from openclaw_ocm.operations.planning.contents import Contents, replace_contents
 from openclaw_ocm.operations.planning.guard import guard
 from openclaw_ocm.operations.planning.making import choose_port
 from openclaw_ocm.operations.planning.repair import refuse_unrepairable, repair_steps, shell_for_undo
-from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -48,7 +47,7 @@ def move_port(
 def _moved(worker: Instance, after: Record, effort: Effort, *, dry_run: bool) -> Outcome:
     name, before = worker.name, worker.record
     refuse_unrepairable(worker, repair=effort.repair)
-    data, config = read_config(worker.paths)
+    data, config = worker.read_config()
     runs = worker.process.activity.will_run
     old = guard(worker.host, before=before, after=None)
     new = guard(worker.host, before=None, after=after)

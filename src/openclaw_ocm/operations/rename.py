@@ -37,7 +37,6 @@ from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record
-from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.removable import check_place
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def rename(
         guards = _guards(old, renamed)
         runs = old.process.activity.will_run
         refuse_unrepairable(old, repair=effort.repair)
-        read_config(old.paths)
+        old.read_config()
         for directory in (old.paths.state, old.paths.scratch):
             check_place(directory)
         removal = _removal(old.paths)

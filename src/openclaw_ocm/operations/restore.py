@@ -163,7 +163,7 @@ def _make(  # noqa: PLR0913 - what is made, of what, and how
         refuse_existing(worker)
         _check_version(staged.contents.header, record)
         told = follow_record(staged, paths, record, request)
-        refuse_twin(context.host, name, bots_in(staged.state, staged.secrets))
+        refuse_twin(context.host, name, bots_in(staged.volume, staged.secrets))
         rules = guard(context.host, before=None, after=record)
         undoable: list[Step] = [
             staged.stage,
@@ -196,7 +196,7 @@ def _replace(
     _check_version(staged.contents.header, record)
     # Another that polls what it polls now is no news, and a backup of it is to bring it back all the same.
     now = pollers(worker.context.host).get(name, frozenset())
-    refuse_twin(worker.context.host, name, bots_in(staged.state, staged.secrets) - now)
+    refuse_twin(worker.context.host, name, bots_in(staged.volume, staged.secrets) - now)
     notes = (*staged.notes, *follow_record(staged, paths, record, request))
     if not record.sealed or record.docker:
         what = "can use Docker's socket" if record.sealed else "runs without a sandbox"

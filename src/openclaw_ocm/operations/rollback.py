@@ -22,12 +22,12 @@ from openclaw_ocm.operations.backup import backup_locked
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.repair import repair_steps, shell_for_undo
 from openclaw_ocm.operations.planning.upgrading import pass_over
-from openclaw_ocm.system import files
 from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.records import encode_record, parse_record
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.package import version_of
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -143,6 +143,6 @@ def _follow_port(before: Before, then: Record, now: Record) -> None:
     """Have the config that was kept name the port that the instance has now."""
     if then.port == now.port:
         return
-    config = on_port(find_config(before.state), before=then.port, after=now.port)
-    with files.open_state(before.state) as directory:
-        files.write_in(directory, CONFIG_NAME, format_config(config))
+    kept = Directory(before.state)
+    config = on_port(find_config(kept), before=then.port, after=now.port)
+    kept.write(CONFIG_NAME, format_config(config))

@@ -21,7 +21,6 @@ from openclaw_ocm.instances.sandboxed import captured, refuse_obstacle
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.system import boxes, packages
 from openclaw_ocm.system.kept.records import read_record
-from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
 
@@ -76,7 +75,7 @@ def enter_box(context: Context, name: InstanceName, agent: str | None, terminal:
     """
     worker = open_instance(context, name)
     _refuse_boxless(worker)
-    wanted = agent_box(worker.paths, read_config(worker.paths)[1], agent)
+    wanted = agent_box(worker.paths, worker.read_config()[1], agent)
     record, tool_host = ready_for_session(context, name), worker.process.pid
     if tool_host is None or not worker.process.activity.has_process:
         message = f"the gateway of {name} does not run, which makes the boxes"

@@ -115,7 +115,7 @@ def end_inheriting(context: Context, name: InstanceName, *, dry_run: bool) -> Ou
 
 
 def _sides(context: Context, record: Record, then: Inherited, source: str) -> _Sides:
-    now = read_inheritance(context.host, source, record.runtime, record.name, record.environment)
+    now = read_inheritance(context, source, record.runtime, record.name, record.environment)
     if (then.config or then.secrets) and not (now.config or now.secrets):
         message = f"{source} has nothing to inherit any more: {record.name} keeps what it has"
         hint = f"ocm sync {record.name} --no-inherit has it inherit no more"

@@ -142,8 +142,7 @@ def _refuse_lost(worker: Instance, adopted: Adopted) -> None:
             hint = f"systemctl --user disable --now {adopted.unit}, and move it away"
             raise OcmError(message, hint=hint, code="exists")
     if adopted.dotenv is not None:
-        with files.open_state(worker.paths.state) as directory:
-            own_dotenv.as_it_was(directory, adopted.dotenv)
+        own_dotenv.as_it_was(worker.volume, adopted.dotenv)
     if adopted.unit is None:
         _refuse_older(worker)
 

@@ -21,6 +21,7 @@ from openclaw_ocm.system.kept.names import instance_names, names_in
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.services import find_services
 from openclaw_ocm.system.openclaw.whereabouts import locate_main
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ def _profiles(host: Host, main: Main | None) -> Iterator[tuple[int, str]]:
         if state in ours or not Path(state, CONFIG_NAME).is_file():
             continue
         profile = state.name.removeprefix(".openclaw-")
-        port = port_in(lookup(find_config(state), "gateway.port"))
+        port = port_in(lookup(find_config(Directory(state)), "gateway.port"))
         usual = Main(state=state, config=state / CONFIG_NAME, profile=profile).default_port
         yield port or (_DEV_PORT if profile == _DEV else usual), f"the profile {profile} ({state})"
 

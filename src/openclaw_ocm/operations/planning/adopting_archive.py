@@ -25,6 +25,7 @@ from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.foreign.archive import look, own_header, unpack
 from openclaw_ocm.system.openclaw.own_places import in_full
 from openclaw_ocm.system.openclaw.own_state import make_directories
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -131,8 +132,7 @@ def unpack_archive(
         progress=by_bytes(context.report, size),
     )
     make_directories(state)
-    with files.open_state(state) as directory:
-        files.write_in(directory, CONFIG_NAME, config)
+    Directory(state).write(CONFIG_NAME, config)
     left = (f"left out: {count} of {reason}" for reason, count in sorted(unpacked.left_out.items()))
     moved = (
         f"{one.source} lies in its state now, as {one.inside}"

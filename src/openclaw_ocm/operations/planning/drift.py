@@ -9,7 +9,6 @@ from openclaw_ocm.core.openclaw.settings import weakened
 from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.operations.planning.timers import timer_faults
 from openclaw_ocm.system import files
-from openclaw_ocm.system.openclaw.config import read_config
 from openclaw_ocm.system.openclaw.runtime import gone
 from openclaw_ocm.system.variables import missing_files
 
@@ -55,7 +54,7 @@ def drift(worker: Instance) -> Iterator[Drift]:
         mend = f"put it back, or ocm env {name} unset {variable}"
         yield Drift("variable", f"{variable} names {file}, which is not there", mend)
     try:
-        config = read_config(paths)[1]
+        config = worker.read_config()[1]
         for weakness in weakened(config, port=record.port, expose=record.expose):
             yield Drift("config", weakness)
     except (OcmError, OSError) as error:

@@ -15,6 +15,7 @@ from openclaw_ocm.system.kept.records import read_record, read_settings
 from openclaw_ocm.system.neighbours import neighbours
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.source import read_main_port
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -137,7 +138,7 @@ def _port_of(paths: HostPaths, name: InstanceName) -> int:
     try:
         return read_record(paths, name).port
     except OcmError as error:
-        port = lookup(find_config(paths.instance(name).state), "gateway.port")
+        port = lookup(find_config(Directory(paths.instance(name).state)), "gateway.port")
         if isinstance(port, int):
             return port
         message = f"nobody can tell which port belongs to {name}: {error.message}"

@@ -25,7 +25,7 @@ def select(
 ) -> tuple[Selection, tuple[str, ...]]:
     """Return what is taken of an instance's state, and in words what of its workspaces lies elsewhere."""
     state = worker.paths.state
-    found = workspaces(worker.paths, worker.config, read_included(state, worker.config))
+    found = workspaces(worker.paths, worker.config, read_included(worker.volume, state, worker.config))
     selection = Selection(
         state=state, workspaces=found.inside, exclude=exclude, needed=_needed(worker), tags=tags
     )

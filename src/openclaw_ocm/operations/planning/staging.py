@@ -17,7 +17,7 @@ from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.idle import idle_config
 from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.core.openclaw.settings import weakened
-from openclaw_ocm.core.paths import STATE_DIRECTORIES
+from openclaw_ocm.core.paths import CONFIG_NAME, STATE_DIRECTORIES
 from openclaw_ocm.core.steps import Stage
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.progress import by_bytes
@@ -25,6 +25,7 @@ from openclaw_ocm.system import before, files
 from openclaw_ocm.system.archive.reader import Contents, extract, free_bytes
 from openclaw_ocm.system.archive.restorable import wanted_config
 from openclaw_ocm.system.kept.inherited import Inherited, encode_inherited, parse_inherited, read_inherited
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +80,11 @@ class Staged:
     def state(self) -> PurePosixPath:
         """Where the state lies."""
         return _state_in(self.stage)
+
+    @property
+    def volume(self) -> Directory:
+        """The same, to be read and written."""
+        return Directory(self.state)
 
     @property
     def secrets(self) -> PurePosixPath:
@@ -188,6 +194,5 @@ def follow_record(
         mend = f"before ocm start {paths.name} mend {paths.config}, gateway.port = {record.port} in it"
         return (f"{error.message}: {mend}; openclaw.json.bak beside it may help",)
     config = idle_config(config, random.token_hex(16)) if request.idle else config
-    with files.open_state(staged.state) as directory:
-        files.write_in(directory, paths.config.name, format_config(config))
+    staged.volume.write(CONFIG_NAME, format_config(config))
     return weakened(config, port=record.port, expose=record.expose)

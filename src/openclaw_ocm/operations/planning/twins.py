@@ -14,12 +14,14 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.source import read_main_bots
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePosixPath
 
     from openclaw_ocm.system.host import Host
+    from openclaw_ocm.system.volume import Volume
 
 
 def pollers(host: Host) -> dict[str, frozenset[str]]:
@@ -31,13 +33,13 @@ def pollers(host: Host) -> dict[str, frozenset[str]]:
         found[name] = frozenset()
         with contextlib.suppress(OcmError, OSError):
             paths = host.instance(name)
-            found[name] = bots_in(paths.state, paths.secrets)
+            found[name] = bots_in(Directory(paths.state), paths.secrets)
     return found
 
 
-def bots_in(state: PurePosixPath, secrets: PurePosixPath) -> frozenset[str]:
-    """Return the hashes of the bots of a state directory, with the file of its secrets."""
-    return bots(find_config(state), parse_file(files.read_own(secrets, limit=MAX_BYTES + 1) or b"", secrets))
+def bots_in(volume: Volume, secrets: PurePosixPath) -> frozenset[str]:
+    """Return the hashes of the bots in the config of a state, with the file of its secrets."""
+    return bots(find_config(volume), parse_file(files.read_own(secrets, limit=MAX_BYTES + 1) or b"", secrets))
 
 
 def refuse_twin(host: Host, name: str, its: frozenset[str], *, but: str | None = None) -> None:

@@ -18,46 +18,49 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import PurePosixPath
 
-    from openclaw_ocm.core.paths import InstancePaths
+    from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.system.volume import Volume
 
 _MAX_INCLUDED = 100
 
 
-def read_config(paths: InstancePaths) -> tuple[bytes, dict[str, Any]]:
-    """Return the config of an instance as it is written and as data, or raise `OcmError`."""
+def read_config(volume: Volume, name: InstanceName) -> tuple[bytes, dict[str, Any]]:
+    """Return the config in the volume of an instance as it is written and as data, or raise `OcmError`."""
+    place = volume.place(CONFIG_NAME)
     try:
-        return _read(paths.state)
+        return _read(volume)
     except FileNotFoundError:
-        message = f"{paths.name} has no config {paths.config}"
-        hint = f"put it back, {paths.config}.bak may hold it"
-        raise OcmError(message, hint=hint, code="config_missing") from None
+        message = f"{name} has no config {place}"
+        raise OcmError(message, hint=f"put it back, {place}.bak may hold it", code="config_missing") from None
     except OSError as error:
         # It is there: a lease, a disk that fails, a mode.
-        message = f"{paths.config} cannot be read: {error.strerror}"
-        hint = f"look at {paths.config}, and make it yours again"
+        message = f"{place} cannot be read: {error.strerror}"
+        hint = f"look at {place}, and make it yours again"
         if error.errno == errno.EAGAIN:
-            hint = f"a program in {paths.name} holds it, by a lease: ocm stop {paths.name} ends that"
+            hint = f"a program in {name} holds it, by a lease: ocm stop {name} ends that"
         raise OcmError(message, hint=hint, code="config_unreadable") from None
 
 
-def find_config(state: PurePosixPath) -> dict[str, Any]:
-    """Return the config in a state directory, empty where it cannot be read."""
+def find_config(volume: Volume) -> dict[str, Any]:
+    """Return the config in a volume, empty where it cannot be read."""
     try:
-        return _read(state)[1]
+        return _read(volume)[1]
     except (OcmError, OSError):
         return {}
 
 
-def _read(state: PurePosixPath) -> tuple[bytes, dict[str, Any]]:
-    with files.open_state(state) as directory:
-        data = files.read_in(directory, CONFIG_NAME, limit=MAX_BYTES)
-    return data, parse_config(data, source=str(state / CONFIG_NAME))
+def _read(volume: Volume) -> tuple[bytes, dict[str, Any]]:
+    data = volume.read(CONFIG_NAME, limit=MAX_BYTES)
+    return data, parse_config(data, source=volume.place(CONFIG_NAME))
 
 
-def read_included(state: PurePosixPath, config: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """Return what a config in a state directory includes of files there, as far as that can be read.
+def read_included(
+    volume: Volume, state: PurePosixPath, config: Mapping[str, Any]
+) -> tuple[dict[str, Any], ...]:
+    """Return what a config includes of files in its volume, as far as that can be read.
 
-    An array, or whatever else a file may hold, is the member `included` of an object.
+    `state` is where the instance itself sees the volume. An array, or whatever else a file may hold, is the
+    member `included` of an object.
     """
     found: dict[str, dict[str, Any]] = {}
     waiting = [*included(config)]
@@ -66,8 +69,8 @@ def read_included(state: PurePosixPath, config: Mapping[str, Any]) -> tuple[dict
         if path in found or not path.startswith(f"{state}/"):
             continue
         found[path] = {}
-        with contextlib.suppress(OcmError, OSError, ValueError), files.open_state(state) as directory:
-            data = files.read_below(directory, path[len(f"{state}/") :], limit=MAX_BYTES)
+        with contextlib.suppress(OcmError, OSError, ValueError):
+            data = volume.read(path[len(f"{state}/") :], limit=MAX_BYTES)
             wrapped = b'{"included":' + data.removeprefix(b"\xef\xbb\xbf") + b"\n}"
             found[path] = parse_config(wrapped, source=path)
             waiting += included(found[path])

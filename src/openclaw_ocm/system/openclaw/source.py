@@ -18,6 +18,7 @@ from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.channels import bots
 from openclaw_ocm.core.openclaw.document import INCLUDE, MAX_BYTES, lookup, parse_config
 from openclaw_ocm.core.openclaw.main_place import port_in
+from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.ports import MAIN_PORT
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.errors import OcmError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.openclaw.main_place import Main, Surroundings
     from openclaw_ocm.system.host import Host
+    from openclaw_ocm.system.volume import Volume
 
 # Of a file with a token: more is none.
 _MAX_TOKEN = 16384
@@ -166,8 +168,8 @@ def read_main_bots(host: Host) -> frozenset[str]:
 
 
 def read_instance_source(
-    host: Host,
     name: InstanceName,
+    volume: Volume,
     package: PurePosixPath,
     variables: Mapping[str, str],
     *,
@@ -177,8 +179,7 @@ def read_instance_source(
 
     Raises `OcmError` where the config cannot be read.
     """
-    paths = host.instance(name)
-    config = read_config(paths)[1]
+    config = read_config(volume, name)[1]
     known, plugins = known_providers(package)
     note = f"what the config of {name} includes from other files is not inherited"
     return Source(
@@ -188,7 +189,7 @@ def read_instance_source(
         provider_variables=known,
         provider_plugins=plugins,
         notes=(note,) if INCLUDE in config else (),
-        place=str(paths.config),
+        place=volume.place(CONFIG_NAME),
         given=given or {},
     )
 

@@ -1,0 +1,56 @@
+"""What holds the state of an instance, which may write there at any moment whatever it likes.
+
+A directory of this host is one. Another may lie elsewhere: each call is one question to where it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from openclaw_ocm.system import files
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+
+class Volume(Protocol):
+    """Files by their paths below it, `/` between names; no link is followed.
+
+    `FileNotFoundError` says that there is none, and nothing else does: what is there and cannot be reached is
+    another `OSError`, a volume that cannot be opened an `OcmError`.
+    """
+
+    def place(self, path: str) -> str:
+        """Return where a file lies, for a person to find it."""
+
+    def read(self, path: str, *, limit: int, tail: bool = False) -> bytes:
+        """Return the content of a regular file, with `tail` its last `limit` bytes.
+
+        Raises `OcmError` for a link, a pipe, a device or a file above `limit` bytes, any of which an instance
+        could put there, and `FileNotFoundError` where there is none.
+        """
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file at the top, 0600, so that it is there whole or not at all, after a crash too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A volume that is a directory of this host."""
+
+    path: PurePosixPath
+
+    def place(self, path: str) -> str:
+        """Return where a file lies, for a person to find it."""
+        return str(self.path / path)
+
+    def read(self, path: str, *, limit: int, tail: bool = False) -> bytes:
+        """Return the content of a regular file, with `tail` its last `limit` bytes."""
+        with files.open_state(self.path) as directory:
+            return files.read_below(directory, path, limit=limit, tail=tail)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file at the top, 0600, so that it is there whole or not at all, after a crash too."""
+        with files.open_state(self.path) as directory:
+            files.write_in(directory, name, data)
