@@ -320,6 +320,25 @@ def what_a_state_holds_is_read_and_written_where_it_is(home: Home[Backend]) -> N
         home.backend.volume(other).read("config", limit=7)
 
 
+def of_what_a_state_holds_only_what_was_seen_is_replaced(home: Home[Backend]) -> None:
+    name = make_one(home)
+    volume = home.backend.volume(name)
+    volume.write("config", b"one")
+    home.inside(name, "/bin/chmod", "640", "config")
+    assert volume.replace("config", b"two", before=b"one", limit=9, beside=".beside")
+    assert not volume.replace("config", b"three", before=b"one", limit=9, beside=".beside")
+    assert volume.read("config", limit=9) == b"two"
+    listed = home.inside(name, "/bin/sh", "-c", "stat -c %a config; ls -A; echo far too much >config")
+    assert listed.stdout.splitlines()[0] == "640"
+    assert ".beside" not in listed.stdout
+    with refused(OcmError):
+        volume.replace("config", b"three", before=b"two", limit=9, beside=".beside")
+    for _ in range(2):
+        volume.remove("config")
+        with refused(FileNotFoundError):
+            volume.replace("config", b"three", before=b"two", limit=9, beside=".beside")
+
+
 def what_an_instance_puts_in_the_place_of_a_file_is_not_read(home: Home[Backend]) -> None:
     name = make_one(home)
     volume = home.backend.volume(name)
@@ -498,6 +517,7 @@ CHECKS: tuple[Callable[[Home[Backend]], None], ...] = (
     every_gateway_that_is_asked_after_has_an_answer,
     only_of_one_that_lives_is_known_what_it_uses,
     what_a_state_holds_is_read_and_written_where_it_is,
+    of_what_a_state_holds_only_what_was_seen_is_replaced,
     what_an_instance_puts_in_the_place_of_a_file_is_not_read,
     a_session_has_the_environment_it_is_given_and_begins_in_the_state,
     sessions_end_when_they_are_stopped_those_of_the_longer_name_do_not,

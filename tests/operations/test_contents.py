@@ -32,7 +32,7 @@ from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances import apply, configs, transaction
+from openclaw_ocm.instances import apply, transaction
 from openclaw_ocm.instances.instance import instance_of
 from openclaw_ocm.instances.transaction import Transaction, unfinished
 from openclaw_ocm.operations import edit, model, models
@@ -43,7 +43,7 @@ from openclaw_ocm.operations.secret import set_secret, unset_secret
 from openclaw_ocm.operations.start import restart
 from openclaw_ocm.operations.sync import sync
 from openclaw_ocm.operations.token import rotate
-from openclaw_ocm.system import exchange
+from openclaw_ocm.system import exchange, volume
 from openclaw_ocm.system.kept.records import encode_record, read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.runner import Completed
@@ -457,7 +457,7 @@ def test_an_edit_that_meets_a_gateway_that_writes_is_made_again_and_no_process_i
             gateway_writes(worker, lambda config: config.update(meta={"number": len(wrote)}))
         return real(*arguments, **named)
 
-    monkeypatch.setattr(configs, "replace_in", meanwhile)
+    monkeypatch.setattr(volume, "replace_in", meanwhile)
     assert editing(worker).changed
     assert worker.config["meta"] == {"number": 2}
     assert worker.config["tools"] == {"profile": "minimal"}

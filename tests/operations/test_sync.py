@@ -19,7 +19,6 @@ from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.plan import Plan, Step
 from openclaw_ocm.core.record import Runtime
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.instances import configs
 from openclaw_ocm.instances.transaction import Transaction
 from openclaw_ocm.operations import edit
 from openclaw_ocm.operations.create import Wanted, create
@@ -27,6 +26,7 @@ from openclaw_ocm.operations.planning.followers import followers
 from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.secret import list_secrets, set_secret, unset_secret
 from openclaw_ocm.operations.sync import end_inheriting, sync
+from openclaw_ocm.system import volume
 from openclaw_ocm.system.exchange import replace_in
 from openclaw_ocm.system.kept.inherited import read_inherited, write_inherited
 from openclaw_ocm.system.kept.records import encode_record
@@ -288,7 +288,7 @@ def test_an_edit_and_a_write_of_openclaws_at_once_lose_nothing(
             instance.config = {**instance.config, "meta": {"lastTouchedAt": len(wrote)}}
         return real(*arguments, **named)
 
-    monkeypatch.setattr(configs, "replace_in", meanwhile)
+    monkeypatch.setattr(volume, "replace_in", meanwhile)
     edited = edit.set_value(instance.context, NAME, "tools.profile", "minimal", effort=EFFORT, dry_run=False)
     assert edited.changed
     assert instance.config["meta"] == {"lastTouchedAt": 2}
@@ -296,7 +296,7 @@ def test_an_edit_and_a_write_of_openclaws_at_once_lose_nothing(
 
 
 def test_a_config_that_never_rests_is_told(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(configs, "replace_in", lambda *_arguments, **_named: False)
+    monkeypatch.setattr(volume, "replace_in", lambda *_arguments, **_named: False)
     before = instance.files()
     with pytest.raises(OcmError) as caught:
         edit.set_value(instance.context, NAME, "tools.profile", "minimal", effort=EFFORT, dry_run=False)

@@ -327,12 +327,12 @@ def _exchange_back(step: steps.Exchange, _context: Context) -> None:
 
 @_apply.register(steps.ReplaceConfig)
 def _replace_config(step: steps.ReplaceConfig, context: Context) -> None:
-    replace_config(context.host, step)
+    replace_config(context, step)
 
 
 @_undo.register(steps.ReplaceConfig)
 def _put_config_back(step: steps.ReplaceConfig, context: Context) -> str | None:
-    return put_config_back(context.host, step)
+    return put_config_back(context, step)
 
 
 @_apply.register(steps.RewritePaths)

@@ -7,11 +7,8 @@ for nothing is replaced, and an undo takes back from what it finds what the plan
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openclaw_ocm.core.inheritance.merge import merge, same
 from openclaw_ocm.core.names import MAIN, InstanceName
@@ -20,40 +17,35 @@ from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import InTheWay, OcmError
 from openclaw_ocm.system import files
-from openclaw_ocm.system.exchange import replace_in
 from openclaw_ocm.system.openclaw.main_config import main_place, replace_main
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from openclaw_ocm.core.steps import ReplaceConfig
-    from openclaw_ocm.system.host import Host
+    from openclaw_ocm.instances.context import Context
+    from openclaw_ocm.system.volume import Volume
 
 # OpenClaw writes its config now and then; one that is written without end must not hold OCM up.
 _ATTEMPTS = 20
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Config:
-    """A config in an open directory that whoever owns it can write."""
+class _Config(NamedTuple):
+    """A config by its name in a volume, which whoever owns it can write."""
 
-    directory: int
+    volume: Volume
     name: str
 
     def read(self, name: str | None = None) -> bytes:
         """Return what the config holds, or another file beside it."""
-        return files.read_in(self.directory, name or self.name, limit=MAX_BYTES)
+        return self.volume.read(name or self.name, limit=MAX_BYTES)
 
     def replace(self, before: bytes, after: bytes, beside: str) -> bool:
-        """Put `after` in the place of `before`, with the same mode; False where something else is there."""
-        mode = stat.S_IMODE(os.stat(self.name, dir_fd=self.directory, follow_symlinks=False).st_mode)
-        return replace_in(
-            self.directory, self.name, after, before=before, limit=MAX_BYTES, mode=mode, beside=beside
-        )
+        """Put `after` in the place of `before`; False where something else is there."""
+        return self.volume.replace(self.name, after, before=before, limit=MAX_BYTES, beside=beside)
 
 
-def replace_config(host: Host, step: ReplaceConfig) -> None:
+def replace_config(context: Context, step: ReplaceConfig) -> None:
     """Put the config staged as `after` in its place; raises `InTheWay` where OpenClaw wrote another."""
     before, after = (
         files.read_own(PurePosixPath(path), limit=MAX_BYTES) for path in (step.before, step.after)
@@ -61,15 +53,14 @@ def replace_config(host: Host, step: ReplaceConfig) -> None:
     if before is None or after is None:
         raise InTheWay(f"what was made ready for {step.name} is gone", hint="try again", code="staged_gone")
     if step.name == MAIN:
-        replace_main(host, before, after, beside=step.beside)
+        replace_main(context.host, before, after, beside=step.beside)
         return
-    with _open(host, step.name) as config:
-        if not config.replace(before, after, step.beside):
-            message = f"the config of {step.name} was changed by someone else meanwhile"
-            raise InTheWay(message, hint="try again", code="config_changed")
+    if not _config_of(context, step.name).replace(before, after, step.beside):
+        message = f"the config of {step.name} was changed by someone else meanwhile"
+        raise InTheWay(message, hint="try again", code="config_changed")
 
 
-def put_config_back(host: Host, step: ReplaceConfig) -> str | None:
+def put_config_back(context: Context, step: ReplaceConfig) -> str | None:
     """Take back what `replace_config` changed, wherever that or an undo of it was cut off.
 
     Returns in words what could not be taken back because of what the instance did to its config: that keeps
@@ -82,11 +73,10 @@ def put_config_back(host: Host, step: ReplaceConfig) -> str | None:
         # What is staged goes last: the undo was cut off after that.
         return None
     try:
-        with _open(host, step.name) as config:
-            said = _take_back(config, before, after, step.beside)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(step.beside, dir_fd=config.directory)
-            return said and f"{step.describe()}; {said}"
+        config = _config_of(context, step.name)
+        said = _take_back(config, before, after, step.beside)
+        config.volume.remove(step.beside)
+        return said and f"{step.describe()}; {said}"
     except (OcmError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
         return f"the config of {step.name} is left as it is: {printable(str(error))}"
 
@@ -125,8 +115,8 @@ def without_change(before: bytes, after: bytes, now: bytes) -> tuple[bytes, str 
     return (now if same(wanted, theirs) else format_config(wanted)), said
 
 
-@contextlib.contextmanager
-def _open(host: Host, name: str) -> Iterator[_Config]:
-    path = main_place(host) if name == MAIN else host.instance(InstanceName(name)).state / CONFIG_NAME
-    with files.open_state(path.parent) as directory:
-        yield _Config(directory=directory, name=path.name)
+def _config_of(context: Context, name: str) -> _Config:
+    if name == MAIN:
+        path = main_place(context.host)
+        return _Config(Directory(path.parent), path.name)
+    return _Config(context.backend.volume(InstanceName(name)), CONFIG_NAME)

@@ -5,10 +5,14 @@ A directory of this host is one. Another may lie elsewhere: each call is one que
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from openclaw_ocm.system import files
+from openclaw_ocm.system.exchange import replace_in
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -34,6 +38,17 @@ class Volume(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Write a file at the top, 0600, so that it is there whole or not at all, after a crash too."""
 
+    def replace(self, name: str, data: bytes, *, before: bytes, limit: int, beside: str) -> bool:
+        """Replace `before`, the content of a file at the top, by `data`, with its mode; tell if it was done.
+
+        False where the file holds something else, which it then goes on holding: nothing that is written at
+        the same moment is lost. `beside` is the name by which the two are exchanged, under which a kill may
+        leave what was displaced. Raises as `read` does, and `OcmError` where the file changes without end.
+        """
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a link at the top; nothing where there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Directory:
@@ -54,3 +69,14 @@ class Directory:
         """Write a file at the top, 0600, so that it is there whole or not at all, after a crash too."""
         with files.open_state(self.path) as directory:
             files.write_in(directory, name, data)
+
+    def replace(self, name: str, data: bytes, *, before: bytes, limit: int, beside: str) -> bool:
+        """Replace `before`, the content of a file at the top, by `data`; tell if it was done."""
+        with files.open_state(self.path) as directory:
+            mode = stat.S_IMODE(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+            return replace_in(directory, name, data, before=before, limit=limit, mode=mode, beside=beside)
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a link at the top; nothing where there is none."""
+        with files.open_state(self.path) as directory, contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)

@@ -20,7 +20,6 @@ from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.operations.planning.adopting import Candidate
 from openclaw_ocm.operations.planning.progress import by_bytes
-from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.foreign.archive import look, own_header, unpack
 from openclaw_ocm.system.openclaw.own_places import in_full
@@ -144,11 +143,12 @@ def unpack_archive(
 
 
 def _from_dotenv(state: PurePosixPath) -> dict[str, str]:
-    with files.open_state(state) as directory, contextlib.suppress(OcmError, OSError):
-        data = files.read_in(directory, ".env", limit=MAX_BYTES)
+    volume = Directory(state)
+    with contextlib.suppress(OcmError, OSError):
+        data = volume.read(".env", limit=MAX_BYTES)
         found = parse_dotenv(data.decode(errors="replace"))
         taken = {name: value for name, value in found.items() if is_key(name) and is_value(value)}
         if found == taken:
-            os.unlink(".env", dir_fd=directory)
+            volume.remove(".env")
         return taken
     return {}
