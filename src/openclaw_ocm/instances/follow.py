@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.moved import moved_config
+from openclaw_ocm.core.openclaw.schemas import DATABASES
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.sandboxed import run_node
-from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.config import read_config
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.openclaw.moved import Move
     from openclaw_ocm.instances.context import Context
 
-# Where OpenClaw has its databases, and how long they may take: an instance can make one that takes for ever.
-_FOLDERS = (("state",), ("agents", "*", "agent"))
+# How long databases may take: an instance can make one that takes for ever.
 _START_SECONDS = 60
 _EACH_SECONDS = 0.05
 _BYTES_PER_SECOND = 1_000_000
@@ -70,8 +69,7 @@ def _move_databases(
 ) -> None:
     worker = open_instance(context, name)
     request = json.dumps({"pairs": move.pairs, "back": back, "restored": restored}).encode()
-    with files.open_state(worker.paths.state) as state:
-        sizes = [size for folder in _FOLDERS for size in files.sizes_in(state, *folder)]
+    sizes = worker.volume.sizes(*DATABASES)
     seconds = _START_SECONDS + _EACH_SECONDS * len(sizes) + sum(sizes) / _BYTES_PER_SECOND
     context.report(f"have its databases follow, for {seconds:.0f} s at the most")
     try:

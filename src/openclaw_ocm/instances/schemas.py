@@ -10,7 +10,6 @@ from openclaw_ocm.core.openclaw.turn import agent_of, agents_in
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.sandboxed import run_node, run_openclaw
-from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.package import stated_schemas, version_of
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 _READ_SECONDS = 60.0
 # How long OpenClaw may take: an instance can make a database that takes for ever.
-_FOLDERS = (("state",), ("agents", "*", "agent"))
 _START_SECONDS = 300.0
 _BYTES_PER_SECOND = 1_000_000
 _MAIN = "main"
@@ -48,9 +46,7 @@ def migrate(context: Context, name: InstanceName) -> None:
     if not read_schemas(worker):
         return
     version = version_of(worker.record.runtime)
-    with files.open_state(worker.paths.state) as state:
-        size = sum(size for folder in _FOLDERS for size in files.sizes_in(state, *folder))
-    seconds = _START_SECONDS + size / _BYTES_PER_SECOND
+    seconds = _START_SECONDS + sum(worker.volume.sizes(*schemas.DATABASES)) / _BYTES_PER_SECOND
     context.report(f"have OpenClaw {version} migrate it, for {seconds:.0f} s at the most")
     try:
         run_openclaw(worker, schemas.MIGRATE, schemas.MIGRATING, timeout=seconds)

@@ -86,9 +86,8 @@ def adopt(context: Context, wanted: str, request: Request, effort: Effort, *, dr
         refuse_instance(context.host.paths, name)
         planned = planned_adoption(context, name, found, request)
         outcome = _carry_out(planned, found, request, effort, dry_run=dry_run, until_reserved=until_reserved)
-    paths = planned.worker.paths
-    moved = not dry_run and str(paths.state) != planned.adopted.state
-    stale = stale_programs(name, paths.state) if moved else ()
+    moved = not dry_run and str(planned.worker.paths.state) != planned.adopted.state
+    stale = stale_programs(name, planned.worker.volume) if moved else ()
     return replace(outcome, notes=(*outcome.notes, *stale))
 
 

@@ -92,7 +92,7 @@ def rename(
             done=f"is now {new}" + (f", {ready_in_words(renamed.record)}" if runs else ""),
             nothing="",
             dry_run=dry_run,
-            notes=stale_programs(new, old.paths.state),
+            notes=stale_programs(new, old.volume),
         )
         for one in guards:
             outcome = one.told(old.host, outcome)

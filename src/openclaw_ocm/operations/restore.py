@@ -129,8 +129,8 @@ def restore(
         missed = () if made is None else missed_after(made, staged.contents, idle=request.idle)
         # Of a drill nothing else is of interest, for it is gone the next moment.
         offers = () if made is None or request.idle else offers_told(made)
-        has_moved = made is not None and str(paths.state) != staged.contents.header.state
-        stale = stale_programs(name, paths.state) if has_moved else ()
+        has_moved = str(paths.state) != staged.contents.header.state
+        stale = stale_programs(name, made.volume) if made is not None and has_moved else ()
         return replace(outcome, notes=missed if request.idle else (*outcome.notes, *missed, *stale, *offers))
 
 

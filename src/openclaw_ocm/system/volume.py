@@ -6,6 +6,7 @@ A directory of this host is one. Another may lie elsewhere: each call is one que
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
 from dataclasses import dataclass
@@ -49,6 +50,12 @@ class Volume(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file or a link at the top; nothing where there is none."""
 
+    def sizes(self, *folders: str) -> tuple[int, ...]:
+        """Return what each file in these directories takes on disk, without what cannot be looked at.
+
+        What is mostly holes counts for little. `*` stands for every directory there.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Directory:
@@ -80,3 +87,9 @@ class Directory:
         """Remove a file or a link at the top; nothing where there is none."""
         with files.open_state(self.path) as directory, contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
+
+    def sizes(self, *folders: str) -> tuple[int, ...]:
+        """Return what each file in these directories takes on disk, without what cannot be looked at."""
+        with files.open_state(self.path) as directory:
+            found = (files.sizes_in(directory, *folder.split("/")) for folder in folders)
+            return tuple(itertools.chain.from_iterable(found))

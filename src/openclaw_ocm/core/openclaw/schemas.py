@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # keeps it from what is no migration. Who starts the gateway is in the environment of every program inside.
 MIGRATE = ("doctor", "--fix", "--non-interactive", "--no-workspace-suggestions")
 MIGRATING = {"OPENCLAW_UPDATE_IN_PROGRESS": "1"}
+# The directories of a state that databases lie in.
+DATABASES = ("state", "agents/*/agent")
 _LONGEST_NAME = 80
 
 

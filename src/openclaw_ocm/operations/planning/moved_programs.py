@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from openclaw_ocm.core import prefix
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
-    from pathlib import PurePosixPath
-
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.system.volume import Volume
 
 # uv has no command that makes the links to all its programs anew as well (0.13).
 _ANEW = {
@@ -21,16 +19,13 @@ _ANEW = {
 }
 
 
-def stale_programs(name: InstanceName, state: PurePosixPath) -> tuple[str, ...]:
+def stale_programs(name: InstanceName, volume: Volume) -> tuple[str, ...]:
     """Return a note on the programs in a state that name the path where it lay before, none without such."""
     found: list[str] = []
-    with contextlib.suppress(OcmError, OSError), files.open_state(state) as directory:
+    with contextlib.suppress(OcmError, OSError):
         # Each environment has a file pyvenv.cfg.
-        found += (
-            place[0]
-            for place in prefix.ENVIRONMENTS
-            if any(True for _size in files.sizes_in(directory, prefix.NAME, *place, "*"))
-        )
+        places = {place[0]: "/".join((prefix.NAME, *place, "*")) for place in prefix.ENVIRONMENTS}
+        found += (program for program, place in places.items() if volume.sizes(place))
     if not found:
         return ()
     typed = "; ".join(_ANEW[one] for one in found)
