@@ -316,6 +316,8 @@ def what_a_state_holds_is_read_and_written_where_it_is(home: Home[Backend]) -> N
     done = home.inside(one, "/bin/sh", "-c", "cat config; mkdir -p a/b; echo below >a/b/c")
     assert done.stdout == "another", "it is what the instance itself has"
     assert volume.read("a/b/c", limit=10) == b"below\n"
+    assert {"config", "a"} <= {*volume.names(most=99)}
+    assert len(volume.names(most=1)) == 1
     assert all(size > 0 for size in volume.sizes("a/b", "a/*", "nothing", "a"))
     assert len(volume.sizes("a/b", "a/*", "nothing", "a")) == 2
     with refused(FileNotFoundError):

@@ -24,7 +24,6 @@ from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.operations.planning.contents import Contents, replace_contents, with_attempts
 from openclaw_ocm.operations.planning.repair import remember, restart_steps, runs_with_older_secrets
 from openclaw_ocm.operations.session import capture, ready_for_session
-from openclaw_ocm.system import files
 from openclaw_ocm.system.kept.inherited import encode_inherited, read_inherited, without_secret
 from openclaw_ocm.system.kept.secrets import read_secrets
 from openclaw_ocm.system.openclaw.config import candidate
@@ -319,10 +318,7 @@ def _refuse_record_keys(name: InstanceName, keys: tuple[str, ...]) -> None:
 
 def _validate(worker: Instance, config: dict[str, Any]) -> None:
     """Have the instance's own OpenClaw judge `config`, in its sandbox: reading one may load its plugins."""
-    with (
-        files.open_state(worker.paths.state) as directory,
-        candidate(directory, configs.format_config(config)) as beside,
-    ):
+    with candidate(worker.volume, configs.format_config(config)) as beside:
         worker.context.report("validate with OpenClaw")
         completed = capture(
             worker.context,

@@ -50,6 +50,9 @@ class Volume(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file or a link at the top; nothing where there is none."""
 
+    def names(self, *, most: int) -> tuple[str, ...]:
+        """Return the names at the top, in no order and `most` of them: an instance can make any number."""
+
     def sizes(self, *folders: str) -> tuple[int, ...]:
         """Return what each file in these directories takes on disk, without what cannot be looked at.
 
@@ -87,6 +90,11 @@ class Directory:
         """Remove a file or a link at the top; nothing where there is none."""
         with files.open_state(self.path) as directory, contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
+
+    def names(self, *, most: int) -> tuple[str, ...]:
+        """Return the names at the top, in no order and `most` of them."""
+        with files.open_state(self.path) as directory, os.scandir(directory) as entries:
+            return tuple(entry.name for entry in itertools.islice(entries, most))
 
     def sizes(self, *folders: str) -> tuple[int, ...]:
         """Return what each file in these directories takes on disk, without what cannot be looked at."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from openclaw_ocm.core.openclaw.document import MAX_BYTES
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.openclaw.config import candidate
 from openclaw_ocm.system.openclaw.main_config import read_main, replace_main
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,10 +129,8 @@ def test_a_candidate_is_gone_afterwards_and_with_it_what_a_kill_left_of_another(
     (tmp_path / ".ocm-candidate-0123456789ab.json").write_bytes(b"left by a kill")
     (tmp_path / ".ocm-candidate-of-an-instance").mkdir()
     (tmp_path / "mine.json").write_bytes(b"")
-    directory = os.open(tmp_path, os.O_RDONLY)
-    with candidate(directory, BEFORE) as name:
+    with candidate(Directory(PurePosixPath(tmp_path)), BEFORE) as name:
         assert (tmp_path / name).read_bytes() == BEFORE
-    os.close(directory)
     assert {path.name for path in tmp_path.iterdir()} == {".ocm-candidate-of-an-instance", "mine.json"}
 
 

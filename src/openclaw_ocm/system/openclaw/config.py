@@ -12,7 +12,6 @@ from openclaw_ocm.core import temporary
 from openclaw_ocm.core.openclaw.document import MAX_BYTES, included, parse_config
 from openclaw_ocm.core.paths import CONFIG_NAME
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.volume import Volume
 
 _MAX_INCLUDED = 100
+_MOST_NAMES = 100_000
 
 
 def read_config(volume: Volume, name: InstanceName) -> tuple[bytes, dict[str, Any]]:
@@ -78,20 +78,18 @@ def read_included(
 
 
 @contextlib.contextmanager
-def candidate(directory: int, data: bytes) -> Iterator[str]:
+def candidate(volume: Volume, data: bytes) -> Iterator[str]:
     """Write a config beside the real one, for OpenClaw to judge where its includes are, and yield its name.
 
     The caller holds the lock under which one is made at a time: what a kill left of another goes as well.
     """
-    for name in os.listdir(directory):
-        if temporary.is_candidate(name):
-            # An instance can put a directory there, which is no matter of ours.
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=directory)
+    for name in filter(temporary.is_candidate, volume.names(most=_MOST_NAMES)):
+        # An instance can put a directory there, which is no matter of ours.
+        with contextlib.suppress(OSError):
+            volume.remove(name)
     name = temporary.candidate(secrets.token_hex(temporary.TOKEN_BYTES))
-    files.write_in(directory, name, data)
+    volume.write(name, data)
     try:
         yield name
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=directory)
+        volume.remove(name)

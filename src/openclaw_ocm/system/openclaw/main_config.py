@@ -15,6 +15,7 @@ from openclaw_ocm.system.exchange import replace_in
 from openclaw_ocm.system.openclaw.config import candidate
 from openclaw_ocm.system.openclaw.find import find_runtime, main_command
 from openclaw_ocm.system.openclaw.whereabouts import find_main
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
@@ -33,15 +34,14 @@ def read_main(host: Host) -> bytes:
         hint = "openclaw onboard makes one; ocm update-models NAME updates an instance"
         raise OcmError(message, hint=hint, code="config_missing")
     path = _real_path(main.config)
-    with files.open_state(path.parent) as directory:
-        return files.read_in(directory, path.name, limit=MAX_BYTES)
+    return Directory(path.parent).read(path.name, limit=MAX_BYTES)
 
 
 def validate_main(host: Host, text: bytes) -> Completed:
     """Have the user's OpenClaw judge `text` as main's config: beside the real one, where its includes are."""
     runtime, main = find_runtime(host), find_main(host)
     folder = _real_path(main.config.parent)
-    with files.open_state(folder) as directory, candidate(directory, text) as beside:
+    with candidate(Directory(folder), text) as beside:
         command = main_command(
             runtime,
             ("config", "validate", "--json"),
