@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openclaw_ocm.system.openclaw.own_log import own_log
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ def line(second: int, text: object, **fields: object) -> str:
 
 
 def read(log: Path, *, lines: int | None = None, since: float | None = None) -> tuple[Entry, ...] | None:
-    return own_log(PurePosixPath(log.parents[1]), lines=lines, since=since)
+    return own_log(Directory(PurePosixPath(log.parents[1])), lines=lines, since=since)
 
 
 def messages(log: Path, *, lines: int | None = None, since: float | None = None) -> list[str]:

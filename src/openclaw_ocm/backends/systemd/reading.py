@@ -10,6 +10,7 @@ from openclaw_ocm.backends.systemd.journal import parse_entry
 from openclaw_ocm.core.log import Entry
 from openclaw_ocm.errors import CommandFailed, OcmError
 from openclaw_ocm.system.openclaw.own_log import PLACE, own_log
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ def _journal(
 def _own(
     host: Host, name: InstanceName, lacking: Lacking, *, lines: int | None, since: float | None
 ) -> Iterator[Entry]:
-    found = own_log(host.instance(name).state, lines=lines, since=since)
+    found = own_log(Directory(host.instance(name).state), lines=lines, since=since)
     if found is None:
         raise OcmError(lacking.why, hint=lacking.mend, code="no_journal")
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")

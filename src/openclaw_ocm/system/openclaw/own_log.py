@@ -10,24 +10,23 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.log import Entry
 from openclaw_ocm.core.text import printable
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import PurePosixPath
+
+    from openclaw_ocm.system.volume import Volume
 
 PLACE = "logs/gateway.log"
 _MOST_BYTES = 2**20
 
 
-def own_log(state: PurePosixPath, *, lines: int | None, since: float | None) -> tuple[Entry, ...] | None:
+def own_log(volume: Volume, *, lines: int | None, since: float | None) -> tuple[Entry, ...] | None:
     """Return the last entries of the log that OpenClaw keeps in a state (2026.9.6), None where there is none.
 
     At the most those of its last megabyte. `since` is in seconds since the epoch.
     """
     try:
-        with files.open_state(state) as directory:
-            data = files.read_below(directory, PLACE, limit=_MOST_BYTES, tail=True)
+        data = volume.read(PLACE, limit=_MOST_BYTES, tail=True)
     except (OSError, OcmError):
         return None
     found = list(_entries(data, since))
