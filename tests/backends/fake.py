@@ -73,7 +73,8 @@ class World:
     `calls` are the methods that were called, with the instances; `failing` raise their error when they are;
     `refused` cannot be started at all; `exits` end at once with a status; `answers` say something else than
     that they are ready; `queued` wait for their turn; `violations` is what changes a sandbox from outside,
-    `unproved` what a proof finds; `strangers` listen in the place of gateways, by their ports.
+    `unproved` what a proof finds; `strangers` listen in the place of gateways, by their ports;
+    `volumes` are states that lie elsewhere.
     """
 
     gateways: dict[InstanceName, Gateway] = field(default_factory=dict)
@@ -91,6 +92,7 @@ class World:
     violations: dict[InstanceName, tuple[str, ...]] = field(default_factory=dict)
     unproved: dict[InstanceName, tuple[str, ...]] = field(default_factory=dict)
     strangers: dict[int, Listener] = field(default_factory=dict)
+    volumes: dict[InstanceName, PurePosixPath] = field(default_factory=dict)
     foreground: tuple[str, ...] | None = None
 
     def tell(self, name: InstanceName, source: str, message: str) -> None:
@@ -349,7 +351,7 @@ class Fake:
         self.world.enabled -= set(names)
 
     def volume(self, name: InstanceName) -> Directory:
-        return Directory(self.host.instance(name).state)
+        return Directory(self.world.volumes.get(name, self.host.instance(name).state))
 
     def session(
         self,
