@@ -318,6 +318,10 @@ def what_a_state_holds_is_read_and_written_where_it_is(home: Home[Backend]) -> N
     assert volume.read("a/b/c", limit=10) == b"below\n"
     assert {"config", "a"} <= {*volume.names(most=99)}
     assert len(volume.names(most=1)) == 1
+    assert volume.names("a", most=9) == ("b",)
+    assert volume.names("config", most=9) == volume.names("nothing/at/all", most=9) == ()
+    assert volume.has("nothing", "a/b")
+    assert not volume.has("nothing", "config", "a/b/c", "a/nothing")
     assert all(size > 0 for size in volume.sizes("a/b", "a/*", "nothing", "a"))
     assert len(volume.sizes("a/b", "a/*", "nothing", "a")) == 2
     with refused(FileNotFoundError):
@@ -354,6 +358,8 @@ def what_an_instance_puts_in_the_place_of_a_file_is_not_read(home: Home[Backend]
         volume.read("file", limit=4)
     with refused(OSError):
         volume.read("r/file", limit=9)
+    assert not volume.has("r", "r/d")
+    assert volume.names("r", most=9) == ()
     for missing in ("nothing", "d/nothing", "nowhere/nothing"):
         with refused(FileNotFoundError):
             volume.read(missing, limit=9)

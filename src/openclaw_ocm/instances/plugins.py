@@ -24,7 +24,7 @@ _SECONDS = 120.0
 
 def has_plugins(worker: Instance) -> bool:
     """Tell whether an instance has plugins that OpenClaw did not bring, or none can tell."""
-    return has_own(worker.paths.state) or bool(lookup(worker.config, "plugins.load.paths"))
+    return has_own(worker.volume) or bool(lookup(worker.config, "plugins.load.paths"))
 
 
 def plugin_errors(worker: Instance) -> dict[str, str]:

@@ -16,6 +16,7 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.exchange import replace_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import PurePosixPath
 
 
@@ -50,8 +51,11 @@ class Volume(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file or a link at the top; nothing where there is none."""
 
-    def names(self, *, most: int) -> tuple[str, ...]:
-        """Return the names at the top, in no order and `most` of them: an instance can make any number."""
+    def names(self, folder: str = ".", *, most: int) -> tuple[str, ...]:
+        """Return what is in a directory, none where there is none; in no order, and `most` of any number."""
+
+    def has(self, *folders: str) -> bool:
+        """Tell whether there is one of these directories, with one question for all of them."""
 
     def sizes(self, *folders: str) -> tuple[int, ...]:
         """Return what each file in these directories takes on disk, without what cannot be looked at.
@@ -91,13 +95,41 @@ class Directory:
         with files.open_state(self.path) as directory, contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
 
-    def names(self, *, most: int) -> tuple[str, ...]:
-        """Return the names at the top, in no order and `most` of them."""
-        with files.open_state(self.path) as directory, os.scandir(directory) as entries:
-            return tuple(entry.name for entry in itertools.islice(entries, most))
+    def names(self, folder: str = ".", *, most: int) -> tuple[str, ...]:
+        """Return what is in a directory, none where there is none; in no order, and `most` of any number."""
+        with files.open_state(self.path) as top, _opened(top, folder) as directory:
+            if directory is None:
+                return ()
+            with os.scandir(directory) as entries:
+                return tuple(entry.name for entry in itertools.islice(entries, most))
+
+    def has(self, *folders: str) -> bool:
+        """Tell whether there is one of these directories."""
+        with files.open_state(self.path) as top:
+            return any(_is_there(top, folder) for folder in folders)
 
     def sizes(self, *folders: str) -> tuple[int, ...]:
         """Return what each file in these directories takes on disk, without what cannot be looked at."""
         with files.open_state(self.path) as directory:
             found = (files.sizes_in(directory, *folder.split("/")) for folder in folders)
             return tuple(itertools.chain.from_iterable(found))
+
+
+def _is_there(top: int, folder: str) -> bool:
+    with _opened(top, folder) as found:
+        return found is not None
+
+
+@contextlib.contextmanager
+def _opened(top: int, folder: str) -> Iterator[int | None]:
+    """Give the descriptor of a directory below an open one, None where there is none."""
+    with contextlib.ExitStack() as opened:
+        at = top
+        for name in folder.split("/"):
+            try:
+                at = os.open(name, files.CLOSED_DIRECTORY, dir_fd=at)
+            except (FileNotFoundError, NotADirectoryError):
+                yield None
+                return
+            opened.callback(os.close, at)
+        yield at

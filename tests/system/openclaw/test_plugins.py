@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from openclaw_ocm.system.openclaw.plugins import is_installed, official_plugins
+from openclaw_ocm.system.volume import Directory
 
 DISCORD = "@openclaw/discord"
 
@@ -18,7 +19,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def installed(state: Path, package: str = DISCORD) -> bool | None:
-    return is_installed(PurePosixPath(state), package, "discord")
+    return is_installed(Directory(PurePosixPath(state)), package, "discord")
 
 
 def catalog(package: Path, kind: str, entries: object) -> None:

@@ -142,7 +142,7 @@ def _plugins(
     if not (wanted or channels) or lookup(config, "plugins.load.paths"):
         return {}
     official = official_plugins(package)
-    there = functools.partial(is_installed, worker.paths.state)
+    there = functools.partial(is_installed, worker.volume)
     missing: dict[str, dict[str, str]] = {"provider_plugins": {}, "channel_plugins": {}}
     brought = set()
     for kind, names, listed in (

@@ -33,7 +33,7 @@ def missed_after(worker: Instance, contents: Contents, *, idle: bool) -> tuple[s
 
 def _plugins(worker: Instance, contents: Contents, said: Sequence[str]) -> Iterator[str]:
     """Yield each plugin of the archive's that is not installed, but for those of which it is `said`."""
-    for one in absent(worker.paths.state, contents.manifest.plugins):
+    for one in absent(worker.volume, contents.manifest.plugins):
         command = f"plugins install {shlex.quote(one.package)}"
         if not any(command in note for note in said):
             yield f"the plugin {one.name} is in no backup, and not installed: ocm use {worker.name} {command}"

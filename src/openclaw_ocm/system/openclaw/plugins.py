@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import itertools
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from openclaw_ocm.core.openclaw.document import as_object
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.backup.layout import Plugin
+    from openclaw_ocm.system.volume import Volume
 
 _MAX_BYTES = 4 * 2**20
 _MOST_PROJECTS = 500
+_PLACES, _PROJECTS = ("extensions", "git"), "npm/projects"
 
 
 class Official(NamedTuple):
@@ -65,7 +63,7 @@ def _channels(said: Mapping[str, object]) -> list[str]:
     return [name] if isinstance(name, str) else []
 
 
-def is_installed(state: PurePosixPath, package: str, name: str) -> bool | None:
+def is_installed(volume: Volume, package: str, name: str) -> bool | None:
     """Tell whether an instance has a plugin, of the npm `package` or in a directory of that `name`.
 
     None where that cannot be seen. OpenClaw 2026.9.6 has each package in a project of its own
@@ -73,67 +71,25 @@ def is_installed(state: PurePosixPath, package: str, name: str) -> bool | None:
     """
     at = package.rpartition("@")[0] or package
     try:
-        with files.open_state(state) as top:
-            placed = any(_is_there(top, (place, name)) for place in ("extensions", "git"))
-            return placed or any(_is_there(one, ("node_modules", *at.split("/"))) for one in _projects(top))
+        if volume.has(*(f"{place}/{name}" for place in _PLACES)):
+            return True
+        projects = volume.names(_PROJECTS, most=_MOST_PROJECTS)
+        return volume.has(*(f"{_PROJECTS}/{project}/node_modules/{at}" for project in projects))
     except (OcmError, OSError):
         return None
 
 
-def has_own(state: PurePosixPath) -> bool:
+def has_own(volume: Volume) -> bool:
     """Tell whether an instance has plugins that OpenClaw did not bring, or none can tell."""
     try:
-        with files.open_state(state) as top:
-            return any(_is_filled(top, place) for place in (("extensions",), ("git",), ("npm", "projects")))
+        return any(volume.names(place, most=1) for place in (*_PLACES, _PROJECTS))
     except (OcmError, OSError):
         return True
 
 
-def _is_filled(top: int, parts: tuple[str, ...]) -> bool:
-    with _opened(top, parts) as found:
-        if found is None:
-            return False
-        with os.scandir(found) as entries:
-            return next(entries, None) is not None
-
-
-def absent(state: PurePosixPath, plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
+def absent(volume: Volume, plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
     """Return those plugins of a backup of which nothing is at their place in a state, so far as is seen."""
     try:
-        with files.open_state(state) as top:
-            return tuple(one for one in plugins if not _is_there(top, tuple(one.path.split("/"))))
+        return tuple(one for one in plugins if not volume.has(one.path))
     except (OcmError, OSError):
         return ()
-
-
-def _projects(top: int) -> Iterator[int]:
-    """Yield the descriptors of the projects of npm in a state."""
-    with _opened(top, ("npm", "projects")) as directory:
-        if directory is None:
-            return
-        with os.scandir(directory) as entries:
-            names = [entry.name for entry in itertools.islice(entries, _MOST_PROJECTS)]
-        for name in names:
-            with _opened(directory, (name,)) as project:
-                if project is not None:
-                    yield project
-
-
-def _is_there(top: int, parts: tuple[str, ...]) -> bool:
-    with _opened(top, parts) as found:
-        return found is not None
-
-
-@contextlib.contextmanager
-def _opened(top: int, parts: tuple[str, ...]) -> Iterator[int | None]:
-    """Give the descriptor of a directory below one, None where there is none."""
-    with contextlib.ExitStack() as opened:
-        at = top
-        for part in parts:
-            try:
-                at = os.open(part, files.CLOSED_DIRECTORY, dir_fd=at)
-            except (FileNotFoundError, NotADirectoryError):
-                yield None
-                return
-            opened.callback(os.close, at)
-        yield at
