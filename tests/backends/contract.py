@@ -365,8 +365,12 @@ def what_an_instance_puts_in_the_place_of_a_file_is_not_read(home: Home[Backend]
             volume.read(missing, limit=9)
     volume.write("link", b"its own")
     assert volume.read("file", limit=9) == b"much\n", "a link is replaced and not followed"
+    nobody = of_this_run(home, "nobody")
     with refused(OcmError):
-        home.backend.volume(of_this_run(home, "nobody")).read("file", limit=9)
+        home.backend.volume(nobody).read("file", limit=9)
+    with refused(OcmError):
+        home.backend.volume(nobody).check(nobody)
+    volume.check(name)
 
 
 def a_session_has_the_environment_it_is_given_and_begins_in_the_state(home: Home[Backend]) -> None:

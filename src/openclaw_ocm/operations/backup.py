@@ -33,7 +33,7 @@ from openclaw_ocm.system.archive.reader import free_bytes
 from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies, open_copies, survey
 from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.runtime import check_runtime
-from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
+from openclaw_ocm.system.sandbox_directories import is_current, make_shell
 from openclaw_ocm.system.ways import refuse_reached
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def backup(context: Context, name: InstanceName, request: Request) -> Backup:
     copied; nothing is left then.
     """
     with changing(context, name, wait_seconds=request.patience_seconds, reads=BACKUP) as worker:
-        check_state(worker.paths)
+        worker.volume.check(name)
         return backup_locked(worker, request)
 
 

@@ -34,7 +34,6 @@ from openclaw_ocm.operations.planning.selecting import select
 from openclaw_ocm.operations.planning.shown import not_shown
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.runtime import gone
-from openclaw_ocm.system.sandbox_directories import check_state
 from openclaw_ocm.system.uplinks import check_uplink
 from openclaw_ocm.system.workspaces import survey_workspaces
 
@@ -71,7 +70,7 @@ def clone(  # noqa: PLR0913 - what was asked for
     """
     with changing(context, name, new, reads=CLONE) as original, contextlib.ExitStack() as until_reserved:
         until_reserved.enter_context(allocating(context))
-        check_state(original.paths)
+        original.volume.check(name)
         refuse_instance(original.paths.host, new)
         worker = _planned(original, new, port)
         refuse_existing(worker)

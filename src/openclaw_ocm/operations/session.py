@@ -22,7 +22,7 @@ from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.system import boxes, packages
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.openclaw.runtime import check_runtime
-from openclaw_ocm.system.sandbox_directories import check_state, is_current, make_shell
+from openclaw_ocm.system.sandbox_directories import is_current, make_shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -179,7 +179,7 @@ def ready_for_session(context: Context, name: InstanceName) -> Record:
         # Who had the lock meanwhile, or was cut off, may have changed the record, renamed the instance or
         # deleted it.
         with changing(context, name) as worker:
-            check_state(worker.paths)
+            worker.volume.check(name)
             make_shell(worker.paths, worker.record)
             return worker.record
     return record

@@ -41,15 +41,6 @@ if TYPE_CHECKING:
 _STICKY = 0o1777
 
 
-def check_state(paths: InstancePaths) -> None:
-    """Raise `OcmError` where an instance has no state directory to bind into its sandbox, or a link."""
-    if Path(paths.state).is_symlink():
-        raise files.is_link(paths.state)
-    if not Path(paths.state).is_dir():
-        message = f"{paths.name} has no state directory {paths.state}"
-        raise OcmError(message, hint=f"put it back, or ocm delete {paths.name}", code="state_missing")
-
-
 def make_shell(paths: InstancePaths, record: Record) -> None:
     """Make what is missing of an instance's shell, and bring what is there in step with its record."""
     own = (paths.root, paths.link_directory, paths.bin, paths.network, paths.scratch, paths.uplink)

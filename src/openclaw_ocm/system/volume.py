@@ -10,14 +10,18 @@ import itertools
 import os
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.exchange import replace_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePosixPath
+
+    from openclaw_ocm.core.names import InstanceName
 
 
 class Volume(Protocol):
@@ -26,6 +30,9 @@ class Volume(Protocol):
     `FileNotFoundError` says that there is none, and nothing else does: what is there and cannot be reached is
     another `OSError`, a volume that cannot be opened an `OcmError`.
     """
+
+    def check(self, name: InstanceName) -> None:
+        """Raise `OcmError` where there is none for the instance of that name to run on."""
 
     def place(self, path: str) -> str:
         """Return where a file lies, for a person to find it."""
@@ -69,6 +76,14 @@ class Directory:
     """A volume that is a directory of this host."""
 
     path: PurePosixPath
+
+    def check(self, name: InstanceName) -> None:
+        """Raise `OcmError` where there is no such directory, or a link, which no sandbox follows."""
+        if Path(self.path).is_symlink():
+            raise files.is_link(self.path)
+        if not Path(self.path).is_dir():
+            message = f"{name} has no state directory {self.path}"
+            raise OcmError(message, hint=f"put it back, or ocm delete {name}", code="state_missing")
 
     def place(self, path: str) -> str:
         """Return where a file lies, for a person to find it."""

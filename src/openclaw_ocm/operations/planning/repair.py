@@ -22,7 +22,7 @@ from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.system import files
 from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.runtime import check_runtime
-from openclaw_ocm.system.sandbox_directories import check_state, is_current
+from openclaw_ocm.system.sandbox_directories import is_current
 from openclaw_ocm.system.uplinks import check_uplink
 from openclaw_ocm.system.variables import changeable_files, missing_files
 
@@ -98,7 +98,7 @@ def repair_steps(worker: Instance, *, repair: bool, replaced: bool = False) -> l
     """
     _refuse_unstartable(worker)
     if not replaced:
-        check_state(worker.paths)
+        worker.volume.check(worker.name)
     name, paths, wanted = worker.name, worker.paths, worker.definition
     steps: list[Step] = []
     if not is_current(paths, worker.record):
@@ -121,7 +121,7 @@ def shell_for_undo(worker: Instance) -> MakeShell:
 def refuse_unrepairable(worker: Instance, *, repair: bool) -> None:
     """Raise `OcmError` where `repair_steps` would, for who writes the definition in any case."""
     _refuse_unstartable(worker)
-    check_state(worker.paths)
+    worker.volume.check(worker.name)
     path = worker.backend.definition_path(worker.name)
     data = files.read_own(path)
     if data is not None and is_edited(data.decode(errors="replace")) and not repair:
