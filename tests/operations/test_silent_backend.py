@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from tests.operations.kept import Kept
 
+    from openclaw_ocm.backends.protocol import Observed
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.status import Process
 
@@ -148,6 +150,24 @@ def test_a_backend_that_falls_silent_between_two_questions_is_no_harm(
     opened = open_all(beside.context, [OTHER])
     verdict = verdicts(observed(opened.instances.values()).instances.values())[OTHER]
     assert (verdict.state, verdict.taken) == ("starting", False)
+
+
+def test_gateways_of_two_backends_are_asked_at_once(beside: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One deadline holds for all: who lets it pass costs the others no time."""
+    running, together = beside.process(NAME), threading.Barrier(2, timeout=30)
+
+    def ask(
+        _backend: fake.Fake, gateways: Collection[Observed], **_options: object
+    ) -> dict[InstanceName, Answer]:
+        together.wait()
+        return {one.record.name: fake.READY for one in gateways}
+
+    monkeypatch.setattr(silent.Silent, "observe", lambda _backend, names: dict.fromkeys(names, running))
+    monkeypatch.setattr(silent.Silent, "strangers", lambda _backend, _gateways: {})
+    for backend in (fake.Fake, silent.Silent):
+        monkeypatch.setattr(backend, "ask", ask)
+    opened = observed(open_all(beside.context, [NAME, OTHER]).instances.values())
+    assert {one.state for one in verdicts(opened.instances.values()).values()} == {"ready"}
 
 
 def test_another_backend_runs_in_the_foreground(beside: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
