@@ -237,7 +237,7 @@ class Fake:
     def prove(self, gateway: Observed, policy: Policy) -> tuple[str, ...]:  # noqa: ARG002 - as injected
         name = gateway.record.name
         self._called("prove", [name])
-        if gateway.process.pid is None:
+        if gateway.process.run is None:
             return ("the gateway is not running",)
         found = (*self.world.violations.get(name, ()), *self.world.unproved.get(name, ()))
         return found if gateway.record.sealed else ()
@@ -260,7 +260,7 @@ class Fake:
 
     def lives(self, process: Process) -> bool:
         self._called("lives")
-        return process.pid is not None
+        return process.run is not None
 
     def use(self, process: Process) -> tuple[int | None, float | None]:
         if process.pid is not None and process.memory_bytes is None:

@@ -194,3 +194,17 @@ def test_what_an_activity_means(
     activity: Activity, *, has_process: bool, is_up: bool, will_run: bool
 ) -> None:
     assert (activity.has_process, activity.is_up, activity.will_run) == (has_process, is_up, will_run)
+
+
+@pytest.mark.parametrize(
+    ("seen", "run"),
+    [
+        (process(pid=7, since=NOW), 7),
+        (process(pid=None, since=NOW), None),
+        (process(pid=None, since=NOW, elsewhere=True), NOW),
+    ],
+)
+def test_a_run_is_told_from_others_by_its_process_or_elsewhere_by_its_beginning(
+    seen: Process, run: float | None
+) -> None:
+    assert seen.run == run

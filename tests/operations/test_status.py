@@ -7,7 +7,10 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +26,7 @@ from openclaw_ocm.core.plan import Plan
 from openclaw_ocm.core.status import Answer, Listener
 from openclaw_ocm.core.steps import WriteRecord
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.instances import verify
 from openclaw_ocm.operations.planning.change import recover_all
 from openclaw_ocm.operations.schedule import Asked, set_schedule
 from openclaw_ocm.operations.status import observe
@@ -30,11 +34,12 @@ from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.machine import boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from tests.operations.kept import Kept
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.core.status import Process
 
 DOWN = OcmError("the cluster is down", hint="start it", code="down")
 
@@ -301,3 +306,25 @@ def test_backups_whose_program_has_gone_are_told_before_the_next_is_missed(kept:
     assert found.unhealthy
     kept.start()
     assert kept.row().backup is None
+
+
+def test_a_gateway_that_is_no_process_of_this_machine_is_started_watched_and_told(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = fake.Fake.observe
+
+    def observe(backend: fake.Fake, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
+        found = seen(backend, names)
+        return {name: replace(one, pid=None, elsewhere=one.pid is not None) for name, one in found.items()}
+
+    def ends(_seconds: float) -> None:
+        kept.world.gateways[NAME].since = 1.0
+
+    monkeypatch.setattr(fake.Fake, "observe", observe)
+    assert kept.deploy().message == "ready and sealed"
+    assert kept.start().message == "already ready and sealed"
+    row = kept.row()
+    assert (row.state, row.pid, row.uptime_seconds is not None) == ("ready", None, True)
+    monkeypatch.setattr(verify, "time", SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=ends))
+    with pytest.raises(OcmError, match=f"{NAME} became ready and ended within 1 s"):
+        verify.watch(kept.context, NAME, seconds=60.0)

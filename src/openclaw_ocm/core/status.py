@@ -66,7 +66,8 @@ class Process:
     change it; `memory_bytes` and `cpu_seconds` are None where the backend keeps no account. `missed` means
     that it was to start with the backend, which began before it could be seen; `queued` that it starts when
     it is its turn, and has no process yet. `reason` is what the backend says of it in words, where it knows
-    more than the exit status tells.
+    more than the exit status tells. `elsewhere` means that it runs, but not as a process of this machine:
+    there is no `pid` then.
     """
 
     activity: Activity
@@ -85,7 +86,13 @@ class Process:
     overrides: tuple[str, ...] = ()
     missed: bool = False
     queued: bool = False
+    elsewhere: bool = False
     reason: str | None = None
+
+    @property
+    def run(self) -> float | None:
+        """What tells this run of a gateway from those before and after, None where it does not run."""
+        return self.since if self.elsewhere else self.pid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

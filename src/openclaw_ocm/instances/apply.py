@@ -213,7 +213,7 @@ def _bring_back(step: steps.Remember, context: Context) -> str:
             return ""
         halt(context, name)
         return f"{name} is stopped again"
-    if process.pid is not None and (process.pid, process.since) == (step.pid, step.since):
+    if process.run is not None and (process.pid, process.since) == (step.pid, step.since):
         return ""
     halt(context, name)
     launch(context, name)

@@ -60,7 +60,7 @@ def verify(context: Context, name: InstanceName, *, timeout_seconds: float) -> N
 def _is_still(worker: Instance) -> bool:
     """Tell whether the process that was looked at goes on."""
     process = worker.process
-    return worker.backend.lives(process) and worker.again().process.pid == process.pid
+    return worker.backend.lives(process) and worker.again().process.run == process.run
 
 
 def watch(context: Context, name: InstanceName, *, seconds: float) -> None:
@@ -69,12 +69,12 @@ def watch(context: Context, name: InstanceName, *, seconds: float) -> None:
     Raises `OcmError` with its own last words where it ends meanwhile.
     """
     worker, began, wall = open_instance(context, name), time.monotonic(), time.time()
-    pid = worker.process.pid
+    run = worker.process.run
     context.report(f"watch it for {seconds:g} s")
     while (waited := time.monotonic() - began) < seconds:
         time.sleep(min(_POLL_SECONDS, seconds - waited))
         worker = worker.again()
-        if worker.process.pid != pid or pid is None:
+        if worker.process.run != run or run is None:
             message = f"{name} became ready and ended within {round(waited) + 1} s"
             words = last_words(worker.context, name, since=wall)
             raise OcmError(message, hint=f"ocm logs {name}", code="not_ready", details=words)
@@ -90,7 +90,7 @@ def _wait_until_ready(worker: Instance, timeout_seconds: float) -> Instance:
     while True:
         worker = worker.again()
         verdict = verdicts([worker])[name]
-        if verdict.state is State.READY and worker.process.pid is not None:
+        if verdict.state is State.READY and worker.process.run is not None:
             if verdict.version != wanted:
                 message = f"{name} answers as OpenClaw {verdict.version}, not {wanted}"
                 raise OcmError(message, code="wrong_version")

@@ -101,7 +101,7 @@ def _of_row(paths: HostPaths, row: Row, one: Instance | None, stored: float | No
     yield from sample("_queued", process.queued)
     for state in State:
         yield from sample("_state", row.state == state, ocm_instance_state=state.value)
-    yield from sample("_start_time_seconds", process.since if process.pid is not None else None)
+    yield from sample("_start_time_seconds", process.since if process.run is not None else None)
     yield from sample("_restarts", process.restarts)
     yield from sample("_memory_bytes", memory)
     limit = record.limits.memory

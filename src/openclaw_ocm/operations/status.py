@@ -164,7 +164,7 @@ def _row(one: Instance, verdict: Health, agent: str | None, newest: Mapping[str,
     record, process = one.record, one.process
     have = installed_version(record.runtime.openclaw)
     known = None if have is None else newest.get(channel_of(have))
-    running = process.pid is not None and process.since is not None
+    running = process.run is not None and process.since is not None
     return Row(
         name=one.name,
         state=verdict.state.value,

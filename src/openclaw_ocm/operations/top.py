@@ -89,8 +89,8 @@ def _use(one: Instance | None, *, ask: bool) -> Use | None:
         return Use(at=time.monotonic(), process=None, memory_bytes=None, cpu_seconds=None)
     if not ask:
         return None
-    memory, seconds = one.use() if one.process.pid is not None else (None, None)
-    return Use(at=time.monotonic(), process=one.process.pid, memory_bytes=memory, cpu_seconds=seconds)
+    memory, seconds = one.use() if one.process.run is not None else (None, None)
+    return Use(at=time.monotonic(), process=one.process.run, memory_bytes=memory, cpu_seconds=seconds)
 
 
 def detail(context: Context, name: InstanceName, before: Detail | None, *, ready: bool) -> Detail:

@@ -72,6 +72,7 @@ def test_one_that_runs() -> None:
         exit_status=1,
         restarts=2,
         since=NOW - 20,
+        elsewhere=True,
     )
 
 

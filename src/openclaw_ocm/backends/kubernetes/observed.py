@@ -98,6 +98,7 @@ def process_in(stateful_set: object, pod: object, events: object, *, now: float)
         result="success" if activity.has_process else ended.result,
         restarts=_number(gateway.get("restartCount")) or 0,
         since=_since(seen, gateway),
+        elsewhere=bool(as_object(lookup(gateway, "state.running"))),
         reason=reason,
     )
 

@@ -25,7 +25,7 @@ class Use:
     """
 
     at: float
-    process: int | None
+    process: float | None
     memory_bytes: int | None
     cpu_seconds: float | None
 
