@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.system import health, listening, processes, uplinks
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -27,6 +28,10 @@ class LocalBackend(ABC):
     @abstractmethod
     def violations(self, name: InstanceName, process: Process) -> Iterator[str]:
         """Yield in words what makes the sandbox another than the definition says."""
+
+    def volume(self, name: InstanceName) -> Directory:
+        """Return the directory that holds the state of an instance, whether or not there is one."""
+        return Directory(self.host.instance(name).state)
 
     def prove(self, gateway: Observed, policy: Policy) -> tuple[str, ...]:
         """Return in words what is not as the policy says, asked of the kernel and from within the sandbox."""

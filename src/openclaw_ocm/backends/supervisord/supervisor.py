@@ -45,7 +45,6 @@ from openclaw_ocm.system.host import namespaces_forbidden
 from openclaw_ocm.system.kept.names import names_in
 from openclaw_ocm.system.packages import as_root
 from openclaw_ocm.system.runner import Command
-from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -260,10 +259,6 @@ class Supervisord(LocalBackend):
         """Have gateways no longer start with supervisord."""
         for name in names:
             files.remove_file(places.enabled(self.host.instance(name)))
-
-    def volume(self, name: InstanceName) -> Directory:
-        """Return the directory that holds the state of an instance, whether or not there is one."""
-        return Directory(self._paths.instance(name).state)
 
     def session(
         self,

@@ -39,7 +39,6 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.host import has_linger, user_manager_answers
 from openclaw_ocm.system.kept.names import names_in
 from openclaw_ocm.system.runner import Command
-from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -279,10 +278,6 @@ class Systemd(LocalBackend):
 
     def _installed(self, names: Collection[InstanceName]) -> list[str]:
         return [places.unit_name(name) for name, process in self.observe(names).items() if process.installed]
-
-    def volume(self, name: InstanceName) -> Directory:
-        """Return the directory that holds the state of an instance, whether or not there is one."""
-        return Directory(self.host.instance(name).state)
 
     def session(
         self,
