@@ -256,7 +256,7 @@ class Kept:
     def fix(self, before: Diagnosis) -> Diagnosis:
         return fix(self.context, before, lambda _progress: None)
 
-    def listeners(self, ports: Iterable[int]) -> dict[int, Listener]:
+    def listeners(self, ports: Iterable[int], _roots: object = None) -> dict[int, Listener]:
         """Return who listens: strangers, and the gateways that run."""
         found = {}
         for name, gateway in self.world.gateways.items():
