@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.host import Host
 
 SOURCE = Path(__file__).parents[2] / "src"
+# Of these an instance's objects are made and read, and nobody can choose it yet.
+UNFINISHED = {"kubernetes"}
 FOLDERS = {path.parent.name for path in (SOURCE / "openclaw_ocm" / "backends").glob("*/__init__.py")}
 
 
@@ -36,7 +38,7 @@ def settings(host: Host, text: str) -> None:
 
 
 def test_every_folder_is_a_backend_that_goes_by_its_name(host: Host) -> None:
-    assert set(registry.BACKENDS) == FOLDERS
+    assert set(registry.BACKENDS) == FOLDERS - UNFINISHED
     for name, backend in registry.Backends(host).items():
         assert backend.name == name
         assert type(backend).__module__.startswith(f"openclaw_ocm.backends.{name}.")

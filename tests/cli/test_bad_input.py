@@ -22,8 +22,21 @@ LONG = "a" * 64
 ENVELOPE = {"version", "ok", "command", "results", "errors", "warnings"}
 ERROR = {"name", "code", "message", "hint", "details"}
 _NOTIFY = tuple(f"notify {one}" for one in ("add", "list", "remove", "test", "check"))
-NAMELESS = ("adopt", "list", "metrics", "edit", "setup", "doctor", "restore", "backups verify", *_NOTIFY)
+_IMAGE = ("image build", "image push")
+NAMELESS = (
+    "adopt",
+    "list",
+    "metrics",
+    "edit",
+    "setup",
+    "doctor",
+    "restore",
+    "backups verify",
+    *_NOTIFY,
+    *_IMAGE,
+)
 _OTHERS = (
+    "image",
     "use",
     "enter",
     "supervise",
@@ -38,7 +51,7 @@ _OTHERS = (
 )
 _BELOW = (
     *("secret set", "secret unset", "secret list", "token rotate", "runtime use"),
-    *("backups list", "backups verify", "backups prune", *_NOTIFY),
+    *("backups list", "backups verify", "backups prune", *_NOTIFY, *_IMAGE),
 )
 ANSWERS_IN_JSON = [*(name for name in COMMANDS if name not in _OTHERS), *_BELOW]
 

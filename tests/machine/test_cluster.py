@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.cluster.cluster import NODES, PAUSE, Cluster, is_true
+from tests.machine.nspawn import MachineError
 
-from .nspawn import MachineError
 from .processes import wait_for
 
 if TYPE_CHECKING:

@@ -123,10 +123,13 @@ def test_what_is_selected_has_the_labels(case: Case) -> None:
 def test_what_is_mounted_and_referred_to_is_there(case: Case) -> None:
     objects = case.objects()
     spec = template_of(objects)["spec"]
-    claims = the(objects, "StatefulSet")["spec"]["volumeClaimTemplates"]
+    claimed = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in spec["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    assert claimed == {the(objects, "PersistentVolumeClaim")["metadata"]["name"]}
     volumes = {volume["name"] for volume in spec["volumes"]}
-    assert not volumes & {claim["metadata"]["name"] for claim in claims}
-    volumes |= {claim["metadata"]["name"] for claim in claims}
     mounted = {mount["name"] for one in containers_of(objects) for mount in one["volumeMounts"]}
     assert mounted == volumes
     secrets = {secret["metadata"]["name"] for secret in of_kind(objects, "Secret")}
@@ -139,6 +142,9 @@ def test_what_is_mounted_and_referred_to_is_there(case: Case) -> None:
     assert spec["serviceAccountName"] == the(objects, "ServiceAccount")["metadata"]["name"]
     ports = {port["name"] for one in spec["containers"] for port in one["ports"]}
     assert {port["targetPort"] for port in the(objects, "Service")["spec"]["ports"]} <= ports
+
+
+KINDS_OF_VOLUMES = {("emptyDir",), ("secret",), ("persistentVolumeClaim",)}
 
 
 @EACH
@@ -156,7 +162,7 @@ def test_the_pod_has_no_more_rights_than_pod_security_restricted_allows(case: Ca
     }
     assert spec["automountServiceAccountToken"] is spec["enableServiceLinks"] is False
     assert the(objects, "ServiceAccount")["automountServiceAccountToken"] is False
-    assert {tuple(set(volume) - {"name"}) for volume in spec["volumes"]} <= {("emptyDir",), ("secret",)}
+    assert {tuple(set(volume) - {"name"}) for volume in spec["volumes"]} <= KINDS_OF_VOLUMES
     for container in containers_of(objects):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,

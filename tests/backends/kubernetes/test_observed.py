@@ -37,7 +37,7 @@ def pod(
 
 
 def event(reason: str, message: str, *, kind: str = "Pod", at: str = LATE, uid: str = "u2") -> dict[str, Any]:
-    names = {"Pod": "gateway-0", "StatefulSet": "gateway", "PersistentVolumeClaim": "state-gateway-0"}
+    names = {"Pod": "gateway-0", "StatefulSet": "gateway", "PersistentVolumeClaim": "state"}
     owner = {"kind": kind, "name": names[kind], **({"uid": uid} if kind == "Pod" else {})}
     return {"involvedObject": owner, "reason": reason, "message": message, "lastTimestamp": at}
 

@@ -39,7 +39,7 @@ class Placement:
     `image` is as `places.parse_image` returns it; the record's `runtime` is the Node and the OpenClaw in it.
     `owner` is what no other user of the cluster has, `owned_by` that in words. A `storage_class` of None is
     the cluster's default. `storage_gib` and `storage_class` are those with which the volume was made: a
-    StatefulSet takes no others later.
+    claim takes no other class later, and no smaller size.
     """
 
     image: str
@@ -96,6 +96,7 @@ def instance_objects(
         # Before there is a pod that they are about.
         *_network_policies(record, placement),
         _service(record, placement),
+        _claim(record, placement),
         _stateful_set(record, placement, template, started=started),
     )
 
@@ -249,16 +250,22 @@ def _service(record: Record, placement: Placement) -> Object:
     return {**_object("v1", "Service", places.GATEWAY, record, placement), "spec": spec}
 
 
-def _stateful_set(record: Record, placement: Placement, template: Object, *, started: bool) -> Object:
-    claim = {
-        "metadata": {"name": places.STATE, "labels": _labels(record, placement)},
-        "spec": {
-            # That of one pod alone is for drivers of CSI: with others no volume would be found.
-            "accessModes": ["ReadWriteOnce"],
-            **({} if placement.storage_class is None else {"storageClassName": placement.storage_class}),
-            "resources": {"requests": {"storage": f"{placement.storage_gib}Gi"}},
-        },
+def _claim(record: Record, placement: Placement) -> Object:
+    """Return the claim of the volume.
+
+    It is no template of the StatefulSet's: of that the controllers of 1.20 take over the field, and nobody
+    may apply it a second time.
+    """
+    spec = {
+        # That of one pod alone is for drivers of CSI: with others no volume would be found.
+        "accessModes": ["ReadWriteOnce"],
+        **({} if placement.storage_class is None else {"storageClassName": placement.storage_class}),
+        "resources": {"requests": {"storage": f"{placement.storage_gib}Gi"}},
     }
+    return {**_object("v1", "PersistentVolumeClaim", places.STATE, record, placement), "spec": spec}
+
+
+def _stateful_set(record: Record, placement: Placement, template: Object, *, started: bool) -> Object:
     spec = {
         "replicas": 1 if started else 0,
         "serviceName": places.GATEWAY,
@@ -266,6 +273,5 @@ def _stateful_set(record: Record, placement: Placement, template: Object, *, sta
         "podManagementPolicy": "Parallel",
         "selector": {"matchLabels": _selector(record)},
         "template": template,
-        "volumeClaimTemplates": [claim],
     }
     return {**_object("apps/v1", "StatefulSet", places.GATEWAY, record, placement), "spec": spec}

@@ -253,7 +253,7 @@ def _events(found: object, pod: object) -> list[_Event]:
 
 
 def _about_gateway(found: object, pod: object) -> Iterator[_Event]:
-    own = {"StatefulSet": places.GATEWAY, "Pod": places.POD, "PersistentVolumeClaim": places.CLAIM}
+    own = {"StatefulSet": places.GATEWAY, "Pod": places.POD, "PersistentVolumeClaim": places.STATE}
     for event in map(as_object, _list(found, _MOST_EVENTS)):
         kind = _words(lookup(event, "involvedObject.kind"))
         if kind not in own or own[kind] != lookup(event, "involvedObject.name"):

@@ -24,10 +24,10 @@ OWNED_BY, CONTENTS = "ocm.dev/owned-by", "ocm.dev/contents"
 GATEWAY = "gateway"
 ENVIRONMENT, FIRST_CONFIG, PULL = "gateway-env", "gateway-config", "gateway-pull"
 DEFAULT_DENY = "default-deny"
-# Volumes of the pod; the claim of the first is `CLAIM`.
+# Volumes of the pod; the first is of the claim of this name.
 STATE, SCRATCH, CONFIG = "state", "scratch", "config"
 PREPARATION = "prepare"
-POD, CLAIM = f"{GATEWAY}-0", f"{STATE}-{GATEWAY}-0"
+POD = f"{GATEWAY}-0"
 # Directories in these volumes. The state lies below the root of its volume, as in a home: so it has the
 # rights of its user alone and no lost+found, and another one beside it can take its place by a rename.
 STATE_DIRECTORY = "state"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.backends.kubernetes import places
 from openclaw_ocm.core import prefix
+from openclaw_ocm.core.image.contents import PROGRAMS
 from openclaw_ocm.core.openclaw.run import SYSTEM_PATH, environment, heap_flags, node_argv, openclaw_argv
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.paths import CONFIG_NAME
@@ -74,6 +75,7 @@ def pod_spec(record: Record, image: str, programs: Programs, *, seeded: bool, pu
         "initContainers": [_preparation(record, image, programs, seeded=seeded)],
         "containers": [_gateway(record, image, programs)],
         "volumes": [
+            {"name": places.STATE, "persistentVolumeClaim": {"claimName": places.STATE}},
             {"name": places.SCRATCH, "emptyDir": {"sizeLimit": _mebibytes(_SCRATCH_MIB)}},
             *config,
         ],
@@ -90,7 +92,7 @@ def pod_environment(record: Record) -> dict[str, str]:
     paths = places.pod_paths(record.name)
     return {
         **environment(paths, record),
-        "PATH": ":".join(map(str, (*SYSTEM_PATH, *prefix.search_path(paths.state)))),
+        "PATH": ":".join(map(str, (PROGRAMS, *SYSTEM_PATH, *prefix.search_path(paths.state)))),
         "SHELL": places.SHELL,
     }
 
