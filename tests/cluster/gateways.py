@@ -1,0 +1,146 @@
+"""Real gateways in the cluster: the image that OCM builds, a model that answers, and the objects."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests import samples
+from tests.machine.instances import PROVIDER
+from tests.machine.nspawn import MachineError, cache_dir, network_environment
+from tests.machine.processes import kill_group
+
+from openclaw_ocm.backends.kubernetes.manifests import Contents, Placement, instance_objects
+from openclaw_ocm.backends.kubernetes.places import GATEWAY, POD, namespace, pod_paths
+from openclaw_ocm.backends.kubernetes.pod import Programs
+from openclaw_ocm.core.names import InstanceName, parse_name
+from openclaw_ocm.core.openclaw.settings import initial_config
+from openclaw_ocm.core.record import Limits, Record, Runtime
+from openclaw_ocm.system.programs import text
+
+from .cluster import CONTROL, REGISTRY, Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODEL_PORT = 18080
+RUNTIME = Runtime(node="/usr/bin/node", openclaw="/app/node_modules/openclaw")
+PROGRAMS = Programs(prepare=text("prepare_pod.mjs"), ask=text("ask_gateway.mjs"))
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """An instance in the cluster, and the token that its gateway takes."""
+
+    record: Record
+    token: str
+    image: str
+
+    @property
+    def namespace(self) -> str:
+        return namespace(self.record.name)
+
+    def objects(self, *, started: bool = True) -> tuple[dict[str, Any], ...]:
+        return instance_objects(
+            self.record,
+            Placement(image=self.image, owner="tests", owned_by="tests", storage_gib=1),
+            Contents(environment={"LAB_API_KEY": "sk-fake"}, config=json.dumps(self._config()).encode()),
+            PROGRAMS,
+            started=started,
+        )
+
+    def _config(self) -> dict[str, Any]:
+        record = self.record
+        own = initial_config(
+            pod_paths(record.name),
+            port=record.port,
+            cdp_port=record.port + 11,
+            token=self.token,
+            model="fake/fake-1",
+        )
+        fake = {**PROVIDER, "baseUrl": f"http://{CONTROL}:{MODEL_PORT}/v1", "apiKey": "${LAB_API_KEY}"}
+        return {**own, "models": {"mode": "replace", "providers": {"fake": fake}}}
+
+
+def gateway(name: str, image: str, **changes: Any) -> Gateway:  # noqa: ANN401
+    parsed: InstanceName = parse_name(name)
+    record = samples.record(
+        name=parsed, network="own", runtime=RUNTIME, limits=Limits(memory="2G"), **changes
+    )
+    return Gateway(record, secrets.token_hex(16), image)
+
+
+def deploy(cluster: Cluster, one: Gateway, seconds: int = 180) -> None:
+    """Make an instance and wait until its pod is ready."""
+    cluster.apply(*one.objects())
+    cluster.kubectl(
+        *("rollout", "status", f"--namespace={one.namespace}", f"statefulset/{GATEWAY}"),
+        f"--timeout={seconds}s",
+        timeout=seconds + 30,
+    )
+
+
+def inside(cluster: Cluster, one: Gateway, *argv: str, timeout: float = 120) -> str:
+    """Run a command in the container of a gateway."""
+    words = ("exec", f"--namespace={one.namespace}", POD, f"--container={GATEWAY}", "--", *argv)
+    return cluster.kubectl(*words, timeout=timeout)
+
+
+def build_image() -> Path:
+    """Build the image as a user of this machine does, and return the archive; what it is made of is kept."""
+    home = cache_dir() / "image-home"
+    home.mkdir(mode=0o700, exist_ok=True)
+    archive = home / "image.tar"
+    own = {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    argv = [sys.executable, "-m", "openclaw_ocm", "image", "build", "--output", str(archive)]
+    done = subprocess.run(
+        argv,
+        cwd=home,
+        env={**own, **network_environment(), "PYTHONPATH": str(REPOSITORY / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise MachineError(f"the image was not built:\n{done.stdout}{done.stderr}")
+    return archive
+
+
+def push_image(cluster: Cluster, archive: Path) -> str:
+    """Put an image into the cluster's registry and return its name there."""
+    reference = f"{REGISTRY}/ocm/openclaw:2026.9.6"
+    with archive.open("rb") as read:
+        argv = cluster.control.entering(["sh", "-c", "cat >/var/lib/registry/image.tar"])
+        subprocess.run(argv, stdin=read, check=True)
+    source = "oci-archive:/var/lib/registry/image.tar"
+    copy = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", source, f"docker://{reference}"]
+    cluster.control.run(copy, timeout=300)
+    return reference
+
+
+@contextlib.contextmanager
+def model(cluster: Cluster) -> Iterator[None]:
+    """Have the fake model answer in the cluster's network, as a provider outside of it would."""
+    program = REPOSITORY / "tests" / "machine" / "fake_model.py"
+    log = cluster.folder / "model.log"
+    serving = [sys.executable, str(program), f"--host={CONTROL}", f"--port={MODEL_PORT}", f"--log={log}"]
+    process = subprocess.Popen(
+        ["setpriv", "--pdeathsig=KILL", "nsenter", f"--target={cluster.control.leader}", "--net", *serving],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == str(MODEL_PORT).encode()
+        yield
+    finally:
+        kill_group(process)
