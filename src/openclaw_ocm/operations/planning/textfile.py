@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.purpose import ALL, Purpose
 from openclaw_ocm.core.steps import SetTimer
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.operations.planning.change import carry_out, locked, make_plan
 from openclaw_ocm.operations.planning.problems import MACHINE, Problem
 from openclaw_ocm.operations.planning.timers import faults
@@ -53,10 +52,16 @@ def end_others(context: Context, operation: str, *, dry_run: bool) -> None:
 
 
 def _known_steps(backend: Backend) -> list[Step]:
-    """Return the step that ends what a backend has written, none where it does not answer."""
-    with contextlib.suppress(OcmError):
+    """Return the step that ends what a backend has written, none where it does not answer.
+
+    Raises `UnreadableFile` where a file of this machine would tell and cannot be read.
+    """
+    try:
         return ending_steps(backend)
-    return []
+    except UnreadableFile:
+        raise
+    except OcmError:
+        return []
 
 
 def textfile_problems(context: Context) -> Iterator[Problem]:
