@@ -324,6 +324,7 @@ def what_a_state_holds_is_read_and_written_where_it_is(home: Home[Backend]) -> N
     assert not volume.has("nothing", "config", "a/b/c", "a/nothing")
     assert all(size > 0 for size in volume.sizes("a/b", "a/*", "nothing", "a"))
     assert len(volume.sizes("a/b", "a/*", "nothing", "a")) == 2
+    assert len(volume.sizes("a/b", "a/*", most=1)) == 1
     with refused(FileNotFoundError):
         home.backend.volume(other).read("config", limit=7)
 

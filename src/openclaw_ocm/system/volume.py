@@ -64,10 +64,11 @@ class Volume(Protocol):
     def has(self, *folders: str) -> bool:
         """Tell whether there is one of these directories, with one question for all of them."""
 
-    def sizes(self, *folders: str) -> tuple[int, ...]:
+    def sizes(self, *folders: str, most: int | None = None) -> tuple[int, ...]:
         """Return what each file in these directories takes on disk, without what cannot be looked at.
 
-        What is mostly holes counts for little. `*` stands for every directory there.
+        What is mostly holes counts for little. `*` stands for every directory there. With `most` it is looked
+        at no more than so many.
         """
 
 
@@ -123,11 +124,11 @@ class Directory:
         with files.open_state(self.path) as top:
             return any(_is_there(top, folder) for folder in folders)
 
-    def sizes(self, *folders: str) -> tuple[int, ...]:
+    def sizes(self, *folders: str, most: int | None = None) -> tuple[int, ...]:
         """Return what each file in these directories takes on disk, without what cannot be looked at."""
         with files.open_state(self.path) as directory:
             found = (files.sizes_in(directory, *folder.split("/")) for folder in folders)
-            return tuple(itertools.chain.from_iterable(found))
+            return tuple(itertools.islice(itertools.chain.from_iterable(found), most))
 
 
 def _is_there(top: int, folder: str) -> bool:

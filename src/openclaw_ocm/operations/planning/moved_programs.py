@@ -25,7 +25,7 @@ def stale_programs(name: InstanceName, volume: Volume) -> tuple[str, ...]:
     with contextlib.suppress(OcmError, OSError):
         # Each environment has a file pyvenv.cfg.
         places = {place[0]: "/".join((prefix.NAME, *place, "*")) for place in prefix.ENVIRONMENTS}
-        found += (program for program, place in places.items() if volume.sizes(place))
+        found += (program for program, place in places.items() if volume.sizes(place, most=1))
     if not found:
         return ()
     typed = "; ".join(_ANEW[one] for one in found)
