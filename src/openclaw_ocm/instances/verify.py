@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import re
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -149,14 +151,29 @@ def verdicts(instances: Collection[Instance]) -> dict[InstanceName, Health]:
 
 
 def _at_once(groups: Sequence[Sequence[Instance]]) -> list[dict[InstanceName, _Heard]]:
-    """Return what is heard of the instances of each backend: one deadline holds for all."""
+    """Return what is heard of the instances of each backend: one deadline holds for all.
+
+    The threads are daemons, so that none can hold up the exit: a pool's are waited for.
+    """
     if len(groups) <= 1:
         return list(map(_heard, groups))
-    # Few have two backends.
-    from concurrent.futures import ThreadPoolExecutor
+    answers: queue.SimpleQueue[dict[InstanceName, _Heard] | Exception] = queue.SimpleQueue()
 
-    with ThreadPoolExecutor(len(groups)) as asking:
-        return list(asking.map(_heard, groups))
+    def hear(instances: Sequence[Instance]) -> None:
+        try:
+            answers.put(_heard(instances))
+        except Exception as error:  # noqa: BLE001 - raised again where the answer is awaited
+            answers.put(error)
+
+    for its in groups:
+        threading.Thread(target=hear, args=(its,), daemon=True).start()
+    found = []
+    for _ in groups:
+        answer = answers.get()
+        if isinstance(answer, Exception):
+            raise answer
+        found.append(answer)
+    return found
 
 
 def _heard(instances: Sequence[Instance]) -> dict[InstanceName, _Heard]:
