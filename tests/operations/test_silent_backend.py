@@ -14,10 +14,11 @@ from tests.operations.kept import NAME, OTHER
 
 from openclaw_ocm.backends import registry
 from openclaw_ocm.backends.systemd.manager import Systemd
+from openclaw_ocm.backends.systemd.timers import SystemdTimers
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.core.tunnel import Server
-from openclaw_ocm.errors import OcmError
+from openclaw_ocm.errors import OcmError, UnreadableFile
 from openclaw_ocm.instances.instance import observed, open_all
 from openclaw_ocm.instances.verify import verdicts
 from openclaw_ocm.operations.backups import list_backups
@@ -27,6 +28,7 @@ from openclaw_ocm.operations.planning.facts import gather
 from openclaw_ocm.operations.planning.problems import MACHINE
 from openclaw_ocm.operations.planning.textfile import WRITE_AGAIN
 from openclaw_ocm.operations.rename import rename
+from openclaw_ocm.operations.status import status
 from openclaw_ocm.operations.supervise import supervise
 from openclaw_ocm.operations.textfile import write_from_now, write_no_more
 from openclaw_ocm.operations.top import watch
@@ -131,6 +133,31 @@ def test_metrics_are_written_by_the_chosen_one_all_the_same(beside: Kept) -> Non
     write_no_more(beside.context, dry_run=False)
 
 
+def test_times_that_cannot_be_read_are_not_taken_for_none(
+    beside: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def known(_timers: object) -> tuple[InstanceName, ...]:
+        raise UnreadableFile("its units", "Permission denied")
+
+    monkeypatch.setattr(SystemdTimers, "known", known)
+    (beside.home / "numbers").mkdir()
+    with pytest.raises(UnreadableFile):
+        write_from_now(beside.context, "1m", beside.host.paths.home / "numbers", dry_run=False)
+
+
+def test_one_that_does_not_answer_is_waited_for_once(beside: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def observe(_backend: object, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
+        asked.append(names)
+        raise OcmError(SAID)
+
+    monkeypatch.setattr(silent.Silent, "observe", observe)
+    with pytest.raises(OcmError, match=SAID):
+        status(beside.context, OTHER)
+    assert len(asked) == 1
+
+
 def test_a_backend_that_falls_silent_between_two_questions_is_no_harm(
     beside: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,11 +182,13 @@ def test_a_backend_that_falls_silent_between_two_questions_is_no_harm(
 def test_gateways_of_two_backends_are_asked_at_once(beside: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """One deadline holds for all: who lets it pass costs the others no time."""
     running, together = beside.process(NAME), threading.Barrier(2, timeout=30)
+    daemons = []
 
     def ask(
         _backend: fake.Fake, gateways: Collection[Observed], **_options: object
     ) -> dict[InstanceName, Answer]:
         together.wait()
+        daemons.append(threading.current_thread().daemon)
         return {one.record.name: fake.READY for one in gateways}
 
     monkeypatch.setattr(silent.Silent, "observe", lambda _backend, names: dict.fromkeys(names, running))
@@ -168,6 +197,7 @@ def test_gateways_of_two_backends_are_asked_at_once(beside: Kept, monkeypatch: p
         monkeypatch.setattr(backend, "ask", ask)
     opened = observed(open_all(beside.context, [NAME, OTHER]).instances.values())
     assert {one.state for one in verdicts(opened.instances.values()).values()} == {"ready"}
+    assert daemons == [True, True], "who leaves meanwhile is held up by none"
 
 
 def test_another_backend_runs_in_the_foreground(beside: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,10 +124,12 @@ class Instance:
     def use(self) -> tuple[int | None, float | None]:
         """Return the memory in bytes and the CPU seconds of its gateway; what is not known is None.
 
-        So it is where its backend does not answer: nobody's use is to cost others their numbers.
+        So it is where its backend answers no more: nobody's use is to cost others their numbers. Raises as
+        `process` does.
         """
+        process = self.process
         with contextlib.suppress(OcmError):
-            return self.backend.use(self.process)
+            return self.backend.use(process)
         return None, None
 
     def again(self) -> Instance:

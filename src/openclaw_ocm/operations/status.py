@@ -234,8 +234,8 @@ def status(context: Context, name: InstanceName) -> Status:
 
     worker = open_instance(context, name)
     record, paths = worker.record, worker.paths
-    backups, upgrades = look(worker), look_at_upgrades(worker)
     memory, seconds = worker.use()
+    backups, upgrades = look(worker), look_at_upgrades(worker)
     able = ability(worker)
     newest, refused = read_newest(worker.host.paths)
     row = _row(worker, verdicts([worker])[name], able.agent, newest)
