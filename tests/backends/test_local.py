@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -99,3 +99,20 @@ def test_gateways_are_asked_on_their_ports_together(backend: Plain, monkeypatch:
     answers = backend.ask([gateway(), gateway(OTHER, port=19021)], deadline_seconds=5)
     assert answers == dict.fromkeys((NAME, OTHER), Answer(ready=True))
     assert asked == [({NAME: 19001, OTHER: 19021}, 5)]
+
+
+def test_whether_one_goes_on_the_kernel_says(backend: Plain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "lives", lambda pid: pid == UP)
+    seen = [gateway(pid=pid).process for pid in (UP, STRANGER, None)]
+    assert [backend.lives(process) for process in seen] == [True, False, False]
+
+
+def test_what_a_backend_does_not_count_the_kernel_does(
+    backend: Plain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "memory_and_cpu", lambda pid: (pid, 0.5))
+    up = gateway().process
+    assert backend.use(replace(up, memory_bytes=7, cpu_seconds=1.5)) == (7, 1.5)
+    for counted in (up, replace(up, memory_bytes=7), replace(up, cpu_seconds=1.5)):
+        assert backend.use(counted) == (UP, 0.5)
+    assert backend.use(gateway(pid=None).process) == (None, None)
