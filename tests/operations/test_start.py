@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.backends.protocol import Observed
     from openclaw_ocm.core.sandbox.policy import Policy
+    from openclaw_ocm.core.status import Process
 
 UNREADY = Answer(phase="starting", failing=("telegram",))
 
@@ -201,6 +202,20 @@ def test_a_sandbox_that_is_not_in_force_does_not_run_on(kept: Kept) -> None:
     with pytest.raises(OcmError, match="is not in force, and it was stopped") as caught:
         kept.start()
     assert "it reads /root/.ssh" in caught.value.details
+    assert kept.process(NAME).activity == "stopped"
+
+
+def test_it_does_not_run_on_either_where_nobody_says_whether_it_does(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(_backend: fake.Fake, _process: Process) -> bool:
+        raise OcmError("no answer")
+
+    kept.deploy()
+    kept.unproved[NAME] = ("it reads /root/.ssh",)
+    monkeypatch.setattr(fake.Fake, "lives", silent)
+    with pytest.raises(OcmError, match="no answer"):
+        kept.start()
     assert kept.process(NAME).activity == "stopped"
 
 

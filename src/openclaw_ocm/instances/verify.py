@@ -43,9 +43,12 @@ def verify(context: Context, name: InstanceName, *, timeout_seconds: float) -> N
     worker = _wait_until_ready(worker, timeout_seconds)
     context.report("prove the sandbox")
     found = worker.violations()
-    still = _is_still(worker)
-    if found:
-        worker.backend.stop([name])
+    try:
+        still = _is_still(worker)
+    finally:
+        # Whether or not that is answered.
+        if found:
+            worker.backend.stop([name])
     if not still:
         # What was found of it is what an end looks like from outside.
         message = f"the gateway of {name} ended while it was verified"
