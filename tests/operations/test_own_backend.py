@@ -108,9 +108,10 @@ def test_no_verb_asks_the_backend_that_new_instances_get_instead_of_that_of_the_
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept.deploy(sealed=False)
-    monkeypatch.setitem(registry.BACKENDS, "other", f"{__name__}:Other")
-    for known in ("systemd", "supervisord"):
-        monkeypatch.delitem(registry.BACKENDS, known)
+    others = {
+        name: where for name, where in registry.BACKENDS.items() if name not in ("systemd", "supervisord")
+    }
+    monkeypatch.setattr(registry, "BACKENDS", {**others, "other": f"{__name__}:Other"})
     Path(kept.host.paths.settings).write_text('backend = "other"\n')
     assert kept.context.backend.name == "other"
     for verb in VERBS:
