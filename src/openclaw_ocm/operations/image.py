@@ -166,13 +166,13 @@ def _write(
 
     Nothing is installed or removed meanwhile.
     """
-    with alone(host, report):
+    with alone(host, report) as lock:
         for leftover in leftovers(host):
             files.remove_tree(leftover)
         with staging(host.paths.ocm_data) as beside:
             node, openclaw = node_target(host), package_of(host.paths, content.openclaw)
             parts: dict[str, Callable[[], dict[str, Entry]]] = {
-                "Debian": lambda: debian(host, content.architecture, beside, report),
+                "Debian": lambda: debian(host, content.architecture, beside, report, lock),
                 f"Node {content.node}": lambda: _node(node),
                 f"OpenClaw {content.openclaw}": lambda: entries_of(openclaw, contents.openclaw_place),
                 "OCM": lambda: _programs(beside / "filters"),

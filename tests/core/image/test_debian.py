@@ -66,6 +66,8 @@ def test_apt_works_in_one_directory_alone_and_starts_nothing_of_the_machine() ->
     lines = apt_settings(PurePosixPath("/x"), "arm64").splitlines()
     assert "#clear APT::Update::Post-Invoke;" in lines
     assert "#clear DPkg::Post-Invoke;" in lines
+    assert "#clear APT::Install::Pre-Invoke;" in lines
+    assert "#clear AptCli::Hooks;" in lines
     assert 'APT::Architecture "arm64";' in lines
     assert 'Dir::State::status "/x/state/status";' in lines
     assert 'APT::Get::AllowUnauthenticated "false";' in lines

@@ -108,7 +108,9 @@ def test_the_manifest_and_the_index_name_each_other_by_digest() -> None:
         b'{"manifests": [{}, {}]}',
         b'{"manifests": [{"digest": "sha256:0", "annotations": []}]}',
         b'{"manifests": [{"digest": 1, "annotations": {"org.opencontainers.image.ref.name": "a"}}]}',
-        b'{"manifests": [{"digest": "sha256:0", "annotations": {"org.opencontainers.image.ref.name": 1}}]}',
+        b'{"manifests": [{"digest": "sha256:%s", "annotations": {"org.opencontainers.image.ref.name": 1}}]}'
+        % (b"0" * 64),
+        b'{"manifests": [{"digest": "sha256:0", "annotations": {"org.opencontainers.image.ref.name": "a"}}]}',
         b'{"manifests": 1}',
         b"[" * 100_000,
     ],

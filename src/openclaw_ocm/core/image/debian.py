@@ -51,7 +51,8 @@ _LINKS = {
 # What a command of apt-get's on this machine would start besides: nothing here is of its concern.
 _HOOKS = (
     *("APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success"),
-    *("DPkg::Pre-Invoke", "DPkg::Post-Invoke", "DPkg::Pre-Install-Pkgs"),
+    *("APT::Update::Post-Invoke-Stats", "APT::Install::Pre-Invoke", "APT::Install::Post-Invoke-Success"),
+    *("DPkg::Pre-Invoke", "DPkg::Post-Invoke", "DPkg::Pre-Install-Pkgs", "AptCli::Hooks"),
 )
 
 

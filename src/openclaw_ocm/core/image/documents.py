@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ CONFIG, LAYER = f"{_OF_OCI}.config.v1+json", f"{_OF_OCI}.layer.v1.tar+zstd"
 REF_NAME = "org.opencontainers.image.ref.name"
 # containerd takes the whole name from it, and else puts a date before the other.
 _CONTAINERD_NAME = "io.containerd.image.name"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,4 +136,6 @@ def parse_index(data: bytes) -> tuple[str, str] | None:
         named, at = one["digest"], annotations[REF_NAME] if isinstance(annotations, dict) else None
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    return (named, at) if isinstance(named, str) and isinstance(at, str) else None
+    if not isinstance(named, str) or _DIGEST.fullmatch(named) is None:
+        return None
+    return (named, at) if isinstance(at, str) else None

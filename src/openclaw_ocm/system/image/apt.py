@@ -44,18 +44,21 @@ def check_tools() -> None:
         raise OcmError(message, hint=hint, code="image_impossible")
 
 
-def debian(host: Host, architecture: str, beside: PurePosixPath, report: Report) -> dict[str, Entry]:
+def debian(
+    host: Host, architecture: str, beside: PurePosixPath, report: Report, lock: int
+) -> dict[str, Entry]:
     """Return what of Debian is in an image, whose files lie in the directory `beside` as long as that does.
 
+    What is run holds the lock of all installs too, even if this ocm is killed: another clears the directory.
     Raises `OcmError` where packages cannot be fetched or unpacked.
     """
-    packages = _fetch(host, architecture, beside, report)
+    packages = _fetch(host, architecture, beside, report, lock)
     root = beside / "root"
     controls = []
     for number, package in enumerate(packages):
         report(Progress(what=f"unpack {_WHAT}", done=number, total=len(packages), unit="packages"))
-        _deb(host, "--extract", package, root)
-        controls.append(_deb(host, "--field", package))
+        _deb(host, lock, "--extract", package, root)
+        controls.append(_deb(host, lock, "--field", package))
     report(Progress(what=f"unpack {_WHAT}", done=len(packages), total=len(packages), unit="packages"))
     found = entries_of(root, place)
     tops = (path.name for path in Path(root).iterdir())
@@ -63,7 +66,9 @@ def debian(host: Host, architecture: str, beside: PurePosixPath, report: Report)
     return {**found, **made}
 
 
-def _fetch(host: Host, architecture: str, beside: PurePosixPath, report: Report) -> tuple[PurePosixPath, ...]:
+def _fetch(
+    host: Host, architecture: str, beside: PurePosixPath, report: Report, lock: int
+) -> tuple[PurePosixPath, ...]:
     """Return the packages as files; apt has checked them against what it has signatures for."""
     settings, archives = beside / "apt.conf", beside / "cache" / "archives"
     for directory in (archives / "partial", beside / "state" / "lists" / "partial", beside / "log"):
@@ -80,7 +85,13 @@ def _fetch(host: Host, architecture: str, beside: PurePosixPath, report: Report)
     def run(*arguments: str) -> Completed:
         argv = ("apt-get", "--config-file", str(settings), *arguments)
         environ = {"DEBIAN_FRONTEND": "noninteractive", **host.network}
-        command = Command(argv=argv, timeout_seconds=FETCH_SECONDS, env=environ, directory=str(beside))
+        command = Command(
+            argv=argv,
+            timeout_seconds=FETCH_SECONDS,
+            env=environ,
+            directory=str(beside),
+            descriptors=(lock,),
+        )
         return host.runner.follow(command, on_line, limit=_MOST_PRINTED)
 
     report(Progress(what=f"fetch {_WHAT}"))
@@ -91,9 +102,10 @@ def _fetch(host: Host, architecture: str, beside: PurePosixPath, report: Report)
     return tuple(map(PurePosixPath, sorted(Path(archives).glob("*.deb"))))
 
 
-def _deb(host: Host, *arguments: str | PurePosixPath) -> str:
+def _deb(host: Host, lock: int, *arguments: str | PurePosixPath) -> str:
     argv = ("dpkg-deb", *map(str, arguments))
-    return host.runner.run(Command(argv=argv, timeout_seconds=FETCH_SECONDS, limit=_MOST_PRINTED)).stdout
+    command = Command(argv=argv, timeout_seconds=FETCH_SECONDS, limit=_MOST_PRINTED, descriptors=(lock,))
+    return host.runner.run(command).stdout
 
 
 def _certificates(found: Mapping[str, Entry]) -> list[bytes]:

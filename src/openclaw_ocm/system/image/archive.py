@@ -7,12 +7,12 @@ import os
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from openclaw_ocm.core import temporary
 from openclaw_ocm.core.image import documents
 from openclaw_ocm.core.image.documents import INDEX_NAME, LAYOUT, LAYOUT_NAME, Content, Layer, blob, digest
 from openclaw_ocm.core.image.entries import DIRECTORY, FILE, MOMENT
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
+from openclaw_ocm.system.half_written import remove_half_written
 
 _MOST_MEMBERS, _MOST_BYTES = 1000, 2**20
 
@@ -29,7 +29,7 @@ def write_archive(
     blobs: dict[str, bytes | PurePosixPath] = {blob(digest(each)): each for each in (config, manifest)}
     blobs |= {blob(layer.digest): layout / blob(layer.digest) for layer in layers}
     beside = output.with_name(files.name_beside(output.name))
-    _clear(output)
+    remove_half_written(output)
     try:
         with Path(beside).open("xb") as file, tarfile.open(fileobj=file, mode="w") as tar:
             _add(tar, LAYOUT_NAME, LAYOUT)
@@ -47,13 +47,6 @@ def write_archive(
         raise
     files.keep_names(output.parent)
     return digest(manifest)
-
-
-def _clear(output: PurePosixPath) -> None:
-    """Remove what one that was killed left beside its output."""
-    for found in os.listdir(output.parent):  # noqa: PTH208 - a pure path
-        if temporary.is_beside(found, output.name):
-            files.remove_file(output.with_name(found))
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes | PurePosixPath | None) -> None:
@@ -102,6 +95,7 @@ def _index(descriptor: int) -> bytes:
                 if member.name.removeprefix("./") == INDEX_NAME and member.isfile():
                     opened = tar.extractfile(member)
                     return opened.read(_MOST_BYTES) if opened is not None else b""
-    except (tarfile.TarError, OSError):
+    # The last three are what a made-up header does to tarfile.
+    except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError):
         pass
     return b""
