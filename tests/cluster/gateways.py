@@ -28,7 +28,7 @@ from openclaw_ocm.system.programs import text
 from .cluster import CONTROL, REGISTRY, Cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODEL_PORT = 18080
@@ -96,34 +96,44 @@ def inside(cluster: Cluster, one: Gateway, *argv: str, timeout: float = 120) -> 
 
 def build_image() -> Path:
     """Build the image as a user of this machine does, and return the archive; what it is made of is kept."""
+    archive = image_home() / "image.tar"
+    run_ocm("image", "build", "--output", str(archive), environment=network_environment())
+    return archive
+
+
+def push_image(cluster: Cluster, archive: Path) -> str:
+    """Push an image to the cluster's registry, as a user who reaches it does, and return its name there."""
+    reference = f"{REGISTRY}/ocm/openclaw:2026.9.6"
+    # No proxy of this machine's leads there.
+    run_ocm("image", "push", reference, "--archive", str(archive), "--insecure", within=in_network(cluster))
+    return reference
+
+
+def image_home() -> Path:
+    """Return the home of the user who builds images."""
     home = cache_dir() / "image-home"
     home.mkdir(mode=0o700, exist_ok=True)
-    archive = home / "image.tar"
-    own = {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-    argv = [sys.executable, "-m", "openclaw_ocm", "image", "build", "--output", str(archive)]
+    return home
+
+
+def run_ocm(*words: str, environment: Mapping[str, str] | None = None, within: Sequence[str] = ()) -> None:
+    """Run an OCM of that user, by a command that leads to where it runs."""
+    own = {"HOME": str(image_home()), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     done = subprocess.run(
-        argv,
-        cwd=home,
-        env={**own, **network_environment(), "PYTHONPATH": str(REPOSITORY / "src")},
+        [*within, sys.executable, "-m", "openclaw_ocm", *words],
+        cwd=image_home(),
+        env={**own, **(environment or {}), "PYTHONPATH": str(REPOSITORY / "src")},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        raise MachineError(f"the image was not built:\n{done.stdout}{done.stderr}")
-    return archive
+        raise MachineError(f"ocm {' '.join(words)} failed:\n{done.stdout}{done.stderr}")
 
 
-def push_image(cluster: Cluster, archive: Path) -> str:
-    """Put an image into the cluster's registry and return its name there."""
-    reference = f"{REGISTRY}/ocm/openclaw:2026.9.6"
-    with archive.open("rb") as read:
-        argv = cluster.control.entering(["sh", "-c", "cat >/var/lib/registry/image.tar"])
-        subprocess.run(argv, stdin=read, check=True)
-    source = "oci-archive:/var/lib/registry/image.tar"
-    copy = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", source, f"docker://{reference}"]
-    cluster.control.run(copy, timeout=300)
-    return reference
+def in_network(cluster: Cluster) -> tuple[str, ...]:
+    """Return the beginning of a command that runs on this machine, but in the cluster's network."""
+    return ("nsenter", f"--target={cluster.control.leader}", "--net")
 
 
 @contextlib.contextmanager
@@ -133,7 +143,7 @@ def model(cluster: Cluster) -> Iterator[None]:
     log = cluster.folder / "model.log"
     serving = [sys.executable, str(program), f"--host={CONTROL}", f"--port={MODEL_PORT}", f"--log={log}"]
     process = subprocess.Popen(
-        ["setpriv", "--pdeathsig=KILL", "nsenter", f"--target={cluster.control.leader}", "--net", *serving],
+        ["setpriv", "--pdeathsig=KILL", *in_network(cluster), *serving],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,

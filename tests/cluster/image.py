@@ -18,7 +18,7 @@ SOURCE = "1.20.5+really1.20.2-1.1+deb12u1"
 NODE_PACKAGES = (
     *("etcd-server", "containerd", "runc", "containernetworking-plugins", "docker-registry"),
     *("iptables", "iproute2", "conntrack", "ethtool", "socat", "procps", "openssl", "busybox-static"),
-    *("kubernetes-client", "mount", "skopeo"),
+    *("kubernetes-client", "mount"),
 )
 BUILD_PACKAGES = ("dpkg-dev", "golang-1.19-go", "golang-github-modern-go-reflect2-dev", "patch", "xz-utils")
 PROGRAMS = (
