@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
@@ -19,6 +20,8 @@ from openclaw_ocm.system.image.layer import write_layer
 from openclaw_ocm.system.image.trees import entries_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from openclaw_ocm.core.needs import Progress
 
 CONTENT = Content(openclaw="2026.9.6", node="24.19.0", architecture="amd64")
@@ -59,6 +62,26 @@ def test_the_same_tree_elsewhere_is_the_same_image(tmp_path: Path) -> None:
     assert image_in(PurePosixPath(tmp_path / "one.tar")) == (first, "localhost/ocm/openclaw:2026.9.6")
     (other / "a" / "file").write_text("b")
     assert build(other, tmp_path / "z", tmp_path / "three.tar") != first
+
+
+def test_of_two_with_one_place_it_is_always_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = os.scandir
+    for folder in ("bin", "usr/bin", "usr/lib"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "x").write_text(folder)
+
+    def found(*, backwards: bool) -> str:
+        @contextlib.contextmanager
+        def scandir(path: Path) -> Iterator[list[os.DirEntry[str]]]:
+            with listed(path) as entries:
+                yield sorted(entries, key=lambda entry: entry.name, reverse=backwards)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        entry = entries_of(PurePosixPath(tmp_path), lambda path: path.rpartition("/")[2])["x"]
+        monkeypatch.undo()
+        return str(entry.content)
+
+    assert found(backwards=False) == found(backwards=True)
 
 
 def test_a_layer_names_nobody_and_no_time(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def entries_of(root: PurePosixPath, place: Callable[[str], str | None]) -> dict[
     while waiting:
         below = waiting.pop()
         with os.scandir(root / below) as listed:
-            for one in listed:
+            # In an order that is the same on each file system, for two may have one place.
+            for one in sorted(listed, key=lambda entry: entry.name):
                 path = f"{below}{one.name}"
                 if one.is_dir(follow_symlinks=False):
                     waiting.append(f"{path}/")
