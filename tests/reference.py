@@ -362,7 +362,7 @@ NETWORK = """\
 Programs that install something get those about the network as well.
 They are `http_proxy`, `https_proxy`, `ftp_proxy`, `all_proxy` and `no_proxy`, also in capitals.
 They are also `PIP_...`, `NPM_CONFIG_...`, `SSL_CERT_FILE`, `SSL_CERT_DIR`, `NODE_EXTRA_CA_CERTS`,
-`REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE`.
+`REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`, `REGISTRY_AUTH_FILE` and `DOCKER_CONFIG`.
 """
 
 

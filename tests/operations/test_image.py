@@ -7,20 +7,23 @@ import json
 import os
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
 from tests import nodes
 
+from openclaw_ocm.core.image.debian import PACKAGES
 from openclaw_ocm.core.image.documents import blob
 from openclaw_ocm.core.paths import host_paths
 from openclaw_ocm.core.releases import NODE_VERSION, OPENCLAW_VERSION
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations import image
 from openclaw_ocm.operations.image import Image, Pushed, Target
+from openclaw_ocm.system import seccomp
 from openclaw_ocm.system.archive.compression import _zstd
-from openclaw_ocm.system.host import Host
+from openclaw_ocm.system.host import Host, current_host
 from openclaw_ocm.system.image import apt, skopeo
 from openclaw_ocm.system.runner import Runner
 
@@ -40,13 +43,17 @@ PACKAGE = {
 APT = """[ "$3" = update ] && exit
 [ -e {home}/offline ] && echo "E: Could not resolve 'deb.debian.org'" && exit 100
 echo "$@" > {home}/asked
+ls -l /proc/$$/fd > {home}/descriptors
+[ -e {home}/apart ] && exit
 cp {home}/bash.deb "$(dirname "$2")/cache/archives/"
 echo "Get:1 http://deb.debian.org bash"
 """
-DPKG = """[ "$1" = --field ] && printf 'Package: bash\\nVersion: 1\\n' && exit
+DPKG = """[ "$1" = --field ] && printf 'Package: bash\\nVersion: 1\\nProvides: {provides}\\n' && exit
 mkdir -p "$3" && tar -xf "$2" -C "$3"
 """
 SKOPEO = """printf '%s\\n' "$@" > {home}/asked
+env > {home}/environment
+ls -l /proc/$$/fd > {home}/descriptors
 [ -e {home}/refused ] && cat {home}/refused && exit 1
 tar -tf image.tar > {home}/pushed
 echo "Copying blob sha256:0"
@@ -57,7 +64,7 @@ def machine(home: Path) -> Host:
     """Return a machine with Debian's tools, the Node of OCM's and an OpenClaw."""
     programs = home / "programs"
     for name, script in {"apt-get": APT, "dpkg-deb": DPKG, "skopeo": SKOPEO}.items():
-        nodes.put_script(programs / name, script.format(home=home))
+        nodes.put_script(programs / name, script.format(home=home, provides=", ".join(PACKAGES)))
     with tarfile.open(home / "bash.deb", "w") as tar:
         for path, text in PACKAGE.items():
             member = tarfile.TarInfo(path)
@@ -130,6 +137,17 @@ def members(built: Image) -> dict[str, tarfile.TarInfo]:
     return found
 
 
+def archive_of(path: Path, name: str) -> Path:
+    """Write what another program has as an archive of one image, and return it."""
+    one = {"digest": f"sha256:{'0' * 64}", "annotations": {"org.opencontainers.image.ref.name": name}}
+    data = json.dumps({"manifests": [one]}).encode()
+    with tarfile.open(path, "w") as tar:
+        index = tarfile.TarInfo("index.json")
+        index.size = len(data)
+        tar.addfile(index, io.BytesIO(data))
+    return path
+
+
 def left(host: Host) -> set[str]:
     return {path.name for path in Path(host.paths.ocm_data).iterdir()}
 
@@ -195,6 +213,49 @@ def test_what_cannot_be_fetched_leaves_nothing(host: Host) -> None:
     assert left(host) == before
 
 
+def test_what_apt_leaves_where_it_is_is_missed(host: Host) -> None:
+    Path(host.paths.home, "apart").touch()
+    before = left(host)
+    with pytest.raises(OcmError, match="packages without base-files, bash, bsdutils") as caught:
+        build(host)
+    assert caught.value.code == "image_impossible"
+    assert "copy: in the place of file:" in (caught.value.hint or "")
+    assert left(host) == before
+
+
+def test_without_what_makes_filters_nothing_is_fetched(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seccomp, "_LIBRARY", "libnowhere.so.2")
+    with pytest.raises(OcmError, match="is not installed") as caught:
+        image.build(host, None, None, lambda _told: None, dry_run=True)
+    assert caught.value.code == "libseccomp_missing"
+
+
+def test_what_is_run_keeps_the_lock(host: Host) -> None:
+    said = Path(host.paths.home, "descriptors")
+    build(host)
+    assert "/@setup.lock" in said.read_text()
+    said.unlink()
+    push(host, "ghcr.io/me/openclaw")
+    assert "/@setup.lock" in said.read_text()
+
+
+def test_what_was_left_by_a_kill_is_cleared(host: Host) -> None:
+    def kill() -> None:
+        images = Path(host.paths.images)
+        images.mkdir(parents=True, exist_ok=True)
+        (images / ".openclaw-2026.9.4-amd64.tar.0123456789ab.ocm").touch()
+        Path(host.paths.ocm_data, ".ocm-staging-0123456789ab").mkdir()
+
+    kill()
+    built = build(host)
+    images = [Path(built.path).name]
+    assert [path.name for path in Path(host.paths.images).iterdir()] == images
+    kill()
+    push(host, "ghcr.io/me/openclaw")
+    assert [path.name for path in Path(host.paths.images).iterdir()] == images
+    assert left(host) == {f"node-{NODE_VERSION}", "runtimes", "images"}
+
+
 def test_without_debian_it_says_what_to_do(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +280,7 @@ def test_a_file_that_is_no_image_is_not_replaced(host: Host, tmp_path: Path) -> 
     output = tmp_path / "notes"
     output.write_text("mine")
     for place, said in (
-        (output, "is there already, and no image"),
+        (output, "is there already, and no image of OCM's"),
         (tmp_path, "is a directory"),
         (tmp_path / "no" / "x.tar", "there is no directory"),
     ):
@@ -228,6 +289,25 @@ def test_a_file_that_is_no_image_is_not_replaced(host: Host, tmp_path: Path) -> 
     assert output.read_text() == "mine"
     built = build(host, tmp_path / "x.tar")
     assert build(host, tmp_path / "x.tar").digest == built.digest
+
+
+def test_an_image_of_another_is_not_replaced(host: Host, tmp_path: Path) -> None:
+    output = archive_of(tmp_path / "x.tar", "localhost/me/openclaw:1")
+    before = output.read_bytes()
+    with pytest.raises(Invalid, match="is there already, and no image of OCM's"):
+        build(host, output)
+    assert output.read_bytes() == before
+
+
+def test_nothing_is_installed_for_an_image_that_cannot_be_written(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(Path(host.paths.ocm_data, f"node-{NODE_VERSION}", "bin"))
+    installed: list[object] = []
+    monkeypatch.setattr(image, "install", lambda _host, steps, _report: installed.extend(steps))
+    with pytest.raises(Invalid, match="is a directory"):
+        build(host, tmp_path)
+    assert installed == []
 
 
 def test_an_image_is_pushed_with_its_version_as_the_tag(host: Host) -> None:
@@ -249,6 +329,30 @@ def test_a_file_is_pushed_whatever_it_is_called(host: Host, tmp_path: Path) -> N
     pushed = push(host, "localhost:1/a:mine", tmp_path / "a:b.tar", insecure=True)
     assert (pushed.reference, pushed.digest) == ("localhost:1/a:mine", built.digest)
     assert "--dest-tls-verify=false" in Path(host.paths.home, "asked").read_text().splitlines()
+
+
+def test_an_image_without_a_tag_is_pushed_with_yours(host: Host, tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "x.tar", "localhost:5000/other")
+    with pytest.raises(Invalid, match="the image has no tag of its own") as caught:
+        push(host, "ghcr.io/me/a", archive)
+    assert caught.value.hint == "say which: ghcr.io/me/a:TAG"
+    assert push(host, "ghcr.io/me/a:1", archive).reference == "ghcr.io/me/a:1"
+    archive_of(archive, "latest")
+    assert push(host, "ghcr.io/me/a", archive).reference == "ghcr.io/me/a:latest"
+
+
+def test_skopeo_is_told_where_credentials_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Host
+) -> None:
+    build(host)
+    environ = {"REGISTRY_AUTH_FILE": "auth.json", "DOCKER_CONFIG": "/x", "REGISTRY_PASSWORD": "p"}
+    around = current_host({**environ, "HOME": str(host.paths.home)}).network
+    monkeypatch.chdir(tmp_path)
+    push(replace(host, network=around), "ghcr.io/me/a")
+    told = Path(host.paths.home, "environment").read_text().splitlines()
+    assert f"REGISTRY_AUTH_FILE={tmp_path}/auth.json" in told
+    assert "DOCKER_CONFIG=/x" in told
+    assert not [line for line in told if line.startswith("REGISTRY_PASSWORD")]
 
 
 def test_a_dry_run_pushes_nothing(host: Host) -> None:

@@ -40,8 +40,9 @@ def build(
     """Build an image with Node, an OpenClaw and OCM's programs, for machines like this one.
 
     It takes no root and no daemon. The packages of Debian come from where this machine has its own, Node and
-    OpenClaw are those that instances run. The file is an OCI archive, for `ctr images import`, podman and
-    skopeo. Of the same parts the same image is made, byte for byte.
+    OpenClaw are OCM's own, brought where they are not there. The file is an OCI archive, for
+    `ctr images import`, podman and skopeo. Of the same parts the same image is made, byte for byte, where the
+    libraries for zstd and seccomp are the same.
     """
     from openclaw_ocm.cli.progress import installing
     from openclaw_ocm.cli.render.envelope import print_json
@@ -84,8 +85,9 @@ def push(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Copy an image to a registry, by skopeo.
 
-    REFERENCE is the registry, a name in it and a tag, such as ghcr.io/me/openclaw:2026.9.6. The tag is the
-    version of OpenClaw if left out. Who may write there is what `skopeo login`, podman or docker keep.
+    REFERENCE is the registry, a name in it and a tag, such as ghcr.io/me/openclaw:2026.9.6. Without a tag it
+    is that of the image, the version of OpenClaw in one that OCM built. Who may write there is what
+    `skopeo login`, podman or docker keep; REGISTRY_AUTH_FILE and DOCKER_CONFIG say where.
     """
     from openclaw_ocm.cli.progress import installing
     from openclaw_ocm.cli.render.envelope import print_json

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core import temporary
 from openclaw_ocm.core.image import contents
 from openclaw_ocm.core.image.debian import ARCHITECTURES, PACKAGES
-from openclaw_ocm.core.image.documents import Content, Layer, reference
+from openclaw_ocm.core.image.documents import NAME, Content, Layer, reference
 from openclaw_ocm.core.image.entries import PROGRAM, Entry, file
-from openclaw_ocm.core.image.reference import parse_reference
+from openclaw_ocm.core.image.reference import parse_reference, tag_of
 from openclaw_ocm.core.needs import InstallNode, Progress
 from openclaw_ocm.core.openclaw.run import COLLECT_NAME
 from openclaw_ocm.core.releases import (
@@ -39,7 +40,7 @@ from openclaw_ocm.system.machine.install import install
 from openclaw_ocm.system.machine.runtimes import resolve, resolve_later
 from openclaw_ocm.system.openclaw.find import node_target
 from openclaw_ocm.system.openclaw.versions import package_of
-from openclaw_ocm.system.seccomp import make_filters
+from openclaw_ocm.system.seccomp import check_library, make_filters
 from openclaw_ocm.system.ways import refuse_reached
 
 if TYPE_CHECKING:
@@ -92,6 +93,9 @@ def build(
     check_release(wanted or OPENCLAW_VERSION)
     architecture = _architecture()
     check_tools()
+    check_library()
+    if output is not None:
+        _check_output(host, output)
     release = resolve_later(host, wanted or OPENCLAW_VERSION)
     missing = _missing(host, release)
     if missing and not dry_run:
@@ -151,12 +155,16 @@ def _check_output(host: Host, path: PurePosixPath) -> None:
         message = f"{path} is a directory" if Path(path).is_dir() else f"there is no directory {path.parent}"
         raise Invalid(message, hint="name a file in a directory that is there", code="output_invalid")
     refuse_reached(host.paths, path, path.parent)
-    if os.path.lexists(path):
-        try:
-            image_in(path)
-        except OcmError:
-            message = f"{path} is there already, and no image"
-            raise Invalid(message, hint="move it away, or name another file", code="exists") from None
+    if os.path.lexists(path) and not _is_own(path):
+        message = f"{path} is there already, and no image of OCM's"
+        raise Invalid(message, hint="move it away, or name another file", code="exists")
+
+
+def _is_own(path: PurePosixPath) -> bool:
+    try:
+        return image_in(path)[1].startswith(f"{NAME}:")
+    except OcmError:
+        return False
 
 
 def _write(
@@ -167,8 +175,7 @@ def _write(
     Nothing is installed or removed meanwhile.
     """
     with alone(host, report) as lock:
-        for leftover in leftovers(host):
-            files.remove_tree(leftover)
+        _sweep(host)
         with staging(host.paths.ocm_data) as beside:
             node, openclaw = node_target(host), package_of(host.paths, content.openclaw)
             parts: dict[str, Callable[[], dict[str, Entry]]] = {
@@ -182,6 +189,14 @@ def _write(
             if path.parent == host.paths.images:
                 files.make_directory(path.parent)
             return layers, write_archive(beside, content, layers, path)
+
+
+def _sweep(host: Host) -> None:
+    """Remove what those left that were killed; the lock of all installs is held."""
+    for leftover in leftovers(host):
+        files.remove_tree(leftover)
+    for half_written in Path(host.paths.images).glob(temporary.BESIDE_GLOB):
+        files.remove_file(PurePosixPath(half_written))
 
 
 def _node(node: PurePosixPath) -> dict[str, Entry]:
@@ -218,16 +233,28 @@ def push(
 ) -> Pushed:
     """Copy an image to a registry: the file `source`, or that of a version as `build` has it.
 
-    Where the target has no tag it is the version. Raises `OcmError` where there is no such image, no skopeo,
-    or the registry does not take it.
+    Where the target has no tag it is that of the image, the version of one that OCM built. Raises `OcmError`
+    where there is no such image, no skopeo, or the registry does not take it.
     """
     parse_reference(target.reference, "tag")
     path = source if isinstance(source, PurePosixPath) else _built(host, source or OPENCLAW_VERSION)
-    digest, name = image_in(path)
-    place = parse_reference(target.reference, name.rpartition(":")[2])
+    pushed = _pushed(target, path, dry_run=dry_run)
     skopeo.check_skopeo()
-    if not dry_run:
-        skopeo.push(host, path, place, report, insecure=target.insecure)
+    if dry_run:
+        return pushed
+    with alone(host, report) as lock:
+        _sweep(host)
+        # Another ocm may have built it anew meanwhile.
+        pushed = _pushed(target, path, dry_run=False)
+        copy = skopeo.Copy(archive=path, reference=pushed.reference, insecure=target.insecure)
+        with staging(host.paths.ocm_data) as beside:
+            skopeo.push(host, copy, beside, report, lock)
+    return pushed
+
+
+def _pushed(target: Target, path: PurePosixPath, *, dry_run: bool) -> Pushed:
+    digest, name = image_in(path)
+    place = parse_reference(target.reference, tag_of(name))
     return Pushed(reference=place, digest=digest, path=str(path), dry_run=dry_run)
 
 

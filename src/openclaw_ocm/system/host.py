@@ -53,10 +53,12 @@ class Host:
         return self.paths.instance(name)
 
 
-# For pip, npm and apt-get: proxies, certificates, mirrors, and where pip looks for its settings.
+# For pip, npm, apt-get and skopeo: proxies, certificates, mirrors, where pip looks for its settings, and the
+# names of files with what lets into registries.
 _NETWORK = re.compile(
     r"(https?|ftp|no|all)_proxy|(HTTPS?|FTP|NO|ALL)_PROXY|PIP_\w+|NPM_CONFIG_\S+|npm_config_\S+"
     r"|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|XDG_CONFIG_HOME"
+    r"|REGISTRY_AUTH_FILE|DOCKER_CONFIG"
 )
 
 _OPENCLAW = ("OPENCLAW_HOME", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH")

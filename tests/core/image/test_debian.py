@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from openclaw_ocm.core.image import contents
-from openclaw_ocm.core.image.debian import apt_settings, dpkg_status, own_files, place
+from openclaw_ocm.core.image.debian import PACKAGES, apt_settings, dpkg_status, lacking, own_files, place
 from openclaw_ocm.core.image.entries import Entry, directory, file, link, whole
 
 
@@ -62,6 +62,20 @@ def test_scanners_find_the_packages() -> None:
     )
 
 
+def test_what_apt_has_not_fetched_is_missed() -> None:
+    wanted = [f"Package: {name}\nVersion: 1\n" for name in PACKAGES]
+    assert lacking(wanted) == ()
+    assert lacking(wanted[1:]) == (PACKAGES[0],)
+    assert set(lacking([])) == set(PACKAGES)
+    git = (
+        "Package: git-x\nDepends: libc6 (>= 2.34), perl:any, libcurl3t64 (>= 7) |\n libcurl3,\n zlib1g\n"
+        "Pre-Depends: dpkg | xy\nDescription: G\n Depends: nothing\n"
+    )
+    assert lacking([*wanted, git]) == ("dpkg or xy", "libcurl3t64 or libcurl3", "perl", "zlib1g")
+    others = ["Package: a\nProvides: libcurl3t64 (= 7), xy\n", "Package: perl\n", "Package: zlib1g\n"]
+    assert lacking([*wanted, git, *others]) == ()
+
+
 def test_apt_works_in_one_directory_alone_and_starts_nothing_of_the_machine() -> None:
     lines = apt_settings(PurePosixPath("/x"), "arm64").splitlines()
     assert "#clear APT::Update::Post-Invoke;" in lines
@@ -71,6 +85,10 @@ def test_apt_works_in_one_directory_alone_and_starts_nothing_of_the_machine() ->
     assert 'APT::Architecture "arm64";' in lines
     assert 'Dir::State::status "/x/state/status";' in lines
     assert 'APT::Get::AllowUnauthenticated "false";' in lines
+    # As one that does not answer for a moment would else leave its updates out.
+    assert 'APT::Update::Error-Mode "any";' in lines
+    for index in ("Contents-deb", "DEP-11", "CNF"):
+        assert f'Acquire::IndexTargets::deb::{index}::DefaultEnabled "false";' in lines
     places = [line.split('"')[1] for line in lines if line.startswith("Dir::")]
     assert all(one.startswith("/x/") for one in places if one.startswith("/"))
 

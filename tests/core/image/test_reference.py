@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openclaw_ocm.core.image.reference import parse_reference
+from openclaw_ocm.core.image.reference import parse_reference, tag_of
 from openclaw_ocm.errors import Invalid
 
 TAG = "2026.9.6"
@@ -51,6 +51,31 @@ def test_what_is_no_place_in_a_registry_is_refused(typed: str) -> None:
     with pytest.raises(Invalid, match="names no place in a registry") as caught:
         parse_reference(typed, TAG)
     assert caught.value.code == "reference_invalid"
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [
+        ("localhost/ocm/openclaw:2026.9.6", "2026.9.6"),
+        ("latest", "latest"),
+        ("localhost/ocm/openclaw", None),
+        ("localhost:5000/a", None),
+        ("a:", None),
+        ("", None),
+        ("a:" + "b" * 129, None),
+    ],
+)
+def test_an_image_may_have_a_tag(name: str, tag: str | None) -> None:
+    assert tag_of(name) == tag
+
+
+def test_without_any_tag_it_is_the_image_that_has_none() -> None:
+    assert parse_reference("ghcr.io/me/a:1", None) == "ghcr.io/me/a:1"
+    with pytest.raises(Invalid, match="the image has no tag of its own") as caught:
+        parse_reference("ghcr.io/me/a", None)
+    assert (caught.value.hint, caught.value.code) == ("say which: ghcr.io/me/a:TAG", "reference_invalid")
+    with pytest.raises(Invalid, match="names no place in a registry"):
+        parse_reference("me/a", None)
 
 
 def test_what_an_image_is_called_is_no_tag_by_itself() -> None:

@@ -5,6 +5,8 @@ They are unpacked and not configured: no maintainer script runs.
 
 from __future__ import annotations
 
+import re
+from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.core.image.contents import HOME, STATE, UID, USER, inside
@@ -55,6 +57,13 @@ _HOOKS = (
     *("DPkg::Pre-Invoke", "DPkg::Post-Invoke", "DPkg::Pre-Install-Pkgs", "AptCli::Hooks"),
 )
 
+# What others on this machine have apt fetch besides: apt-file, AppStream, command-not-found.
+_INDEXES = (
+    *("CNF", "Contents-deb", "Contents-deb-legacy", "DEP-11", "DEP-11-icons", "DEP-11-icons-hidpi"),
+    *("DEP-11-icons-large", "DEP-11-icons-large-hidpi", "DEP-11-icons-small"),
+)
+_NAME = re.compile(r"\s*([a-z0-9][a-z0-9+.-]+)")
+
 
 def apt_settings(directory: PurePosixPath, architecture: str) -> str:
     """Return an apt.conf(5), read after the machine's own, by which apt works in `directory` alone.
@@ -70,6 +79,9 @@ def apt_settings(directory: PurePosixPath, architecture: str) -> str:
         "APT::Install-Suggests": "false",
         # The directory is private, and apt is whoever runs OCM.
         "APT::Sandbox::User": "root",
+        # Without it apt takes an index that it cannot fetch for none: there would be no security updates.
+        "APT::Update::Error-Mode": "any",
+        **{f"Acquire::IndexTargets::deb::{name}::DefaultEnabled": "false" for name in _INDEXES},
         "Acquire::IndexTargets::deb-src::Sources::DefaultEnabled": "false",
         "Acquire::Languages": "none",
         "Dir::Cache": f"{directory}/cache/",
@@ -127,6 +139,28 @@ def own_files(certificates: Iterable[bytes], status: bytes, tops: Iterable[str])
         # By it scanners know what is in the image.
         "var/lib/dpkg/status": file(status),
     }
+
+
+def lacking(controls: Iterable[str]) -> tuple[str, ...]:
+    """Return what is wanted or depended on and not among packages, of the control file of each.
+
+    apt leaves a package where it is that lies on this machine already (`file:` in sources.list(5)).
+    """
+    there: set[str] = set()
+    wanted: set[tuple[str, ...]] = {(name,) for name in PACKAGES}
+    for control in controls:
+        fields = HeaderParser().parsestr(control)
+        for name in ("Package", "Provides"):
+            there.update(*_alternatives(fields.get(name, "")))
+        for name in ("Pre-Depends", "Depends"):
+            wanted.update(_alternatives(fields.get(name, "")))
+    return tuple(sorted(" or ".join(names) for names in wanted if there.isdisjoint(names)))
+
+
+def _alternatives(field: str) -> tuple[tuple[str, ...], ...]:
+    """Return the names in a field (deb-control(5)), without versions, as many as serve alike together."""
+    groups = (tuple(map(_NAME.match, group.split("|"))) for group in field.split(",") if group.strip())
+    return tuple(tuple(found[1] for found in group if found) for group in groups)
 
 
 def dpkg_status(controls: Iterable[str]) -> bytes:

@@ -22,6 +22,8 @@ LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _OF_OCI = "application/vnd.oci.image"
 INDEX, MANIFEST = f"{_OF_OCI}.index.v1+json", f"{_OF_OCI}.manifest.v1+json"
 CONFIG, LAYER = f"{_OF_OCI}.config.v1+json", f"{_OF_OCI}.layer.v1.tar+zstd"
+# No registry but one's own has it.
+NAME = "localhost/ocm/openclaw"
 REF_NAME = "org.opencontainers.image.ref.name"
 # containerd takes the whole name from it, and else puts a date before the other.
 _CONTAINERD_NAME = "io.containerd.image.name"
@@ -59,8 +61,8 @@ def blob(digest: str) -> str:
 
 
 def reference(version: str) -> str:
-    """Return how the image of a version is called on a machine; no registry but one's own has that name."""
-    return f"localhost/ocm/openclaw:{version}"
+    """Return how the image of a version is called on a machine."""
+    return f"{NAME}:{version}"
 
 
 def config(content: Content, layers: Iterable[Layer]) -> bytes:

@@ -11,6 +11,7 @@ from openclaw_ocm.core.image.debian import (
     PACKAGES,
     apt_settings,
     dpkg_status,
+    lacking,
     own_files,
     place,
 )
@@ -60,6 +61,7 @@ def debian(
         _deb(host, lock, "--extract", package, root)
         controls.append(_deb(host, lock, "--field", package))
     report(Progress(what=f"unpack {_WHAT}", done=len(packages), total=len(packages), unit="packages"))
+    _check_whole(controls)
     found = entries_of(root, place)
     tops = (path.name for path in Path(root).iterdir())
     made = own_files(_certificates(found), dpkg_status(controls), tops)
@@ -69,7 +71,10 @@ def debian(
 def _fetch(
     host: Host, architecture: str, beside: PurePosixPath, report: Report, lock: int
 ) -> tuple[PurePosixPath, ...]:
-    """Return the packages as files; apt has checked them against what it has signatures for."""
+    """Return the packages as files, checked by apt as it checks what is installed on this machine.
+
+    A source that is `[trusted=yes]` here is trusted.
+    """
     settings, archives = beside / "apt.conf", beside / "cache" / "archives"
     for directory in (archives / "partial", beside / "state" / "lists" / "partial", beside / "log"):
         files.make_directory(directory)
@@ -106,6 +111,14 @@ def _deb(host: Host, lock: int, *arguments: str | PurePosixPath) -> str:
     argv = ("dpkg-deb", *map(str, arguments))
     command = Command(argv=argv, timeout_seconds=FETCH_SECONDS, limit=_MOST_PRINTED, descriptors=(lock,))
     return host.runner.run(command).stdout
+
+
+def _check_whole(controls: list[str]) -> None:
+    missing = lacking(controls)
+    if missing:
+        message = f"apt-get fetched {_WHAT} without {', '.join(missing)}"
+        hint = "name a mirror, or copy: in the place of file: (sources.list(5))"
+        raise OcmError(message, hint=hint, code="image_impossible")
 
 
 def _certificates(found: Mapping[str, Entry]) -> list[bytes]:

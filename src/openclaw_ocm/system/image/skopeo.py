@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.machine.fetch import Report
 
 _ARCHIVE = "image.tar"
-# Where skopeo unpacks it: /tmp may be in memory.
-_LARGE = "/var/tmp"  # noqa: S108 - a directory of its own in there
+# Where whoever set them keeps what lets into registries.
+_CREDENTIALS = ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG")
 _COPYING = "Copying "
 _BLOB = f"{_COPYING}blob "
 _MOST_PRINTED = 2**20
@@ -42,16 +43,29 @@ def check_skopeo() -> None:
         raise OcmError("skopeo is not installed", hint=line("skopeo"), code="missing")
 
 
-def push_argv(reference: str, directory: str, *, insecure: bool) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """The image of an archive on its way to a registry: over HTTP or unchecked TLS too if `insecure`."""
+
+    archive: PurePosixPath
+    reference: str
+    insecure: bool = False
+
+
+def push_argv(copy: Copy, directory: PurePosixPath) -> tuple[str, ...]:
     """Return the command that copies the archive in `directory`, whose digest stays what it is."""
-    unchecked = ("--dest-tls-verify=false",) if insecure else ()
-    source, target = f"oci-archive:{_ARCHIVE}", f"docker://{reference}"
-    return ("skopeo", "--tmpdir", directory, "copy", "--preserve-digests", *unchecked, source, target)
+    unchecked = ("--dest-tls-verify=false",) if copy.insecure else ()
+    source, target = f"oci-archive:{_ARCHIVE}", f"docker://{copy.reference}"
+    return ("skopeo", "--tmpdir", str(directory), "copy", "--preserve-digests", *unchecked, source, target)
 
 
-def push(host: Host, archive: PurePosixPath, reference: str, report: Report, *, insecure: bool) -> None:
-    """Copy the image of an archive to a registry; raise `OcmError` where it does not take it."""
-    blobs = 0
+def push(host: Host, copy: Copy, beside: PurePosixPath, report: Report, lock: int) -> None:
+    """Copy an image to a registry, unpacked in the directory `beside`, which is empty.
+
+    skopeo holds the lock of all installs too, even if this ocm is killed: another clears the directory.
+    Raises `OcmError` where the registry does not take the image.
+    """
+    blobs, reference = 0, copy.reference
 
     def on_line(line: str) -> None:
         nonlocal blobs
@@ -59,14 +73,25 @@ def push(host: Host, archive: PurePosixPath, reference: str, report: Report, *, 
         report(Progress(what=f"push {reference}", done=blobs, unit="blobs"))
 
     report(Progress(what=f"push {reference}"))
-    with tempfile.TemporaryDirectory(prefix="ocm-", dir=_LARGE) as beside:
-        # A colon in the name would end it.
-        Path(beside, _ARCHIVE).symlink_to(Path(archive).absolute())
-        argv = push_argv(reference, beside, insecure=insecure)
-        command = Command(argv=argv, timeout_seconds=FETCH_SECONDS, env=host.network, directory=beside)
-        done = host.runner.follow(command, on_line, limit=_MOST_PRINTED)
+    # A colon in the name would end it.
+    Path(beside, _ARCHIVE).symlink_to(Path(copy.archive).absolute())
+    command = Command(
+        argv=push_argv(copy, beside),
+        timeout_seconds=FETCH_SECONDS,
+        env=_environment(host),
+        directory=str(beside),
+        descriptors=(lock,),
+    )
+    done = host.runner.follow(command, on_line, limit=_MOST_PRINTED)
     if done.returncode:
         raise _failure(reference, done.stdout)
+
+
+def _environment(host: Host) -> dict[str, str]:
+    """Return what skopeo is told of the network, and where credentials are, seen from where the user is."""
+    named = {name: host.network[name] for name in _CREDENTIALS if host.network.get(name)}
+    absolute = {name: os.path.abspath(path) for name, path in named.items()}  # noqa: PTH100 - follows no link
+    return {**host.network, **absolute}
 
 
 def _failure(reference: str, said: str) -> OcmError:
