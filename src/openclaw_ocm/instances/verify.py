@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import queue
+import functools
 import re
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -154,29 +153,13 @@ def verdicts(instances: Collection[Instance]) -> dict[InstanceName, Health]:
 
 
 def _at_once(groups: Sequence[Sequence[Instance]]) -> list[dict[InstanceName, _Heard]]:
-    """Return what is heard of the instances of each backend: one deadline holds for all.
-
-    The threads are daemons, so that none can hold up the exit: a pool's are waited for.
-    """
+    """Return what is heard of the instances of each backend: one deadline holds for all."""
     if len(groups) <= 1:
         return list(map(_heard, groups))
-    answers: queue.SimpleQueue[dict[InstanceName, _Heard] | Exception] = queue.SimpleQueue()
+    # Few have two backends.
+    from openclaw_ocm.system.in_time import at_once
 
-    def hear(instances: Sequence[Instance]) -> None:
-        try:
-            answers.put(_heard(instances))
-        except Exception as error:  # noqa: BLE001 - raised again where the answer is awaited
-            answers.put(error)
-
-    for its in groups:
-        threading.Thread(target=hear, args=(its,), daemon=True).start()
-    found = []
-    for _ in groups:
-        answer = answers.get()
-        if isinstance(answer, Exception):
-            raise answer
-        found.append(answer)
-    return found
+    return at_once([functools.partial(_heard, its) for its in groups])
 
 
 def _heard(instances: Sequence[Instance]) -> dict[InstanceName, _Heard]:
