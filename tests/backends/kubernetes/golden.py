@@ -14,8 +14,8 @@ import yaml
 from tests import samples
 
 from openclaw_ocm.backends.kubernetes.manifests import Contents, Placement, instance_objects
-from openclaw_ocm.backends.kubernetes.places import parse_image
 from openclaw_ocm.backends.kubernetes.pod import Programs
+from openclaw_ocm.core.image.reference import parse_image
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.record import Record, Runtime
 

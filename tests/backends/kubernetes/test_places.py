@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openclaw_ocm.backends.kubernetes.places import namespace, owner_label, parse_image, pod_paths
+from openclaw_ocm.backends.kubernetes.places import namespace, owner_label, pod_paths
+from openclaw_ocm.core.image.reference import parse_image
 from openclaw_ocm.core.names import NAME, InstanceName
 from openclaw_ocm.errors import Invalid
 

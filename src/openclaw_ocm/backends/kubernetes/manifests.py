@@ -36,7 +36,7 @@ _MOST_TOLD = 3
 class Placement:
     """What the objects of an instance say beside its record.
 
-    `image` is as `places.parse_image` returns it; the record's `runtime` is the Node and the OpenClaw in it.
+    `image` is as `parse_image` returns it; the record's `runtime` is the Node and the OpenClaw in it.
     `owner` is what no other user of the cluster has, `owned_by` that in words. A `storage_class` of None is
     the cluster's default. `storage_gib` and `storage_class` are those with which the volume was made: a
     claim takes no other class later, and no smaller size.

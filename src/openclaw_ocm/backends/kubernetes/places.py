@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.core.image.contents import HOME
+from openclaw_ocm.core.image.contents import STATE as STATE_PATH
 from openclaw_ocm.core.paths import CONFIG_NAME, host_paths
-from openclaw_ocm.errors import Invalid
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -33,10 +34,7 @@ POD = f"{GATEWAY}-0"
 STATE_DIRECTORY = "state"
 TEMPORARY, VAR_TEMPORARY, CACHE = "tmp", "var-tmp", "cache"
 
-# As OpenClaw's own images have them (docs/install/kubernetes.md of OpenClaw 2026.9.6).
-HOME = PurePosixPath("/home/node")
 SHELL = "/bin/bash"
-USER = 1000
 # Where what runs before the gateway finds the volumes.
 VOLUME_ROOT, SCRATCH_ROOT = PurePosixPath("/volume"), PurePosixPath("/scratch")
 CONFIG_ROOT = PurePosixPath("/config")
@@ -46,18 +44,6 @@ _PREFIX = "ocm-"
 _MAX_LABEL, _DIGITS = 63, 10
 _PLAIN = re.compile(rf"(?!.*-[0-9a-f]{{{_DIGITS}}}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _OWNER_DIGITS = 20
-
-_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_HOST = (
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?::[0-9]{1,5})?"
-)
-_IMAGE = re.compile(
-    rf"(?P<name>(?:{_HOST}/)?{_PART}(?:/{_PART})*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
-_MAX_IMAGE = 400
-# OpenClaw's tags that move, such as latest, main-slim and extended-stable, have none.
-_DIGIT = re.compile(r"[0-9]")
 
 
 def namespace(name: InstanceName) -> str:
@@ -82,20 +68,4 @@ def owner_label(identity: str) -> str:
 
 def pod_paths(name: InstanceName) -> InstancePaths:
     """Return the paths of an instance in its pod; those of OCM's own there lead nowhere."""
-    state = HOME / ".openclaw"
-    return replace(host_paths(HOME, {}).instance(name), state=state, config=state / CONFIG_NAME)
-
-
-def parse_image(text: str) -> str:
-    """Return `text` as the name of an image that is the same tomorrow; raise `Invalid` for another.
-
-    That is one by its digest, or by a tag that names a version.
-    """
-    match = _IMAGE.fullmatch(text) if len(text) <= _MAX_IMAGE else None
-    hint = "such as ghcr.io/openclaw/openclaw:2026.9.6-slim, or one by its digest: NAME@sha256:..."
-    if match is None:
-        raise Invalid(f"{text[:_MAX_IMAGE]!r} is no name of an image", hint=hint, code="image_invalid")
-    if match["digest"] is None and not _DIGIT.search(match["tag"] or ""):
-        message = f"{text} names no version: it may be another image tomorrow"
-        raise Invalid(message, hint=hint, code="image_invalid")
-    return text
+    return replace(host_paths(HOME, {}).instance(name), state=STATE_PATH, config=STATE_PATH / CONFIG_NAME)

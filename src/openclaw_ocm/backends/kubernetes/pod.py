@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.backends.kubernetes import places
 from openclaw_ocm.core import prefix
-from openclaw_ocm.core.image.contents import PROGRAMS
+from openclaw_ocm.core.image.contents import HOME, PROGRAMS, UID
 from openclaw_ocm.core.openclaw.run import SYSTEM_PATH, environment, heap_flags, node_argv, openclaw_argv
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.paths import CONFIG_NAME
@@ -64,9 +64,9 @@ def pod_spec(record: Record, image: str, programs: Programs, *, seeded: bool, pu
         "terminationGracePeriodSeconds": STOP_TIMEOUT_SECONDS + _SPARE_SECONDS,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": places.USER,
-            "runAsGroup": places.USER,
-            "fsGroup": places.USER,
+            "runAsUser": UID,
+            "runAsGroup": UID,
+            "fsGroup": UID,
             # With thousands of files the other takes minutes at each start.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
@@ -133,7 +133,7 @@ def _gateway(record: Record, image: str, programs: Programs) -> dict[str, Any]:
             _mount(places.SCRATCH, "/tmp", places.TEMPORARY),  # noqa: S108 - the pod's own
             _mount(places.SCRATCH, "/var/tmp", places.VAR_TEMPORARY),  # noqa: S108 - the pod's own
             # Without /tmp as it wants it OpenClaw looks here, and ends with 78 where it finds neither.
-            _mount(places.SCRATCH, places.HOME / ".cache", places.CACHE),
+            _mount(places.SCRATCH, HOME / ".cache", places.CACHE),
         ],
         **_probes(record, programs),
     }
@@ -181,7 +181,7 @@ def _container(name: str, record: Record, image: str, argv: Iterable[str]) -> di
     return {
         "name": name,
         "image": image,
-        # It names one image for good: see `places.parse_image`.
+        # It names one image for good: see `parse_image`.
         "imagePullPolicy": "IfNotPresent",
         "command": [literal(word) for word in argv],
         "resources": resources(record.limits),

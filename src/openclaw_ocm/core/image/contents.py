@@ -29,6 +29,7 @@ PROGRAMS = PurePosixPath("/opt/ocm/bin")
 # What makes boxes for sessions other than main, where a pod may: `docker` is found only by whoever puts this
 # on the PATH.
 BOXES = PurePosixPath("/opt/ocm/boxes")
+# As OpenClaw's own images have them (docs/install/kubernetes.md of OpenClaw 2026.9.6).
 USER, UID = "node", 1000
 HOME = PurePosixPath("/home/node")
 STATE = HOME / ".openclaw"

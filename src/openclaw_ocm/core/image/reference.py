@@ -1,4 +1,4 @@
-"""Where an image is pushed to: REGISTRY/NAME:TAG, as the distribution of images writes it."""
+"""How images are called: [REGISTRY/]NAME with a tag or a digest, as the distribution of images writes it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import re
 from openclaw_ocm.errors import Invalid
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_REGISTRY = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*"
+_PORT = r"(?::[0-9]{1,5})?"
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_NAME = rf"{_PART}(?:/{_PART})*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-_REFERENCE = re.compile(rf"({_REGISTRY})/{_PART}(?:/{_PART})*(:{_TAG})?")
+_REFERENCE = re.compile(rf"((?:{_HOST}|\[[0-9a-fA-F:]+\]){_PORT})/{_NAME}(:{_TAG})?")
 _LONGEST = 255
+_IMAGE = re.compile(
+    rf"(?:{_HOST}{_PORT}/)?{_NAME}(?::(?P<tag>{_TAG}))?(?:@(?P<digest>sha256:[0-9a-f]{{64}}))?"
+)
+_LONGEST_IMAGE = 400
+# OpenClaw's tags that move, such as latest, main-slim and extended-stable, have none.
+_DIGIT = re.compile(r"[0-9]")
 
 
 def tag_of(name: str) -> str | None:
@@ -36,3 +44,18 @@ def parse_reference(text: str, tag: str | None) -> str:
     message = f"{text[:_LONGEST]!r} names no place in a registry"
     hint = "REGISTRY/NAME:TAG, such as ghcr.io/me/openclaw:2026.9.6"
     raise Invalid(message, hint=hint, code="reference_invalid")
+
+
+def parse_image(text: str) -> str:
+    """Return `text` as the name of an image that is the same tomorrow; raise `Invalid` for another.
+
+    That is one by its digest, or by a tag that names a version.
+    """
+    match = _IMAGE.fullmatch(text) if len(text) <= _LONGEST_IMAGE else None
+    hint = "such as ghcr.io/openclaw/openclaw:2026.9.6-slim, or one by its digest: NAME@sha256:..."
+    if match is None:
+        raise Invalid(f"{text[:_LONGEST_IMAGE]!r} is no name of an image", hint=hint, code="image_invalid")
+    if match["digest"] is None and not _DIGIT.search(match["tag"] or ""):
+        message = f"{text} names no version: it may be another image tomorrow"
+        raise Invalid(message, hint=hint, code="image_invalid")
+    return text
