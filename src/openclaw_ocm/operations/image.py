@@ -209,13 +209,8 @@ def _node(node: PurePosixPath) -> dict[str, Entry]:
 
 
 def _programs(beside: PurePosixPath) -> dict[str, Entry]:
-    texts = {
-        INIT_NAME: programs.text("init.pl").encode(),
-        SECRETS_NAME: programs.text("with_secrets.pl").encode(),
-        COLLECT_NAME: programs.text("collect_when_idle.mjs").encode(),
-        TOOL_HOST_NAME: programs.archive("tool_host"),
-        DOCKER_NAME: programs.text("docker.py").encode(),
-    }
+    names = (INIT_NAME, SECRETS_NAME, COLLECT_NAME, TOOL_HOST_NAME, DOCKER_NAME)
+    texts = {name: programs.beside_gateway(name) for name in names}
     make_filters(beside, ADDRESS_FAMILIES)
     return contents.programs(texts, {path.name: path.read_bytes() for path in Path(beside).iterdir()})
 

@@ -139,12 +139,11 @@ def _programs(paths: InstancePaths, record: Record) -> dict[PurePosixPath, bytes
     """Return the scripts of the shell: `openclaw`, always this instance, and what runs before a program."""
     package = PurePosixPath(record.runtime.openclaw)
     wrapper = openclaw_script(record.runtime.node, package, "--profile", record.name)
+    names = [INIT_NAME, SECRETS_NAME, COLLECT_NAME]
+    names += [TOOL_HOST_NAME] if record.sealed else []
+    names += [DOCKER_NAME] if record.makes_boxes else []
     return {
         paths.bin / "openclaw": wrapper.encode(),
         paths.bin / SHELL_NAME: shell_script(paths.state).encode(),
-        paths.bin / INIT_NAME: programs.text("init.pl").encode(),
-        paths.bin / SECRETS_NAME: programs.text("with_secrets.pl").encode(),
-        paths.bin / COLLECT_NAME: programs.text("collect_when_idle.mjs").encode(),
-        **({paths.bin / TOOL_HOST_NAME: programs.archive("tool_host")} if record.sealed else {}),
-        **({paths.bin / DOCKER_NAME: programs.text("docker.py").encode()} if record.makes_boxes else {}),
+        **{paths.bin / name: programs.beside_gateway(name) for name in names},
     }
