@@ -24,7 +24,7 @@ umask 077
 cd /run/pki
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "$2" -keyout "$1.key" -out "$1.csr"
 printf '%s\\n' "$3" >"$1.ext"
-openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days "$4" \\
+openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 \\
     -out "$1.crt" -extfile "$1.ext"
 """
 
@@ -37,18 +37,18 @@ class Authority:
         self._server = server
         place.run(["sh", "-euc", MAKE_SCRIPT])
 
-    def sign(self, name: str, subject: str, *, names: str = "", days: int = 30) -> None:
+    def sign(self, name: str, subject: str, *, names: str = "") -> None:
         """Make a key and a certificate `name`; `names` are those of a server, such as `IP:10.0.0.1`."""
         extension = f"subjectAltName={names}" if names else "extendedKeyUsage=clientAuth"
-        self._place.run(["sh", "-euc", SIGN_SCRIPT, "sh", name, subject, extension, str(days)])
+        self._place.run(["sh", "-euc", SIGN_SCRIPT, "sh", name, subject, extension])
 
     def read(self, name: str) -> str:
         return self._place.run(["cat", f"{PKI}/{name}"])
 
-    def kubeconfig(self, name: str, *, server: str | None = None) -> str:
+    def kubeconfig(self, name: str) -> str:
         """Return the kubeconfig of one who was signed, as JSON, which YAML is too."""
         cluster = {
-            "server": server or self._server,
+            "server": self._server,
             "certificate-authority-data": encoded(self.read("ca.crt")),
         }
         user = {

@@ -7,12 +7,11 @@ import json
 import secrets
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.machine.lifetime import try_lock
-from tests.machine.nspawn import MachineError, cache_dir
+from tests.machine.nspawn import MachineError, cache_dir, remove_cgroup
 from tests.machine.processes import wait_for
 
 from . import oci
@@ -82,6 +81,7 @@ class Cluster:
     def __init__(self, name: str | None = None) -> None:
         self.name = name or f"cluster-{secrets.token_hex(3)}"
         lower = ensure_file_system()
+        self._pause = pause_image(lower)
         sweep()
         lock = try_lock(self.name)
         if lock is None:
@@ -195,7 +195,7 @@ class Cluster:
         node.write("/run/kube/resolv.conf", f"nameserver {CONTROL}\n", 0o644)
         node.start("containerd", ["containerd"])
         self._wait("containerd", 30, lambda: runs(node, ["ctr", "version"]))
-        self.import_image(node, pause_image())
+        self.import_image(node, self._pause)
         address = f"{NETWORK}.{10 + number}"
         node.start(
             "kubelet",
@@ -239,7 +239,7 @@ class Cluster:
 
     def _is_ready(self) -> bool:
         """Tell whether both nodes are."""
-        listed = json.loads(self.kubectl("get", "nodes", "--output=json"))["items"]
+        listed = self.get("nodes")["items"]
         ready = [is_true(node["status"].get("conditions", ()), "Ready") for node in listed]
         return len(ready) == len(NODES) and all(ready)
 
@@ -264,6 +264,12 @@ class Cluster:
         """Run kubectl as the cluster's administrator and return what it printed."""
         argv = ["kubectl", "--kubeconfig=/run/kube/admin", *words]
         return self.control.run(argv, given=given, timeout=timeout)
+
+    def get(self, *words: str) -> dict[str, Any]:
+        """Return an object, or a list of those of a kind, as kubectl gets it."""
+        found = json.loads(self.kubectl("get", *words, "--output=json"))
+        assert isinstance(found, dict)
+        return found
 
     def apply(self, *documents: Mapping[str, Any]) -> None:
         listed = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
@@ -340,10 +346,9 @@ def runs(place: Place, argv: list[str]) -> bool:
     return True
 
 
-def pause_image() -> bytes:
+def pause_image(lower: tuple[Path, ...]) -> bytes:
     """Return the image of the first container of each pod, which does nothing until it is stopped."""
-    busybox = ensure_file_system()[0] / "bin" / "busybox"
-    program = busybox if busybox.exists() else ensure_file_system()[0] / "usr" / "bin" / "busybox"
+    program = lower[0] / "usr" / "bin" / "busybox"
     script = "trap exit TERM; while :; do sleep 3600 & wait $!; done"
     links = {f"bin/{name}": "busybox" for name in ("sh", "sleep", "cat", "wget", "nc", "id", "ls")}
     return oci.archive(PAUSE, {"bin/busybox": program.read_bytes()}, ["sh", "-c", script], links)
@@ -373,18 +378,5 @@ def copy_cpuset(tree: Path) -> None:
 
 
 def remove_cgroups(name: str) -> None:
-    """Remove trees, leaves first, once what was in them is gone."""
-    end = time.monotonic() + 10
     for tree in cgroup_trees(name):
-        while tree.exists() and time.monotonic() < end:
-            for folder in sorted((path for path in tree.rglob("*") if path.is_dir()), reverse=True):
-                remove(folder)
-            remove(tree)
-            time.sleep(0.02)
-
-
-def remove(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return
+        remove_cgroup(tree)

@@ -78,20 +78,20 @@ def gateway(name: str, image: str, **changes: Any) -> Gateway:  # noqa: ANN401
     return Gateway(record, secrets.token_hex(16), image)
 
 
-def deploy(cluster: Cluster, one: Gateway, seconds: int = 180) -> None:
+def deploy(cluster: Cluster, one: Gateway) -> None:
     """Make an instance and wait until its pod is ready."""
     cluster.apply(*one.objects())
     cluster.kubectl(
         *("rollout", "status", f"--namespace={one.namespace}", f"statefulset/{GATEWAY}"),
-        f"--timeout={seconds}s",
-        timeout=seconds + 30,
+        "--timeout=180s",
+        timeout=210,
     )
 
 
-def inside(cluster: Cluster, one: Gateway, *argv: str, timeout: float = 120) -> str:
+def inside(cluster: Cluster, one: Gateway, *argv: str) -> str:
     """Run a command in the container of a gateway."""
     words = ("exec", f"--namespace={one.namespace}", POD, f"--container={GATEWAY}", "--", *argv)
-    return cluster.kubectl(*words, timeout=timeout)
+    return cluster.kubectl(*words)
 
 
 def build_image() -> Path:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.machine.nspawn import MachineError, contained, overlay_options
-from tests.machine.processes import descendants, kill_group, text, wait_for
+from tests.machine.processes import first_process, text, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,11 +66,7 @@ class Place:
     def _find_leader(self) -> int | None:
         if self._starter.poll() is not None:
             raise MachineError(f"{self.name} did not start:\n{(self.folder / 'log' / 'place').read_text()}")
-        for pid in descendants(self._starter.pid):
-            status = Path(f"/proc/{pid}/status").read_text()
-            if re.search(r"^NSpid:.*\s1$", status, re.MULTILINE) and "Name:\tsleep\n" in status:
-                return pid
-        return None
+        return first_process(self._starter.pid, "sleep")
 
     def entering(self, argv: Sequence[str]) -> list[str]:
         """Return the host's argv that runs argv there."""
@@ -106,14 +98,6 @@ class Place:
             self._programs[name] = subprocess.Popen(
                 self.entering(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-
-    def stop(self, name: str) -> None:
-        """Kill a program that was started, with what it has started itself."""
-        process = self._programs.pop(name)
-        for pid in list(descendants(process.pid)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        kill_group(process)
 
     def refuse_dead(self) -> None:
         """Raise `MachineError` with the end of its log where one of its programs ended."""

@@ -32,7 +32,7 @@ from .nspawn import (
     overlay_options,
     remove_cgroup,
 )
-from .processes import ProcessId, descendants, wait_for
+from .processes import ProcessId, first_process, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -171,12 +171,7 @@ class Owned:
         """Find the descendant that is pid 1 of the machine's namespace and past its beginnings."""
         self.refuse_dead()
         assert self._process is not None
-        name = f"Name:\t{self.spec.first_process}\n"
-        for pid in descendants(self._process.pid):
-            status = Path(f"/proc/{pid}/status").read_text()
-            if re.search(r"^NSpid:.*\s1$", status, re.MULTILINE) and name in status:
-                return pid
-        return None
+        return first_process(self._process.pid, self.spec.first_process)
 
     def refuse_dead(self) -> None:
         if self._process is None or self._process.poll() is not None:

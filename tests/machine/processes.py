@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -76,6 +77,15 @@ def descendants(pid: int) -> Iterator[int]:
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         yield int(child)
         yield from descendants(int(child))
+
+
+def first_process(starter: int, name: str) -> int | None:
+    """Return the descendant that is process 1 of a namespace and called so, None where there is none yet."""
+    for pid in descendants(starter):
+        status = Path(f"/proc/{pid}/status").read_text()
+        if re.search(r"^NSpid:.*\s1$", status, re.MULTILINE) and f"Name:\t{name}\n" in status:
+            return pid
+    return None
 
 
 def text(raw: bytes | None) -> str:

@@ -67,23 +67,17 @@ def pod_with_volume(name: str, node: str, script: str) -> list[dict[str, Any]]:
     ]
 
 
-def get(cluster: Cluster, *words: str) -> dict[str, Any]:
-    found = json.loads(cluster.kubectl("get", *words, "--output=json"))
-    assert isinstance(found, dict)
-    return found
-
-
 def test_two_nodes_and_the_api_server_say_which_kubernetes_they_are(cluster: Cluster) -> None:
     version = json.loads(cluster.kubectl("version", "--output=json"))
     assert version["serverVersion"]["gitVersion"] == "v1.20.2"
-    nodes = get(cluster, "nodes")["items"]
+    nodes = cluster.get("nodes")["items"]
     assert [(one["metadata"]["name"], one["status"]["nodeInfo"]["kubeletVersion"]) for one in nodes] == [
         (name, "v1.20.2") for name in NODES
     ]
 
 
 def test_pods_run_on_both_nodes_with_volumes_that_outlive_them(pods: Cluster) -> None:
-    where = {name: get(pods, "pod", "one", f"--namespace={name}") for name in (SERVER, CLIENT)}
+    where = {name: pods.get("pod", "one", f"--namespace={name}") for name in (SERVER, CLIENT)}
     assert [where[name]["spec"]["nodeName"] for name in (SERVER, CLIENT)] == list(NODES)
     script = "echo kept >/state/note"
     pods.kubectl("exec", f"--namespace={CLIENT}", "one", "--", "sh", "-c", script)
@@ -94,7 +88,7 @@ def test_pods_run_on_both_nodes_with_volumes_that_outlive_them(pods: Cluster) ->
 
 
 def test_a_network_policy_is_taken_and_not_enforced(pods: Cluster) -> None:
-    address = get(pods, "pod", "one", f"--namespace={SERVER}")["status"]["podIP"]
+    address = pods.get("pod", "one", f"--namespace={SERVER}")["status"]["podIP"]
     ask = ("exec", f"--namespace={CLIENT}", "one", "--", "sh", "-c", f"nc -w 5 {address} 8080 </dev/null")
     assert pods.kubectl(*ask) == "here\n"
     deny = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -147,4 +141,4 @@ def test_a_node_that_goes_away_is_missed(cluster: Cluster) -> None:
 
 
 def is_ready(cluster: Cluster, node: str) -> bool:
-    return is_true(get(cluster, "node", node)["status"]["conditions"], "Ready")
+    return is_true(cluster.get("node", node)["status"]["conditions"], "Ready")

@@ -86,10 +86,7 @@ def told(cluster: Cluster, one: Gateway) -> str:
 
 
 def get(pair: Pair, one: Gateway, *words: str) -> dict[str, Any]:
-    asked = ("get", *words, f"--namespace={one.namespace}", "--output=json")
-    found = json.loads(pair.cluster.kubectl(*asked))
-    assert isinstance(found, dict)
-    return found
+    return pair.cluster.get(*words, f"--namespace={one.namespace}")
 
 
 def observed(pair: Pair, one: Gateway, now: float) -> Process:
