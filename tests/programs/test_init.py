@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from openclaw_ocm.core.sandbox.launch import ENV, PERL
 from openclaw_ocm.system import programs
+
+from .boxed import wait_for
 
 INIT = (PERL, str(programs.DIRECTORY / "init.pl"))
 
@@ -55,3 +58,16 @@ def test_the_program_has_every_signal_as_a_program_expects_it() -> None:
     with start(ENV, *changed, *INIT, "/bin/grep", "-E", "SigBlk|SigIgn", "/proc/self/status") as process:
         assert process.stdout
         assert [line.split()[1] for line in process.stdout] == ["0" * 16] * 2
+
+
+def test_no_signal_falls_between_a_look_and_the_wait_that_follows() -> None:
+    # A wait(2) that a signal precedes by a microsecond does not hear it (one in some 10 000 was lost).
+    suspended = {"x86_64": 130, "aarch64": 133}[os.uname().machine]  # rt_sigsuspend
+    with start(*INIT, "/bin/sh", "-c", "echo up; exec sleep 60") as process:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        state = Path(f"/proc/{process.pid}")
+        wait_for(lambda: (state / "stat").read_text().split()[2] == "S", "its wait")
+        assert (state / "syscall").read_text().split()[0] == str(suspended)
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 128 + signal.SIGTERM

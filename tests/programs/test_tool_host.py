@@ -174,8 +174,8 @@ def test_a_gateway_that_prints_without_an_end_takes_its_share_of_the_log_and_hea
 def test_a_signal_reaches_the_program_however_early_it_comes(directory: Path) -> None:
     hosted = Hosted(directory)
     program = (
-        "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); "
-        "print('up', flush=True); signal.pause()"
+        "import signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); "
+        "print('up', flush=True); signal.sigwait([signal.SIGTERM]); sys.exit(5)"
     )
     process = subprocess.Popen(hosted.argv(program=program), stdout=subprocess.PIPE)
     assert process.stdout is not None

@@ -2,7 +2,7 @@
 # Runs a program as the second process of a sandbox: passes signals on, buries orphans, ends as it ended.
 use strict;
 use warnings;
-use POSIX qw(:signal_h);
+use POSIX qw(:signal_h :sys_wait_h);
 my @signals = qw(HUP INT QUIT TERM USR1 USR2 CONT WINCH);
 # What comes while there is nobody to hear it waits, as what came before does if it was blocked. Not SIGHUP:
 # that comes of a terminal whose owner ends, and is not meant for the program.
@@ -27,8 +27,15 @@ if (!$child) {
 for my $name (@signals) {
     $SIG{$name} = sub { kill $name, $child };
 }
-sigprocmask(SIG_SETMASK, POSIX::SigSet->new());
-while ((my $ended = wait()) != -1) {
-    next if $ended != $child;
-    exit($? & 127 ? 128 + ($? & 127) : $? >> 8);
+$SIG{CHLD} = sub { };
+# They come while it waits and at no other time: what comes between a look and wait(2) is heard after that.
+my $all = POSIX::SigSet->new();
+$all->fillset();
+sigprocmask(SIG_BLOCK, $all);
+while (1) {
+    while ((my $ended = waitpid(-1, WNOHANG)) > 0) {
+        next if $ended != $child;
+        exit($? & 127 ? 128 + ($? & 127) : $? >> 8);
+    }
+    sigsuspend(POSIX::SigSet->new());
 }
