@@ -19,6 +19,7 @@ from tests import samples
 from openclaw_ocm.cli.session import _PASSED
 from openclaw_ocm.core.metrics.families import KNOWN
 from openclaw_ocm.core.openclaw.run import environment
+from openclaw_ocm.core.placement import Placement
 from openclaw_ocm.core.record import AutoUpgrade, Keep, Limits, Record, Runtime, Schedule, Settings, Shown
 
 if TYPE_CHECKING:
@@ -395,6 +396,7 @@ def record() -> Iterator[str]:
         (Keep, "[backups.keep]"),
         (AutoUpgrade, "[auto_upgrade]"),
         (Shown, "[[mounts]]"),
+        (Placement, "[placement]"),
     ):
         yield from (f"## {heading}", "", *_struct(kind))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -17,11 +18,12 @@ from tests.machine.instances import PROVIDER
 from tests.machine.nspawn import MachineError, cache_dir, network_environment
 from tests.machine.processes import kill_group
 
-from openclaw_ocm.backends.kubernetes.manifests import Contents, Placement, instance_objects
+from openclaw_ocm.backends.kubernetes.manifests import Contents, instance_objects
 from openclaw_ocm.backends.kubernetes.places import GATEWAY, POD, namespace, pod_paths
 from openclaw_ocm.backends.kubernetes.pod import Programs
 from openclaw_ocm.core.names import InstanceName, parse_name
 from openclaw_ocm.core.openclaw.settings import initial_config
+from openclaw_ocm.core.placement import Placement
 from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.system.programs import text
 
@@ -51,7 +53,14 @@ class Gateway:
     def objects(self, *, started: bool = True) -> tuple[dict[str, Any], ...]:
         return instance_objects(
             self.record,
-            Placement(image=self.image, owner="tests", owned_by="tests", storage_gib=1),
+            Placement(
+                kubeconfig="/run/kube/admin",
+                context="default",
+                image=self.image,
+                owner=hashlib.sha256(b"tests").hexdigest()[:32],
+                owned_by="tests",
+                storage_gib=1,
+            ),
             Contents(environment={"LAB_API_KEY": "sk-fake"}, config=json.dumps(self._config()).encode()),
             PROGRAMS,
             started=started,

@@ -17,6 +17,7 @@ from openclaw_ocm.core.firewall import exposure
 from openclaw_ocm.core.names import BackendName, InstanceName
 from openclaw_ocm.core.network import Kind, allowance
 from openclaw_ocm.core.openclaw.traits import LAST_PORT, MINIMUM_MEMORY
+from openclaw_ocm.core.placement import Placement
 from openclaw_ocm.core.purpose import OF_INSTANCES, Purpose
 from openclaw_ocm.errors import Invalid
 
@@ -181,6 +182,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Networks that reach its gateway, or `any`; set by `ocm expose`."""
     runtime: Runtime
     """Which Node runs which OpenClaw."""
+    placement: Placement | None = None
+    """In which cluster it is, where it is in one."""
     limits: Limits = Limits()
     """What it may use at most."""
     backups: Schedule | None = None

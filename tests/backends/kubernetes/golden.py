@@ -13,10 +13,11 @@ import msgspec
 import yaml
 from tests import samples
 
-from openclaw_ocm.backends.kubernetes.manifests import Contents, Placement, instance_objects
+from openclaw_ocm.backends.kubernetes.manifests import Contents, instance_objects
 from openclaw_ocm.backends.kubernetes.pod import Programs
 from openclaw_ocm.core.image.reference import parse_image
 from openclaw_ocm.core.names import parse_name
+from openclaw_ocm.core.placement import Placement
 from openclaw_ocm.core.record import Record, Runtime
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ GOLDEN = Path(__file__).with_name("golden")
 IMAGE = parse_image("ghcr.io/openclaw/openclaw:2026.9.6-slim")
 # Where OpenClaw's own image has them.
 RUNTIME = Runtime(node="/usr/local/bin/node", openclaw="/app")
-PLACEMENT = Placement(image=IMAGE, owner="8c2f", owned_by="ann@laptop")
+PLACEMENT = Placement(
+    kubeconfig="/home/ann/.kube/config",
+    context="lab",
+    image=IMAGE,
+    owner="8c2f" * 8,
+    owned_by="ann@laptop",
+)
 CONTENTS = Contents(
     environment={"OPENROUTER_API_KEY": "sk-or-v1-of-a-test"}, config=b'{"gateway": {"mode": "local"}}\n'
 )
@@ -62,9 +69,10 @@ def _cases() -> Iterator[tuple[str, Case]]:
     )
     yield "wide", Case(record=wide)
     yield "closed", Case(record=changed(network="none", allow=["192.168.1.20:11434"], expose=["any"]))
-    private = Placement(
+    private = msgspec.structs.replace(
+        PLACEMENT,
         image=parse_image(f"registry.example:5000/team/openclaw@sha256:{'0' * 64}"),
-        owner="51aa",
+        owner="51aa" * 8,
         owned_by="bob@desk",
         storage_gib=40,
         storage_class="fast",

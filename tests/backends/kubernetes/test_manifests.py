@@ -371,14 +371,6 @@ def test_what_a_pod_does_not_keep_to_is_told() -> None:
     assert gaps(changed(network="none", autostart=True)) == (tasks,)
 
 
-def test_the_owner_in_words_is_one_line() -> None:
-    case = replace(CASES["plain"], placement=replace(PLACEMENT, owned_by="ann\n\x1b[31m" + "x" * 1000))
-    words = the(case.objects(), "Namespace")["metadata"]["annotations"][places.OWNED_BY]
-    assert words.startswith("ann ")
-    assert words.isprintable()
-    assert len(words) <= 200
-
-
 @EACH
 def test_all_of_it_is_json(case: Case) -> None:
     assert json.loads(json.dumps(case.objects())) == list(case.objects())

@@ -16,37 +16,20 @@ from openclaw_ocm.backends.kubernetes.pod import Programs, pod_spec
 from openclaw_ocm.core.environment import shown_files
 from openclaw_ocm.core.network import parse_allowed
 from openclaw_ocm.core.paths import CONFIG_NAME
-from openclaw_ocm.core.text import printable, some_of
+from openclaw_ocm.core.text import some_of
 from openclaw_ocm.errors import Invalid, OcmError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from openclaw_ocm.core.placement import Placement
     from openclaw_ocm.core.record import Record
 
 Object = dict[str, Any]
 # What the API server takes in one Secret (MaxSecretSize of k8s.io/api/core/v1).
 _MAX_SECRET = 2**20
-_MAX_WORDS = 200
 _DIGITS = 32
 _MOST_TOLD = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """What the objects of an instance say beside its record.
-
-    `image` is as `parse_image` returns it; the record's `runtime` is the Node and the OpenClaw in it.
-    `owner` is what no other user of the cluster has, `owned_by` that in words. A `storage_class` of None is
-    the cluster's default. `storage_gib` and `storage_class` are those with which the volume was made: a
-    claim takes no other class later, and no smaller size.
-    """
-
-    image: str
-    owner: str
-    owned_by: str
-    storage_gib: int = 10
-    storage_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +174,7 @@ def _namespace(record: Record, placement: Placement) -> Object:
         "metadata": {
             "name": places.namespace(record.name),
             "labels": {**_labels(record, placement), **restricted},
-            "annotations": {places.OWNED_BY: printable(placement.owned_by, limit=_MAX_WORDS)},
+            "annotations": {places.OWNED_BY: placement.owned_by},
         },
     }
 
