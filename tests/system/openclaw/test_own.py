@@ -56,14 +56,20 @@ def unit(directory: Path, name: str, *lines: str) -> None:
 @contextlib.contextmanager
 def gateway(state: Path) -> Iterator[int]:
     """Run a process that holds a state as OpenClaw's gateway does."""
-    argv = [sys.executable, "-c", "import time; time.sleep(600)", "openclaw-gateway"]
-    with subprocess.Popen(argv) as process:
-        lock = state / "tmp" / f"openclaw-{os.getuid()}" / "gateway.state.lock"
-        lock.parent.mkdir(parents=True)
-        said = {"pid": process.pid, "startTime": int(started(process.pid)), "port": 19500}
-        lock.write_text(json.dumps(said))
-        yield process.pid
-        process.kill()
+    script = "import time; print('up', flush=True); time.sleep(600)"
+    argv = [sys.executable, "-c", script, "openclaw-gateway"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        try:
+            # Before it has no words in /proc: of vfork(2) the parent goes on in the midst of the execve(2).
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"up\n"
+            lock = state / "tmp" / f"openclaw-{os.getuid()}" / "gateway.state.lock"
+            lock.parent.mkdir(parents=True)
+            said = {"pid": process.pid, "startTime": int(started(process.pid)), "port": 19500}
+            lock.write_text(json.dumps(said))
+            yield process.pid
+        finally:
+            process.kill()
 
 
 def test_a_profile_that_its_service_keeps_elsewhere_is_found_by_its_name(
