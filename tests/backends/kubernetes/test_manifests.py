@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -285,28 +284,6 @@ def test_a_secret_is_in_its_secret_and_nowhere_else(
         forms = (base64.b64encode(value).decode(), value.decode(errors="replace"))
         found = [one for one in elsewhere if one not in plain and any(form in one for form in forms)]
         assert found == []
-
-
-@pytest.mark.parametrize("given", [True, False])
-def test_a_pod_is_made_anew_when_a_secret_is_another(given: bool) -> None:  # noqa: FBT001 - a parameter
-    def digest(contents: Contents) -> str:
-        objects = instance_objects(PLAIN, PLACEMENT, contents, PROGRAMS, started=True)
-        found = template_of(objects)["metadata"]["annotations"]["ocm.dev/contents"]
-        assert isinstance(found, str)
-        return found
-
-    before = CONTENTS if given else Contents(environment={"A_KEY": "1"})
-    others = [
-        replace(before, environment={**before.environment, "B_KEY": "2"}),
-        replace(before, environment={name: f"{value}x" for name, value in before.environment.items()}),
-        replace(before, environment={f"{name}X": value for name, value in before.environment.items()}),
-        replace(before, config=b"{}"),
-    ]
-    assert len({digest(one) for one in (before, *others)}) == len(others) + 1
-    assert digest(replace(before, environment=dict(reversed([*before.environment.items()])))) == digest(
-        before
-    )
-    assert digest(replace(before, registry="{}")) == digest(before), "the image is there already"
 
 
 def test_more_than_a_secret_holds_is_refused() -> None:

@@ -6,8 +6,6 @@ What is the same is the same text, whoever makes it: nothing here depends on a c
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 # What the API server takes in one Secret (MaxSecretSize of k8s.io/api/core/v1).
 _MAX_SECRET = 2**20
-_DIGITS = 32
 _MOST_TOLD = 3
 
 
@@ -55,18 +52,14 @@ def instance_objects(
     no pod has, and `OcmError` for secrets that are more than a Secret holds.
     """
     check(record)
-    secrets = {one["metadata"]["name"]: one for one in _secrets(record, placement, contents)}
     template = {
-        "metadata": {
-            "labels": {**_labels(record, placement), places.COMPONENT: places.GATEWAY},
-            "annotations": {places.CONTENTS: _digest(secrets)},
-        },
+        "metadata": {"labels": {**_labels(record, placement), places.COMPONENT: places.GATEWAY}},
         "spec": pod_spec(
             record,
             placement.image,
             programs,
-            seeded=places.FIRST_CONFIG in secrets,
-            pulls=places.PULL in secrets,
+            seeded=contents.config is not None,
+            pulls=contents.registry is not None,
         ),
     }
     return (
@@ -75,7 +68,7 @@ def instance_objects(
             **_object("v1", "ServiceAccount", places.GATEWAY, record, placement),
             "automountServiceAccountToken": False,
         },
-        *secrets.values(),
+        *_secrets(record, placement, contents),
         # Before there is a pod that they are about.
         *_network_policies(record, placement),
         _service(record, placement),
@@ -203,12 +196,6 @@ def _secret(
     return {**_object("v1", "Secret", name, record, placement), "type": kind, "data": data}
 
 
-def _digest(secrets: Mapping[str, Object]) -> str:
-    """Return what is another once a secret is: one for all, so that none is found out by trying it alone."""
-    data = {name: secrets[name]["data"] for name in sorted(secrets) if name != places.PULL}
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:_DIGITS]
-
-
 def _network_policies(record: Record, placement: Placement) -> tuple[Object, Object]:
     both = ["Ingress", "Egress"]
     deny = _object("networking.k8s.io/v1", "NetworkPolicy", places.DEFAULT_DENY, record, placement)
@@ -252,8 +239,10 @@ def _stateful_set(record: Record, placement: Placement, template: Object, *, sta
     spec = {
         "replicas": 1 if started else 0,
         "serviceName": places.GATEWAY,
-        # A pod that never gets ready is replaced by one of a newer template: in order it would be waited for.
+        # A pod that never gets ready is no reason to wait with another.
         "podManagementPolicy": "Parallel",
+        # A gateway that runs goes on as it is until it is started again.
+        "updateStrategy": {"type": "OnDelete"},
         "selector": {"matchLabels": _selector(record)},
         "template": template,
     }

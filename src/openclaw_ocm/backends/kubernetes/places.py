@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Labels: which instance's an object is, and whose. Without them nothing is taken for OCM's.
 INSTANCE, OWNER = "ocm.dev/instance", "ocm.dev/owner"
 COMPONENT = "app.kubernetes.io/component"
-# Annotations: the owner in words, and what has a pod made anew once its secrets are others.
-OWNED_BY, CONTENTS = "ocm.dev/owned-by", "ocm.dev/contents"
+# Annotations: the owner in words, of which manifest a pod is, and whether it is to start by itself.
+OWNED_BY, MANIFEST, AUTOSTART = "ocm.dev/owned-by", "ocm.dev/manifest", "ocm.dev/autostart"
 # Of the StatefulSet, its Service, its ServiceAccount, its container and its port.
 GATEWAY = "gateway"
 ENVIRONMENT, FIRST_CONFIG, PULL = "gateway-env", "gateway-config", "gateway-pull"
