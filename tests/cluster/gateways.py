@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tests import samples
 from tests.machine.instances import PROVIDER
 from tests.machine.nspawn import MachineError, cache_dir, network_environment
-from tests.machine.processes import kill_group
+from tests.machine.processes import kill_group, wait_for
 
 from openclaw_ocm.backends.kubernetes.manifests import Contents, instance_objects
 from openclaw_ocm.backends.kubernetes.places import GATEWAY, POD, namespace, pod_paths
@@ -27,7 +27,7 @@ from openclaw_ocm.core.placement import Placement
 from openclaw_ocm.core.record import Limits, Record, Runtime
 from openclaw_ocm.system.programs import text
 
-from .cluster import CONTROL, REGISTRY, Cluster
+from .cluster import CONTROL, REGISTRY, Cluster, is_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -90,11 +90,12 @@ def gateway(name: str, image: str, **changes: Any) -> Gateway:  # noqa: ANN401
 def deploy(cluster: Cluster, one: Gateway) -> None:
     """Make an instance and wait until its pod is ready."""
     cluster.apply(*one.objects())
-    cluster.kubectl(
-        *("rollout", "status", f"--namespace={one.namespace}", f"statefulset/{GATEWAY}"),
-        "--timeout=180s",
-        timeout=210,
-    )
+    wait_for(lambda: is_ready(cluster, one), 180, f"the pod of {one.record.name}")
+
+
+def is_ready(cluster: Cluster, one: Gateway) -> bool:
+    pods = cluster.get("pods", f"--namespace={one.namespace}")["items"]
+    return any(is_true(pod["status"].get("conditions", ()), "Ready") for pod in pods)
 
 
 def inside(cluster: Cluster, one: Gateway, *argv: str) -> str:
