@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 # Runs before bwrap: opens the filters, leaves the caller's session and lets go of its terminal. (The leader
 # of a process group stays in its session: what supervises it signals that group.) SIGTERM is blocked and not
-# ignored: bwrap, which would die of it and take the sandbox along, never sees it, while the init inside gets
-# it even if it came before the init was there to hear it.
+# ignored: bwrap, which would die of it and take the sandbox along, never sees it, while the first process inside
+# gets it even if it came before that was ready to hear it. What came before there was one waits out here for
+# ever: that process reads it from descriptor 10, what /proc says of this one.
 #
 # It reaches perl as one line, for a program file of supervisord holds no other: each comment is a line of its
 # own and is left out. Every change of the rest changes the definition of every instance under supervisord.
@@ -17,4 +18,6 @@ for my $number (8, 9) {
     open(my $file, "<", $path) or die "$path: $!\n";
     dup2(fileno($file), $number);
 }
+open(my $status, "<", "/proc/self/status") or die "/proc/self/status: $!\n";
+dup2(fileno($status), 10);
 exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\n";

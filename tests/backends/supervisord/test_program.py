@@ -15,7 +15,7 @@ from tests import samples
 
 from openclaw_ocm.backends.definition import is_edited
 from openclaw_ocm.backends.supervisord import places
-from openclaw_ocm.backends.supervisord.bubblewrap import Entrance
+from openclaw_ocm.backends.supervisord.bubblewrap import OUTSIDE, Entrance
 from openclaw_ocm.backends.supervisord.program import (
     gateway_command,
     quote,
@@ -165,7 +165,7 @@ def test_a_sealed_gateway_runs_below_bwrap_with_its_limits() -> None:
     assert command[bwrap - 2 : bwrap] == ("/f/calls", "/f/arguments")
     inside = command[command.index("--", bwrap) + 1 :]
     assert inside[:2] == ("/usr/bin/prlimit", "--core=0")
-    assert inside[inside.index("--") + 1 :] == gateway_argv(paths, samples.record())
+    assert inside[inside.index("--") + 1 :] == gateway_argv(paths, samples.record(), *OUTSIDE)
 
 
 def test_an_unsealed_gateway_runs_without_bwrap_and_init_in_its_directory() -> None:

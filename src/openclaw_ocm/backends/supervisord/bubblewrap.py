@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 _PRLIMIT = "/usr/bin/prlimit"
 
-# The filters arrive on these descriptors.
+# The filters arrive on these descriptors, and for the tool host what is known of the process outside.
 _FILTERS = (8, 9)
+OUTSIDE = ("--outside", "10")
 _EMPTY = ("/home", "/root", "/run", "/dev")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # Its kernel settings are the tool host's to close, for the gateway and for boxes.

@@ -13,7 +13,13 @@ import msgspec
 
 from openclaw_ocm.backends.definition import signed
 from openclaw_ocm.backends.supervisord import places
-from openclaw_ocm.backends.supervisord.bubblewrap import entry_argv, limited_argv, sandbox_argv, with_network
+from openclaw_ocm.backends.supervisord.bubblewrap import (
+    OUTSIDE,
+    entry_argv,
+    limited_argv,
+    sandbox_argv,
+    with_network,
+)
 from openclaw_ocm.core.backup.schedule import Job
 from openclaw_ocm.core.openclaw.traits import STOP_TIMEOUT_SECONDS
 from openclaw_ocm.core.purpose import Purpose
@@ -76,7 +82,7 @@ def gateway_command(
 
     `entrance` has the filters of the policy; `covers` is what `sandbox_argv` takes.
     """
-    argv = gateway_argv(paths, record)
+    argv = gateway_argv(paths, record, *OUTSIDE)
     if not record.sealed:
         return (ENV, f"--chdir={paths.state}", _SETPRIV, "--pdeathsig=KILL", *argv)
     sandbox = sandbox_argv(policy, covers=covers, directory=paths.state)

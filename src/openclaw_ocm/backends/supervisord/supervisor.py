@@ -17,6 +17,7 @@ from openclaw_ocm.backends.local import LocalBackend
 from openclaw_ocm.backends.protocol import Session, is_ours
 from openclaw_ocm.backends.supervisord import places, sessions
 from openclaw_ocm.backends.supervisord.bubblewrap import (
+    OUTSIDE,
     PROC,
     Entrance,
     entry_argv,
@@ -282,7 +283,8 @@ class Supervisord(LocalBackend):
 
             make_filters(places.filters(self._paths), policy.address_families, hosting=True)
             sandbox = sandbox_argv(policy, covers=_covers(policy), directory=paths.state)
-            program = under_tool_host(paths, record, on_own_terminal(program) if terminal else program)
+            program = on_own_terminal(program) if terminal else program
+            program = under_tool_host(paths, record, program, *OUTSIDE)
             limited = limited_argv(clean(environ, program))
             sealed = with_network(paths, record, (*sandbox, *limited), gateway=False)
             argv = entry_argv(self._entrance(policy), sealed, variables=outer)

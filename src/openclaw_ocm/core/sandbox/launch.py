@@ -44,14 +44,17 @@ UPLINK_OPTIONS = "options"
 TOOL_HOST_SOCKET = PurePosixPath("/tmp/.ocm-tool-host")  # noqa: S108 - its name is no secret
 
 
-def gateway_argv(paths: InstancePaths, record: Record) -> tuple[str, ...]:
-    """Return the argument vector of the gateway, where it is sealed below the tool host that makes boxes."""
+def gateway_argv(paths: InstancePaths, record: Record, *options: str) -> tuple[str, ...]:
+    """Return the argument vector of the gateway, where it is sealed below the tool host that makes boxes.
+
+    `options` are further ones of the tool host.
+    """
     openclaw = openclaw_argv(record, ("gateway", "--port", str(record.port)), *node_flags(paths, record))
     argv = with_secrets(paths, record, openclaw)
     if record.sealed:
         roots = (paths.state, *TEMPORARY)
         boxes = () if record.docker else ("--socket", str(TOOL_HOST_SOCKET), *_each("--root", roots))
-        argv = under_tool_host(paths, record, argv, "--bound-output", *boxes)
+        argv = under_tool_host(paths, record, argv, *options, "--bound-output", *boxes)
     return clean(environment(paths, record), argv)
 
 

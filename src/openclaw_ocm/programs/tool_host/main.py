@@ -1,7 +1,10 @@
 """The tool host itself: starts the gateway or a session's program, and makes boxes where a socket is given.
 
-usage: tool-host --filter PATH... --tasks NUMBER [--network] [--bound-output]
+usage: tool-host --filter PATH... --tasks NUMBER [--network] [--bound-output] [--outside DESCRIPTOR]
                  [--socket PATH --root DIRECTORY...] -- PROGRAM [ARGUMENT]...
+
+DESCRIPTOR is an open /proc/PID/status of the process that makes the sandbox, which hears no SIGTERM: one that
+came there before this process was is passed on as well.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import signal
 import socket
 import sys
 import termios
+import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import gateway, kernel, network
@@ -35,6 +39,8 @@ PASSED_ON = (
 _USAGE, _FAILED = 64, 71  # sysexits.h
 _EXPIRE_SECONDS = 2.0
 _ENDING = (signal.SIGTERM, signal.SIGINT)
+# Within which one that is met outside and comes in here is the same: a group gets it one by one.
+_TWICE_SECONDS = 1.0
 
 
 class Options(NamedTuple):
@@ -46,12 +52,14 @@ class Options(NamedTuple):
     roots: tuple[str, ...]
     network: bool
     bound_output: bool
+    outside: int | None
     argv: list[str]
 
 
 def options(words: list[str]) -> Options:
     """Return what a command line says; ends the process where it says nothing that is known."""
-    found: dict[str, list[str]] = {"--filter": [], "--tasks": [], "--socket": [], "--root": []}
+    named = ("--filter", "--tasks", "--socket", "--root", "--outside")
+    found: dict[str, list[str]] = {name: [] for name in named}
     flags = {"--network": False, "--bound-output": False}
     rest = list(words)
     while len(rest) > 1 and (rest[0] in found or rest[0] in flags):
@@ -62,7 +70,8 @@ def options(words: list[str]) -> Options:
             flags[rest[0]] = True
         del rest[0]
     known = rest[:1] == ["--"] and bool(rest[1:]) and bool(found["--filter"]) and len(found["--socket"]) <= 1
-    if not known or len(found["--tasks"]) != 1 or not found["--tasks"][0].isdigit():
+    numbers = (*found["--tasks"], *found["--outside"])
+    if not known or len(found["--tasks"]) != 1 or not all(map(str.isdigit, numbers)):
         gateway.complain(__doc__)
         sys.exit(_USAGE)
     return Options(
@@ -72,6 +81,7 @@ def options(words: list[str]) -> Options:
         roots=tuple(found["--root"]),
         network=flags["--network"],
         bound_output=flags["--bound-output"],
+        outside=int(found["--outside"][0]) if found["--outside"] else None,
         argv=rest[1:],
     )
 
@@ -80,6 +90,8 @@ def main(words: list[str]) -> NoReturn:
     """Run what the command line says and end as it ended."""
     chosen = options(words)
     owner = (os.getuid(), os.getgid())
+    if chosen.outside is not None:
+        os.set_inheritable(chosen.outside, False)  # noqa: FBT003 - as the standard library has it
     _leave_terminal()
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     try:
@@ -107,7 +119,7 @@ def main(words: list[str]) -> NoReturn:
     if watch is not None:
         selector.register(watch.socket, selectors.EVENT_READ, watch)
     server = Server(listener, selector, chosen.roots, owner, filters) if listener is not None else None
-    _serve(started, Parts(server, watch, printed), selector)
+    _serve(started, Parts(server, watch, printed), selector, chosen.outside)
 
 
 def _bounded() -> tuple[Printed, tuple[int, int]]:
@@ -158,18 +170,42 @@ class Parts(NamedTuple):
     printed: Printed | None
 
 
-def _serve(started: gateway.Gateway, parts: Parts, selector: selectors.BaseSelector) -> NoReturn:
+class _Passing:
+    """Passes signals on to a program."""
+
+    def __init__(self, started: gateway.Gateway, server: Server | None) -> None:
+        self._started, self._server = started, server
+        self._heard: set[int] = set()
+        self._same_until = 0.0
+
+    def on(self, number: int, _: object) -> None:
+        """Pass one on, but for a SIGTERM that has been already."""
+        if number == signal.SIGTERM and time.monotonic() < self._same_until:
+            self._same_until = 0.0
+            return
+        self._heard.add(number)
+        if self._server is not None and number in _ENDING:
+            self._server.end_soon()
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(self._started.handle, number)
+
+    def on_earlier(self, outside: int) -> None:
+        """Pass on a SIGTERM that came to who makes the sandbox before there was anybody in it."""
+        if _waits(outside, signal.SIGTERM) and signal.SIGTERM not in self._heard:
+            self.on(signal.SIGTERM, None)
+            self._same_until = time.monotonic() + _TWICE_SECONDS
+
+
+def _serve(
+    started: gateway.Gateway, parts: Parts, selector: selectors.BaseSelector, outside: int | None
+) -> NoReturn:
     """Pass signals on and answer until the program ends, then end as it did."""
     server, watch, printed = parts
-
-    def pass_on(number: int, _: object) -> None:
-        if server is not None and number in _ENDING:
-            server.end_soon()
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(started.handle, number)
-
-    read = _handled(pass_on)
+    passing = _Passing(started, server)
+    read = _handled(passing.on)
     selector.register(read, selectors.EVENT_READ, read)
+    if outside is not None:
+        passing.on_earlier(outside)
     timed = [each for each in parts if each is not None]
     gc.freeze()
     while (status := _bury(started.waiter, server)) is None:
@@ -180,7 +216,7 @@ def _serve(started: gateway.Gateway, parts: Parts, selector: selectors.BaseSelec
         for each in timed:
             each.expire()
         if watch is not None and watch.lost:
-            pass_on(signal.SIGTERM, None)
+            passing.on(signal.SIGTERM, None)
     for part in (printed, server):
         if part is not None:
             part.close()
@@ -211,6 +247,13 @@ def _handled(pass_on: Callable[[int, object], None]) -> int:
         signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     return read
+
+
+def _waits(status: int, number: int) -> bool:
+    """Tell whether a signal to the process waits of which this is the open status in /proc (proc(5))."""
+    with os.fdopen(status, errors="replace") as file:
+        masks = (line.split()[1] for line in file if line.startswith("ShdPnd:"))
+        return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
 
 def _bury(waiter: int, server: Server | None) -> int | None:
