@@ -47,9 +47,10 @@ from openclaw_ocm.operations.backups import (
 )
 from openclaw_ocm.operations.planning.change import changing
 from openclaw_ocm.system import files
-from openclaw_ocm.system.archive import age
+from openclaw_ocm.system.archive import age, taking
 from openclaw_ocm.system.archive import reader as archive
 from openclaw_ocm.system.archive import snapshot as system_snapshot
+from openclaw_ocm.system.archive.snapshot import InDirectory
 from openclaw_ocm.system.files import lock, remove_tree
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.runner import Runner
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.instances.context import Context
     from openclaw_ocm.system.archive.reader import Contents
-    from openclaw_ocm.system.archive.snapshot import Copy
 
 # Of this run alone: sessions are found by the instance's name, another run's would be ended with them.
 NAME = parse_name(f"kept{os.getpid()}")
@@ -406,7 +406,7 @@ def test_what_fails_while_it_is_read_is_told(instance: Instance, monkeypatch: py
 
     def refuse(source: IO[bytes], size: int) -> bytes:
         if Path(f"/proc/self/fd/{source.fileno()}").readlink().name == "broken":
-            raise system_snapshot.Unreadable("Input/output error")
+            raise taking.Unreadable("Input/output error")
         return true(source, size)
 
     monkeypatch.setattr(system_snapshot, "_read", refuse)
@@ -751,7 +751,7 @@ def test_a_time_in_the_future_is_not_waited_for(instance: Instance, monkeypatch:
     monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("it waits"))
     with (
         files.open_state(PurePosixPath(path.parent)) as directory,
-        system_snapshot.copied(directory, path.name, instance.paths.state, limit=100) as copy,
+        taking.copied(InDirectory(directory, path.name), instance.paths.state, limit=100) as copy,
     ):
         assert copy is not None
         assert (copy.steady, copy.file.read()) == (True, b"from tomorrow")
@@ -777,16 +777,15 @@ def test_what_is_written_to_each_time_it_is_read_is_told(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = instance.write("workspace/log", "line\n" * 1000)
-    true = system_snapshot._copy
+    true = system_snapshot._pieces
 
-    def copy(source: IO[bytes], file: IO[bytes], limit: int, place: None) -> Copy:
+    def pieces(source: IO[bytes], begin: int, end: int) -> Iterator[tuple[int, bytes]]:
         if not os.path.samestat(os.fstat(source.fileno()), path.stat()):
-            return true(source, file, limit, place)
-        return true(
-            cast("IO[bytes]", Interrupted(source, lambda: append(path, "more\n"))), file, limit, place
-        )
+            return true(source, begin, end)
+        interrupted = Interrupted(source, lambda: append(path, "more\n"))
+        return true(cast("IO[bytes]", interrupted), begin, end)
 
-    monkeypatch.setattr(system_snapshot, "_copy", copy)
+    monkeypatch.setattr(system_snapshot, "_pieces", pieces)
     made = instance.backup()
     assert made.notes == ("state/workspace/log changed each time it was read",)
     _, state = instance.extract(made)
@@ -802,18 +801,18 @@ def test_what_is_written_to_while_it_is_read_is_read_again(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = instance.write("workspace/log", "old " * 100_000)
-    true, attempts = system_snapshot._copy, []
+    true, attempts = system_snapshot._pieces, []
 
-    def copy(source: IO[bytes], file: IO[bytes], limit: int, place: None) -> Copy:
+    def pieces(source: IO[bytes], begin: int, end: int) -> Iterator[tuple[int, bytes]]:
         if not os.path.samestat(os.fstat(source.fileno()), path.stat()):
-            return true(source, file, limit, place)
+            return true(source, begin, end)
         attempts.append(source)
         if len(attempts) > 1:
-            return true(source, file, limit, place)
+            return true(source, begin, end)
         interrupted = Interrupted(source, lambda: path.write_text("new " * 100_000))
-        return true(cast("IO[bytes]", interrupted), file, limit, place)
+        return true(cast("IO[bytes]", interrupted), begin, end)
 
-    monkeypatch.setattr(system_snapshot, "_copy", copy)
+    monkeypatch.setattr(system_snapshot, "_pieces", pieces)
     made = instance.backup()
     assert len(attempts) == 2
     assert made.notes == ()

@@ -24,6 +24,7 @@ from openclaw_ocm.instances.follow import rewrite_config, rewrite_paths, rewrite
 from openclaw_ocm.instances.gateway import halt, launch
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.system import files, removable, ufw
+from openclaw_ocm.system.archive.snapshot import walk
 from openclaw_ocm.system.exchange import put_in_place, take_out_of_place
 from openclaw_ocm.system.kept.inherited import set_source
 from openclaw_ocm.system.kept.records import read_record
@@ -127,7 +128,8 @@ def _forget_inherited(step: steps.WriteConfig | steps.CloneConfig, context: Cont
 @_apply.register(steps.CopyWorkspaces)
 def _copy_workspaces(step: steps.CopyWorkspaces, _context: Context) -> None:
     source = Selection(state=PurePosixPath(step.source), workspaces=frozenset(step.workspaces))
-    copy_workspaces(source, PurePosixPath(step.path))
+    with files.open_state(source.state) as state:
+        copy_workspaces(walk(state, source), source, PurePosixPath(step.path))
 
 
 @_apply.register(steps.LinkConfig)

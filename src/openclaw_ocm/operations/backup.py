@@ -30,7 +30,8 @@ from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.age import parse_recipient
 from openclaw_ocm.system.archive.file import write_backup
 from openclaw_ocm.system.archive.reader import free_bytes
-from openclaw_ocm.system.archive.state import Copies, StateStore, discard_copies, open_copies, survey
+from openclaw_ocm.system.archive.snapshot import InDirectory, discard_copies, open_copies, walk
+from openclaw_ocm.system.archive.state import Copies, StateStore, survey
 from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.runtime import check_runtime
 from openclaw_ocm.system.sandbox_directories import is_current, make_shell
@@ -151,7 +152,7 @@ def backup_locked(worker: Instance, request: Request) -> Backup:
         final = _place(paths, request)
         worker.context.report("looking at what there is")
         selection, notes = select(worker, exclude=request.exclude, tags=True)
-        found = survey(state, selection)
+        found = survey(walk(state, selection), selection)
         _refuse_hollow(name, found)
         notes += (*_without_effect(request.exclude, found), *not_held(record))
         work = _Work(worker=worker, request=request, selection=selection, state=state, found=found)
@@ -219,7 +220,8 @@ def _make(work: _Work, final: PurePosixPath, notes: tuple[str, ...]) -> Backup:
                 writer.small(member, data)
             disk = os.fstatvfs(work.state)
             store = StateStore(writer, work.selection, copies, spool, disk.f_blocks * disk.f_frsize)
-            store.store(work.state, by_bytes(report, work.found.size))
+            mode = os.fstat(work.state).st_mode
+            store.store(walk(work.state, work.selection), mode, by_bytes(report, work.found.size))
             all_notes = (*notes, *store.told.notes)
             left_out = store.told.left_out
             manifests.append(writer.finish(left_out=left_out, notes=all_notes, plugins=copies.plugins))
@@ -302,9 +304,13 @@ def _copies(work: _Work) -> Iterator[Copies]:
                 message = f"the database {path} of {work.worker.name} could not be copied: {problem}"
                 hint = f"ocm logs {work.worker.name} may say more"
                 raise OcmError(message, hint=hint, code="backup_failed")
-        made = {path: one for path, one in answers.items() if one.problem is None}
         with open_copies(work.state, directory) as descriptor:
-            yield Copies(directory=descriptor, made=made, problems=problems, plugins=plugins)
+            made = {
+                path: InDirectory(descriptor, one.name, one.place)
+                for path, one in answers.items()
+                if one.problem is None
+            }
+            yield Copies(made=made, problems=problems, plugins=plugins)
     finally:
         discard_copies(work.state, directory)
 

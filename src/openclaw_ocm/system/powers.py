@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openclaw_ocm.system import files
-from openclaw_ocm.system.archive.snapshot import MAX_DEPTH
+from openclaw_ocm.system.archive.taking import MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

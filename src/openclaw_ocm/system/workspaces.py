@@ -11,30 +11,27 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.backup import layout
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
-from openclaw_ocm.system.archive import snapshot
+from openclaw_ocm.system.archive import taking
 from openclaw_ocm.system.archive.reader import free_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from openclaw_ocm.core.backup.selection import Selection
-    from openclaw_ocm.system.archive.snapshot import Found
+    from openclaw_ocm.system.archive.taking import Content, Found, Walk
 
 
-def survey_workspaces(selection: Selection) -> tuple[str, ...]:
+def survey_workspaces(walk: Walk, selection: Selection) -> tuple[str, ...]:
     """Return in words what of a state's workspaces is not copied; raise `OcmError` where all is too much."""
-    told = snapshot.Told()
+    told = taking.Told()
     size = 0
-    with files.open_state(selection.state) as directory:
-        for found in _in_workspaces(directory, selection):
-            reason = found.reason
-            if stat.S_ISLNK(found.status.st_mode) and _target(found, selection) is None:
-                reason = snapshot.LINKS
-            if reason is None and found.is_file:
-                size += snapshot.on_disk(found)
-                reason = None if snapshot.is_readable(found) else snapshot.UNREADABLE
-            if reason is not None:
-                told.leave_out(found, reason)
+    for found, content in _in_workspaces(walk, selection):
+        reason = found.reason
+        if stat.S_ISLNK(found.mode) and _target(found, content, selection) is None:
+            reason = taking.LINKS
+        if reason is None and found.is_file:
+            size += found.on_disk
+            reason = None if taking.is_readable(content) else taking.UNREADABLE
+        if reason is not None:
+            told.leave_out(found, reason)
     if size > free_bytes(selection.state):
         message = f"the workspaces in {selection.state} take {size} bytes, more than is free on the disk"
         raise OcmError(message, code="state_too_large")
@@ -44,13 +41,13 @@ def survey_workspaces(selection: Selection) -> tuple[str, ...]:
     return (*counts, *told.notes)
 
 
-def copy_workspaces(selection: Selection, target: PurePosixPath) -> None:
-    """Copy the workspaces in a state to the new state `target`, which nobody else writes yet.
+def copy_workspaces(walk: Walk, selection: Selection, target: PurePosixPath) -> None:
+    """Copy the workspaces of a state to the new state `target`, which nobody else writes yet.
 
     What was copied before is replaced. Links are made last.
     """
     links: list[tuple[str, str]] = []
-    with files.open_state(selection.state) as read, files.open_state(target) as write:
+    with files.open_state(target) as write:
         top = (entry.name for entry in Path(target).iterdir())
         for old in {
             *selection.workspaces,
@@ -58,17 +55,17 @@ def copy_workspaces(selection: Selection, target: PurePosixPath) -> None:
         }:
             files.remove_tree(target / old)
         left = free_bytes(target)
-        for found in _in_workspaces(read, selection):
+        for found, content in _in_workspaces(walk, selection):
             path = found.path.removeprefix(f"{layout.STATE}/")
-            if stat.S_ISLNK(found.status.st_mode) and found.reason is None:
-                kept = _target(found, selection)
+            if stat.S_ISLNK(found.mode) and found.reason is None:
+                kept = _target(found, content, selection)
                 links += [(path, kept)] if kept is not None else []
             elif found.is_directory:
                 # One in which a workspace lies may be there.
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(path, 0o700, dir_fd=write)
             elif found.is_file:
-                left -= _copy(found, write, path, target, left)
+                left -= _copy(content, write, path, target, left)
         for path, kept in links:
             os.symlink(kept, path, dir_fd=write)
 
@@ -77,37 +74,38 @@ def _member(path: str) -> str:
     return f"{layout.STATE}/{path}"
 
 
-def _copy(found: Found, write: int, path: str, spool: PurePosixPath, limit: int) -> int:
+def _copy(content: Content, write: int, path: str, spool: PurePosixPath, limit: int) -> int:
     """Copy one file and return the room that it takes; none where it is no file any more, or unreadable."""
     try:
-        with snapshot.copied(found.directory, found.name, spool, limit=limit) as copy:
+        with taking.copied(content, spool, limit=limit) as copy:
             if copy is None:
                 return 0
             descriptor = os.open(path, files.NEW_FILE, 0o600, dir_fd=write)
             with os.fdopen(descriptor, "wb") as file:
-                for offset, piece in snapshot.pieces(copy):
+                for offset, piece in taking.pieces(copy):
                     file.seek(offset)
                     file.write(piece)
                 file.truncate(copy.size)
                 os.fchmod(descriptor, copy.mode)
             return copy.kept
-    except snapshot.TooLarge as error:
+    except taking.TooLarge as error:
         raise OcmError(f"{path} is {error}", code="state_too_large") from None
-    except snapshot.Unreadable:
+    except taking.Unreadable:
         return 0
 
 
-def _in_workspaces(directory: int, selection: Selection) -> Iterator[Found]:
-    for found in snapshot.walk(directory, selection):
+def _in_workspaces(walk: Walk, selection: Selection) -> Walk:
+    for found, content in walk:
         if selection.is_in_workspace(found.path) or (
             found.is_directory and selection.leads_to_workspace(found.path)
         ):
-            yield found
+            yield found, content
 
 
-def _target(found: Found, selection: Selection) -> str | None:
+def _target(found: Found, content: Content, selection: Selection) -> str | None:
+    """Return where a link of the copy leads, None where there is to be none."""
     try:
-        target = os.readlink(found.name, dir_fd=found.directory)
-    except OSError:
+        target = content.target()
+    except taking.Unreadable:
         return None
-    return selection.target(found.path, target)
+    return None if target is None else selection.target(found.path, target)

@@ -16,7 +16,7 @@ from tests.archives import HEADER, pure, snapshot, tree, write_archive, write_co
 from openclaw_ocm.core.foreign.places import OTHER
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system.archive.reader import read_header
-from openclaw_ocm.system.archive.snapshot import LINKS, STRANGE
+from openclaw_ocm.system.archive.taking import LINKS, STRANGE
 from openclaw_ocm.system.foreign.archive import look, own_header, unpack
 
 if TYPE_CHECKING:

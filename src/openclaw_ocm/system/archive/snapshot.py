@@ -1,4 +1,4 @@
-"""Reads a state that an instance goes on writing, and may have made to harm who reads it.
+"""Reads a state of this host that an instance goes on writing, and may have made to harm who reads it.
 
 No link is followed and nothing but regular files and directories is opened, each from the open directory
 that it lies in; no path is too long, and no directory too deep, for its walk to end.
@@ -11,130 +11,114 @@ import errno
 import itertools
 import os
 import stat
-import tempfile
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from openclaw_ocm.core.backup import holes, layout
-from openclaw_ocm.core.backup.selection import CACHES, is_expected
-from openclaw_ocm.core.text import printable
+from openclaw_ocm.core.backup import layout
+from openclaw_ocm.core.backup.selection import CACHES
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
+from openclaw_ocm.system.archive.taking import HOLE, UNREADABLE, Found, Reading, Unreadable, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import PurePosixPath
 
-    from openclaw_ocm.core.backup.holes import Parts
     from openclaw_ocm.core.backup.selection import Selection
+    from openclaw_ocm.system.archive.taking import Walk
 
-# Each level is an open directory meanwhile, of which a process may have 1024.
-MAX_DEPTH = 200
 # Beside them an archive has members that are no part of the state.
 _MAX_NAMES = layout.MAX_MEMBERS - 10
-_MAX_NOTES = 50
-_SHOWN = 300
-_ATTEMPTS = 5
 _CHUNK = 2**18
-_IN_MEMORY = 2**23
-# What of a file is not kept where it is nothing but zeros, and how much that has to be to be worth it. By the
-# content, not by what the disk keeps of it: the same content gives the same archive.
-_HOLE = 2**16
-_MUCH_OF_HOLES = 2**20
-_ZEROS = bytes(_HOLE)
 _TAG, _SIGNATURE = "CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55"
 # Times of files advance by the ticks of the kernel, at the most this far apart.
 _TICK_SECONDS = 0.02
 # What a name that is gone, or is another thing by now, is answered with. All else is "could not": a lease, a
 # disk that fails, a server of files that is away.
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-UNREADABLE, DEEP, STRANGE = "cannot be read", "too deep", "sockets, pipes and devices"
-NAMES, LINKS = "names that no archive can hold", "links out of the state"
-LARGE, HOLEY = "larger than what is left of its disk", "of too many parts between holes, or too large"
-_MAX_PATHS = 1000
 
 
-class Unreadable(Exception):
-    """Something of the state is there and cannot be read; the argument says why."""
+@dataclass(frozen=True, slots=True)
+class InDirectory:
+    """What has a name in an open directory: a `taking.Content`.
 
-
-class TooLarge(Exception):
-    """A file holds more than an archive can have of it; the argument says why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """Something in the state: its path as a member, where it is opened, and why it is left out."""
-
-    path: str
-    directory: int
-    name: str
-    status: os.stat_result
-    reason: str | None
-
-    @property
-    def is_directory(self) -> bool:
-        """Whether it is a directory that is read."""
-        return stat.S_ISDIR(self.status.st_mode) and self.reason is None
-
-    @property
-    def is_file(self) -> bool:
-        """Whether it is a regular file that is read."""
-        return stat.S_ISREG(self.status.st_mode) and self.reason is None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
-    """A file as it was read: `steady` unless it changed during each attempt.
-
-    `file` holds its `parts` one after the other; between them are zeros, up to its `size`.
+    With a `place`, an offset and a size, it is what lies there in a file, and was written before.
     """
 
-    file: IO[bytes]
-    size: int
-    mtime: int
-    mode: int
-    steady: bool
-    parts: Parts
+    directory: int
+    name: str
+    place: tuple[int, int] | None = None
 
-    @property
-    def kept(self) -> int:
-        """How many bytes of it are not left out as zeros."""
-        return sum(size for _offset, size in self.parts)
+    def begin(self, size: int) -> bytes | None:
+        """Return the first bytes of a file, None where it is none any more."""
+        descriptor = _open(self.directory, self.name)
+        if descriptor is None:
+            return None
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            return _read(file, size)
 
-    @property
-    def has_holes(self) -> bool:
-        """Whether it is worth to leave out the zeros."""
-        return self.size - self.kept >= _MUCH_OF_HOLES
+    def target(self) -> str | None:
+        """Return where a link leads, None where it is none any more."""
+        try:
+            return os.readlink(self.name, dir_fd=self.directory)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINVAL):
+                return None
+            raise Unreadable(error.strerror) from None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Reading | None]:
+        """Yield a file to be read, None where it is none any more."""
+        descriptor = _open(self.directory, self.name)
+        if descriptor is None:
+            yield None
+            return
+        with os.fdopen(descriptor, "rb", buffering=0) as source:
+            if self.place is None:
+                before = _settled(descriptor)
+                begin, end = 0, before.st_size
+            else:
+                before = os.fstat(descriptor)
+                begin, end = (min(one, before.st_size) for one in (self.place[0], sum(self.place)))
+            yield Reading(
+                size=end - begin,
+                mtime=int(before.st_mtime),
+                mode=before.st_mode,
+                pieces=_pieces(source, begin, end),
+                is_steady=lambda: (
+                    self.place is not None or _version(before) == _version(os.fstat(descriptor))
+                ),
+            )
 
 
-class Told:
-    """What is to be told of a walk: what was left out and why, by number and by path, and some notes."""
-
-    def __init__(self) -> None:
-        self.left_out = Counter[str]()
-        self.paths: list[tuple[str, str]] = []
-        self.notes: list[str] = []
-
-    def leave_out(self, found: Found, reason: str) -> None:
-        """Count something that is left out, and name it unless nobody needs to be told."""
-        self.left_out[reason] += 1
-        if len(self.paths) < _MAX_PATHS:
-            self.paths.append((printable(found.path.removeprefix(f"{layout.STATE}/")[:_SHOWN]), reason))
-        if reason != STRANGE and not is_expected(reason):
-            self.note(f"left out: {found.path[:_SHOWN]} ({reason})")
-
-    def note(self, text: str) -> None:
-        """Add a note."""
-        if len(self.notes) < _MAX_NOTES:
-            self.notes.append(printable(text))
-        elif len(self.notes) == _MAX_NOTES:
-            self.notes.append("and more of that kind")
+@contextlib.contextmanager
+def open_copies(state: int, name: str) -> Iterator[int]:
+    """Yield the open directory of copies in an open state directory; raise `OcmError` where it is none."""
+    try:
+        directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=state)
+    except OSError:
+        message = "the copies of the databases were taken away while the backup ran"
+        raise OcmError(message, hint="try again", code="backup_failed") from None
+    try:
+        yield directory
+    finally:
+        os.close(directory)
 
 
-def walk(state: int, selection: Selection) -> Iterator[Found]:
+def discard_copies(state: int, name: str) -> None:
+    """Remove a directory of copies; what an instance put there besides files stays, for the next backup."""
+    with contextlib.suppress(OSError):
+        directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=state)
+        try:
+            for entry in os.listdir(directory):  # noqa: PTH208 - an open directory
+                with contextlib.suppress(OSError):
+                    os.unlink(entry, dir_fd=directory)
+        finally:
+            os.close(directory)
+        os.rmdir(name, dir_fd=state)
+
+
+def walk(state: int, selection: Selection) -> Walk:
     """Yield what is below an open state directory, a directory before what is in it, sorted by name.
 
     What `selection` leaves out is yielded with the reason, and not what is below it.
@@ -160,7 +144,7 @@ def walk(state: int, selection: Selection) -> Iterator[Found]:
                 room -= len(below)
                 levels[-1] = (opened, f"{parent}/{name}", iter(below))
             if found is not None:
-                yield found
+                yield found, InDirectory(directory, name)
     finally:
         for directory, _parent, _left in levels[1:]:
             os.close(directory)
@@ -182,7 +166,7 @@ def _look(directory: int, path: str, depth: int, selection: Selection) -> tuple[
     opened, status = None, os.stat_result((0,) * 10)
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        reason = _reason(path, status, depth, selection)
+        reason = judge(path, status.st_mode, depth, selection)
         if stat.S_ISDIR(status.st_mode) and reason is None:
             opened = os.open(name, files.CLOSED_DIRECTORY, dir_fd=directory)
             status = os.fstat(opened)
@@ -194,122 +178,48 @@ def _look(directory: int, path: str, depth: int, selection: Selection) -> tuple[
             # As if it had never been seen.
             return None, None
         reason = UNREADABLE
-    return Found(path=path, directory=directory, name=name, status=status, reason=reason), opened
-
-
-def _reason(path: str, status: os.stat_result, depth: int, selection: Selection) -> str | None:
-    if layout.path_problem(path):
-        return NAMES
-    reason = selection.left_out(path)
-    if reason is None and stat.S_ISDIR(status.st_mode) and depth > MAX_DEPTH:
-        return DEEP
-    is_kept = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode)
-    return reason if is_kept else STRANGE
+    found = Found(
+        path=path,
+        mode=status.st_mode,
+        mtime=int(status.st_mtime),
+        on_disk=min(status.st_size, (status.st_blocks or 0) * 512),
+        reason=reason,
+    )
+    return found, opened
 
 
 def _is_cache(directory: int) -> bool:
     """Tell whether a directory says that it is a cache (bford.info/cachedir)."""
     with contextlib.suppress(Unreadable):
-        descriptor = _open(directory, _TAG)
-        if descriptor is not None:
-            with os.fdopen(descriptor, "rb", buffering=0) as file:
-                return _read(file, len(_SIGNATURE)) == _SIGNATURE
+        return InDirectory(directory, _TAG).begin(len(_SIGNATURE)) == _SIGNATURE
     return False
 
 
-def on_disk(found: Found) -> int:
-    """Return how many bytes a file takes, by what it says that is the less: it may be mostly holes."""
-    return min(found.status.st_size, found.status.st_blocks * 512)
-
-
-def is_database(found: Found) -> bool:
-    """Tell whether a file begins as SQLite's do; raises `Unreadable` where it cannot be read."""
-    descriptor = _open(found.directory, found.name)
-    if descriptor is None:
-        return False
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        return _read(file, len(layout.DATABASE_MAGIC)) == layout.DATABASE_MAGIC
-
-
-def is_readable(found: Found) -> bool:
-    """Tell whether a file can be opened, or is gone."""
-    try:
-        descriptor = _open(found.directory, found.name)
-    except Unreadable:
-        return False
-    if descriptor is not None:
-        os.close(descriptor)
-    return True
-
-
-@contextlib.contextmanager
-def copied(
-    directory: int, name: str, spool: PurePosixPath, *, limit: int, place: tuple[int, int] | None = None
-) -> Iterator[Copy | None]:
-    """Yield a copy of a file, read until nothing changed it meanwhile; None where it is no file any more.
-
-    With a `place`, an offset and a size, it is a copy of what lies there, and was written before.
-
-    What grows without an end is read up to the size that it had. Large ones are held in a file without a
-    name in the directory `spool`, without what is nothing but zeros. Raises `Unreadable` where it cannot be
-    read, and `TooLarge` where that are more than `limit` bytes.
-    """
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(spool)) as file:
-        copy = None
-        for attempt in range(_ATTEMPTS):
-            descriptor = _open(directory, name)
-            if descriptor is None:
-                break
-            with os.fdopen(descriptor, "rb", buffering=0) as source:
-                copy = _copy(source, file, limit, place)
-            if copy.steady:
-                break
-            time.sleep(_TICK_SECONDS * 2**attempt)
-        if copy is not None:
-            file.seek(0)
-        yield copy
-
-
-def _copy(source: IO[bytes], file: IO[bytes], limit: int, place: tuple[int, int] | None) -> Copy:
-    file.seek(0)
-    file.truncate()
-    before = os.fstat(source.fileno())
-    if place is None and 0 <= time.time() - before.st_ctime < _TICK_SECONDS:
-        # What is written within the same tick would leave no trace in its time. Not st_mtime: an instance
-        # sets that, and with one in the future each of its files would be waited for.
+def _settled(descriptor: int) -> os.stat_result:
+    """Return what a file says of itself, once what is written from now on leaves a trace in its time."""
+    status = os.fstat(descriptor)
+    # Not st_mtime: an instance sets that, and with one in the future each of its files would be waited for.
+    if 0 <= time.time() - status.st_ctime < _TICK_SECONDS:
         time.sleep(_TICK_SECONDS)
-        before = os.fstat(source.fileno())
-    if before.st_size > holes.MAX_REAL:
-        raise TooLarge(HOLEY)
-    parts: list[tuple[int, int]] = []
-    begin, end = (0, before.st_size) if place is None else (place[0], min(sum(place), before.st_size))
-    begin = position = min(begin, end)
-    while position < end and (data := _next_data(source, position, end)) is not None:
+        status = os.fstat(descriptor)
+    return status
+
+
+def _pieces(source: IO[bytes], begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Yield what a file has between its holes from `begin` on, by offsets from there; then where it ends."""
+    position = begin
+    while position < end:
+        data = _next_data(source, position, end)
+        if data is None:
+            position = end
+            break
         position = data
         chunk = _read(source, min(end - position, _CHUNK))
         if not chunk:
             break
-        for offset in range(0, len(chunk), _HOLE):
-            block = chunk[offset : offset + _HOLE]
-            if block != _ZEROS[: len(block)]:
-                file.write(block)
-                _add_part(parts, position + offset - begin, len(block))
+        yield position - begin, chunk
         position += len(chunk)
-        if file.tell() > limit:
-            raise TooLarge(LARGE)
-        if len(parts) > holes.MAX_PARTS:
-            raise TooLarge(HOLEY)
-    else:
-        position = end
-    after = os.fstat(source.fileno())
-    return Copy(
-        file=file,
-        size=position - begin,
-        mtime=int(before.st_mtime),
-        mode=before.st_mode & layout.OWN_MODE,
-        steady=place is not None or (_version(before) == _version(after) and position == end),
-        parts=tuple(parts),
-    )
+    yield position - begin, b""
 
 
 def _next_data(source: IO[bytes], position: int, size: int) -> int | None:
@@ -323,14 +233,7 @@ def _next_data(source: IO[bytes], position: int, size: int) -> int | None:
         data = position
     if data >= size:
         return None
-    return os.lseek(source.fileno(), max(position, data - data % _HOLE), os.SEEK_SET)
-
-
-def _add_part(parts: list[tuple[int, int]], offset: int, size: int) -> None:
-    if parts and sum(parts[-1]) == offset:
-        parts[-1] = (parts[-1][0], parts[-1][1] + size)
-    else:
-        parts.append((offset, size))
+    return os.lseek(source.fileno(), max(position, data - data % HOLE), os.SEEK_SET)
 
 
 def _read(source: IO[bytes], size: int) -> bytes:
@@ -357,28 +260,3 @@ def _open(directory: int, name: str) -> int | None:
         return descriptor
     os.close(descriptor)
     return None
-
-
-def pieces(copy: Copy) -> Iterator[tuple[int, bytes]]:
-    """Yield the parts of a copy, in pieces with their offsets."""
-    for offset, size in copy.parts:
-        end = offset + size
-        while offset < end and (piece := copy.file.read(min(_CHUNK, end - offset))):
-            yield offset, piece
-            offset += len(piece)  # noqa: PLW2901 - where the next piece goes
-
-
-def chunks(copy: Copy) -> Iterator[bytes]:
-    """Yield the content of a copy, zeros included."""
-    position = 0
-    for offset, piece in pieces(copy):
-        yield from _zeros(offset - position)
-        yield piece
-        position = offset + len(piece)
-    yield from _zeros(copy.size - position)
-
-
-def _zeros(count: int) -> Iterator[bytes]:
-    while count:
-        yield _ZEROS[: min(count, _HOLE)]
-        count -= min(count, _HOLE)

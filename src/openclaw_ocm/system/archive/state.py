@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,8 +10,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.backup import holes, layout
 from openclaw_ocm.core.backup.selection import JOURNALS
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import files
-from openclaw_ocm.system.archive import snapshot
+from openclaw_ocm.system.archive import taking
 from openclaw_ocm.system.archive.database import Slots, checking
 from openclaw_ocm.system.archive.members import Member
 
@@ -21,11 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import PurePosixPath
 
-    from openclaw_ocm.core.backup.copying import Answer
     from openclaw_ocm.core.backup.layout import Plugin
     from openclaw_ocm.core.backup.selection import Selection
     from openclaw_ocm.system.archive.database import Ask
-    from openclaw_ocm.system.archive.snapshot import Copy, Found
+    from openclaw_ocm.system.archive.taking import Content, Copy, Found, Walk
     from openclaw_ocm.system.archive.writer import ArchiveWriter
 
 
@@ -42,7 +38,7 @@ class Survey:
     copied: int
     files: int
     size: int
-    told: snapshot.Told
+    told: taking.Told
     kept: Mapping[str, str]
     largest: tuple[str, int] | None
     hollow: tuple[str, ...]
@@ -50,41 +46,40 @@ class Survey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copies:
-    """Copies of databases in an open directory, by path; `problems` of those that have none.
+    """Copies of databases, by path; `problems` of those that have none.
 
     `plugins` are those that one of them tells of.
     """
 
-    directory: int | None = None
-    made: Mapping[str, Answer] = field(default_factory=dict)
+    made: Mapping[str, Content] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[Plugin, ...] = ()
 
 
-def survey(state: int, selection: Selection) -> Survey:
-    """Look through an open state directory."""
+def survey(walk: Walk, selection: Selection) -> Survey:
+    """Look through what `selection` takes of a state."""
     databases: dict[str, int] = {}
     beside: dict[str, int] = {}
     largest: tuple[str, int] | None = None
-    told = snapshot.Told()
+    told = taking.Told()
     kept: dict[str, str] = {}
     hollow: list[str] = []
     count = total = 0
-    for found in snapshot.walk(state, selection):
+    for found, content in walk:
         if found.reason:
             told.leave_out(found, found.reason)
         if pattern := selection.refused(found.path):
             kept.setdefault(pattern, found.path)
         if not found.is_file:
             continue
-        size = snapshot.on_disk(found)
+        size = found.on_disk
         count, total = count + 1, total + size
         if found.path.endswith(layout.SIDECARS):
             beside[found.path] = size
         if not selection.is_needed(found.path) and (largest is None or size > largest[1]):
             largest = found.path, size
-        with contextlib.suppress(snapshot.Unreadable):
-            if snapshot.is_database(found):
+        with contextlib.suppress(taking.Unreadable):
+            if taking.is_database(content):
                 databases[found.path] = size
             elif layout.is_main_database(found.path):
                 hollow.append(found.path)
@@ -103,7 +98,7 @@ def survey(state: int, selection: Selection) -> Survey:
 
 
 class StateStore:
-    """Puts what is below an open state directory into an archive; `told` is what was left out."""
+    """Puts a state into an archive; `told` is what was left out."""
 
     def __init__(
         self,
@@ -120,56 +115,49 @@ class StateStore:
         self._left = limit
         self._ask: Ask
         self._slots = Slots(spool)
-        self.told = snapshot.Told()
+        self.told = taking.Told()
 
-    def store(self, state: int, progress: Callable[[int], None]) -> None:
-        """Add everything; `progress` is told the bytes of each file."""
-        self._writer.directory(layout.STATE, os.fstat(state).st_mode)
+    def store(self, walk: Walk, mode: int, progress: Callable[[int], None]) -> None:
+        """Add the state, which is of that mode, and all in it; `progress` is told the bytes of each file."""
+        self._writer.directory(layout.STATE, mode)
         with checking() as self._ask:
-            for found in snapshot.walk(state, self._selection):
+            for found, content in walk:
                 try:
-                    self._store(found, progress)
-                except snapshot.Unreadable as error:
+                    self._store(found, content, progress)
+                except taking.Unreadable as error:
                     self._refuse_needed(found, f"cannot be read: {error}")
-                    self.told.leave_out(found, snapshot.UNREADABLE)
-                except snapshot.TooLarge as error:
+                    self.told.leave_out(found, taking.UNREADABLE)
+                except taking.TooLarge as error:
                     self._refuse_needed(found, f"is {error}")
                     self.told.leave_out(found, str(error))
 
-    def _store(self, found: Found, progress: Callable[[int], None]) -> None:
+    def _store(self, found: Found, content: Content, progress: Callable[[int], None]) -> None:
         if found.reason:
-            if found.reason == snapshot.UNREADABLE:
+            if found.reason == taking.UNREADABLE:
                 self._refuse_needed(found, "cannot be read: the directory does not tell what it is")
             self.told.leave_out(found, found.reason)
         elif found.is_directory:
-            self._writer.directory(found.path, found.status.st_mode)
-        elif stat.S_ISLNK(found.status.st_mode):
-            self._store_link(found)
+            self._writer.directory(found.path, found.mode)
+        elif stat.S_ISLNK(found.mode):
+            self._store_link(found, content)
         elif self._is_journal(found.path):
             self.told.leave_out(found, JOURNALS)
         else:
-            self._store_file(found, progress)
+            self._store_file(found, content, progress)
 
-    def _store_link(self, found: Found) -> None:
-        try:
-            target = os.readlink(found.name, dir_fd=found.directory)
-        except OSError as error:
-            # It is no link by now.
-            if error.errno in (errno.ENOENT, errno.EINVAL):
-                return
-            raise snapshot.Unreadable(error.strerror) from None
+    def _store_link(self, found: Found, content: Content) -> None:
+        target = content.target()
+        if target is None:
+            return
         stored = self._selection.target(found.path, target)
         if stored is None:
-            self.told.leave_out(found, snapshot.LINKS)
+            self.told.leave_out(found, taking.LINKS)
         else:
             self._writer.link(found.path, stored)
 
-    def _store_file(self, found: Found, progress: Callable[[int], None]) -> None:
+    def _store_file(self, found: Found, content: Content, progress: Callable[[int], None]) -> None:
         made = self._copies.made.get(found.path)
-        directory, name, place = found.directory, found.name, None
-        if made is not None and self._copies.directory is not None:
-            directory, name, place = self._copies.directory, made.name, made.place
-        with snapshot.copied(directory, name, self._spool, limit=self._left, place=place) as copy:
+        with taking.copied(made or content, self._spool, limit=self._left) as copy:
             if copy is None:
                 self._missing(found, is_copy=made is not None)
                 return
@@ -178,23 +166,20 @@ class StateStore:
                 return
             if not copy.steady:
                 self.told.note(f"{found.path} changed each time it was read")
-            mode, mtime = (
-                (found.status.st_mode, int(found.status.st_mtime)) if made else (copy.mode, copy.mtime)
-            )
+            its = found if made else copy
             whole = kind == "database" or self._selection.is_needed(found.path) or not copy.has_holes
             if whole and copy.size > self._left:
-                raise snapshot.TooLarge(snapshot.LARGE)
-            content = _content(copy, whole=whole)
+                raise taking.TooLarge(taking.LARGE)
             member = Member(
                 path=found.path,
                 kind="file",
-                mode=mode & layout.OWN_MODE,
+                mode=its.mode & layout.OWN_MODE,
                 size=copy.size if whole else len(holes.encode_map(copy.parts, copy.size)) + copy.kept,
-                mtime=mtime,
+                mtime=its.mtime,
                 real=None if whole else copy.size,
             )
             self._left -= member.size
-            self._writer.file(member, _told(content, progress), kind)
+            self._writer.file(member, _told(_content(copy, whole=whole), progress), kind)
             if made is not None and not layout.is_own_database(found.path):
                 self._check(found.path, copy)
 
@@ -213,7 +198,7 @@ class StateStore:
     def _check(self, path: str, copy: Copy) -> None:
         """Have a database of an agent's own be listed as one only if SQLite finds no fault with it."""
         copy.file.seek(0)
-        spooled = self._slots.write(snapshot.chunks(copy))
+        spooled = self._slots.write(taking.chunks(copy))
 
         def told(problem: str | None) -> None:
             self._slots.free(spooled)
@@ -251,10 +236,10 @@ def _begins_as_database(copy: Copy) -> bool:
 def _content(copy: Copy, *, whole: bool) -> Iterator[bytes]:
     """Yield the content of a copy as an archive holds it."""
     if whole:
-        yield from snapshot.chunks(copy)
+        yield from taking.chunks(copy)
         return
     yield holes.encode_map(copy.parts, copy.size)
-    for _offset, piece in snapshot.pieces(copy):
+    for _offset, piece in taking.pieces(copy):
         yield piece
 
 
@@ -262,30 +247,3 @@ def _told(content: Iterator[bytes], progress: Callable[[int], None]) -> Iterator
     for chunk in content:
         progress(len(chunk))
         yield chunk
-
-
-@contextlib.contextmanager
-def open_copies(state: int, name: str) -> Iterator[int]:
-    """Yield the open directory of copies in an open state directory; raise `OcmError` where it is none."""
-    try:
-        directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=state)
-    except OSError:
-        message = "the copies of the databases were taken away while the backup ran"
-        raise OcmError(message, hint="try again", code="backup_failed") from None
-    try:
-        yield directory
-    finally:
-        os.close(directory)
-
-
-def discard_copies(state: int, name: str) -> None:
-    """Remove a directory of copies; what an instance put there besides files stays, for the next backup."""
-    with contextlib.suppress(OSError):
-        directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=state)
-        try:
-            for entry in os.listdir(directory):  # noqa: PTH208 - an open directory
-                with contextlib.suppress(OSError):
-                    os.unlink(entry, dir_fd=directory)
-        finally:
-            os.close(directory)
-        os.rmdir(name, dir_fd=state)

@@ -34,7 +34,7 @@ from openclaw_ocm.system.archive.reader import (
     new_directory,
     refusals,
 )
-from openclaw_ocm.system.archive.snapshot import LINKS, NAMES, STRANGE
+from openclaw_ocm.system.archive.taking import LINKS, NAMES, STRANGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
