@@ -42,11 +42,11 @@ from openclaw_ocm.operations.rename import rename
 from openclaw_ocm.operations.schedule import Asked, set_schedule
 from openclaw_ocm.system import processes, ufw
 from openclaw_ocm.system.archive.reader import extract
-from openclaw_ocm.system.archive.snapshot import walk
-from openclaw_ocm.system.files import open_state, write_file
+from openclaw_ocm.system.files import write_file
 from openclaw_ocm.system.kept.inherited import Inherited, read_inherited, write_inherited
 from openclaw_ocm.system.kept.records import read_record
 from openclaw_ocm.system.kept.secrets import read_secrets
+from openclaw_ocm.system.volume import Directory
 from openclaw_ocm.system.workspaces import copy_workspaces, survey_workspaces
 
 if TYPE_CHECKING:
@@ -542,8 +542,8 @@ def test_workspaces_are_copied_whole(instance: Instance) -> None:
     target.mkdir()
     selection = Selection(state=instance.paths.state, workspaces=frozenset({"projects/app"}))
     for _time in range(2):
-        with open_state(instance.paths.state) as state:
-            copy_workspaces(walk(state, selection), selection, PurePosixPath(target))
+        with Directory(instance.paths.state).opened() as state:
+            copy_workspaces(state.walk(selection), selection, PurePosixPath(target))
         image = target / "workspace" / "disk.img"
         assert (image.stat().st_size, image.stat().st_blocks) == (2**33, 0)
         image.unlink()
@@ -558,8 +558,8 @@ def test_workspaces_are_copied_whole(instance: Instance) -> None:
             "workspace-second/file": "second",
         }
     assert (target / "workspace" / "deep" / "er" / "run").stat().st_mode & 0o777 == 0o700
-    with open_state(instance.paths.state) as state:
-        left_out = survey_workspaces(walk(state, selection), selection)
+    with Directory(instance.paths.state).opened() as state:
+        left_out = survey_workspaces(state.walk(selection), selection, 2**20)
     assert left_out == ("left out of the workspace: 1 sockets, pipes and devices",)
 
 

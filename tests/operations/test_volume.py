@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +57,25 @@ def test_so_is_what_a_stopped_one_listens_on(kept: Kept, config: Path) -> None:
     assert not Path(kept.paths(NAME).config).exists()
 
 
+def test_a_backup_has_what_lies_there(kept: Kept, config: Path) -> None:
+    (config.parent / "NOTES.md").write_text("remember")
+    made = kept.backup()
+    with tarfile.open(made.path) as archive:
+        kept_of_it = archive.extractfile("state/NOTES.md")
+        assert kept_of_it is not None
+        assert kept_of_it.read() == b"remember"
+    assert {path.name for path in config.parent.iterdir()} == {config.name, "NOTES.md"}
+
+
 def test_a_clone_has_what_it_says_there(kept: Kept, config: Path) -> None:
+    (config.parent / "workspace").mkdir()
+    (config.parent / "workspace" / "NOTES.md").write_text("remember")
     config.write_text(json.dumps({**written(config), "models": MODELS}))
     assert open_instance(kept.context, NAME).config["models"] == MODELS
     kept.clone(NAME, OTHER, started=False)
-    assert written(Path(kept.paths(OTHER).config))["models"] == MODELS
+    state = Path(kept.paths(OTHER).state)
+    assert written(state / config.name)["models"] == MODELS
+    assert (state / "workspace" / "NOTES.md").read_text() == "remember"
 
 
 def test_what_is_missing_there_is_told_by_its_place(kept: Kept, config: Path) -> None:

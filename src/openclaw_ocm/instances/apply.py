@@ -19,12 +19,16 @@ from openclaw_ocm.core.status import Activity
 from openclaw_ocm.errors import InTheWay
 from openclaw_ocm.instances import adoption, upgrading
 from openclaw_ocm.instances.configs import put_config_back, replace_config
-from openclaw_ocm.instances.first_config import name_of_config, write_cloned_config, write_first_config
+from openclaw_ocm.instances.first_config import (
+    name_of_config,
+    name_of_state,
+    write_cloned_config,
+    write_first_config,
+)
 from openclaw_ocm.instances.follow import rewrite_config, rewrite_paths, rewrite_paths_back
 from openclaw_ocm.instances.gateway import halt, launch
 from openclaw_ocm.instances.verify import verify
 from openclaw_ocm.system import files, removable, ufw
-from openclaw_ocm.system.archive.snapshot import walk
 from openclaw_ocm.system.exchange import put_in_place, take_out_of_place
 from openclaw_ocm.system.kept.inherited import set_source
 from openclaw_ocm.system.kept.records import read_record
@@ -126,10 +130,10 @@ def _forget_inherited(step: steps.WriteConfig | steps.CloneConfig, context: Cont
 
 
 @_apply.register(steps.CopyWorkspaces)
-def _copy_workspaces(step: steps.CopyWorkspaces, _context: Context) -> None:
+def _copy_workspaces(step: steps.CopyWorkspaces, context: Context) -> None:
     source = Selection(state=PurePosixPath(step.source), workspaces=frozenset(step.workspaces))
-    with files.open_state(source.state) as state:
-        copy_workspaces(walk(state, source), source, PurePosixPath(step.path))
+    with context.backend.volume(name_of_state(step.source)).opened() as state:
+        copy_workspaces(state.walk(source), source, PurePosixPath(step.path))
 
 
 @_apply.register(steps.LinkConfig)

@@ -72,7 +72,12 @@ def cloned_config(host: Host, record: Record, found: Inheritance) -> dict[str, A
 
 def name_of_config(path: str) -> InstanceName:
     """Return the instance whose config is at `path`."""
-    return parse_name(PurePosixPath(path).parent.name.removeprefix(".openclaw-"))
+    return name_of_state(str(PurePosixPath(path).parent))
+
+
+def name_of_state(path: str) -> InstanceName:
+    """Return the instance whose state is at `path`."""
+    return parse_name(PurePosixPath(path).name.removeprefix(".openclaw-"))
 
 
 def _initial_config(host: Host, record: Record, model: str | None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shlex
 import time
@@ -29,8 +28,6 @@ from openclaw_ocm.operations.planning.shown import not_held
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.age import parse_recipient
 from openclaw_ocm.system.archive.file import write_backup
-from openclaw_ocm.system.archive.reader import free_bytes
-from openclaw_ocm.system.archive.snapshot import InDirectory, discard_copies, open_copies, walk
 from openclaw_ocm.system.archive.state import Copies, StateStore, survey
 from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.runtime import check_runtime
@@ -49,6 +46,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.system.archive.compression import Format
     from openclaw_ocm.system.archive.state import Survey
+    from openclaw_ocm.system.archive.taking import State
     from openclaw_ocm.system.archive.writer import ArchiveWriter
 
 _START_SECONDS = 500
@@ -104,12 +102,12 @@ class Backup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """One backup while it is made: whose, the open state directory, and what of it is taken and was found."""
+    """One backup while it is made: whose, the open state, and what of it is taken and was found."""
 
     worker: Instance
     request: Request
     selection: Selection
-    state: int
+    state: State
     found: Survey
 
 
@@ -148,11 +146,11 @@ def backup_locked(worker: Instance, request: Request) -> Backup:
     if not request.dry_run and not is_current(paths, record):
         make_shell(paths, record)
     _refuse_unrestorable(worker)
-    with files.open_state(paths.state) as state:
+    with worker.volume.opened() as state:
         final = _place(paths, request)
         worker.context.report("looking at what there is")
         selection, notes = select(worker, exclude=request.exclude, tags=True)
-        found = survey(walk(state, selection), selection)
+        found = survey(state.walk(selection), selection)
         _refuse_hollow(name, found)
         notes += (*_without_effect(request.exclude, found), *not_held(record))
         work = _Work(worker=worker, request=request, selection=selection, state=state, found=found)
@@ -218,10 +216,9 @@ def _make(work: _Work, final: PurePosixPath, notes: tuple[str, ...]) -> Backup:
         def fill(writer: ArchiveWriter, spool: PurePosixPath) -> Manifest:
             for member, data in _own_members(work.worker):
                 writer.small(member, data)
-            disk = os.fstatvfs(work.state)
-            store = StateStore(writer, work.selection, copies, spool, disk.f_blocks * disk.f_frsize)
-            mode = os.fstat(work.state).st_mode
-            store.store(walk(work.state, work.selection), mode, by_bytes(report, work.found.size))
+            state = work.state
+            store = StateStore(writer, work.selection, copies, spool, state.disk.size)
+            store.store(state.walk(work.selection), state.mode, by_bytes(report, work.found.size))
             all_notes = (*notes, *store.told.notes)
             left_out = store.told.left_out
             manifests.append(writer.finish(left_out=left_out, notes=all_notes, plugins=copies.plugins))
@@ -304,20 +301,16 @@ def _copies(work: _Work) -> Iterator[Copies]:
                 message = f"the database {path} of {work.worker.name} could not be copied: {problem}"
                 hint = f"ocm logs {work.worker.name} may say more"
                 raise OcmError(message, hint=hint, code="backup_failed")
-        with open_copies(work.state, directory) as descriptor:
-            made = {
-                path: InDirectory(descriptor, one.name, one.place)
-                for path, one in answers.items()
-                if one.problem is None
-            }
+        with work.state.copies(directory) as copy_of:
+            made = {path: copy_of(one) for path, one in answers.items() if one.problem is None}
             yield Copies(made=made, problems=problems, plugins=plugins)
     finally:
-        discard_copies(work.state, directory)
+        work.state.discard_copies(directory)
 
 
 def _refuse_full(work: _Work) -> None:
     """Raise `OcmError` where the copies find no room: SQLite itself calls that an error of the disk."""
-    free, needed = free_bytes(work.worker.paths.state), work.found.copied + _MEGABYTE
+    free, needed = work.state.disk.free, work.found.copied + _MEGABYTE
     if free < needed:
         message = (
             f"copies of the databases of {work.worker.name} take {megabytes(needed)} MB for a moment, and "

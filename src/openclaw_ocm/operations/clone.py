@@ -32,8 +32,6 @@ from openclaw_ocm.operations.planning.repair import ready_in_words
 from openclaw_ocm.operations.planning.runtimes import Preferred, next_runtime
 from openclaw_ocm.operations.planning.selecting import select
 from openclaw_ocm.operations.planning.shown import not_shown
-from openclaw_ocm.system import files
-from openclaw_ocm.system.archive.snapshot import walk
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.runtime import gone
 from openclaw_ocm.system.uplinks import check_uplink
@@ -79,8 +77,8 @@ def clone(  # noqa: PLR0913 - what was asked for
         context.report(f"look through {name}")
         found = read_duplicate(original, worker.record)
         selection, _outside = select(original)
-        with files.open_state(selection.state) as state:
-            left_out = survey_workspaces(walk(state, selection), selection)
+        with original.volume.opened() as state:
+            left_out = survey_workspaces(state.walk(selection), selection, state.disk.free)
         config = cloned_config(context.host, worker.record, found)
         judged = refuse_config(worker, config, found, trusted=False)
         rules = guard(context.host, before=None, after=worker.record)

@@ -19,9 +19,11 @@ from openclaw_ocm.system.exchange import replace_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import PurePosixPath
 
     from openclaw_ocm.core.names import InstanceName
+    from openclaw_ocm.system.archive.taking import State
 
 
 class Volume(Protocol):
@@ -63,6 +65,9 @@ class Volume(Protocol):
 
     def has(self, *folders: str) -> bool:
         """Tell whether there is one of these directories, with one question for all of them."""
+
+    def opened(self) -> AbstractContextManager[State]:
+        """Yield the whole state, to be walked; raises `OcmError` where there is none that can be opened."""
 
     def sizes(self, *folders: str, most: int | None = None) -> tuple[int, ...]:
         """Return what each file in these directories takes on disk, without what cannot be looked at.
@@ -123,6 +128,15 @@ class Directory:
         """Tell whether there is one of these directories."""
         with files.open_state(self.path) as top:
             return any(_is_there(top, folder) for folder in folders)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[State]:
+        """Yield the whole state, to be walked; raises `OcmError` where it is a link, or is not there."""
+        # Few commands do.
+        from openclaw_ocm.system.archive.snapshot import OpenDirectory
+
+        with files.open_state(self.path) as directory:
+            yield OpenDirectory(directory)
 
     def sizes(self, *folders: str, most: int | None = None) -> tuple[int, ...]:
         """Return what each file in these directories takes on disk, without what cannot be looked at."""

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from openclaw_ocm.system.archive.taking import Content, Found, Walk
 
 
-def survey_workspaces(walk: Walk, selection: Selection) -> tuple[str, ...]:
-    """Return in words what of a state's workspaces is not copied; raise `OcmError` where all is too much."""
+def survey_workspaces(walk: Walk, selection: Selection, free: int) -> tuple[str, ...]:
+    """Return in words what of a state's workspaces is not copied.
+
+    Raises `OcmError` where all of them take more than the `free` bytes of the disk.
+    """
     told = taking.Told()
     size = 0
     for found, content in _in_workspaces(walk, selection):
@@ -32,7 +35,7 @@ def survey_workspaces(walk: Walk, selection: Selection) -> tuple[str, ...]:
             reason = None if taking.is_readable(content) else taking.UNREADABLE
         if reason is not None:
             told.leave_out(found, reason)
-    if size > free_bytes(selection.state):
+    if size > free:
         message = f"the workspaces in {selection.state} take {size} bytes, more than is free on the disk"
         raise OcmError(message, code="state_too_large")
     counts = (

@@ -14,11 +14,11 @@ import pytest
 from tests.archives import pure, snapshot
 
 from openclaw_ocm.core.backup.selection import Selection
-from openclaw_ocm.system import files, workspaces
-from openclaw_ocm.system.archive.snapshot import walk
+from openclaw_ocm.system import workspaces
 from openclaw_ocm.system.archive.state import Copies, StateStore, Survey, survey
 from openclaw_ocm.system.archive.taking import Found, Reading, judge
 from openclaw_ocm.system.archive.writer import ArchiveWriter
+from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,8 +127,8 @@ def test_its_archive_and_what_is_told_are_those_of_the_directory(state: Path, tm
         manifest = writer.finish(left_out=store.told.left_out, notes=store.told.notes)
         return b"".join(out), manifest, store.told.paths
 
-    with files.open_state(pure(state)) as directory:
-        expected = stored(walk(directory, selection))
+    with Directory(pure(state)).opened() as opened:
+        expected = stored(opened.walk(selection))
     assert stored(streamed(data, selection)) == expected
     _archive, manifest, told = expected
     assert [member.path for member in manifest.members if member.real] == ["state/workspace/image"]
@@ -148,20 +148,23 @@ def test_what_there_is_of_it_is_what_the_directory_has(state: Path) -> None:
     def seen(found: Survey) -> tuple[object, ...]:
         return found.databases, found.files, found.told.paths, found.told.left_out, found.hollow
 
-    with files.open_state(pure(state)) as directory:
-        expected = seen(survey(walk(directory, selection), selection))
+    with Directory(pure(state)).opened() as opened:
+        expected = seen(survey(opened.walk(selection), selection))
     assert seen(survey(streamed(tar_of(state), selection), selection)) == expected
     assert expected[0] == ("state/agents/main/agent/own.sqlite",)
 
 
 def test_its_workspaces_are_copied_as_those_of_the_directory(state: Path, tmp_path: Path) -> None:
-    selection, data, told = Selection(state=pure(state)), tar_of(state), []
+    selection, told = Selection(state=pure(state)), []
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        with files.open_state(pure(state)) as directory:
-            walks = (walk(directory, selection) if name == "one" else streamed(data, selection) for _ in "ab")
-            told.append(workspaces.survey_workspaces(next(walks), selection))
-            workspaces.copy_workspaces(next(walks), selection, pure(tmp_path / name))
+        with Directory(pure(state)).opened() as opened:
+            walks = [
+                opened.walk(selection) if name == "one" else streamed(tar_of(state), selection)
+                for _ in range(2)
+            ]
+            told.append(workspaces.survey_workspaces(walks[0], selection, PLENTY))
+            workspaces.copy_workspaces(walks[1], selection, pure(tmp_path / name))
     assert snapshot(tmp_path / "other") == snapshot(tmp_path / "one")
     assert snapshot(tmp_path / "one")["workspace/run"] == (0o700, b"#!/bin/sh")
     assert told == [("left out of the workspace: 1 sockets, pipes and devices",)] * 2

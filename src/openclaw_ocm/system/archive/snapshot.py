@@ -19,13 +19,14 @@ from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.selection import CACHES
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
-from openclaw_ocm.system.archive.taking import HOLE, UNREADABLE, Found, Reading, Unreadable, judge
+from openclaw_ocm.system.archive.taking import HOLE, UNREADABLE, Disk, Found, Reading, Unreadable, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from openclaw_ocm.core.backup.copying import Answer
     from openclaw_ocm.core.backup.selection import Selection
-    from openclaw_ocm.system.archive.taking import Walk
+    from openclaw_ocm.system.archive.taking import Content, Walk
 
 # Beside them an archive has members that are no part of the state.
 _MAX_NAMES = layout.MAX_MEMBERS - 10
@@ -91,37 +92,56 @@ class InDirectory:
             )
 
 
-@contextlib.contextmanager
-def open_copies(state: int, name: str) -> Iterator[int]:
-    """Yield the open directory of copies in an open state directory; raise `OcmError` where it is none."""
-    try:
-        directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=state)
-    except OSError:
-        message = "the copies of the databases were taken away while the backup ran"
-        raise OcmError(message, hint="try again", code="backup_failed") from None
-    try:
-        yield directory
-    finally:
-        os.close(directory)
+@dataclass(frozen=True, slots=True)
+class OpenDirectory:
+    """A state in an open directory: a `taking.State`."""
 
+    descriptor: int
 
-def discard_copies(state: int, name: str) -> None:
-    """Remove a directory of copies; what an instance put there besides files stays, for the next backup."""
-    with contextlib.suppress(OSError):
-        directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=state)
+    @property
+    def mode(self) -> int:
+        """The mode of the directory."""
+        return os.fstat(self.descriptor).st_mode
+
+    @property
+    def disk(self) -> Disk:
+        """The disk that it is on."""
+        status = os.fstatvfs(self.descriptor)
+        return Disk(size=status.f_blocks * status.f_frsize, free=status.f_bavail * status.f_frsize)
+
+    def walk(self, selection: Selection) -> Walk:
+        """Yield what is below it; none of what `selection` leaves out is walked through."""
+        return _walk(self.descriptor, selection)
+
+    @contextlib.contextmanager
+    def copies(self, name: str) -> Iterator[Callable[[Answer], Content]]:
+        """Yield what gives the copies of databases in a directory at the top, held open."""
         try:
-            for entry in os.listdir(directory):  # noqa: PTH208 - an open directory
-                with contextlib.suppress(OSError):
-                    os.unlink(entry, dir_fd=directory)
+            directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=self.descriptor)
+        except OSError:
+            message = "the copies of the databases were taken away while the backup ran"
+            raise OcmError(message, hint="try again", code="backup_failed") from None
+        try:
+            yield lambda copy: InDirectory(directory, copy.name, copy.place)
         finally:
             os.close(directory)
-        os.rmdir(name, dir_fd=state)
+
+    def discard_copies(self, name: str) -> None:
+        """Remove a directory of copies; what is there besides files stays, for the next backup."""
+        with contextlib.suppress(OSError):
+            directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=self.descriptor)
+            try:
+                for entry in os.listdir(directory):  # noqa: PTH208 - an open directory
+                    with contextlib.suppress(OSError):
+                        os.unlink(entry, dir_fd=directory)
+            finally:
+                os.close(directory)
+            os.rmdir(name, dir_fd=self.descriptor)
 
 
-def walk(state: int, selection: Selection) -> Walk:
-    """Yield what is below an open state directory, a directory before what is in it, sorted by name.
+def _walk(state: int, selection: Selection) -> Walk:
+    """Yield what is below an open state directory, and none of what is below what `selection` leaves out.
 
-    What `selection` leaves out is yielded with the reason, and not what is below it.
     Raises `OcmError` past as many names as an archive holds: an instance could go on making them, or move
     those that were seen to where they come again.
     """

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 from openclaw_ocm.core.backup import holes, layout
 from openclaw_ocm.core.backup.selection import is_expected
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import PurePosixPath
 
+    from openclaw_ocm.core.backup.copying import Answer
     from openclaw_ocm.core.backup.holes import Parts
     from openclaw_ocm.core.backup.selection import Selection
 
@@ -106,6 +107,40 @@ class Content(Protocol):
 
 # A directory comes before what is in it, by name. A content can be read until the next one is asked for.
 Walk = Iterator[tuple[Found, Content]]
+
+
+class Disk(NamedTuple):
+    """How many bytes a disk has in all, and how many of them its user may still write."""
+
+    size: int
+    free: int
+
+
+class State(Protocol):
+    """A state that is held open: all that is asked is about the same one."""
+
+    @property
+    def mode(self) -> int:
+        """The mode of its directory."""
+
+    @property
+    def disk(self) -> Disk:
+        """The disk that it is on."""
+
+    def walk(self, selection: Selection) -> Walk:
+        """Yield what is in it, and with the reason what `selection` leaves out, but not what is below that.
+
+        Raises `OcmError` past as many names as an archive holds.
+        """
+
+    def copies(self, name: str) -> AbstractContextManager[Callable[[Answer], Content]]:
+        """Yield what gives each of the copies of databases that lie in a directory at the top.
+
+        Raises `OcmError` where that is none any more.
+        """
+
+    def discard_copies(self, name: str) -> None:
+        """Remove a directory of copies; what is there besides files stays, for the next backup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
