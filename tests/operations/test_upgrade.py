@@ -28,8 +28,8 @@ from openclaw_ocm.operations.planning.change import recover_all
 from openclaw_ocm.operations.rollback import rollback, rollback_question
 from openclaw_ocm.operations.runtime import use_runtime
 from openclaw_ocm.operations.upgrade import Request, any_older, upgrade
-from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.openclaw.package import package_version
+from openclaw_ocm.system.slots import Slots
 
 if TYPE_CHECKING:
     from tests.operations.kept import Kept
@@ -158,7 +158,7 @@ def test_it_runs_the_new_version_with_the_state_that_it_had(upgraded: Upgraded) 
     assert upgraded.version() == NEW
     assert upgraded.said() == "before"
     assert upgraded.kept.process(NAME).pid not in (None, pid)
-    (before,) = find_before(upgraded.kept.paths(NAME))
+    (before,) = Slots(upgraded.kept.paths(NAME)).kept()
     assert Path(before.state, "workspace/said").read_text() == "before"
     assert not upgraded.upgrade().changed, "it runs it already"
 
@@ -171,7 +171,7 @@ def test_a_rollback_brings_back_what_it_was_and_keeps_what_came_since(upgraded: 
     assert upgraded.said() == "before"
     assert outcome.message.startswith(f"runs OpenClaw {OLD}, as it was at ")
     assert any("what it had since then is in " in note for note in outcome.notes)
-    assert find_before(upgraded.kept.paths(NAME)) == ()
+    assert Slots(upgraded.kept.paths(NAME)).kept() == ()
     with pytest.raises(OcmError, match="nothing is kept"):
         upgraded.rollback()
 
@@ -222,7 +222,7 @@ def test_what_fails_after_all_brings_back_version_and_state(upgraded: Upgraded) 
     assert upgraded.version() == OLD
     assert upgraded.kept.row().state == "ready"
     assert f"{NAME} runs OpenClaw {OLD} again, ready and sealed" in caught.value.details
-    assert find_before(upgraded.kept.paths(NAME)) == ()
+    assert Slots(upgraded.kept.paths(NAME)).kept() == ()
 
 
 def test_openclaw_migrates_the_databases_before_it_starts(upgraded: Upgraded) -> None:
@@ -444,7 +444,7 @@ def test_one_that_does_not_run_is_not_asked(upgraded: Upgraded) -> None:
 def test_what_is_kept_can_be_forgotten_and_goes_with_the_instance(upgraded: Upgraded) -> None:
     upgraded.upgrade()
     assert rollbacks.forget(upgraded.kept.context, NAME, dry_run=False).changed
-    assert leftovers(upgraded.kept.paths(NAME)) == ()
+    assert Slots(upgraded.kept.paths(NAME)).discard() == []
     with pytest.raises(OcmError, match="nothing is kept"):
         upgraded.rollback()
     upgraded.kept.delete(force=True)
@@ -456,9 +456,9 @@ def test_with_the_next_upgrade_the_last_one_is_what_is_kept(upgraded: Upgraded) 
     (upgraded.state / "workspace/said").write_text("between")
     upgraded.add(NEWER)
     upgraded.upgrade(NEWER)
-    (before,) = find_before(upgraded.kept.paths(NAME))
+    (before,) = Slots(upgraded.kept.paths(NAME)).kept()
     assert Path(before.state, "workspace/said").read_text() == "between"
-    assert len(leftovers(upgraded.kept.paths(NAME))) == 1
+    assert len(Slots(upgraded.kept.paths(NAME)).discard()) == 1
     upgraded.rollback()
     assert (upgraded.version(), upgraded.said()) == (NEW, "between")
 
@@ -487,7 +487,7 @@ def test_a_kill_leaves_the_old_or_the_new_whole(
         assert tree(upgraded.state) == states[version]
     assert not Path(upgraded.kept.host.paths.transactions, f"{NAME}.jsonl").exists()
     kept = {"upgrade": {OLD: 0, NEW: 1}, "rollback": {NEW: 1, OLD: 0}}[verb][version]
-    assert len(leftovers(paths)) == len(find_before(paths)) == kept
+    assert len(Slots(paths).discard()) == len(Slots(paths).kept()) == kept
     upgraded.kept.start()
     assert upgraded.kept.row().state == "ready"
 

@@ -10,7 +10,7 @@ from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.instances.plugins import prove_plugins
 from openclaw_ocm.instances.schemas import migrate, prove_state
 from openclaw_ocm.instances.verify import watch
-from openclaw_ocm.system import before
+from openclaw_ocm.system import slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,11 +28,11 @@ def _ask(step: steps.Ask, context: Context) -> None:
 
 
 def _keep_state(step: steps.KeepState, context: Context) -> None:
-    before.keep(context.host, PurePosixPath(step.path), PurePosixPath(step.kept), step.record)
+    slots.keep(context.host, PurePosixPath(step.path), PurePosixPath(step.kept), step.record)
 
 
 def _bring_state_back(step: steps.KeepState, _context: Context) -> str:
-    return step.describe() if before.bring_back(PurePosixPath(step.path), PurePosixPath(step.kept)) else ""
+    return step.describe() if slots.bring_back(PurePosixPath(step.path), PurePosixPath(step.kept)) else ""
 
 
 def _migrate(step: steps.Migrate, context: Context) -> None:

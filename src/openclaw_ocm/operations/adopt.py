@@ -56,6 +56,7 @@ from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.adopted import encode_adopted
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.own_copy import size_of
+from openclaw_ocm.system.slots import Slots
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.paths import InstancePaths
@@ -152,8 +153,7 @@ def _stage(paths: InstancePaths, token: str) -> Stage:
         paths.adopted.with_name(temporary.beside(paths.adopted.name, token)),
         *(paths.secrets.with_name(temporary.beside(name, token)) for name in names),
     )
-    directory = paths.state.with_name(temporary.incoming(paths.name, token))
-    return Stage(path=str(directory), files=tuple(map(str, beside)))
+    return Slots(paths).stage(token, beside)
 
 
 def _state_in(stage: Stage) -> PurePosixPath:
@@ -236,7 +236,7 @@ def _steps(  # noqa: PLR0913 - what is done, to what, and how
         _exchange(paths.adopted, adopted),
         *setting,
         *(copying if found.own else ()),
-        _exchange(paths.state, str(state)),
+        Slots(paths).exchange(state),
         _exchange(paths.secrets, secret),
         *((config,) if found.own else ()),
         *setting_up(worker, rules, autostart=record.autostart),

@@ -32,12 +32,12 @@ from openclaw_ocm.operations.planning.moved_programs import stale_programs
 from openclaw_ocm.operations.planning.removal import refuse_unremovable
 from openclaw_ocm.operations.planning.repair import ready_in_words, refuse_unrepairable
 from openclaw_ocm.operations.planning.timers import timer_steps
-from openclaw_ocm.system.before import leftovers
 from openclaw_ocm.system.exchange import inode
 from openclaw_ocm.system.kept.inherited import read_inherited
 from openclaw_ocm.system.kept.names import instance_names
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.removable import check_place
+from openclaw_ocm.system.slots import Slots
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -174,7 +174,7 @@ def _removal(old: InstancePaths) -> tuple[Step, ...]:
         RemoveTree(path=str(old.shell)),
         RemoveTree(path=str(old.scratch)),
         # It names the old place.
-        *(RemoveTree(path=str(path)) for path in leftovers(old)),
+        *Slots(old).discard(),
         RemoveFile(path=str(old.secrets)),
         # Its archives stay, and are not those of the new name.
         RemoveFile(path=str(old.last_backup)),

@@ -57,6 +57,7 @@ from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.openclaw.source import read_main_port
 from openclaw_ocm.system.openclaw.versions import installed
 from openclaw_ocm.system.removable import check_mounted, check_tree
+from openclaw_ocm.system.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -349,7 +350,8 @@ def _check_version(header: Header, record: Record) -> None:
 
 
 def _exchanges(paths: InstancePaths, staged: Staged) -> Iterator[Step]:
-    pairs = [(paths.state, staged.state), (paths.secrets, staged.secrets)]
+    yield Slots(paths).exchange(staged.state)
+    pairs = [(paths.secrets, staged.secrets)]
     if inode(staged.inherited) is not None:
         pairs.append((paths.inherited, staged.inherited))
     else:

@@ -13,7 +13,7 @@ from openclaw_ocm.core.openclaw.document import format_config
 from openclaw_ocm.core.openclaw.lost import in_words, linked_anew, parse_since
 from openclaw_ocm.core.openclaw.settings import on_port
 from openclaw_ocm.core.paths import CONFIG_NAME
-from openclaw_ocm.core.steps import Exchange, RemoveTree, Start, Stop, WriteRecord
+from openclaw_ocm.core.steps import Start, Stop, WriteRecord
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.instances.instance import open_instance
 from openclaw_ocm.instances.sandboxed import run_node
@@ -22,11 +22,11 @@ from openclaw_ocm.operations.backup import backup_locked
 from openclaw_ocm.operations.planning.change import carry_out, changing, make_plan
 from openclaw_ocm.operations.planning.repair import repair_steps, shell_for_undo
 from openclaw_ocm.operations.planning.upgrading import pass_over
-from openclaw_ocm.system.before import find_before, leftovers
 from openclaw_ocm.system.host import local_zone
 from openclaw_ocm.system.kept.records import encode_record, parse_record
 from openclaw_ocm.system.openclaw.config import find_config
 from openclaw_ocm.system.openclaw.package import version_of
+from openclaw_ocm.system.slots import Slots
 from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.instances.instance import Instance
     from openclaw_ocm.operations.planning.repair import Effort
     from openclaw_ocm.operations.planning.result import Outcome
-    from openclaw_ocm.system.before import Before
+    from openclaw_ocm.system.slots import Before
 
 _COUNT_SECONDS = 60.0
 
@@ -48,7 +48,7 @@ def rollback(context: Context, name: InstanceName, effort: Effort, *, dry_run: b
     What it has now is backed up first. Its secrets, port and all else in its record stay. Raises `OcmError`.
     """
     with changing(context, name) as worker:
-        before = _kept(worker)
+        before, slots = _kept(worker), Slots(worker.paths)
         record = parse_record(before.record, str(before.directory))
         after = msgspec.structs.replace(worker.record, runtime=record.runtime)
         ran = worker.process.activity.will_run
@@ -60,7 +60,7 @@ def rollback(context: Context, name: InstanceName, effort: Effort, *, dry_run: b
         now = encode_record(worker.record)
         steps: list[Step] = [
             Stop(name=name, ran=ran),
-            Exchange(path=str(worker.paths.state), staged=str(before.state), inode=before.inode),
+            slots.exchange(before.state, before.inode),
             shell_for_undo(worker),
             WriteRecord(
                 path=str(worker.paths.record),
@@ -70,10 +70,9 @@ def rollback(context: Context, name: InstanceName, effort: Effort, *, dry_run: b
             *repair_steps(worker.with_record(after), repair=effort.repair, replaced=True),
             *((Start(name=name), effort.verify(name)) if ran else ()),
         ]
-        cleaning = [RemoveTree(path=str(path)) for path in leftovers(worker.paths)]
         outcome = carry_out(
             worker.context,
-            make_plan(worker.backend, "rollback", name, [*steps, *cleaning], commit=len(steps)),
+            make_plan(worker.backend, "rollback", name, [*steps, *slots.discard()], commit=len(steps)),
             done=f"runs OpenClaw {version_of(after.runtime)}, as it was at {_when(before)}",
             nothing="",
             dry_run=dry_run,
@@ -95,8 +94,7 @@ def _passed_over(worker: Instance) -> tuple[str, ...]:
 def forget(context: Context, name: InstanceName, *, dry_run: bool) -> Outcome:
     """Remove what is kept of an instance from before its last upgrade."""
     with changing(context, name) as worker:
-        steps: list[Step] = [RemoveTree(path=str(path)) for path in leftovers(worker.paths)]
-        plan = make_plan(worker.backend, "rollback", name, steps, commit=0)
+        plan = make_plan(worker.backend, "rollback", name, Slots(worker.paths).discard(), commit=0)
         done = "nothing is kept from before its upgrade"
         return carry_out(worker.context, plan, done=done, nothing=done, dry_run=dry_run)
 
@@ -131,7 +129,7 @@ def _when(before: Before) -> str:
 
 
 def _kept(worker: Instance) -> Before:
-    found = find_before(worker.paths)
+    found = Slots(worker.paths).kept()
     if not found:
         message = f"nothing is kept of {worker.name} from before an upgrade"
         hint = f"ocm backups list {worker.name} shows its backups"

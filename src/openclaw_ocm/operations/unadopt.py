@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets as random
 import time
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from openclaw_ocm.core import temporary
 from openclaw_ocm.core.adoption.steps import AwaitGateway, PutBack, Service, SetService, TakeBack
 from openclaw_ocm.core.names import MAIN
 from openclaw_ocm.core.openclaw.moved import Move
@@ -42,6 +40,7 @@ from openclaw_ocm.system.openclaw.find import find_runtime
 from openclaw_ocm.system.openclaw.own_copy import size_of
 from openclaw_ocm.system.openclaw.own_state import links_in
 from openclaw_ocm.system.openclaw.package import version_of
+from openclaw_ocm.system.slots import Slots
 
 if TYPE_CHECKING:
     from openclaw_ocm.core.names import InstanceName
@@ -163,14 +162,13 @@ def _refuse_older(worker: Instance) -> None:
 def _steps(worker: Instance, adopted: Adopted, effort: Effort) -> list[Step]:
     name, paths, record = worker.name, worker.paths, worker.record
     ran, former = worker.process.activity.will_run, PurePosixPath(adopted.state)
-    kept = paths.state.with_name(temporary.kept(name, random.token_hex(temporary.TOKEN_BYTES)))
     move = Move(before=paths.state, after=former, anywhere=True)
     steps: list[Step] = [Stop(name=name, ran=ran)]
     if worker.process.autostart:
         steps.append(Disable(name=name))
     steps += [
         *ending_steps(name, worker.backend, record),
-        KeepState(path=str(paths.state), kept=str(kept), record=encode_record(record)),
+        Slots(paths).keep(encode_record(record)),
         # A session that began meanwhile would go on with what goes back.
         Stop(name=name, ran=False),
         RewritePaths(name=name, before=str(move.before), after=str(move.after), fresh=False, copied=True),

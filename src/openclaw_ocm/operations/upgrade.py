@@ -13,8 +13,8 @@ import msgspec
 
 from openclaw_ocm.core import temporary
 from openclaw_ocm.core.releases import is_newer
-from openclaw_ocm.core.steps import RemoveTree, Start, Stop, WriteRecord
-from openclaw_ocm.core.upgrade_steps import Ask, KeepState, Migrate, ProvePlugins, ProveState, Watch
+from openclaw_ocm.core.steps import Start, Stop, WriteRecord
+from openclaw_ocm.core.upgrade_steps import Ask, Migrate, ProvePlugins, ProveState, Watch
 from openclaw_ocm.errors import OcmError, UndoIncomplete
 from openclaw_ocm.instances.instance import open_all
 from openclaw_ocm.instances.plugins import has_plugins, plugin_errors
@@ -31,10 +31,10 @@ from openclaw_ocm.operations.planning.runtimes import refuse_older, runtime_of
 from openclaw_ocm.operations.planning.staging import Plugins
 from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import free_bytes
-from openclaw_ocm.system.before import leftovers
 from openclaw_ocm.system.kept.records import encode_record
 from openclaw_ocm.system.openclaw.package import version_of
 from openclaw_ocm.system.sandbox_directories import is_current, make_shell
+from openclaw_ocm.system.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -183,11 +183,10 @@ def _refuse_silent(checked: Checked, version: str) -> None:
 
 def _plan(worker: Instance, after: Record, request: Request, effort: Effort, plugins: Plugins | None) -> Plan:
     name, paths, ran = worker.name, worker.paths, worker.process.activity.will_run
-    kept = paths.state.with_name(temporary.kept(name, secrets.token_hex(temporary.TOKEN_BYTES)))
-    text = encode_record(worker.record)
+    slots, text = Slots(paths), encode_record(worker.record)
     steps: list[Step] = [
         Stop(name=name, ran=ran),
-        KeepState(path=str(paths.state), kept=str(kept), record=text),
+        slots.keep(text),
         shell_for_undo(worker),
         WriteRecord(path=str(paths.record), text=encode_record(after), previous=text),
         *repair_steps(worker.with_record(after), repair=effort.repair),
@@ -198,9 +197,8 @@ def _plan(worker: Instance, after: Record, request: Request, effort: Effort, plu
         *((Ask(name=name, seconds=request.check_seconds),) if ran and request.check_seconds else ()),
         *((Watch(name=name, seconds=request.watch_seconds),) if ran and request.watch_seconds else ()),
     ]
-    # What was kept from before the last upgrade.
-    old = [RemoveTree(path=str(path)) for path in leftovers(paths)]
-    return make_plan(worker.backend, "upgrade", name, [*steps, *old], commit=len(steps))
+    # What was kept from before the last upgrade goes.
+    return make_plan(worker.backend, "upgrade", name, [*steps, *slots.discard()], commit=len(steps))
 
 
 def _rehearse(

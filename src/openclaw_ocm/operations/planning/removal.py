@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.steps import RemoveDefinition, RemoveFile, RemoveLink, RemoveTree
 from openclaw_ocm.system import removable
-from openclaw_ocm.system.before import leftovers
+from openclaw_ocm.system.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,11 +22,12 @@ def removal_steps(paths: InstancePaths) -> list[Step]:
     """Return the steps that remove all that OCM has of an instance but its record, definition and state."""
     kept = (paths.secrets, paths.inherited, paths.adopted, paths.last_backup, paths.last_upgrade)
     # What may resist comes last: all else is gone by then.
-    trees = (paths.shell, paths.scratch, *leftovers(paths))
+    trees = (paths.shell, paths.scratch)
     return [
         RemoveLink(link=str(paths.config_link)),
         *(RemoveFile(path=str(path)) for path in kept),
         *(RemoveTree(path=str(path)) for path in trees),
+        *Slots(paths).discard(),
     ]
 
 

@@ -18,13 +18,13 @@ from openclaw_ocm.core.openclaw.idle import idle_config
 from openclaw_ocm.core.openclaw.moved import Move
 from openclaw_ocm.core.openclaw.settings import weakened
 from openclaw_ocm.core.paths import CONFIG_NAME, STATE_DIRECTORIES
-from openclaw_ocm.core.steps import Stage
 from openclaw_ocm.errors import Invalid, OcmError
 from openclaw_ocm.operations.planning.progress import by_bytes
-from openclaw_ocm.system import before, files
+from openclaw_ocm.system import files
 from openclaw_ocm.system.archive.reader import Contents, extract, free_bytes
 from openclaw_ocm.system.archive.restorable import wanted_config
 from openclaw_ocm.system.kept.inherited import Inherited, encode_inherited, parse_inherited, read_inherited
+from openclaw_ocm.system.slots import Slots, copy_plugins
 from openclaw_ocm.system.volume import Directory
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from openclaw_ocm.core.network import Kind
     from openclaw_ocm.core.paths import InstancePaths
     from openclaw_ocm.core.record import Record, Runtime
+    from openclaw_ocm.core.steps import Stage
     from openclaw_ocm.instances.context import Context
 
 
@@ -107,8 +108,7 @@ def stage_step(paths: InstancePaths, token: str) -> Stage:
     A file is staged beside its place, which may be on another one.
     """
     staged = (path.with_name(temporary.beside(path.name, token)) for path in (paths.secrets, paths.inherited))
-    directory = paths.state.with_name(temporary.incoming(paths.name, token))
-    return Stage(path=str(directory), files=tuple(map(str, staged)))
+    return Slots(paths).stage(token, staged)
 
 
 def _state_in(stage: Stage) -> PurePosixPath:
@@ -136,7 +136,7 @@ def extract_staged(context: Context, request: RestoreRequest, paths: InstancePat
         with contextlib.suppress(FileExistsError):
             (state / name).mkdir(mode=0o700)
     if request.plugins is not None:
-        before.copy_plugins(context.host, request.plugins.state, staged.state)
+        copy_plugins(context.host, request.plugins.state, staged.state)
     if request.idle:
         found = dict.fromkeys(found, random.token_hex(16))
     files.write_new(staged.secrets, secrets.format_file(found))
