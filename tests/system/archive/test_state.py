@@ -16,7 +16,7 @@ from tests.archives import pure, snapshot
 from openclaw_ocm.core.backup.selection import Selection
 from openclaw_ocm.system import workspaces
 from openclaw_ocm.system.archive.state import Copies, StateStore, Survey, survey
-from openclaw_ocm.system.archive.taking import Found, Reading, judge
+from openclaw_ocm.system.archive.taking import Found, Reading, Unreadable, copied, judge
 from openclaw_ocm.system.archive.writer import ArchiveWriter
 from openclaw_ocm.system.volume import Directory
 
@@ -168,3 +168,20 @@ def test_its_workspaces_are_copied_as_those_of_the_directory(state: Path, tmp_pa
     assert snapshot(tmp_path / "other") == snapshot(tmp_path / "one")
     assert snapshot(tmp_path / "one")["workspace/run"] == (0o700, b"#!/bin/sh")
     assert told == [("left out of the workspace: 1 sockets, pipes and devices",)] * 2
+
+
+@pytest.mark.parametrize("pieces", [((4, b"four"), (0, b"none"), (8, b"")), ((0, b"eight more"), (10, b""))])
+def test_a_file_of_parts_that_are_not_its_own_cannot_be_read(
+    tmp_path: Path, pieces: tuple[tuple[int, bytes], ...]
+) -> None:
+    class Bent(Streamed):
+        def pieces(self, _file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+            yield from pieces
+
+    member = tarfile.TarInfo("state/file")
+    member.size = 8
+    with (
+        pytest.raises(Unreadable, match="its parts are not its own"),
+        copied(Bent(member, io.BytesIO()), pure(tmp_path), limit=PLENTY),
+    ):
+        pass

@@ -247,6 +247,9 @@ def _copy(reading: Reading, file: IO[bytes], limit: int) -> Copy:
     parts: list[tuple[int, int]] = []
     end = 0
     for offset, piece in reading.pieces:
+        # An instance may be the author of a stream.
+        if not end <= offset <= reading.size - len(piece):
+            raise Unreadable("its parts are not its own")
         for begin in range(0, len(piece), HOLE):
             block = piece[begin : begin + HOLE]
             if block != _ZEROS[: len(block)]:
