@@ -26,7 +26,13 @@ PURE = {
     "backends/definition",
     *(f"backends/systemd/{name}" for name in ("unit", "drop_ins", "journal", "places")),
     *(f"backends/supervisord/{name}" for name in ("program", "bubblewrap", "restarts", "lines", "places")),
-    *(f"backends/kubernetes/{name}" for name in ("manifests", "network_policy", "observed", "places", "pod")),
+    *(
+        f"backends/kubernetes/{name}"
+        for name in (
+            *("answers", "kinds", "kubeconfig", "manifests", "namespaces", "network_policy", "observed"),
+            *("places", "pod", "rights"),
+        )
+    ),
 }
 ENTRY = "__main__"
 SIDE_EFFECTS = {

@@ -107,6 +107,13 @@ class NotRunning(OcmError):
     """The program of a backend is not there to be asked."""
 
 
+class ClusterUnreachable(OcmError):
+    """No answer comes from a cluster's API server, none that can be trusted, or that it cannot answer now."""
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str = "cluster_unreachable") -> None:
+        super().__init__(message, hint=hint, code=code)
+
+
 class UnreadableFile(OcmError):
     """A file of OCM's own is there and cannot be read."""
 
