@@ -24,6 +24,7 @@ FLOORS = ("errors", "core", "system", "backends", "instances", "operations", "cl
 # Beside the core: what renders for a backend, and what reads its output.
 PURE = {
     "backends/definition",
+    "backends/kubernetes/frames",
     *(f"backends/systemd/{name}" for name in ("unit", "drop_ins", "journal", "places")),
     *(f"backends/supervisord/{name}" for name in ("program", "bubblewrap", "restarts", "lines", "places")),
     *(

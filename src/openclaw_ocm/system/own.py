@@ -21,6 +21,10 @@ _MAIN = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); "
     "from openclaw_ocm.cli.main import main; sys.exit(main())"
 )
+_RUN = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
 
 
 def own_argv(host: Host, *words: str) -> tuple[str, ...]:
@@ -36,6 +40,15 @@ def own_argv(host: Host, *words: str) -> tuple[str, ...]:
     else:
         program = (sys.executable, "-I", "-c", _MAIN, str(source))
     return (ENV, "-i", *_environment(host), *program, *words)
+
+
+def module_argv(module: str, *words: str) -> tuple[str, ...]:
+    """Return the command that runs a module of this package as a program of its own, now.
+
+    Its environment is what the command is given.
+    """
+    source = Path(openclaw_ocm.__file__).parents[1]
+    return (sys.executable, "-I", "-c", _RUN, str(source), module, *words)
 
 
 def _environment(host: Host) -> Iterator[str]:

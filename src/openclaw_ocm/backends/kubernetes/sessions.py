@@ -1,0 +1,117 @@
+"""Sessions in pods: the command that is one, and how those that there are are found, signalled and ended.
+
+Each has a token in the environment of its processes. Only what runs in the pod can be asked there, and a
+process in it gives itself any environment: a pod that lies has its own sessions ended, or says that it has
+some which do not end.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from openclaw_ocm.backends.kubernetes.execution import Target, run
+from openclaw_ocm.core.names import InstanceName
+from openclaw_ocm.core.sandbox.launch import PERL
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system import programs
+from openclaw_ocm.system.in_time import at_once
+from openclaw_ocm.system.own import module_argv
+from openclaw_ocm.system.runner import failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openclaw_ocm.backends.kubernetes.execution import Done, Websockets
+
+_ATTACH = "openclaw_ocm.backends.kubernetes.attach"
+_ASK_SECONDS, _MOST_BYTES = 20.0, 2**16
+_STOP_SECONDS = 10.0
+_POLL_SECONDS = 0.5
+_AT_ONCE = 10
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A session as the command that is one is told of it: which cluster, which container, which program."""
+
+    kubeconfig: str
+    context: str
+    namespace: str
+    pod: str
+    container: str
+    token: str
+    argv: tuple[str, ...]
+    environ: dict[str, str]
+    directory: str
+    terminal: bool
+
+
+def new_token(name: InstanceName) -> str:
+    """Return the token of a session to be."""
+    return f"{name}.{secrets.token_hex(8)}"
+
+
+def instance_of(token: str) -> InstanceName:
+    """Return the instance whose session has this token."""
+    return InstanceName(token.rpartition(".")[0])
+
+
+def session_argv(wanted: Wanted) -> tuple[str, ...]:
+    """Return the command that is a session, on the standard streams that it is given.
+
+    Every user of this machine can read it: no secret may be in the `environ` of a session.
+    """
+    return module_argv(_ATTACH, msgspec.json.encode(wanted).decode())
+
+
+def signal_session(cluster: Websockets, target: Target, token: str, number: int) -> None:
+    """Send a signal to the program of a session, SIGKILL to all of it; raises `OcmError` where it cannot."""
+    _ask(cluster, target, token, str(int(number)))
+
+
+def sessions_in(cluster: Websockets, target: Target, name: InstanceName) -> frozenset[str]:
+    """Return the tokens of an instance's sessions in its pod; raises `OcmError` where it cannot be asked."""
+    told = _ask(cluster, target).stdout.decode(errors="replace").split()
+    return frozenset(token for token in told if instance_of(token) == name)
+
+
+def stop_sessions(cluster: Websockets, targets: Mapping[InstanceName, Target]) -> None:
+    """End the sessions in the pods of instances, with SIGKILL those that take too long.
+
+    Raises `OcmError` where new ones keep coming, or a pod cannot be asked.
+    """
+    names = list(targets)
+    for first in range(0, len(names), _AT_ONCE):
+        some = names[first : first + _AT_ONCE]
+        at_once([_Stop(cluster, targets[name], name) for name in some])
+
+
+class _Stop:
+    """Ends the sessions of one instance."""
+
+    def __init__(self, cluster: Websockets, target: Target, name: InstanceName) -> None:
+        self._cluster, self._target, self._name = cluster, target, name
+
+    def __call__(self) -> None:
+        deadline = time.monotonic() + _STOP_SECONDS
+        asked: set[str] = set()
+        while tokens := sessions_in(self._cluster, self._target, self._name):
+            late = time.monotonic() > deadline
+            if time.monotonic() > deadline + _STOP_SECONDS:
+                raise OcmError(f"sessions do not end: {', '.join(sorted(tokens))}", code="timeout")
+            for token in tokens if late else tokens - asked:
+                signal_session(self._cluster, self._target, token, signal.SIGKILL if late else signal.SIGTERM)
+            asked |= tokens
+            time.sleep(_POLL_SECONDS)
+
+
+def _ask(cluster: Websockets, target: Target, *words: str) -> Done:
+    argv = (PERL, "-e", programs.text("find_sessions.pl"), "--", *words)
+    done = run(cluster, target, argv, limit=_MOST_BYTES, deadline_seconds=_ASK_SECONDS)
+    if done.status:
+        raise failure(argv, done.status, done.stderr.decode(errors="replace"))
+    return done
