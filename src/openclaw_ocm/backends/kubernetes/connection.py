@@ -165,6 +165,8 @@ class Connection:
             subprotocols=list(subprotocols),
             max_message_size_bytes=max_message_size_bytes,
             queue_size=queue_size,
+            # An answer lies behind all that is not taken yet: that it is late is no sign of an end.
+            keepalive_ping_interval_seconds=None,
         )
         with contextlib.ExitStack() as stack:
             try:
