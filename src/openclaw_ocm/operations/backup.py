@@ -150,7 +150,7 @@ def backup_locked(worker: Instance, request: Request) -> Backup:
         final = _place(paths, request)
         worker.context.report("looking at what there is")
         selection, notes = select(worker, exclude=request.exclude, tags=True)
-        found = survey(state.walk(selection), selection)
+        found = survey(state.walk(selection, content=False), selection)
         _refuse_hollow(name, found)
         notes += (*_without_effect(request.exclude, found), *not_held(record))
         work = _Work(worker=worker, request=request, selection=selection, state=state, found=found)

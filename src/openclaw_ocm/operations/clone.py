@@ -78,7 +78,8 @@ def clone(  # noqa: PLR0913 - what was asked for
         found = read_duplicate(original, worker.record)
         selection, _outside = select(original)
         with original.volume.opened() as state:
-            left_out = survey_workspaces(state.walk(selection), selection, state.disk.free)
+            walk = state.walk(selection, content=False)
+            left_out = survey_workspaces(walk, selection, state.disk.free)
         config = cloned_config(context.host, worker.record, found)
         judged = refuse_config(worker, config, found, trusted=False)
         rules = guard(context.host, before=None, after=worker.record)

@@ -109,7 +109,7 @@ class OpenDirectory:
         status = os.fstatvfs(self.descriptor)
         return Disk(size=status.f_blocks * status.f_frsize, free=status.f_bavail * status.f_frsize)
 
-    def walk(self, selection: Selection) -> Walk:
+    def walk(self, selection: Selection, *, content: bool = True) -> Walk:  # noqa: ARG002 - it is at hand
         """Yield what is below it; none of what `selection` leaves out is walked through."""
         return _walk(self.descriptor, selection)
 

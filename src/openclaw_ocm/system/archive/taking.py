@@ -127,9 +127,10 @@ class State(Protocol):
     def disk(self) -> Disk:
         """The disk that it is on."""
 
-    def walk(self, selection: Selection) -> Walk:
+    def walk(self, selection: Selection, *, content: bool = True) -> Walk:
         """Yield what is in it, and with the reason what `selection` leaves out, but not what is below that.
 
+        Without `content` nothing of a file is read but how it begins: it may be that it does not come along.
         Raises `OcmError` past as many names as an archive holds.
         """
 
