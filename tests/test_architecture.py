@@ -30,8 +30,8 @@ PURE = {
     *(
         f"backends/kubernetes/{name}"
         for name in (
-            *("answers", "kinds", "kubeconfig", "manifests", "namespaces", "network_policy", "observed"),
-            *("places", "pod", "rights"),
+            *("answers", "kinds", "kubeconfig", "manifests", "namespaces", "network_policy"),
+            *("observed", "places", "pod", "rights", "volume_pod"),
         )
     ),
 }

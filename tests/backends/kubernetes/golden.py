@@ -15,13 +15,14 @@ from tests import samples
 
 from openclaw_ocm.backends.kubernetes.manifests import Contents, instance_objects
 from openclaw_ocm.backends.kubernetes.pod import Programs
+from openclaw_ocm.backends.kubernetes.volume_pod import stand_in
 from openclaw_ocm.core.image.reference import parse_image
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.core.placement import Placement
 from openclaw_ocm.core.record import Record, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 GOLDEN = Path(__file__).with_name("golden")
 IMAGE = parse_image("ghcr.io/openclaw/openclaw:2026.9.6-slim")
@@ -87,12 +88,20 @@ def _cases() -> Iterator[tuple[str, Case]]:
 CASES = dict(_cases())
 
 
-def text(case: Case) -> str:
-    return yaml.safe_dump_all(case.objects(), sort_keys=False, width=110)
+# Of the pods that have the volumes of instances without their gateways.
+STAND_INS = {
+    f"volume-{name}": (stand_in(case.objects()[-1], seconds=900),)
+    for name, case in CASES.items()
+    if name in ("stopped", "private", "small")
+}
+
+
+def text(objects: Iterable[dict[str, Any]]) -> str:
+    return yaml.safe_dump_all(objects, sort_keys=False, width=110)
 
 
 if __name__ == "__main__":
     for found in GOLDEN.glob("*.yaml"):
         found.unlink()
-    for name, case in CASES.items():
-        (GOLDEN / f"{name}.yaml").write_text(text(case))
+    for name, objects in {**{name: case.objects() for name, case in CASES.items()}, **STAND_INS}.items():
+        (GOLDEN / f"{name}.yaml").write_text(text(objects))

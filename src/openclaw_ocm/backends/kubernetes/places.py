@@ -29,6 +29,8 @@ DEFAULT_DENY = "default-deny"
 STATE, SCRATCH, CONFIG = "state", "scratch", "config"
 PREPARATION = "prepare"
 POD = f"{GATEWAY}-0"
+# Of the pod that stands in for it, its container and its component.
+STAND_IN = "volume"
 # Directories in these volumes. The state lies below the root of its volume, as in a home: so it has the
 # rights of its user alone and no lost+found, and another one beside it can take its place by a rename.
 STATE_DIRECTORY = "state"
