@@ -95,7 +95,8 @@ def deploy(cluster: Cluster, one: Gateway) -> None:
 
 def is_ready(cluster: Cluster, one: Gateway) -> bool:
     pods = cluster.get("pods", f"--namespace={one.namespace}")["items"]
-    return any(is_true(pod["status"].get("conditions", ()), "Ready") for pod in pods)
+    own = (pod["status"] for pod in pods if pod["metadata"]["name"] == POD)
+    return any(is_true(status.get("conditions", ()), "Ready") for status in own)
 
 
 def inside(cluster: Cluster, one: Gateway, *argv: str) -> str:

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from tests.cluster.cluster import Cluster
 from tests.cluster.gateways import Gateway, build_image, deploy, gateway, inside, model, push_image
+from tests.cluster.volumes import Held
 from tests.machine.nspawn import MachineError
 
+from openclaw_ocm.backends.kubernetes.carried import End, Entry, Piece, give_out, take_in
 from openclaw_ocm.backends.kubernetes.observed import process_in
-from openclaw_ocm.backends.kubernetes.places import GATEWAY, POD
+from openclaw_ocm.backends.kubernetes.places import GATEWAY, POD, STAND_IN, pod_paths
+from openclaw_ocm.core.backup.selection import Selection
+from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.status import Activity
+from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.archive.state import survey
 
 from .fake_model import PONG
 from .processes import wait_for
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
     from openclaw_ocm.core.status import Process
 
+WHOLE = Selection(state=pod_paths(InstanceName("ben")).state)
 PROVED = """
 import json, os
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
@@ -168,3 +175,90 @@ def test_one_that_is_stopped_has_no_pod_and_keeps_its_volume(pair: Pair) -> None
     assert observed(pair, second, 0.0).activity is Activity.STOPPED
     (claim,) = get(pair, second, "persistentvolumeclaims")["items"]
     assert claim["status"]["phase"] == "Bound"
+
+
+def test_its_state_is_read_and_written_in_its_pod_while_it_runs(pair: Pair) -> None:
+    first = pair.first
+    held = Held(pair.cluster, first)
+    volume = held.volume
+    assert held.pod() == (POD, GATEWAY)
+    volume.check(first.record.name)
+    assert json.loads(volume.read("openclaw.json", limit=2**20))["gateway"]["auth"]["token"] == first.token
+    volume.write("note", b"one")
+    assert volume.replace("note", b"two", before=b"one", limit=9, beside=".beside")
+    assert not volume.replace("note", b"three", before=b"one", limit=9, beside=".beside")
+    assert inside(pair.cluster, first, "cat", "note") == "two"
+    inside(pair.cluster, first, "mkfifo", "pipe")
+    inside(pair.cluster, first, "ln", "-s", "/etc/passwd", "link")
+    for name in ("pipe", "link"):
+        with pytest.raises(OcmError):
+            volume.read(name, limit=2**20)
+    assert {"note", "pipe", "link", "openclaw.json"} <= {*volume.names(most=999)}
+    assert volume.has("nothing", "agents/main")
+    assert sum(volume.sizes("state", "agents/*/agent")) > 0
+    for name in ("pipe", "link"):
+        volume.remove(name)
+    with pytest.raises(FileNotFoundError):
+        volume.read("pipe", limit=9)
+
+
+def test_so_is_that_of_one_that_is_stopped_in_a_pod_that_stands_in_for_its_own(pair: Pair) -> None:
+    second = pair.second
+    held = Held(pair.cluster, second)
+    pair.cluster.apply(*second.objects(started=False))
+    wait_for(lambda: not get(pair, second, "pods")["items"], 400, "the end of the pod")
+    held.stand_in()
+    wait_for(lambda: held.pod() == (STAND_IN, STAND_IN), 120, "the pod that stands in")
+    held.volume.check(second.record.name)
+    config = json.loads(held.volume.read("openclaw.json", limit=2**20))
+    assert config["gateway"]["auth"]["token"] == second.token
+    found = json.loads(held.run(("python3", "-c", PROVED), b"", 2**16))
+    assert (found["capabilities"], found["user"], found["token"]) == (0, 1000, False)
+    assert (found["refused"], found["seccomp"]) == ([True] * 5, "2")
+    assert b"sk-fake" not in held.run(("env",), b"", 2**16)
+    with held.volume.opened() as state:
+        found = survey(state.walk(WHOLE, content=False), WHOLE)
+        paths = {entry.path for entry, _content in state.walk(WHOLE)}
+    assert {"state/openclaw.json", "state/state/openclaw.sqlite"} <= paths
+    assert "state/state/openclaw.sqlite" in found.databases
+    told = list(give_out(held.where, held.started, content=True, limit=2**30))
+    entries = [one for one in told if isinstance(one, Entry)]
+    assert {b"openclaw.json", b"state/openclaw.sqlite"} <= {one.path for one in entries}
+    kept = {one.path for one in entries if one.shape in ("directory", "file", "link")}
+    assert {type(one) for one in told} == {Entry, Piece, End}, "nobody writes it meanwhile"
+    take_in(
+        held.where,
+        held.started,
+        "staged",
+        (one for one in told if not isinstance(one, Entry) or one.path in kept),
+    )
+    compared = ("diff", "--recursive", "--no-dereference", "/volume/state", "/volume/staged")
+    assert held.run(compared, b"", 2**16) == b""
+    held.run(("rm", "-r", "/volume/staged"), b"", 2**16)
+
+
+def test_while_that_is_there_a_gateway_comes_to_the_same_node(pair: Pair) -> None:
+    second = pair.second
+    stand_in = get(pair, second, "pod", STAND_IN)
+    deploy(pair.cluster, second)
+    assert get(pair, second, "pod", POD)["spec"]["nodeName"] == stand_in["spec"]["nodeName"]
+    held = Held(pair.cluster, second)
+    assert held.pod() == (POD, GATEWAY)
+    held.remove_stand_in()
+    assert [pod["metadata"]["name"] for pod in get(pair, second, "pods")["items"]] == [POD]
+    held.stand_in()
+    wait_for(lambda: phase(pair) == "Running", 60, "the pod beside the gateway's")
+    assert get(pair, second, "pod", STAND_IN)["spec"]["nodeName"] == stand_in["spec"]["nodeName"]
+    held.remove_stand_in()
+
+
+def test_it_ends_by_itself(pair: Pair) -> None:
+    Held(pair.cluster, pair.second).stand_in(seconds=1)
+    wait_for(lambda: phase(pair) == "Failed", 60, "the end of the pod")
+    assert get(pair, pair.second, "pod", STAND_IN)["status"]["reason"] == "DeadlineExceeded"
+    assert Held(pair.cluster, pair.second).pod() == (POD, GATEWAY)
+
+
+def phase(pair: Pair) -> str:
+    found: str = get(pair, pair.second, "pod", STAND_IN)["status"]["phase"]
+    return found

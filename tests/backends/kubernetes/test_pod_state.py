@@ -203,6 +203,23 @@ def test_a_file_that_changes_while_it_is_read_comes_anew(
         assert read(content, tmp_path) is None, "it comes once"
 
 
+def test_that_a_file_never_rested_is_known(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = "        steady = self.place is not None"
+    send_changed(monkeypatch, "give_state.py", steady, f"        os.utime(file.fileno())\n{steady}")
+    for path in ("image", "holes", "run"):
+        (state / "workspace" / path).unlink()
+    with (
+        LocalPod(state).volume().opened() as found,
+        content_of(found, "openclaw.json") as content,
+        copied(content, pure(tmp_path), limit=PLENTY) as copy,
+    ):
+        assert copy is not None
+        assert not copy.steady
+        assert b"".join(chunks(copy)) == b"{}"
+
+
 def test_what_grows_without_an_end_is_read_to_one(opened: State, state: Path, tmp_path: Path) -> None:
     (state / "workspace/log").write_bytes(LONG)
     ended = threading.Event()
