@@ -30,8 +30,9 @@ PURE = {
     *(
         f"backends/kubernetes/{name}"
         for name in (
-            *("answers", "kinds", "kubeconfig", "manifests", "namespaces", "network_policy"),
-            *("observed", "places", "pod", "rights", "volume_pod"),
+            *("answers", "kinds", "kubeconfig", "manifests", "namespaces", "network_check"),
+            *("network_policy", "observed", "places", "pod", "pod_answers", "pod_document"),
+            *("pod_places", "rights", "volume_pod"),
         )
     ),
 }

@@ -10,6 +10,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 from kubernetes_validate import utils
+from tests.backends.kubernetes import golden_checks
 from tests.backends.kubernetes.golden import CASES, STAND_INS
 
 VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
@@ -18,7 +19,8 @@ VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
 def distinct() -> list[dict[str, Any]]:
     """Return the objects of all cases, each once."""
     made = (*(case.objects() for case in CASES.values()), *STAND_INS.values())
-    texts = {json.dumps(one, sort_keys=True): one for objects in made for one in objects}
+    checks = map(golden_checks.objects, golden_checks.CASES.values())
+    texts = {json.dumps(one, sort_keys=True): one for objects in (*made, *checks) for one in objects}
     return list(texts.values())
 
 

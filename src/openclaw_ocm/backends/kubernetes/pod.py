@@ -62,15 +62,7 @@ def pod_spec(record: Record, image: str, programs: Programs, *, seeded: bool, pu
         # this it is the pause container's, which buries them.
         "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": STOP_TIMEOUT_SECONDS + _SPARE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": UID,
-            "runAsGroup": UID,
-            "fsGroup": UID,
-            # With thousands of files the other takes minutes at each start.
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": restricted_pod(),
         **({"imagePullSecrets": [{"name": places.PULL}]} if pulls else {}),
         "initContainers": [_preparation(record, image, programs, seeded=seeded)],
         "containers": [_gateway(record, image, programs)],
@@ -79,6 +71,29 @@ def pod_spec(record: Record, image: str, programs: Programs, *, seeded: bool, pu
             {"name": places.SCRATCH, "emptyDir": {"sizeLimit": _mebibytes(_SCRATCH_MIB)}},
             *config,
         ],
+    }
+
+
+def restricted_pod() -> dict[str, Any]:
+    """Return who runs in a pod of OCM's, and which system calls there are."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": UID,
+        "runAsGroup": UID,
+        "fsGroup": UID,
+        # With thousands of files the other takes minutes at each start.
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def restricted_container() -> dict[str, Any]:
+    """Return what a container of OCM's may not."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "privileged": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
     }
 
 
@@ -185,12 +200,7 @@ def _container(name: str, record: Record, image: str, argv: Iterable[str]) -> di
         "imagePullPolicy": "IfNotPresent",
         "command": [literal(word) for word in argv],
         "resources": resources(record.limits),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": restricted_container(),
     }
 
 
