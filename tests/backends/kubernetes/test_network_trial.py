@@ -63,14 +63,14 @@ class InMemory:
             self.since = self.calls
             self.lost |= one["kind"] == "NetworkPolicy" and self.lost_with in one["spec"]["policyTypes"]
 
-    def get(self, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
+    def get(self, kind: str, name: str, *, namespace: str) -> dict[str, Any] | None:
         assert namespace == PLAIN.namespace
         found = self.objects.get((kind, name))
         if found is None or self.broken == name:
             return found
         return {**found, "status": {"phase": "Running", "podIP": "10.244.1.7"}}
 
-    def delete(self, kind: str, name: str, namespace: str | None) -> None:
+    def delete(self, kind: str, name: str, *, namespace: str | None) -> None:
         assert namespace == (None if kind == "Namespace" else PLAIN.namespace)
         self.objects.pop((kind, name), None)
         self.removed.append((kind, name))

@@ -44,10 +44,10 @@ class Cluster(Protocol):
     def apply(self, objects: Sequence[Object]) -> None:
         """Make objects, in their order, or make those that are there as these are."""
 
-    def get(self, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
+    def get(self, kind: str, name: str, *, namespace: str) -> dict[str, Any] | None:
         """Return an object, None where there is none."""
 
-    def delete(self, kind: str, name: str, namespace: str | None) -> None:
+    def delete(self, kind: str, name: str, *, namespace: str | None) -> None:
         """Remove an object, nothing where there is none; what is in a namespace may go later."""
 
     def run(self, namespace: str, pod: str, argv: tuple[str, ...], given: bytes, limit: int) -> bytes:
@@ -87,7 +87,7 @@ def find_out(cluster: Cluster, trial: Trial, patience: Patience = PATIENCE) -> E
     finally:
         # Of a namespace that stays the next check takes care: it bears the owner's label.
         with contextlib.suppress(OcmError):
-            cluster.delete("Namespace", trial.namespace, None)
+            cluster.delete("Namespace", trial.namespace, namespace=None)
     if reason is None and None in found.values():
         reason = "the two pods lost each other for another reason than the policy"
     return Enforcement(ingress=found[INGRESS], egress=found[EGRESS], reason=reason)
@@ -97,7 +97,7 @@ def _address(cluster: Cluster, trial: Trial, patience: Patience) -> str:
     """Return the address of the listener once both pods run; raises `OcmError` where they do not."""
     until = time.monotonic() + patience.pods
     while True:
-        pods = {name: cluster.get("Pod", name, trial.namespace) for name in (LISTENER, CALLER)}
+        pods = {name: cluster.get("Pod", name, namespace=trial.namespace) for name in (LISTENER, CALLER)}
         addresses = [address_of(pod) for pod in pods.values()]
         if None not in addresses:
             return str(addresses[0])
@@ -127,7 +127,7 @@ def _is_kept_to(
     cluster.apply((policy,))
     kept = not _lasts(reaches, patience.policy, patience)
     metadata = policy["metadata"]
-    cluster.delete(policy["kind"], metadata["name"], metadata["namespace"])
+    cluster.delete(policy["kind"], metadata["name"], namespace=metadata["namespace"])
     if kept and _lasts(lambda: not reaches(), patience.reached, patience):
         return None
     return kept
