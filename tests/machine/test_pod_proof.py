@@ -21,7 +21,7 @@ from openclaw_ocm.backends.kubernetes.network_check import (
     leftovers,
     trial_objects,
 )
-from openclaw_ocm.backends.kubernetes.network_trial import find_out
+from openclaw_ocm.backends.kubernetes.network_trial import Patience, find_out
 from openclaw_ocm.backends.kubernetes.places import GATEWAY, POD
 from openclaw_ocm.backends.kubernetes.pod_places import near_places, server_place
 from openclaw_ocm.backends.kubernetes.pod_proof import Grounds, Proof, prove
@@ -218,7 +218,7 @@ SABOTAGE: dict[str, tuple[Callable[[dict[str, Any]], object], str, str]] = {
     "privileged": (
         privileged,
         "its container gateway is privileged",
-        "a process inside has a device of the node: /dev/",
+        "a process inside has devices of the node: /dev/",
     ),
     "processes": (
         lambda spec: spec.update(hostPID=True, shareProcessNamespace=False),
@@ -283,7 +283,7 @@ def is_gone(made: Made, namespace: str) -> bool:
 
 def test_that_the_plugin_here_keeps_to_no_policy_is_found_out(made: Made) -> None:
     asked = trial(made)
-    found = find_out(Asked(made.cluster), asked)
+    found = find_out(Asked(made.cluster), asked, Patience(policy=10))
     assert found == NOT_ENFORCED
     assert in_words(found).startswith("NetworkPolicy is not enforced by this cluster's network plugin")
     wait_for(lambda: is_gone(made, asked.namespace), 60, "the end of the namespace")
@@ -298,8 +298,6 @@ def test_that_one_keeps_to_them_is_found_out(made: Made) -> None:
 
 
 def test_an_image_that_is_not_there_is_no_proof_of_anything(made: Made) -> None:
-    from openclaw_ocm.backends.kubernetes.network_trial import Patience
-
     missing = replace(trial(made), image=f"{made.image}-not-there")
     found = find_out(Asked(made.cluster), missing, Patience(pods=15))
     assert (found.ingress, found.egress) == (None, None)

@@ -168,8 +168,9 @@ def reach(places: Iterable[str]) -> dict[str, str]:
                 found[place] = name_of(error)
             else:
                 waiting.register(end, selectors.EVENT_WRITE, (place, end))
-        while waiting.get_map() and (left := until - time.monotonic()) > 0:
-            for key, _ in waiting.select(left):
+        # At the end it looks once more: on a busy machine the time may be over before it looks at all.
+        while waiting.get_map() and (ended := waiting.select(max(0.0, until - time.monotonic()))):
+            for key, _ in ended:
                 place, end = key.data
                 number = end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 found[place] = errno.errorcode.get(number, "EIO") if number else REACHED

@@ -45,6 +45,7 @@ _PROBE = {"successThreshold": 1, "periodSeconds": 10, "failureThreshold": 3}
 def template(case: str = "plain") -> dict[str, Any]:
     """Return what the pod of a case is made from."""
     made: dict[str, Any] = copy.deepcopy(CASES[case].objects()[-1]["spec"]["template"])
+    made["metadata"].setdefault("annotations", {})
     return made
 
 

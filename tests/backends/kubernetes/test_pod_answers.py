@@ -86,7 +86,7 @@ SABOTAGE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda said: said["write"].update({"/": "EACCES"}),
         "/ is not mounted read-only: writing there ends with EACCES",
     ),
-    "untold": (lambda said: said["write"].pop("/etc"), "/etc is not mounted read-only: writing there ends"),
+    "untold": (lambda said: said["write"].pop("/etc"), "did not tell whether it can write /etc"),
     "setting": (
         lambda said: said["write"].update({"/proc/sys/kernel/core_pattern": "done"}),
         "a process inside can write /proc/sys/kernel/core_pattern",
@@ -111,11 +111,11 @@ SABOTAGE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no tokens": (lambda said: said.update(tokens=None), "did not tell whether it has a token"),
     "device": (
         lambda said: said["devices"].append(["/dev/fuse", "c", 10, 229]),
-        "a process inside has a device of the node: /dev/fuse (10:229)",
+        "a process inside has devices of the node: /dev/fuse (10:229)",
     ),
     "disk": (
         lambda said: said["devices"].append(["/dev/null", "b", 1, 3]),
-        "a device of the node: /dev/null",
+        "devices of the node: /dev/null",
     ),
     "memory": (lambda said: said["devices"].append(["/dev/mem", "c", 1, 1]), "of the node: /dev/mem (1:1)"),
     "no devices": (lambda said: said.update(devices=None), "did not tell which devices"),
@@ -166,6 +166,13 @@ def test_what_is_more_or_not_told_is_found(change: Callable[[dict[str, Any]], ob
 
 def test_what_an_instance_calls_a_token_in_its_own_volumes_is_none() -> None:
     assert judged(changed(lambda said: said.update(tokens=["/home/node/.openclaw/token"]))) == []
+
+
+def test_what_holds_the_hierarchies_of_control_groups_is_the_containers_own() -> None:
+    """As containerd 1.6 makes it on a node with control groups of the first version."""
+    held = "7 599 0:208 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,mode=755"
+    each = "8 7 0:29 /kubepods/x /sys/fs/cgroup/cpu ro,nosuid,nodev,noexec,relatime - cgroup cgroup rw,cpu"
+    assert judged(changed(mounted(f"{held}\n{each}"))) == []
 
 
 def test_devices_of_a_pod_with_a_user_namespace_are_bound_from_the_node() -> None:

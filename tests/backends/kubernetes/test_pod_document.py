@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.backends.kubernetes.golden import CASES
 from tests.backends.kubernetes.pods import pod, policies, template
 
+from openclaw_ocm.backends.kubernetes import places
 from openclaw_ocm.backends.kubernetes.pod_document import (
     notes,
     policy_notes,
@@ -231,6 +232,19 @@ def test_what_somebody_adds_without_rights_is_told_and_no_violation() -> None:
         "a container that is not OCM's runs in its pod: proxy, of mesh:1",
         "its pod is run by the cluster's runtime class gvisor",
     ]
+
+
+def test_a_pod_of_a_former_manifest_has_its_own_program_and_no_other_rights() -> None:
+    document, wanted = pod(), template()
+    gateway(document["spec"]).update(image="former:1", command=["/usr/bin/node", "former"])
+    document["metadata"]["annotations"][places.MANIFEST] = "1"
+    assert len(list(violations(document, wanted))) == 2, "what says nothing of its manifest is not former"
+    wanted["metadata"]["annotations"][places.MANIFEST] = "2"
+    assert list(violations(document, wanted)) == []
+    context(document["spec"]).update(privileged=True)
+    assert list(violations(document, wanted)) == ["its container gateway is privileged"]
+    wanted["metadata"]["annotations"][places.MANIFEST] = "1"
+    assert len(list(violations(document, wanted))) == 3
 
 
 def test_policies_that_are_gone_or_others_are_found() -> None:

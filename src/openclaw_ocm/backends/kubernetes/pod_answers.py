@@ -18,7 +18,7 @@ from openclaw_ocm.backends.kubernetes.pod_places import SERVER, server_place
 from openclaw_ocm.core.image.contents import HOME
 from openclaw_ocm.core.openclaw.document import lookup
 from openclaw_ocm.core.sandbox.mounts import parse_mountinfo
-from openclaw_ocm.core.text import printable
+from openclaw_ocm.core.text import printable, some_of
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 2**20
 DONE, REACHED = "done", "reached"
 _MOST_MOUNTS = 2**18
-_MAX_WORDS = 200
+_MAX_WORDS, _MOST_TOLD = 200, 3
 _CAPABILITIES = {
     "CapInh": "inheritable",
     "CapPrm": "permitted",
@@ -182,16 +182,14 @@ def _write_violations(answer: Answer, template: Mapping[str, Any]) -> Iterator[s
     for path in _volumes(template):
         if (outcome := answer.write.get(path)) != DONE:
             yield f"a process inside cannot write {path}: {_shown(outcome)}"
-    for path in _OF_ROOT:
-        outcome = answer.write.get(path)
-        if outcome == DONE:
-            yield f"a process inside can write {path}"
-        elif outcome not in (_READ_ONLY, *_NOT_THERE):
-            yield f"{path} is not mounted read-only: writing there ends with {_shown(outcome)}"
-    for path in _CLOSED:
-        outcome = answer.write.get(path)
+    closed = {path: answer.write.get(path) for path in (*_OF_ROOT, *_CLOSED)}
+    for path, outcome in closed.items():
         if outcome is None or outcome == DONE:
             yield f"a process inside {'can' if outcome else 'did not tell whether it can'} write {path}"
+    loose = [path for path in _OF_ROOT if closed[path] not in (None, DONE, _READ_ONLY, *_NOT_THERE)]
+    if loose:
+        ends = _shown(closed[loose[0]])
+        yield f"{some_of(loose, _MOST_TOLD)} is not mounted read-only: writing there ends with {ends}"
     if answer.settings is None:
         yield "a process inside did not tell which settings of the kernel it can write"
     elif answer.settings:
@@ -215,7 +213,8 @@ def _mount_violations(text: str, template: Mapping[str, Any]) -> Iterator[str]:
             continue
         if not _is_own(one):
             yield f"{_shown(one.kind)} is mounted at {_shown(str(one.point))}, which the pod is not given"
-        elif one.writable and one.point.is_relative_to("/sys"):
+        elif one.writable and one.kind != "tmpfs" and one.point.is_relative_to("/sys"):
+            # A tmpfs there is the container's own: it holds the hierarchies of cgroups, or hides something.
             yield f"{one.point} inside can be written: it is not mounted read-only"
 
 
@@ -240,9 +239,13 @@ def _device_violations(answer: Answer) -> Iterator[str]:
     if answer.devices is None:
         yield "a process inside did not tell which devices it has"
         return
-    for path, kind, major, minor in answer.devices:
-        if not _is_nobodys(kind, major, minor):
-            yield f"a process inside has a device of the node: {_shown(path)} ({major}:{minor})"
+    found = [
+        f"{_shown(path)} ({major}:{minor})"
+        for path, kind, major, minor in answer.devices
+        if not _is_nobodys(kind, major, minor)
+    ]
+    if found:
+        yield f"a process inside has devices of the node: {some_of(found, _MOST_TOLD)}"
 
 
 def _is_nobodys(kind: str, major: int, minor: int) -> bool:

@@ -41,25 +41,29 @@ _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 def violations(pod: object, template: Mapping[str, Any]) -> Iterator[str]:
     """Yield in words what gives a pod more than the template that OCM made for it.
 
-    `pod` is as the API server's JSON has it, None where there is none.
+    `pod` is as the API server's JSON has it, None where there is none. One of a former manifest has another
+    image and program until its next start: these are not looked at then, its rights are.
     """
     seen = as_object(lookup(as_object(pod), "spec"))
     if not seen:
         yield "the cluster shows no pod of the gateway"
         return
-    wanted = template["spec"]
+    wanted, former = template["spec"], _is_former(as_object(pod), template)
     yield from _label_violations(as_object(pod), template)
     yield from _pod_violations(seen, wanted)
     yield from _volume_violations(seen, wanted)
     yield from _annotation_violations(as_object(pod))
     for kind in _KINDS_OF_CONTAINERS:
         known = {one["name"]: one for one in wanted.get(kind, ())}
-        found = {_name(one): one for one in _objects(seen.get(kind))}
+        found = [_name(one) for one in _objects(seen.get(kind))]
         for name in known:
             if name not in found:
                 yield f"its pod has no container {name}"
         for one in _objects(seen.get(kind)):
-            yield from _container_violations(one, seen, known.get(_name(one)), wanted)
+            own = known.get(_name(one))
+            yield from _container_violations(one, seen, own, wanted)
+            if own is not None and not former:
+                yield from _program_violations(one, own)
 
 
 def notes(pod: object, template: Mapping[str, Any]) -> Iterator[str]:
@@ -185,12 +189,22 @@ def _container_violations(
         # What a container says goes before what its pod says.
         if key in context and not _is_same(context[key], wanted["securityContext"][key]):
             yield f"{name} has another {key} than OCM gave it: {_words(context[key])}"
+    if _mounts(one) != _mounts(own):
+        yield f"{name} has other volumes or in other places than OCM gave it"
+
+
+def _program_violations(one: dict[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
+    name = f"its container {_name(one)}"
     if one.get("image") != own["image"]:
         yield f"{name} is made from another image: {_words(one.get('image'))}"
     if one.get("command") != own["command"] or one.get("args"):
         yield f"{name} runs another program than OCM's"
-    if _mounts(one) != _mounts(own):
-        yield f"{name} has other volumes or in other places than OCM gave it"
+
+
+def _is_former(pod: dict[str, Any], template: Mapping[str, Any]) -> bool:
+    """Tell whether a pod says that it is of another manifest than the template is."""
+    marks = [as_object(lookup(one, "metadata.annotations")).get(places.MANIFEST) for one in (pod, template)]
+    return all(isinstance(mark, str) for mark in marks) and marks[0] != marks[1]
 
 
 def _rights(one: dict[str, Any], seen: dict[str, Any]) -> Iterator[str]:
