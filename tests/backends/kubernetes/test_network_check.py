@@ -173,8 +173,8 @@ def test_why_a_pod_does_not_run_is_told(status: dict[str, Any], words: str) -> N
             False,
             "not enforced",
             (
-                "NetworkPolicy is not enforced by this cluster's network plugin: instances reach each "
-                "other's ports and whatever is near, and their tokens alone separate them"
+                "NetworkPolicy is not enforced by this cluster's network plugin: an instance reaches all "
+                "that a pod can, other instances' ports included, and their tokens alone keep it out"
             ),
         ),
         (
@@ -182,8 +182,8 @@ def test_why_a_pod_does_not_run_is_told(status: dict[str, Any], words: str) -> N
             False,
             "incoming alone",
             (
-                "NetworkPolicy for what goes out is not enforced by this cluster's network plugin: instances "
-                "reach whatever is near, but not each other"
+                "NetworkPolicy for what goes out is not enforced by this cluster's network plugin: an "
+                "instance reaches all that a pod can, other instances excepted"
             ),
         ),
         (
@@ -192,7 +192,7 @@ def test_why_a_pod_does_not_run_is_told(status: dict[str, Any], words: str) -> N
             "outgoing alone",
             (
                 "NetworkPolicy for what comes in is not enforced by this cluster's network plugin: other "
-                "pods of the cluster reach instances' ports, and their tokens alone keep them out"
+                "pods of the cluster reach an instance's port, and its token alone keeps them out"
             ),
         ),
         (None, None, "unknown", "whether this cluster enforces NetworkPolicy could not be told: so"),

@@ -210,10 +210,11 @@ def test_a_pod_that_policies_do_not_know_is_found() -> None:
 
 
 def test_an_annotation_that_frees_from_apparmor_is_found() -> None:
-    document = pod()
-    document["metadata"]["annotations"]["container.apparmor.security.beta.kubernetes.io/gateway"] = (
-        "unconfined"
-    )
+    document, of_container = pod(), "container.apparmor.security.beta.kubernetes.io/gateway"
+    annotations = document["metadata"]["annotations"]
+    annotations |= {of_container: "runtime/default", "example.com/mode": "unconfined"}
+    assert found(document) == []
+    annotations[of_container] = "unconfined"
     assert found(document) == ["its container gateway is freed from AppArmor"]
 
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from openclaw_ocm.backends.kubernetes.manifests import Object
 
 CHECK, NETWORK = "ocm.dev/check", "network"
-LISTENER, CALLER = "listener", "caller"
+LISTENER, CALLER, CONTAINER = "listener", "caller", "check"
 INGRESS, EGRESS = "Ingress", "Egress"
 PORT = 8080
 # Whoever began and was killed leaves pods that end by themselves, and a namespace that the next one removes.
 LIFETIME_SECONDS = 600
 # No instance's namespace begins like this.
 _PREFIX = "check-ocm-"
-_DENIAL, _CONTAINER = "deny", "check"
+_DENIAL = "deny"
 _MAX_WORDS = 200
 
 
@@ -152,18 +152,17 @@ def in_words(enforcement: Enforcement) -> str:
     if enforcement.ingress and enforcement.egress:
         return "NetworkPolicy is enforced by this cluster's network plugin"
     plugin = "is not enforced by this cluster's network plugin"
+    reached = "an instance reaches all that a pod can"
     if enforcement.ingress:
-        return (
-            f"NetworkPolicy for what goes out {plugin}: instances reach whatever is near, but not each other"
-        )
+        return f"NetworkPolicy for what goes out {plugin}: {reached}, other instances excepted"
     if enforcement.egress:
         return (
-            f"NetworkPolicy for what comes in {plugin}: other pods of the cluster reach instances' ports, "
-            "and their tokens alone keep them out"
+            f"NetworkPolicy for what comes in {plugin}: other pods of the cluster reach an instance's port, "
+            "and its token alone keeps them out"
         )
     return (
-        f"NetworkPolicy {plugin}: instances reach each other's ports and whatever is near, "
-        "and their tokens alone separate them"
+        f"NetworkPolicy {plugin}: {reached}, other instances' ports included, and their tokens alone keep it "
+        "out"
     )
 
 
@@ -201,7 +200,7 @@ def _pull_secret(trial: Trial) -> Iterator[Object]:
 def _pod(name: str, argv: tuple[str, ...], trial: Trial) -> Object:
     amounts = {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "16Mi"}
     container = {
-        "name": _CONTAINER,
+        "name": CONTAINER,
         "image": trial.image,
         "imagePullPolicy": "IfNotPresent",
         "command": [literal(word) for word in argv],

@@ -52,7 +52,8 @@ _CLOSED = (
 )
 # What container runtimes and the kubelet mount by themselves, by the only file systems each may be of.
 _KERNEL = {
-    PurePosixPath("/proc"): frozenset({"proc", "tmpfs"}),
+    # What is hidden there is covered by /dev/null: with a user namespace that is the node's.
+    PurePosixPath("/proc"): frozenset({"proc", "tmpfs", "devtmpfs"}),
     PurePosixPath("/sys"): frozenset({"sysfs", "cgroup", "cgroup2", "tmpfs"}),
 }
 _OWN = {
