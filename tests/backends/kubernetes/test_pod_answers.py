@@ -130,6 +130,10 @@ SABOTAGE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no root": (without("/"), "the root inside is not among what is mounted"),
     "no state": (without("/home/node/.openclaw"), "nothing is mounted at /home/node/.openclaw inside"),
     "no mounts": (lambda said: said.update(mounts=""), "the root inside is not among what is mounted"),
+    "more mounts than are read": (
+        lambda said: said.update(mounts=MOUNTS + "x" * (2**18 - len(MOUNTS))),
+        "tells of more mounts than a pod has",
+    ),
     "node": (
         mounted("7 594 254:1 /etc /host rw - ext4 /dev/vda rw"),
         "ext4 is mounted at /host, which the pod is not given",

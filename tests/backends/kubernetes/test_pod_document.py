@@ -201,6 +201,16 @@ def test_no_pod_is_no_proof(document: object) -> None:
     assert found(document) == ["the cluster shows no pod of the gateway"]
 
 
+def test_who_is_no_user_by_name_or_number_may_be_root_unless_that_is_refused() -> None:
+    without_user = changed(lambda spec: spec["securityContext"].pop("runAsUser"))
+    assert found(without_user) == ["its pod has another runAsUser than OCM gave it: none"]
+    del without_user["spec"]["securityContext"]["runAsNonRoot"]
+    assert [one for one in found(without_user) if one.endswith(" may run as root")] == [
+        "its container prepare may run as root",
+        "its container gateway may run as root",
+    ]
+
+
 def test_a_pod_that_policies_do_not_know_is_found() -> None:
     document = pod()
     del document["metadata"]["labels"]["app.kubernetes.io/component"]

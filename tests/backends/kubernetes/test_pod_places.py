@@ -62,6 +62,23 @@ def test_however_many_there_are_some_are_asked_for() -> None:
     assert len(near_places(pod(), pods=pods, nodes=nodes, server=None)) == 1 + 4 + 16
 
 
+@pytest.mark.parametrize(
+    ("port", "known"),
+    [
+        ({"name": "gateway", "containerPort": 19021}, [19021]),
+        ({"name": "other", "containerPort": 19021}, []),
+        ({"name": "gateway", "containerPort": "19021"}, []),
+        ({"name": "gateway", "containerPort": 0}, []),
+        ({"name": "gateway", "containerPort": 65536}, []),
+    ],
+)
+def test_an_instance_is_asked_for_by_its_port(port: dict[str, Any], known: list[int]) -> None:
+    found = other("ocm-ben", "10.244.2.9")
+    found["spec"]["containers"] = [{"ports": [port]}]
+    places = near_places(pod(), pods=[found], nodes=None, server=None)
+    assert [place.port for place in places[1:]] == known
+
+
 def test_what_may_not_be_listed_is_left_out() -> None:
     assert near_places(pod(), pods=None, nodes=None, server=None) == (METADATA,)
 
