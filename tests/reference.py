@@ -103,7 +103,12 @@ BELOW = (
     "Message",
 )
 # Where two classes bear a name, the module whose is meant.
-MEANT = {"Entry": "core/log.py", "Change": "core/models/update.py", "Finding": "core/needs.py"}
+MEANT = {
+    "Reading": "core/metrics/families.py",
+    "Entry": "core/log.py",
+    "Change": "core/models/update.py",
+    "Finding": "core/needs.py",
+}
 
 MEANINGS = {
     "Image.reference": "its name in the file, for who imports it",

@@ -24,15 +24,14 @@ FLOORS = ("errors", "core", "system", "backends", "instances", "operations", "cl
 # Beside the core: what renders for a backend, and what reads its output.
 PURE = {
     "backends/definition",
-    "backends/kubernetes/frames",
     *(f"backends/systemd/{name}" for name in ("unit", "drop_ins", "journal", "places")),
     *(f"backends/supervisord/{name}" for name in ("program", "bubblewrap", "restarts", "lines", "places")),
     *(
         f"backends/kubernetes/{name}"
         for name in (
-            *("answers", "kinds", "kubeconfig", "manifests", "namespaces", "network_check"),
-            *("network_policy", "observed", "places", "pod", "pod_answers", "pod_document"),
-            *("pod_places", "rights", "volume_pod"),
+            *("answers", "frames", "kinds", "kubeconfig", "manifest", "manifests", "namespaces"),
+            *("network_check", "network_policy", "observed", "places", "pod", "pod_answers"),
+            *("pod_document", "pod_places", "rights", "session_pod", "volume_pod"),
         )
     ),
 }

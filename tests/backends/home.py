@@ -7,7 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from openclaw_ocm.backends import registry
 from openclaw_ocm.backends.protocol import Backend, Observed
@@ -44,10 +44,19 @@ B_co = TypeVar("B_co", bound=Backend, covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Home(Generic[B_co]):
-    """The home, on `host`, and its backend."""
+    """The home, on `host`, and its backend.
+
+    One that `gives_up` starts a gateway no more whose config is refused; one that `keeps_log` has what a
+    gateway printed once that is stopped. One that `always_seals` runs none without a sandbox. `rounds` is how
+    often is tried what may be a matter of chance.
+    """
 
     backend: B_co
     host: Host
+    gives_up: ClassVar[bool] = True
+    keeps_log: ClassVar[bool] = True
+    always_seals: ClassVar[bool] = False
+    rounds: ClassVar[int] = 9
 
     @property
     def home(self) -> Path:
@@ -71,6 +80,10 @@ class Home(Generic[B_co]):
         self.script(name, script)
         self.define(name, sealed=sealed)
         return name
+
+    def state(self, name: InstanceName) -> str:
+        """Return where an instance sees its state."""
+        return str(self.host.instance(name).state)
 
     def starts_at_once(self, jobs: int) -> None:
         """Have so many gateways start at once."""
@@ -126,7 +139,7 @@ class Home(Generic[B_co]):
         return [self.wait_for_word(name, more_than=before[name]) for name in names]
 
     def wait_for_word(self, name: InstanceName, *, more_than: int = 0) -> Process:
-        return self.wait_for(name, lambda seen: seen.pid is not None and len(self.said(name)) > more_than)
+        return self.wait_for(name, lambda seen: seen.run is not None and len(self.said(name)) > more_than)
 
     def said(self, name: InstanceName) -> list[str]:
         """Return what the gateway printed."""

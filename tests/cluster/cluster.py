@@ -31,7 +31,7 @@ REGISTRY = f"{CONTROL}:5000"
 PODS, SERVICES, FIRST_SERVICE = "10.244.0.0/16", "10.96.0.0/16", "10.96.0.1"
 NODES = ("node-1", "node-2")
 PAUSE = "cluster.test/pause:1"
-VOLUMES, VOLUME_SIZE = 12, "20Gi"
+VOLUMES, VOLUME_SIZE = 40, "20Gi"
 STORAGE_CLASS = "local"
 
 SERVER_NAMES = f"IP:{CONTROL},IP:{FIRST_SERVICE},IP:127.0.0.1,DNS:kubernetes,DNS:kubernetes.default.svc"

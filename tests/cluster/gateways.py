@@ -87,6 +87,16 @@ def gateway(name: str, image: str, **changes: Any) -> Gateway:  # noqa: ANN401
     return Gateway(record, secrets.token_hex(16), image)
 
 
+@contextlib.contextmanager
+def in_place(cluster: Cluster, *gateways: Gateway) -> Iterator[None]:
+    """Have these gone from a cluster in the end, which goes on."""
+    try:
+        yield
+    finally:
+        names = [one.namespace for one in gateways]
+        cluster.kubectl("delete", "namespace", *names, "--ignore-not-found", "--wait=false")
+
+
 def deploy(cluster: Cluster, one: Gateway) -> None:
     """Make an instance and wait until its pod is ready."""
     cluster.apply(*one.objects())

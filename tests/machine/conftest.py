@@ -21,6 +21,7 @@ from .nspawn import MachineError, cache_dir
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from tests.cluster.cluster import Cluster
     from xdist.remote import Producer
 
 # Longest first: at the end no process is left alone with much to do.
@@ -29,6 +30,7 @@ LONG = (
     *("test_chats", "test_boxes", "test_ends", "test_schedule", "test_firewall", "test_supervisord"),
 )
 HOST_NETWORK = ("test_bare", "test_fresh", "test_fresh_fleet")
+IN_CLUSTER = "test_pod"
 HAS_MACHINE = (Machine, Ocm, Agents)
 BEGAN = pytest.StashKey[float]()
 TOLD = pytest.StashKey[bool]()
@@ -76,8 +78,11 @@ class EachWithItsMachine(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         module, _, test = nodeid.partition("::")
         # Those on the host's network would only wait for each other.
-        together = any(name in module for name in HOST_NETWORK)
-        return "host" if together else " ".join([module, *(one for one in RELEASES if one in test)])
+        if any(name in module for name in HOST_NETWORK):
+            return "host"
+        if IN_CLUSTER in module:
+            return "cluster"
+        return " ".join([module, *(one for one in RELEASES if one in test)])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -181,6 +186,15 @@ def host_network() -> Iterator[None]:
     with (cache_dir() / "host-network.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Give the cluster that all tests of pods share."""
+    from tests.cluster.cluster import Cluster
+
+    with Cluster() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

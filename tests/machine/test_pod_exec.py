@@ -66,9 +66,9 @@ class Reach(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def reach(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reach]:
+def reach(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reach]:
     """Run a pod as an instance's is run, with Debian's perl-base in it, and one without."""
-    with Cluster() as cluster, Reached(cluster, tmp_path_factory.mktemp("kube")) as reached:
+    with Reached(cluster, tmp_path_factory.mktemp("kube")) as reached:
         cluster.import_image(cluster.nodes[NODES[0]], perl_image())
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         make_pod(cluster, "one", IMAGE)

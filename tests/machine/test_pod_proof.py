@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from tests.cluster.cluster import SERVER, Cluster
-from tests.cluster.gateways import Gateway, build_image, deploy, gateway, model, push_image
+from tests.cluster.gateways import Gateway, build_image, deploy, gateway, in_place, model, push_image
 from tests.cluster.plugin import enforcing
 from tests.machine.nspawn import MachineError
 
@@ -77,12 +77,11 @@ class Made(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def made() -> Iterator[Made]:
+def made(cluster: Cluster) -> Iterator[Made]:
     """Run an instance, and make a second one whose pods are those of the tests."""
-    archive = build_image()
-    with Cluster() as cluster, model(cluster):
-        image = push_image(cluster, archive)
-        first, second = gateway("ada", image), gateway("ben", image, port=19021)
+    image = push_image(cluster, build_image())
+    first, second = gateway("eve", image), gateway("fay", image, port=19021)
+    with model(cluster), in_place(cluster, first, second):
         deploy(cluster, first)
         cluster.apply(*second.objects(started=False))
         yield Made(cluster, image, first, second)

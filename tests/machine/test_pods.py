@@ -6,8 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from tests.cluster.cluster import Cluster
-from tests.cluster.gateways import Gateway, build_image, deploy, gateway, inside, model, push_image
+from tests.cluster.gateways import Gateway, build_image, deploy, gateway, in_place, inside, model, push_image
 from tests.cluster.volumes import Held
 from tests.machine.nspawn import MachineError
 
@@ -25,6 +24,8 @@ from .processes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.cluster.cluster import Cluster
 
     from openclaw_ocm.core.status import Process
 
@@ -60,14 +61,13 @@ class Pair(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
+def pair(cluster: Cluster) -> Iterator[Pair]:
     """Run two instances, each of which has its own node, volume and token."""
-    archive = build_image()
-    with Cluster() as cluster, model(cluster):
-        image = push_image(cluster, archive)
-        first, second = gateway("ada", image), gateway("ben", image, port=19021)
+    image = push_image(cluster, build_image())
+    first, second = gateway("ada", image), gateway("ben", image, port=19021)
+    pair = Pair(cluster, first, second)
+    with model(cluster), in_place(cluster, first, second):
         try:
-            pair = Pair(cluster, first, second)
             deploy(cluster, first)
             node = get(pair, first, "pod", POD)["spec"]["nodeName"]
             cluster.kubectl("cordon", node)

@@ -66,10 +66,13 @@ def chosen(host: Host, wanted: BackendName | None) -> BackendName:
     The one `wanted` by name, else that of the settings, else systemd where a user manager answers, else
     supervisord. Raises `OcmError` where the settings cannot be read or name one that there is not.
     """
-    name = wanted or _of_settings(host)
-    if name is not None:
-        return name
-    return _WITH_MANAGER if load(_WITH_MANAGER, host).answers() else _WITHOUT_MANAGER
+    return wanted or _of_settings(host) or of_machine(host).name
+
+
+def of_machine(host: Host) -> Backend:
+    """Return the backend of this machine for which nobody chose: systemd where a user manager answers."""
+    found = load(_WITH_MANAGER, host)
+    return found if found.answers() else load(_WITHOUT_MANAGER, host)
 
 
 def to_prepare(host: Host, machine: Machine, wanted: BackendName | None) -> BackendName:

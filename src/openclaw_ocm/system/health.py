@@ -6,13 +6,14 @@ import json
 import queue
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.core.status import Answer
 from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from openclaw_ocm.core.names import InstanceName
 
@@ -27,22 +28,27 @@ def ask_all(ports: Mapping[InstanceName, int], *, deadline_seconds: float) -> di
     A gateway that has not answered in full by the deadline counts as not answering: one that sends a
     byte a second cannot hold up the others. The threads are daemons, so it cannot hold up the exit.
     """
+    asking = {name: partial(ask, port, deadline_seconds) for name, port in ports.items()}
+    return by_deadline(asking, deadline_seconds)
+
+
+def by_deadline(
+    asking: Mapping[InstanceName, Callable[[], Answer]], deadline_seconds: float
+) -> dict[InstanceName, Answer]:
+    """Return what each returns, all at the same time; who has not by the deadline counts as not answering."""
     answers: queue.SimpleQueue[tuple[InstanceName, Answer]] = queue.SimpleQueue()
-    for name, port in ports.items():
-        threading.Thread(
-            target=lambda name=name, port=port: answers.put((name, ask(port, deadline_seconds))),
-            daemon=True,
-        ).start()
+    for name, one in asking.items():
+        threading.Thread(target=lambda name=name, one=one: answers.put((name, one())), daemon=True).start()
     deadline = time.monotonic() + deadline_seconds
     found: dict[InstanceName, Answer] = {}
-    while len(found) < len(ports):
+    while len(found) < len(asking):
         try:
             name, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             break
         found[name] = answer
     silent = Answer(problem=f"no answer within {deadline_seconds:g} s")
-    return {name: found.get(name, silent) for name in ports}
+    return {name: found.get(name, silent) for name in asking}
 
 
 def ask(port: int, timeout_seconds: float) -> Answer:
@@ -58,6 +64,11 @@ def ask(port: int, timeout_seconds: float) -> Answer:
         return Answer(problem=f"no answer within {timeout_seconds:g} s")
     except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         return Answer(problem=f"no usable answer: {type(error).__name__}")
+    return answer_of(startup, readiness)
+
+
+def answer_of(startup: Mapping[str, Any], readiness: Mapping[str, Any]) -> Answer:
+    """Return what a gateway says of itself by the bodies of `/startupz` and `/readyz`."""
     failing = readiness.get("failing")
     words = failing[:_MAX_FAILING] if isinstance(failing, list) else []
     phase, version = startup.get("status"), startup.get("version")

@@ -15,6 +15,7 @@ from tests import samples
 
 from openclaw_ocm.backends.kubernetes.manifests import Contents, instance_objects
 from openclaw_ocm.backends.kubernetes.pod import Programs
+from openclaw_ocm.backends.kubernetes.session_pod import session_pod
 from openclaw_ocm.backends.kubernetes.volume_pod import stand_in
 from openclaw_ocm.core.image.reference import parse_image
 from openclaw_ocm.core.names import parse_name
@@ -88,11 +89,14 @@ def _cases() -> Iterator[tuple[str, Case]]:
 CASES = dict(_cases())
 
 
-# Of the pods that have the volumes of instances without their gateways.
+# Of the pods that have the volumes of instances without their gateways, and of those for sessions.
 STAND_INS = {
     f"volume-{name}": (stand_in(case.objects()[-1], seconds=900),)
     for name, case in CASES.items()
     if name in ("stopped", "private", "small")
+}
+SESSIONS = {
+    f"session-{name}": (session_pod(CASES[name].objects()[-1], seconds=900),) for name in ("stopped", "small")
 }
 
 
@@ -103,5 +107,9 @@ def text(objects: Iterable[dict[str, Any]]) -> str:
 if __name__ == "__main__":
     for found in GOLDEN.glob("*.yaml"):
         found.unlink()
-    for name, objects in {**{name: case.objects() for name, case in CASES.items()}, **STAND_INS}.items():
+    for name, objects in {
+        **{name: case.objects() for name, case in CASES.items()},
+        **STAND_INS,
+        **SESSIONS,
+    }.items():
         (GOLDEN / f"{name}.yaml").write_text(text(objects))

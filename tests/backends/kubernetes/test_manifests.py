@@ -18,6 +18,7 @@ from tests.backends.kubernetes.golden import (
     PLAIN,
     PROGRAMS,
     RUNTIME,
+    SESSIONS,
     STAND_INS,
     Case,
     changed,
@@ -103,7 +104,7 @@ def test_the_objects_are_those_of_the_golden_file(case: Case, request: pytest.Fi
 
 
 def test_there_is_a_golden_file_for_each_case_and_no_other() -> None:
-    assert {path.stem for path in GOLDEN.iterdir()} == {*CASES, *STAND_INS}
+    assert {path.stem for path in GOLDEN.iterdir()} == {*CASES, *STAND_INS, *SESSIONS}
 
 
 @EACH

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openclaw_ocm.backends.kubernetes.observed import PATIENCE_SECONDS, process_in
-from openclaw_ocm.core.status import Activity, Answer, Process, State, judge
+from openclaw_ocm.core.status import CONFIG_ERROR, Activity, Answer, Process, State, judge
 
 # 2026-11-28T18:00:00Z
 NOW = 1795888800.0
@@ -248,13 +248,14 @@ def test_what_a_pod_lacks_at_first_may_come_yet() -> None:
 def test_one_that_ends_again_and_again(last: dict[str, Any], words: str) -> None:
     found = pod(waiting("CrashLoopBackOff", "back-off 10s"), phase="Running", last=last, restarts=3)
     process = process_in(SET, found, [], now=NOW)
-    assert (process.activity, process.restarts) == (Activity.WAITING, 3)
+    activity = Activity.FAILED if last["exitCode"] == CONFIG_ERROR else Activity.WAITING
+    assert (process.activity, process.restarts) == (activity, 3)
     health = judge(process, Answer(), port=19001, stranger=None, now=NOW)
     assert health.state is State.FAILED
     assert health.reason is not None
     assert health.reason.startswith(words)
     ended = pod({"terminated": last}, phase="Running")
-    assert process_in(SET, ended, [], now=NOW).activity is Activity.WAITING
+    assert process_in(SET, ended, [], now=NOW).activity is activity
 
 
 def test_the_verdict_has_the_reason() -> None:

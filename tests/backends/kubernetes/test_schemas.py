@@ -11,14 +11,14 @@ import kubernetes_validate
 import pytest
 from kubernetes_validate import utils
 from tests.backends.kubernetes import golden_checks
-from tests.backends.kubernetes.golden import CASES, STAND_INS
+from tests.backends.kubernetes.golden import CASES, SESSIONS, STAND_INS
 
 VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
 
 
 def distinct() -> list[dict[str, Any]]:
     """Return the objects of all cases, each once."""
-    made = (*(case.objects() for case in CASES.values()), *STAND_INS.values())
+    made = (*(case.objects() for case in CASES.values()), *STAND_INS.values(), *SESSIONS.values())
     checks = map(golden_checks.objects, golden_checks.CASES.values())
     texts = {json.dumps(one, sort_keys=True): one for objects in (*made, *checks) for one in objects}
     return list(texts.values())

@@ -26,6 +26,15 @@ def gateway(case: str) -> list[dict[str, Any]]:
     return [*CASES[case.removeprefix("volume-")].objects()]
 
 
+def picks(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Tell whether a label selector of the API picks what has these labels."""
+    within = selector.get("matchExpressions", [])
+    assert {one["operator"] for one in within} <= {"In"}
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(one["key"]) in one["values"] for one in within
+    )
+
+
 @EACH
 def test_it_is_that_of_the_golden_file(case: str) -> None:
     assert (GOLDEN / f"{case}.yaml").read_text() == text(STAND_INS[case]), "golden.py writes them anew"
@@ -42,11 +51,12 @@ def test_it_is_the_instances_and_no_gateway(case: str) -> None:
     selectors = [
         *(found["spec"]["selector"]["matchLabels"] for found in objects if found["kind"] == "StatefulSet"),
         *(found["spec"]["selector"] for found in objects if found["kind"] == "Service"),
-        *(found["spec"]["podSelector"].get("matchLabels") for found in objects if "Policy" in found["kind"]),
     ]
-    assert len(selectors) == 4
-    picked = [selector for selector in selectors if (selector or {}).items() <= labels.items()]
-    assert picked == [None], "that of the policy by which nothing is reached"
+    assert len(selectors) == 2
+    assert not any(selector.items() <= labels.items() for selector in selectors)
+    policies = [found for found in objects if found["kind"] == "NetworkPolicy"]
+    picked = [found["metadata"]["name"] for found in policies if picks(found["spec"]["podSelector"], labels)]
+    assert picked == [places.DEFAULT_DENY], "nothing is reached"
 
 
 @EACH

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from tests.backends import home as homes
 from tests.backends.home import PATIENCE_SECONDS, SERVE, Home
@@ -15,6 +16,9 @@ from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.supervisor import Supervisord
 from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.system import files
+
+if TYPE_CHECKING:
+    from openclaw_ocm.backends.protocol import Backend
 
 __all__ = ["PATIENCE_SECONDS", "SERVE", "Supervised", "daemons", "destroy", "is_alive", "make_home"]
 
@@ -28,9 +32,9 @@ def make_home() -> Supervised:
     return Supervised(backend=made.backend, host=made.host)
 
 
-def daemons(home: Supervised) -> list[int]:
+def daemons(home: Home[Backend]) -> list[int]:
     """Return the processes that are a supervisord of this home."""
-    config = str(places.config(home.backend.host.paths)).encode()
+    config = str(places.config(home.host.paths)).encode()
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
@@ -53,7 +57,7 @@ def wait_until_gone(pid: int) -> None:
         time.sleep(0.02)
 
 
-def destroy(home: Supervised) -> None:
+def destroy(home: Home[Backend]) -> None:
     """Kill supervisord, with which everything ends, and remove the home."""
     for pid in daemons(home):
         os.kill(pid, signal.SIGKILL)

@@ -46,17 +46,29 @@ class Manifest:
     @property
     def namespace(self) -> str:
         """The namespace of all its objects."""
-        found: str = self._stateful_set["metadata"]["namespace"]
+        found: str = self.stateful_set["metadata"]["namespace"]
         return found
 
     @property
     def labels(self) -> dict[str, str]:
         """What is on each of its objects: whose they are."""
-        found: dict[str, str] = self._stateful_set["metadata"]["labels"]
+        found: dict[str, str] = self.stateful_set["metadata"]["labels"]
         return found
 
     @property
-    def _stateful_set(self) -> Object:
+    def whose(self) -> dict[str, str]:
+        """The labels that all instances of its owner have."""
+        return {key: self.labels[key] for key in (places.MANAGED_BY, places.OWNER) if key in self.labels}
+
+    @property
+    def template(self) -> Object:
+        """What the pod of its gateway is made from."""
+        found: Object = self.stateful_set["spec"]["template"]
+        return found
+
+    @property
+    def stateful_set(self) -> Object:
+        """Its StatefulSet, as it is in the file."""
         return next(one for one in self.objects if one["kind"] == "StatefulSet")
 
 
@@ -82,9 +94,10 @@ def parse(data: bytes, path: PurePosixPath) -> Manifest:
     told = next((line for line in lines if line.startswith(_CLUSTER)), _CLUSTER + "{}")
     texts = "\n".join(line for line in lines if not line.startswith("#")).split(f"\n{_NEXT}\n")
     try:
-        access = Access(**json.loads(told.removeprefix(_CLUSTER)))
+        cluster = json.loads(told.removeprefix(_CLUSTER))
+        access = Access(kubeconfig=cluster["kubeconfig"], context=cluster["context"])
         objects = [json.loads(text.removeprefix(_NEXT)) for text in texts[:_MOST_OBJECTS] if text.strip()]
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path, str(error)) from None
     if not all(isinstance(word, str) for word in access) or not _is_whole(objects):
         raise _damaged(path, "its objects are not those of an instance")

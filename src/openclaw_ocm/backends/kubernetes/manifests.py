@@ -134,7 +134,7 @@ def _impossible(record: Record) -> Iterator[tuple[str, str | None]]:
 
 def _labels(record: Record, placement: Placement) -> dict[str, str]:
     return {
-        "app.kubernetes.io/managed-by": "ocm",
+        places.MANAGED_BY: places.OCM,
         "app.kubernetes.io/name": "openclaw",
         places.INSTANCE: record.name,
         places.OWNER: places.owner_label(placement.owner),
@@ -201,7 +201,9 @@ def _network_policies(record: Record, placement: Placement) -> tuple[Object, Obj
     deny = _object("networking.k8s.io/v1", "NetworkPolicy", places.DEFAULT_DENY, record, placement)
     allow = _object("networking.k8s.io/v1", "NetworkPolicy", places.GATEWAY, record, placement)
     rules = {"ingress": network_policy.ingress(record), "egress": network_policy.egress(record)}
-    selected = {"podSelector": {"matchLabels": _selector(record)}, "policyTypes": both}
+    components = {"key": places.COMPONENT, "operator": "In", "values": [places.GATEWAY, places.SESSION]}
+    pods = {"matchLabels": {places.INSTANCE: record.name}, "matchExpressions": [components]}
+    selected = {"podSelector": pods, "policyTypes": both}
     return (
         {**deny, "spec": {"podSelector": {}, "policyTypes": both}},
         {**allow, "spec": {**selected, **{way: found for way, found in rules.items() if found}}},

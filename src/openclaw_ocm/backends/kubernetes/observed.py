@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openclaw_ocm.backends.kubernetes import places
 from openclaw_ocm.core.openclaw.document import as_object, lookup
-from openclaw_ocm.core.status import OUT_OF_MEMORY, Activity, Process, signal_in
+from openclaw_ocm.core.status import CONFIG_ERROR, OUT_OF_MEMORY, Activity, Process, signal_in
 from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _MOST_EVENTS, _MOST_CONTAINERS, _MOST_CONDITIONS = 500, 10, 50
 _MAX_WORDS = 300
 _MAX_NUMBER = 2**31
 _MOMENT = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
 # What of the scheduler's message is about pods that could make room.
 _PREEMPTION = re.compile(r"\s*preemption:.*", re.DOTALL)
@@ -128,7 +128,8 @@ def _doing(
         return Activity.RUNNING, None
     waiting = _words(lookup(state, "waiting.reason"))
     if state.get("terminated") is not None or waiting == _RESTARTED:
-        return Activity.WAITING, None
+        # The cluster goes on to try; it is of no use before somebody has mended the config.
+        return (Activity.FAILED if _ended(gateway).exit_status == CONFIG_ERROR else Activity.WAITING), None
     return _beginning(pod, state, events, now)
 
 
@@ -145,7 +146,7 @@ def _beginning(
     if lacking is None:
         return Activity.STARTING, "its container is being made"
     certain = _words(lookup(state, "waiting.reason")) in _CERTAIN
-    began = _moment(lookup(pod, "metadata.creationTimestamp"))
+    began = moment(lookup(pod, "metadata.creationTimestamp"))
     patient = not certain and began is not None and now - began < PATIENCE_SECONDS
     return (Activity.STARTING if patient else Activity.WAITING), lacking
 
@@ -230,8 +231,8 @@ def _ended(container: dict[str, Any]) -> _Ended:
 
 def _since(pod: dict[str, Any], gateway: dict[str, Any]) -> float | None:
     """Return since when the gateway runs, or where it does not, the pod is there."""
-    running = _moment(lookup(gateway, "state.running.startedAt"))
-    return _moment(lookup(pod, "metadata.creationTimestamp")) if running is None else running
+    running = moment(lookup(gateway, "state.running.startedAt"))
+    return moment(lookup(pod, "metadata.creationTimestamp")) if running is None else running
 
 
 def _container(pod: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
@@ -261,8 +262,8 @@ def _about_gateway(found: object, pod: object) -> Iterator[_Event]:
         if kind == "Pod" and lookup(event, "involvedObject.uid") not in (None, pod):
             continue
         times = (lookup(event, "series.lastObservedTime"), *map(event.get, _TIMES))
-        moment = next((at for at in map(_moment, times) if at is not None), 0.0)
-        yield _Event(kind, _words(event.get("reason")), _words(event.get("message")), moment)
+        told = next((at for at in map(moment, times) if at is not None), 0.0)
+        yield _Event(kind, _words(event.get("reason")), _words(event.get("message")), told)
 
 
 def _list(value: object, most: int) -> list[Any]:
@@ -279,12 +280,13 @@ def _number(value: object) -> int | None:
     return value if 0 <= value < _MAX_NUMBER else None
 
 
-def _moment(value: object) -> float | None:
+def moment(value: object) -> float | None:
     """Return a time of the API's in seconds since the epoch, None where it is none."""
     match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return None
     try:
-        return datetime.fromisoformat(match[1] + match[2].replace("Z", "+00:00")).timestamp()
+        whole = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00")).timestamp()
     except (ValueError, OverflowError):
         return None
+    return whole + float(f"0.{match[2] or 0}")

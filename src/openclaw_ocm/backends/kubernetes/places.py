@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Labels: which instance's an object is, and whose. Without them nothing is taken for OCM's.
 INSTANCE, OWNER = "ocm.dev/instance", "ocm.dev/owner"
+MANAGED_BY, OCM = "app.kubernetes.io/managed-by", "ocm"
 COMPONENT = "app.kubernetes.io/component"
 # Annotations: the owner in words, of which manifest a pod is, and whether it is to start by itself.
 OWNED_BY, MANIFEST, AUTOSTART = "ocm.dev/owned-by", "ocm.dev/manifest", "ocm.dev/autostart"
@@ -31,6 +32,8 @@ PREPARATION = "prepare"
 POD = f"{GATEWAY}-0"
 # Of the pod that stands in for it, its container and its component.
 STAND_IN = "volume"
+# Of the pod for sessions while the gateway's does not run.
+SESSION = "session"
 # Directories in these volumes. The state lies below the root of its volume, as in a home: so it has the
 # rights of its user alone and no lost+found, and another one beside it can take its place by a rename.
 STATE_DIRECTORY = "state"

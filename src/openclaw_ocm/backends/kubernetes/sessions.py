@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.backends.kubernetes.execution import Target, run
+from openclaw_ocm.backends.kubernetes.execution import VARIABLE, Target, run
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.sandbox.launch import PERL
 from openclaw_ocm.errors import OcmError
@@ -24,13 +24,17 @@ from openclaw_ocm.system.own import module_argv
 from openclaw_ocm.system.runner import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from openclaw_ocm.backends.kubernetes.execution import Done, Websockets
 
 _ATTACH = "openclaw_ocm.backends.kubernetes.attach"
 _ASK_SECONDS, _MOST_BYTES = 20.0, 2**16
 _STOP_SECONDS = 10.0
+_KEEP = (
+    "my %kept = map { $_ => 1 } splice @ARGV, 0, shift; delete @ENV{grep { !$kept{$_} } keys %ENV}; "
+    "exec { $ARGV[0] } @ARGV; exit 127"
+)
 _POLL_SECONDS = 0.5
 _AT_ONCE = 10
 
@@ -66,6 +70,12 @@ def session_argv(wanted: Wanted) -> tuple[str, ...]:
     Every user of this machine can read it: no secret may be in the `environ` of a session.
     """
     return module_argv(_ATTACH, msgspec.json.encode(wanted).decode())
+
+
+def with_nothing_but(names: Iterable[str], argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `argv` run with these variables alone of those that its container has, and the token's."""
+    kept = (VARIABLE, *names)
+    return (PERL, "-e", _KEEP, str(len(kept)), *kept, *argv)
 
 
 def signal_session(cluster: Websockets, target: Target, token: str, number: int) -> None:

@@ -86,12 +86,13 @@ def running_in(pods: Iterable[object]) -> tuple[str, str] | None:
     """
     told = [*map(as_object, pods)]
     for name, inner in ((places.POD, places.GATEWAY), (places.STAND_IN, places.STAND_IN)):
-        if any(lookup(pod, "metadata.name") == name and _runs(pod, inner) for pod in told):
+        if any(lookup(pod, "metadata.name") == name and runs(pod, inner) for pod in told):
             return name, inner
     return None
 
 
-def _runs(pod: dict[str, Any], name: str) -> bool:
+def runs(pod: dict[str, Any], name: str) -> bool:
+    """Tell whether a container of a pod runs, and goes on to do so for a while."""
     # One that is on its way out may be gone in the middle of an answer. The gateway's takes minutes for that.
     if name == places.STAND_IN and lookup(pod, "metadata.deletionTimestamp") is not None:
         return False

@@ -16,7 +16,7 @@ from openclaw_ocm.backends.definition import is_edited
 from openclaw_ocm.backends.supervisord import places
 from openclaw_ocm.backends.supervisord.program import render_daemon
 from openclaw_ocm.core.backup.schedule import Timer
-from openclaw_ocm.core.purpose import OF_ALL, Purpose
+from openclaw_ocm.core.purpose import Purpose
 from openclaw_ocm.core.sandbox.launch import ENV
 from openclaw_ocm.core.sandbox.policy import ADDRESS_FAMILIES
 from openclaw_ocm.core.status import Activity
@@ -189,8 +189,8 @@ class Daemon:
         One that somebody runs as a program of their own is left alone.
         """
         with self.lock():
-            of_all = (places.schedules(self._paths, purpose) for purpose in OF_ALL)
-            if any(Path(places.programs(self._paths)).glob("*.conf")) or any(map(_has_any, of_all)):
+            times = (places.schedules(self._paths, purpose) for purpose in Purpose)
+            if any(Path(places.programs(self._paths)).glob("*.conf")) or any(map(_has_any, times)):
                 return
             with contextlib.suppress(NotRunning):
                 if self._call("ocm.is_foreground"):

@@ -13,7 +13,6 @@ from openclaw_ocm.backends.supervisord.daemon import Daemon
 from openclaw_ocm.backends.supervisord.jobs import log_file, stamp_file
 from openclaw_ocm.backends.supervisord.program import render_schedule
 from openclaw_ocm.core.backup.schedule import Timer, dues, parse_rule
-from openclaw_ocm.core.purpose import ALL
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
 from openclaw_ocm.system.host import local_zone
@@ -64,8 +63,8 @@ class SupervisordTimers:
         for name in names:
             for path in (places.schedule(self.host.instance(name), self.purpose), *self._kept(name)):
                 files.remove_file(path)
-        if ALL in names:
-            # With the last instance it stayed for this alone.
+        if names:
+            # It may have stayed for these times alone: of all instances, or of one that it does not run.
             self._daemon.retire()
 
     def known(self) -> tuple[InstanceName, ...]:
