@@ -82,6 +82,20 @@ def test_what_is_applied_has_the_secrets_and_is_told_from_that_of_another_manife
     assert one == manifest(), "what was read is as it was"
 
 
+def test_what_separates_lines_of_other_texts_may_stand_in_a_value() -> None:
+    placed = msgspec.structs.replace(PLACED, environment={"GREETING": "one\u2028two\u2029three"})
+    found = parse(render(placed, PROGRAMS).encode(), PATH)
+    (container,) = found.template["spec"]["containers"]
+    values = {one["name"]: one["value"] for one in container["env"]}
+    assert values["GREETING"] == "one\u2028two\u2029three"
+
+
+def test_its_template_bears_the_mark_that_a_pod_of_it_has() -> None:
+    one = manifest()
+    assert one.template["metadata"]["annotations"] == {places.MANIFEST: one.fingerprint}
+    assert "annotations" not in one.stateful_set["spec"]["template"]["metadata"], "what was read is as it was"
+
+
 def test_a_note_by_hand_is_an_edit_that_changes_nothing_else() -> None:
     edited = parse(f"{text()}\n# by hand\n".encode(), PATH)
     assert is_edited(f"{text()}\n# by hand\n")

@@ -25,6 +25,7 @@ from openclaw_ocm.backends.kubernetes import (
     within,
 )
 from openclaw_ocm.backends.kubernetes.answering import ask_all
+from openclaw_ocm.backends.kubernetes.answers import FORBIDDEN, NOT_FOUND, ClusterRefuses
 from openclaw_ocm.backends.kubernetes.cluster import Cluster
 from openclaw_ocm.backends.kubernetes.log import read_log
 from openclaw_ocm.backends.kubernetes.pod import Programs
@@ -79,8 +80,11 @@ class Kubernetes:
 
         return find_spec("lightkube") is not None
 
-    def check(self, *, sealed: bool) -> None:
+    def check(self, *, sealed: bool) -> None:  # noqa: ARG002 - it always is
         """Raise `OcmError` where nothing here talks to clusters: a pod is always sealed."""
+        if not self.answers():
+            hint = "pip install 'ocm[kubernetes]'"
+            raise OcmError("what asks a cluster is not installed", hint=hint, code="missing")
 
     def gaps(self, record: Record, process: Process) -> tuple[str, ...]:  # noqa: ARG002 - up or not
         """Return in words what the record asks for and a pod does not keep to."""
@@ -131,7 +135,7 @@ class Kubernetes:
         for cluster, group in self._clusters(names):
             up = watched.observe(cluster, group, now=time.time())
             for name, one in group.items():
-                self._apply(cluster, name, one, started=up[name].activity.is_up)
+                self._apply(cluster, name, one, started=up[name].autostart)
 
     def start(self, names: Collection[InstanceName]) -> None:
         """Start gateways, as their manifests are now: a pod that does not come to run is made anew."""
@@ -143,14 +147,18 @@ class Kubernetes:
                 # On their node they hold the volume.
                 within.end_beside(cluster, one)
                 self._apply(cluster, name, one, started=True)
-                if seen[name].activity is Activity.WAITING:
+                if _comes_to_nothing(seen[name]):
                     ending.delete(cluster, one, "Pod", places.POD)
 
     def stop(self, names: Collection[InstanceName]) -> None:
         """Have gateways have no pod, and wait until they have none."""
         for cluster, group in self._clusters(names):
             for one in group.values():
-                cluster.scale(one.namespace, 0, one.labels)
+                try:
+                    cluster.scale(one.namespace, 0, one.labels)
+                except ClusterRefuses as error:
+                    if not (error.status == NOT_FOUND and error.of_object):
+                        raise
             ending.await_end(cluster, group)
 
     def kill(self, names: Collection[InstanceName]) -> tuple[InstanceName, ...]:
@@ -224,7 +232,7 @@ class Kubernetes:
                 policies=list(cluster.list("NetworkPolicy", namespace=one.namespace)),
                 template=one.template,
                 wanted=_policies(one),
-                places=near_places(pod, pods=list(cluster.list("Pod", one.whose)), nodes=None, server=None),
+                places=near_places(pod, pods=_pods_of(cluster, one), nodes=None, server=None),
             )
             found = pod_proof.prove(within.Runner(host=self.host, manifest=one), gateway, grounds)
         return found.violations
@@ -359,6 +367,23 @@ class Kubernetes:
 
     def _autostart(self, name: InstanceName) -> PurePosixPath:
         return self._directory / f"{name}{_AUTOSTART}"
+
+
+def _comes_to_nothing(process: Process) -> bool:
+    """Tell whether a pod is made anew by a start, as it would not come to run or is of a former manifest."""
+    if process.activity is Activity.STARTING:
+        return process.changed_on_disk
+    return process.activity in (Activity.WAITING, Activity.FAILED)
+
+
+def _pods_of(cluster: Cluster, one: Manifest) -> list[Object] | None:
+    """Return the pods of all instances of an owner, None where they may not be listed."""
+    try:
+        return list(cluster.list("Pod", one.whose))
+    except ClusterRefuses as error:
+        if error.status != FORBIDDEN:
+            raise
+    return None
 
 
 def _policies(one: Manifest) -> tuple[Object, ...]:

@@ -41,6 +41,9 @@ def await_end(cluster: Cluster, manifests: Mapping[InstanceName, Manifest]) -> N
 
 def remove(cluster: Cluster, one: Manifest) -> None:
     """Delete what a manifest says, the last first, and the namespace only where no state is in it."""
+    # They would go on without the policies.
+    for name in (places.SESSION, places.STAND_IN):
+        delete(cluster, one, "Pod", name)
     made = [(found["kind"], found["metadata"]["name"]) for found in one.objects]
     for kind, name in reversed((*made, ("Secret", places.ENVIRONMENT))):
         if kind not in ("Namespace", "PersistentVolumeClaim"):

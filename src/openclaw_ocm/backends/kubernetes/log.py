@@ -5,7 +5,6 @@ A cluster keeps what the present container and the one before printed, while the
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import queue
 import threading
@@ -15,7 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from openclaw_ocm.backends.kubernetes import places
-from openclaw_ocm.backends.kubernetes.answers import ClusterRefuses
+from openclaw_ocm.backends.kubernetes.answers import BAD_REQUEST, NOT_FOUND, ClusterRefuses
 from openclaw_ocm.backends.kubernetes.observed import moment
 from openclaw_ocm.core.log import Entry
 from openclaw_ocm.core.openclaw.document import as_object, lookup
@@ -54,9 +53,12 @@ def read_log(
         key=lambda line: line.moment,
     )
     wanted = (line for line in told if since is None or line.moment >= since)
-    kept = deque(wanted, maxlen=_MOST_LINES if lines is None else lines)
+    last = 0.0
+    kept: deque[_Line] = deque(maxlen=_MOST_LINES if lines is None else lines)
+    for line in wanted:
+        last = last if line.entry.source == SOURCE else line.moment
+        kept.append(line)
     yield from (line.entry for line in kept)
-    last = max((line.moment for line in kept if line.entry.source != SOURCE), default=0.0)
     yield from (line.entry for line in following if line.moment > last)
 
 
@@ -92,20 +94,25 @@ def _printed(
     follow: bool = False,
 ) -> Iterator[_Line]:
     ago = None if since is None else max(1, round(time.time() - since) + _SPARE_SECONDS)
-    with contextlib.suppress(ClusterRefuses):
-        for data in cluster.log(
-            manifest.namespace,
-            places.POD,
-            places.GATEWAY,
-            since_seconds=ago,
-            timestamps=True,
-            previous=previous,
-            follow=follow,
-        ):
+    lines = cluster.log(
+        manifest.namespace,
+        places.POD,
+        places.GATEWAY,
+        since_seconds=ago,
+        timestamps=True,
+        previous=previous,
+        follow=follow,
+    )
+    try:
+        for data in lines:
             stamp, _, message = data.decode(errors="replace").partition(" ")
             at = moment(stamp)
             if at is not None:
                 yield _line(at, "gateway", message)
+    except ClusterRefuses as error:
+        # There is no pod, no container in it yet, or none before it.
+        if error.status not in (BAD_REQUEST, NOT_FOUND):
+            raise
 
 
 def _events(cluster: Cluster, manifest: Manifest) -> Iterator[_Line]:

@@ -64,7 +64,8 @@ class Manifest:
     def template(self) -> Object:
         """What the pod of its gateway is made from."""
         found: Object = self.stateful_set["spec"]["template"]
-        return found
+        mark = {places.MANIFEST: self.fingerprint}
+        return {**found, "metadata": {**found["metadata"], "annotations": mark}}
 
     @property
     def stateful_set(self) -> Object:
@@ -90,7 +91,8 @@ def render(record: Record, programs: Programs) -> str:
 
 def parse(data: bytes, path: PurePosixPath) -> Manifest:
     """Return what a manifest says; raises `OcmError` where it is not as OCM writes them, `path` named."""
-    lines = data.decode(errors="replace").splitlines()
+    # Not splitlines(): what separates lines of other texts may stand in a value.
+    lines = data.decode(errors="replace").split("\n")
     told = next((line for line in lines if line.startswith(_CLUSTER)), _CLUSTER + "{}")
     texts = "\n".join(line for line in lines if not line.startswith("#")).split(f"\n{_NEXT}\n")
     try:

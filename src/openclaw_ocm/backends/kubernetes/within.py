@@ -143,4 +143,6 @@ def _why(pod: object) -> str:
 
 def _runs(pods: Iterable[object], name: str) -> bool:
     told = [one for one in map(as_object, pods) if lookup(one, "metadata.name") == name]
-    return any(runs(one, places.GATEWAY) for one in told)
+    # The gateway's takes minutes to end, this one seconds.
+    ends = name == places.SESSION and any(lookup(one, "metadata.deletionTimestamp") for one in told)
+    return not ends and any(runs(one, places.GATEWAY) for one in told)
