@@ -10,8 +10,10 @@ import errno
 import json
 import os
 import signal
+import sys
 import threading
 import time
+import traceback
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -40,7 +42,7 @@ from openclaw_ocm.operations.planning.repair import Effort
 from openclaw_ocm.operations.planning.staging import RestoreRequest
 from openclaw_ocm.operations.rename import rename
 from openclaw_ocm.operations.schedule import Asked, set_schedule
-from openclaw_ocm.system import processes, ufw
+from openclaw_ocm.system import processes, runner, ufw
 from openclaw_ocm.system.archive.reader import extract
 from openclaw_ocm.system.files import write_file
 from openclaw_ocm.system.kept.inherited import Inherited, read_inherited, write_inherited
@@ -248,9 +250,18 @@ def test_a_person_need_not_wait_for_databases_that_take_for_ever(instance: Insta
 
 
 def interrupt_once(path: Path) -> None:
-    while not (path.exists() and path.read_text()):
+    while not (path.exists() and path.read_text() and is_waited_for()):
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def is_waited_for() -> bool:
+    """Tell whether the main thread waits for what a program prints.
+
+    While it is still about to start it, the program is nobody's: it writes before Popen() has returned.
+    """
+    main = sys._current_frames()[threading.main_thread().ident or 0]
+    return any(frame.f_code is runner._read_lines.__code__ for frame, _ in traceback.walk_stack(main))
 
 
 def archive_of(
