@@ -88,6 +88,22 @@ def test_who_else_listens_is_told(
     assert ports.roots.get(19001) == root
 
 
+@pytest.mark.parametrize("pid", [UP, None])
+@pytest.mark.parametrize("answers", [(None, UP), (UP, None)])
+def test_what_serves_a_port_is_no_stranger_while_it_comes_and_goes(
+    backend: Plain,
+    ports: Ports,
+    monkeypatch: pytest.MonkeyPatch,
+    pid: int | None,
+    answers: tuple[int | None, ...],
+) -> None:
+    """It may have begun to listen after it was asked for, and be ended as soon as it was heard."""
+    ports.heard[19001] = Listener(pid=UP, command="slirp4netns")
+    said = iter(answers)
+    monkeypatch.setattr(uplinks, "server", lambda _paths: next(said))
+    assert backend.strangers([gateway(pid=pid, network="own")]) == {}
+
+
 def test_gateways_are_asked_on_their_ports_together(backend: Plain, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -92,3 +93,33 @@ def test_it_removes_its_own_files_and_none_where_its_caller_was(
     os.close(made.handle)
     assert sorted(path.name for path in cwd.iterdir()) == ["api", "slirp.pid"]
     assert sorted(path.name for path in state.iterdir()) == ([] if kept else ["api", "slirp.pid"])
+
+
+def test_whoever_hears_it_listen_finds_whose_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From before the port is served until there is no process any more that serves it."""
+    file, found = tmp_path / "slirp.pid", []
+
+    def stand_in(_chosen: object, _pid: int, tell: int, _said: int) -> None:
+        os.write(tell, b"1")
+        signal.pause()
+
+    def served(*_place: object, **_more: object) -> None:
+        found.append(int(file.read_text()))
+
+    def ended(pid: int, _how: int) -> tuple[int, int]:
+        found.append(int(file.read_text()))
+        return wait(pid, 0)
+
+    wait = os.waitpid
+    monkeypatch.setattr(network, "_become_slirp", stand_in)
+    monkeypatch.setattr(network, "serve", served)
+    monkeypatch.setattr(os, "waitpid", ended)
+    words = ["--rules", "/r", "--state", str(tmp_path), "--serve", "127.0.0.1:1", "--", "x"]
+    made = Uplink(options(words), os.getpid())
+    made.start()
+    pid = made.slirp
+    made.stop()
+    made.addresses.close()
+    os.close(made.handle)
+    assert found == [pid, pid]
+    assert not file.exists()

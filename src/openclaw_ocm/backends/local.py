@@ -52,12 +52,17 @@ class LocalBackend(ABC):
         serving = {one.record.port: self._serving(one) for one in gateways}
         roots = {port: pid for port, pid in serving.items() if pid is not None}
         heard = listening.listeners(serving, roots)
-        met = ((one.record.name, one.record.port, heard.get(one.record.port)) for one in gateways)
-        return {name: who for name, port, who in met if who is not None and not _is_own(who, serving[port])}
+        found = {}
+        for one in gateways:
+            who = heard.get(one.record.port)
+            # What serves an isolated one may have begun to since it was asked for.
+            if who and not (_is_own(who, serving[one.record.port]) or _is_own(who, self._serving(one))):
+                found[one.record.name] = who
+        return found
 
     def _serving(self, gateway: Observed) -> int | None:
         """Return the process that is to listen on the host for a gateway, None where none is up."""
-        if gateway.process.pid is None or not gateway.record.isolated:
+        if not gateway.record.isolated:
             return gateway.process.pid
         # Nothing inside can listen on the host: what serves the port there is OCM's.
         return uplinks.server(self.host.instance(gateway.record.name))

@@ -80,10 +80,11 @@ class Uplink:
             _wait_for_route(told, said)
             if self.chosen.serve is not None:
                 address, port = self.chosen.serve
+                # Whoever finds a listener there is to find whose it is.
+                _write(f"{self.chosen.state}/{SLIRP_PID}", str(self.slirp))
                 serve(address, port, inside=port)
                 self.held = hold(port)
                 self._expose()
-                _write(f"{self.chosen.state}/{SLIRP_PID}", str(self.slirp))
         except BaseException:
             self.stop()
             raise
@@ -118,12 +119,12 @@ class Uplink:
 
     def stop(self) -> None:
         """End slirp4netns."""
-        self._forget()
         if self.slirp is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.slirp, signal.SIGKILL)
             os.waitpid(self.slirp, 0)
             self.slirp = None
+        self._forget()
 
     def look_after(self) -> None:
         """Return when the sandbox ends; until then make anew what ends, and keep up with the addresses."""
