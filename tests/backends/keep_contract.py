@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.backends.contract import CHECKS, of_this_run, other_of
 from tests.backends.home import make_home
@@ -27,16 +27,20 @@ if TYPE_CHECKING:
     from openclaw_ocm.backends.protocol import Backend
 
 
+H = TypeVar("H", bound="Home[Backend]")
+
+
 def main(name: str) -> int:
+    # Its units are among the user's.
+    environ = {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", "XDG_CONFIG_HOME": str(Path.home() / ".config")}
     for check in CHECKS:
-        print(json.dumps([check.__name__, what_is_wrong(name, check)]), flush=True)
+        wrong = what_is_wrong(check, make_home(name, Path.home(), environ), clear)
+        print(json.dumps([check.__name__, wrong]), flush=True)
     return 0
 
 
-def what_is_wrong(name: str, check: Callable[[Home[Backend]], None]) -> str | None:
-    """Run a check in a home of its own, whose units are among the user's."""
-    environ = {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", "XDG_CONFIG_HOME": str(Path.home() / ".config")}
-    home = make_home(name, Path.home(), environ)
+def what_is_wrong(check: Callable[[Home[Backend]], None], home: H, clear: Callable[[H], None]) -> str | None:
+    """Run a check in a home of its own, which is cleared afterwards, and return what it found."""
     try:
         check(home)
     except Exception:  # noqa: BLE001 - whatever it is, it is told, and the next check is run

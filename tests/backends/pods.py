@@ -13,10 +13,31 @@ from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import programs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pytest
+
+
+@contextlib.contextmanager
+def streams_of(
+    command: Sequence[str], failed: Callable[[str], Exception]
+) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Start a program, yield its streams, and raise what has `failed` where it does not end well."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            yield process.stdout, process.stdin
+            # It ends by itself, and not because nobody writes any more.
+            process.wait(60)
+        finally:
+            process.kill()
+            # What was not read by then is read by nobody.
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+    if process.returncode:
+        raise failed(f"it ended with {process.returncode}")
 
 
 @dataclass(frozen=True)
@@ -40,20 +61,8 @@ class LocalPod:
         assert argv[-len(PLACES) :] == PLACES
         places = (self.state.parent / "no-volume" / "state", self.state)
         command = [sys.executable, *argv[1 : -len(PLACES)], *map(str, places)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            assert process.stdin
-            assert process.stdout
-            try:
-                yield process.stdout, process.stdin
-                # It ends by itself, and not because nobody writes any more.
-                process.wait(60)
-            finally:
-                process.kill()
-                # What was not read by then is read by nobody.
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
-        if process.returncode:
-            raise OcmError(f"it ended with {process.returncode}")
+        with streams_of(command, OcmError) as both:
+            yield both
 
     def volume(self) -> PodVolume:
         return PodVolume(where="ocm-worker1", run=self.run, stream=self.started)

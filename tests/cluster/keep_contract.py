@@ -9,39 +9,24 @@ from __future__ import annotations
 import json
 import sys
 import time
-import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.backends.contract import CHECKS, of_this_run, other_of
-from tests.cluster.home import destroy, make_home
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.backends.home import Home
-
-    from openclaw_ocm.backends.protocol import Backend
+from tests.backends.keep_contract import what_is_wrong
+from tests.cluster.home import PodHome, destroy, make_home
 
 
 def main(names: list[str]) -> int:
     for check in CHECKS:
         if check.__name__ in names:
             began = time.monotonic()
-            wrong = what_is_wrong(check)
+            wrong = what_is_wrong(check, make_home(Path.home()), clear)
             print(json.dumps([check.__name__, wrong, round(time.monotonic() - began, 1)]), flush=True)
     return 0
 
 
-def what_is_wrong(check: Callable[[Home[Backend]], None]) -> str | None:
-    home = make_home(Path.home())
-    try:
-        check(home)
-    except Exception:  # noqa: BLE001 - whatever it is, it is told, and the next check is run
-        return traceback.format_exc()
-    finally:
-        destroy(home, [of_this_run(home, "one"), other_of(home)])
-    return None
+def clear(home: PodHome) -> None:
+    destroy(home, [of_this_run(home, "one"), other_of(home)])
 
 
 if __name__ == "__main__":

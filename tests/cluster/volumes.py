@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from typing import IO, TYPE_CHECKING, Any
 
+from tests.backends.pods import streams_of
 from tests.machine.nspawn import MachineError
 
 from openclaw_ocm.backends.kubernetes.places import STAND_IN
@@ -44,20 +44,8 @@ class Held:
         pod, container = found
         words = ("kubectl", "--kubeconfig=/run/kube/admin", "exec", "--stdin", f"--namespace={self.where}")
         command = self.cluster.control.entering((*words, pod, f"--container={container}", "--", *argv))
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            assert process.stdin
-            assert process.stdout
-            try:
-                yield process.stdout, process.stdin
-                # Its standard input is open all the while: nothing waits for an end of that.
-                process.wait(60)
-            finally:
-                process.kill()
-                # What was not read by then is read by nobody.
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
-        if process.returncode:
-            raise MachineError(f"{pod}: {argv[0]} ended with {process.returncode}")
+        with streams_of(command, lambda told: MachineError(f"{pod}: {argv[0]}: {told}")) as both:
+            yield both
 
     def stand_in(self, seconds: int = 300) -> dict[str, Any]:
         """Make the pod that has the volume without a gateway, and return it."""

@@ -329,7 +329,7 @@ def test_sessions_are_found_signalled_and_ended(reach: Reach) -> None:
         signal_session(reach.api, TARGET, first.token, signal.SIGUSR1)
         assert one.communicate(timeout=SECONDS)[0] == b"heard\n"
         assert one.returncode == 4
-        stop_sessions(reach.api, {NAME: TARGET})
+        stop_sessions(reach.api, TARGET, NAME)
         assert other.wait(SECONDS) == 128 + signal.SIGTERM
     assert sessions_in(reach.api, TARGET, NAME) == frozenset()
 

@@ -147,7 +147,7 @@ def test_sessions_are_found_signalled_and_ended(kubelet: Kubelet) -> None:
         signal_session(kubelet, TARGET, first.token, signal.SIGUSR1)
         assert one.communicate(timeout=PATIENCE_SECONDS)[0] == b"hup\n"
         assert one.returncode == 4
-        stop_sessions(kubelet, {NAME: TARGET})
+        stop_sessions(kubelet, TARGET, NAME)
         assert other.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM
     assert sessions_in(kubelet, TARGET, NAME) == frozenset()
 
@@ -160,7 +160,7 @@ def test_a_session_that_hears_no_signal_is_killed_with_all_of_it(
     with session(kubelet, wanted("/bin/sh", "-c", script)) as process:
         assert process.stdout
         assert process.stdout.readline() == b"up\n"
-        stop_sessions(kubelet, {NAME: TARGET})
+        stop_sessions(kubelet, TARGET, NAME)
         assert process.wait(PATIENCE_SECONDS) == 128 + signal.SIGKILL
 
 
@@ -173,11 +173,11 @@ def test_a_pod_that_makes_up_sessions_is_told_and_keeps_nobody_waiting(
     with subprocess.Popen(["/bin/sh", "-c", script], start_new_session=True) as maker:
         try:
             with pytest.raises(OcmError, match=f"sessions do not end: {made_up}"):
-                stop_sessions(kubelet, {NAME: TARGET})
+                stop_sessions(kubelet, TARGET, NAME)
         finally:
             os.killpg(maker.pid, signal.SIGKILL)
             monkeypatch.undo()
-            stop_sessions(kubelet, {NAME: TARGET})
+            stop_sessions(kubelet, TARGET, NAME)
 
 
 def test_the_command_that_is_one_holds_what_it_needs() -> None:

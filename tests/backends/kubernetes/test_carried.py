@@ -19,7 +19,6 @@ from tests.leases import leased
 
 from openclaw_ocm.backends.kubernetes import carried, volume
 from openclaw_ocm.backends.kubernetes.carried import (
-    MAX_DEPTH,
     Again,
     End,
     Entry,
@@ -34,6 +33,7 @@ from openclaw_ocm.core.backup.holes import MAX_REAL
 from openclaw_ocm.core.backup.layout import MAX_MEMBERS
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import programs
+from openclaw_ocm.system.archive.taking import MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,27 +11,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.backends.supervisord.supervised import SERVE, Supervised, destroy, make_home
+from tests.backends.supervisord.supervised import SERVE, Supervised
 from tests.programs.boxed import wait_for
 
 from openclaw_ocm.backends.supervisord.program import gateway_command
 from openclaw_ocm.core.sandbox.policy import instance_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from openclaw_ocm.core.names import InstanceName
 
 PATIENCE_SECONDS = 30
-
-
-@pytest.fixture
-def home() -> Iterator[Supervised]:
-    made = make_home()
-    try:
-        yield made
-    finally:
-        destroy(made)
 
 
 def held_back(home: Supervised, name: InstanceName, fifo: Path) -> tuple[str, ...]:

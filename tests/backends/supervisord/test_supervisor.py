@@ -53,15 +53,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def home() -> Iterator[Supervised]:
-    made = make_home()
-    try:
-        yield made
-    finally:
-        destroy(made)
-
-
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Supervised]:
     """Return a home for tests that leave nothing behind which another could see."""

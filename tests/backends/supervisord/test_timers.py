@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.backends.supervisord.supervised import PATIENCE_SECONDS, Supervised, daemons, destroy, make_home
+from tests.backends.supervisord.supervised import PATIENCE_SECONDS, Supervised, daemons
 from tests.hosts import contents, context
 
 import openclaw_ocm
@@ -31,7 +31,7 @@ from openclaw_ocm.system.host import current_host, local_zone
 from openclaw_ocm.system.own import own_argv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from openclaw_ocm.core.backup.schedule import Timer
     from openclaw_ocm.core.names import InstanceName
@@ -39,15 +39,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 YEAR = 365 * 86400.0
-
-
-@pytest.fixture
-def home() -> Iterator[Supervised]:
-    made = make_home()
-    try:
-        yield made
-    finally:
-        destroy(made)
 
 
 def wait_for(condition: Callable[[], Any]) -> None:

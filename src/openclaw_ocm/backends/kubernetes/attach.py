@@ -58,9 +58,7 @@ def _environ() -> Mapping[str, str]:
     """
     from openclaw_ocm.system.processes import environ
 
-    with contextlib.suppress(OSError):
-        return environ(os.getppid(), limit=2**20) or os.environ
-    return os.environ
+    return environ(os.getppid(), limit=2**20) or os.environ
 
 
 def attach(cluster: Websockets, wanted: Wanted) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, ClassVar
 
 from openclaw_ocm.backends.definition import Definition
@@ -27,6 +26,7 @@ from openclaw_ocm.backends.kubernetes import (
 from openclaw_ocm.backends.kubernetes.answering import ask_all
 from openclaw_ocm.backends.kubernetes.answers import FORBIDDEN, NOT_FOUND, ClusterRefuses
 from openclaw_ocm.backends.kubernetes.cluster import Cluster
+from openclaw_ocm.backends.kubernetes.credentials import not_installed
 from openclaw_ocm.backends.kubernetes.log import read_log
 from openclaw_ocm.backends.kubernetes.pod import Programs
 from openclaw_ocm.backends.kubernetes.pod_places import near_places
@@ -83,8 +83,7 @@ class Kubernetes:
     def check(self, *, sealed: bool) -> None:  # noqa: ARG002 - it always is
         """Raise `OcmError` where nothing here talks to clusters: a pod is always sealed."""
         if not self.answers():
-            hint = "pip install 'ocm[kubernetes]'"
-            raise OcmError("what asks a cluster is not installed", hint=hint, code="missing")
+            raise not_installed()
 
     def gaps(self, record: Record, process: Process) -> tuple[str, ...]:  # noqa: ARG002 - up or not
         """Return in words what the record asks for and a pod does not keep to."""
@@ -139,13 +138,12 @@ class Kubernetes:
 
     def start(self, names: Collection[InstanceName]) -> None:
         """Start gateways, as their manifests are now: a pod that does not come to run is made anew."""
-        for name in names:
-            self._present(name)
-        for cluster, group in self._clusters(names):
+        present = {name: self._present(name) for name in names}
+        for cluster, group in self._grouped(present):
             seen = watched.observe(cluster, group, now=time.time())
             for name, one in group.items():
                 # On their node they hold the volume.
-                within.end_beside(cluster, one)
+                ending.end_beside(cluster, one)
                 self._apply(cluster, name, one, started=True)
                 if _comes_to_nothing(seen[name]):
                     ending.delete(cluster, one, "Pod", places.POD)
@@ -185,12 +183,12 @@ class Kubernetes:
         """Return what is known of each gateway, by a number of questions that does not grow with theirs."""
         found = dict.fromkeys(names, _ABSENT)
         for cluster, group in self._clusters(names):
-            found |= watched.observe(cluster, group, now=time.time())
+            seen = watched.observe(cluster, group, now=time.time())
+            found |= {name: replace(process, installed=True) for name, process in seen.items()}
         enabled = set(names_in(self._directory, suffix=_AUTOSTART))
         return {
             name: replace(
                 process,
-                installed=process.installed or Path(self.definition_path(name)).is_file(),
                 autostart=name in enabled,
                 definition=str(self.definition_path(name)),
             )
@@ -234,7 +232,7 @@ class Kubernetes:
                 wanted=_policies(one),
                 places=near_places(pod, pods=_pods_of(cluster, one), nodes=None, server=None),
             )
-            found = pod_proof.prove(within.Runner(host=self.host, manifest=one), gateway, grounds)
+            found = pod_proof.prove(partial(within.printed, cluster, one), gateway, grounds)
         return found.violations
 
     def ask(self, gateways: Collection[Observed], *, deadline_seconds: float) -> dict[InstanceName, Answer]:
@@ -303,9 +301,9 @@ class Kubernetes:
         """Stop every session in the pods of `names`, with the pods that were made for them."""
         for cluster, group in self._clusters(names):
             for name, one in group.items():
-                within.end_beside(cluster, one, (places.SESSION,))
+                ending.end_beside(cluster, one, (places.SESSION,))
                 for target in within.sandboxes(cluster, one):
-                    sessions.stop_sessions(cluster, {name: target})
+                    sessions.stop_sessions(cluster, target, name)
 
     def in_session(self) -> tuple[InstanceName, ...]:
         """Return the instances in whose pods sessions are."""
@@ -329,10 +327,15 @@ class Kubernetes:
         self, names: Collection[InstanceName]
     ) -> Iterator[tuple[Cluster, dict[InstanceName, Manifest]]]:
         """Yield the clusters in which instances are, open, with the manifests of those that have one."""
+        read = {name: self._manifest(name) for name in names}
+        yield from self._grouped({name: one for name, one in read.items() if one is not None})
+
+    def _grouped(
+        self, manifests: Mapping[InstanceName, Manifest]
+    ) -> Iterator[tuple[Cluster, dict[InstanceName, Manifest]]]:
         groups: dict[tuple[Access, str], dict[InstanceName, Manifest]] = {}
-        for name in dict.fromkeys(names):
-            if (one := self._manifest(name)) is not None:
-                groups.setdefault((one.access, one.whose.get(places.OWNER, "")), {})[name] = one
+        for name, one in manifests.items():
+            groups.setdefault((one.access, one.whose.get(places.OWNER, "")), {})[name] = one
         for group in groups.values():
             with self._opened(next(iter(group.values()))) as cluster:
                 yield cluster, group

@@ -28,13 +28,13 @@ from openclaw_ocm.backends.kubernetes.volume import (
 from openclaw_ocm.core.backup.holes import MAX_REAL
 from openclaw_ocm.core.backup.layout import MAX_MEMBERS, MAX_PATH
 from openclaw_ocm.errors import OcmError
+from openclaw_ocm.system.archive.taking import MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
 
     from openclaw_ocm.backends.kubernetes.volume import Stream
 
-MAX_DEPTH = 200
 # A path of so many directories, in base64, and the target of a link.
 _MAX_LINE = 2**17
 _CHUNK = 2**18

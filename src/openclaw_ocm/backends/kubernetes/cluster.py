@@ -94,12 +94,7 @@ class Cluster:
 
     def get(self, kind: str, name: str, *, namespace: str | None = None) -> Object | None:
         """Return an object, None where the API server says that this one is not there."""
-        try:
-            return self._read(place(kind, namespace=namespace, name=name))
-        except ClusterRefuses as error:
-            if error.status == NOT_FOUND and error.of_object:
-                return None
-            raise
+        return self._found(place(kind, namespace=namespace, name=name))
 
     def version(self) -> str:
         """Return the version of the API server, such as `v1.20.2`."""
@@ -233,7 +228,7 @@ class Cluster:
         it or not; None is as it says itself. Raises `OcmError` where it is not gone after `seconds`: then it
         goes on, and the same call waits on. Nothing where it is not there.
         """
-        found = self.get(where.kind.name, where.name or "", namespace=where.namespace)
+        found = self._found(where)
         if found is None:
             return
         refuse_foreign(found, where, labels)
@@ -256,7 +251,7 @@ class Cluster:
         deadline, last = time.monotonic() + seconds, ""
         while True:
             try:
-                found = self.get(where.kind.name, where.name or "", namespace=where.namespace)
+                found = self._found(where)
                 if found is None or lookup(found, "metadata.uid") != uid:
                     return
                 told = remaining(found)
@@ -312,27 +307,23 @@ class Cluster:
         path: str,
         parameters: Sequence[tuple[str, str]],
         subprotocols: Sequence[str],
-        *,
-        max_message_size_bytes: int = 2**16,
-        queue_size: int = 64,
     ) -> AbstractContextManager[WebSocketSession]:
         """Give an open websocket, such as that of `place("Pod", ...).path("exec")`.
 
         Which of the subprotocols the server took is its `subprotocol`. What fails once it is open is as
         httpx2 raises it.
         """
-        return self._connection.websocket(
-            path,
-            parameters,
-            subprotocols,
-            max_message_size_bytes=max_message_size_bytes,
-            queue_size=queue_size,
-        )
+        return self._connection.websocket(path, parameters, subprotocols)
 
     # How it is asked
 
-    def _read(self, where: Place) -> Object:
-        return self._answer(Request(method="GET", path=where.path(), place=where))
+    def _found(self, where: Place) -> Object | None:
+        try:
+            return self._answer(Request(method="GET", path=where.path(), place=where))
+        except ClusterRefuses as error:
+            if error.status == NOT_FOUND and error.of_object:
+                return None
+            raise
 
     def _answer(self, request: Request) -> Object:
         return self._decoded(self._connection.ask(request))

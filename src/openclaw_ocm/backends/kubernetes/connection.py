@@ -59,6 +59,10 @@ class Request:
     limit: int = 2**24
 
 
+# Of what came by a websocket and is not taken yet: how large a message may be, and how many may wait.
+_LONGEST_MESSAGE, _MOST_WAITING = 2**16, 64
+
+
 class _Failure(Exception):
     """An API server, or what is before it, answered with an HTTP status of failure."""
 
@@ -71,7 +75,7 @@ class Connection:
     """Asks one API server, of which nothing is known before the first question."""
 
     def __init__(self, access: Access, host: Host) -> None:
-        self.access = access
+        self._access = access
         self.named = f"the cluster of context {kubeconfig.shown(access.context)}"
         self._host = host
         self._opening = threading.Lock()
@@ -84,7 +88,6 @@ class Connection:
         Raises `ClusterRefuses` where that is a failure, `ClusterUnreachable` where nothing comes, and
         `OcmError` where the kubeconfig leads nowhere or more comes than should.
         """
-        asked = Asked(cluster=self.named, place=request.place)
         pauses, renewals = iter(_PAUSES), iter((0.0,))
         while True:
             try:
@@ -98,7 +101,7 @@ class Connection:
                 elif failure.status == BUSY or (failure.status in _PASSING and request.method == "GET"):
                     pause = next(pauses, None)
                 if pause is None:
-                    raise refused(failure.status, failure.body, asked) from None
+                    raise self._refused(failure, request.place) from None
                 time.sleep(min(max(pause, failure.pause_seconds), _MOST_PAUSE))
 
     def _read(self, request: Request) -> bytes:
@@ -118,12 +121,11 @@ class Connection:
     @contextlib.contextmanager
     def stream(self, request: Request) -> Iterator[Iterator[bytes]]:
         """Yield what is answered as it comes, without a limit. Raises as `ask` does, which asks again."""
-        asked = Asked(cluster=self.named, place=request.place)
         try:
             with self._answer(request) as chunks:
                 yield chunks
         except _Failure as failure:
-            raise refused(failure.status, failure.body, asked) from None
+            raise self._refused(failure, request.place) from None
 
     @contextlib.contextmanager
     def _answer(self, request: Request) -> Iterator[Iterator[bytes]]:
@@ -151,9 +153,6 @@ class Connection:
         path: str,
         parameters: Sequence[tuple[str, str]],
         subprotocols: Sequence[str],
-        *,
-        max_message_size_bytes: int,
-        queue_size: int,
     ) -> Iterator[WebSocketSession]:
         """Yield an open websocket; which of the subprotocols the server took is its `subprotocol`.
 
@@ -163,8 +162,8 @@ class Connection:
             path,
             params=list(parameters),
             subprotocols=list(subprotocols),
-            max_message_size_bytes=max_message_size_bytes,
-            queue_size=queue_size,
+            max_message_size_bytes=_LONGEST_MESSAGE,
+            queue_size=_MOST_WAITING,
             # An answer lies behind all that is not taken yet: that it is late is no sign of an end.
             keepalive_ping_interval_seconds=None,
         )
@@ -173,7 +172,7 @@ class Connection:
                 with unreached(self.named):
                     session = self._begun(stack, opening, READ_SECONDS)
             except _Failure as failure:
-                raise refused(failure.status, failure.body, Asked(cluster=self.named)) from None
+                raise self._refused(failure) from None
             yield session
 
     def _begun(
@@ -184,6 +183,9 @@ class Connection:
         message = f"{self.named} did not answer within {seconds:g} s"
         late = ClusterUnreachable(message, hint="is it up, and does kubectl reach it?")
         return within(seconds, lambda: stack.enter_context(answering), late=late)
+
+    def _refused(self, failure: _Failure, about: Place | None = None) -> OcmError:
+        return refused(failure.status, failure.body, Asked(cluster=self.named, place=about))
 
     def close(self) -> None:
         """End what is open; the next question opens it anew."""
@@ -201,8 +203,8 @@ class Connection:
     def _open(self) -> Client:
         import httpx2
 
-        path = PurePosixPath(self.access.kubeconfig)
-        chosen = kubeconfig.choose(credentials.read_kubeconfig(path), self.access.context, path)
+        path = PurePosixPath(self._access.kubeconfig)
+        chosen = kubeconfig.choose(credentials.read_kubeconfig(path), self._access.context, path)
         self._renewable = bool(chosen.user.exec or chosen.user.token_file)
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         client = credentials.client(chosen, path, self._host, timeout)

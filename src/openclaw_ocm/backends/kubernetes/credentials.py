@@ -62,7 +62,7 @@ def read_kubeconfig(path: PurePosixPath) -> Kubeconfig:
     try:
         return parse(data, path)
     except ImportError:
-        raise _not_installed() from None
+        raise not_installed() from None
 
 
 def _read(path: PurePosixPath) -> bytes:
@@ -96,7 +96,7 @@ def client(chosen: Entrance, path: PurePosixPath, host: Host, timeout: Timeout) 
         from lightkube.config.models import Cluster, Context
         from lightkube.config.models import User as Credential
     except ImportError:
-        raise _not_installed() from None
+        raise not_installed() from None
     server, user = chosen.server, _user(chosen, path, host)
     try:
         with contextlib.ExitStack() as stack:
@@ -141,7 +141,8 @@ def _in_memory(data: str) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}"
 
 
-def _not_installed() -> OcmError:
+def not_installed() -> OcmError:
+    """Return the error for a machine that has nothing that talks to clusters."""
     hint = "pip install 'ocm[kubernetes]'"
     return OcmError("what asks a cluster is not installed", hint=hint, code="missing")
 

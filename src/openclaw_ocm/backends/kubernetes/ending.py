@@ -12,7 +12,7 @@ from openclaw_ocm.core.status import Activity
 from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from openclaw_ocm.backends.kubernetes.cluster import Cluster
     from openclaw_ocm.backends.kubernetes.manifest import Manifest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _STOP_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
 _END_SECONDS = 60.0
 _POLL_SECONDS = 0.5
+_BESIDE = (places.SESSION, places.STAND_IN)
 
 
 def await_end(cluster: Cluster, manifests: Mapping[InstanceName, Manifest]) -> None:
@@ -42,14 +43,19 @@ def await_end(cluster: Cluster, manifests: Mapping[InstanceName, Manifest]) -> N
 def remove(cluster: Cluster, one: Manifest) -> None:
     """Delete what a manifest says, the last first, and the namespace only where no state is in it."""
     # They would go on without the policies.
-    for name in (places.SESSION, places.STAND_IN):
-        delete(cluster, one, "Pod", name)
+    end_beside(cluster, one)
     made = [(found["kind"], found["metadata"]["name"]) for found in one.objects]
     for kind, name in reversed((*made, ("Secret", places.ENVIRONMENT))):
         if kind not in ("Namespace", "PersistentVolumeClaim"):
             delete(cluster, one, kind, name)
     if cluster.get("PersistentVolumeClaim", places.STATE, namespace=one.namespace) is None:
         delete(cluster, one, "Namespace", one.namespace)
+
+
+def end_beside(cluster: Cluster, one: Manifest, names: Iterable[str] = _BESIDE) -> None:
+    """Remove the pods that were made beside the gateway's: they hold its volume on their node."""
+    for name in names:
+        delete(cluster, one, "Pod", name)
 
 
 def delete(

@@ -27,6 +27,7 @@ from openclaw_ocm.backends.kubernetes.frames import (
     opening,
     size,
 )
+from openclaw_ocm.backends.kubernetes.kinds import place
 from openclaw_ocm.core.sandbox.launch import PERL
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import programs
@@ -201,7 +202,7 @@ def calling(cluster: Websockets, target: Target, program: Program) -> Iterator[C
     length = len(programs.text("run_remote.pl").encode())
     words = (PERL, "-e", without_comments(programs.text("read_program.pl")), str(length))
     streams = (("stdin", "true"), ("stdout", "true"), ("stderr", "true"), ("tty", "false"))
-    path = f"/api/v1/namespaces/{target.namespace}/pods/{target.pod}/exec"
+    path = place("Pod", namespace=target.namespace, name=target.pod).path("exec")
     asked = (*(("command", word) for word in words), ("container", target.container), *streams)
     with cluster.websocket(path, asked, SUBPROTOCOLS) as opened:
         try:

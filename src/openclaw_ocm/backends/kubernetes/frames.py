@@ -14,6 +14,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.text import printable
 
 if TYPE_CHECKING:
@@ -184,9 +185,8 @@ def refusal(status: bytes, complaint: bytes = b"") -> str | None:
 
 
 def _exit_code(told: dict[str, Any]) -> str:
-    details = told.get("details")
-    causes = details.get("causes") if isinstance(details, dict) else None
-    for cause in causes if isinstance(causes, list) else ():
-        if isinstance(cause, dict) and cause.get("reason") == "ExitCode":
+    causes = lookup(told, "details.causes")
+    for cause in map(as_object, causes if isinstance(causes, list) else ()):
+        if cause.get("reason") == "ExitCode":
             return printable(str(cause.get("message")), limit=10)
     return "unknown"

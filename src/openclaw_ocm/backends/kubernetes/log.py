@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from openclaw_ocm.backends.kubernetes import places
 from openclaw_ocm.backends.kubernetes.answers import BAD_REQUEST, NOT_FOUND, ClusterRefuses
 from openclaw_ocm.backends.kubernetes.observed import moment
+from openclaw_ocm.backends.kubernetes.watched import events
 from openclaw_ocm.core.log import Entry
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.text import printable
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from openclaw_ocm.backends.kubernetes.manifest import Manifest
 
 SOURCE = "kubernetes"
-_TOLD_OF = (places.GATEWAY, places.POD, places.STATE)
 _MAX_WORDS = 1000
 _MOST_LINES = 100_000
 # Its clock is not that of this machine.
@@ -116,17 +116,11 @@ def _printed(
 
 
 def _events(cluster: Cluster, manifest: Manifest) -> Iterator[_Line]:
-    for name in _TOLD_OF:
-        for event in cluster.list(
-            "Event", fields={"involvedObject.name": name}, namespace=manifest.namespace
-        ):
-            times = (
-                lookup(event, "series.lastObservedTime"),
-                *map(event.get, ("lastTimestamp", "eventTime")),
-            )
-            at = next((found for found in map(moment, times) if found is not None), None)
-            if at is not None:
-                yield _line(at, SOURCE, _words(event))
+    for event in events(cluster, manifest.namespace):
+        times = (lookup(event, "series.lastObservedTime"), *map(event.get, ("lastTimestamp", "eventTime")))
+        at = next((found for found in map(moment, times) if found is not None), None)
+        if at is not None:
+            yield _line(at, SOURCE, _words(event))
 
 
 def _words(event: object) -> str:

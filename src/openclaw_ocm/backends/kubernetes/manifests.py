@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.backends.kubernetes import network_policy, places
-from openclaw_ocm.backends.kubernetes.pod import Programs, pod_spec
+from openclaw_ocm.backends.kubernetes.pod import Programs, pod_spec, restricted_namespace
 from openclaw_ocm.core.environment import shown_files
 from openclaw_ocm.core.network import parse_allowed
 from openclaw_ocm.core.paths import CONFIG_NAME
@@ -159,14 +159,12 @@ def _object(version: str, kind: str, name: str, record: Record, placement: Place
 
 
 def _namespace(record: Record, placement: Placement) -> Object:
-    modes = ("enforce", "warn", "audit")
-    restricted = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes}
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
             "name": places.namespace(record.name),
-            "labels": {**_labels(record, placement), **restricted},
+            "labels": {**_labels(record, placement), **restricted_namespace()},
             "annotations": {places.OWNED_BY: placement.owned_by},
         },
     }

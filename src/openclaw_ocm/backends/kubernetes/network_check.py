@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.backends.kubernetes import places
-from openclaw_ocm.backends.kubernetes.pod import literal, restricted_container, restricted_pod
+from openclaw_ocm.backends.kubernetes.observed import moment
+from openclaw_ocm.backends.kubernetes.pod import (
+    literal,
+    restricted_container,
+    restricted_namespace,
+    restricted_pod,
+)
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.sandbox.launch import PYTHON
 from openclaw_ocm.core.text import printable
@@ -36,7 +41,7 @@ _MAX_WORDS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What the check is made with: see `manifests.Placement` and `Contents` for what these are.
+    """What the check is made with: see core.placement.Placement and manifests.Contents for what these are.
 
     `token` is another one each time; `listen` is the text of the program `listen.py`.
     """
@@ -68,10 +73,8 @@ class Enforcement:
 
 def trial_objects(trial: Trial) -> tuple[Object, ...]:
     """Return the namespace and the two pods, in the order in which they are to be made."""
-    modes = ("enforce", "warn", "audit")
-    restricted = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes}
     namespace = _object("v1", "Namespace", trial.namespace, trial)
-    namespace["metadata"]["labels"] |= restricted
+    namespace["metadata"]["labels"] |= restricted_namespace()
     namespace["metadata"]["annotations"] = {places.OWNED_BY: printable(trial.owned_by, limit=_MAX_WORDS)}
     account = _within("v1", "ServiceAccount", places.GATEWAY, trial)
     return (
@@ -174,7 +177,7 @@ def _half(enforcement: Enforcement) -> Iterator[str]:
 
 def _labels(trial: Trial) -> dict[str, str]:
     return {
-        "app.kubernetes.io/managed-by": "ocm",
+        places.MANAGED_BY: places.OCM,
         CHECK: NETWORK,
         places.OWNER: places.owner_label(trial.owner),
     }
@@ -225,11 +228,8 @@ def _pod(name: str, argv: tuple[str, ...], trial: Trial) -> Object:
 
 def _is_over(made: object, now: float) -> bool:
     """Tell whether the pods of a check that began at this time of the API's have ended by now."""
-    try:
-        began = datetime.fromisoformat(str(made).replace("Z", "+00:00"))
-    except ValueError:
-        return False
-    return began.tzinfo is not None and began.timestamp() + LIFETIME_SECONDS < now
+    began = moment(made)
+    return began is not None and began + LIFETIME_SECONDS < now
 
 
 def _words(text: str) -> str:

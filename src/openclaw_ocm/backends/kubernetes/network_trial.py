@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openclaw_ocm.backends.kubernetes import pod_answers
@@ -24,9 +25,8 @@ from openclaw_ocm.backends.kubernetes.network_check import (
     trial_objects,
 )
 from openclaw_ocm.backends.kubernetes.pod_places import Place
-from openclaw_ocm.core.sandbox.launch import PYTHON
+from openclaw_ocm.backends.kubernetes.pod_proof import ask
 from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system import programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,12 +110,10 @@ def _address(cluster: Cluster, trial: Trial, patience: Patience) -> str:
 def _call(cluster: Cluster, trial: Trial, address: str) -> Callable[[], bool]:
     """Return what tells whether the caller reaches the listener just now."""
     place = Place(address=address, port=PORT, what="the listener")
-    asked = pod_answers.asking_for(place)
-    argv = (PYTHON, "-ISc", programs.text("probe_pod.py"), asked)
+    run, asked = partial(cluster.run, trial.namespace, CALLER), pod_answers.asking_for(place)
 
     def reaches() -> bool:
-        said = cluster.run(trial.namespace, CALLER, argv, b"", pod_answers.MOST_BYTES)
-        return place in pod_answers.reached(pod_answers.parse_answer(said), (place,))
+        return place in pod_answers.reached(ask(run, asked), (place,))
 
     return reaches
 

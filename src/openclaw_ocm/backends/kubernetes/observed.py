@@ -29,6 +29,8 @@ _MOMENT = re.compile(
 # What of the scheduler's message is about pods that could make room.
 _PREEMPTION = re.compile(r"\s*preemption:.*", re.DOTALL)
 _TIMES = ("lastTimestamp", "eventTime", "firstTimestamp")
+# Of whom the events are that tell of a gateway.
+TOLD_OF = {"StatefulSet": places.GATEWAY, "Pod": places.POD, "PersistentVolumeClaim": places.STATE}
 # Why a container waits, by what the kubelet calls it (pkg/kubelet/images, pkg/kubelet/container).
 _PULLING = (
     "ErrImagePull",
@@ -254,10 +256,9 @@ def _events(found: object, pod: object) -> list[_Event]:
 
 
 def _about_gateway(found: object, pod: object) -> Iterator[_Event]:
-    own = {"StatefulSet": places.GATEWAY, "Pod": places.POD, "PersistentVolumeClaim": places.STATE}
     for event in map(as_object, _list(found, _MOST_EVENTS)):
         kind = _words(lookup(event, "involvedObject.kind"))
-        if kind not in own or own[kind] != lookup(event, "involvedObject.name"):
+        if kind not in TOLD_OF or TOLD_OF[kind] != lookup(event, "involvedObject.name"):
             continue
         if kind == "Pod" and lookup(event, "involvedObject.uid") not in (None, pod):
             continue

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 INSTANCE, OWNER = "ocm.dev/instance", "ocm.dev/owner"
 MANAGED_BY, OCM = "app.kubernetes.io/managed-by", "ocm"
 COMPONENT = "app.kubernetes.io/component"
-# Annotations: the owner in words, of which manifest a pod is, and whether it is to start by itself.
-OWNED_BY, MANIFEST, AUTOSTART = "ocm.dev/owned-by", "ocm.dev/manifest", "ocm.dev/autostart"
+# Annotations: the owner in words, and of which manifest an object is.
+OWNED_BY, MANIFEST = "ocm.dev/owned-by", "ocm.dev/manifest"
 # Of the StatefulSet, its Service, its ServiceAccount, its container and its port.
 GATEWAY = "gateway"
 ENVIRONMENT, FIRST_CONFIG, PULL = "gateway-env", "gateway-config", "gateway-pull"

@@ -74,6 +74,11 @@ def pod_spec(record: Record, image: str, programs: Programs, *, seeded: bool, pu
     }
 
 
+def restricted_namespace() -> dict[str, str]:
+    """Return the labels by which a namespace takes no pod with more rights (Pod Security)."""
+    return {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
+
+
 def restricted_pod() -> dict[str, Any]:
     """Return who runs in a pod of OCM's, and which system calls there are."""
     return {

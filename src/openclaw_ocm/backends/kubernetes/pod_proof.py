@@ -68,7 +68,7 @@ def prove(run: Run, gateway: Observed, grounds: Grounds) -> Proof:
     if not gateway.process.elsewhere:
         return Proof(violations=("the gateway is not running",))
     template = grounds.template
-    answer = ask(run, template, grounds.places)
+    answer = ask(run, pod_answers.question(template, grounds.places))
     found = pod_answers.reached(answer, grounds.places)
     allowed, against, broken = _judged(found, gateway, grounds)
     violations = (
@@ -92,9 +92,9 @@ def prove(run: Run, gateway: Observed, grounds: Grounds) -> Proof:
     return Proof(violations=tuple(map(printable, violations)), gaps=tuple(map(printable, gaps)))
 
 
-def ask(run: Run, template: Mapping[str, Any], places: Iterable[Place]) -> pod_answers.Answer:
+def ask(run: Run, asked: str) -> pod_answers.Answer:
     """Run the probe and return its answer; raises `OcmError` where it did not come to its end."""
-    argv = (PYTHON, "-ISc", programs.text("probe_pod.py"), pod_answers.question(template, places))
+    argv = (PYTHON, "-ISc", programs.text("probe_pod.py"), asked)
     return pod_answers.parse_answer(run(argv, b"", pod_answers.MOST_BYTES))
 
 

@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING
 from openclaw_ocm.backends.kubernetes.carried import Again, End, Entry, Lost, Piece, give_one, give_out
 from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.selection import CACHES
-from openclaw_ocm.errors import OcmError
-from openclaw_ocm.system.archive.taking import UNREADABLE, Disk, Found, Reading, Unreadable, judge
+from openclaw_ocm.system.archive.taking import (
+    UNREADABLE,
+    Disk,
+    Found,
+    Reading,
+    Unreadable,
+    copies_gone,
+    judge,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,8 +73,7 @@ class PodState:
     def copies(self, name: str) -> Iterator[Callable[[Answer], Content]]:
         """Yield what gives each of the copies of databases that lie in a directory at the top."""
         if not self.volume.has(name):
-            message = "the copies of the databases were taken away while the backup ran"
-            raise OcmError(message, hint="try again", code="backup_failed")
+            raise copies_gone()
         yield lambda copy: _One(self.volume, f"{name}/{copy.name}", copy.place)
 
     def discard_copies(self, name: str) -> None:

@@ -14,8 +14,8 @@ from openclaw_ocm.backends.kubernetes import places
 if TYPE_CHECKING:
     from openclaw_ocm.backends.kubernetes.manifests import Object
 
-_WAIT = ("/bin/sleep", "infinity")
-# Nothing in it has to be waited for: sessions are ended before.
+WAIT = ("/bin/sleep", "infinity")
+# Sessions are ended before. Not 0: the cluster would take a pod for gone before its volume is free.
 _GRACE_SECONDS = 5
 # Of a gateway that is asked how it is, and found by others.
 _OF_GATEWAY = ("ports", "startupProbe", "readinessProbe", "livenessProbe")
@@ -26,19 +26,25 @@ def session_pod(stateful_set: Object, *, seconds: int) -> Object:
 
     It is there for so many seconds at the most.
     """
-    metadata, spec = stateful_set["metadata"], deepcopy(stateful_set["spec"]["template"]["spec"])
+    spec = deepcopy(stateful_set["spec"]["template"]["spec"])
     for container in spec["containers"]:
         if container["name"] == places.GATEWAY:
-            container["command"] = [*_WAIT]
+            container["command"] = [*WAIT]
             for name in _OF_GATEWAY:
                 container.pop(name, None)
+    return pod_beside(stateful_set, places.SESSION, spec, seconds=seconds)
+
+
+def pod_beside(stateful_set: Object, name: str, spec: Object, *, seconds: int) -> Object:
+    """Return a pod beside the gateway's, which the cluster ends after so many seconds."""
+    metadata = stateful_set["metadata"]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": places.SESSION,
+            "name": name,
             "namespace": metadata["namespace"],
-            "labels": {**metadata["labels"], places.COMPONENT: places.SESSION},
+            "labels": {**metadata["labels"], places.COMPONENT: name},
         },
         "spec": {
             **spec,

@@ -8,25 +8,22 @@ some which do not end.
 from __future__ import annotations
 
 import secrets
-import signal
-import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from openclaw_ocm.backends.kubernetes.execution import VARIABLE, Target, run
+from openclaw_ocm.backends.ending_sessions import end_all
+from openclaw_ocm.backends.kubernetes.execution import VARIABLE, stream_in
 from openclaw_ocm.core.names import InstanceName
 from openclaw_ocm.core.sandbox.launch import PERL
-from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import programs
-from openclaw_ocm.system.in_time import at_once
 from openclaw_ocm.system.own import module_argv
-from openclaw_ocm.system.runner import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from openclaw_ocm.backends.kubernetes.execution import Done, Websockets
+    from openclaw_ocm.backends.kubernetes.execution import Target, Websockets
 
 _ATTACH = "openclaw_ocm.backends.kubernetes.attach"
 _ASK_SECONDS, _MOST_BYTES = 20.0, 2**16
@@ -36,7 +33,6 @@ _KEEP = (
     "exec { $ARGV[0] } @ARGV; exit 127"
 )
 _POLL_SECONDS = 0.5
-_AT_ONCE = 10
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,43 +81,19 @@ def signal_session(cluster: Websockets, target: Target, token: str, number: int)
 
 def sessions_in(cluster: Websockets, target: Target, name: InstanceName) -> frozenset[str]:
     """Return the tokens of an instance's sessions in its pod; raises `OcmError` where it cannot be asked."""
-    told = _ask(cluster, target).stdout.decode(errors="replace").split()
+    told = _ask(cluster, target).decode(errors="replace").split()
     return frozenset(token for token in told if instance_of(token) == name)
 
 
-def stop_sessions(cluster: Websockets, targets: Mapping[InstanceName, Target]) -> None:
-    """End the sessions in the pods of instances, with SIGKILL those that take too long.
+def stop_sessions(cluster: Websockets, target: Target, name: InstanceName) -> None:
+    """End the sessions of an instance in a container, with SIGKILL those that take too long.
 
-    Raises `OcmError` where new ones keep coming, or a pod cannot be asked.
+    Raises `OcmError` where new ones keep coming, or the pod cannot be asked.
     """
-    names = list(targets)
-    for first in range(0, len(names), _AT_ONCE):
-        some = names[first : first + _AT_ONCE]
-        at_once([_Stop(cluster, targets[name], name) for name in some])
+    find, send = partial(sessions_in, cluster, target, name), partial(signal_session, cluster, target)
+    end_all(find, send, seconds=_STOP_SECONDS, poll_seconds=_POLL_SECONDS)
 
 
-class _Stop:
-    """Ends the sessions of one instance."""
-
-    def __init__(self, cluster: Websockets, target: Target, name: InstanceName) -> None:
-        self._cluster, self._target, self._name = cluster, target, name
-
-    def __call__(self) -> None:
-        deadline = time.monotonic() + _STOP_SECONDS
-        asked: set[str] = set()
-        while tokens := sessions_in(self._cluster, self._target, self._name):
-            late = time.monotonic() > deadline
-            if time.monotonic() > deadline + _STOP_SECONDS:
-                raise OcmError(f"sessions do not end: {', '.join(sorted(tokens))}", code="timeout")
-            for token in tokens if late else tokens - asked:
-                signal_session(self._cluster, self._target, token, signal.SIGKILL if late else signal.SIGTERM)
-            asked |= tokens
-            time.sleep(_POLL_SECONDS)
-
-
-def _ask(cluster: Websockets, target: Target, *words: str) -> Done:
+def _ask(cluster: Websockets, target: Target, *words: str) -> bytes:
     argv = (PERL, "-e", programs.text("find_sessions.pl"), "--", *words)
-    done = run(cluster, target, argv, limit=_MOST_BYTES, deadline_seconds=_ASK_SECONDS)
-    if done.status:
-        raise failure(argv, done.status, done.stderr.decode(errors="replace"))
-    return done
+    return stream_in(cluster, target, argv, (), limit=_MOST_BYTES, deadline_seconds=_ASK_SECONDS)

@@ -16,6 +16,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.backends.kubernetes import places
+from openclaw_ocm.backends.kubernetes.session_pod import WAIT, pod_beside
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ _SAME = (
     *("securityContext", "imagePullSecrets"),
 )
 _SAME_INSIDE = ("image", "imagePullPolicy", "securityContext")
-_WAIT = ("/bin/sleep", "infinity")
-# Not 0: the cluster would take it for gone before its volume is free.
-_GRACE_SECONDS = 5
 _AMOUNTS = {
     "requests": {"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "16Mi"},
     "limits": {"memory": "512Mi", "ephemeral-storage": "64Mi"},
@@ -54,27 +52,16 @@ def stand_in(stateful_set: Object, *, seconds: int) -> Object:
     container = {
         "name": places.STAND_IN,
         **{key: gateway[key] for key in _SAME_INSIDE},
-        "command": [*_WAIT],
+        "command": [*WAIT],
         "resources": _AMOUNTS,
         "volumeMounts": [{"name": places.STATE, "mountPath": str(places.VOLUME_ROOT)}],
     }
-    made = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": places.STAND_IN,
-            "namespace": metadata["namespace"],
-            "labels": {**metadata["labels"], places.COMPONENT: places.STAND_IN},
-        },
-        "spec": {
-            **{key: other[key] for key in _SAME if key in other},
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": seconds,
-            "terminationGracePeriodSeconds": _GRACE_SECONDS,
-            "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [beside]}},
-            "containers": [container],
-            "volumes": [one for one in other["volumes"] if one["name"] == places.STATE],
-        },
+    same = {key: other[key] for key in _SAME if key in other}
+    made = pod_beside(stateful_set, places.STAND_IN, same, seconds=seconds)
+    made["spec"] |= {
+        "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [beside]}},
+        "containers": [container],
+        "volumes": [one for one in other["volumes"] if one["name"] == places.STATE],
     }
     return deepcopy(made)
 
@@ -94,7 +81,8 @@ def running_in(pods: Iterable[object]) -> tuple[str, str] | None:
 def runs(pod: dict[str, Any], name: str) -> bool:
     """Tell whether a container of a pod runs, and goes on to do so for a while."""
     # One that is on its way out may be gone in the middle of an answer. The gateway's takes minutes for that.
-    if name == places.STAND_IN and lookup(pod, "metadata.deletionTimestamp") is not None:
+    ends = lookup(pod, "metadata.deletionTimestamp") is not None
+    if ends and lookup(pod, "metadata.name") != places.POD:
         return False
     statuses = lookup(pod, "status.containerStatuses")
     told = map(as_object, statuses[:_MOST_CONTAINERS] if isinstance(statuses, list) else ())

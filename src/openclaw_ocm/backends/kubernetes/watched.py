@@ -6,21 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from openclaw_ocm.backends.kubernetes import places
-from openclaw_ocm.backends.kubernetes.observed import process_in
+from openclaw_ocm.backends.kubernetes.observed import TOLD_OF, process_in
 from openclaw_ocm.core.openclaw.document import as_object, lookup
 from openclaw_ocm.core.status import Activity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from openclaw_ocm.backends.kubernetes.cluster import Cluster
     from openclaw_ocm.backends.kubernetes.manifest import Manifest
     from openclaw_ocm.core.names import InstanceName
     from openclaw_ocm.core.status import Process
 
-_PLAIN = (Activity.RUNNING, Activity.STOPPED)
-# Of whom the events are that tell why a pod does not run (observed.py).
-_TOLD_OF = (places.POD, places.GATEWAY, places.STATE)
+# Of what these do no event says more (observed.py).
+_PLAIN = (Activity.RUNNING, Activity.STOPPED, Activity.STOPPING, Activity.FAILED)
 
 
 def observe(
@@ -39,17 +38,21 @@ def observe(
     found = {name: _process(one, sets, pods, (), now=now) for name, one in manifests.items()}
     if all(process.activity in _PLAIN for process in found.values()):
         return found
-    events: dict[str, list[Any]] = {}
-    for told_of in _TOLD_OF:
-        told = cluster.list("Event", fields={"involvedObject.name": told_of}, namespace=alone)
-        for event in told:
-            events.setdefault(_namespace(event), []).append(event)
+    told: dict[str, list[Any]] = {}
+    for event in events(cluster, alone):
+        told.setdefault(_namespace(event), []).append(event)
     return {
         name: found[name]
         if found[name].activity in _PLAIN
-        else _process(one, sets, pods, events.get(one.namespace, ()), now=now)
+        else _process(one, sets, pods, told.get(one.namespace, ()), now=now)
         for name, one in manifests.items()
     }
+
+
+def events(cluster: Cluster, namespace: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the events about gateways in a namespace, or with None in all."""
+    for name in TOLD_OF.values():
+        yield from cluster.list("Event", fields={"involvedObject.name": name}, namespace=namespace)
 
 
 def _process(

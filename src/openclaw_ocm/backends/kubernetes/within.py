@@ -33,7 +33,6 @@ _RUN_SECONDS = 120.0
 # Of a whole state: what an archive holds at most, and the time for that by a slow way.
 _MOST_STREAMED, _STREAM_SECONDS = 2**45, 24 * 3600.0
 _MAX_WORDS = 300
-BESIDE = (places.STAND_IN, places.SESSION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +53,20 @@ class Runner:
                 yield both
 
     def __call__(self, argv: tuple[str, ...], given: bytes, limit: int) -> bytes:
-        """Return what a program printed that ended well, at most `limit` bytes; raises `OcmError` else."""
+        """Return what a program printed, as `printed`."""
         with Cluster(self.manifest.access, self.host) as cluster:
-            target = in_state(cluster, self.manifest)
-            done = run(cluster, target, argv, given=(given,), limit=limit, deadline_seconds=_RUN_SECONDS)
-        if done.status:
-            last = printable(done.stderr.decode(errors="replace").strip()[-_MAX_WORDS:])
-            message = f"what was run in {target} ended with exit {done.status}"
-            raise OcmError(message, details=(last,) if last else (), code="pod_failed")
-        return done.stdout
+            return printed(cluster, self.manifest, argv, given, limit)
+
+
+def printed(cluster: Cluster, manifest: Manifest, argv: tuple[str, ...], given: bytes, limit: int) -> bytes:
+    """Return what a program printed that ended well, at most `limit` bytes; raises `OcmError` else."""
+    target = in_state(cluster, manifest)
+    done = run(cluster, target, argv, given=(given,), limit=limit, deadline_seconds=_RUN_SECONDS)
+    if done.status:
+        last = printable(done.stderr.decode(errors="replace").strip()[-_MAX_WORDS:])
+        message = f"what was run in {target} ended with exit {done.status}"
+        raise OcmError(message, details=(last,) if last else (), code="pod_failed")
+    return done.stdout
 
 
 def gateway(manifest: Manifest) -> Target:
@@ -98,12 +102,6 @@ def sandboxes(cluster: Cluster, manifest: Manifest) -> tuple[Target, ...]:
         for pod in (places.POD, places.SESSION)
         if _runs(pods, pod)
     )
-
-
-def end_beside(cluster: Cluster, manifest: Manifest, names: Iterable[str] = BESIDE) -> None:
-    """Remove the pods that were made beside the gateway's: they hold its volume on their node."""
-    for name in names:
-        ending.delete(cluster, manifest, "Pod", name)
 
 
 def _make(cluster: Cluster, manifest: Manifest, pod: Object) -> None:
@@ -142,7 +140,5 @@ def _why(pod: object) -> str:
 
 
 def _runs(pods: Iterable[object], name: str) -> bool:
-    told = [one for one in map(as_object, pods) if lookup(one, "metadata.name") == name]
-    # The gateway's takes minutes to end, this one seconds.
-    ends = name == places.SESSION and any(lookup(one, "metadata.deletionTimestamp") for one in told)
-    return not ends and any(runs(one, places.GATEWAY) for one in told)
+    told = map(as_object, pods)
+    return any(lookup(one, "metadata.name") == name and runs(one, places.GATEWAY) for one in told)

@@ -10,12 +10,12 @@ import contextlib
 import os
 import secrets
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openclaw_ocm.backends.ending_sessions import end_all
 from openclaw_ocm.core.names import InstanceName, parse_name
-from openclaw_ocm.errors import Invalid, OcmError
+from openclaw_ocm.errors import Invalid
 from openclaw_ocm.system import processes
 
 if TYPE_CHECKING:
@@ -46,17 +46,13 @@ def stop_sessions(instances: Collection[InstancePaths]) -> None:
 
     Raises `OcmError` where new ones keep coming.
     """
-    deadline = time.monotonic() + _STOP_SECONDS
-    asked: set[str] = set()
     prefixes = tuple(map(_prefix, instances))
-    while tokens := {token for token in _sessions().values() if token.startswith(prefixes)}:
-        late = time.monotonic() > deadline
-        if time.monotonic() > deadline + _STOP_SECONDS:
-            raise OcmError(f"sessions do not end: {', '.join(sorted(tokens))}", code="timeout")
-        for token in tokens if late else tokens - asked:
-            signal_session(token, signal.SIGKILL if late else signal.SIGTERM)
-        asked |= tokens
-        time.sleep(_POLL_SECONDS)
+    end_all(
+        lambda: {token for token in _sessions().values() if token.startswith(prefixes)},
+        signal_session,
+        seconds=_STOP_SECONDS,
+        poll_seconds=_POLL_SECONDS,
+    )
 
 
 def in_session(paths: HostPaths) -> tuple[InstanceName, ...]:

@@ -175,7 +175,7 @@ class _Passing:
 
     def __init__(self, started: gateway.Gateway, server: Server | None) -> None:
         self._started, self._server = started, server
-        self._heard: set[int] = set()
+        self._asked_to_end = False
         self._same_until = 0.0
 
     def on(self, number: int, _: object) -> None:
@@ -183,7 +183,7 @@ class _Passing:
         if number == signal.SIGTERM and time.monotonic() < self._same_until:
             self._same_until = 0.0
             return
-        self._heard.add(number)
+        self._asked_to_end |= number == signal.SIGTERM
         if self._server is not None and number in _ENDING:
             self._server.end_soon()
         with contextlib.suppress(OSError):
@@ -191,7 +191,7 @@ class _Passing:
 
     def on_earlier(self, outside: int) -> None:
         """Pass on a SIGTERM that came to who makes the sandbox before there was anybody in it."""
-        if _waits(outside, signal.SIGTERM) and signal.SIGTERM not in self._heard:
+        if _waits(outside, signal.SIGTERM) and not self._asked_to_end:
             self.on(signal.SIGTERM, None)
             self._same_until = time.monotonic() + _TWICE_SECONDS
 

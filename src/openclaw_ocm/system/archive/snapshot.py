@@ -19,7 +19,16 @@ from openclaw_ocm.core.backup import layout
 from openclaw_ocm.core.backup.selection import CACHES
 from openclaw_ocm.errors import OcmError
 from openclaw_ocm.system import files
-from openclaw_ocm.system.archive.taking import HOLE, UNREADABLE, Disk, Found, Reading, Unreadable, judge
+from openclaw_ocm.system.archive.taking import (
+    HOLE,
+    UNREADABLE,
+    Disk,
+    Found,
+    Reading,
+    Unreadable,
+    copies_gone,
+    judge,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,8 +128,7 @@ class OpenDirectory:
         try:
             directory = os.open(name, files.CLOSED_DIRECTORY, dir_fd=self.descriptor)
         except OSError:
-            message = "the copies of the databases were taken away while the backup ran"
-            raise OcmError(message, hint="try again", code="backup_failed") from None
+            raise copies_gone() from None
         try:
             yield lambda copy: InDirectory(directory, copy.name, copy.place)
         finally:

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 from openclaw_ocm.core.backup import holes, layout
 from openclaw_ocm.core.backup.selection import is_expected
 from openclaw_ocm.core.text import printable
+from openclaw_ocm.errors import OcmError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -301,3 +302,9 @@ def _zeros(count: int) -> Iterator[bytes]:
     while count:
         yield _ZEROS[: min(count, HOLE)]
         count -= min(count, HOLE)
+
+
+def copies_gone() -> OcmError:
+    """Return what is to be raised where the copies of the databases are not there any more."""
+    message = "the copies of the databases were taken away while the backup ran"
+    return OcmError(message, hint="try again", code="backup_failed")

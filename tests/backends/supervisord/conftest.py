@@ -1,0 +1,20 @@
+"""The home of a test that has a supervisord."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.backends.supervisord.supervised import Supervised, destroy, make_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def home() -> Iterator[Supervised]:
+    made = make_home()
+    try:
+        yield made
+    finally:
+        destroy(made)
