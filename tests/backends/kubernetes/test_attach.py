@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 60.0
-NAME = parse_name("w1")
+# Processes of this machine are found by it, and others may try the same at the same time.
+NAME = parse_name(f"w{os.getpid()}")
 TARGET = Target(namespace="ocm-w1", pod="gateway-0", container="gateway")
 
 
