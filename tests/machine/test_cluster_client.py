@@ -96,7 +96,7 @@ def made(name: str, *, replicas: int = 1, **secrets: str) -> list[dict[str, Any]
 
 def remove(asked: Client, name: str) -> list[str]:
     told: list[str] = []
-    asked.delete(place("Namespace", name=f"ocm-{name}"), labels(name), seconds=60, report=told.append)
+    asked.delete(place("Namespace", name=f"ocm-{name}"), labels(name), seconds=180, report=told.append)
     return told
 
 
@@ -164,7 +164,7 @@ def test_all_objects_of_an_instance_are_taken_and_taken_again(asked: Client, cas
     asked.apply(objects, dry_run=True)
     of_it = {name: namespace["labels"][name] for name in (INSTANCE, OWNER)}
     where = place("Namespace", name=namespace["name"])
-    asked.delete(where, of_it, seconds=60, report=lambda _words: None)
+    asked.delete(where, of_it, seconds=180, report=lambda _words: None)
 
 
 def test_a_dry_run_changes_nothing(asked: Client) -> None:
@@ -316,7 +316,7 @@ def test_a_namespace_that_does_not_end_says_why(cluster: Cluster, asked: Client)
             raise Told(words)
 
     with pytest.raises(Told):
-        asked.delete(where, labels("ending"), seconds=60, report=until_told)
+        asked.delete(where, labels("ending"), seconds=180, report=until_told)
     with pytest.raises(OcmError) as found:
         asked.delete(where, labels("ending"), seconds=1, report=lambda _words: None)
     assert found.value.code == "timeout"
@@ -335,7 +335,7 @@ def test_a_namespace_that_does_not_end_says_why(cluster: Cluster, asked: Client)
     cluster.kubectl(
         "patch", "configmap", "kept", "--namespace=ocm-ending", "--type=merge", f"--patch={patch}"
     )
-    asked.delete(where, labels("ending"), seconds=60, report=lambda _words: None)
+    asked.delete(where, labels("ending"), seconds=180, report=lambda _words: None)
     assert asked.get("Namespace", "ocm-ending") is None
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 # A node that is silent keeps a pod for as long as it likes: what it takes to stop, and a little more.
 _STOP_SECONDS = STOP_TIMEOUT_SECONDS + 60.0
-_END_SECONDS = 60.0
+# A namespace takes minutes where much is to go, and on a busy cluster.
+_END_SECONDS = 300.0
 _POLL_SECONDS = 0.5
 _BESIDE = (places.SESSION, places.STAND_IN)
 
