@@ -44,11 +44,8 @@ def test_fake(check: Check, home: Home[Backend]) -> None:
 @pytest.mark.slow
 @EVERY_CHECK
 def test_supervisord(check: Check) -> None:
-    made = supervised.make_home()
-    try:
+    with supervised.supervised_home() as made:
         check(made)
-    finally:
-        supervised.destroy(made)
 
 
 def nothing(*_arguments: object, **_options: object) -> tuple[()]:

@@ -26,8 +26,9 @@ def end_all(
     deadline = time.monotonic() + seconds
     asked: set[str] = set()
     while tokens := set(find()):
-        late = time.monotonic() > deadline
-        if time.monotonic() > deadline + seconds:
+        now = time.monotonic()
+        late = now > deadline
+        if now > deadline + seconds:
             raise OcmError(f"sessions do not end: {', '.join(sorted(tokens))}", code="timeout")
         for token in tokens if late else tokens - asked:
             send(token, signal.SIGKILL if late else signal.SIGTERM)

@@ -56,7 +56,7 @@ class LocalBackend(ABC):
         for one in gateways:
             who = heard.get(one.record.port)
             # What serves an isolated one may have begun to since it was asked for.
-            if who and not (_is_own(who, serving[one.record.port]) or _is_own(who, self._serving(one))):
+            if who and not any(_is_own(who, pid) for pid in {serving[one.record.port], self._serving(one)}):
                 found[one.record.name] = who
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.backends.supervisord.supervised import Supervised, destroy, make_home
+from tests.backends.supervisord.supervised import Supervised, supervised_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,8 +13,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def home() -> Iterator[Supervised]:
-    made = make_home()
-    try:
+    with supervised_home() as made:
         yield made
-    finally:
-        destroy(made)

@@ -18,18 +18,24 @@ from openclaw_ocm.core.names import parse_name
 from openclaw_ocm.system import files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from openclaw_ocm.backends.protocol import Backend
 
-__all__ = ["PATIENCE_SECONDS", "SERVE", "Supervised", "daemons", "destroy", "is_alive", "make_home"]
+__all__ = ["PATIENCE_SECONDS", "SERVE", "Supervised", "daemons", "destroy", "is_alive", "supervised_home"]
 
 Supervised = Home[Supervisord]
 
 
-def make_home() -> Supervised:
-    """Make a home with all that gateways run: not below /tmp, of which every sandbox has its own."""
+@contextlib.contextmanager
+def supervised_home() -> Iterator[Supervised]:
+    """Give a home with all that gateways run: not below /tmp, of which every sandbox has its own."""
     made = homes.make_home("supervisord", Path.home())
-    assert isinstance(made.backend, Supervisord)
-    return Supervised(backend=made.backend, host=made.host)
+    try:
+        assert isinstance(made.backend, Supervisord)
+        yield Supervised(backend=made.backend, host=made.host)
+    finally:
+        destroy(made)
 
 
 def daemons(home: Home[Backend]) -> list[int]:

@@ -24,9 +24,8 @@ from tests.backends.supervisord.supervised import (
     SERVE,
     Supervised,
     daemons,
-    destroy,
     is_alive,
-    make_home,
+    supervised_home,
     wait_until_gone,
 )
 
@@ -56,11 +55,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Supervised]:
     """Return a home for tests that leave nothing behind which another could see."""
-    made = make_home()
-    try:
+    with supervised_home() as made:
         yield made
-    finally:
-        destroy(made)
 
 
 def test_a_gateway_starts_and_stops_and_hears_once_that_it_is_to_stop(home: Supervised) -> None:

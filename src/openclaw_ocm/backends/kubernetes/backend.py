@@ -181,18 +181,18 @@ class Kubernetes:
 
     def observe(self, names: Collection[InstanceName]) -> dict[InstanceName, Process]:
         """Return what is known of each gateway, by a number of questions that does not grow with theirs."""
-        found = dict.fromkeys(names, _ABSENT)
+        seen: dict[InstanceName, Process] = {}
         for cluster, group in self._clusters(names):
-            seen = watched.observe(cluster, group, now=time.time())
-            found |= {name: replace(process, installed=True) for name, process in seen.items()}
+            seen |= watched.observe(cluster, group, now=time.time())
         enabled = set(names_in(self._directory, suffix=_AUTOSTART))
         return {
             name: replace(
-                process,
+                seen.get(name, _ABSENT),
+                installed=name in seen,
                 autostart=name in enabled,
                 definition=str(self.definition_path(name)),
             )
-            for name, process in found.items()
+            for name in names
         }
 
     def lives(self, process: Process) -> bool:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 10.0
 _MAX_REFUSAL = 2**16
+# Of what came by a websocket and is not taken yet: how large a message may be, and how many may wait.
+_LONGEST_MESSAGE, _MOST_WAITING = 2**16, 64
 _REDIRECTED = 300
 # An API server that has lost its etcd or is being started says so with one of these.
 _PASSING = (500, 503, 504)
@@ -57,10 +59,6 @@ class Request:
     silence_seconds: float | None = READ_SECONDS
     seconds: float = 60.0
     limit: int = 2**24
-
-
-# Of what came by a websocket and is not taken yet: how large a message may be, and how many may wait.
-_LONGEST_MESSAGE, _MOST_WAITING = 2**16, 64
 
 
 class _Failure(Exception):
