@@ -231,7 +231,9 @@ class Served:
             self._tell(2, self._faults.complaint)
         self._tell(3, json.dumps({"kind": "Status", "apiVersion": "v1", **status}).encode())
         self._send(events.CloseConnection(code=1000))
-        self._break()
+        # What still comes is read: else the connection is reset, and what was just said is lost on the way.
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
 
     def _tell(self, number: int, data: bytes) -> None:
         self._send(events.BytesMessage(data=bytes([number]) + data))
